@@ -1,0 +1,53 @@
+"""Fixtures that every test may ask for: the checkout, the embedded generator, a tiny random one."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+# Read when torch is imported: waiting threads that sleep, instead of spinning on a busy machine.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+import pytest
+import torch
+
+if TYPE_CHECKING:
+    from lefs.catalog import Catalog
+    from lefs.generators.base import Generator
+    from lefs.generators.stylegan2 import StyleGAN2
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="session")
+def root() -> Path:
+    """The top of the checkout."""
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def portraits() -> Generator:
+    """The embedded, trained generator of 64 x 64 portraits."""
+    import lefs
+
+    return lefs.load("portraits")
+
+
+@pytest.fixture(scope="session")
+def portraits_catalog() -> Catalog:
+    """The labelled catalog that is shipped with the embedded generator."""
+    from lefs.catalog import Catalog
+
+    return Catalog.load("portraits")
+
+
+@pytest.fixture(scope="session")
+def tiny() -> StyleGAN2:
+    """A StyleGAN2 of 16 x 16 with random weights: any image it makes is noise, but every shape is real."""
+    from lefs.generators.stylegan2 import StyleGAN2, StyleGAN2Config
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        config = StyleGAN2Config(resolution=16, z_dim=12, w_dim=12, channels={4: 10, 8: 8, 16: 6})
+        return StyleGAN2(config).eval()
