@@ -1,0 +1,34 @@
+"""lefs, local editing from style: see what a StyleGAN has learned, and edit one part of an image.
+
+The road from weights to an edited image; each arrow is one function, and what lies between is a plain tensor or
+one frozen dataclass::
+
+    weights file ──load──▶ Generator
+    seeds ──latents──▶ z ──map──▶ w ──styles──▶ σ (N, S) ──synthesize──▶ images (N, 3, H, W)
+                                      └─record──▶ activations ──SphericalKMeans──▶ membership U ──▶ contributions M
+                                                                                 = Catalog (named parts)
+    σ_target, σ_reference, Catalog, (part, ρ, ε | slope, strength) ──query──▶ q ──transfer──▶ σ_edit ──▶ image
+
+Dimension key: N images · L style layers · C channels of a layer · S all style channels, flat · K clusters ·
+P named parts · D latent size · H, W.
+"""
+
+from lefs.artifacts import ArtifactError
+from lefs.clustering import SphericalKMeans
+from lefs.generators import Generator, StyleGAN2, StyleGAN2Config, StyleLayer, load, save_generator
+from lefs.query import sequential_query, simultaneous_query
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "ArtifactError",
+    "Generator",
+    "SphericalKMeans",
+    "StyleGAN2",
+    "StyleGAN2Config",
+    "StyleLayer",
+    "load",
+    "save_generator",
+    "sequential_query",
+    "simultaneous_query",
+]

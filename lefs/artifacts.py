@@ -1,0 +1,144 @@
+"""Files: safetensors and JSON, written to a temporary name and then replaced, never a pickle."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import safetensors.torch
+import torch
+
+__all__ = [
+    "ArtifactError",
+    "embedded_names",
+    "file_sha256",
+    "locate",
+    "read_json",
+    "load_tensors",
+    "save_tensors",
+    "write_atomically",
+    "write_json",
+]
+
+# An installed wheel carries the data inside the package, a checkout beside it.
+_DATA_FOLDERS = (Path(__file__).parent / "data", Path(__file__).parent.parent / "data")
+
+
+class ArtifactError(Exception):
+    """A file is missing, damaged, of another kind, or belongs to another generator."""
+
+
+def embedded_names() -> list[str]:
+    """Names of the models that come with lefs, such as ``"portraits"``."""
+    found = {f.parent.name for d in _DATA_FOLDERS for f in d.glob("*/generator.json")}
+    return sorted(found)
+
+
+def locate(name_or_path: str | os.PathLike[str]) -> Path:
+    """Path of an embedded model's folder, or the given path if it exists.
+
+    Raises
+    ------
+    ArtifactError
+        If it is neither; the message lists the embedded names.
+    """
+    path = Path(name_or_path).expanduser()
+    if path.exists():
+        return path
+    for folder in _DATA_FOLDERS:
+        if str(name_or_path) in embedded_names() and (folder / str(name_or_path)).is_dir():
+            return folder / str(name_or_path)
+    raise ArtifactError(
+        f"{str(name_or_path)!r} is no file or folder here (looked in {Path.cwd()}) and no embedded model; "
+        f"the embedded ones are: {', '.join(embedded_names()) or 'none'}"
+    )
+
+
+def write_atomically(path: str | os.PathLike[str], write: Callable[[Path], object]) -> Path:
+    """Call ``write(temporary_path)`` in the folder of `path`, then replace `path` by what it wrote.
+
+    A reader sees the old file or the new one, never half of one, also after a crash.
+
+    Raises
+    ------
+    ArtifactError
+        If the folder cannot be made or written to; `path` is then as it was.
+    """
+    path = Path(path)
+    temporary: Path | None = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, raw = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+        os.close(handle)
+        temporary = Path(raw)
+        write(temporary)
+        # mkstemp makes files private to the user; what lefs saves is shared like any other file.
+        temporary.chmod(0o666 & ~_umask())
+        os.replace(temporary, path)
+    except OSError as error:
+        raise ArtifactError(f"cannot write {path}: {error}; choose a folder you may write to") from error
+    finally:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
+    return path
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def write_json(path: str | os.PathLike[str], content: Mapping[str, Any]) -> Path:
+    """Write `content` as indented UTF-8 JSON, atomically."""
+    text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    return write_atomically(path, lambda p: p.write_text(text, encoding="utf-8"))
+
+
+def read_json(path: str | os.PathLike[str], *, expect: str) -> dict[str, Any]:
+    """Read a JSON object whose ``"format"`` is `expect`, for example ``"lefs-catalog"``."""
+    path = Path(path)
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ArtifactError(f"{path} does not exist; expected the JSON of a {expect}") from None
+    except OSError as error:
+        raise ArtifactError(f"cannot read {path}: {error}") from error
+    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+        raise ArtifactError(f"{path} is not the JSON of a {expect}: {error}") from error
+    found = content.get("format") if isinstance(content, dict) else type(content).__name__
+    if found != expect:
+        raise ArtifactError(f"{path} holds {found!r}, expected format {expect!r}")
+    return content
+
+
+def save_tensors(path: str | os.PathLike[str], tensors: Mapping[str, torch.Tensor]) -> Path:
+    """Write named tensors as safetensors, atomically; they are copied to the CPU as they are."""
+    ready = {k: v.detach().cpu().contiguous() for k, v in tensors.items()}
+    return write_atomically(path, lambda p: safetensors.torch.save_file(ready, p))
+
+
+def load_tensors(path: str | os.PathLike[str]) -> dict[str, torch.Tensor]:
+    """Read a safetensors file; sizes are checked against the file before memory is taken."""
+    path = Path(path)
+    if not path.is_file():
+        raise ArtifactError(f"{path} does not exist; expected a safetensors file")
+    try:
+        return safetensors.torch.load_file(path)
+    except (safetensors.SafetensorError, OSError, ValueError) as error:
+        raise ArtifactError(
+            f"{path} ({path.stat().st_size} bytes) is not a whole safetensors file: {error}; "
+            "it may be truncated: copy or make it again"
+        ) from error
+
+
+def file_sha256(path: str | os.PathLike[str]) -> str:
+    """SHA-256 of a file's bytes, as 64 hexadecimal digits."""
+    with open(path, "rb") as f:
+        return hashlib.file_digest(f, "sha256").hexdigest()

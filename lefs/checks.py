@@ -1,0 +1,83 @@
+"""Argument checks: each names the argument, what was expected, what came, and the remedy."""
+
+from __future__ import annotations
+
+import difflib
+import math
+import operator
+from collections.abc import Collection, Iterable
+from typing import Any
+
+__all__ = ["check_choice", "check_integer", "check_name", "check_number", "check_seeds"]
+
+_MAX_SEED = 2**32 - 1
+
+
+def check_number(
+    name: str,
+    value: Any,
+    *,
+    minimum: float = -math.inf,
+    maximum: float = math.inf,
+    finite: bool = True,
+) -> float:
+    """Return ``value`` as a float within ``[minimum, maximum]``.
+
+    Raises
+    ------
+    TypeError
+        If it is not a real number.
+    ValueError
+        If it is NaN, outside the interval, or infinite where `finite` is asked for.
+    """
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        raise TypeError(f"{name} must be a number, got {value!r} ({type(value).__name__})") from None
+    if math.isnan(number) or (finite and math.isinf(number)) or not minimum <= number <= maximum:
+        bounds = f"[{minimum:g}, {maximum:g}]"
+        raise ValueError(
+            f"{name} must be a {'finite ' if finite else ''}number in {bounds}, got {value!r}"
+        )
+    return number
+
+
+def check_integer(name: str, value: Any, *, minimum: int = 0, maximum: int | None = None) -> int:
+    """Return ``value`` as an int within ``[minimum, maximum]``; floats and bools are refused."""
+    try:
+        if isinstance(value, bool):
+            raise TypeError
+        number = operator.index(value)
+    except TypeError:
+        raise TypeError(f"{name} must be an integer, got {value!r} ({type(value).__name__})") from None
+    if number < minimum or (maximum is not None and number > maximum):
+        limit = f"at least {minimum}" if maximum is None else f"between {minimum} and {maximum}"
+        raise ValueError(f"{name} must be {limit}, got {number}")
+    return number
+
+
+def check_seeds(seeds: int | Iterable[int], *, name: str = "seeds") -> list[int]:
+    """Return `seeds` as a non-empty list of ints in [0, 2**32 - 1] (what `numpy.random.RandomState` takes)."""
+    if not isinstance(seeds, Iterable):
+        seeds = [seeds]
+    checked = [check_integer(f"{name}[{i}]", s, maximum=_MAX_SEED) for i, s in enumerate(seeds)]
+    if not checked:
+        raise ValueError(f"{name} is empty; give at least one seed, for example range(64)")
+    return checked
+
+
+def check_choice(name: str, value: Any, choices: Collection[Any]) -> Any:
+    """Return `value` if it is one of `choices`; a ValueError lists them otherwise."""
+    if value not in choices:
+        listed = ", ".join(repr(c) for c in choices)
+        raise ValueError(f"{name} must be one of {listed}; got {value!r}")
+    return value
+
+
+def check_name(name: str, value: str, choices: Collection[str], *, what: str) -> str:
+    """Return `value` if it names one of `choices`; a KeyError lists them, nearest first, otherwise."""
+    if value in choices:
+        return value
+    near = difflib.get_close_matches(str(value), list(choices), 1)
+    hint = f"; did you mean {near[0]!r}?" if near else ""
+    raise KeyError(f"{name}: no {what} named {value!r}{hint} Choose from: {', '.join(choices)}")

@@ -1,0 +1,258 @@
+"""Spherical k-means: clusters of directions (Dhillon & Modha 2001), as a scikit-learn estimator on torch tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+import torch
+from sklearn.base import BaseEstimator, ClusterMixin
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted, validate_data
+from torch import Tensor
+from torch.nn.functional import normalize, one_hot
+
+from lefs.checks import check_integer, check_number
+
+__all__ = ["SphericalKMeans"]
+
+_CHUNK = 16_384  # rows scored at once: bounds memory, large enough for full speed
+
+
+@dataclass
+class _Pass:
+    """What one look at all vectors yields."""
+
+    labels: Tensor  # (n,) int64; zero vectors carry the label of their (arbitrary) best centre
+    sums: Tensor  # (K, C) float64: sum of unit vectors per cluster
+    counts: Tensor  # (K,) float64: non-zero vectors per cluster
+    inertia: float  # Σ (1 − cos) over non-zero vectors
+    worst: Tensor  # (K,) indices of the worst-fitted vectors
+
+
+class SphericalKMeans(ClusterMixin, BaseEstimator):
+    """Cluster vectors by direction: maximise Σ cos(x, μ) with unit-norm centres.
+
+    Assignment is to the centre of largest cosine; a centre is the normalised sum of its unit vectors.
+    Initialised by k-means++ in cosine distance, best of `n_init` runs; an empty cluster is re-seeded at the
+    worst-fitted vector; zero vectors take no part. Results do not change when vectors are scaled by positive
+    factors.
+
+    Parameters
+    ----------
+    n_clusters : number of clusters, K
+    n_init : number of runs from different initialisations
+    max_iter : most iterations of a run
+    tol : a run ends when no centre moves by more than this (Euclidean, of a unit vector)
+    random_state : int, `numpy.random.RandomState` or None
+
+    Attributes
+    ----------
+    cluster_centers_ : (K, C), unit norm, of the kind and device of the data
+    labels_ : (n,), int64
+    inertia_ : Σ (1 − cos) over all non-zero vectors
+    n_iter_ : iterations of the best run
+    n_features_in_ : C
+    """
+
+    def __init__(
+        self,
+        n_clusters: int = 8,
+        *,
+        n_init: int = 4,
+        max_iter: int = 100,
+        tol: float = 1e-4,
+        random_state: Any = None,
+    ):
+        self.n_clusters = n_clusters
+        self.n_init = n_init
+        self.max_iter = max_iter
+        self.tol = tol
+        self.random_state = random_state
+
+    # -- estimator contract -----------------------------------------------------------------------
+    def fit(self, X: Any, y: Any = None) -> Self:
+        """Cluster `X`.
+
+        Parameters
+        ----------
+        X : array or Tensor of shape (n, C)
+            Finite; a tensor is clustered on its own device.
+
+        Raises
+        ------
+        ValueError
+            If there are fewer non-zero vectors than clusters, or a parameter or value is out of range.
+        """
+        data = self._tensor(X, reset=True)
+        self._check_parameters()
+        live = _live(data)
+        if self.n_clusters > len(live):
+            raise ValueError(
+                f"n_clusters={self.n_clusters} is more than the {len(live)} non-zero vectors "
+                f"(n_samples={len(data)}) in X; ask for fewer clusters or give more vectors"
+            )
+        random = check_random_state(self.random_state)
+        runs = (self._run(data, _plus_plus(data, live, self.n_clusters, random)) for _ in range(self.n_init))
+        # min keeps the first of equals, so that ties do not depend on the order of evaluation
+        centers, last, iterations = min(runs, key=lambda run: run[1].inertia)
+        self._store(centers, X)
+        self.labels_ = self._give(last.labels, X)
+        self.inertia_ = last.inertia
+        self.n_iter_ = iterations
+        return self
+
+    def partial_fit(self, X: Any, y: Any = None) -> Self:
+        """Move the centres toward one more batch; the first batch initialises them.
+
+        Each centre stays the direction of the sum of every unit vector it has been given (as MiniBatchKMeans,
+        Sculley 2010, with counts in place of learning rates).
+        """
+        first = not hasattr(self, "sums_")
+        data = self._tensor(X, reset=first)
+        self._check_parameters()
+        if first:
+            live = _live(data)
+            if self.n_clusters > len(live):
+                raise ValueError(
+                    f"n_clusters={self.n_clusters} is more than the {len(live)} non-zero vectors of the first batch; "
+                    "give a larger first batch"
+                )
+            centers = _plus_plus(data, live, self.n_clusters, check_random_state(self.random_state))
+            self.sums_ = torch.zeros_like(centers, dtype=torch.float64)
+        else:
+            centers = torch.as_tensor(self.cluster_centers_, device=data.device).to(data.dtype)
+        step = _look(data, centers)
+        self.sums_ += step.sums
+        self._store(_unit(self.sums_, fallback=centers), X)
+        self.labels_ = self._give(step.labels, X)
+        self.inertia_ = step.inertia
+        return self
+
+    def predict(self, X: Any) -> Any:
+        """Index of the centre of largest cosine for each row: (n,), int64, of the kind of `X`."""
+        check_is_fitted(self, "cluster_centers_")
+        data = self._tensor(X, reset=False)
+        centers = torch.as_tensor(self.cluster_centers_).to(data)
+        labels = torch.cat([(chunk @ centers.t()).argmax(dim=1) for chunk in data.split(_CHUNK)])
+        return self._give(labels, X)
+
+    # -- inside -----------------------------------------------------------------------------------
+    def _run(self, data: Tensor, centers: Tensor) -> tuple[Tensor, _Pass, int]:
+        """Lloyd's iterations from given centres → centres, the pass that scored them, iterations."""
+        for iteration in range(1, self.max_iter + 1):
+            step = _look(data, centers)
+            moved = _reseed(data, step, _unit(step.sums, fallback=centers))
+            shift = (moved - centers).norm(dim=1).max()
+            centers = moved
+            if shift <= self.tol:
+                break
+        return centers, _look(data, centers), iteration
+
+    def _check_parameters(self) -> None:
+        check_integer("n_clusters", self.n_clusters, minimum=1)
+        check_integer("n_init", self.n_init, minimum=1)
+        check_integer("max_iter", self.max_iter, minimum=1)
+        check_number("tol", self.tol, minimum=0)
+
+    def _tensor(self, X: Any, *, reset: bool) -> Tensor:
+        if not isinstance(X, Tensor):
+            checked = validate_data(self, X, reset=reset, dtype=[np.float64, np.float32])
+            return torch.from_numpy(np.require(checked, requirements=["C", "W"]))
+        if X.ndim != 2 or not X.is_floating_point() or len(X) == 0:
+            raise ValueError(f"X must be a float tensor of shape (n, C) with n ≥ 1, got {X.dtype} {tuple(X.shape)}")
+        if not bool(torch.isfinite(X).all()):
+            raise ValueError("X holds NaN or infinite values; remove them before clustering")
+        if reset:
+            self.n_features_in_ = X.shape[1]
+        elif X.shape[1] != self.n_features_in_:
+            raise ValueError(f"X has {X.shape[1]} features, but {type(self).__name__} is expecting {self.n_features_in_}")
+        return X.detach()
+
+    def _store(self, centers: Tensor, like: Any) -> None:
+        self.cluster_centers_ = self._give(centers, like)
+
+    @staticmethod
+    def _give(result: Tensor, like: Any) -> Any:
+        return result if isinstance(like, Tensor) else result.cpu().numpy()
+
+
+def _chunks(data: Tensor) -> Iterator[tuple[int, Tensor]]:
+    for start in range(0, len(data), _CHUNK):
+        yield start, data[start : start + _CHUNK]
+
+
+def _inverse_norms(rows: Tensor) -> Tensor:
+    """1 / norm of each row, 0 for a zero row."""
+    norms = rows.norm(dim=1)
+    return torch.where(norms > 0, 1 / norms.clamp_min(torch.finfo(rows.dtype).tiny), 0.0)
+
+
+def _live(data: Tensor) -> Tensor:
+    """Indices of the non-zero rows."""
+    return torch.cat([start + _inverse_norms(rows).nonzero()[:, 0] for start, rows in _chunks(data)])
+
+
+def _unit(sums: Tensor, *, fallback: Tensor) -> Tensor:
+    """Directions of `sums`; where a sum is zero (an empty cluster) the fallback's row."""
+    norms = sums.norm(dim=1, keepdim=True)
+    return torch.where(norms > 0, sums / norms.clamp_min(1e-300), fallback.to(sums.dtype)).to(fallback.dtype)
+
+
+def _look(data: Tensor, centers: Tensor) -> _Pass:
+    """Assign every row and add up what the next centres need, a chunk at a time."""
+    count = len(centers)
+    sums = torch.zeros(centers.shape, dtype=torch.float64, device=data.device)
+    counts = torch.zeros(count, dtype=torch.float64, device=data.device)
+    labels, cosines, inertia = [], [], 0.0
+    for _, rows in _chunks(data):
+        inverse = _inverse_norms(rows)
+        best, label = (rows @ centers.t()).max(dim=1)
+        cosine = torch.where(inverse > 0, best * inverse, 1.0)
+        weights = one_hot(label, count).to(rows.dtype) * inverse[:, None]
+        sums += (weights.t() @ rows).double()
+        counts += (weights > 0).sum(dim=0)
+        inertia += float((1 - cosine.double()).sum())
+        labels.append(label)
+        cosines.append(cosine)
+    worst = torch.cat(cosines).topk(min(count, len(data)), largest=False).indices
+    return _Pass(torch.cat(labels), sums, counts, inertia, worst)
+
+
+def _reseed(data: Tensor, step: _Pass, centers: Tensor) -> Tensor:
+    """Put the centre of each empty cluster on one of the worst-fitted vectors."""
+    empty = (step.counts == 0).nonzero()[:, 0]
+    if len(empty):
+        centers = centers.clone()
+        centers[empty] = normalize(data[step.worst[: len(empty)]], dim=1)
+    return centers
+
+
+def _plus_plus(data: Tensor, live: Tensor, count: int, random: np.random.RandomState) -> Tensor:
+    """k-means++ (Arthur & Vassilvitskii 2007) in cosine distance, each centre the best of a few candidates."""
+    trials = 2 + int(np.log(count))
+    first = normalize(data[live[random.randint(len(live))]][None], dim=1)
+    centers, distance = [first], _cosine_distance(data, live, first)[0]
+    for _ in range(count - 1):
+        # Fewer distinct directions than clusters: any vector will do, the cluster stays a duplicate.
+        total = float(distance.sum())
+        weights = distance.cumsum(0) if total > 0 else torch.ones_like(distance).cumsum(0)
+        drawn = torch.from_numpy(random.random_sample(trials)).to(weights) * weights[-1]
+        picks = torch.searchsorted(weights, drawn).clamp(max=len(live) - 1)
+        candidates = normalize(data[live[picks]], dim=1)
+        reached = torch.minimum(_cosine_distance(data, live, candidates), distance)
+        best = int(reached.sum(dim=1).argmin())
+        centers.append(candidates[best : best + 1])
+        distance = reached[best]
+    return torch.cat(centers)
+
+
+def _cosine_distance(data: Tensor, live: Tensor, directions: Tensor) -> Tensor:
+    """1 − cos of each direction with each non-zero row: (directions, rows), float64, at least 0."""
+    parts = []
+    for index in live.split(_CHUNK):
+        rows = data[index]
+        parts.append((directions @ rows.t()).double() * _inverse_norms(rows).double())
+    return (1 - torch.cat(parts, dim=1)).clamp_min(0)

@@ -1,0 +1,7 @@
+"""What makes images: the contract, the architectures, the files they come in."""
+
+from lefs.generators.base import Generator, StyleLayer, Trunk
+from lefs.generators.formats import load, save_generator
+from lefs.generators.stylegan2 import StyleGAN2, StyleGAN2Config
+
+__all__ = ["Generator", "StyleGAN2", "StyleGAN2Config", "StyleLayer", "Trunk", "load", "save_generator"]
