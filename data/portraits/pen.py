@@ -1,0 +1,153 @@
+"""A pen that draws colours on one canvas and part numbers on another, with the same transformation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import numpy as np
+import skia
+from numpy.typing import ArrayLike, NDArray
+
+Point = tuple[float, float]
+Ink = ArrayLike | skia.Shader
+
+
+class Pen:
+    """
+    Draw vector paths as colours (smooth edges) and as part numbers (hard edges).
+
+    Parameters
+    ----------
+    side : int
+        Side of both canvases in pixels.
+    units : float
+        Side of both canvases in drawing units.
+    """
+
+    def __init__(self, side: int, units: float) -> None:
+        self._rgba = np.zeros((side, side, 4), np.uint8)
+        self._parts = np.zeros((side, side, 4), np.uint8)
+        self._colors, self._labels = self._canvas(self._rgba), self._canvas(self._parts)
+        for canvas in (self._colors, self._labels):
+            canvas.scale(side / units, side / units)
+
+    @staticmethod
+    def _canvas(pixels: NDArray[np.uint8]) -> skia.Canvas:
+        return skia.Canvas(pixels, colorType=skia.kRGBA_8888_ColorType)
+
+    @property
+    def image(self) -> NDArray[np.uint8]:
+        """Colours of shape (side, side, 3), sRGB in [0, 255]."""
+        return self._rgba[..., :3]
+
+    @property
+    def mask(self) -> NDArray[np.uint8]:
+        """Part numbers of shape (side, side)."""
+        return self._parts[..., 0]
+
+    @contextmanager
+    def placed(
+        self, x: float = 0, y: float = 0, *, degrees: float = 0, scale: Point = (1, 1)
+    ) -> Iterator[None]:
+        """Move, turn and scale what is drawn inside the block."""
+        for canvas in (self._colors, self._labels):
+            canvas.save()
+            canvas.translate(x, y)
+            canvas.rotate(degrees)
+            canvas.scale(*scale)
+        yield
+        for canvas in (self._colors, self._labels):
+            canvas.restore()
+
+    @contextmanager
+    def clipped(self, path: skia.Path) -> Iterator[None]:
+        """Keep what is drawn inside the block within a path."""
+        for canvas, smooth in ((self._colors, True), (self._labels, False)):
+            canvas.save()
+            canvas.clipPath(path, smooth)
+        yield
+        for canvas in (self._colors, self._labels):
+            canvas.restore()
+
+    def fill(self, path: skia.Path, ink: Ink, part: int | None = None, *, alpha: int = 255) -> None:
+        """Fill a path with a colour or a shader; with `part`, the pixels belong to that part from now on."""
+        self._draw(path, ink, part, alpha, None)
+
+    def stroke(
+        self, path: skia.Path, ink: Ink, width: float, part: int | None = None, *, alpha: int = 255
+    ) -> None:
+        """Follow a path with a round brush of the given width."""
+        self._draw(path, ink, part, alpha, width)
+
+    def _draw(self, path: skia.Path, ink: Ink, part: int | None, alpha: int, width: float | None) -> None:
+        self._colors.drawPath(path, _colored(_brush(width, smooth=True), ink, alpha))
+        if part is not None:
+            brush = _brush(width, smooth=False)
+            brush.setColor(skia.Color(part, part, part))
+            self._labels.drawPath(path, brush)
+
+
+def _brush(width: float | None, *, smooth: bool) -> skia.Paint:
+    paint = skia.Paint(AntiAlias=smooth)
+    if width is not None:
+        paint.setStyle(skia.Paint.kStroke_Style)
+        paint.setStrokeWidth(width)
+        paint.setStrokeCap(skia.Paint.kRound_Cap)
+        paint.setStrokeJoin(skia.Paint.kRound_Join)
+    return paint
+
+
+def _colored(paint: skia.Paint, ink: Ink, alpha: int) -> skia.Paint:
+    if isinstance(ink, skia.Shader):
+        paint.setShader(ink)
+        paint.setAlpha(alpha)
+    else:
+        paint.setColor(_argb(ink, alpha))
+    return paint
+
+
+def _argb(color: ArrayLike, alpha: float = 255) -> int:
+    values = np.asarray(color, np.float64)
+    red, green, blue = np.clip(values[:3], 0, 255).astype(int).tolist()
+    return int(skia.Color(red, green, blue, int(values[3] if values.size == 4 else alpha)))
+
+
+def curve(start: Point, *steps: tuple[float, ...], closed: bool = True) -> skia.Path:
+    """
+    Path through points; the length of a step says what it is.
+
+    Parameters
+    ----------
+    start : (x, y)
+    *steps
+        (x, y): straight line; (cx, cy, x, y): quadratic; (ax, ay, bx, by, x, y): cubic Bézier curve.
+    closed : bool
+        Whether the path returns to its start.
+    """
+    path = skia.Path()
+    path.moveTo(*start)
+    for step in steps:
+        {2: path.lineTo, 4: path.quadTo, 6: path.cubicTo}[len(step)](*step)
+    if closed:
+        path.close()
+    return path
+
+
+def oval(x: float, y: float, width: float, height: float) -> skia.Path:
+    """Ellipse about (x, y) with the given half axes."""
+    return skia.Path().addOval(skia.Rect.MakeLTRB(x - width, y - height, x + width, y + height))
+
+
+def linear(
+    start: Point, end: Point, colors: Sequence[ArrayLike], stops: Sequence[float] | None = None
+) -> skia.Shader:
+    """Colours that change along a line; a fourth component is the opacity in [0, 255]."""
+    return skia.GradientShader.MakeLinear([start, end], [_argb(color) for color in colors], stops)
+
+
+def radial(
+    middle: Point, radius: float, colors: Sequence[ArrayLike], stops: Sequence[float] | None = None
+) -> skia.Shader:
+    """Colours that change with the distance from a point; a fourth component is the opacity in [0, 255]."""
+    return skia.GradientShader.MakeRadial(middle, radius, [_argb(color) for color in colors], stops)

@@ -1,0 +1,165 @@
+"""
+Render portraits and their part masks: the data set of the embedded generator.
+
+    python data/portraits/render.py --count 36000 --out portraits.npz
+    python data/portraits/render.py --sheet --out renders.png
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from attributes import CANVAS, Part, sample_portrait
+from figure import draw_portrait
+from numpy.typing import NDArray
+from pen import Pen
+from PIL import Image
+from tqdm.auto import tqdm
+
+Pixels = NDArray[np.uint8]
+
+PARTS: tuple[str, ...] = tuple(part.name.lower() for part in Part)
+"""Names of the parts; their positions are the numbers in the masks."""
+
+PART_COLORS = np.array(
+    [
+        (40, 40, 60), (150, 90, 40), (245, 200, 160), (60, 120, 255), (90, 50, 10),
+        (255, 140, 0), (230, 30, 60), (60, 170, 90), (20, 20, 20), (200, 100, 220),
+    ],
+    dtype=np.uint8,
+)  # fmt: skip
+"""How a mask is shown."""
+
+SUPERSAMPLING = 4
+
+
+def render(seeds: Sequence[int], resolution: int = 64) -> tuple[Pixels, Pixels]:
+    """
+    Draw the portraits of some seeds.
+
+    Parameters
+    ----------
+    seeds : sequence of int
+        One portrait each, the same whatever the other seeds are.
+    resolution : int
+        Side of the images in pixels.
+
+    Returns
+    -------
+    images : ndarray of shape (N, resolution, resolution, 3), uint8
+        sRGB.
+    masks : ndarray of shape (N, resolution, resolution), uint8
+        Indices into `PARTS`.
+
+    Raises
+    ------
+    ValueError
+        If the resolution is below 8, or a seed is negative.
+    """
+    if resolution < 8:
+        raise ValueError(f"resolution: expected at least 8 pixels, got {resolution}; 64 is the default.")
+    images = np.empty((len(seeds), resolution, resolution, 3), np.uint8)
+    masks = np.empty((len(seeds), resolution, resolution), np.uint8)
+    for index, seed in enumerate(seeds):
+        images[index], masks[index] = render_one(seed, resolution)
+    return images, masks
+
+
+def render_one(seed: int, resolution: int) -> tuple[Pixels, Pixels]:
+    """Draw one portrait large; average its colours and take its mask at the middle of each pixel."""
+    pen = Pen(resolution * SUPERSAMPLING, CANVAS)
+    draw_portrait(pen, sample_portrait(seed))
+    middle = slice(SUPERSAMPLING // 2, None, SUPERSAMPLING)
+    return box_downsample(pen.image, SUPERSAMPLING), pen.mask[middle, middle]
+
+
+def box_downsample(image: Pixels, factor: int) -> Pixels:
+    """Average squares of `factor` by `factor` pixels of an image (H, W, 3), rounded half up."""
+    height, width, channels = image.shape
+    # rows first, as whole lines, then columns: several times faster than one sum over both
+    rows = image.reshape(height // factor, factor, width, channels).sum(1, dtype=np.uint16)
+    sums = rows.reshape(height // factor, width // factor, factor, channels).sum(2, dtype=np.uint16)
+    return ((sums + factor * factor // 2) // (factor * factor)).astype(np.uint8)
+
+
+def render_dataset(
+    first_seed: int, count: int, *, resolution: int = 64, processes: int | None = None, progress: bool = True
+) -> tuple[Pixels, Pixels]:
+    """
+    Draw `count` portraits of consecutive seeds on several processes.
+
+    Parameters
+    ----------
+    first_seed, count : int
+        Seeds first_seed to first_seed + count - 1, in this order.
+    resolution : int
+        Side of the images in pixels.
+    processes : int, optional
+        How many; default: one per core.
+    progress : bool
+        Whether to show a bar.
+
+    Returns
+    -------
+    images, masks : ndarray
+        As `render` returns them.
+    """
+    chunks = [
+        range(start, min(start + 100, first_seed + count))
+        for start in range(first_seed, first_seed + count, 100)
+    ]
+    images = np.empty((count, resolution, resolution, 3), np.uint8)
+    masks = np.empty((count, resolution, resolution), np.uint8)
+    with (
+        ProcessPoolExecutor(processes or os.cpu_count()) as pool,
+        tqdm(total=count, desc="rendering", unit="img", disable=not progress) as bar,
+    ):
+        for chunk, (some, parts) in zip(
+            chunks, pool.map(partial(render, resolution=resolution), chunks), strict=True
+        ):
+            place = slice(chunk.start - first_seed, chunk.stop - first_seed)
+            images[place], masks[place] = some, parts
+            bar.update(len(chunk))
+    return images, masks
+
+
+def contact_sheet(images: Pixels, columns: int, *, zoom: int = 1) -> Image.Image:
+    """Images (N, H, W, 3) side by side, row by row; N is cut to full rows."""
+    rows = len(images) // columns
+    _, height, width, channels = images.shape
+    grid = images[: rows * columns].reshape(rows, columns, height, width, channels).swapaxes(1, 2)
+    sheet = Image.fromarray(grid.reshape(rows * height, columns * width, channels))
+    return sheet.resize((sheet.width * zoom, sheet.height * zoom), Image.Resampling.NEAREST)
+
+
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(description="Render portraits and their part masks.")
+    parser.add_argument("--count", type=int, default=36_000, help="how many")
+    parser.add_argument("--first-seed", type=int, default=0)
+    parser.add_argument("--resolution", type=int, default=64, help="side in pixels")
+    parser.add_argument("--processes", type=int, help="default: one per core")
+    parser.add_argument("--out", type=Path, required=True, help="an .npz file; with --sheet a .png file")
+    parser.add_argument(
+        "--sheet", action="store_true", help="draw a contact sheet of 48 portraits and their masks instead"
+    )
+    options = parser.parse_args()
+    if options.sheet:
+        images, masks = render(range(options.first_seed, options.first_seed + 48), options.resolution)
+        contact_sheet(np.concatenate([images, PART_COLORS[masks]]), 16).save(options.out, optimize=True)
+        return
+    images, masks = render_dataset(
+        options.first_seed, options.count, resolution=options.resolution, processes=options.processes
+    )
+    with options.out.open("wb") as file:
+        np.savez(file, images=images, masks=masks)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,153 @@
+"""A small network that says which part of a portrait each pixel shows: the judge of dissections and edits."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import interpolate, max_pool2d
+
+from lefs.artifacts import ArtifactError, load_tensors, locate, read_json, save_tensors, write_json
+from lefs.checks import check_integer
+
+__all__ = ["PartSegmenter", "load_segmenter"]
+
+_FORMAT = "lefs-segmenter"
+
+
+class PartSegmenter(nn.Module):
+    """U-Net of four scales (Ronneberger et al., MICCAI 2015), small enough to run beside a generator.
+
+    Parameters
+    ----------
+    names : sequence of str
+        The parts; their positions are the labels.
+    width : int
+        Number of feature maps at full resolution.
+
+    Attributes
+    ----------
+    names, width : as given
+    """
+
+    def __init__(self, names: Sequence[str], *, width: int = 16):
+        super().__init__()
+        self.names = tuple(names)
+        self.width = check_integer("width", width, minimum=1)
+        if len(self.names) < 2 or len(set(self.names)) < len(self.names):
+            raise ValueError(f"names must be at least two different parts, got {list(names)}")
+        self.down = nn.ModuleList(
+            _twice(inputs * width if inputs else 3, outputs * width)
+            for inputs, outputs in ((0, 1), (1, 2), (2, 4), (4, 4))
+        )
+        self.up = nn.ModuleList(
+            _convolution(inputs * width, outputs * width) for inputs, outputs in ((8, 2), (4, 1), (2, 1))
+        )
+        self.head = nn.Conv2d(width, len(self.names), 1)
+
+    def features(self, images: Tensor) -> list[Tensor]:
+        """Maps of the contracting half.
+
+        Parameters
+        ----------
+        images : Tensor of shape (N, 3, H, W)
+            In [-1, 1], sides divisible by 8.
+
+        Returns
+        -------
+        list of Tensor
+            Shapes (N, width, H, W), (N, 2 width, H/2, W/2), (N, 4 width, H/4, W/4), (N, 4 width, H/8, W/8).
+        """
+        if images.ndim != 4 or images.shape[1] != 3 or images.shape[2] % 8 or images.shape[3] % 8:
+            raise ValueError(
+                f"images must have shape (N, 3, H, W) with sides divisible by 8, got {tuple(images.shape)}"
+            )
+        maps = [self.down[0](images)]
+        for block in self.down[1:]:
+            maps.append(block(max_pool2d(maps[-1], 2)))
+        return maps
+
+    def logits(self, images: Tensor) -> Tensor:
+        """Images (N, 3, H, W) in [-1, 1] → log-odds (N, parts, H, W) before the softmax."""
+        *skips, x = self.features(images)
+        for block, skip in zip(self.up, reversed(skips), strict=True):
+            x = block(torch.cat([interpolate(x, scale_factor=2.0), skip], dim=1))
+        return self.head(x)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Images (N, 3, H, W) in [-1, 1] → the likeliest part of each pixel, (N, H, W), int64."""
+        return self.logits(images).argmax(dim=1)
+
+    def save(
+        self,
+        folder: str | os.PathLike[str],
+        *,
+        stem: str = "segmenter",
+        training: Mapping[str, Any] | None = None,
+    ) -> Path:
+        """Write ``<stem>.safetensors`` and ``<stem>.json`` into `folder`, each atomically.
+
+        Parameters
+        ----------
+        training : mapping, optional
+            How it was made and how good it is, plain JSON values.
+
+        Returns
+        -------
+        Path of the folder.
+        """
+        folder = Path(folder)
+        save_tensors(folder / f"{stem}.safetensors", self.state_dict())
+        content = {"format": _FORMAT, "version": 1, "names": list(self.names), "width": self.width}
+        write_json(folder / f"{stem}.json", {**content, "training": dict(training or {})})
+        return folder
+
+
+def load_segmenter(
+    name_or_path: str | os.PathLike[str], *, device: str | torch.device | None = None
+) -> PartSegmenter:
+    """Load a trained segmenter.
+
+    Parameters
+    ----------
+    name_or_path : str or path
+        ``"portraits"`` (the embedded one), a folder that holds ``segmenter.safetensors`` and
+        ``segmenter.json``, or the path of either of two such files.
+    device : str or torch.device, optional
+        Where to put it; None keeps it on the CPU.
+
+    Returns
+    -------
+    PartSegmenter
+        In eval mode, without gradients to its weights.
+
+    Raises
+    ------
+    ArtifactError
+        If a file is missing, damaged, of another kind, or does not fit the other one.
+    """
+    path = locate(name_or_path)
+    stem = path / "segmenter" if path.is_dir() else path.with_suffix("")
+    weights = stem.with_name(f"{stem.name}.safetensors")
+    meta = read_json(stem.with_name(f"{stem.name}.json"), expect=_FORMAT)
+    tensors = load_tensors(weights)
+    try:
+        segmenter = PartSegmenter(meta["names"], width=meta["width"])
+        segmenter.load_state_dict(tensors)
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise ArtifactError(f"{weights} and the .json beside it do not fit together: {error}") from error
+    return segmenter.eval().requires_grad_(False).to(device or "cpu")
+
+
+def _twice(inputs: int, outputs: int) -> nn.Sequential:
+    return nn.Sequential(_convolution(inputs, outputs), _convolution(outputs, outputs))
+
+
+def _convolution(inputs: int, outputs: int) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(inputs, outputs, 3, padding=1), nn.BatchNorm2d(outputs), nn.ReLU(inplace=True)
+    )
