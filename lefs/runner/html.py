@@ -1,0 +1,104 @@
+"""Notebooks as HTML pages that need no network: formulas become MathML, nothing is loaded from elsewhere.
+
+nbconvert's pages fetch MathJax, RequireJS and Mermaid when opened, and show raw LaTeX where they cannot.
+A class room without a network is a normal place to open a run, so all of it is settled when the page is
+written.
+"""
+
+from __future__ import annotations
+
+import html
+from pathlib import Path
+from typing import Any
+
+from jinja2 import pass_context
+from latex2mathml.converter import convert as latex_to_mathml
+from nbconvert import HTMLExporter
+from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
+from nbformat import NotebookNode
+
+__all__ = ["markdown_to_html", "math_to_mathml", "notebook_to_html"]
+
+_TEMPLATE = """\
+{%- extends 'lab/index.html.j2' -%}
+{%- block html_head_js_requirejs -%}{%- endblock -%}
+{%- block html_head_js_mathjax -%}{%- endblock -%}
+{%- block html_head_js_mermaidjs -%}{%- endblock -%}
+{%- block jupyter_widgets -%}{%- endblock -%}
+{%- block data_latex scoped -%}
+<div class="jp-RenderedLatex jp-OutputArea-output" data-mime-type="text/latex">
+{{ output.data['text/latex'] | markdown2html }}
+</div>
+{%- endblock -%}
+{%- block html_head_css -%}
+<style>
+main { max-width: 62rem; margin: 0 auto; }
+.jp-RenderedHTMLCommon { line-height: 1.55; }
+.jp-RenderedImage img { max-width: 100%; height: auto; }
+math { font-size: 1.08em; }
+math[display="block"] { margin: 0.8em 0; }
+</style>
+{%- endblock -%}
+"""
+
+
+def math_to_mathml(latex: str, *, display: bool = False) -> str:
+    """Return `latex` as a MathML element; what cannot be read stays visible as its source."""
+    try:
+        mathml: str = latex_to_mathml(latex.strip(), display="block" if display else "inline")
+    except Exception:  # the reader of LaTeX fails in many ways, and a formula is no reason to lose a run
+        return f"<code>{html.escape(latex)}</code>"
+    return mathml
+
+
+class _Renderer(IPythonRenderer):
+    """Markdown renderer of nbconvert, with formulas as MathML."""
+
+    def block_math(self, body: str) -> str:
+        return math_to_mathml(body, display=True)
+
+    def inline_math(self, body: str) -> str:
+        return math_to_mathml(body)
+
+    def latex_environment(self, name: str, body: str) -> str:
+        return math_to_mathml(rf"\begin{{{name}}}{body}\end{{{name}}}", display=True)
+
+
+class _OfflineExporter(HTMLExporter):
+    """nbconvert's JupyterLab page without anything that is loaded when it is opened."""
+
+    @pass_context
+    def markdown2html(self, context: Any, source: str) -> str:
+        """Render a cell's Markdown, with its pictures embedded and its formulas as MathML."""
+        path = context.get("resources", {}).get("metadata", {}).get("path", "")
+        attachments = context.get("cell", {}).get("attachments", {})
+        return _render(source, path=path, attachments=attachments, exclude_anchor_links=False)
+
+
+def _render(source: str, **options: Any) -> str:
+    renderer = _Renderer(escape=False, embed_images=True, **options)
+    rendered: str = MarkdownWithMath(renderer=renderer).render(source)
+    return rendered
+
+
+def markdown_to_html(source: str, *, folder: Path | None = None) -> str:
+    """Render Markdown, formulas included; pictures that it names are looked for in `folder` and embedded."""
+    return _render(source, path=str(folder or ""), exclude_anchor_links=True)
+
+
+def notebook_to_html(notebook: NotebookNode, *, title: str, folder: Path) -> str:
+    """Return one self-contained page.
+
+    Parameters
+    ----------
+    notebook
+        Executed, as nbformat reads it.
+    title
+        Of the page, where the notebook's metadata give none.
+    folder
+        Where relative paths to pictures in Markdown cells start.
+    """
+    exporter = _OfflineExporter(raw_template=_TEMPLATE)
+    resources = {"metadata": {"name": title, "path": str(folder)}}
+    page: str = exporter.from_notebook_node(notebook, resources=resources)[0]
+    return page

@@ -1,0 +1,222 @@
+"""What a notebook can be told: the names, types and defaults in its cell tagged ``parameters``.
+
+Papermill only warns of a name that the notebook does not have, and passes on a value of any type. Here both
+are errors, found before a kernel starts, and the message lists what would have been right.
+"""
+
+from __future__ import annotations
+
+import ast
+import difflib
+import io
+import tokenize
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+__all__ = ["Parameter", "ParameterError", "assign_parameters", "describe_parameters", "read_parameters"]
+
+_PLAIN = {"int": int, "float": float, "str": str, "bool": bool, "list": list, "tuple": tuple, "dict": dict}
+
+
+class ParameterError(ValueError):
+    """A parameter that no notebook has, or a value of another type than it takes."""
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One line of a notebook's parameters cell, ``name: type = default  # help``.
+
+    Attributes
+    ----------
+    name, type, help
+        As written; `type` is the annotation, or the type of the default where there is none.
+    default
+        The literal's value.
+    """
+
+    name: str
+    type: str
+    default: Any
+    help: str = ""
+
+    def accepts(self, value: Any) -> bool:
+        """Whether `value` is of the declared type; an int is accepted where a float is asked for."""
+        return _conforms(value, ast.parse(self.type, mode="eval").body)
+
+    def convert(self, value: Any) -> Any:
+        """Return `value` as the declared type; text is read as a Python literal where no text is asked for.
+
+        Raises
+        ------
+        ParameterError
+            If it is of another type; the message names the type and the default.
+        """
+        converted = value
+        if isinstance(value, str) and not self.accepts(value):
+            converted = _literal(value)
+        if self.type == "float" and type(converted) is int:
+            converted = float(converted)
+        if not self.accepts(converted):
+            raise ParameterError(f"{self.name} takes {self.type} (default {self.default!r}), not {value!r}")
+        return converted
+
+
+def _conforms(value: Any, expected: ast.expr) -> bool:
+    """Whether `value` fits a type expression made of plain types, containers, ``|`` and ``None``."""
+    match expected:
+        case ast.BinOp(left=left, op=ast.BitOr(), right=right):
+            return _conforms(value, left) or _conforms(value, right)
+        case ast.Constant(value=None):
+            return value is None
+        case ast.Name(id="float"):
+            return isinstance(value, int | float) and not isinstance(value, bool)
+        case ast.Name(id="list" | "tuple"):
+            return isinstance(value, list | tuple)
+        case ast.Name(id=name) if name in _PLAIN:
+            return type(value) is _PLAIN[name]
+        case ast.Subscript(value=ast.Name(id="list" | "tuple"), slice=inner):
+            return isinstance(value, list | tuple) and all(_conforms(v, _element(inner)) for v in value)
+        case ast.Subscript(value=ast.Name(id="dict"), slice=ast.Tuple(elts=[key, item])):
+            return isinstance(value, dict) and all(
+                _conforms(k, key) and _conforms(v, item) for k, v in value.items()
+            )
+    return True  # a type we do not know: the notebook itself must judge
+
+
+def _element(inner: ast.expr) -> ast.expr:
+    """Type of a container's elements; of ``tuple[int, ...]`` and ``tuple[int, int]`` alike the first."""
+    return inner.elts[0] if isinstance(inner, ast.Tuple) else inner
+
+
+def _literal(text: str) -> Any:
+    """Read ``12``, ``0.5``, ``nan``, ``true``, ``[1, 2]``; what is no literal stays text."""
+    words = {"true": True, "false": False, "none": None}
+    if text.strip().lower() in words:
+        return words[text.strip().lower()]
+    for read in (ast.literal_eval, float):
+        try:
+            return read(text.strip())
+        except (ValueError, SyntaxError):
+            continue
+    return text
+
+
+def read_parameters(notebook: Mapping[str, Any]) -> dict[str, Parameter]:
+    """Return the parameters that a notebook declares, by name, in its order.
+
+    Parameters
+    ----------
+    notebook
+        A notebook as nbformat reads it. Without a cell tagged ``parameters`` there are none.
+
+    Raises
+    ------
+    ParameterError
+        If the cell is not valid Python or a default is no literal.
+    """
+    tagged = [c for c in notebook["cells"] if "parameters" in c["metadata"].get("tags", [])]
+    found: dict[str, Parameter] = {}
+    for cell in tagged[:1]:
+        comments = _comments(cell["source"])
+        for node in ast.parse(cell["source"]).body:
+            for parameter in _declared(node, comments):
+                found[parameter.name] = parameter
+    return found
+
+
+def _declared(node: ast.stmt, comments: Mapping[int, str]) -> Iterable[Parameter]:
+    match node:
+        case ast.AnnAssign(target=ast.Name(id=name), annotation=annotation, value=ast.expr() as value):
+            kind = ast.unparse(annotation)
+        case ast.Assign(targets=[ast.Name(id=name)], value=value):
+            kind = ""
+        case _:
+            return
+    try:
+        default = ast.literal_eval(value)
+    except ValueError:
+        raise ParameterError(f"the default of {name} is no literal: {ast.unparse(value)}") from None
+    yield Parameter(name, kind or type(default).__name__, default, comments.get(node.end_lineno or 0, ""))
+
+
+def _comments(source: str) -> dict[int, str]:
+    """Comment of each line that has one, without its ``#``."""
+    tokens = tokenize.generate_tokens(io.StringIO(source).readline)
+    return {t.start[0]: t.string.lstrip("# ").strip() for t in tokens if t.type == tokenize.COMMENT}
+
+
+def assign_parameters(
+    requested: Iterable[tuple[str, Any]],
+    declared: Mapping[str, Mapping[str, Parameter]],
+    *,
+    reserved: Mapping[str, str] | None = None,
+) -> dict[str, dict[str, Any]]:
+    """Sort ``(name, value)`` requests onto notebooks, checking every name and type.
+
+    Parameters
+    ----------
+    requested
+        ``("clusters", 12)`` goes to every notebook that declares it, ``("1_dissection.clusters", 12)`` to
+        that one.
+    declared
+        Notebook name to its parameters.
+    reserved
+        Names that may not be set, with the remedy.
+
+    Returns
+    -------
+    dict
+        Notebook name to ``{name: value}``, with an entry (maybe empty) for every notebook.
+
+    Raises
+    ------
+    ParameterError
+        If no notebook has the name, with the nearest and all that there are, or if a value is of another
+        type.
+    """
+    values: dict[str, dict[str, Any]] = {notebook: {} for notebook in declared}
+    for full_name, value in requested:
+        name = full_name.rpartition(".")[2]
+        if name in (reserved or {}):
+            raise ParameterError(f"{name} cannot be set here: {(reserved or {})[name]}")
+        for notebook in _addressees(full_name, declared):
+            try:
+                values[notebook][name] = declared[notebook][name].convert(value)
+            except ParameterError as error:
+                raise ParameterError(f"{notebook}: {error}") from None
+    return values
+
+
+def _addressees(full_name: str, declared: Mapping[str, Mapping[str, Parameter]]) -> list[str]:
+    """Notebooks that a requested name reaches; at least one."""
+    address, dot, name = full_name.rpartition(".")
+    if dot and address not in declared:
+        known = ", ".join(declared)
+        raise ParameterError(f"no notebook {address!r} in this run{_hint(address, declared)} It has: {known}")
+    reached = [n for n, parameters in declared.items() if name in parameters and address in ("", n)]
+    if not reached:
+        names = {n for book in declared for n in declared[book] if address in ("", book)}
+        chosen = {address: declared[address]} if dot else declared
+        where = address if dot else "no notebook of this run"
+        has = "has no" if dot else "has a"
+        listing = describe_parameters(chosen)
+        raise ParameterError(f"{where} {has} parameter {name!r}{_hint(name, names)} Valid are:\n{listing}")
+    return reached
+
+
+def _hint(name: str, known: Iterable[str]) -> str:
+    near = difflib.get_close_matches(name, sorted(known), 1)
+    return f"; did you mean {near[0]!r}?" if near else "."
+
+
+def describe_parameters(declared: Mapping[str, Mapping[str, Parameter]]) -> str:
+    """Text that lists every notebook's parameters: name, type, default, help."""
+    lines = []
+    for notebook, parameters in declared.items():
+        lines.append(f"  {notebook}" if parameters else f"  {notebook}  (takes none)")
+        width = max((len(p.name) for p in parameters.values()), default=0)
+        for p in parameters.values():
+            text = f"    {p.name:{width}}  {p.type} = {p.default!r}"
+            lines.append(f"{text:<50}  {p.help}".rstrip())
+    return "\n".join(lines)
