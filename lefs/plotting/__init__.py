@@ -1,0 +1,32 @@
+"""Figures from images, arrays and catalogs; none of these functions runs a model.
+
+Every function returns a `matplotlib.figure.Figure` that pyplot does not know: as the last value of a cell it
+is shown once, and nothing keeps it in memory. Functions of one panel also draw into given axes (``ax=``).
+"""
+
+from lefs.plotting.contributions import contribution_heatmap, layer_profile, strongest_channels, sum_to_one
+from lefs.plotting.edits import comparison_strip, edit_strip, filmstrip, transfer_grid
+from lefs.plotting.grids import image_grid, membership_overlays, overlay_grid
+from lefs.plotting.measures import confusion, locality_bars, stability_curve, tradeoff
+from lefs.plotting.queries import query_profile
+from lefs.plotting.style import cluster_colors
+
+__all__ = [
+    "cluster_colors",
+    "comparison_strip",
+    "confusion",
+    "contribution_heatmap",
+    "edit_strip",
+    "filmstrip",
+    "image_grid",
+    "layer_profile",
+    "locality_bars",
+    "membership_overlays",
+    "overlay_grid",
+    "query_profile",
+    "stability_curve",
+    "strongest_channels",
+    "sum_to_one",
+    "tradeoff",
+    "transfer_grid",
+]

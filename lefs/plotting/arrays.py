@@ -1,0 +1,146 @@
+"""What the figures take: tensors or arrays, checked, as numpy arrays of known shape."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch.nn.functional import interpolate
+
+from lefs.images import to_uint8
+
+__all__ = ["as_array", "as_changes", "as_images", "as_names", "overlay", "upscaled"]
+
+# Small pictures are enlarged to this many pixels before matplotlib resamples them to the page.
+_SMOOTH_SIDE = 256
+
+
+def as_array(name: str, values: Any, *, ndim: int) -> np.ndarray:
+    """`values` as a finite float64 array of `ndim` dimensions.
+
+    Raises
+    ------
+    TypeError
+        If they are no numbers.
+    ValueError
+        If the number of dimensions differs, nothing is in there, or a value is NaN or infinite.
+    """
+    if isinstance(values, torch.Tensor):
+        values = values.detach().cpu().double().numpy()
+    try:
+        array = np.asarray(values, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise TypeError(f"{name} must be an array of numbers, got {type(values).__name__}") from None
+    if array.ndim != ndim or array.size == 0:
+        raise ValueError(f"{name} must be a non-empty array of {ndim} dimensions, got shape {array.shape}")
+    if not np.isfinite(array).all():
+        raise ValueError(f"{name} has {np.sum(~np.isfinite(array))} values that are NaN or infinite")
+    return array
+
+
+def as_images(name: str, images: Any) -> np.ndarray:
+    """Images of shape (N, 3, H, W) or (3, H, W) in [-1, 1] → (N, H, W, 3) uint8."""
+    tensor = torch.as_tensor(images)
+    if tensor.ndim == 3:
+        tensor = tensor[None]
+    if tensor.ndim != 4 or tensor.shape[1] != 3 or 0 in tensor.shape:
+        raise ValueError(f"{name} must have shape (N, 3, H, W), got {tuple(tensor.shape)}")
+    if not tensor.is_floating_point():
+        raise TypeError(f"{name} must be float in [-1, 1], got {tensor.dtype}; a generator makes such images")
+    if not torch.isfinite(tensor).all():
+        raise ValueError(f"{name} holds NaN or infinite values")
+    return to_uint8(tensor)
+
+
+def as_image(name: str, image: Any) -> np.ndarray:
+    """One image of shape (3, H, W) or (1, 3, H, W) → (H, W, 3) uint8."""
+    pictures = as_images(name, image)
+    if len(pictures) != 1:
+        raise ValueError(f"{name} must be one image of shape (3, H, W), got {len(pictures)} images")
+    return pictures[0]
+
+
+def as_changes(name: str, changes: Any, count: int) -> np.ndarray:
+    """Colour differences of shape (N, H, W), or (H, W) where one is asked for, not negative."""
+    if np.ndim(changes) == 2:
+        changes = changes[None]
+    array = as_array(name, changes, ndim=3)
+    if len(array) != count:
+        raise ValueError(f"{name} must hold {count} maps, one an image; got {len(array)}")
+    if array.min() < 0:
+        raise ValueError(f"{name} must not be negative: it is a colour difference (see lefs.colour_difference)")
+    return array
+
+
+def as_membership(name: str, membership: Any, images: np.ndarray) -> np.ndarray:
+    """Memberships of shape (N, K, h, w) for the images; largest wins → labels (N, h, w)."""
+    array = as_array(name, membership, ndim=4)
+    if len(array) != len(images):
+        raise ValueError(f"{name} must describe the {len(images)} images given, got {len(array)}")
+    return array
+
+
+def as_names(names: Sequence[str] | Mapping[str, Sequence[int]] | None, count: int) -> list[str]:
+    """One name for each of `count` clusters: a list of names, or a catalog's ``parts``."""
+    if names is None:
+        return [f"{k}" for k in range(count)]
+    if isinstance(names, Mapping):
+        by_cluster = {int(k): part for part, clusters in names.items() for k in clusters}
+        if sorted(by_cluster) != list(range(count)):
+            raise ValueError(f"names must cover the clusters 0 to {count - 1}, got {sorted(by_cluster)}")
+        return [by_cluster[k] for k in range(count)]
+    if isinstance(names, str) or len(names) != count:
+        raise ValueError(f"names must be {count} strings, one a cluster; got {names!r}")
+    return [str(n) for n in names]
+
+
+def as_labels(name: str, labels: Sequence[str] | None, count: int) -> list[str] | None:
+    """None, or exactly `count` strings."""
+    if labels is None:
+        return None
+    if isinstance(labels, str) or len(labels) != count:
+        raise ValueError(f"{name} must be {count} strings, got {labels!r}")
+    return [str(label) for label in labels]
+
+
+def upscaled(pictures: np.ndarray, *, side: int = _SMOOTH_SIDE) -> np.ndarray:
+    """Enlarge uint8 pictures (N, H, W, 3) bicubically by the whole number that brings them to `side`."""
+    factor = max(1, -(-side // max(pictures.shape[1:3])))
+    if factor == 1:
+        return pictures
+    nchw = torch.from_numpy(np.ascontiguousarray(pictures)).movedim(-1, 1).float()
+    large = interpolate(nchw, scale_factor=factor, mode="bicubic", align_corners=False)
+    return large.clamp(0, 255).round().to(torch.uint8).movedim(1, -1).numpy()
+
+
+def overlay(
+    pictures: np.ndarray, labels: np.ndarray, colors: np.ndarray, opacity: float, *, side: int = _SMOOTH_SIDE
+) -> np.ndarray:
+    """Lay the colour of each position's cluster over pictures.
+
+    The picture under the colour turns grey as the colour comes up, so that its own hues cannot be taken for
+    a cluster's; at opacity 0 it is as it was.
+
+    Parameters
+    ----------
+    pictures : ndarray of shape (N, H, W, 3), uint8
+    labels : ndarray of shape (N, h, w), int; a negative label is left uncoloured
+    colors : ndarray of shape (K, 3) in [0, 1]
+    opacity : 0 (only the picture) to 1 (only the colour)
+
+    Returns
+    -------
+    ndarray of shape (N, sH, sW, 3), uint8
+    """
+    base = upscaled(pictures, side=side).astype(np.float32)
+    height, width = base.shape[1:3]
+    rows = np.arange(height) * labels.shape[1] // height
+    columns = np.arange(width) * labels.shape[2] // width
+    index = labels[:, rows][:, :, columns]
+    grey = base @ np.array([0.299, 0.587, 0.114], np.float32)
+    under = base + opacity * (grey[..., None] - base)
+    over = 255 * colors.astype(np.float32)[np.maximum(index, 0)]
+    mixed = under + opacity * (over - under)
+    return np.where(index[..., None] < 0, base, mixed).round().astype(np.uint8)

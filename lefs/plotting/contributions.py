@@ -1,0 +1,243 @@
+"""Contributions M: which channel belongs to which cluster, layer by layer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
+
+from lefs.catalog import Catalog
+from lefs.checks import check_integer, check_name
+from lefs.generators.base import StyleLayer
+from lefs.plotting.arrays import as_array, as_names
+from lefs.plotting.grids import Names
+from lefs.plotting.style import (
+    FAINT,
+    MUTED,
+    SHARE_MAP,
+    WIDTH,
+    cluster_colors,
+    font_families,
+    line_color,
+    new_figure,
+    panel,
+    settle_ticks,
+    styled,
+    text_color_on,
+)
+
+__all__ = ["contribution_heatmap", "layer_profile", "strongest_channels", "sum_to_one"]
+
+
+def channel_order(contributions: np.ndarray) -> np.ndarray:
+    """Channels by the cluster that has most of them, strongest first; dead channels last."""
+    strongest, owner = contributions.max(0), contributions.argmax(0)
+    dead = strongest == 0
+    return np.lexsort((-strongest, owner, dead))
+
+
+@styled
+def contribution_heatmap(
+    contributions: Any, *, names: Names | None = None, title: str | None = None, ax: Axes | None = None
+) -> Figure:
+    """Contributions as a heat map, clusters × channels.
+
+    Parameters
+    ----------
+    contributions : array of shape (K, C), M in [0, 1], for example ``catalog.contributions[:, layer.slice]``
+    names : one name a cluster, or a catalog's ``parts``; clusters of one name stay separate rows
+
+    Returns
+    -------
+    Figure; channels are sorted by the cluster that has most of their energy, so that a catalog that separates
+    parts shows a staircase. The strips carry the clusters' colours.
+    """
+    shares = as_array("contributions", contributions, ndim=2)
+    order = channel_order(shares)
+    figure, ax = panel(ax, width=WIDTH, height=max(1.8, 0.9 + 0.19 * len(shares)))
+    image = ax.imshow(shares[:, order], cmap=SHARE_MAP, vmin=0, vmax=1, aspect="auto", interpolation="nearest")
+    labels, colors = _rows(names, len(shares))
+    ax.set_yticks(range(len(labels)), labels)
+    ax.tick_params(axis="y", length=0, pad=10)
+    ax.set_xlabel(f"{shares.shape[1]} channels, sorted by their strongest cluster")
+    _frame(ax)
+    live = shares.max(0)[order] > 0
+    owners = np.where(live[:, None], colors[shares.argmax(0)[order]], 1.0)
+    _strip(ax, (0, 1.015, 1, 0.03), owners[None])
+    _strip(ax, (-0.012, 0, 0.007, 1), colors[:, None])
+    ax.set_title(title or "", pad=13 if title else 0)
+    _share_bar(figure, ax, image, "contribution M")
+    settle_ticks(ax)
+    return figure
+
+
+def _rows(names: Names | None, count: int) -> tuple[list[str], np.ndarray]:
+    """Row labels, and colours that agree with the overlays: one a part where clusters are named."""
+    labels = as_names(names, count)
+    parts = list(dict.fromkeys(labels))
+    colors = cluster_colors(len(parts))
+    return labels, colors[[parts.index(label) for label in labels]]
+
+
+def _strip(ax: Axes, box: tuple[float, float, float, float], colors: np.ndarray) -> None:
+    strip = ax.inset_axes(box)
+    strip.imshow(colors, aspect="auto", interpolation="nearest")
+    strip.set_axis_off()
+
+
+def _frame(ax: Axes) -> None:
+    for spine in ax.spines.values():
+        spine.set(visible=True, color=FAINT, linewidth=0.7)
+
+
+def _share_bar(figure: Figure, ax: Axes, image: AxesImage, label: str) -> None:
+    bar = figure.colorbar(image, ax=ax, pad=0.012, fraction=0.03, aspect=24, ticks=[0, 0.5, 1])
+    bar.set_label(label)
+    bar.outline.set(edgecolor=FAINT, linewidth=0.7)  # type: ignore[operator]
+    bar.ax.tick_params(length=0, labelfontfamily=font_families())
+
+
+@styled
+def sum_to_one(contributions: Any, *, names: Names | None = None, ax: Axes | None = None) -> Figure:
+    """Every channel as a column of its clusters' shares, stacked: they fill the unit exactly.
+
+    Parameters
+    ----------
+    contributions : array of shape (K, S), M in [0, 1]
+    names : one name a cluster, or a catalog's ``parts``, for the colours
+
+    Returns
+    -------
+    Figure: at the bottom, in full colour, the strongest cluster's share. Its title states max |Σ_k M − 1| over the live channels and counts the dead ones
+    """
+    shares = as_array("contributions", contributions, ndim=2)
+    order = channel_order(shares)
+    sums = shares.sum(0)
+    live = sums > 0
+    worst = float(np.abs(sums[live] - 1).max()) if live.any() else 0.0
+    figure, ax = panel(ax, width=WIDTH, height=2.5)
+    _stack(ax, shares[:, order], _rows(names, len(shares))[1])
+    ax.set(xlim=(0, shares.shape[1]), ylim=(0, 1.001), yticks=[0, 0.5, 1])
+    ax.set(ylabel="share of energy", xlabel="style channels, sorted by their strongest cluster")
+    dead = int((~live).sum())
+    ax.set_title(
+        f"max |Σ M − 1| = {worst:.1e} over {int(live.sum()):,} live channels; {dead} dead",
+        weight="normal",
+    )
+    settle_ticks(ax)
+    return figure
+
+
+def _stack(ax: Axes, shares: np.ndarray, colors: np.ndarray) -> None:
+    """Columns of shares (K, C): the strongest cluster at the bottom in full colour, the rest above it, pale."""
+    owner, edges = shares.argmax(0), np.arange(shares.shape[1] + 1)
+    top = shares.max(0)
+    for k, color in enumerate(colors):
+        own = np.where(owner == k, shares[k], 0.0)
+        ax.stairs(own, edges, fill=True, color=color, linewidth=0, antialiased=False)
+        rest = np.where(owner == k, 0.0, shares[k])
+        pale = 0.35 * color + 0.65
+        ax.stairs(top + rest, edges, baseline=top, fill=True, color=pale, linewidth=0, antialiased=False)
+        top = top + rest
+
+
+@styled
+def layer_profile(catalog: Catalog, parts: str | Sequence[str], *, ax: Axes | None = None) -> Figure:
+    """Contribution to one or several parts along the layers: strongest channel and mean.
+
+    Parameters
+    ----------
+    catalog : `Catalog`
+    parts : a part's name, or up to 8 of them
+
+    Returns
+    -------
+    Figure: strongest channel solid, mean of all channels dashed; toRGB layers are hollow
+    """
+    chosen = [parts] if isinstance(parts, str) else list(parts)
+    if not 1 <= len(chosen) <= 8:
+        raise ValueError(f"parts must name 1 to 8 parts, got {len(chosen)}; draw more in a second figure")
+    figure, ax = panel(ax, width=WIDTH, height=3.3)
+    shade_resolutions(ax, catalog.layers)
+    x = np.arange(len(catalog.layers))
+    hollow = np.array([layer.kind == "rgb" for layer in catalog.layers])
+    for i, part in enumerate(chosen):
+        m = catalog.contribution(part).numpy()
+        pieces = [m[layer.slice] for layer in catalog.layers]
+        top, mean, color = [p.max() for p in pieces], [p.mean() for p in pieces], line_color(i)
+        ax.plot(x, top, color=color, label=part, zorder=3)
+        faces = np.where(hollow, "white", color)
+        ax.scatter(x, top, s=22, color=faces.tolist(), edgecolors=color, linewidths=1.2, zorder=4)
+        ax.plot(x, mean, color=color, linestyle=(0, (3, 2)), linewidth=1.1, zorder=2)
+    ax.plot([], [], color=MUTED, label="strongest channel")
+    ax.plot([], [], color=MUTED, linestyle=(0, (3, 2)), linewidth=1.1, label="mean of channels")
+    ax.set_xticks(x, [layer.name for layer in catalog.layers], rotation=40, ha="right", rotation_mode="anchor")
+    ax.set(ylim=(0, 1.0), yticks=[0, 0.25, 0.5, 0.75, 1], ylabel="contribution M")
+    ax.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), borderaxespad=0.4)
+    settle_ticks(ax)
+    return figure
+
+
+def shade_resolutions(ax: Axes, layers: Sequence[StyleLayer]) -> None:
+    """Shade every other resolution along x, and write the side of its maps at the top."""
+    sides = [layer.resolution for layer in layers]
+    for i, side in enumerate(dict.fromkeys(sides)):
+        first, last = sides.index(side), len(sides) - 1 - sides[::-1].index(side)
+        if i % 2 == 0:
+            ax.axvspan(first - 0.5, last + 0.5, color="#f3f5f7", zorder=0, linewidth=0)
+        ax.annotate(
+            f"{side}²",
+            ((first + last) / 2, 1),
+            xycoords=ax.get_xaxis_transform(),
+            xytext=(0, 3),
+            textcoords="offset points",
+            ha="center",
+            size=8.5,
+            color=MUTED,
+        )
+    ax.set_xlim(-0.5, len(sides) - 0.5)
+
+
+@styled
+def strongest_channels(catalog: Catalog, part: str, *, count: int = 5) -> Figure:
+    """The channels of each layer that contribute most to a part, with their M.
+
+    Parameters
+    ----------
+    catalog : `Catalog`
+    part : name of a part
+    count : channels a layer
+
+    Returns
+    -------
+    Figure: a table; each cell holds the channel's number within its layer, and M as number and shade
+    """
+    check_integer("count", count, minimum=1)
+    check_name("part", part, list(catalog.parts), what="part")
+    m = catalog.contribution(part).numpy()
+    count = min(count, min(layer.channels for layer in catalog.layers))
+    top = np.stack([np.argsort(-m[la.slice], kind="stable")[:count] for la in catalog.layers])
+    shares = np.stack([m[la.slice][t] for la, t in zip(catalog.layers, top, strict=True)])
+    figure = new_figure(min(WIDTH, 2.2 + 1.05 * count), 0.75 + 0.235 * len(top))
+    ax = figure.subplots()
+    image = ax.imshow(shares, cmap=SHARE_MAP, vmin=0, vmax=1, aspect="auto")
+    for (row, column), share in np.ndenumerate(shares):
+        color = text_color_on(np.asarray(SHARE_MAP(share)))
+        ax.text(column - 0.08, row, f"{top[row, column]}", ha="right", va="center", size=8.5, color=color)
+        ax.text(column + 0.04, row, f"{share:.2f}", ha="left", va="center", size=8.5, color=color, alpha=0.8)
+    ax.set_yticks(range(len(top)), [layer.name for layer in catalog.layers])
+    ax.set_xticks(range(count), [_ordinal(i + 1) for i in range(count)])
+    ax.tick_params(length=0, top=True, labeltop=True, bottom=False, labelbottom=False)
+    ax.set_title(f"{part}: strongest channels (number, M)")
+    _frame(ax)
+    _share_bar(figure, ax, image, "contribution M")
+    settle_ticks(ax)
+    return figure
+
+
+def _ordinal(number: int) -> str:
+    return f"{number}{ {1: 'st', 2: 'nd', 3: 'rd'}.get(number if number < 20 else number % 10, 'th') }"

@@ -1,0 +1,194 @@
+"""Grids of pictures and of clusters laid over them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from lefs.checks import check_integer, check_number
+from lefs.plotting.arrays import as_images, as_labels, as_membership, as_names, overlay
+from lefs.plotting.sheet import CAPTION, Sheet
+from lefs.plotting.style import cluster_colors, styled
+
+__all__ = ["image_grid", "membership_overlays", "overlay_grid"]
+
+Names = Sequence[str] | Mapping[str, Sequence[int]]
+
+
+@styled
+def image_grid(
+    images: Any,
+    *,
+    columns: int = 8,
+    titles: Sequence[str] | None = None,
+    row_labels: Sequence[str] | None = None,
+    title: str | None = None,
+) -> Figure:
+    """Pictures in rows.
+
+    Parameters
+    ----------
+    images : Tensor of shape (N, 3, H, W) in [-1, 1]
+    columns : pictures in a row
+    titles : one caption a picture
+    row_labels : one label a row
+    title : line above the grid
+
+    Returns
+    -------
+    Figure, with one axes a picture
+    """
+    pictures = as_images("images", images)
+    columns = min(check_integer("columns", columns, minimum=1), len(pictures))
+    rows = -(-len(pictures) // columns)
+    captions = as_labels("titles", titles, len(pictures))
+    sheet = Sheet(
+        rows,
+        columns,
+        aspect=_aspect(pictures),
+        title=title,
+        row_labels=as_labels("row_labels", row_labels, rows),
+        above=dict.fromkeys(range(rows), CAPTION) if captions else None,
+    )
+    for i, picture in enumerate(pictures):
+        sheet.picture(i // columns, i % columns, picture)
+        if captions:
+            sheet.caption(i // columns, i % columns, captions[i])
+    return sheet.figure
+
+
+@styled
+def membership_overlays(
+    images: Any,
+    membership: Any,
+    *,
+    names: Names | None = None,
+    opacity: float = 0.6,
+    columns: int = 8,
+    title: str | None = None,
+) -> Figure:
+    """Pictures, and below each the cluster of every position as a colour.
+
+    Parameters
+    ----------
+    images : Tensor of shape (N, 3, H, W) in [-1, 1]
+    membership : Tensor of shape (N, K, h, w); the largest value at a position wins
+    names : one name a cluster, or a catalog's ``parts``; clusters of one name share one colour
+    opacity : 0 shows the picture only, 1 the colour only
+    columns : pictures in a row
+
+    Returns
+    -------
+    Figure, with a legend of the clusters or parts that occur
+    """
+    pictures = as_images("images", images)
+    labels, parts = _labels(as_membership("membership", membership, pictures), names)
+    colors = cluster_colors(len(parts))
+    columns = min(check_integer("columns", columns, minimum=1), len(pictures))
+    blocks = -(-len(pictures) // columns)
+    seen = np.unique(labels)
+    sheet = Sheet(
+        2 * blocks,
+        columns,
+        aspect=_aspect(pictures),
+        title=title,
+        above={2 * b: 0.1 for b in range(1, blocks)},
+        legend=[(parts[k], colors[k]) for k in seen],
+    )
+    mixed = overlay(pictures, labels, colors, check_number("opacity", opacity, minimum=0, maximum=1))
+    for i, picture in enumerate(pictures):
+        row = 2 * (i // columns)
+        sheet.picture(row, i % columns, picture)
+        sheet.picture(row + 1, i % columns, mixed[i])
+    return sheet.figure
+
+
+@styled
+def overlay_grid(
+    images: Any,
+    memberships: Mapping[Any, Any],
+    *,
+    opacity: float = 0.65,
+    title: str | None = None,
+) -> Figure:
+    """The same pictures clustered in several ways, to choose a layer and a number of clusters.
+
+    Parameters
+    ----------
+    images : Tensor of shape (N, 3, H, W) in [-1, 1], a few (2 to 4) for (layer, K) keys
+    memberships : {(layer, K): (N, K, h, w)}: layers become columns and K rows, sorted;
+        or {label: (N, K, h, w)}: one row each, in the given order
+    opacity : 0 shows the picture only, 1 the colour only
+
+    Returns
+    -------
+    Figure, with the pictures themselves in the first row. Colours are comparable within a row of one block
+    only: cluster 3 of one clustering has nothing to do with cluster 3 of another.
+    """
+    pictures = as_images("images", images)
+    if not memberships:
+        raise ValueError("memberships is empty; give {(layer, K): membership of shape (N, K, h, w)}")
+    check_number("opacity", opacity, minimum=0, maximum=1)
+    blocks, rows = _blocks(memberships)
+    n = len(pictures)
+    sheet = Sheet(
+        len(rows) + 1,
+        n * len(blocks),
+        aspect=_aspect(pictures),
+        title=title,
+        max_cell=1.2,
+        row_labels=["", *(f"K = {r}" if isinstance(r, int) else str(r) for r in rows)],
+        above={0: CAPTION if blocks != [None] else 0.0, 1: 0.06},
+        before={n * b: 0.14 for b in range(1, len(blocks))},
+    )
+    for b, block in enumerate(blocks):
+        _draw_block(sheet, pictures, b, block, rows, memberships, opacity)
+    return sheet.figure
+
+
+def _draw_block(
+    sheet: Sheet,
+    pictures: np.ndarray,
+    b: int,
+    block: Any,
+    rows: Sequence[Any],
+    memberships: Mapping[Any, Any],
+    opacity: float,
+) -> None:
+    first = b * len(pictures)
+    if block is not None:
+        sheet.caption(0, first, str(block), span=len(pictures), strong=True)
+    for i, picture in enumerate(pictures):
+        sheet.picture(0, first + i, picture)
+    for r, row in enumerate(rows, start=1):
+        key = row if block is None else (block, row)
+        if key not in memberships:
+            continue
+        labels, parts = _labels(as_membership(f"memberships[{key!r}]", memberships[key], pictures), None)
+        for i, mixed in enumerate(overlay(pictures, labels, cluster_colors(len(parts)), opacity)):
+            sheet.picture(r, first + i, mixed)
+
+
+def _blocks(keys: Iterable[Any]) -> tuple[list[Any], list[Any]]:
+    """Columns (layers) and rows (K) that the keys span; strings make one unnamed block of rows."""
+    keys = list(keys)
+    if all(isinstance(k, str) for k in keys):
+        return [None], keys
+    if not all(isinstance(k, tuple) and len(k) == 2 for k in keys):
+        raise TypeError(f"memberships must have (layer, K) pairs, or only strings, as keys; got {keys!r}")
+    return list(dict.fromkeys(layer for layer, _ in keys)), sorted({count for _, count in keys})
+
+
+def _labels(membership: np.ndarray, names: Names | None) -> tuple[np.ndarray, list[str]]:
+    """Winning part at each position, (N, h, w), and the parts, each name once."""
+    by_cluster = as_names(names, membership.shape[1])
+    parts = list(dict.fromkeys(by_cluster))
+    part_of = np.array([parts.index(name) for name in by_cluster])
+    return part_of[membership.argmax(1)], parts
+
+
+def _aspect(pictures: np.ndarray) -> float:
+    return pictures.shape[1] / pictures.shape[2]

@@ -1,0 +1,160 @@
+"""One look for every figure: type, colours, colour maps, and how a figure is made without pyplot."""
+
+from __future__ import annotations
+
+import functools
+import threading
+from collections.abc import Callable
+from typing import Any, ParamSpec, TypeVar, cast
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import LinearSegmentedColormap, to_rgb
+from matplotlib.figure import Figure
+from matplotlib.font_manager import fontManager
+
+from lefs.checks import check_integer
+
+__all__ = ["CHANGE_MAP", "DPI", "INK", "LINES", "MUTED", "SHARE_MAP", "WIDTH", "cluster_colors", "styled"]
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+#: Width of a figure in inches and its resolution: 860 pixels, the text column of a notebook page.
+WIDTH, DPI = 8.6, 100
+#: Text; secondary text; hairlines and what did not take part.
+INK, MUTED, FAINT = "#1f2328", "#656d76", "#d0d7de"
+#: Lines and bars on white: Okabe & Ito (2008) without its yellow, which white paper swallows.
+LINES = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#5A1E87", "#7F7F7F")
+# Both maps grow darker evenly and start at the white of the paper: white is "nothing changed", "none of it".
+_HEAT = mpl.colormaps["magma_r"](np.linspace(0.06, 1, 12))
+#: Colour differences (ΔE), and shares in [0, 1].
+CHANGE_MAP = LinearSegmentedColormap.from_list("changes", ["#ffffff", *_HEAT])
+SHARE_MAP = LinearSegmentedColormap.from_list("shares", ["#ffffff", "#cfe1f2", "#6aaed6", "#1f6eb3", "#08306b"])
+
+# The first seven are Okabe & Ito's; each next one is the colour farthest from all before it, taking the
+# worst of normal, protan, deutan and tritan vision (Machado et al. 2009) in OKLab; saturation is capped.
+_CLUSTERS = (
+    "#E69F00 #009E73 #56B4E9 #F0E442 #D55E00 #CC79A7 #0072B2 #781E3C "
+    "#78FFFF #4B1E96 #B41E1E #A5D2A5 #9678F0 #875A69 #B4FFA5 #87B478 "
+    "#693C78 #3C4BB4 #F0C35A #78D2FF #690F78 #F0783C #B43C96 #A5E1E1"
+).split()
+
+
+def cluster_colors(count: int) -> np.ndarray:
+    """Colours for `count` clusters, the same for cluster k whatever the count.
+
+    Chosen so that any two of the first 16, and neighbours throughout, stay apart under the common forms of
+    colour blindness. From the 25th on they repeat, lighter and then darker.
+
+    Returns
+    -------
+    ndarray of shape (K, 3), float64 sRGB in [0, 1]
+    """
+    check_integer("count", count, minimum=1)
+    base = np.array([to_rgb(c) for c in _CLUSTERS])
+    rounds = np.arange(count) // len(base) % 3
+    toward = np.array([0.0, 1.0, 0.0])[rounds][:, None]
+    weight = np.array([0.0, 0.45, 0.45])[rounds][:, None]
+    return (1 - weight) * base[np.arange(count) % len(base)] + weight * toward
+
+
+@functools.cache
+def font_families() -> list[str]:
+    """The first sans-serif of a known list that is installed, then what matplotlib brings along."""
+    wanted = ("Helvetica Neue", "Helvetica", "Arial", "Liberation Sans", "Nimbus Sans")
+    installed = set(fontManager.get_font_names())
+    return [name for name in wanted if name in installed][:1] + ["DejaVu Sans"]
+
+
+@functools.cache
+def _settings() -> dict[str, Any]:
+    return {
+        "font.family": font_families(),
+        "font.size": 9.5,
+        "mathtext.fontset": "stixsans",
+        "axes.titlesize": 10.5,
+        "axes.titleweight": "bold",
+        "axes.titlelocation": "left",
+        "axes.titlepad": 8,
+        "axes.labelsize": 9.5,
+        "axes.labelcolor": INK,
+        "axes.edgecolor": MUTED,
+        "axes.linewidth": 0.7,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "axes.axisbelow": True,
+        "axes.grid": False,
+        "axes.formatter.useoffset": False,
+        "grid.color": FAINT,
+        "grid.linewidth": 0.6,
+        "text.color": INK,
+        "xtick.color": MUTED,
+        "ytick.color": MUTED,
+        "xtick.labelcolor": INK,
+        "ytick.labelcolor": INK,
+        "xtick.labelsize": 8.5,
+        "ytick.labelsize": 8.5,
+        "xtick.major.size": 3,
+        "ytick.major.size": 3,
+        "xtick.major.width": 0.7,
+        "ytick.major.width": 0.7,
+        "legend.fontsize": 8.5,
+        "legend.frameon": False,
+        "legend.handlelength": 1.4,
+        "lines.linewidth": 1.6,
+        "lines.markersize": 4.5,
+        "figure.facecolor": "white",
+        "savefig.facecolor": "white",
+    }
+
+
+# rcParams are global to the process; widgets draw from other threads than the notebook's cells.
+_STYLE_LOCK = threading.RLock()
+
+
+def styled(draw: Callable[P, R]) -> Callable[P, R]:
+    """Make `draw` build its figure in the style of this package, and leave matplotlib's settings alone."""
+
+    @functools.wraps(draw)
+    def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
+        with _STYLE_LOCK, mpl.rc_context(_settings()):
+            return draw(*args, **kwargs)
+
+    return wrapper
+
+
+def new_figure(width: float, height: float, *, layout: str | None = "constrained") -> Figure:
+    """A figure that pyplot does not know: nothing keeps it alive or shows it twice."""
+    figure = Figure(figsize=(width, height), dpi=DPI, layout=cast(Any, layout))
+    if layout == "constrained":
+        figure.get_layout_engine().set(w_pad=0.05, h_pad=0.05)  # type: ignore[union-attr]
+    return figure
+
+
+def panel(ax: Axes | None, *, width: float = 6.2, height: float = 3.4) -> tuple[Figure, Axes]:
+    """The given axes with their figure, or one new panel."""
+    if ax is None:
+        ax = new_figure(width, height).subplots()
+    elif not isinstance(ax, Axes):
+        raise TypeError(f"ax must be a matplotlib Axes or None, got {type(ax).__name__}")
+    figure = ax.get_figure(root=True)
+    if figure is None:
+        raise ValueError("ax belongs to no figure; make it with figure.add_subplot() or pass ax=None")
+    return figure, ax
+
+
+def settle_ticks(ax: Axes) -> None:
+    """Fix the type of tick labels that matplotlib only makes when the figure is drawn, out of this style."""
+    ax.tick_params(which="both", labelfontfamily=cast(Any, font_families()))
+
+
+def line_color(index: int) -> str:
+    """Colour of the `index`-th line or group of bars."""
+    return LINES[index % len(LINES)]
+
+
+def text_color_on(rgb: np.ndarray) -> str:
+    """Black or white, whichever is read better on `rgb` (the first three values, in [0, 1])."""
+    return INK if float(np.dot(rgb[:3], (0.299, 0.587, 0.114))) > 0.55 else "white"
