@@ -297,6 +297,7 @@ def _execute(path: Path, executed: Path, parameters: Mapping[str, Any], *, progr
                 kernel_name="python3",
                 cwd=path.parent,
                 progress_bar=False,
+                extra_arguments=["--log-level=ERROR"],
                 on_cell_executed=lambda **_: bar.update(),
                 # Stored widget states make HTML prefer the widget, which is blank without a network.
                 store_widget_state=False,

@@ -17,7 +17,7 @@ import nbformat
 from markupsafe import Markup
 from PIL import Image
 
-from lefs.runner.html import markdown_to_html
+from lefs.runner.html import MATH_STYLE, markdown_to_html
 
 __all__ = ["Figure", "figures", "gallery_page"]
 
@@ -132,6 +132,7 @@ def gallery_page(
         minutes=_duration(total),
         started=started,
         versions=versions,
+        math_style=MATH_STYLE,
     )
 
 

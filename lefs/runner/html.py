@@ -8,6 +8,7 @@ written.
 from __future__ import annotations
 
 import html
+import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,22 @@ from nbconvert import HTMLExporter
 from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 from nbformat import NotebookNode
 
-__all__ = ["markdown_to_html", "math_to_mathml", "notebook_to_html"]
+__all__ = ["MATH_STYLE", "markdown_to_html", "math_to_mathml", "notebook_to_html"]
 
-_TEMPLATE = """\
+_NAMESPACE = ' xmlns="http://www.w3.org/1998/Math/MathML"'  # HTML knows <math> without it
+_UNDER = ("max", "min", "lim", "sup", "inf")  # what LaTeX writes below these, in a formula of its own
+
+# Only a font with a table for mathematics has tall sums and brackets; every system has one of these.
+MATH_STYLE = """\
+math {
+  font-family: "STIX Two Math", "Cambria Math", "Latin Modern Math", "DejaVu Math TeX Gyre", math;
+  font-size: 1.05em;
+}
+math[display="block"] { margin: .8em 0; }
+"""
+
+_TEMPLATE = (
+    """\
 {%- extends 'lab/index.html.j2' -%}
 {%- block html_head_js_requirejs -%}{%- endblock -%}
 {%- block html_head_js_mathjax -%}{%- endblock -%}
@@ -35,20 +49,25 @@ _TEMPLATE = """\
 main { max-width: 62rem; margin: 0 auto; }
 .jp-RenderedHTMLCommon { line-height: 1.55; }
 .jp-RenderedImage img { max-width: 100%; height: auto; }
-math { font-size: 1.08em; }
-math[display="block"] { margin: 0.8em 0; }
-</style>
+"""
+    + MATH_STYLE
+    + """</style>
 {%- endblock -%}
 """
+)
 
 
 def math_to_mathml(latex: str, *, display: bool = False) -> str:
     """Return `latex` as a MathML element; what cannot be read stays visible as its source."""
     try:
-        mathml: str = latex_to_mathml(latex.strip(), display="block" if display else "inline")
+        text = latex_to_mathml(latex.strip(), display="block" if display else "inline")
+        mathml = ElementTree.fromstring(text.replace(_NAMESPACE, ""))
     except Exception:  # the reader of LaTeX fails in many ways, and a formula is no reason to lose a run
         return f"<code>{html.escape(latex)}</code>"
-    return mathml
+    for element in mathml.iter("msub"):
+        if display and element[0].text in _UNDER:
+            element.tag = "munder"
+    return ElementTree.tostring(mathml, encoding="unicode")
 
 
 class _Renderer(IPythonRenderer):

@@ -215,8 +215,7 @@ def describe_parameters(declared: Mapping[str, Mapping[str, Parameter]]) -> str:
     lines = []
     for notebook, parameters in declared.items():
         lines.append(f"  {notebook}" if parameters else f"  {notebook}  (takes none)")
-        width = max((len(p.name) for p in parameters.values()), default=0)
-        for p in parameters.values():
-            text = f"    {p.name:{width}}  {p.type} = {p.default!r}"
-            lines.append(f"{text:<50}  {p.help}".rstrip())
+        left = {p.name: f"{p.name}: {p.type} = {p.default!r}" for p in parameters.values()}
+        width = min(max(map(len, left.values()), default=0), 48)
+        lines += [f"    {left[p.name]:{width}}  {p.help}".rstrip() for p in parameters.values()]
     return "\n".join(lines)
