@@ -295,6 +295,7 @@ def _execute(path: Path, executed: Path, parameters: Mapping[str, Any], *, progr
                 executed,
                 parameters=dict(parameters),
                 kernel_name="python3",
+                language="python",
                 cwd=path.parent,
                 progress_bar=False,
                 extra_arguments=["--log-level=ERROR"],

@@ -1,0 +1,369 @@
+"""`lefs run` on small notebooks made here, and once on the real ones."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from lefs.__main__ import main
+from lefs.runner import (
+    NotebookFailed,
+    Parameter,
+    ParameterError,
+    RunError,
+    find_notebooks,
+    read_parameters,
+    run_notebooks,
+)
+from lefs.runner.gallery import figures
+from lefs.runner.html import markdown_to_html, math_to_mathml
+
+PARAMETERS = 'output: str = "../runs/live"  # folder of the artefacts\nclusters: int = 8  # how many'
+FIGURE = (
+    "from matplotlib.figure import Figure\nfig = Figure(figsize=({w}, 2))\nfig.subplots().plot([1, 2])\nfig"
+)
+
+
+def write_notebook(path: Path, cells: Sequence[str], *, parameters: str = PARAMETERS) -> Path:
+    """Write a notebook; a cell that starts with ``#`` or ``>`` is Markdown."""
+    notebook = nbformat.v4.new_notebook(
+        metadata={"kernelspec": {"name": "python3", "display_name": "Python"}}
+    )
+    tagged = nbformat.v4.new_code_cell(parameters, metadata={"tags": ["parameters"]})
+    notebook.cells = [tagged, nbformat.v4.new_code_cell("%matplotlib inline")]
+    for source in cells:
+        new = nbformat.v4.new_markdown_cell if source[0] in "#>" else nbformat.v4.new_code_cell
+        notebook.cells.append(new(source))
+    nbformat.write(notebook, path)
+    return path
+
+
+@pytest.fixture
+def book(tmp_path: Path) -> Path:
+    """Folder with two notebooks, of which the second uses what the first saves."""
+    folder = tmp_path / "book"
+    folder.mkdir()
+    save = (
+        "from pathlib import Path\n"
+        "(Path(output) / 'catalog').mkdir()\n"
+        "(Path(output) / 'catalog' / 'catalog.json').write_text(str(clusters))"
+    )
+    first = ["# First, $K$ clusters", FIGURE.format(w=6), "> It rises with $\\sigma$.\n\nNot quoted."]
+    second = [
+        "# Second",
+        "## Inner",
+        FIGURE.format(w=2),
+        FIGURE.format(w=2),
+        "int(open(f'{catalog}/catalog.json').read())",
+    ]
+    write_notebook(folder / "1_first.ipynb", [*first, save])
+    write_notebook(
+        folder / "2_second.ipynb", second, parameters='output: str = "x"\ncatalog: str = "portraits"  # which'
+    )
+    return folder
+
+
+# -- parameters --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("kind", "default", "text", "value"),
+    [
+        ("int", 8, "12", 12),
+        ("int", 8, "-3", -3),
+        ("float", 0.5, "1", 1.0),
+        ("float", 0.5, "1e-3", 1e-3),
+        ("float", 0.5, "inf", float("inf")),
+        ("bool", True, "false", False),
+        ("str", "a", "12", "12"),
+        ("str | None", None, "none", "none"),
+        ("int | None", None, "None", None),
+        ("list[int]", [1], "[3, 4]", [3, 4]),
+        ("tuple[int, ...]", (1,), "3, 4", (3, 4)),
+        ("dict[str, float]", {}, "{'a': 1}", {"a": 1}),
+    ],
+)
+def test_text_is_read_as_the_declared_type(kind: str, default: object, text: str, value: object) -> None:
+    converted = Parameter("x", kind, default).convert(text)
+    assert converted == value
+    assert type(converted) is type(value)
+
+
+@pytest.mark.parametrize(
+    ("kind", "value"),
+    [
+        ("int", "1.5"),
+        ("int", "many"),
+        ("int", True),
+        ("float", "true"),
+        ("bool", "1"),
+        ("str", 3),
+        ("list[int]", "[1, 'a']"),
+        ("list[int]", "7"),
+        ("dict[str, float]", "{1: 2.0}"),
+    ],
+)
+def test_another_type_is_refused(kind: str, value: object) -> None:
+    with pytest.raises(ParameterError, match=re.escape(f"x takes {kind} (default")):
+        Parameter("x", kind, None).convert(value)
+
+
+def test_parameters_are_read_with_type_default_and_help(tmp_path: Path) -> None:
+    source = "seed: int = 3  # of the image\nlayer: str | None = None\nplain = 0.5\nseeds: list[int] = [\n1]  # all"
+    notebook = nbformat.read(write_notebook(tmp_path / "n.ipynb", [], parameters=source), as_version=4)
+    assert list(read_parameters(notebook).values()) == [
+        Parameter("seed", "int", 3, "of the image"),
+        Parameter("layer", "str | None", None, ""),
+        Parameter("plain", "float", 0.5, ""),
+        Parameter("seeds", "list[int]", [1], "all"),
+    ]
+
+
+def test_a_computed_default_is_refused(tmp_path: Path) -> None:
+    write_notebook(tmp_path / "n.ipynb", [], parameters="seeds: list[int] = list(range(3))")
+    with pytest.raises(RunError, match="default of seeds is no literal"):
+        run_notebooks(folder=tmp_path, out=tmp_path / "runs")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        (
+            "cluster",
+            "3",
+            ["'cluster'", "did you mean 'clusters'", "clusters: int = 8", "how many", "2_second"],
+        ),
+        ("1_first.catalog", "a", ["1_first has no parameter 'catalog'", "clusters: int = 8"]),
+        ("1_frist.clusters", "3", ["no notebook '1_frist'", "did you mean '1_first'", "2_second"]),
+        ("clusters", "many", ["1_first: clusters takes int (default 8), not 'many'"]),
+        ("output", "here", ["output cannot be set", "--out"]),
+    ],
+)
+def test_a_wrong_parameter_stops_before_anything_runs(
+    book: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, value: str, expected: list[str]
+) -> None:
+    out = tmp_path / "runs"
+    assert main(["run", "--notebooks", str(book), "--out", str(out), "-p", name, value]) == 2
+    message = capsys.readouterr().err
+    assert all(part in message for part in expected), message
+    assert "Traceback" not in message
+    assert not out.exists()
+
+
+# -- which notebooks ---------------------------------------------------------------------------------------
+
+
+def test_notebooks_come_in_the_order_of_their_numbers(tmp_path: Path) -> None:
+    for stem in ("10_last", "2_second", "appendix", "1_first"):
+        write_notebook(tmp_path / f"{stem}.ipynb", [])
+    assert [p.stem for p in find_notebooks(folder=tmp_path)] == ["1_first", "2_second", "10_last", "appendix"]
+    chosen = find_notebooks(["2_second", "1", "10_last.ipynb"], folder=tmp_path)
+    assert [p.stem for p in chosen] == ["1_first", "2_second", "10_last"]
+
+
+def test_a_notebook_can_be_named_by_its_path(tmp_path: Path, book: Path) -> None:
+    path = write_notebook(tmp_path / "elsewhere.ipynb", [])
+    assert find_notebooks([str(path)], folder=book) == [path]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["3_third"], "no notebook '3_third'"),
+        (["--notebooks", "no/such"], "no notebooks in no/such"),
+        (["--name", "a/b"], "a run's name may have"),
+    ],
+)
+def test_what_cannot_be_run_is_one_message(
+    book: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], expected: str
+) -> None:
+    common = ["--out", str(tmp_path / "runs")]
+    assert main(["run", "--notebooks", str(book), *common, *arguments]) == 2
+    message = capsys.readouterr().err
+    assert expected in message
+    assert message.startswith("lefs: ")
+    assert "Traceback" not in message
+
+
+def test_an_unwritable_run_folder_is_one_message(
+    book: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    blocked = tmp_path / "file"
+    blocked.write_text("mine")
+    for out in (blocked, blocked / "deeper"):
+        assert main(["run", "--notebooks", str(book), "--out", str(out)]) == 2
+        assert "choose another with --out" in capsys.readouterr().err
+    assert blocked.read_text() == "mine"
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_a_folder_without_permission_is_one_message(
+    book: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sealed = tmp_path / "sealed"
+    sealed.mkdir(mode=0o500)
+    assert main(["run", "--notebooks", str(book), "--out", str(sealed)]) == 2
+    assert "choose another with --out" in capsys.readouterr().err
+
+
+def test_a_damaged_notebook_is_one_message(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "1_broken.ipynb").write_text('{"cells": [')
+    assert main(["run", "--notebooks", str(tmp_path), "--out", str(tmp_path / "runs")]) == 2
+    assert "cannot be read as a notebook" in capsys.readouterr().err
+
+
+def test_the_list_shows_what_can_be_set(book: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["run", "--notebooks", str(book), "--list"]) == 0
+    listing = capsys.readouterr().out
+    assert "1_first" in listing
+    assert re.search(r"clusters: int = 8 +how many", listing)
+
+
+# -- a run -------------------------------------------------------------------------------------------------
+
+
+def test_a_run_hands_on_artefacts_and_shows_every_figure(
+    book: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("LEFS_HEADLESS", raising=False)
+    arguments = ["run", "--notebooks", str(book), "-p", "1_first.clusters", "12", "--name", "lecture"]
+    assert main(arguments) == 0
+    assert "LEFS_HEADLESS" not in os.environ
+
+    (folder,) = (tmp_path / "runs").iterdir()
+    assert re.fullmatch(r"\d{8}-\d{6}-lecture", folder.name)
+    assert capsys.readouterr().out.splitlines()[-1] == f"gallery: runs/{folder.name}/index.html"
+    assert {p.name for p in folder.iterdir()} == {
+        *("1_first.ipynb", "1_first.html", "2_second.ipynb", "2_second.html"),
+        *("artifacts", "run.json", "index.html"),
+    }
+
+    record = json.loads((folder / "run.json").read_text())
+    first, second = record["notebooks"]
+    assert first["parameters"] == {"output": str(folder / "artifacts"), "clusters": 12}
+    assert second["parameters"]["catalog"] == str(folder / "artifacts" / "catalog")
+    assert re.fullmatch(r"[0-9a-f]{64}", first["sha256"])
+    assert record["versions"]["lefs"]
+    executed = nbformat.read(folder / "2_second.ipynb", as_version=4)
+    assert executed.cells[-1].outputs[0].data["text/plain"] == "12"  # the first's catalog, not the default
+
+    gallery = (folder / "index.html").read_text()
+    assert gallery.count("<figure") == 3
+    assert "First, <math" in gallery
+    assert "It rises with" in gallery
+    assert "Not quoted" not in gallery
+    assert gallery.count('href="2_second.html#cell-id=') == 2
+
+
+@pytest.mark.parametrize("page", ["1_first.html", "index.html"])
+def test_pages_load_nothing_from_elsewhere(book: Path, tmp_path: Path, page: str) -> None:
+    run = run_notebooks(["1_first"], folder=book, out=tmp_path / "runs", progress=False)
+    text = (run.folder / page).read_text()
+    assert re.search(r"<math\b", text)
+    assert not re.search(
+        r"""(?:src|href)=["']?(?:https?:)?//|url\(["']?(?:https?:)?//|\bimport\(|@import""", text
+    )
+
+
+def test_a_given_catalog_wins(book: Path, tmp_path: Path) -> None:
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    (mine / "catalog.json").write_text("99")
+    request = [("catalog", str(mine))]
+    run = run_notebooks(folder=book, out=tmp_path / "runs", parameters=request, progress=False)
+    executed = nbformat.read(run.folder / "2_second.ipynb", as_version=4)
+    assert executed.cells[-1].outputs[0].data["text/plain"] == "99"
+
+
+def test_a_failed_cell_is_named_and_the_rest_is_kept(
+    book: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    failing = ["# Broken", FIGURE.format(w=3), "\nvalue = 0\n1 / value", "never = 'reached'"]
+    write_notebook(book / "2_second.ipynb", failing)
+    assert main(["run", "--notebooks", str(book), "--out", str(tmp_path / "runs")]) == 1
+    message = capsys.readouterr().err
+    assert "2_second, cell 5: value = 0" in message
+    assert "ZeroDivisionError: division by zero" in message
+
+    (folder,) = (tmp_path / "runs").iterdir()
+    assert message.rstrip().endswith(str(folder / "2_second.html"))
+    assert (folder / "2_second.html").is_file()
+    assert "ZeroDivisionError" in json.loads((folder / "run.json").read_text())["notebooks"][1]["error"]
+    gallery = (folder / "index.html").read_text()
+    assert gallery.count("<figure") == 2  # the first notebook's, and the one before the failure
+    assert "ZeroDivisionError" in gallery
+
+
+def test_a_kernel_that_dies_is_a_failed_notebook(tmp_path: Path) -> None:
+    write_notebook(tmp_path / "1_dead.ipynb", ["import os\nos._exit(3)"])
+    with pytest.raises(NotebookFailed, match="1_dead: the kernel stopped"):
+        run_notebooks(folder=tmp_path, out=tmp_path / "runs", progress=False)
+
+
+def test_two_runs_in_one_second_have_two_folders(tmp_path: Path) -> None:
+    write_notebook(tmp_path / "1_first.ipynb", [], parameters="clusters: int = 1")
+    folders = {run_notebooks(folder=tmp_path, out=tmp_path / "runs", progress=False).folder for _ in range(2)}
+    assert len(folders) == 2
+
+
+# -- pages -------------------------------------------------------------------------------------------------
+
+
+def test_formulas_become_mathml() -> None:
+    rendered = markdown_to_html("With $\\sigma_k$:\n\n$$\\max_q \\sum_c q_c$$\n\nand `$5`.")
+    assert rendered.count("<math") == 2
+    assert "<munder><mo>max</mo>" in rendered
+    assert "<code>$5</code>" in rendered
+
+
+def test_a_formula_that_cannot_be_read_stays_visible() -> None:
+    assert math_to_mathml("x_1_2 < 3") == "<code>x_1_2 &lt; 3</code>"
+
+
+def test_figures_come_with_their_heading_and_reading(tmp_path: Path) -> None:
+    pixel = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+    cells = ["# Title\n\ntext\n\n## Section", "1", "> A *reading*.", "1", "# Next"]
+    notebook = nbformat.read(write_notebook(tmp_path / "n.ipynb", cells), as_version=4)
+    for cell in notebook.cells:
+        if cell.source == "1":
+            cell.outputs = [
+                nbformat.v4.new_output("display_data", {"image/png": pixel, "text/plain": "<Figure>"})
+            ]
+    one, two = figures(notebook)
+    assert (one.heading, two.heading) == ("Section", "Section")
+    assert "<em>reading</em>" in one.reading
+    assert two.reading == ""
+    assert (one.width, one.height) == (1, 1)
+    assert one.source == f"data:image/png;base64,{pixel}"
+
+
+# -- the command line --------------------------------------------------------------------------------------
+
+
+def test_info_describes_the_embedded_generator(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["info", "portraits"]) == 0
+    text = capsys.readouterr().out
+    assert "stylegan2" in text
+    assert re.search(r"b4\.conv1 +conv +4 x 4", text)
+
+
+def test_info_on_nothing_is_one_message(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["info", "no/such/file"]) == 2
+    message = capsys.readouterr().err
+    assert "no/such/file" in message
+    assert "portraits" in message
+
+
+def test_the_version_is_the_packages(capsys: pytest.CaptureFixture[str]) -> None:
+    import lefs
+
+    with pytest.raises(SystemExit, match="0"):
+        main(["--version"])
+    assert capsys.readouterr().out == f"lefs {lefs.__version__}\n"
