@@ -14,21 +14,35 @@ P named parts · D latent size · H, W.
 """
 
 from lefs.artifacts import ArtifactError
+from lefs.catalog import Catalog
 from lefs.clustering import SphericalKMeans
+from lefs.dissection import dissect
+from lefs.editing import Change, Edit, Editor, QuerySettings, Recipe, transfer
 from lefs.generators import Generator, StyleGAN2, StyleGAN2Config, StyleLayer, load, save_generator
 from lefs.query import sequential_query, simultaneous_query
+from lefs.segmenter import PartSegmenter, load_segmenter
 
 __version__ = "0.1.0"
 
 __all__ = [
     "ArtifactError",
+    "Catalog",
+    "Change",
+    "Edit",
+    "Editor",
     "Generator",
+    "PartSegmenter",
+    "QuerySettings",
+    "Recipe",
     "SphericalKMeans",
     "StyleGAN2",
     "StyleGAN2Config",
     "StyleLayer",
+    "dissect",
     "load",
+    "load_segmenter",
     "save_generator",
     "sequential_query",
     "simultaneous_query",
+    "transfer",
 ]

@@ -7,6 +7,7 @@ import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -90,6 +91,7 @@ class Generator(nn.Module, ABC):
     label_dim: int
     layers: tuple[StyleLayer, ...]
     label: str = "unnamed"
+    source: Path | None = None  # the file it was loaded from, so that another process can load it too
     _fingerprint: str | None = None
 
     # -- identity ---------------------------------------------------------------------------------

@@ -45,6 +45,7 @@ def load(name_or_path: str | os.PathLike[str], *, device: str | torch.device | N
     generator = _build(meta, folder / f"{stem}.json")
     _fill(generator, load_tensors(folder / f"{stem}.safetensors"), folder / f"{stem}.safetensors")
     generator.label = str(meta.get("label", folder.name))
+    generator.source = (folder / f"{stem}.safetensors").resolve()
     generator.freeze()
     return generator if device is None else generator.to(device)
 

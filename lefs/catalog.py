@@ -1,0 +1,308 @@
+"""The catalog: which parts a generator knows, and which style channels make them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+from torch.nn.functional import interpolate, one_hot
+
+from lefs.artifacts import (
+    ArtifactError,
+    file_sha256,
+    load_tensors,
+    locate,
+    read_json,
+    save_tensors,
+    write_json,
+)
+from lefs.checks import check_choice, check_name, check_number
+from lefs.generators.base import Generator, StyleLayer
+from lefs.query import sequential_query, simultaneous_query
+
+__all__ = ["Catalog", "GeneratorId", "Sampling", "assign"]
+
+_FORMAT = "lefs-catalog"
+_VERSION = 1
+
+Method = Literal["sequential", "simultaneous", "global"]
+
+
+@dataclass(frozen=True)
+class GeneratorId:
+    """Whose catalog it is: the generator's fingerprint and its name for people."""
+
+    fingerprint: str
+    label: str
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """What a catalog was made from: the seeds, their truncation ψ, and the random state of the clustering."""
+
+    seeds: tuple[int, ...]
+    truncation: float
+    random_state: int
+
+
+def assign(maps: Tensor, centers: Tensor) -> Tensor:
+    """Membership of each position in the cluster of largest cosine.
+
+    Parameters
+    ----------
+    maps : Tensor of shape (N, C, h, w), activations
+    centers : Tensor of shape (K, C), unit norm
+
+    Returns
+    -------
+    Tensor of shape (N, K, h, w), float32, zeros and a single one along K
+    """
+    cosine = torch.einsum("nchw,kc->nhwk", maps, centers.to(maps))
+    return one_hot(cosine.argmax(dim=-1), len(centers)).movedim(-1, 1).float()
+
+
+@dataclass(frozen=True, eq=False)
+class Catalog:
+    """Clusters of one layer, the contribution of every style channel to each, and the parts they are named as.
+
+    Frozen: every change returns a new catalog.
+
+    Attributes
+    ----------
+    centers : Tensor of shape (K, C), float32, unit norm
+    layer : name of the clustered layer
+    contributions : Tensor of shape (K, S), float64
+        M of METHOD §3: the share of a channel's energy that lies in a cluster; sums to 1 over K for a live
+        channel, 0 for a dead one.
+    sizes : Tensor of shape (K,), int64, positions of the sample in each cluster
+    layers : the generator's table of style layers
+    parts : {name: cluster indices}, a partition of the clusters
+    generator : `GeneratorId`
+    sampling : `Sampling`
+    version : of the file format
+    """
+
+    centers: Tensor
+    layer: str
+    contributions: Tensor
+    sizes: Tensor
+    layers: tuple[StyleLayer, ...]
+    parts: Mapping[str, tuple[int, ...]]
+    generator: GeneratorId
+    sampling: Sampling
+    version: int = _VERSION
+
+    def __post_init__(self) -> None:
+        parts = {str(n): tuple(sorted(int(k) for k in ks)) for n, ks in self.parts.items()}
+        object.__setattr__(self, "parts", MappingProxyType(parts))
+        if sorted(k for ks in parts.values() for k in ks) != list(range(self.num_clusters)):
+            raise ValueError(
+                f"parts must divide the clusters 0..{self.num_clusters - 1} without rest or overlap, got {parts}"
+            )
+
+    @property
+    def num_clusters(self) -> int:
+        """K."""
+        return len(self.centers)
+
+    def __repr__(self) -> str:
+        return (
+            f"Catalog of {self.generator.label!r}: {self.num_clusters} clusters of layer {self.layer} from "
+            f"{len(self.sampling.seeds)} images (ψ = {self.sampling.truncation:g}), parts: {', '.join(self.parts)}"
+        )
+
+    # -- naming -----------------------------------------------------------------------------------
+    def rename(self, old: str, new: str) -> Catalog:
+        """Call a part otherwise; a KeyError if there is none, a ValueError if the new name is taken."""
+        self._clusters(old)
+        if new != old and new in self.parts:
+            raise ValueError(f"new: there is a part {new!r} already; use merge([{old!r}, {new!r}], {new!r}) to join them")
+        name = _part_name(new)
+        return replace(self, parts={name if n == old else n: ks for n, ks in self.parts.items()})
+
+    def merge(self, parts: Iterable[str], into: str) -> Catalog:
+        """Join several parts into one called `into` (one of them, or a new name)."""
+        names = [parts] if isinstance(parts, str) else list(parts)
+        clusters = tuple(k for n in dict.fromkeys(names) for k in self._clusters(n))
+        if not clusters:
+            raise ValueError("parts is empty; name the parts to merge")
+        rest = {n: ks for n, ks in self.parts.items() if n not in names}
+        if into in rest:
+            raise ValueError(f"into: there is a part {into!r} already and it is not among those merged; add it to them")
+        return replace(self, parts={**rest, _part_name(into): clusters})
+
+    def split(self, part: str) -> Catalog:
+        """Turn a part back into its single clusters, named ``"cluster k"``."""
+        clusters = self._clusters(part)
+        rest = {n: ks for n, ks in self.parts.items() if n != part}
+        singles = {f"cluster {k}": (k,) for k in clusters}
+        taken = sorted(rest.keys() & singles.keys())
+        if taken:
+            raise ValueError(f"part: cannot split {part!r}, another part is called {taken[0]!r}; rename that first")
+        return replace(self, parts={**rest, **singles})
+
+    def named(self, names: Sequence[str]) -> Catalog:
+        """Name every cluster at once; clusters of the same name become one part.
+
+        Parameters
+        ----------
+        names : K names, by cluster
+        """
+        if len(names) != self.num_clusters:
+            raise ValueError(f"names must hold {self.num_clusters} names, one for each cluster; got {len(names)}")
+        parts: dict[str, tuple[int, ...]] = {}
+        for k, name in enumerate(names):
+            parts[_part_name(name)] = (*parts.get(_part_name(name), ()), k)
+        return replace(self, parts=parts)
+
+    @property
+    def cluster_names(self) -> list[str]:
+        """The part of each cluster: K names."""
+        return [next(n for n, ks in self.parts.items() if k in ks) for k in range(self.num_clusters)]
+
+    def _clusters(self, part: str) -> tuple[int, ...]:
+        return self.parts[check_name("part", part, list(self.parts), what="part")]
+
+    # -- use --------------------------------------------------------------------------------------
+    def check_generator(self, generator: Generator) -> None:
+        """Raise an `ArtifactError` that names both if this catalog is of another generator."""
+        if generator.fingerprint != self.generator.fingerprint:
+            raise ArtifactError(
+                f"this catalog belongs to generator {self.generator.label!r} ({self.generator.fingerprint[:12]}), "
+                f"not to {generator.label!r} ({generator.fingerprint[:12]}); dissect that generator to get its catalog"
+            )
+
+    def membership(self, generator: Generator, styles: Tensor) -> Tensor:
+        """Clusters of any images: (N, K, h, w), float32 in {0, 1}, one 1 along K; h, w of the clustered layer."""
+        self.check_generator(generator)
+        with torch.inference_mode():
+            return assign(generator.record(styles, self.layer)[self.layer], self.centers)
+
+    def part_masks(self, generator: Generator, styles: Tensor, *, size: int | None = None) -> dict[str, Tensor]:
+        """Where each part is: {part: bool Tensor of shape (N, size, size)}; `size` defaults to the images'."""
+        side = generator.resolution if size is None else size
+        membership = interpolate(self.membership(generator, styles), size=(side, side), mode="nearest")
+        return {n: membership[:, list(ks)].sum(dim=1) > 0 for n, ks in self.parts.items()}
+
+    def contribution(self, part: str) -> Tensor:
+        """Contribution of every style channel to a part (the sum over its clusters): (S,), float64 in [0, 1]."""
+        return self.contributions[list(self._clusters(part))].sum(dim=0).clamp(max=1)
+
+    def query(
+        self,
+        part: str,
+        *,
+        method: Method = "sequential",
+        rho: float = 0.05,
+        epsilon: float = 16.0,
+        slope: float = 2.0,
+        coarse: float = 0.1,
+        rgb: float = 0.0,
+        coarse_resolution: int = 8,
+    ) -> Tensor:
+        """Which channels to move, and how far, to edit one part (METHOD §4).
+
+        Parameters
+        ----------
+        part : name of a part
+        method : ``"sequential"`` (most relevant channels first, up to a budget), ``"simultaneous"`` (all in
+            proportion to their contribution) or ``"global"`` (every channel wholly, whatever the part)
+        rho, epsilon : of `sequential_query`; `epsilon` is the budget of each layer, in channels
+        slope : of `simultaneous_query`
+        coarse, rgb : gates in [0, 1] that multiply the budget (or the slope) of layers up to `coarse_resolution`
+            pixels, which carry pose and layout, and of toRGB layers; a coarse toRGB layer has both
+
+        Returns
+        -------
+        Tensor of shape (S,), float32 in [0, 1]
+        """
+        self._clusters(part)
+        check_choice("method", method, ("sequential", "simultaneous", "global"))
+        gates = {"coarse": check_number("coarse", coarse, minimum=0, maximum=1),
+                 "rgb": check_number("rgb", rgb, minimum=0, maximum=1)}  # fmt: skip
+        check_number("rho", rho, minimum=0)
+        check_number("epsilon", epsilon, minimum=0, finite=False)
+        check_number("slope", slope, minimum=0)
+        if method == "global":
+            return torch.ones(self.contributions.shape[1])
+        contribution, pieces = self.contribution(part), []
+        for layer in self.layers:
+            gate = gates["rgb"] if layer.kind == "rgb" else 1.0
+            gate *= gates["coarse"] if layer.resolution <= coarse_resolution else 1.0
+            m = contribution[layer.slice]
+            if gate == 0:
+                pieces.append(torch.zeros_like(m))
+            elif method == "sequential":
+                pieces.append(sequential_query(m, rho=rho, epsilon=epsilon * gate))
+            else:
+                pieces.append(simultaneous_query(m, slope=slope * gate))
+        return torch.cat(pieces).float()
+
+    # -- files ------------------------------------------------------------------------------------
+    def save(self, folder: str | os.PathLike[str]) -> Path:
+        """Write ``catalog.safetensors`` and ``catalog.json`` into `folder`; each is replaced whole or not at all."""
+        folder = Path(folder)
+        tensors = {"centers": self.centers, "contributions": self.contributions, "sizes": self.sizes}
+        save_tensors(folder / "catalog.safetensors", tensors)
+        meta = {
+            "format": _FORMAT,
+            "version": self.version,
+            "layer": self.layer,
+            "parts": {n: list(ks) for n, ks in self.parts.items()},
+            "generator": asdict(self.generator),
+            "sampling": {**asdict(self.sampling), "seeds": list(self.sampling.seeds)},
+            "layers": [_layer_to_json(layer) for layer in self.layers],
+            "tensors_sha256": file_sha256(folder / "catalog.safetensors"),
+        }
+        write_json(folder / "catalog.json", meta)
+        return folder
+
+    @classmethod
+    def load(cls, name_or_folder: str | os.PathLike[str]) -> Catalog:
+        """Read what `save` wrote, or the catalog of an embedded generator by its name.
+
+        Raises
+        ------
+        ArtifactError
+            If a file is missing, truncated, of another kind, or the two do not belong together.
+        """
+        folder = locate(name_or_folder)
+        folder = folder if folder.is_dir() else folder.parent
+        meta = read_json(folder / "catalog.json", expect=_FORMAT)
+        tensors = load_tensors(folder / "catalog.safetensors")
+        if meta.get("tensors_sha256") != file_sha256(folder / "catalog.safetensors"):
+            raise ArtifactError(f"{folder}: catalog.safetensors and catalog.json are not of one saving; save it again")
+        try:
+            return cls(
+                centers=tensors["centers"],
+                layer=meta["layer"],
+                contributions=tensors["contributions"],
+                sizes=tensors["sizes"],
+                layers=tuple(_layer_from_json(entry) for entry in meta["layers"]),
+                parts=meta["parts"],
+                generator=GeneratorId(**meta["generator"]),
+                sampling=Sampling(**{**meta["sampling"], "seeds": tuple(meta["sampling"]["seeds"])}),
+                version=meta["version"],
+            )
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise ArtifactError(f"{folder / 'catalog.json'} is not a whole catalog: {error!r}") from error
+
+
+def _part_name(name: str) -> str:
+    if not isinstance(name, str) or not name.strip():
+        raise ValueError(f"a part's name must be text that is not blank, got {name!r}")
+    return name.strip()
+
+
+def _layer_to_json(layer: StyleLayer) -> dict[str, Any]:
+    return {**asdict(layer), "slice": [layer.slice.start, layer.slice.stop]}
+
+
+def _layer_from_json(entry: Mapping[str, Any]) -> StyleLayer:
+    return StyleLayer(**{**entry, "slice": slice(*entry["slice"])})

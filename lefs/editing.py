@@ -1,0 +1,314 @@
+"""The edit: move chosen style channels of a target toward a reference (METHOD §5)."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lefs.artifacts import ArtifactError, read_json, write_json
+from lefs.catalog import Catalog, GeneratorId, Method
+from lefs.checks import check_choice, check_integer, check_number
+from lefs.generators import Generator, Trunk
+from lefs.images import colour_difference
+
+__all__ = ["Change", "Edit", "Editor", "QuerySettings", "Recipe", "compose", "resolve_claims", "transfer"]
+
+_FORMAT = "lefs-recipe"
+
+
+def transfer(
+    target_styles: Tensor, reference_styles: Tensor, q: Tensor, *, strength: float = 1.0
+) -> Tensor:
+    """Move the target's styles toward the reference's: σ_G = σ_S + strength · q ⊙ (σ_R − σ_S).
+
+    Parameters
+    ----------
+    target_styles, reference_styles : Tensor of shape (N, S), or (1, S) for one against many
+    q : Tensor of shape (S,) or (N, S), in [0, 1]
+    strength : in [0, 1]. The paper writes λ for it.
+
+    Returns
+    -------
+    Tensor of shape (N, S). ``q = 0`` gives the target's styles bit for bit, ``q = 1`` at strength 1 the
+    reference's.
+    """
+    strength = check_number("strength", strength, minimum=0, maximum=1)
+    if target_styles.shape[-1] != reference_styles.shape[-1] or q.shape[-1] != target_styles.shape[-1]:
+        raise ValueError(
+            "target_styles, reference_styles and q must have the same number of channels S; got "
+            f"{target_styles.shape[-1]}, {reference_styles.shape[-1]} and {q.shape[-1]}"
+        )
+    if bool(((q < 0) | (q > 1) | q.isnan()).any()):
+        raise ValueError(f"q must lie in [0, 1]; it ranges from {float(q.min()):g} to {float(q.max()):g}")
+    # lerp, unlike the formula as written, is exact at both ends
+    return torch.lerp(target_styles, reference_styles, (strength * q).to(target_styles))
+
+
+def resolve_claims(queries: Tensor, contributions: Tensor) -> Tensor:
+    """Give each channel that several parts want to the part with the larger contribution, so that Σ_i q_i ≤ 1.
+
+    Parameters
+    ----------
+    queries : Tensor of shape (R, S), one query for each change
+    contributions : Tensor of shape (R, S), the contributions of each change's part
+
+    Returns
+    -------
+    Tensor of shape (R, S); of equal contributions the first keeps the channel
+    """
+    claimed = torch.where(queries > 0, contributions.to(queries), -1.0)
+    owner = claimed.argmax(dim=0)
+    return torch.where(owner == torch.arange(len(queries), device=queries.device)[:, None], queries, 0.0)
+
+
+def compose(target_styles: Tensor, references: Tensor, queries: Tensor, strengths: Sequence[float]) -> Tensor:
+    """Several parts from several references: σ_S + Σ_i strength_i · q_i ⊙ (σ_Ri − σ_S).
+
+    Parameters
+    ----------
+    target_styles : Tensor of shape (1, S)
+    references, queries : Tensor of shape (R, S); the queries of `resolve_claims`, at most one at a channel
+    strengths : R numbers in [0, 1]
+    """
+    styles = target_styles
+    for reference, q, strength in zip(references, queries, strengths, strict=True):
+        # At most one query is positive at a channel, so transferring in turn is the sum.
+        styles = transfer(styles, reference[None], q, strength=strength)
+    return styles
+
+
+@dataclass(frozen=True)
+class QuerySettings:
+    """How channels are chosen: the options of `Catalog.query`, which explains them."""
+
+    method: Method = "sequential"
+    rho: float = 0.05
+    epsilon: float = 16.0
+    slope: float = 2.0
+    coarse: float = 0.1
+    rgb: float = 0.0
+
+    def query(self, catalog: Catalog, part: str) -> Tensor:
+        """The query of one part: (S,)."""
+        return catalog.query(part, **asdict(self))
+
+
+@dataclass(frozen=True)
+class Change:
+    """One part, taken from one reference.
+
+    Attributes
+    ----------
+    part : name of the part
+    reference : seed of the reference image
+    strength : λ in [0, 1], scales the whole change
+    settings : how its channels are chosen
+    """
+
+    part: str
+    reference: int
+    strength: float = 1.0
+    settings: QuerySettings = field(default_factory=QuerySettings)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What to replay: the target's seed, the changes, the truncation, and whose generator it was.
+
+    Attributes
+    ----------
+    target : seed of the target image
+    changes : the changes, any number
+    truncation : ψ of target and references
+    generator : `GeneratorId`, filled in when an `Editor` renders it
+    """
+
+    target: int
+    changes: tuple[Change, ...] = ()
+    truncation: float = 0.7
+    generator: GeneratorId | None = None
+
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Write as JSON, atomically."""
+        return write_json(path, {"format": _FORMAT, "version": 1, **asdict(self)})
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Recipe:
+        """Read what `save` wrote; an `ArtifactError` says what is wrong with the file."""
+        meta = read_json(path, expect=_FORMAT)
+        try:
+            changes = [Change(**{**c, "settings": QuerySettings(**c["settings"])}) for c in meta["changes"]]
+            owner = meta["generator"] and GeneratorId(**meta["generator"])
+            return cls(meta["target"], tuple(changes), meta["truncation"], owner)
+        except (KeyError, TypeError) as error:
+            raise ArtifactError(f"{path} is not a whole recipe: {error!r}") from error
+
+
+@dataclass(frozen=True, eq=False)
+class Edit:
+    """A rendered recipe.
+
+    Attributes
+    ----------
+    recipe : what was rendered
+    target, image : Tensor of shape (3, H, W), before and after
+    references : Tensor of shape (R, 3, H, W), one for each change
+    queries : Tensor of shape (R, S), after claims were resolved
+    styles : Tensor of shape (1, S), of the edited image
+    """
+
+    recipe: Recipe
+    target: Tensor
+    image: Tensor
+    references: Tensor
+    queries: Tensor
+    styles: Tensor
+
+    @cached_property
+    def change(self) -> Tensor:
+        """Where the picture changed: ΔE (CIE76) at each pixel, (H, W)."""
+        return colour_difference(self.target, self.image)
+
+    @property
+    def query(self) -> Tensor:
+        """Σ_i q_i, what moves altogether: (S,), in [0, 1]."""
+        return self.queries.sum(dim=0)
+
+
+class Editor:
+    """Renders recipes with one generator and one catalog; keeps each target's trunk, so that a change of a
+    setting restarts at the first layer that it touches. Safe to call from several threads.
+
+    Parameters
+    ----------
+    generator, catalog : must belong together
+    noise : of every image, fixed between target and edit
+    """
+
+    def __init__(self, generator: Generator, catalog: Catalog, *, noise: int | str = "const"):
+        catalog.check_generator(generator)
+        self.generator, self.catalog, self.noise = generator, catalog, noise
+        self._lock = threading.RLock()
+        self._trunk: tuple[tuple[int, float], Trunk] | None = None
+        self._pictures: dict[tuple[int, float, int | None], Tensor] = {}
+
+    def trunk(self, target: int, truncation: float) -> Trunk:
+        """The kept states of a target; the last one asked for stays in memory."""
+        key = (check_integer("target", target, maximum=2**32 - 1), truncation)
+        with self._lock, torch.inference_mode():
+            if self._trunk is None or self._trunk[0] != key:
+                styles = self.generator.sample_styles([target], truncation=truncation)
+                self._trunk = (key, self.generator.trunk(styles, self.noise))  # type: ignore[arg-type]
+            return self._trunk[1]
+
+    def render(self, recipe: Recipe, *, upto: int | None = None) -> Edit:
+        """Render a recipe.
+
+        Parameters
+        ----------
+        recipe : what to do; one made for another generator is an `ArtifactError` that names both
+        upto : a lower resolution, for a preview
+        """
+        self._check_owner(recipe)
+        with self._lock, torch.inference_mode():
+            trunk = self.trunk(recipe.target, recipe.truncation)
+            queries = self._queries(recipe)
+            seeds = [c.reference for c in recipe.changes]
+            styles = trunk.styles
+            if seeds:
+                references = self.generator.sample_styles(seeds, truncation=recipe.truncation)
+                styles = compose(styles, references, queries, [c.strength for c in recipe.changes])
+            return Edit(
+                recipe=replace(recipe, generator=self.catalog.generator),
+                target=self._synthesize(trunk.styles, trunk, upto)[0],
+                image=self._synthesize(styles, trunk, upto)[0],
+                references=self.pictures(seeds, truncation=recipe.truncation, upto=upto),
+                queries=queries,
+                styles=styles,
+            )
+
+    def pictures(self, seeds: Iterable[int], *, truncation: float = 0.7, upto: int | None = None) -> Tensor:
+        """Unedited images of seeds, (N, 3, H, W); the latest are kept."""
+        wanted = list(seeds)
+        with self._lock, torch.inference_mode():
+            for seed in wanted:
+                key = (seed, truncation, upto)
+                if key not in self._pictures:
+                    styles = self.generator.sample_styles([seed], truncation=truncation)
+                    self._pictures[key] = self._synthesize(styles, None, upto)[0]
+            side = upto or self.generator.resolution
+            found = [self._pictures[(seed, truncation, upto)] for seed in wanted]
+            for key in list(self._pictures)[:-64]:
+                del self._pictures[key]
+            return torch.stack(found) if found else torch.empty(0, 3, side, side)
+
+    def grid(
+        self,
+        target: int,
+        references: Sequence[int],
+        parts: Iterable[str],
+        *,
+        truncation: float = 0.7,
+        settings: QuerySettings | Mapping[str, QuerySettings] = QuerySettings(),
+        strength: float = 1.0,
+    ) -> dict[str, Tensor]:
+        """The paper's main figure: each part (key) taken from each reference: {part: (R, 3, H, W)}.
+
+        `settings` are the same for all parts or a table by part.
+        """
+        rows = {}
+        with self._lock, torch.inference_mode():
+            trunk = self.trunk(target, truncation)
+            styles = self.generator.sample_styles(references, truncation=truncation)
+            for part in parts:
+                chosen = settings if isinstance(settings, QuerySettings) else settings[part]
+                edited = transfer(trunk.styles, styles, chosen.query(self.catalog, part), strength=strength)
+                rows[part] = self._synthesize(edited, trunk, None)
+        return rows
+
+    def filmstrip(self, recipe: Recipe, name: str, values: Sequence[float]) -> Tensor:
+        """One image for each value of one knob of the recipe's changes: (V, 3, H, W).
+
+        Parameters
+        ----------
+        name : ``"strength"`` or a field of `QuerySettings` that is a number, such as ``"rho"``
+        values : what it takes in turn
+        """
+        check_choice("name", name, ("strength", "rho", "epsilon", "slope", "coarse", "rgb"))
+        return torch.stack([self.render(_turned(recipe, name, v)).image for v in values])
+
+    def _queries(self, recipe: Recipe) -> Tensor:
+        if not recipe.changes:
+            return torch.zeros(0, self.generator.num_styles)
+        queries = torch.stack([c.settings.query(self.catalog, c.part) for c in recipe.changes])
+        contributions = torch.stack([self.catalog.contribution(c.part) for c in recipe.changes])
+        return resolve_claims(queries, contributions).to(self.generator.device)
+
+    def _synthesize(self, styles: Tensor, trunk: Trunk | None, upto: int | None) -> Tensor:
+        return self.generator.synthesize(styles, self.noise, upto, trunk)  # type: ignore[arg-type]
+
+    def _check_owner(self, recipe: Recipe) -> None:
+        owner = recipe.generator
+        if owner is not None and owner.fingerprint != self.generator.fingerprint:
+            raise ArtifactError(
+                f"this recipe was made with generator {owner.label!r} ({owner.fingerprint[:12]}), not with "
+                f"{self.generator.label!r} ({self.generator.fingerprint[:12]}); load that generator to replay it"
+            )
+
+
+def _turned(recipe: Recipe, name: str, value: float) -> Recipe:
+    """The recipe with one knob of every change set to `value`."""
+    knob: dict[str, Any] = {name: value}
+    if name == "strength":
+        changes = [replace(c, **knob) for c in recipe.changes]
+    else:
+        changes = [replace(c, settings=replace(c.settings, **knob)) for c in recipe.changes]
+    return replace(recipe, changes=tuple(changes))
