@@ -50,7 +50,7 @@ class PartSegmenter(nn.Module):
         self.head = nn.Conv2d(width, len(self.names), 1)
 
     def features(self, images: Tensor) -> list[Tensor]:
-        """Maps of the contracting half.
+        """Compute the maps of the contracting half.
 
         Parameters
         ----------

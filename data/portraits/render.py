@@ -1,7 +1,7 @@
 """
 Render portraits and their part masks: the data set of the embedded generator.
 
-    python data/portraits/render.py --count 36000 --out portraits.npz
+    python data/portraits/render.py --count 36000 --out portraits-data
     python data/portraits/render.py --sheet --out renders.png
 """
 
@@ -22,6 +22,8 @@ from pen import Pen
 from PIL import Image
 from tqdm.auto import tqdm
 
+from lefs.artifacts import write_atomically
+
 Pixels = NDArray[np.uint8]
 
 PARTS: tuple[str, ...] = tuple(part.name.lower() for part in Part)
@@ -37,6 +39,9 @@ PART_COLORS = np.array(
 """How a mask is shown."""
 
 SUPERSAMPLING = 4
+
+HELD_OUT_SEED = 1_000_000
+"""From here on seeds are for judging; nothing trains on them."""
 
 
 def render(seeds: Sequence[int], resolution: int = 64) -> tuple[Pixels, Pixels]:
@@ -129,6 +134,38 @@ def render_dataset(
     return images, masks
 
 
+def open_dataset(folder: Path, *, count: int, resolution: int) -> tuple[Pixels, Pixels]:
+    """
+    Map the data set of seeds 0 to count - 1 into memory; render it into `folder` first if there is none yet.
+
+    Raises
+    ------
+    ValueError
+        If the folder holds another number of images, or another resolution.
+    """
+    if not (folder / "masks.npy").exists():
+        save_dataset(folder, *render_dataset(0, count, resolution=resolution))
+    # mapped, not read: all processes of a training share one copy
+    images, masks = (np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("images", "masks"))
+    if images.shape != (count, resolution, resolution, 3):
+        raise ValueError(
+            f"{folder}: expected {count} images of {resolution} x {resolution} pixels, found shape "
+            f"{images.shape}; name another folder, and the data set is rendered there"
+        )
+    return images, masks
+
+
+def save_dataset(folder: Path, images: Pixels, masks: Pixels) -> None:
+    """Write ``images.npy`` and, when that is whole, ``masks.npy``."""
+    for name, pixels in (("images", images), ("masks", masks)):
+        write_atomically(folder / f"{name}.npy", partial(_save_array, pixels=pixels))
+
+
+def _save_array(path: Path, *, pixels: Pixels) -> None:
+    with path.open("wb") as file:  # given a path, numpy would append ".npy" to it
+        np.save(file, pixels)
+
+
 def contact_sheet(images: Pixels, columns: int, *, zoom: int = 1) -> Image.Image:
     """Images (N, H, W, 3) side by side, row by row; N is cut to full rows."""
     rows = len(images) // columns
@@ -145,7 +182,7 @@ def main() -> None:
     parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--resolution", type=int, default=64, help="side in pixels")
     parser.add_argument("--processes", type=int, help="default: one per core")
-    parser.add_argument("--out", type=Path, required=True, help="an .npz file; with --sheet a .png file")
+    parser.add_argument("--out", type=Path, required=True, help="a folder; with --sheet a .png file")
     parser.add_argument(
         "--sheet", action="store_true", help="draw a contact sheet of 48 portraits and their masks instead"
     )
@@ -157,8 +194,7 @@ def main() -> None:
     images, masks = render_dataset(
         options.first_seed, options.count, resolution=options.resolution, processes=options.processes
     )
-    with options.out.open("wb") as file:
-        np.savez(file, images=images, masks=masks)
+    save_dataset(options.out, images, masks)
 
 
 if __name__ == "__main__":
