@@ -115,7 +115,13 @@ def test_another_type_is_refused(kind: str, value: object) -> None:
 
 
 def test_parameters_are_read_with_type_default_and_help(tmp_path: Path) -> None:
-    source = "seed: int = 3  # of the image\nlayer: str | None = None\nplain = 0.5\nseeds: list[int] = [\n1]  # all"
+    lines = [
+        "seed: int = 3  # of the image",
+        "layer: str | None = None",
+        "plain = 0.5",
+        "seeds: list[int] = [",
+    ]
+    source = "\n".join([*lines, "    1,", "]  # all"])
     notebook = nbformat.read(write_notebook(tmp_path / "n.ipynb", [], parameters=source), as_version=4)
     assert list(read_parameters(notebook).values()) == [
         Parameter("seed", "int", 3, "of the image"),

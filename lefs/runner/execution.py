@@ -334,7 +334,12 @@ def _write_page(executed: Path, *, source: Path) -> None:
 @contextmanager
 def _kernel_environment() -> Iterator[None]:
     """Tell kernels that nobody watches, and, in a source tree, to import the same lefs as we are."""
-    changes = {"LEFS_HEADLESS": "1", "PYDEVD_DISABLE_FILE_VALIDATION": "1"}
+    changes = {
+        "LEFS_HEADLESS": "1",
+        "PYDEVD_DISABLE_FILE_VALIDATION": "1",
+        # Waiting threads sleep: spinning ones make small matrix products crawl on a busy machine.
+        "OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY", "PASSIVE"),
+    }
     source = Path(lefs.__file__).parents[1]
     if (source / "pyproject.toml").is_file():
         changes["PYTHONPATH"] = os.pathsep.join(filter(None, [str(source), os.environ.get("PYTHONPATH")]))

@@ -1,0 +1,144 @@
+"""What holds for every notebook: a cell is a choice, a call, a picture or a reading; nothing is stored."""
+
+from __future__ import annotations
+
+import ast
+import re
+import statistics
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbformat import NotebookNode
+
+from lefs.runner import read_parameters
+from lefs.runner.html import markdown_to_html
+
+ROOT = Path(__file__).resolve().parents[1]
+FILES = sorted((ROOT / "notebooks").glob("*.ipynb"))
+MAX_LINES, MEDIAN_LINES = 15, 5
+STRIP = (
+    "--keep-id",
+    "--drop-tagged-cells=injected-parameters",
+    "--extra-keys=metadata.papermill metadata.language_info.version cell.metadata.papermill "
+    "cell.metadata.execution",
+)
+
+pytestmark = pytest.mark.parametrize("path", FILES, ids=[p.stem for p in FILES])
+
+
+@pytest.fixture
+def notebook(path: Path) -> NotebookNode:
+    content = nbformat.read(path, as_version=4)
+    nbformat.validate(content)
+    return content
+
+
+def code_cells(notebook: NotebookNode) -> list[NotebookNode]:
+    return [c for c in notebook.cells if c.cell_type == "code"]
+
+
+def markdown(notebook: NotebookNode) -> list[str]:
+    return [c.source for c in notebook.cells if c.cell_type == "markdown"]
+
+
+def python(cell: NotebookNode) -> ast.Module:
+    """Syntax tree of a code cell; only ``%`` lines are let through."""
+    return ast.parse(re.sub(r"^%.*$", "pass", cell.source, flags=re.MULTILINE))
+
+
+def run_tool(*command: str | Path) -> None:
+    done = subprocess.run([sys.executable, "-m", *map(str, command)], capture_output=True, text=True)
+    assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
+
+
+def test_it_is_named_and_numbered(path: Path) -> None:
+    assert re.fullmatch(r"\d+_[a-z_]+", path.stem)
+
+
+def test_it_is_stored_without_outputs(path: Path, notebook: NotebookNode) -> None:
+    assert not [c for c in code_cells(notebook) if c.outputs or c.execution_count]
+    run_tool("nbstripout", "--verify", *STRIP, path)
+
+
+def test_any_python3_kernel_opens_it(notebook: NotebookNode) -> None:
+    assert notebook.metadata.kernelspec.name == "python3"
+    assert notebook.metadata.kernelspec.language == "python"
+
+
+def test_it_is_formatted_and_clean(path: Path) -> None:
+    run_tool("ruff", "format", "--check", path)
+    run_tool("ruff", "check", path)
+
+
+def test_it_opens_with_question_parameters_and_imports(notebook: NotebookNode) -> None:
+    question, parameters, imports = notebook.cells[:3]
+    assert question.cell_type == "markdown"
+    assert question.source.startswith("# ")
+    assert "?" in question.source
+    assert re.search(r"\b(minute|second)s?\b", question.source), "say how long it runs"
+    assert parameters.cell_type == imports.cell_type == "code"
+    assert parameters.metadata.tags == ["parameters"]
+    assert "%matplotlib inline" in imports.source
+    kinds = {type(node) for node in python(imports).body}
+    assert kinds <= {ast.Import, ast.ImportFrom, ast.Pass}
+
+
+def test_parameters_are_annotated_literals_with_help(notebook: NotebookNode) -> None:
+    (cell,) = [c for c in notebook.cells if "parameters" in c.metadata.get("tags", [])]
+    nodes = python(cell).body
+    assert all(isinstance(n, ast.AnnAssign) and n.lineno == n.end_lineno for n in nodes)
+    parameters = read_parameters(notebook)
+    assert len(parameters) == len(nodes)
+    for parameter in parameters.values():
+        assert parameter.help, f"{parameter.name} has no help behind #"
+        assert "|" not in parameter.type, f"{parameter.name}: papermill loses a parameter with | in its type"
+        assert parameter.accepts(parameter.default), f"{parameter.name}: the default is no {parameter.type}"
+
+
+def test_it_takes_what_a_run_hands_it(path: Path, notebook: NotebookNode) -> None:
+    parameters = read_parameters(notebook)
+    assert {"output", "generator"} <= set(parameters)
+    if path != FILES[0]:
+        assert "catalog" in parameters
+
+
+def test_cells_are_short_and_explained(notebook: NotebookNode) -> None:
+    cells = code_cells(notebook)
+    lengths = [len(c.source.splitlines()) for c in cells]
+    assert max(lengths) <= MAX_LINES
+    assert statistics.median(lengths) <= MEDIAN_LINES
+    assert len(markdown(notebook)) >= len(cells)
+
+
+def test_machinery_stays_in_the_package(notebook: NotebookNode) -> None:
+    for cell in code_cells(notebook):
+        assert not re.search(r"^\s*!|^%(?!matplotlib inline)", cell.source, re.MULTILINE), cell.source
+        assert "sys.path" not in cell.source
+        assert not [n for n in ast.walk(python(cell)) if isinstance(n, ast.ClassDef)]
+
+
+def test_it_closes_with_exercises_and_the_way_on(path: Path, notebook: NotebookNode) -> None:
+    text = "\n\n".join(markdown(notebook))
+    exercises = re.split(r"^#+ .*exercises.*$", text, flags=re.MULTILINE | re.IGNORECASE)
+    assert len(exercises) == 2, "one heading says Exercises"
+    assert len(re.findall(r"^\d\. ", exercises[1], re.MULTILINE)) == 3
+    assert notebook.cells[-1].cell_type == "markdown"
+    later = following(path, FILES)
+    assert later is None or later.stem in notebook.cells[-1].source
+
+
+def following(path: Path, files: Sequence[Path]) -> Path | None:
+    place = files.index(path) + 1
+    return files[place] if place < len(files) else None
+
+
+def test_every_formula_can_be_read_offline(notebook: NotebookNode) -> None:
+    for source in markdown(notebook):
+        formulas = re.findall(r"<math.*?</math>", markdown_to_html(source), re.DOTALL)
+        unread = [f for f in formulas if "\\" in f]
+        assert not unread, f"not understood: {unread}"
+        assert "<code>\\" not in markdown_to_html(source)

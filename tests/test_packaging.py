@@ -1,0 +1,122 @@
+"""What is shipped: the wheel's contents, the environment, and that every import is a declared dependency."""
+
+from __future__ import annotations
+
+import ast
+import importlib.metadata
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+import zipfile
+from pathlib import Path
+
+import pytest
+
+import lefs
+
+# Not imported, but needed at run time: the application, and the kernel that notebooks run in.
+PROGRAMS = {"ipykernel", "jupyterlab"}
+
+
+@pytest.fixture(scope="module")
+def project(root: Path) -> dict[str, dict[str, list[str]]]:
+    return tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))
+
+
+@pytest.fixture(scope="module")
+def wheel(root: Path, tmp_path_factory: pytest.TempPathFactory) -> zipfile.Path:
+    """Wheel of the tree as it stands, built without a network."""
+    out = tmp_path_factory.mktemp("wheel")
+    command = [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", str(out)]
+    subprocess.run(command, cwd=root, check=True, capture_output=True)
+    (built,) = out.glob("lefs-*.whl")
+    return zipfile.Path(built)
+
+
+def names(requirements: list[str]) -> set[str]:
+    return {re.split(r"[\[<>=~! ]", r)[0].lower() for r in requirements}
+
+
+def test_the_wheel_holds_code_weights_and_notebooks(root: Path, wheel: zipfile.Path) -> None:
+    held = {str(p) for p in wheel.root.namelist()}
+    code = {str(p.relative_to(root)) for p in (root / "lefs").rglob("*.py") if "__pycache__" not in p.parts}
+    assert code <= held
+    assert {"lefs/py.typed", "lefs/runner/gallery.html.j2"} <= held
+    assert {f"lefs/notebooks/{p.name}" for p in (root / "notebooks").glob("*.ipynb")} <= held
+    data = root / "data" / "portraits"
+    shipped = [p for p in data.rglob("*") if p.suffix in (".safetensors", ".json") and tracked(root, p)]
+    assert shipped
+    assert {f"lefs/data/portraits/{p.relative_to(data)}" for p in [*shipped, data / "README.md"]} <= held
+
+
+def tracked(root: Path, path: Path) -> bool:
+    """Whether git would keep the file; without git, every file counts."""
+    git = shutil.which("git")
+    if git is None or not (root / ".git").exists():
+        return True
+    return subprocess.run([git, "check-ignore", "-q", str(path)], cwd=root).returncode == 1
+
+
+def test_the_wheel_holds_nothing_else(wheel: zipfile.Path) -> None:
+    suffixes = {".py", ".js", ".css", ".j2", ".typed", ".ipynb", ".safetensors", ".json", ".md"}
+    others = [n for n in wheel.root.namelist() if ".dist-info/" not in n and Path(n).suffix not in suffixes]
+    assert not others
+    assert all(n.startswith("lefs") for n in wheel.root.namelist())
+
+
+def test_an_installed_wheel_finds_its_generator_and_notebooks(wheel: zipfile.Path, tmp_path: Path) -> None:
+    wheel.root.extractall(tmp_path / "site")
+    script = (
+        "import lefs, lefs.runner\n"
+        "assert 'site' in lefs.__file__, lefs.__file__\n"
+        "print(lefs.load('portraits').resolution, *[p.stem for p in lefs.runner.find_notebooks()])"
+    )
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    environment = {"PYTHONPATH": str(tmp_path / "site"), "PATH": "", "HOME": str(empty)}
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=empty, env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("64 1_dissection ")
+
+
+def test_the_version_is_in_one_place() -> None:
+    assert importlib.metadata.version("lefs") == lefs.__version__
+
+
+def test_the_environment_takes_its_packages_from_the_project(root: Path) -> None:
+    """Conda brings Python and pip, of the same version as the project asks for, and no package of its own."""
+    text = (root / "environment.yml").read_text(encoding="utf-8")
+    project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    entries = [line.strip().removeprefix("- ") for line in text.splitlines() if line.strip().startswith("- ")]
+    python = f"python{project['requires-python']}"
+    assert entries == ["conda-forge", python, "pip", "pip:", "-e .[test]"]
+    assert "test" in project["optional-dependencies"]
+
+
+def test_every_import_is_a_declared_dependency(root: Path, project: dict[str, dict[str, list[str]]]) -> None:
+    declared = names(project["project"]["dependencies"])
+    used = {name for path in (root / "lefs").rglob("*.py") for name in distributions(path)}
+    assert used - declared == set(), "imported, not declared"
+    assert declared - used - PROGRAMS == set(), "declared, not imported"
+
+
+def distributions(path: Path) -> set[str]:
+    """Distributions that a file imports from, without the standard library and lefs."""
+    providers = importlib.metadata.packages_distributions()
+    modules = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            modules |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            modules.add((node.module or "").split(".")[0])
+    modules -= {*sys.stdlib_module_names, "lefs"}
+    return {providers.get(module, [module])[0].lower() for module in modules}
+
+
+def test_torch_is_bounded(project: dict[str, dict[str, list[str]]]) -> None:
+    assert "torch>=2.6,<2.14" in project["project"]["dependencies"]
+    assert {"test", "dev"} <= set(project["project"]["optional-dependencies"])

@@ -1,0 +1,63 @@
+"""The README is true: its Python runs, its links lead somewhere, its commands are those that are tested."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+README = ROOT / "README.md"
+TEXT = README.read_text(encoding="utf-8") if README.is_file() else ""
+DOCUMENTS = [
+    p for p in (README, ROOT / "data" / "portraits" / "README.md", ROOT / "CHANGELOG.md") if p.is_file()
+]
+
+# What somebody with Python 3.11 and git types first; .ci/run reads them from the README, too.
+COMMANDS = [
+    "python3 -m venv .venv && .venv/bin/pip install -e '.[test]' && .venv/bin/lefs run",
+    ".venv/bin/pytest",
+]
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL)
+
+
+def heading_anchors(text: str) -> set[str]:
+    """Fragments that a Markdown viewer gives the headings of a document."""
+    prose = re.sub(r"^```.*?^```$", "", text, flags=re.MULTILINE | re.DOTALL)
+    titles = re.findall(r"^#+ +(.+?) *$", prose, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", t.lower()).replace(" ", "-") for t in titles}
+
+
+def test_there_is_a_readme() -> None:
+    assert README.is_file()
+
+
+@pytest.mark.parametrize("code", blocks("python"), ids=lambda code: code.splitlines()[0][:40])
+def test_its_python_runs(code: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    exec(compile(code, "README.md", "exec"), {"__name__": "readme"})
+
+
+def test_it_shows_python() -> None:
+    assert blocks("python")
+
+
+def test_its_commands_are_the_ones_that_are_tested() -> None:
+    lines = [line for block in blocks("bash") for line in block.splitlines()]
+    assert [line for line in lines if line in COMMANDS] == COMMANDS
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda p: str(p.relative_to(ROOT)))
+def test_links_lead_to_files(document: Path) -> None:
+    text = document.read_text(encoding="utf-8")
+    links = re.findall(r"\]\(([^)\s]+)[^)]*\)|(?:src|href|srcset)=\"([^\"]+)\"", text)
+    for target in filter(None, (a or b for a, b in links)):
+        if re.match(r"[a-z]+:", target):
+            continue
+        path, _, fragment = target.partition("#")
+        assert not path or (document.parent / path).exists(), f"{document.name} links {target}"
+        assert path or fragment in heading_anchors(text), f"{document.name} has no heading #{fragment}"
