@@ -70,7 +70,9 @@ def as_changes(name: str, changes: Any, count: int) -> np.ndarray:
     if len(array) != count:
         raise ValueError(f"{name} must hold {count} maps, one an image; got {len(array)}")
     if array.min() < 0:
-        raise ValueError(f"{name} must not be negative: it is a colour difference (see lefs.colour_difference)")
+        raise ValueError(
+            f"{name} must not be negative, it is a colour difference; its smallest value is {array.min():g}"
+        )
     return array
 
 
@@ -94,6 +96,15 @@ def as_names(names: Sequence[str] | Mapping[str, Sequence[int]] | None, count: i
     if isinstance(names, str) or len(names) != count:
         raise ValueError(f"names must be {count} strings, one a cluster; got {names!r}")
     return [str(n) for n in names]
+
+
+def color_index(names: Sequence[str]) -> np.ndarray:
+    """For every cluster the first cluster of its part, (K,): the one that lends the part its colour.
+
+    So colours stay when clusters are named and merged.
+    """
+    names = list(names)
+    return np.array([names.index(name) for name in names])
 
 
 def as_labels(name: str, labels: Sequence[str] | None, count: int) -> list[str] | None:

@@ -13,7 +13,7 @@ from matplotlib.image import AxesImage
 from lefs.catalog import Catalog
 from lefs.checks import check_integer, check_name
 from lefs.generators.base import StyleLayer
-from lefs.plotting.arrays import as_array, as_names
+from lefs.plotting.arrays import as_array, as_names, color_index
 from lefs.plotting.grids import Names
 from lefs.plotting.style import (
     FAINT,
@@ -31,6 +31,14 @@ from lefs.plotting.style import (
 )
 
 __all__ = ["contribution_heatmap", "layer_profile", "strongest_channels", "sum_to_one"]
+
+_SHARES: dict[str, Any] = {
+    "cmap": SHARE_MAP,
+    "vmin": 0,
+    "vmax": 1,
+    "aspect": "auto",
+    "interpolation": "nearest",
+}
 
 
 def channel_order(contributions: np.ndarray) -> np.ndarray:
@@ -59,7 +67,7 @@ def contribution_heatmap(
     shares = as_array("contributions", contributions, ndim=2)
     order = channel_order(shares)
     figure, ax = panel(ax, width=WIDTH, height=max(1.8, 0.9 + 0.19 * len(shares)))
-    image = ax.imshow(shares[:, order], cmap=SHARE_MAP, vmin=0, vmax=1, aspect="auto", interpolation="nearest")
+    image = ax.imshow(shares[:, order], **_SHARES)
     labels, colors = _rows(names, len(shares))
     ax.set_yticks(range(len(labels)), labels)
     ax.tick_params(axis="y", length=0, pad=10)
@@ -78,9 +86,7 @@ def contribution_heatmap(
 def _rows(names: Names | None, count: int) -> tuple[list[str], np.ndarray]:
     """Row labels, and colours that agree with the overlays: one a part where clusters are named."""
     labels = as_names(names, count)
-    parts = list(dict.fromkeys(labels))
-    colors = cluster_colors(len(parts))
-    return labels, colors[[parts.index(label) for label in labels]]
+    return labels, cluster_colors(count)[color_index(labels)]
 
 
 def _strip(ax: Axes, box: tuple[float, float, float, float], colors: np.ndarray) -> None:
@@ -97,7 +103,7 @@ def _frame(ax: Axes) -> None:
 def _share_bar(figure: Figure, ax: Axes, image: AxesImage, label: str) -> None:
     bar = figure.colorbar(image, ax=ax, pad=0.012, fraction=0.03, aspect=24, ticks=[0, 0.5, 1])
     bar.set_label(label)
-    bar.outline.set(edgecolor=FAINT, linewidth=0.7)  # type: ignore[operator]
+    bar.outline.set(edgecolor=FAINT, linewidth=0.7)
     bar.ax.tick_params(length=0, labelfontfamily=font_families())
 
 
@@ -112,7 +118,8 @@ def sum_to_one(contributions: Any, *, names: Names | None = None, ax: Axes | Non
 
     Returns
     -------
-    Figure: at the bottom, in full colour, the strongest cluster's share. Its title states max |Σ_k M − 1| over the live channels and counts the dead ones
+    Figure: at the bottom, in full colour, the strongest cluster's share. Its title states max |Σ M − 1| over
+    the live channels and counts the dead ones.
     """
     shares = as_array("contributions", contributions, ndim=2)
     order = channel_order(shares)
@@ -133,7 +140,7 @@ def sum_to_one(contributions: Any, *, names: Names | None = None, ax: Axes | Non
 
 
 def _stack(ax: Axes, shares: np.ndarray, colors: np.ndarray) -> None:
-    """Columns of shares (K, C): the strongest cluster at the bottom in full colour, the rest above it, pale."""
+    """Columns of shares (K, C): the strongest at the bottom in full colour, the rest above it, pale."""
     owner, edges = shares.argmax(0), np.arange(shares.shape[1] + 1)
     top = shares.max(0)
     for k, color in enumerate(colors):
@@ -175,7 +182,8 @@ def layer_profile(catalog: Catalog, parts: str | Sequence[str], *, ax: Axes | No
         ax.plot(x, mean, color=color, linestyle=(0, (3, 2)), linewidth=1.1, zorder=2)
     ax.plot([], [], color=MUTED, label="strongest channel")
     ax.plot([], [], color=MUTED, linestyle=(0, (3, 2)), linewidth=1.1, label="mean of channels")
-    ax.set_xticks(x, [layer.name for layer in catalog.layers], rotation=40, ha="right", rotation_mode="anchor")
+    names = [layer.name for layer in catalog.layers]
+    ax.set_xticks(x, names, rotation=40, ha="right", rotation_mode="anchor")
     ax.set(ylim=(0, 1.0), yticks=[0, 0.25, 0.5, 0.75, 1], ylabel="contribution M")
     ax.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), borderaxespad=0.4)
     settle_ticks(ax)
@@ -224,7 +232,7 @@ def strongest_channels(catalog: Catalog, part: str, *, count: int = 5) -> Figure
     shares = np.stack([m[la.slice][t] for la, t in zip(catalog.layers, top, strict=True)])
     figure = new_figure(min(WIDTH, 2.2 + 1.05 * count), 0.75 + 0.235 * len(top))
     ax = figure.subplots()
-    image = ax.imshow(shares, cmap=SHARE_MAP, vmin=0, vmax=1, aspect="auto")
+    image = ax.imshow(shares, **_SHARES)
     for (row, column), share in np.ndenumerate(shares):
         color = text_color_on(np.asarray(SHARE_MAP(share)))
         ax.text(column - 0.08, row, f"{top[row, column]}", ha="right", va="center", size=8.5, color=color)

@@ -162,7 +162,7 @@ def transfer_grid(
         aspect=_aspect(sources),
         max_cell=1.25,
         title=title,
-        above={1: 0.12} | {r: 0.08 for r, (_, kind) in enumerate(lines, 1) if maps and kind == "edit" and r > 1},
+        above={r: 0.08 for r, (_, kind) in enumerate(lines, 1) if maps and kind == "edit"} | {1: 0.12},
         before={1: 0.12},
         column_labels=["target", *[f"reference {r + 1}" for r in range(len(sources))]],
         bar=bool(maps),
@@ -219,7 +219,9 @@ def _check_grid(rows: Mapping[str, np.ndarray], count: int) -> None:
         raise ValueError("edits is empty; give {part: images of shape (R, 3, H, W)}")
     for part, pictures in rows.items():
         if len(pictures) != count:
-            raise ValueError(f"edits[{part!r}] must hold {count} images, one a reference; got {len(pictures)}")
+            raise ValueError(
+                f"edits[{part!r}] must hold {count} images, one a reference; got {len(pictures)}"
+            )
 
 
 def _aspect(pictures: np.ndarray) -> float:

@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from lefs.checks import check_integer, check_number
-from lefs.plotting.arrays import as_images, as_labels, as_membership, as_names, overlay
+from lefs.plotting.arrays import as_images, as_labels, as_membership, as_names, color_index, overlay
 from lefs.plotting.sheet import CAPTION, Sheet
 from lefs.plotting.style import cluster_colors, styled
 
@@ -183,11 +183,11 @@ def _blocks(keys: Iterable[Any]) -> tuple[list[Any], list[Any]]:
 
 
 def _labels(membership: np.ndarray, names: Names | None) -> tuple[np.ndarray, list[str]]:
-    """Winning part at each position, (N, h, w), and the parts, each name once."""
+    """The part that wins at each position, as its first cluster: (N, h, w); and the name of each cluster."""
     by_cluster = as_names(names, membership.shape[1])
-    parts = list(dict.fromkeys(by_cluster))
-    part_of = np.array([parts.index(name) for name in by_cluster])
-    return part_of[membership.argmax(1)], parts
+    leader = color_index(by_cluster)
+    scores = [membership[:, leader == k].sum(1) for k in range(len(leader))]
+    return np.stack(scores, axis=1).argmax(1), by_cluster
 
 
 def _aspect(pictures: np.ndarray) -> float:

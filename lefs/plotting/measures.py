@@ -8,8 +8,10 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
 from matplotlib.lines import Line2D
 
+from lefs.evaluation import Locality
 from lefs.plotting.arrays import as_array, as_labels
 from lefs.plotting.style import (
     FAINT,
@@ -27,7 +29,6 @@ from lefs.plotting.style import (
 
 __all__ = ["confusion", "locality_bars", "stability_curve", "tradeoff"]
 
-_COLUMNS = ("part", "method", "effect", "leak")
 _MARKERS = "osD^vP*<>Xph"
 
 
@@ -56,7 +57,8 @@ def stability_curve(
     color = line_color(0)
     for k, points in zip(counts, values, strict=True):
         ax.scatter(np.full(len(points), k), points, s=14, color=color, alpha=0.35, linewidths=0, zorder=2)
-    ax.plot(counts, [v.mean() for v in values], color=color, marker="o", zorder=3, label="mean over pairs of seeds")
+    means = [v.mean() for v in values]
+    ax.plot(counts, means, color=color, marker="o", zorder=3, label="mean over pairs of seeds")
     if chosen is not None:
         ax.axvline(chosen, color=line_color(1), linewidth=1.2, zorder=1)
         ax.annotate(f"K = {chosen}", (chosen, 0.03), xycoords=ax.get_xaxis_transform(), xytext=(5, 0),
@@ -83,7 +85,8 @@ def confusion(
 
     Parameters
     ----------
-    matrix : array of shape (K, P); rows sum to 1: the share of a cluster's pixels in each true part
+    matrix : array of shape (K, P), pixels of each cluster in each true part, as `lefs.evaluation.confusion`
+        counts them, or shares; each row is divided by its sum
     clusters, parts : K and P names
     sort : order the clusters by the part that has most of them, so that agreement is a diagonal
 
@@ -93,12 +96,9 @@ def confusion(
     """
     shares = as_array("matrix", matrix, ndim=2)
     rows, columns = as_labels("clusters", clusters, len(shares)), as_labels("parts", parts, shares.shape[1])
-    totals = shares.sum(1)
-    if shares.min() < 0 or np.abs(totals - 1).max() > 1e-3:
-        raise ValueError(
-            f"matrix must hold shares whose rows sum to 1; its rows sum to {totals.min():.3g} to {totals.max():.3g}: "
-            "divide each row by its sum"
-        )
+    if shares.min() < 0:
+        raise ValueError(f"matrix must not be negative, it counts pixels; its smallest is {shares.min():g}")
+    shares = shares / np.maximum(shares.sum(1, keepdims=True), np.finfo(float).tiny)
     order = np.lexsort((-shares.max(1), shares.argmax(1))) if sort else np.arange(len(shares))
     figure, ax = panel(ax, width=min(WIDTH, 2.6 + 0.56 * shares.shape[1]), height=1.2 + 0.245 * len(shares))
     image = ax.imshow(shares[order], cmap=SHARE_MAP, vmin=0, vmax=1, aspect="auto")
@@ -115,37 +115,41 @@ def confusion(
         spine.set(visible=True, color=FAINT)
     bar = figure.colorbar(image, ax=ax, pad=0.015, fraction=0.035, aspect=26, ticks=[0, 0.5, 1])
     bar.set_label("share of the cluster's pixels")
-    bar.outline.set(edgecolor=FAINT, linewidth=0.7)  # type: ignore[operator]
+    bar.outline.set(edgecolor=FAINT, linewidth=0.7)
     bar.ax.tick_params(length=0, labelfontfamily=font_families())
     settle_ticks(ax)
     return figure
 
 
 @styled
-def locality_bars(table: Mapping[str, Any], *, unit: str = "mean squared ΔE", title: str | None = None) -> Figure:
+def locality_bars(
+    table: Sequence[Locality], *, unit: str = "mean squared ΔE", title: str | None = None
+) -> Figure:
     """Effect inside and leak outside the edited part, part by part, for each method.
 
     Parameters
     ----------
-    table : columns ``part``, ``method``, ``effect``, ``leak`` of equal length, one row a part, method and pair of
-        images; a dict of arrays or a pandas data frame
+    table : what `lefs.evaluation.locality` returns: one `Locality` for each part and method
     unit : of effect and leak
 
     Returns
     -------
-    Figure: means with 95 % bootstrap intervals over the pairs, on a logarithmic scale
+    Figure: means over the pairs with error bars, their 95 % bootstrap intervals, on a logarithmic scale
     """
-    cells, parts, methods = _grouped(table)
+    parts, methods = _parts_and_methods(table)
     figure = new_figure(WIDTH, 0.95 + len(parts) * (0.12 + 0.15 * len(methods)))
     axes = figure.subplots(1, 2, sharey=True)
-    for ax, column, heading in zip(axes, ("effect", "leak"), ("effect inside the part", "leak outside it"), strict=True):
-        for j, method in enumerate(methods):
-            y = np.arange(len(parts)) + 0.7 * ((j + 0.5) / len(methods) - 0.5)
-            mean, low, high = np.array([_interval(cells[part, method][column]) for part in parts]).T
-            ax.hlines(y, low, high, color=line_color(j), linewidth=1.3)
-            ax.scatter(mean, y, s=26, color=line_color(j), marker=_MARKERS[j % len(_MARKERS)], label=method, zorder=3)
+    headings = {"effect": "effect inside the part", "leak": "leak outside it"}
+    for ax, (quantity, heading) in zip(axes, headings.items(), strict=True):
         for row in range(0, len(parts), 2):
             ax.axhspan(row - 0.5, row + 0.5, color="#f3f5f7", linewidth=0, zorder=0)
+        for j, method in enumerate(methods):
+            own = [cell for cell in table if cell.method == method]
+            y = np.array([parts.index(cell.part) for cell in own]) + 0.7 * ((j + 0.5) / len(methods) - 0.5)
+            mean, low, high = np.array([_interval(cell, quantity) for cell in own]).T
+            ax.hlines(y, low, high, color=line_color(j), linewidth=1.3)
+            marker = _MARKERS[j % len(_MARKERS)]
+            ax.scatter(mean, y, s=26, color=line_color(j), marker=marker, label=method, zorder=3)
         ax.set(xscale="log", xlabel=unit)
         ax.set_title(heading, weight="normal")
         ax.grid(axis="x")
@@ -160,7 +164,7 @@ def locality_bars(table: Mapping[str, Any], *, unit: str = "mean squared ΔE", t
 
 
 @styled
-def tradeoff(table: Mapping[str, Any], *, unit: str = "mean squared ΔE", ax: Axes | None = None) -> Figure:
+def tradeoff(table: Sequence[Locality], *, unit: str = "mean squared ΔE", ax: Axes | None = None) -> Figure:
     """Effect against leak: up is a stronger edit, left a more local one.
 
     Parameters
@@ -170,19 +174,21 @@ def tradeoff(table: Mapping[str, Any], *, unit: str = "mean squared ΔE", ax: Ax
 
     Returns
     -------
-    Figure: colour tells the method, shape the part; whiskers are 95 % bootstrap intervals over the
-    pairs, grey lines join equal ratios of effect to leak
+    Figure: colour tells the method, shape the part; whiskers are 95 % bootstrap intervals over the pairs,
+    grey lines join equal ratios of effect to leak
     """
-    cells, parts, methods = _grouped(table)
+    parts, methods = _parts_and_methods(table)
     figure, ax = panel(ax, width=6.4, height=4.3)
     points = []
-    for j, method in enumerate(methods):
-        for i, part in enumerate(parts):
-            (x, *xs), (y, *ys) = (_interval(cells[part, method][c]) for c in ("leak", "effect"))
-            ax.plot(xs, [y, y], [x, x], ys, color=line_color(j), linewidth=0.9, alpha=0.5)
-            ax.scatter(x, y, s=34, color=line_color(j), marker=_MARKERS[i % len(_MARKERS)], linewidths=0, zorder=3)
-            points.append((x, y))
-    ax.set(xscale="log", yscale="log", xlabel=f"leak outside the part ({unit})", ylabel=f"effect inside it ({unit})")
+    for cell in table:
+        color = line_color(methods.index(cell.method))
+        marker = _MARKERS[parts.index(cell.part) % len(_MARKERS)]
+        (x, *xs), (y, *ys) = _interval(cell, "leak"), _interval(cell, "effect")
+        ax.plot(xs, [y, y], [x, x], ys, color=color, linewidth=0.9, alpha=0.5)
+        ax.scatter(x, y, s=34, color=color, marker=marker, linewidths=0, zorder=3)
+        points.append((x, y))
+    ax.set(xscale="log", xlabel=f"leak outside the part ({unit})")
+    ax.set(yscale="log", ylabel=f"effect inside it ({unit})")
     _equal_ratios(ax, np.array(points))
     _two_legends(ax, methods, parts)
     settle_ticks(ax)
@@ -193,7 +199,8 @@ def _two_legends(ax: Axes, methods: Sequence[str], parts: Sequence[str]) -> None
     """Colours tell the methods, shapes the parts: one legend under two headings."""
 
     def entry(label: str, color: str = "none", marker: str = "") -> Line2D:
-        return Line2D([], [], linestyle="none", color=color, marker=marker, markeredgewidth=0, markersize=6, label=label)
+        style = {"linestyle": "none", "markeredgewidth": 0, "markersize": 6}
+        return Line2D([], [], color=color, marker=marker, label=label, **style)  # type: ignore[arg-type]
 
     by_color = [entry(m, line_color(j), "o") for j, m in enumerate(methods)]
     by_shape = [entry(p, MUTED, _MARKERS[i % len(_MARKERS)]) for i, p in enumerate(parts)]
@@ -216,36 +223,19 @@ def _equal_ratios(ax: Axes, points: np.ndarray) -> None:
                         ha="right", va="top", size=7.5, color=MUTED)  # fmt: skip
 
 
-def _grouped(table: Mapping[str, Any]) -> tuple[dict[tuple[str, str], dict[str, np.ndarray]], list[str], list[str]]:
-    """Effects and leaks of every (part, method), and both in order of appearance."""
-    missing = [name for name in _COLUMNS if name not in table]
-    if missing:
-        raise ValueError(f"table lacks the columns {missing}; it needs {', '.join(_COLUMNS)}, one row a pair")
-    part, method = (np.array([str(v) for v in table[c]]) for c in ("part", "method"))
-    effect, leak = (as_array(f"table[{c!r}]", np.asarray(table[c]), ndim=1) for c in ("effect", "leak"))
-    lengths = {len(part), len(method), len(effect), len(leak)}
-    if len(lengths) != 1:
-        raise ValueError(f"the columns of table must have one length, got {sorted(lengths)}")
-    if min(effect.min(), leak.min()) < 0:
-        raise ValueError("effect and leak must not be negative: they are mean squared differences")
-    parts, methods = list(dict.fromkeys(part.tolist())), list(dict.fromkeys(method.tolist()))
-    cells = {}
-    for p in parts:
-        for m in methods:
-            rows = (part == p) & (method == m)
-            if not rows.any():
-                raise ValueError(f"table has no row for part {p!r} and method {m!r}; measure every pair of them")
-            cells[p, m] = {"effect": effect[rows], "leak": leak[rows]}
-    return cells, parts, methods
+def _parts_and_methods(table: Sequence[Locality]) -> tuple[list[str], list[str]]:
+    """Both in order of appearance."""
+    cells = list(table)
+    if not cells or not all(isinstance(cell, Locality) for cell in cells):
+        raise TypeError("table must be a non-empty list of Locality, as lefs.evaluation.locality returns it")
+    return list(dict.fromkeys(c.part for c in cells)), list(dict.fromkeys(c.method for c in cells))
 
 
-def _interval(values: np.ndarray, *, resamples: int = 1000) -> tuple[float, float, float]:
-    """Mean with its 95 % percentile-bootstrap interval; the same values give the same interval."""
-    draws = np.random.default_rng(0).integers(len(values), size=(resamples, len(values)))
-    low, high = np.quantile(values[draws].mean(1), [0.025, 0.975])
-    # A log scale cannot show an exact zero; it is drawn at the scale's edge.
-    tiny = 1e-12
-    return max(float(values.mean()), tiny), max(float(low), tiny), max(float(high), tiny)
+def _interval(cell: Locality, quantity: str) -> tuple[float, float, float]:
+    """Mean with its interval. A logarithmic scale cannot show a zero: it is drawn at 10⁻¹²."""
+    mean = float(getattr(cell, quantity).mean())
+    low, high = cell.interval(quantity)
+    return max(mean, 1e-12), max(low, 1e-12), max(high, 1e-12)
 
 
 def _same_limits(axes: Sequence[Axes]) -> None:
@@ -258,5 +248,7 @@ def _same_limits(axes: Sequence[Axes]) -> None:
 
 def _legend_above(figure: Figure, ax: Axes, title: str | None) -> None:
     handles, labels = ax.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside upper left", ncols=len(labels), title=title, alignment="left",
-                  title_fontproperties={"weight": "bold", "size": 10.5, "family": font_families()})  # fmt: skip
+    legend = figure.legend(handles, labels, loc="outside upper left", ncols=len(labels), alignment="left")
+    if title:
+        heading = FontProperties(family=font_families(), weight="bold", size=10.5)
+        legend.set_title(title, prop=heading)

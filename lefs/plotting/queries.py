@@ -38,13 +38,15 @@ def query_profile(
 
     Returns
     -------
-    Figure: left, every channel at its contribution, those that move in colour; right, Σ q (1 − M) a layer, with
-    the allowed ε as a mark
+    Figure: left, every channel at its contribution, those that move in colour; right, Σ q (1 − M) a layer,
+    with the allowed ε as a mark
     """
     moved, m = as_array("q", q, ndim=1), as_array("contributions", contributions, ndim=1)
     size = layers[-1].slice.stop
     if len(moved) != size or len(m) != size:
-        raise ValueError(f"q and contributions must have one value a style channel, {size}; got {len(moved)}, {len(m)}")
+        raise ValueError(
+            f"q and contributions must have {size} values, one a style channel; got {len(moved)} and {len(m)}"
+        )
     budgets = _budgets(epsilon, len(layers))
     figure = new_figure(WIDTH, 0.85 + 0.245 * len(layers))
     left, right = figure.subplots(1, 2, sharey=True, width_ratios=[2.1, 1])
@@ -80,7 +82,7 @@ def _budgets(epsilon: float | Sequence[float] | None, count: int) -> np.ndarray 
 
 
 def _channels(ax: Axes, row: int, q: np.ndarray, m: np.ndarray) -> None:
-    """A row of dots, spread by rank within the row's height so that equal contributions do not hide each other."""
+    """A row of dots, spread over the row's height so that equal contributions do not hide each other."""
     spread = row + 0.3 * np.cos(np.arange(len(q)) * 2.399963)  # the golden angle: no two alike
     still = q == 0
     ax.scatter(m[still], spread[still], s=5, color=FAINT, linewidths=0, zorder=1, clip_on=False)

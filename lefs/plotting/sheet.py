@@ -34,7 +34,7 @@ def text_width(text: str, size: float, *, weight: str = "normal") -> float:
 
 
 def fitted(text: str, width: float, size: float = _CAPTION_SIZE) -> tuple[str, float]:
-    """The text and the type size at which it fits `width` inches; at last it is shortened with an ellipsis."""
+    """The text and the type size at which it fits `width` inches, shortened only if nothing else helps."""
     needed = text_width(text, size)
     if needed <= width:
         return text, size
@@ -94,12 +94,13 @@ class Sheet:
         top = (0.27 if title else 0.0) + (CAPTION if column_labels else _PAD / 2)
         width = left + right + columns * self.cell + _GAP * (columns - 1) + sum(before.values())
         # Text in a narrow sheet still has to fit: the sheet grows to the right of its pictures.
-        width = max(width, text_width(title or "", _TITLE_SIZE, weight="bold") + 2 * _PAD, 2.4 if legend else 0)
+        heading = text_width(title or "", _TITLE_SIZE, weight="bold") + 2 * _PAD
+        width = max(width, heading, 2.4 if legend else 0)
         lines = _legend_lines([name for name, _ in legend], width - left)
         bottom = len(lines) * _LEGEND_LINE + 0.1 if lines else _PAD / 2
         self.row_height = self.cell * aspect
         height = top + bottom + rows * self.row_height + _GAP * (rows - 1) + sum(above.values())
-        self.figure = new_figure(width, height, layout=None)
+        self.figure = new_figure(width, height, constrained=False)
         self.width, self.height = width, height
         self.x = [left + c * (self.cell + _GAP) + _upto(before, c) for c in range(columns)]
         self.y = [height - top - (r + 1) * self.row_height - r * _GAP - _upto(above, r) for r in range(rows)]
@@ -136,11 +137,13 @@ class Sheet:
 
     def axes(self, row: int, column: int) -> Axes:
         """Bare axes that fill one cell."""
-        box = (self.x[column], self.y[row], self.cell, self.row_height)
-        scale = (self.width, self.height, self.width, self.height)
-        ax = self.figure.add_axes(tuple(b / s for b, s in zip(box, scale, strict=True)))  # type: ignore[arg-type]
+        ax = self._add_axes(self.x[column], self.y[row], self.cell, self.row_height)
         ax.set_axis_off()
         return ax
+
+    def _add_axes(self, x: float, y: float, width: float, height: float) -> Axes:
+        box = (x / self.width, y / self.height, width / self.width, height / self.height)
+        return self.figure.add_axes(box)
 
     def picture(self, row: int, column: int, picture: np.ndarray) -> Axes:
         """Show a uint8 picture (H, W, 3), enlarged smoothly."""
@@ -162,11 +165,10 @@ class Sheet:
         low, high = self.y[last], self.y[first] + self.row_height
         # Short enough to be read at a glance, and clear of the edges, where its end labels would be cut.
         inset = max(0.06, (high - low - 2.4) / 2)
-        box = (x / self.width, (low + inset) / self.height, 0.1 / self.width, (high - low - 2 * inset) / self.height)
-        ax = self.figure.add_axes(box)
+        ax = self._add_axes(x, low + inset, 0.1, high - low - 2 * inset)
         scale = ScalarMappable(Normalize(0, limit), CHANGE_MAP)
         bar = self.figure.colorbar(scale, cax=ax, extend="max" if over else "neither", extendfrac=0.06)
-        bar.outline.set(edgecolor=FAINT, linewidth=0.7)  # type: ignore[operator]
+        bar.outline.set(edgecolor=FAINT, linewidth=0.7)
         bar.set_ticks([0, limit / 2, limit])
         bar.ax.tick_params(length=0, labelsize=8, labelfontfamily=font_families(), pad=3)
         bar.set_label("colour change (ΔE)", size=8.5, color=INK, labelpad=5)
@@ -178,8 +180,10 @@ class Sheet:
             for name in line:
                 corner = (x / self.width, (y - 0.055) / self.height)
                 size = (0.16 / self.width, 0.11 / self.height)
-                transform = self.figure.transFigure
-                self.figure.add_artist(Rectangle(corner, *size, fc=colors[name], ec="none", transform=transform))
+                swatch = Rectangle(
+                    corner, *size, fc=colors[name], ec="none", transform=self.figure.transFigure
+                )
+                self.figure.add_artist(swatch)
                 self._text(x + 0.21, y, name, 8.5, ha="left", va="center")
                 x += _SWATCH + text_width(name, 8.5) + 0.16
 

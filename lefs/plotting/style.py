@@ -13,6 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.font_manager import fontManager
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from lefs.checks import check_integer
 
@@ -31,15 +32,19 @@ LINES = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#5A1
 _HEAT = mpl.colormaps["magma_r"](np.linspace(0.06, 1, 12))
 #: Colour differences (ΔE), and shares in [0, 1].
 CHANGE_MAP = LinearSegmentedColormap.from_list("changes", ["#ffffff", *_HEAT])
-SHARE_MAP = LinearSegmentedColormap.from_list("shares", ["#ffffff", "#cfe1f2", "#6aaed6", "#1f6eb3", "#08306b"])
+SHARE_MAP = LinearSegmentedColormap.from_list(
+    "shares", ["#ffffff", "#cfe1f2", "#6aaed6", "#1f6eb3", "#08306b"]
+)
 
 # The first seven are Okabe & Ito's; each next one is the colour farthest from all before it, taking the
 # worst of normal, protan, deutan and tritan vision (Machado et al. 2009) in OKLab; saturation is capped.
+# fmt: off
 _CLUSTERS = (
-    "#E69F00 #009E73 #56B4E9 #F0E442 #D55E00 #CC79A7 #0072B2 #781E3C "
-    "#78FFFF #4B1E96 #B41E1E #A5D2A5 #9678F0 #875A69 #B4FFA5 #87B478 "
-    "#693C78 #3C4BB4 #F0C35A #78D2FF #690F78 #F0783C #B43C96 #A5E1E1"
-).split()
+    "#E69F00", "#009E73", "#56B4E9", "#F0E442", "#D55E00", "#CC79A7", "#0072B2", "#781E3C",
+    "#78FFFF", "#4B1E96", "#B41E1E", "#A5D2A5", "#9678F0", "#875A69", "#B4FFA5", "#87B478",
+    "#693C78", "#3C4BB4", "#F0C35A", "#78D2FF", "#690F78", "#F0783C", "#B43C96", "#A5E1E1",
+)
+# fmt: on
 
 
 def cluster_colors(count: int) -> np.ndarray:
@@ -65,7 +70,7 @@ def font_families() -> list[str]:
     """The first sans-serif of a known list that is installed, then what matplotlib brings along."""
     wanted = ("Helvetica Neue", "Helvetica", "Arial", "Liberation Sans", "Nimbus Sans")
     installed = set(fontManager.get_font_names())
-    return [name for name in wanted if name in installed][:1] + ["DejaVu Sans"]
+    return [*[name for name in wanted if name in installed][:1], "DejaVu Sans"]
 
 
 @functools.cache
@@ -119,18 +124,16 @@ def styled(draw: Callable[P, R]) -> Callable[P, R]:
 
     @functools.wraps(draw)
     def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
-        with _STYLE_LOCK, mpl.rc_context(_settings()):
+        with _STYLE_LOCK, mpl.rc_context(cast(Any, _settings())):
             return draw(*args, **kwargs)
 
     return wrapper
 
 
-def new_figure(width: float, height: float, *, layout: str | None = "constrained") -> Figure:
+def new_figure(width: float, height: float, *, constrained: bool = True) -> Figure:
     """A figure that pyplot does not know: nothing keeps it alive or shows it twice."""
-    figure = Figure(figsize=(width, height), dpi=DPI, layout=cast(Any, layout))
-    if layout == "constrained":
-        figure.get_layout_engine().set(w_pad=0.05, h_pad=0.05)  # type: ignore[union-attr]
-    return figure
+    engine = ConstrainedLayoutEngine(w_pad=0.05, h_pad=0.05) if constrained else None
+    return Figure(figsize=(width, height), dpi=DPI, layout=engine)
 
 
 def panel(ax: Axes | None, *, width: float = 6.2, height: float = 3.4) -> tuple[Figure, Axes]:

@@ -1,0 +1,231 @@
+"""The catalog browser: look at clusters on many images, and name them."""
+
+from __future__ import annotations
+
+import html
+import os
+from collections.abc import Iterable
+from functools import partial
+from pathlib import Path
+
+import ipywidgets
+import numpy as np
+import torch
+from matplotlib.colors import to_hex
+from matplotlib.figure import Figure
+
+from lefs.catalog import Catalog
+from lefs.checks import check_seeds
+from lefs.generators.base import Generator
+from lefs.images import to_uint8
+from lefs.plotting import cluster_colors, membership_overlays
+from lefs.plotting.arrays import color_index, overlay
+from lefs.widgets.canvas import Canvas, Picture
+from lefs.widgets.panel import Panel, row
+
+__all__ = ["CatalogBrowser"]
+
+_PAGE, _COLUMNS = 12, 6
+_ALL = -1
+# Sent to the browser at this size: whole multiples of the usual memberships, small enough to follow a slider.
+_SIDE = 128
+
+
+class CatalogBrowser(Panel):
+    """Browse the clusters of a catalog on many images, name them, and merge those that belong together.
+
+    Two clusters of one name are one part. Every change is saved at once to `folder`.
+
+    Parameters
+    ----------
+    generator : `Generator`
+    catalog : its `Catalog`
+    seeds : the images to look at, twelve a page, drawn at the catalog's own truncation
+    folder : where the catalog is saved at each change; None keeps it in memory only
+
+    Attributes
+    ----------
+    catalog : the newest `Catalog`, with every change made here
+    controls : {"opacity", "cluster", "previous", "next", "name 0", "name 1", ...}, the widgets by name;
+        setting a value acts before the assignment returns
+
+    Raises
+    ------
+    ArtifactError
+        If the catalog is of another generator.
+    """
+
+    catalog: Catalog
+
+    def __init__(
+        self,
+        generator: Generator,
+        catalog: Catalog,
+        seeds: int | Iterable[int],
+        *,
+        folder: str | os.PathLike[str] | None = None,
+    ) -> None:
+        super().__init__()
+        catalog.check_generator(generator)
+        self._generator, self.catalog = generator, catalog
+        self._seeds = check_seeds(seeds)
+        self._folder = None if folder is None else Path(folder)
+        self._first = 0
+        self.controls = _controls(catalog)
+        self._page_label, self._status = ipywidgets.HTML(), ipywidgets.HTML()
+        for line in (self._page_label, self._status):
+            line.add_class("lefs-summary")
+        self._swatches = [ipywidgets.HTML() for _ in range(catalog.num_clusters)]
+        self.canvas = Canvas(columns=min(_COLUMNS, len(self._seeds)), widest=142)
+        self._lay_out()
+        self._connect()
+        with self._lock, torch.inference_mode():
+            self._turn_to(0)
+            self._relabel()
+
+    def __repr__(self) -> str:
+        return f"CatalogBrowser: {self.catalog!r}"
+
+    def figure(self) -> Figure:
+        """The page that is shown and its overlays, with the names of the parts, as a figure."""
+        opacity = self.controls["opacity"].value
+        return membership_overlays(
+            self._images, self._membership, names=self.catalog.parts, opacity=opacity, columns=_COLUMNS
+        )
+
+    # -- layout -----------------------------------------------------------------------------------
+    def _lay_out(self) -> None:
+        c = self.controls
+        names = []
+        for k, swatch in enumerate(self._swatches):
+            swatch.add_class("lefs-swatch")
+            names.append(row(swatch, c[f"name {k}"], kind="middle"))
+        turn = row(c["previous"], self._page_label, c["next"], kind="middle")
+        self._arrange(
+            row(c["cluster"], c["opacity"], turn, kind="three"),
+            self.canvas,
+            row(*names, kind="four"),
+            self._status,
+        )
+
+    def _connect(self) -> None:
+        c = self.controls
+        self._on_change(c["opacity"], self._draw)
+        self._on_change(c["cluster"], self._draw)
+        self._on_click(c["previous"], lambda: self._turn_to(self._first - _PAGE))
+        self._on_click(c["next"], lambda: self._turn_to(self._first + _PAGE))
+        for k in range(self.catalog.num_clusters):
+            self._on_change(c[f"name {k}"], partial(self._name, k))
+
+    # -- pictures ---------------------------------------------------------------------------------
+    def _turn_to(self, first: int) -> None:
+        self._first = min(max(0, first), (len(self._seeds) - 1) // _PAGE * _PAGE)
+        shown = self._seeds[self._first : self._first + _PAGE]
+        styles = self._generator.sample_styles(shown, truncation=self.catalog.sampling.truncation)
+        self._images = self._generator.synthesize(styles).float().cpu()
+        self._membership = self.catalog.membership(self._generator, styles).float().cpu()
+        last = self._first + len(shown)
+        self._page_label.value = f"<b>{self._first + 1}–{last}</b> of {len(self._seeds)}"
+        self.controls["previous"].disabled = self._first == 0
+        self.controls["next"].disabled = last == len(self._seeds)
+        self._draw()
+
+    def _draw(self, _: object = None) -> None:
+        labels = self._membership.argmax(1).numpy()
+        chosen = self.controls["cluster"].value
+        if chosen != _ALL:
+            labels = np.where(labels == chosen, labels, -1)
+        opacity = self.controls["opacity"].value
+        pictures = overlay(to_uint8(self._images), labels, self._colors(), opacity, side=_SIDE)
+        seeds = self._seeds[self._first :]
+        self.canvas.show([Picture(p, note=f"seed {s}") for p, s in zip(pictures, seeds, strict=False)])
+
+    def _colors(self) -> np.ndarray:
+        """The colour of each cluster, (K, 3): a part has the colour of its first cluster."""
+        return cluster_colors(self.catalog.num_clusters)[color_index(self.catalog.cluster_names)]
+
+    # -- names ------------------------------------------------------------------------------------
+    def _name(self, k: int, name: str) -> None:
+        names = self.catalog.cluster_names
+        if name == names[k]:
+            return
+        names[k] = name
+        try:
+            _check_default_name(k, name)
+            self.catalog = self.catalog.named(names)
+        finally:
+            # A refused name gives way to the old one; an accepted one loses its outer blanks.
+            self._relabel()
+        self._draw()
+        self._save()
+
+    def _relabel(self) -> None:
+        names, colors = self.catalog.cluster_names, self._colors()
+        sizes = self.catalog.sizes.double() / max(1, int(self.catalog.sizes.sum()))
+        for k, name in enumerate(names):
+            self.controls[f"name {k}"].value = name
+            share = f"{k} · {100 * float(sizes[k]):.1f} %"
+            self._swatches[k].value = f'<i style="background:{to_hex(colors[k])}"></i><span>{share}</span>'
+        picker = self.controls["cluster"]
+        chosen = picker.value
+        picker.options = _picks(names)
+        picker.value = chosen
+
+    def _save(self) -> None:
+        named = [part for part in self.catalog.parts if not _is_default(part)]
+        parts = f"{len(self.catalog.parts)} parts, {len(named)} of them named"
+        if self._folder is None:
+            self._status.value = f"{parts}; kept in memory only"
+            return
+        self._status.value = f"{parts}; <b>not saved</b>"
+        self.catalog.save(self._folder)
+        self._status.value = f"{parts}; saved to {html.escape(str(self._folder))}"
+
+
+def _controls(catalog: Catalog) -> dict[str, ipywidgets.Widget]:
+    names = catalog.cluster_names
+    fields = {
+        f"name {k}": ipywidgets.Text(
+            name,
+            continuous_update=False,
+            tooltip=f"Name of cluster {k}; give two clusters one name to merge them",
+        )
+        for k, name in enumerate(names)
+    }
+    return {
+        "opacity": ipywidgets.FloatSlider(
+            0.6,
+            min=0,
+            max=1,
+            step=0.05,
+            description="opacity",
+            tooltip="0: the pictures; 1: the clusters only",
+        ),
+        "cluster": ipywidgets.Dropdown(
+            options=_picks(names),
+            value=_ALL,
+            description="cluster",
+            tooltip="Colour all clusters, or one alone",
+        ),
+        "previous": ipywidgets.Button(icon="chevron-left", tooltip="The images before these"),
+        "next": ipywidgets.Button(icon="chevron-right", tooltip="The next images"),
+        **fields,
+    }
+
+
+def _picks(names: list[str]) -> list[tuple[str, int]]:
+    picks = [(name if _is_default(name) else f"cluster {k}: {name}", k) for k, name in enumerate(names)]
+    return [("all", _ALL), *picks]
+
+
+def _is_default(name: str) -> bool:
+    word, _, number = name.partition(" ")
+    return word == "cluster" and number.isdigit()
+
+
+def _check_default_name(k: int, name: str) -> None:
+    """A name like "cluster 3" is the one that cluster 3 has while it has no other."""
+    if _is_default(name.strip()) and name.strip() != f"cluster {k}":
+        raise ValueError(
+            f"{name.strip()!r} is what an unnamed cluster is called; choose another for cluster {k}"
+        )

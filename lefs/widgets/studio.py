@@ -1,0 +1,274 @@
+"""The edit studio: one target, one reference, one part, and the sliders of the method."""
+
+from __future__ import annotations
+
+import html
+import os
+from pathlib import Path
+
+import ipywidgets
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+
+from lefs.catalog import Catalog
+from lefs.checks import check_name, check_number
+from lefs.editing import Change, Edit, Editor, QuerySettings, Recipe
+from lefs.generators.base import Generator, StyleLayer
+from lefs.images import to_uint8
+from lefs.plotting import edit_strip
+from lefs.plotting.style import CHANGE_MAP
+from lefs.widgets.canvas import Canvas, Picture, heat_picture
+from lefs.widgets.panel import Panel, row
+
+__all__ = ["EditStudio"]
+
+_MAX_SEED = 2**32 - 1
+_METHODS = ("sequential", "simultaneous", "global")
+_OWN_SLIDERS = {"sequential": ("rho", "epsilon"), "simultaneous": ("slope",), "global": ()}
+# Fixed, so that the map grows and fades with the strength instead of being rescaled at every step.
+_CHANGE_LIMIT = 40.0
+
+
+class EditStudio(Panel):
+    """Edit one part of a target from a reference, live.
+
+    Shown as a cell's last value: target, edit, reference and where the edit changed the target, with a line
+    of measures below. Every control acts at once, from the mouse or the keyboard.
+
+    Parameters
+    ----------
+    generator : `Generator`
+    catalog : its `Catalog`
+    target, reference : seeds of the two images
+    part : the part to start with; the catalog's first by default
+    truncation : ψ in [0, 1] of both images
+    settings : `QuerySettings` to start with
+    strength : λ in [0, 1] to start with
+    folder : where "Save recipe" writes; the button needs one
+
+    Attributes
+    ----------
+    edit : the `Edit` that is shown
+    controls : {"part", "method", "target", "reference", "strength", "rho", "epsilon", "slope", "coarse",
+        "rgb", "save"}, the widgets by name; setting a value draws before the assignment returns
+
+    Raises
+    ------
+    KeyError
+        If there is no such part; the message lists the parts.
+    ArtifactError
+        If the catalog is of another generator.
+    """
+
+    edit: Edit
+
+    def __init__(
+        self,
+        generator: Generator,
+        catalog: Catalog,
+        *,
+        target: int,
+        reference: int,
+        part: str | None = None,
+        truncation: float = 0.7,
+        settings: QuerySettings | None = None,
+        strength: float = 1.0,
+        folder: str | os.PathLike[str] | None = None,
+    ) -> None:
+        super().__init__()
+        catalog.check_generator(generator)
+        parts = list(catalog.parts)
+        part = parts[0] if part is None else check_name("part", part, parts, what="part")
+        check_number("strength", strength, minimum=0, maximum=1)
+        self._generator, self._catalog = generator, catalog
+        self._truncation = check_number("truncation", truncation, minimum=0, maximum=1)
+        self._editor = Editor(generator, catalog)
+        self._folder = None if folder is None else Path(folder)
+        self._masks: dict[int, dict[str, torch.Tensor]] = {}
+        settings = settings or QuerySettings()
+        self.controls = _controls(parts, part, target, reference, strength, settings, catalog.layers)
+        self.controls["save"].disabled = folder is None
+        self.canvas = Canvas()
+        self._summary, self._status = ipywidgets.HTML(), ipywidgets.HTML()
+        for line in (self._summary, self._status):
+            line.add_class("lefs-summary")
+        self._lay_out()
+        for name, widget in self.controls.items():
+            if name != "save":
+                self._on_change(widget, self._redraw)
+        self._on_click(self.controls["save"], self._save)
+        # The first drawing is not a callback: an error here belongs to the caller.
+        with self._lock, torch.inference_mode():
+            self._redraw()
+
+    def __repr__(self) -> str:
+        change = self.edit.recipe.changes[0]
+        return (
+            f"EditStudio: {change.part!r} of seed {change.reference} onto seed {self.edit.recipe.target}, "
+            f"strength {change.strength:g}, {change.settings}"
+        )
+
+    @property
+    def recipe(self) -> Recipe:
+        """What the controls say."""
+        value = {name: widget.value for name, widget in self.controls.items() if name != "save"}
+        names = ("method", "rho", "epsilon", "slope", "coarse", "rgb")
+        settings = QuerySettings(**{name: value[name] for name in names})
+        change = Change(
+            part=value["part"], reference=value["reference"], strength=value["strength"], settings=settings
+        )
+        return Recipe(target=value["target"], changes=(change,), truncation=self._truncation)
+
+    def figure(self) -> Figure:
+        """Target | edit | reference | where it changed, as a figure."""
+        edit, change = self.edit, self.edit.recipe.changes[0]
+        pair = f"{change.part} of seed {change.reference} onto seed {edit.recipe.target}"
+        title = f"{pair}, λ = {change.strength:g}"
+        return edit_strip(edit.target, edit.image, edit.references[0], edit.change, title=title)
+
+    # -- drawing ----------------------------------------------------------------------------------
+    def _lay_out(self) -> None:
+        c = self.controls
+        advanced = ipywidgets.Accordion([row(c["coarse"], c["rgb"], kind="two")], titles=["Advanced"])
+        self._arrange(
+            row(c["part"], c["method"], c["target"], c["reference"], kind="four"),
+            row(c["strength"], c["rho"], c["epsilon"], c["slope"], kind="three"),
+            self.canvas,
+            row(self._summary, c["save"], kind="ends"),
+            self._status,
+            advanced,
+        )
+
+    def _redraw(self, _: object = None) -> None:
+        method = self.controls["method"].value
+        for name in ("rho", "epsilon", "slope"):
+            shown = name in _OWN_SLIDERS[method]
+            (self.controls[name].remove_class if shown else self.controls[name].add_class)("lefs-hidden")
+        self.edit = self._editor.render(self.recipe)
+        self.canvas.show(self._pictures())
+        self._summary.value = self._measures()
+        self._status.value = ""
+
+    def _pictures(self) -> list[Picture]:
+        edit, change = self.edit, self.edit.recipe.changes[0]
+        given = torch.stack([edit.target, edit.image, edit.references[0]])
+        target, image, reference = to_uint8(given)
+        return [
+            Picture(target, "target", f"seed {edit.recipe.target}"),
+            Picture(image, "edit", f"{change.part}, λ = {change.strength:.2f}"),
+            Picture(reference, "reference", f"seed {change.reference}"),
+            heat_picture(_array(edit.change), CHANGE_MAP, _CHANGE_LIMIT, title="where it changed", unit="ΔE"),
+        ]
+
+    def _measures(self) -> str:
+        change = self.edit.recipe.changes[0]
+        q = _array(self.edit.queries[0])
+        texts = [f"<b>{np.count_nonzero(q):,}</b> of {len(q):,} channels move"]
+        if change.settings.method != "global":
+            spent = float((q * (1 - _array(self._catalog.contribution(change.part)))).sum())
+            texts.append(f"budget spent <b>{spent:.1f}</b>")
+        mask = self._mask(self.edit.recipe.target, change.part)
+        difference = _array(self.edit.change)
+        for where, pixels in ((f"inside {change.part}", mask), ("outside", ~mask)):
+            mean = f"{difference[pixels].mean():.2f}" if pixels.any() else "–"
+            texts.append(f"change {html.escape(where)} <b>{mean}</b>")
+        return " &ensp;·&ensp; ".join(texts) + " ΔE"
+
+    def _mask(self, target: int, part: str) -> np.ndarray:
+        """Where the part is in the target: (H, W) bool; those of the last targets are kept."""
+        if target not in self._masks:
+            styles = self._generator.sample_styles(target, truncation=self._truncation)
+            while len(self._masks) >= 8:
+                del self._masks[next(iter(self._masks))]
+            self._masks[target] = self._catalog.part_masks(self._generator, styles)
+        return self._masks[target][part][0].cpu().numpy()
+
+    def _save(self) -> None:
+        if self._folder is None:
+            raise ValueError(
+                "there is no folder to save to; make the studio with EditStudio(..., folder=...)"
+            )
+        recipe = self.recipe
+        change = recipe.changes[0]
+        part = "".join(c if c.isalnum() else "-" for c in change.part)
+        path = self._folder / f"{part}-{change.reference}-onto-{recipe.target}.json"
+        recipe.save(path)
+        self._status.value = f"saved {html.escape(str(path))}"
+
+
+def _array(values: torch.Tensor) -> np.ndarray:
+    return values.detach().cpu().numpy()
+
+
+def _controls(
+    parts: list[str],
+    part: str,
+    target: int,
+    reference: int,
+    strength: float,
+    settings: QuerySettings,
+    layers: tuple[StyleLayer, ...],
+) -> dict[str, ipywidgets.Widget]:
+    widest = float(max(layer.channels for layer in layers))
+    return {
+        "part": ipywidgets.Dropdown(
+            options=parts, value=part, description="part", tooltip="The part that is taken from the reference"
+        ),
+        "method": ipywidgets.Dropdown(
+            options=_METHODS,
+            value=settings.method,
+            description="method",
+            tooltip="sequential: the most relevant channels first, up to a budget; simultaneous: all, in "
+            "proportion to their contribution; global: every channel, whatever the part",
+        ),
+        "target": _seed("target", target, "Seed of the image that is edited"),
+        "reference": _seed("reference", reference, "Seed of the image that the part is taken from"),
+        "strength": _slider(
+            "strength λ", strength, 1, 0.01, "How far the channels move: 0 target, 1 reference"
+        ),
+        "rho": _slider(
+            "price ρ",
+            settings.rho,
+            1,
+            0.005,
+            "What a channel's share outside the part costs; higher: fewer channels",
+        ),
+        "epsilon": _slider(
+            "budget ε",
+            settings.epsilon,
+            widest,
+            0.5,
+            "How much may move outside the part, in channels a layer",
+        ),
+        "slope": _slider(
+            "slope", settings.slope, 10, 0.05, "How soon a channel moves wholly: q = min(1, slope · M)"
+        ),
+        "coarse": _slider(
+            "coarse layers",
+            settings.coarse,
+            1,
+            0.05,
+            "Share of the budget for layers up to 8 × 8: pose and layout",
+        ),
+        "rgb": _slider(
+            "toRGB layers", settings.rgb, 1, 0.05, "Share of the budget for layers that paint colours"
+        ),
+        "save": ipywidgets.Button(
+            description="Save recipe",
+            icon="save",
+            tooltip="Write this edit as a small JSON file that replays it",
+        ),
+    }
+
+
+def _slider(label: str, value: float, top: float, step: float, tooltip: str) -> ipywidgets.FloatSlider:
+    top = max(top, value)
+    digits = max(0, len(f"{step:g}".partition(".")[2]))
+    return ipywidgets.FloatSlider(
+        value, min=0, max=top, step=step, description=label, tooltip=tooltip, readout_format=f".{digits}f"
+    )
+
+
+def _seed(label: str, value: int, tooltip: str) -> ipywidgets.BoundedIntText:
+    return ipywidgets.BoundedIntText(value, min=0, max=_MAX_SEED, description=label, tooltip=tooltip)
