@@ -1,0 +1,362 @@
+"""The recipe of the embedded generator: renderer, trainer, segmenter, judge and model card."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import scipy.linalg
+import torch
+
+import lefs
+from lefs.artifacts import ArtifactError
+from lefs.segmenter import PartSegmenter, load_segmenter
+
+FOLDER = Path(__file__).resolve().parents[1] / "data" / "portraits"
+sys.path.insert(0, str(FOLDER))  # the recipe is a folder of scripts, not a package
+
+from discriminator import FeatureDiscriminator, PixelDiscriminator  # noqa: E402
+from judge import frechet_distance  # noqa: E402
+from recipe import Recipe  # noqa: E402
+from render import HELD_OUT_SEED, PARTS, box_downsample, open_dataset, render, save_dataset  # noqa: E402
+from segment import intersection_over_union, measure, to_tensor, train_segmenter  # noqa: E402
+from train import main as train_main  # noqa: E402
+from trainer import Trainer  # noqa: E402
+
+TINY = Recipe(resolution=16, latent=8, capacity=64, max_channels=8, critic_capacity=64, batch=4)
+
+
+@pytest.fixture(scope="module")
+def rendered() -> tuple[np.ndarray, np.ndarray]:
+    return render(range(64))
+
+
+def untrained_segmenter(width: int = 2) -> PartSegmenter:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return PartSegmenter(PARTS, width=width).eval()
+
+
+def tiny_trainer(recipe: Recipe = TINY) -> Trainer:
+    return Trainer(recipe, render(range(16), 16)[0], untrained_segmenter())
+
+
+# ------------------------------------------------------------------------------------------ renderer
+
+
+def test_an_image_depends_on_its_seed_only(rendered):
+    images, masks = rendered
+    again, parts = render([7, 3, 7])
+    np.testing.assert_array_equal(again, images[[7, 3, 7]])
+    np.testing.assert_array_equal(parts, masks[[7, 3, 7]])
+    assert len({image.tobytes() for image in images}) == len(images)
+
+
+def test_images_and_masks_have_the_promised_form(rendered):
+    images, masks = rendered
+    assert images.shape == (64, 64, 64, 3)
+    assert masks.shape == (64, 64, 64)
+    assert images.dtype == masks.dtype == np.uint8
+    assert set(np.unique(masks)) == set(range(len(PARTS)))
+
+
+def test_every_portrait_has_what_a_portrait_has(rendered):
+    _, masks = rendered
+    for part in ("background", "hair", "skin", "eyes", "nose", "mouth", "clothes"):
+        assert ((masks == PARTS.index(part)).sum((1, 2)) > 0).all(), part
+
+
+def test_parts_are_where_they_belong(rendered):
+    _, masks = rendered
+    height = {part: np.nonzero(masks == PARTS.index(part))[1].mean() for part in PARTS}
+    order = [height[part] for part in ("brows", "eyes", "nose", "mouth", "clothes")]
+    assert order == sorted(order)
+    assert height["hair"] < height["skin"]
+
+
+def test_a_part_has_its_own_colour(rendered):
+    images, masks = rendered
+    for part in ("hair", "clothes", "background"):
+        own = [
+            image[mask == PARTS.index(part)].astype(float) for image, mask in zip(images, masks, strict=True)
+        ]
+        within = np.mean([pixels.std(0).mean() for pixels in own])
+        between = np.std([pixels.mean(0) for pixels in own], axis=0).mean()
+        assert between > 1.5 * within, part
+
+
+def test_resolution_is_a_parameter(rendered):
+    images, masks = rendered
+    large, large_masks = render(range(8), 128)
+    shrunk = np.stack([box_downsample(image, 2) for image in large])
+    assert np.abs(shrunk.astype(int) - images[:8]).mean() < 1
+    assert (large_masks[:, ::2, ::2] == masks[:8]).mean() > 0.95
+
+
+def test_a_third_of_the_portraits_wear_glasses():
+    _, masks = render(range(400), 32)
+    share = (masks == PARTS.index("glasses")).any((1, 2)).mean()
+    assert 0.22 < share < 0.38
+
+
+def test_box_downsample_is_the_rounded_mean():
+    image = np.random.default_rng(0).integers(0, 256, (16, 16, 3), np.uint8)
+    expected = np.floor(image.reshape(4, 4, 4, 4, 3).mean((1, 3)) + 0.5)
+    np.testing.assert_array_equal(box_downsample(image, 4), expected)
+
+
+@pytest.mark.parametrize(("seeds", "resolution"), [([0], 4), ([-1], 64)])
+def test_renderer_refuses_bad_arguments(seeds, resolution):
+    with pytest.raises(ValueError, match=r"resolution|non-negative"):
+        render(seeds, resolution)
+
+
+def test_a_data_set_is_kept_and_not_mistaken_for_another(tmp_path):
+    save_dataset(tmp_path, *render(range(5), 16))
+    images, masks = open_dataset(tmp_path, count=5, resolution=16)
+    np.testing.assert_array_equal(images, render(range(5), 16)[0])
+    assert masks.shape == (5, 16, 16)
+    with pytest.raises(ValueError, match="expected 6 images of 16"):
+        open_dataset(tmp_path, count=6, resolution=16)
+
+
+# ------------------------------------------------------------------------------------------ training
+
+
+def test_recipe_grows_the_resolution():
+    recipe = Recipe(resolution=64)
+    assert recipe.stage(0) == (16, 1.0)
+    assert recipe.stage(40_000) == (32, 0.0)
+    assert recipe.stage(44_000) == (32, 0.5)
+    assert recipe.stage(110_000) == (64, 0.0)
+    assert recipe.stage(10**6) == (64, 1.0)
+    assert Recipe(resolution=128).stage(404_000) == (128, 0.5)
+    assert TINY.stage(0) == (16, 1.0)
+
+
+def test_rate_falls_to_an_eighth_at_the_end():
+    recipe = Recipe(rate=0.002, decay=100)
+    assert recipe.rate_at(0, 1000) == recipe.rate_at(900, 1000) == 0.002
+    assert recipe.rate_at(950, 1000) == pytest.approx(0.001)
+    assert recipe.rate_at(1000, 1000) == pytest.approx(0.00025)
+
+
+def test_a_resolution_not_faded_in_is_judged_by_the_coarser_one():
+    critic = PixelDiscriminator(16, capacity=64)
+    images = torch.randn(4, 3, 16, 16)
+    coarse = torch.nn.functional.avg_pool2d(images, 2)
+    torch.testing.assert_close(critic(images, 0.0), critic(coarse))
+
+
+def test_feature_discriminator_trains_its_heads_and_not_the_segmenter():
+    segmenter = untrained_segmenter()
+    critic = FeatureDiscriminator(segmenter, hidden=6)
+    images = torch.randn(2, 3, 16, 16, requires_grad=True)
+    torch.stack([x.mean() for x in critic(images)]).sum().backward()
+    assert images.grad is not None
+    assert images.grad.abs().sum() > 0
+    assert not any(name.startswith("_segmenter") for name, _ in critic.named_parameters())
+    assert all(p.grad is None for p in segmenter.parameters())
+
+
+def test_training_continues_bit_for_bit(tmp_path):
+    whole = tiny_trainer()
+    for _ in range(4):
+        whole.step(100)
+    begun = tiny_trainer()
+    for _ in range(2):
+        begun.step(100)
+    begun.save(tmp_path / "checkpoint.safetensors")
+    resumed = tiny_trainer(Recipe(**{**TINY.__dict__, "seed": 9}))  # nothing of the fresh state may survive
+    resumed.load(tmp_path / "checkpoint.safetensors")
+    for _ in range(2):
+        resumed.step(100)
+    assert resumed.images_shown == whole.images_shown == 16
+    for name in ("generator", "average", "pixels", "features"):
+        expected = getattr(whole, name).state_dict()
+        for key, tensor in getattr(resumed, name).state_dict().items():
+            assert torch.equal(tensor, expected[key]), f"{name}: {key}"
+
+
+def test_training_leaves_the_global_random_stream_alone():
+    before = torch.random.get_rng_state()
+    tiny_trainer().step(100)
+    assert torch.equal(before, torch.random.get_rng_state())
+
+
+def test_a_damaged_checkpoint_is_named(tmp_path):
+    path = tmp_path / "checkpoint.safetensors"
+    trainer = tiny_trainer()
+    trainer.save(path)
+    path.write_bytes(path.read_bytes()[:-1000])
+    with pytest.raises(ArtifactError, match=r"checkpoint\.safetensors.*truncated"):
+        trainer.load(path)
+
+
+def test_a_checkpoint_of_other_sizes_is_refused(tmp_path):
+    tiny_trainer().save(tmp_path / "checkpoint.safetensors")
+    other = tiny_trainer(Recipe(**{**TINY.__dict__, "latent": 12}))
+    with pytest.raises(ArtifactError, match="does not fit these networks"):
+        other.load(tmp_path / "checkpoint.safetensors")
+
+
+def test_command_trains_continues_and_ends_with_a_generator(tmp_path):
+    save_dataset(tmp_path / "data", *render(range(8), 16))
+    arguments = [f"--data={tmp_path / 'data'}", f"--run={tmp_path / 'run'}", "--count=8", "--resolution=16"]
+    arguments += [
+        "--latent=8",
+        "--capacity=64",
+        "--max-channels=8",
+        "--batch=4",
+        "--processes=1",
+        "--device=cpu",
+    ]
+    train_main([*arguments, "--images=8"])
+    train_main([*arguments, "--images=12"])
+    generator = lefs.load(tmp_path / "run")
+    assert generator.resolution == 16
+    assert json.loads((tmp_path / "run" / "generator.json").read_text())["training"]["images"] == 12
+    with pytest.raises(ArtifactError, match="begun with latent = 8, now it is 12"):
+        train_main([*arguments, "--images=16", "--latent=12"])
+
+
+# ------------------------------------------------------------------------------------------ segmenter
+
+
+def test_segmenter_is_as_good_as_its_file_says():
+    segmenter = load_segmenter("portraits")
+    images, masks = render(range(HELD_OUT_SEED + 50_000, HELD_OUT_SEED + 50_150))
+    scores = intersection_over_union(segmenter, images, masks)
+    stated = json.loads((FOLDER / "segmenter.json").read_text())["training"]["quality"]
+    assert scores.mean() > stated["mean_iou"] - 0.03
+    assert segmenter.names == PARTS
+
+
+def test_intersection_over_union_counts():
+    class Answers(PartSegmenter):
+        def forward(self, images):
+            return torch.zeros(len(images), 8, 8, dtype=torch.int64)
+
+    masks = np.zeros((2, 8, 8), np.uint8)
+    masks[1] = 1
+    scores = intersection_over_union(
+        Answers(("a", "b", "c"), width=1), np.zeros((2, 8, 8, 3), np.uint8), masks
+    )
+    np.testing.assert_allclose(scores, [0.5, 0, np.nan])
+
+
+def test_training_a_segmenter_is_repeatable():
+    images, masks = render(range(16), 16)
+    one, two = (train_segmenter(images, masks, width=2, steps=3, progress=False) for _ in range(2))
+    for key, tensor in one.state_dict().items():
+        assert torch.equal(tensor, two.state_dict()[key]), key
+
+
+def test_training_a_segmenter_learns():
+    images, masks = render(range(64), 32)
+    segmenter = train_segmenter(images, masks, width=4, steps=120, progress=False)
+    assert (segmenter(to_tensor(images)).numpy() == masks).mean() > 0.75
+
+
+def test_segmenter_survives_saving(tmp_path):
+    segmenter = untrained_segmenter()
+    segmenter.save(tmp_path, training={"images": 0})
+    images = torch.randn(2, 3, 32, 32)
+    assert torch.equal(load_segmenter(tmp_path).logits(images), segmenter.logits(images))
+    assert [tuple(x.shape[1:]) for x in segmenter.features(images)] == [
+        (2, 32, 32), (4, 16, 16), (8, 8, 8), (8, 4, 4),
+    ]  # fmt: skip
+
+
+def test_segmenter_refuses_what_it_cannot_do(tmp_path):
+    segmenter = untrained_segmenter()
+    with pytest.raises(ValueError, match="sides divisible by 8"):
+        segmenter(torch.zeros(1, 3, 20, 20))
+    with pytest.raises(ValueError, match="two different parts"):
+        PartSegmenter(["hair", "hair"])
+    with pytest.raises(ArtifactError):
+        load_segmenter(tmp_path)
+    segmenter.save(tmp_path)
+    meta = json.loads((tmp_path / "segmenter.json").read_text())
+    (tmp_path / "segmenter.json").write_text(json.dumps({**meta, "width": 3}))
+    with pytest.raises(ArtifactError, match="do not fit together"):
+        load_segmenter(tmp_path)
+
+
+def test_measure_reports_every_part():
+    quality = measure(untrained_segmenter(), count=4)
+    assert set(quality["iou"]) == set(PARTS)
+    assert 0 <= quality["mean_iou"] <= 1
+
+
+# ------------------------------------------------------------------------------------------ judge
+
+
+def sample_with(mean: np.ndarray, covariance: np.ndarray, count: int = 400) -> np.ndarray:
+    """A sample whose mean and covariance are exactly the given ones."""
+    raw = np.random.default_rng(0).standard_normal((count, len(mean)))
+    raw -= raw.mean(0)
+    white = raw @ np.linalg.inv(scipy.linalg.sqrtm(np.cov(raw, rowvar=False)))
+    return white @ scipy.linalg.sqrtm(covariance) + mean
+
+
+def test_frechet_distance_equals_its_closed_form():
+    mean, deviations = np.array([1.0, -2, 0.5]), (np.array([1.0, 2, 3]), np.array([2.0, 2, 0.5]))
+    first = sample_with(np.zeros(3), np.diag(deviations[0] ** 2))
+    second = sample_with(mean, np.diag(deviations[1] ** 2))
+    expected = mean @ mean + ((deviations[0] - deviations[1]) ** 2).sum()
+    assert frechet_distance(first, second) == pytest.approx(expected, rel=1e-9)
+
+
+def test_frechet_distance_agrees_with_the_matrix_root():
+    stream = np.random.default_rng(1)
+    a, b = (f @ f.T + np.eye(6) for f in stream.standard_normal((2, 6, 6)))
+    expected = np.trace(a + b - 2 * scipy.linalg.sqrtm(a @ b).real)
+    found = frechet_distance(sample_with(np.zeros(6), a), sample_with(np.zeros(6), b))
+    assert found == pytest.approx(expected, rel=1e-6)
+
+
+def test_frechet_distance_of_a_sample_to_itself_is_zero():
+    sample = np.random.default_rng(0).standard_normal((50, 4))
+    assert frechet_distance(sample, sample) == pytest.approx(0, abs=1e-9)
+
+
+def test_frechet_distance_refuses_samples_that_are_too_small():
+    with pytest.raises(ValueError, match="give more images"):
+        frechet_distance(np.zeros((4, 4)), np.zeros((9, 4)))
+    with pytest.raises(ValueError, match="must agree"):
+        frechet_distance(np.zeros((9, 3)), np.zeros((9, 4)))
+
+
+# ---------------------------------------------------------------------------------------------- what is shipped
+
+
+def test_generated_portraits_show_their_parts(portraits):
+    styles = portraits.styles(portraits.map(portraits.latents(range(32)), 0.7))
+    with torch.inference_mode():
+        labels = load_segmenter("portraits")(portraits.synthesize(styles)).flatten(1)
+    for part in ("background", "hair", "skin", "eyes", "nose", "mouth", "clothes"):
+        assert ((labels == PARTS.index(part)).sum(1) > 4).float().mean() > 0.9, part
+
+
+def test_the_card_states_the_numbers_of_the_files():
+    card = (FOLDER / "README.md").read_text()
+    quality = json.loads((FOLDER / "generator.json").read_text())["quality"]
+    segmenter = json.loads((FOLDER / "segmenter.json").read_text())["training"]["quality"]
+    stated = (
+        quality["frechet_to_rendered"],
+        quality["frechet_between_rendered_halves"],
+        segmenter["mean_iou"],
+    )
+    for number in stated:
+        assert f"{number:.4f}" in card
+    assert len(re.findall(r"!\[[^\]]+\]\(\w+\.png\)", card)) >= 2
+
+
+def test_shipped_files_are_small():
+    assert sum(path.stat().st_size for path in FOLDER.glob("*.safetensors")) < 8e6
+    assert all(path.stat().st_size < 1e6 for path in FOLDER.glob("*.png"))
