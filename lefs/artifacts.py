@@ -16,6 +16,7 @@ import torch
 
 __all__ = [
     "ArtifactError",
+    "describe",
     "embedded_names",
     "file_sha256",
     "locate",
@@ -110,7 +111,7 @@ def read_json(path: str | os.PathLike[str], *, expect: str) -> dict[str, Any]:
         raise ArtifactError(f"{path} does not exist; expected the JSON of a {expect}") from None
     except OSError as error:
         raise ArtifactError(f"cannot read {path}: {error}") from error
-    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise ArtifactError(f"{path} is not the JSON of a {expect}: {error}") from error
     found = content.get("format") if isinstance(content, dict) else type(content).__name__
     if found != expect:
@@ -142,3 +143,9 @@ def file_sha256(path: str | os.PathLike[str]) -> str:
     """SHA-256 of a file's bytes, as 64 hexadecimal digits."""
     with open(path, "rb") as f:
         return hashlib.file_digest(f, "sha256").hexdigest()
+
+
+def describe(*paths: str | os.PathLike[str]) -> str:
+    """One line for each file (of each folder): path, size, and the first 12 digits of its SHA-256."""
+    files = [f for p in map(Path, paths) for f in (sorted(p.iterdir()) if p.is_dir() else [p]) if f.is_file()]
+    return "\n".join(f"{f}  {f.stat().st_size:,} bytes  sha256 {file_sha256(f)[:12]}" for f in files)

@@ -199,11 +199,11 @@ class Catalog:
         part: str,
         *,
         method: Method = "sequential",
-        rho: float = 0.05,
+        rho: float = 0.1,
         epsilon: float = 16.0,
         slope: float = 2.0,
-        coarse: float = 0.1,
-        rgb: float = 0.0,
+        coarse: float = 0.5,
+        rgb: float = 0.5,
         coarse_resolution: int = 8,
     ) -> Tensor:
         """Which channels to move, and how far, to edit one part (METHOD §4).

@@ -19,7 +19,7 @@ from lefs.generators import Generator, load
 from lefs.images import resample_partition
 from lefs.progress import track
 
-__all__ = ["dissect", "sample_vectors"]
+__all__ = ["compare_partitions", "dissect", "sample_vectors"]
 
 _Chunk = tuple[int, list[int]]  # position of the first image in the sample, seeds
 _Source = Generator | tuple[Path, str]  # a generator, or where another process finds it and puts it
@@ -108,6 +108,37 @@ def sample_vectors(
     sample, layer = check_seeds(seeds), generator.layer(layer).name
     look = _Look(generator, sample, truncation, batch_size, None, progress=False)
     return look.vectors(layer, _positions_per_image(generator, layer, len(sample), max_vectors), random_state)
+
+
+def compare_partitions(
+    generator: Generator,
+    seeds: Iterable[int],
+    *,
+    layers: Iterable[str],
+    clusters: Iterable[int],
+    show: int = 8,
+    truncation: float = 1.0,
+    random_state: int = 0,
+    max_vectors: int = 16_384,
+) -> dict[tuple[str, int], Tensor]:
+    """What spherical k-means finds at several layers and for several K, on the same images.
+
+    Returns
+    -------
+    {(layer, K): membership of the first `show` images, (show, K, h, w)}
+    """
+    sample, counts = check_seeds(seeds), list(clusters)
+    styles = generator.sample_styles(sample[:show], truncation=truncation)
+    options: dict[str, Any] = {"truncation": truncation, "random_state": random_state, "max_vectors": max_vectors}
+    found = {}
+    for layer in layers:
+        vectors = sample_vectors(generator, sample, layer=layer, **options)
+        with torch.inference_mode():
+            maps = generator.record(styles, layer)[layer]
+        for count in counts:
+            kmeans = SphericalKMeans(count, n_init=2, random_state=random_state).fit(vectors)
+            found[layer, count] = assign(maps, kmeans.cluster_centers_)
+    return found
 
 
 class _Look:

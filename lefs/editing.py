@@ -90,11 +90,11 @@ class QuerySettings:
     """How channels are chosen: the options of `Catalog.query`, which explains them."""
 
     method: Method = "sequential"
-    rho: float = 0.05
+    rho: float = 0.1
     epsilon: float = 16.0
     slope: float = 2.0
-    coarse: float = 0.1
-    rgb: float = 0.0
+    coarse: float = 0.5
+    rgb: float = 0.5
 
     def query(self, catalog: Catalog, part: str) -> Tensor:
         """The query of one part: (S,)."""

@@ -20,13 +20,16 @@ from lefs.editing import QuerySettings, transfer
 from lefs.generators import Generator
 from lefs.images import colour_difference, resample_partition
 from lefs.progress import track
+from lefs.tables import Table
 
 __all__ = [
     "Locality",
     "Segmenter",
+    "agreement_table",
     "confusion",
     "name_by_truth",
     "locality",
+    "locality_table",
     "measure",
     "random_query",
     "stability",
@@ -247,6 +250,42 @@ def name_by_truth(table: np.ndarray, names: Sequence[str]) -> list[str]:
     purity = table / np.maximum(table.sum(axis=1, keepdims=True), 1)
     recall = table / np.maximum(table.sum(axis=0, keepdims=True), 1)
     return [names[p] for p in np.sqrt(purity * recall).argmax(axis=1)]
+
+
+def agreement_table(table: np.ndarray, cluster_names: Sequence[str], names: Sequence[str]) -> Table:
+    """How well each named part covers the true part of its name.
+
+    Parameters
+    ----------
+    table : (K, P), of `confusion`
+    cluster_names : the part of each of the K clusters (`Catalog.cluster_names`)
+    names : the P true parts
+
+    Returns
+    -------
+    Table with, for each true part, its share of all pixels; recall (how much of it the part covers), purity
+    (how much of the part is it) and their intersection over union; 0 where no cluster bears its name
+    """
+    rows = []
+    for p, name in enumerate(names):
+        own = table[[n == name for n in cluster_names]]
+        hit, truth = float(own[:, p].sum()), float(table[:, p].sum())
+        union = max(float(own.sum()) + truth - hit, 1.0)
+        recall, purity = hit / max(truth, 1.0), hit / max(float(own.sum()), 1.0)
+        rows.append((name, f"{len(own)}", f"{truth / table.sum():.1%}", recall, purity, hit / union))
+    return Table(("true part", "clusters", "share of pixels", "recall", "purity", "IoU"), rows)
+
+
+def locality_table(measured: Iterable[Locality]) -> Table:
+    """Means over the pairs with 95 % bootstrap intervals; effect and leak in mean squared ΔE."""
+    rows = []
+    for m in measured:
+        cells = []
+        for quantity in ("effect", "leak"):
+            low, high = m.interval(quantity)
+            cells.append(f"{getattr(m, quantity).mean():.1f} [{low:.1f}, {high:.1f}]")
+        rows.append((m.part, m.method, f"{len(m.effect)}", *cells, m.ratio, float(np.nanmean(m.localisation))))
+    return Table(("part", "method", "pairs", "effect inside", "leak outside", "ratio", "localisation"), rows)
 
 
 def stability(

@@ -13,8 +13,9 @@ from torch.nn.functional import interpolate, max_pool2d
 
 from lefs.artifacts import ArtifactError, load_tensors, locate, read_json, save_tensors, write_json
 from lefs.checks import check_integer
+from lefs.generators.base import Generator
 
-__all__ = ["PartSegmenter", "load_segmenter"]
+__all__ = ["PartSegmenter", "load_segmenter", "segmenter_of"]
 
 _FORMAT = "lefs-segmenter"
 
@@ -141,6 +142,16 @@ def load_segmenter(
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise ArtifactError(f"{weights} and the .json beside it do not fit together: {error}") from error
     return segmenter.eval().requires_grad_(False).to(device or "cpu")
+
+
+def segmenter_of(generator: Generator) -> PartSegmenter | None:
+    """The segmenter that lies beside a generator's files, on its device; None if there is none.
+
+    With one, parts can be judged by the truth; without, by the catalog's own membership.
+    """
+    if generator.source is None or not (generator.source.parent / "segmenter.json").is_file():
+        return None
+    return load_segmenter(generator.source.parent, device=generator.device)
 
 
 def _twice(inputs: int, outputs: int) -> nn.Sequential:

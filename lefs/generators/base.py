@@ -65,7 +65,7 @@ def fingerprint_of(architecture: str, config: dict[str, Any], tensors: dict[str,
     for name in sorted(tensors):
         tensor = tensors[name].detach().cpu().contiguous()
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        digest.update(tensor.reshape(-1).view(torch.uint8).numpy())
+        digest.update(memoryview(tensor.reshape(-1).view(torch.uint8).numpy()))
     return digest.hexdigest()
 
 
@@ -102,7 +102,10 @@ class Generator(nn.Module, ABC):
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 over architecture and tensors as loaded; moving or casting does not change it."""
+        """SHA-256 over architecture and tensors as loaded; moving or casting does not change it.
+
+        Call `freeze` after changing weights in place, so that catalogs of the old ones are refused.
+        """
         if self._fingerprint is None:
             self._fingerprint = fingerprint_of(
                 self.architecture, self.architecture_config, dict(self.state_dict())
@@ -112,7 +115,7 @@ class Generator(nn.Module, ABC):
     def freeze(self) -> Generator:
         """Put into eval mode, stop gradients to the weights and fix the fingerprint; returns itself."""
         self.eval().requires_grad_(False)
-        self._fingerprint = None
+        self._fingerprint = self.source = None
         _ = self.fingerprint
         return self
 
@@ -129,16 +132,21 @@ class Generator(nn.Module, ABC):
 
     @property
     def default_layer(self) -> str:
-        """The layer to cluster unless told otherwise: the last convolution at most 32 pixels wide
-        and at most half the image's (METHOD §2: 16 to 32 pixels work best)."""
+        """The layer to cluster unless told otherwise: the first convolution that sees maps of 32 × 32, or of
+        half the image's side if that is less (METHOD §2: 16 to 32 pixels work best)."""
         widest = min(32, max(4, self.resolution // 2))
-        return [la.name for la in self.layers if la.kind == "conv" and la.resolution <= widest][-1]
+        return next(la.name for la in self.layers if la.kind == "conv" and la.resolution == widest)
 
     # -- latents → images -------------------------------------------------------------------------
     @property
     def device(self) -> torch.device:
         """Where the weights are."""
         return next(self.parameters()).device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """What images are computed in: the narrowest type among the weights."""
+        return min((p.dtype for p in self.parameters()), key=lambda t: t.itemsize)
 
     def latents(self, seeds: int | Iterable[int]) -> Tensor:
         """Latents of given seeds, each independent of the others in the call.
@@ -172,7 +180,8 @@ class Generator(nn.Module, ABC):
         ----------
         noise : ``"const"`` (the network's own fixed maps), ``"none"``, or an int that seeds fixed maps
         upto : stop at this lower resolution and return the image there
-        resume : a `trunk` of the same noise; work starts at the first layer whose styles differ from it
+        resume : a `trunk` of the same noise; work starts at the first layer whose styles differ from it, or
+            at the beginning if gradients are asked for
         """
 
     @abstractmethod
