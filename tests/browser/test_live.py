@@ -1,0 +1,72 @@
+"""The notebooks live: JupyterLab in a real browser, sliders moved from the keyboard."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from jupyterlab_page import Notebook, change, picture, wait_for_change
+from playwright.sync_api import expect
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+OpenNotebook = Callable[[str], Notebook]
+
+
+def test_moving_rho_changes_the_edited_picture(open_notebook: OpenNotebook, tmp_path: Path) -> None:
+    notebook = open_notebook("notebooks/3_editing.ipynb")
+    notebook.run_all()
+    assert notebook.errors() == []
+
+    panel = notebook.panel()
+    rho = panel.locator(".widget-slider", has_text="ρ")
+    canvases = {
+        name: panel.locator(f"canvas[data-panel='{name}']") for name in ("target", "edit", "reference")
+    }
+    for canvas in canvases.values():
+        expect(canvas).to_be_visible()
+    before = {name: picture(canvas) for name, canvas in canvases.items()}
+    pairs = itertools.combinations(before.values(), 2)
+    assert all(change(a, b) > 1 for a, b in pairs), "target, edit and reference should be three pictures"
+
+    value = float(rho.locator(".widget-readout").inner_text())
+    rho.locator(".noUi-handle").focus()
+    for _ in range(40):
+        notebook.page.keyboard.press("ArrowRight")
+    expect(rho.locator(".widget-readout")).not_to_have_text(re.compile(rf"^{value}0*$"))
+    wait_for_change(canvases["edit"], before["edit"])
+    notebook.settle()
+    panel.screenshot(path=tmp_path / "editing.png")
+
+    assert float(rho.locator(".widget-readout").inner_text()) > value
+    for name in ("target", "reference"):
+        assert change(before[name], picture(canvases[name])) < 0.1
+    assert panel.locator(".lefs-error").count() == 0
+
+
+def test_naming_a_part_saves_the_catalog(
+    open_notebook: OpenNotebook, workplace: Path, tmp_path: Path
+) -> None:
+    notebook = open_notebook("notebooks/2_catalog.ipynb")
+    notebook.run_all()
+    assert notebook.errors() == []
+
+    panel = notebook.panel()
+    before = picture(panel.locator("canvas").first)
+    field = panel.locator("input[type=text]").first
+    field.fill("a new part")
+    field.press("Enter")
+    expect(panel.locator(".lefs-summary").last).to_contain_text("saved to")
+    notebook.settle()
+    saved = [json.loads(p.read_text()) for p in workplace.rglob("catalog.json")]
+    assert any("a new part" in catalog["parts"] for catalog in saved)
+
+    opacity = panel.locator(".widget-slider", has_text="opacity")
+    opacity.locator(".noUi-handle").focus()
+    notebook.page.keyboard.press("ArrowLeft")
+    wait_for_change(panel.locator("canvas").first, before)
+    panel.screenshot(path=tmp_path / "catalog.png")
+    assert panel.locator(".lefs-error").count() == 0
