@@ -101,6 +101,7 @@ class CatalogBrowser(Panel):
             swatch.add_class("lefs-swatch")
             names.append(row(swatch, c[f"name {k}"], kind="middle"))
         turn = row(c["previous"], self._page_label, c["next"], kind="middle")
+        turn.add_class("lefs-turn")
         self._arrange(
             row(c["cluster"], c["opacity"], turn, kind="three"),
             self.canvas,

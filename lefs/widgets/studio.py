@@ -12,7 +12,7 @@ import torch
 from matplotlib.figure import Figure
 
 from lefs.catalog import Catalog
-from lefs.checks import check_name, check_number
+from lefs.checks import check_integer, check_name, check_number
 from lefs.editing import Change, Edit, Editor, QuerySettings, Recipe
 from lefs.generators.base import Generator, StyleLayer
 from lefs.images import to_uint8
@@ -57,6 +57,8 @@ class EditStudio(Panel):
     ------
     KeyError
         If there is no such part; the message lists the parts.
+    ValueError
+        If a seed, the strength, the truncation or a setting is out of its range.
     ArtifactError
         If the catalog is of another generator.
     """
@@ -80,13 +82,17 @@ class EditStudio(Panel):
         catalog.check_generator(generator)
         parts = list(catalog.parts)
         part = parts[0] if part is None else check_name("part", part, parts, what="part")
+        settings = settings or QuerySettings()
+        # Sliders would silently pull a wrong value into their range.
+        settings.query(catalog, part)
         check_number("strength", strength, minimum=0, maximum=1)
+        target = check_integer("target", target, maximum=_MAX_SEED)
+        reference = check_integer("reference", reference, maximum=_MAX_SEED)
         self._generator, self._catalog = generator, catalog
         self._truncation = check_number("truncation", truncation, minimum=0, maximum=1)
         self._editor = Editor(generator, catalog)
         self._folder = None if folder is None else Path(folder)
         self._masks: dict[int, dict[str, torch.Tensor]] = {}
-        settings = settings or QuerySettings()
         self.controls = _controls(parts, part, target, reference, strength, settings, catalog.layers)
         self.controls["save"].disabled = folder is None
         self.canvas = Canvas()
@@ -162,6 +168,7 @@ class EditStudio(Panel):
         ]
 
     def _measures(self) -> str:
+        """One line: how many channels, at what price, and how much changed inside and outside the part."""
         change = self.edit.recipe.changes[0]
         q = _array(self.edit.queries[0])
         texts = [f"<b>{np.count_nonzero(q):,}</b> of {len(q):,} channels move"]
@@ -170,10 +177,9 @@ class EditStudio(Panel):
             texts.append(f"budget spent <b>{spent:.1f}</b>")
         mask = self._mask(self.edit.recipe.target, change.part)
         difference = _array(self.edit.change)
-        for where, pixels in ((f"inside {change.part}", mask), ("outside", ~mask)):
-            mean = f"{difference[pixels].mean():.2f}" if pixels.any() else "–"
-            texts.append(f"change {html.escape(where)} <b>{mean}</b>")
-        return " &ensp;·&ensp; ".join(texts) + " ΔE"
+        inside, outside = (_mean(difference[pixels]) for pixels in (mask, ~mask))
+        texts.append(f"mean ΔE inside the part <b>{inside}</b>, outside <b>{outside}</b>")
+        return " &ensp;·&ensp; ".join(texts)
 
     def _mask(self, target: int, part: str) -> np.ndarray:
         """Where the part is in the target: (H, W) bool; those of the last targets are kept."""
@@ -195,6 +201,10 @@ class EditStudio(Panel):
         path = self._folder / f"{part}-{change.reference}-onto-{recipe.target}.json"
         recipe.save(path)
         self._status.value = f"saved {html.escape(str(path))}"
+
+
+def _mean(values: np.ndarray) -> str:
+    return f"{values.mean():.2f}" if values.size else "–"
 
 
 def _array(values: torch.Tensor) -> np.ndarray:

@@ -1,0 +1,458 @@
+"""Figures show what they are given, in one style, and leave matplotlib as it was."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import warnings
+from collections.abc import Callable
+from io import BytesIO
+from itertools import combinations
+
+import matplotlib as mpl
+import numpy as np
+import pytest
+import torch
+from IPython.core.pylabtools import print_figure
+from matplotlib._pylab_helpers import Gcf
+from matplotlib.collections import PathCollection
+from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
+from matplotlib.patches import StepPatch
+from PIL import Image
+
+from lefs import plotting
+from lefs.catalog import Catalog, GeneratorId, Sampling
+from lefs.evaluation import Locality
+from lefs.generators.base import StyleLayer
+from lefs.plotting.arrays import color_index, overlay, upscaled
+
+LAYERS = (
+    StyleLayer("b4.conv1", "conv", 4, 10, slice(0, 10)),
+    StyleLayer("b4.torgb", "rgb", 4, 10, slice(10, 20)),
+    StyleLayer("b8.conv0", "conv", 4, 8, slice(20, 28)),
+    StyleLayer("b8.conv1", "conv", 8, 8, slice(28, 36)),
+)
+S, K = 36, 5
+PARTS = ("background", "hair", "skin", "eyes")
+
+
+@pytest.fixture
+def random() -> np.random.Generator:
+    return np.random.default_rng(0)
+
+
+@pytest.fixture
+def images(random) -> torch.Tensor:
+    return torch.from_numpy(random.uniform(-1, 1, (6, 3, 16, 16))).float()
+
+
+@pytest.fixture
+def membership(random) -> torch.Tensor:
+    labels = torch.from_numpy(random.integers(0, K, (6, 8, 8)))
+    return torch.nn.functional.one_hot(labels, K).movedim(-1, 1).float()
+
+
+@pytest.fixture
+def contributions(random) -> np.ndarray:
+    shares = random.dirichlet(np.full(K, 0.3), S).T
+    shares[:, 7] = 0
+    return shares
+
+
+@pytest.fixture
+def catalog(contributions) -> Catalog:
+    return Catalog(
+        centers=torch.eye(K),
+        layer="b8.conv1",
+        contributions=torch.from_numpy(contributions),
+        sizes=torch.full((K,), 7),
+        layers=LAYERS,
+        parts={"hair": (0, 3), "skin": (1,), "cluster 2": (2,), "eyes": (4,)},
+        generator=GeneratorId("0" * 64, "none"),
+        sampling=Sampling((0, 1), 1.0, 0),
+    )
+
+
+@pytest.fixture
+def table(random) -> list[Locality]:
+    def cell(part: str, method: str, effect: float) -> Locality:
+        values = effect * random.lognormal(size=(2, 20))
+        return Locality(part, method, values[0], 0.1 * values[1], values[0] / values.sum(0))
+
+    return [
+        cell(p, m, e) for p in PARTS for m, e in (("sequential", 30.0), ("random", 4.0), ("global", 90.0))
+    ]
+
+
+@pytest.fixture
+def figures(images, membership, contributions, catalog, table, random) -> dict[str, Callable[[], Figure]]:
+    """Every public function, called as a notebook would."""
+    change = random.uniform(0, 60, (6, 16, 16))
+    edits = {"hair": images[3:], "skin": images[:3]}
+    maps = {"hair": change[3:], "skin": change[:3]}
+    q = catalog.query("hair", epsilon=2.0, coarse=1.0)
+    counts = random.integers(1, 99, (K, 4))
+    scores = {k: random.uniform(0.5, 1, 6) for k in (4, 8, 16)}
+    return {
+        "image_grid": lambda: plotting.image_grid(images, columns=4, titles=list("abcdef"), title="six"),
+        "image_rows": lambda: plotting.image_grid(images, columns=3, row_labels=["one", "a long row label"]),
+        "membership_overlays": lambda: plotting.membership_overlays(
+            images, membership, names=catalog.parts, columns=4
+        ),
+        "overlay_grid": lambda: plotting.overlay_grid(
+            images[:2], {(la, k): membership[:2] for la in ("b4.conv1", "b8.conv1") for k in (5, 8)}
+        ),
+        "overlay_rows": lambda: plotting.overlay_grid(
+            images, {"raw": membership, "standardised": membership}
+        ),
+        "stability_curve": lambda: plotting.stability_curve(scores, chosen=8),
+        "contribution_heatmap": lambda: plotting.contribution_heatmap(contributions, title="b8.conv1"),
+        "sum_to_one": lambda: plotting.sum_to_one(contributions, names=catalog.parts),
+        "layer_profile": lambda: plotting.layer_profile(catalog, ["hair", "skin"]),
+        "strongest_channels": lambda: plotting.strongest_channels(catalog, "hair", count=4),
+        "confusion": lambda: plotting.confusion(counts, [f"{k}" for k in range(K)], PARTS),
+        "edit_strip": lambda: plotting.edit_strip(images[0], images[1], images[2], change[0], title="hair"),
+        "transfer_grid": lambda: plotting.transfer_grid(images[0], images[:3], edits, changes=maps),
+        "filmstrip": lambda: plotting.filmstrip(
+            images, np.linspace(0, 1, 6), label=r"$\lambda$", changes=change
+        ),
+        "query_profile": lambda: plotting.query_profile(q, catalog.contribution("hair"), LAYERS, epsilon=2),
+        "locality_bars": lambda: plotting.locality_bars(table, title="200 pairs"),
+        "tradeoff": lambda: plotting.tradeoff(table),
+        "comparison_strip": lambda: plotting.comparison_strip(
+            {"local": images[0], "global": images[1]}, changes={"global": change[0]}
+        ),
+    }
+
+
+EACH_FIGURE = [*sorted(set(plotting.__all__) - {"cluster_colors"}), "image_rows", "overlay_rows"]
+
+
+# -- what holds for every figure ----------------------------------------------------------------------
+@pytest.mark.parametrize("name", EACH_FIGURE)
+def test_is_a_figure_of_its_own_that_fits_its_page(name, figures):
+    before = dict(mpl.rcParams)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        figure = figures[name]()
+        png = print_figure(figure)  # what a notebook stores
+    assert isinstance(figure, Figure)
+    assert dict(mpl.rcParams) == before
+    assert not Gcf.get_all_fig_managers()
+    assert Image.open(BytesIO(png)).width <= 900, "wider than the text of a notebook"
+    box, (width, height) = figure.get_tightbbox(), figure.get_size_inches()
+    slack = 0.03
+    assert box.x0 > -slack
+    assert box.y0 > -slack
+    assert box.x1 < width + slack
+    assert box.y1 < height + slack
+
+
+@pytest.mark.parametrize("name", ["confusion", "edit_strip", "query_profile", "tradeoff"])
+def test_the_same_data_give_the_same_picture(name, figures):
+    one, two = (print_figure(figures[name]()) for _ in range(2))
+    assert one == two
+
+
+def test_pyplot_is_never_imported():
+    code = "import sys, lefs.plotting, lefs.widgets; assert 'matplotlib.pyplot' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
+
+
+@pytest.mark.parametrize(
+    ("name", "call"),
+    {
+        "stability_curve": lambda ax, c: plotting.stability_curve({4: [0.5, 0.6]}, ax=ax),
+        "contribution_heatmap": lambda ax, c: plotting.contribution_heatmap(c.contributions, ax=ax),
+        "sum_to_one": lambda ax, c: plotting.sum_to_one(c.contributions, ax=ax),
+        "layer_profile": lambda ax, c: plotting.layer_profile(c, "hair", ax=ax),
+        "confusion": lambda ax, c: plotting.confusion(np.eye(2), ["0", "1"], ["a", "b"], ax=ax),
+    }.items(),
+)
+def test_one_panel_draws_where_it_is_told(name, call, catalog):
+    mine = Figure()
+    ax = mine.add_subplot()
+    assert call(ax, catalog) is mine
+    assert ax.has_data()
+
+
+# -- colours ------------------------------------------------------------------------------------------
+SIGHT = {
+    "normal": np.eye(3),
+    # Machado, Oliveira, Fernandes (2009), severity 1, on linear RGB
+    "protan": [
+        [0.152286, 1.052583, -0.204868],
+        [0.114503, 0.786281, 0.099216],
+        [-0.003882, -0.048116, 1.051998],
+    ],
+    "deutan": [
+        [0.367322, 0.860646, -0.227968],
+        [0.280085, 0.672501, 0.047413],
+        [-0.01182, 0.04294, 0.968881],
+    ],
+}
+
+
+def oklab(colors: np.ndarray, sight: np.ndarray) -> np.ndarray:
+    linear = np.where(colors <= 0.04045, colors / 12.92, ((colors + 0.055) / 1.055) ** 2.4)
+    seen = np.clip(linear @ np.asarray(sight).T, 0, 1)
+    to_lms = [[0.41222, 0.53633, 0.05145], [0.2119, 0.6807, 0.1074], [0.0883, 0.28172, 0.62998]]
+    to_lab = [[0.21045, 0.79362, -0.00407], [1.978, -2.42859, 0.45059], [0.0259, 0.78277, -0.80868]]
+    return np.cbrt(seen @ np.transpose(to_lms)) @ np.transpose(to_lab)
+
+
+@pytest.mark.parametrize("sight", SIGHT)
+def test_cluster_colors_stay_apart_for_every_eye(sight):
+    lab = oklab(plotting.cluster_colors(20), SIGHT[sight])
+    neighbours = np.linalg.norm(np.diff(lab, axis=0), axis=1)
+    pairs = [np.linalg.norm(a - b) for a, b in combinations(lab[:16], 2)]
+    assert neighbours.min() > 0.09
+    assert min(pairs) > 0.07
+
+
+@pytest.mark.parametrize("count", [1, 16, 24, 25, 100])
+def test_a_cluster_keeps_its_color_whatever_the_count(count):
+    colors = plotting.cluster_colors(count)
+    assert colors.shape == (count, 3)
+    assert colors.min() >= 0
+    assert colors.max() <= 1
+    np.testing.assert_array_equal(colors, plotting.cluster_colors(120)[:count])
+    assert len(np.unique(colors[:72].round(6), axis=0)) == min(count, 72)
+
+
+# -- pictures -----------------------------------------------------------------------------------------
+def shown(figure: Figure, index: int) -> np.ndarray:
+    return np.asarray(figure.axes[index].images[0].get_array())
+
+
+def test_pictures_are_enlarged_smoothly_and_keep_their_content(images):
+    drawn = shown(plotting.image_grid(images), 2)
+    assert drawn.shape == (256, 256, 3)
+    blocks = drawn.reshape(16, 16, 16, 16, 3).mean((1, 3))
+    expected = (images[2].movedim(0, -1).numpy() + 1) * 127.5
+    assert np.corrcoef(blocks.ravel(), expected.ravel())[0, 1] > 0.95
+
+
+def test_large_pictures_are_drawn_as_they_are(random):
+    pictures = random.integers(0, 256, (1, 300, 200, 3), dtype=np.uint8)
+    assert upscaled(pictures) is pictures
+
+
+def test_overlay_goes_from_the_picture_to_the_colors(images, membership):
+    pictures = ((images.movedim(1, -1).numpy() + 1) * 127.5).round().astype(np.uint8)
+    labels, colors = membership.argmax(1).numpy(), plotting.cluster_colors(K)
+    np.testing.assert_array_equal(overlay(pictures, labels, colors, 0.0), upscaled(pictures))
+    full = overlay(pictures, labels, colors, 1.0)
+    np.testing.assert_array_equal(full[:, ::32, ::32], (255 * colors[labels]).round().astype(np.uint8))
+    nothing = overlay(pictures, np.full_like(labels, -1), colors, 1.0)
+    np.testing.assert_array_equal(nothing, upscaled(pictures))
+
+
+def test_clusters_of_one_name_share_the_color_of_the_first(images, membership):
+    names = ["hair", "skin", "hair", "eyes", "skin"]
+    assert color_index(names).tolist() == [0, 1, 0, 3, 1]
+    figure = plotting.membership_overlays(images, membership, names=names, opacity=1.0)
+    drawn = shown(figure, 1)[::32, ::32]
+    expected = plotting.cluster_colors(K)[color_index(names)][membership[0].argmax(0)]
+    np.testing.assert_array_equal(drawn, (255 * expected).round())
+    assert sorted(t.get_text() for t in figure.texts) == ["eyes", "hair", "skin"]
+
+
+def test_overlay_grid_has_a_column_a_layer_and_a_row_a_count(images, membership):
+    clusterings = {("b8.conv1", 12): membership[:2], ("b4.conv1", 5): membership[:2]}
+    figure = plotting.overlay_grid(images[:2], clusterings)
+    texts = {t.get_text() for t in figure.texts}
+    assert {"b4.conv1", "b8.conv1", "K = 5", "K = 12"} <= texts
+    assert len(figure.axes) == 2 * 2 + 2 * 2  # the pictures once a layer, and the two clusterings given
+
+
+def test_edit_strip_shows_the_change_in_delta_e(images, random):
+    change = random.uniform(0, 25, (16, 16))
+    figure = plotting.edit_strip(images[0], images[1], images[2], torch.from_numpy(change))
+    np.testing.assert_array_equal(shown(figure, 3), change)
+    assert figure.axes[3].images[0].get_clim() == (0, 30)
+    assert "ΔE" in figure.axes[4].get_ylabel()
+    titles = [t.get_text() for t in figure.texts]
+    assert titles == ["target", "edit", "reference", "where it changed"]
+
+
+def test_a_change_that_nobody_sees_does_not_fill_the_scale(images):
+    figure = plotting.edit_strip(images[0], images[0], images[1], np.full((16, 16), 0.5))
+    assert figure.axes[3].images[0].get_clim() == (0, 10)
+
+
+def test_transfer_grid_has_parts_by_references(images, random):
+    edits = {"hair": images[:4], "skin": images[2:]}
+    plain = plotting.transfer_grid(images[0], images[:4], edits)
+    assert len(plain.axes) == 1 + 4 + 2 * 4
+    maps = {part: random.uniform(0, 9, (4, 16, 16)) for part in edits}
+    full = plotting.transfer_grid(images[0], images[:4], edits, changes=maps)
+    assert len(full.axes) == 1 + 4 + 2 * 2 * 4 + 1
+    assert {"hair", "skin", "target", "reference 4"} <= {t.get_text() for t in full.texts}
+
+
+def test_filmstrip_labels_its_values(images):
+    figure = plotting.filmstrip(images[:3], [0.0, 0.5, 1.0], label=r"strength $\lambda$")
+    assert [t.get_text() for t in figure.texts] == ["0", "0.5", "1", r"strength $\lambda$"]
+
+
+# -- charts -------------------------------------------------------------------------------------------
+def test_heatmap_only_reorders_channels(contributions):
+    drawn = np.asarray(plotting.contribution_heatmap(contributions).axes[0].images[0].get_array())
+    np.testing.assert_allclose(drawn.sum(1), contributions.sum(1))
+    assert sorted(map(tuple, drawn.T)) == sorted(map(tuple, contributions.T))
+    owners = drawn.argmax(0)[drawn.max(0) > 0]
+    assert (np.diff(owners) >= 0).all(), "a staircase: channels by their strongest cluster"
+    assert drawn[:, -1].sum() == 0, "dead channels last"
+
+
+def test_sum_to_one_states_the_worst_channel_and_fills_the_unit(contributions):
+    contributions[:, 3] *= 1.25
+    figure = plotting.sum_to_one(contributions)
+    assert figure.axes[0].get_title(loc="left") == "max |Σ M − 1| = 2.5e-01 over 35 live channels; 1 dead"
+    stairs = [p.get_data() for p in figure.axes[0].patches if isinstance(p, StepPatch)]
+    tops = np.max([s.values for s in stairs], axis=0)
+    assert sorted(tops.tolist()) == pytest.approx(sorted(contributions.sum(0).tolist()))
+
+
+def test_layer_profile_draws_maximum_and_mean(catalog):
+    ax = plotting.layer_profile(catalog, "hair").axes[0]
+    m = catalog.contribution("hair").numpy()
+    top, mean = ax.lines[:2]
+    np.testing.assert_array_equal(top.get_ydata(), [m[la.slice].max() for la in LAYERS])
+    np.testing.assert_array_equal(mean.get_ydata(), [m[la.slice].mean() for la in LAYERS])
+    assert [t.get_text() for t in ax.get_xticklabels()] == [la.name for la in LAYERS]
+    assert "hair" in [t.get_text() for t in ax.get_legend().texts]
+
+
+def test_strongest_channels_are_the_strongest(catalog):
+    ax = plotting.strongest_channels(catalog, "skin", count=3).axes[0]
+    m = catalog.contribution("skin").numpy()
+    drawn = np.asarray(ax.images[0].get_array())
+    for row, layer in enumerate(LAYERS):
+        np.testing.assert_array_equal(drawn[row], np.sort(m[layer.slice])[::-1][:3])
+    assert ax.texts[0].get_text() == str(m[:10].argmax())
+
+
+def test_confusion_divides_rows_and_keeps_labels_with_them(random):
+    counts = random.integers(0, 50, (4, 3)) + 1
+    ax = plotting.confusion(counts, ["a", "b", "c", "d"], ["x", "y", "z"]).axes[0]
+    drawn = np.asarray(ax.images[0].get_array())
+    np.testing.assert_allclose(drawn.sum(1), 1)
+    order = ["abcd".index(t.get_text()) for t in ax.get_yticklabels()]
+    np.testing.assert_allclose(drawn, (counts / counts.sum(1, keepdims=True))[order])
+
+
+def test_stability_draws_every_pair_and_the_mean():
+    ax = plotting.stability_curve({8: [0.5, 0.7], 4: [0.9, 0.8, 1.0]}, chosen=4).axes[0]
+    np.testing.assert_allclose(ax.lines[0].get_xydata(), [[4, 0.9], [8, 0.6]])
+    dots = np.concatenate([c.get_offsets() for c in ax.collections])
+    assert sorted(dots[:, 1]) == [0.5, 0.7, 0.8, 0.9, 1.0]
+
+
+@pytest.mark.parametrize("epsilon", [None, 2.0, [1.0, 0.0, 2.0, 3.0]])
+def test_query_profile_bars_are_the_budget_spent(epsilon, catalog):
+    q, m = (
+        catalog.query("hair", epsilon=2.0, coarse=1.0).double().numpy(),
+        catalog.contribution("hair").numpy(),
+    )
+    left, right = plotting.query_profile(q, m, LAYERS, epsilon=epsilon).axes
+    widths = [bar.get_width() for bar in right.patches]
+    np.testing.assert_allclose(widths, [(q * (1 - m))[la.slice].sum() for la in LAYERS])
+    marks = [line.get_xdata()[0] for line in right.lines]
+    assert marks == ([] if epsilon is None else np.broadcast_to(epsilon, 4).tolist())
+    moved = [f"{(q[la.slice] > 0).sum()} of {la.channels}" for la in LAYERS]
+    assert [t.get_text() for t in left.texts] == moved
+
+
+def test_locality_is_drawn_at_its_means(table):
+    effect, leak = plotting.locality_bars(table).axes
+    for ax, quantity in ((effect, "effect"), (leak, "leak")):
+        drawn = [x for c in ax.collections if isinstance(c, PathCollection) for x in c.get_offsets()[:, 0]]
+        assert sorted(drawn) == pytest.approx(sorted(getattr(cell, quantity).mean() for cell in table))
+        assert ax.get_xscale() == "log"
+    points = [c.get_offsets()[0] for c in plotting.tradeoff(table).axes[0].collections]
+    np.testing.assert_allclose(points, [(c.leak.mean(), c.effect.mean()) for c in table])
+
+
+# -- bad input ----------------------------------------------------------------------------------------
+GOOD = torch.zeros(2, 3, 8, 8)
+BAD = {
+    "images of a wrong shape": (
+        lambda: plotting.image_grid(torch.zeros(2, 8, 8, 3)),
+        r"images.*\(N, 3, H, W\)",
+    ),
+    "no images": (lambda: plotting.image_grid(torch.zeros(0, 3, 8, 8)), "images"),
+    "bytes": (
+        lambda: plotting.image_grid(torch.zeros(2, 3, 8, 8, dtype=torch.uint8)),
+        "images must be float",
+    ),
+    "NaN": (lambda: plotting.image_grid(GOOD * torch.nan), "NaN"),
+    "titles": (lambda: plotting.image_grid(GOOD, titles=["one"]), "titles must be 2 strings"),
+    "columns": (lambda: plotting.image_grid(GOOD, columns=0), "columns"),
+    "opacity": (
+        lambda: plotting.membership_overlays(GOOD, torch.ones(2, 1, 4, 4), opacity=2),
+        "opacity",
+    ),
+    "membership of others": (
+        lambda: plotting.membership_overlays(GOOD, torch.ones(3, 1, 4, 4)),
+        "membership must describe the 2 images",
+    ),
+    "names": (
+        lambda: plotting.membership_overlays(GOOD, torch.ones(2, 2, 4, 4), names=["one"]),
+        "names must be 2",
+    ),
+    "parts": (
+        lambda: plotting.membership_overlays(GOOD, torch.ones(2, 2, 4, 4), names={"a": (0,)}),
+        "names must cover",
+    ),
+    "no memberships": (lambda: plotting.overlay_grid(GOOD, {}), "memberships is empty"),
+    "mixed keys": (lambda: plotting.overlay_grid(GOOD, {"a": 1, ("b", 2): 1}), "pairs"),
+    "no scores": (lambda: plotting.stability_curve({}), "scores is empty"),
+    "chosen": (lambda: plotting.stability_curve({4: [1.0]}, chosen=5), "chosen must be one of"),
+    "contributions": (lambda: plotting.contribution_heatmap(np.ones(3)), "contributions must be"),
+    "confusion": (
+        lambda: plotting.confusion(-np.eye(2), ["a", "b"], ["c", "d"]),
+        "matrix must not be negative",
+    ),
+    "labels": (lambda: plotting.confusion(np.eye(2), ["a"], ["c", "d"]), "clusters must be 2 strings"),
+    "negative change": (
+        lambda: plotting.edit_strip(*GOOD, GOOD[0], -np.ones((8, 8))),
+        "change must not be negative",
+    ),
+    "no edits": (lambda: plotting.transfer_grid(GOOD[0], GOOD, {}), "edits is empty"),
+    "too few edits": (lambda: plotting.transfer_grid(GOOD[0], GOOD, {"a": GOOD[:1]}), "edits.*2 images"),
+    "change of nothing": (
+        lambda: plotting.comparison_strip({"a": GOOD[0]}, changes={"b": np.ones((8, 8))}),
+        "choose from: a",
+    ),
+    "values": (lambda: plotting.filmstrip(GOOD, [1.0], label="x"), "values must hold 2"),
+    "q": (lambda: plotting.query_profile(np.ones(3), np.ones(S), LAYERS), "36 values"),
+    "epsilon": (
+        lambda: plotting.query_profile(np.ones(S), np.ones(S), LAYERS, epsilon=[1.0, 2.0]),
+        "epsilon must be one budget or 4",
+    ),
+    "no table": (lambda: plotting.locality_bars([]), "Locality"),
+    "count": (lambda: plotting.cluster_colors(0), "count"),
+    "axes": (lambda: plotting.sum_to_one(np.ones((2, 3)) / 2, ax="here"), "ax must be a matplotlib Axes"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_input_is_named(case):
+    call, message = BAD[case]
+    with pytest.raises((ValueError, TypeError), match=message):
+        call()
+
+
+def test_unknown_part_lists_the_parts(catalog):
+    with pytest.raises(KeyError, match=r"did you mean 'hair'.*Choose from: hair, skin"):
+        plotting.strongest_channels(catalog, "hiar")
+
+
+def test_line_colors_are_read_on_white_paper():
+    from lefs.plotting.style import LINES
+
+    luminance = [np.dot(to_rgb(c), (0.299, 0.587, 0.114)) for c in LINES]
+    assert max(luminance) < 0.72

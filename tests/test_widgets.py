@@ -1,0 +1,352 @@
+"""The panels do what their controls say, show their errors, and lose nothing."""
+
+from __future__ import annotations
+
+import base64
+import io
+import threading
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import lefs
+from lefs.artifacts import ArtifactError
+from lefs.images import to_uint8
+from lefs.plotting import cluster_colors
+from lefs.widgets import CatalogBrowser, EditStudio
+from lefs.widgets.canvas import Canvas, Picture, heat_picture
+from lefs.widgets.panel import Panel
+
+WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
+
+
+@pytest.fixture(scope="module")
+def catalog(tiny):
+    return lefs.dissect(tiny, range(12), clusters=4, progress=False)
+
+
+@pytest.fixture
+def studio(tiny, catalog, tmp_path):
+    settings = lefs.QuerySettings(epsilon=4.0, rho=0.0, coarse=1.0)
+    return EditStudio(tiny, catalog, target=1, reference=2, settings=settings, folder=tmp_path / "recipes")
+
+
+@pytest.fixture
+def browser(tiny, catalog, tmp_path):
+    return CatalogBrowser(tiny, catalog, range(15), folder=tmp_path / "catalog")
+
+
+@pytest.fixture
+def no_folder(tmp_path):
+    """A folder that cannot be made, whoever asks: its parent is a file."""
+    (tmp_path / "file").write_text("")
+    return tmp_path / "file" / "folder"
+
+
+def pixels(panel: EditStudio | CatalogBrowser, index: int) -> np.ndarray:
+    sent = panel.canvas.frame["panels"][index]
+    return np.frombuffer(sent["pixels"], np.uint8).reshape(sent["height"], sent["width"], 3)
+
+
+# -- studio -------------------------------------------------------------------------------------------
+def test_without_strength_the_edit_is_the_target(studio):
+    assert studio.edit.change.max() > 0
+    studio.controls["strength"].value = 0.0
+    assert torch.equal(studio.edit.image, studio.edit.target)
+    np.testing.assert_array_equal(pixels(studio, 0), pixels(studio, 1))
+
+
+def test_global_at_full_strength_is_the_reference(studio):
+    studio.controls["method"].value = "global"
+    torch.testing.assert_close(studio.edit.image, studio.edit.references[0], atol=1e-5, rtol=1e-4)
+
+
+def test_budget_zero_changes_nothing(studio):
+    studio.controls["epsilon"].value = 0.0
+    moved = studio.edit.queries[0] > 0
+    assert (studio._catalog.contribution(studio.controls["part"].value)[moved] == 1).all()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("strength", 0.5),
+        ("rho", 0.6),
+        ("epsilon", 1.5),
+        ("coarse", 0.1),
+        ("rgb", 1.0),
+        ("target", 3),
+        ("reference", 4),
+        ("part", "cluster 2"),
+        ("method", "simultaneous"),
+    ],
+)
+def test_every_control_redraws_at_once(studio, name, value):
+    before, number = studio.edit, studio.canvas.frame["number"]
+    studio.controls[name].value = value
+    assert studio.error == ""
+    assert studio.canvas.frame["number"] == number + 1
+    assert not torch.equal(studio.edit.image, before.image)
+    np.testing.assert_array_equal(pixels(studio, 1), to_uint8(studio.edit.image))
+    np.testing.assert_array_equal(pixels(studio, 2), to_uint8(studio.edit.references[0]))
+
+
+def test_the_edit_is_what_the_editor_makes_of_the_recipe(studio, tiny, catalog):
+    studio.controls["rho"].value = 0.1
+    again = lefs.Editor(tiny, catalog).render(studio.recipe)
+    assert torch.equal(again.image, studio.edit.image)
+    assert studio.recipe.changes[0].settings.rho == 0.1
+
+
+def test_a_method_shows_only_its_own_sliders(studio):
+    def shown() -> set[str]:
+        names = ("rho", "epsilon", "slope")
+        return {n for n in names if "lefs-hidden" not in studio.controls[n]._dom_classes}
+
+    assert shown() == {"rho", "epsilon"}
+    studio.controls["method"].value = "simultaneous"
+    assert shown() == {"slope"}
+    studio.controls["method"].value = "global"
+    assert shown() == set()
+
+
+def test_summary_counts_channels_and_measures_the_change(studio):
+    q = studio.edit.queries[0]
+    text = studio._summary.value
+    assert f"<b>{int((q > 0).sum())}</b> of {len(q)} channels" in text
+    mask = studio._mask(1, "cluster 0")
+    assert f"<b>{studio.edit.change.numpy()[mask].mean():.2f}</b>" in text
+
+
+def test_the_budget_goes_up_to_the_widest_layer(studio, tiny):
+    assert studio.controls["epsilon"].max == max(layer.channels for layer in tiny.layers)
+
+
+def test_saved_recipe_replays_the_edit(studio, tiny, catalog, tmp_path):
+    studio.controls["save"].click()
+    (path,) = (tmp_path / "recipes").glob("*.json")
+    assert str(path) in studio._status.value
+    replayed = lefs.Editor(tiny, catalog).render(lefs.Recipe.load(path))
+    assert torch.equal(replayed.image, studio.edit.image)
+
+
+def test_a_recipe_that_cannot_be_saved_is_an_error_in_the_panel(tiny, catalog, no_folder):
+    studio = EditStudio(tiny, catalog, target=1, reference=2, folder=no_folder)
+    studio.controls["save"].click()
+    assert "cannot write" in studio.error
+    assert studio._status.value == ""
+
+
+def test_without_a_folder_there_is_no_saving(tiny, catalog):
+    assert EditStudio(tiny, catalog, target=1, reference=2).controls["save"].disabled
+
+
+def test_errors_are_shown_and_the_last_edit_stays(studio, monkeypatch):
+    before = studio.edit
+
+    def fail(*_: object) -> None:
+        raise RuntimeError("out of <memory>")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(studio._editor, "render", fail)
+        studio.controls["strength"].value = 0.4
+        assert studio.error == "out of <memory>"
+        assert "&lt;memory&gt;" in studio._error.value
+        assert studio.edit is before
+    studio.controls["strength"].value = 0.5
+    assert studio.error == ""
+
+
+def test_controls_act_from_any_thread_without_gradients(studio):
+    def turn(name: str, values: list[float]) -> None:
+        assert torch.is_grad_enabled()
+        for value in values:
+            studio.controls[name].value = value
+
+    threads = [
+        threading.Thread(target=turn, args=("strength", [0.1, 0.4, 0.7])),
+        threading.Thread(target=turn, args=("rho", [0.2, 0.5, 0.1])),
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert studio.error == ""
+    assert not studio.edit.image.requires_grad
+    assert studio.edit.recipe.changes == studio.recipe.changes
+
+
+def test_wrong_arguments_are_errors_at_once(tiny, catalog):
+    with pytest.raises(KeyError, match=r"no part named 'hair'.*cluster 0"):
+        EditStudio(tiny, catalog, target=1, reference=2, part="hair")
+    with pytest.raises(ValueError, match="strength"):
+        EditStudio(tiny, catalog, target=1, reference=2, strength=2.0)
+    with pytest.raises(ValueError, match="target"):
+        EditStudio(tiny, catalog, target=-1, reference=2)
+    with pytest.raises(ValueError, match="rho"):
+        EditStudio(tiny, catalog, target=1, reference=2, settings=lefs.QuerySettings(rho=-0.1))
+    with pytest.raises(TypeError, match="reference"):
+        EditStudio(tiny, catalog, target=1, reference=0.5)
+
+
+@pytest.mark.parametrize("panel", [EditStudio, CatalogBrowser])
+def test_a_catalog_of_another_generator_is_refused(panel, tiny, catalog):
+    config = lefs.StyleGAN2Config(resolution=16, z_dim=12, w_dim=12, channels={4: 10, 8: 8, 16: 6})
+    other = lefs.StyleGAN2(config).eval()
+    arguments = {"target": 1, "reference": 2} if panel is EditStudio else {"seeds": range(3)}
+    with pytest.raises(ArtifactError, match="belongs to generator"):
+        panel(other, catalog, **arguments)
+
+
+# -- browser ------------------------------------------------------------------------------------------
+def test_one_name_merges_and_every_change_is_saved(browser, tmp_path):
+    browser.controls["name 1"].value = "hair"
+    assert lefs.Catalog.load(tmp_path / "catalog").parts == {
+        "cluster 0": (0,),
+        "hair": (1,),
+        "cluster 2": (2,),
+        "cluster 3": (3,),
+    }
+    browser.controls["name 3"].value = "  hair "
+    assert browser.controls["name 3"].value == "hair"
+    assert browser.catalog.parts["hair"] == (1, 3)
+    assert lefs.Catalog.load(tmp_path / "catalog").parts == browser.catalog.parts
+    assert "saved to" in browser._status.value
+
+
+def test_a_cluster_can_leave_its_part_again(browser):
+    for k in (0, 1, 2):
+        browser.controls[f"name {k}"].value = "face"
+    browser.controls["name 1"].value = "nose"
+    assert browser.catalog.parts["face"] == (0, 2)
+    browser.controls["name 1"].value = "cluster 1"
+    assert browser.catalog.parts["cluster 1"] == (1,)
+
+
+@pytest.mark.parametrize(
+    ("bad", "message"), [("", "blank"), ("   ", "blank"), ("cluster 3", "unnamed cluster")]
+)
+def test_bad_names_are_shown_and_taken_back(browser, bad, message):
+    browser.controls["name 0"].value = "hair"
+    before = browser.catalog
+    browser.controls["name 0"].value = bad
+    assert message in browser.error
+    assert browser.controls["name 0"].value == "hair"
+    assert browser.catalog is before
+    browser.controls["name 0"].value = "skin"
+    assert browser.error == ""
+    assert "skin" in browser.catalog.parts
+
+
+def test_what_cannot_be_saved_is_kept_and_said(tiny, catalog, no_folder):
+    browser = CatalogBrowser(tiny, catalog, range(3), folder=no_folder)
+    browser.controls["name 0"].value = "hair"
+    assert "cannot write" in browser.error
+    assert "not saved" in browser._status.value
+    assert "hair" in browser.catalog.parts
+
+
+def test_without_a_folder_names_stay_in_memory(tiny, catalog):
+    browser = CatalogBrowser(tiny, catalog, 0)
+    browser.controls["name 0"].value = "hair"
+    assert "memory only" in browser._status.value
+    assert "hair" not in catalog.parts, "the catalog that was given is not changed"
+
+
+def test_names_cannot_inject_markup(browser):
+    browser.controls["name 0"].value = "<img src=x onerror=alert(1)>"
+    shown = [browser._status.value, *(s.value for s in browser._swatches)]
+    assert not any("<img" in text for text in shown)
+
+
+def test_opacity_zero_is_the_picture_and_one_the_colors(browser, tiny, catalog):
+    browser.controls["opacity"].value = 1.0
+    styles = tiny.sample_styles([0], truncation=catalog.sampling.truncation)
+    labels = catalog.membership(tiny, styles)[0].argmax(0)
+    drawn = pixels(browser, 0)
+    step = len(drawn) // len(labels)
+    expected = (255 * cluster_colors(4)[labels]).round()
+    np.testing.assert_array_equal(drawn[::step, ::step], expected)
+    browser.controls["opacity"].value = 0.0
+    assert not np.array_equal(pixels(browser, 0), drawn)
+
+
+def test_picking_a_cluster_colors_it_alone(browser):
+    browser.controls["opacity"].value = 1.0
+    color = (255 * cluster_colors(4)[2]).round()
+    everywhere = np.all(pixels(browser, 0) == color, axis=-1)
+    browser.controls["cluster"].value = 2
+    alone = pixels(browser, 0)
+    np.testing.assert_array_equal(np.all(alone == color, axis=-1), everywhere)
+    browser.controls["opacity"].value = 0.0
+    np.testing.assert_array_equal(alone[~everywhere], pixels(browser, 0)[~everywhere])
+
+
+def test_pages_cover_every_seed_once(browser):
+    def notes() -> list[str]:
+        return [p["note"] for p in browser.canvas.frame["panels"]]
+
+    first = notes()
+    assert browser.controls["previous"].disabled
+    browser.controls["next"].click()
+    assert first + notes() == [f"seed {s}" for s in range(15)]
+    assert browser.controls["next"].disabled
+    browser.controls["previous"].click()
+    assert notes() == first
+
+
+def test_a_renamed_cluster_stays_picked(browser):
+    browser.controls["cluster"].value = 1
+    browser.controls["name 1"].value = "hair"
+    assert browser.controls["cluster"].value == 1
+    assert ("cluster 1: hair", 1) in browser.controls["cluster"].options
+
+
+# -- both ---------------------------------------------------------------------------------------------
+def picture(bundle: dict[str, object]) -> Image.Image:
+    return Image.open(io.BytesIO(base64.b64decode(str(bundle["image/png"]))))
+
+
+@pytest.mark.parametrize("panel", ["studio", "browser"])
+def test_a_panel_is_a_widget_with_a_picture_beside_it(panel, request, monkeypatch):
+    shown: Panel = request.getfixturevalue(panel)
+    monkeypatch.delenv("LEFS_HEADLESS", raising=False)
+    bundle = shown._repr_mimebundle_()
+    assert set(bundle) == {WIDGET_VIEW, "image/png", "text/plain"}
+    assert bundle["text/plain"] == repr(shown)
+    assert 300 < picture(bundle).width <= 900
+    assert "lefs-panel" in shown._root._dom_classes
+
+
+@pytest.mark.parametrize("panel", ["studio", "browser"])
+def test_a_headless_run_keeps_the_picture_only(panel, request, monkeypatch):
+    monkeypatch.setenv("LEFS_HEADLESS", "1")
+    bundle = request.getfixturevalue(panel)._repr_mimebundle_()
+    assert set(bundle) == {"image/png", "text/plain"}
+
+
+def test_every_control_says_what_it_does(studio, browser):
+    for name, widget in (studio.controls | browser.controls).items():
+        assert widget.tooltip, name
+
+
+def test_canvas_refuses_what_it_cannot_paint():
+    with pytest.raises(ValueError, match=r"pixels must be uint8 of shape \(H, W, 3\)"):
+        Canvas().show([Picture(np.zeros((4, 4), np.uint8))])
+
+
+def test_canvas_needs_no_network():
+    assert "http" not in str(Canvas._esm)
+    assert "import" not in str(Canvas._esm).split()
+
+
+def test_heat_goes_from_zero_to_its_limit():
+    from lefs.plotting.style import CHANGE_MAP
+
+    heat = heat_picture(np.array([[0.0, 40.0, 99.0]]), CHANGE_MAP, 40.0, title="change", unit="ΔE")
+    np.testing.assert_array_equal(heat.pixels[0, 0], [255, 255, 255])
+    np.testing.assert_array_equal(heat.pixels[0, 1], heat.pixels[0, 2])
+    assert heat.scale is not None
+    assert heat.scale[:2] == ("0", "40 ΔE")
