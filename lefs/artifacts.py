@@ -19,9 +19,9 @@ __all__ = [
     "describe",
     "embedded_names",
     "file_sha256",
+    "load_tensors",
     "locate",
     "read_json",
-    "load_tensors",
     "save_tensors",
     "write_atomically",
     "write_json",
@@ -82,7 +82,7 @@ def write_atomically(path: str | os.PathLike[str], write: Callable[[Path], objec
         # mkstemp makes files private to the user; what lefs saves is shared like any other file.
         temporary.chmod(0o666 & ~_umask())
         os.replace(temporary, path)
-    except OSError as error:
+    except (OSError, safetensors.SafetensorError) as error:
         raise ArtifactError(f"cannot write {path}: {error}; choose a folder you may write to") from error
     finally:
         if temporary is not None:

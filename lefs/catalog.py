@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal
@@ -41,6 +42,9 @@ class GeneratorId:
     fingerprint: str
     label: str
 
+    def __str__(self) -> str:
+        return f"{self.label!r} ({self.fingerprint[:12]})"
+
 
 @dataclass(frozen=True)
 class Sampling:
@@ -63,13 +67,15 @@ def assign(maps: Tensor, centers: Tensor) -> Tensor:
     -------
     Tensor of shape (N, K, h, w), float32, zeros and a single one along K
     """
+    # half precision would make ties of what differs
+    maps = maps.to(torch.promote_types(maps.dtype, torch.float32))
     cosine = torch.einsum("nchw,kc->nhwk", maps, centers.to(maps))
     return one_hot(cosine.argmax(dim=-1), len(centers)).movedim(-1, 1).float()
 
 
 @dataclass(frozen=True, eq=False)
 class Catalog:
-    """Clusters of one layer, the contribution of every style channel to each, and the parts they are named as.
+    """Clusters of one layer, the contribution of every channel to each, and the parts they are named as.
 
     Frozen: every change returns a new catalog.
 
@@ -101,10 +107,31 @@ class Catalog:
     def __post_init__(self) -> None:
         parts = {str(n): tuple(sorted(int(k) for k in ks)) for n, ks in self.parts.items()}
         object.__setattr__(self, "parts", MappingProxyType(parts))
-        if sorted(k for ks in parts.values() for k in ks) != list(range(self.num_clusters)):
+        clusters = sorted(k for ks in parts.values() for k in ks)
+        if clusters != list(range(self.num_clusters)) or not all(parts.values()):
             raise ValueError(
-                f"parts must divide the clusters 0..{self.num_clusters - 1} without rest or overlap, got {parts}"
+                f"parts must divide the clusters 0..{self.num_clusters - 1} without rest, overlap or an "
+                f"empty part, got {parts}"
             )
+        self._check_shapes()
+
+    def _check_shapes(self) -> None:
+        widths = {la.name: la.channels for la in self.layers}
+        check_choice("layer", self.layer, list(widths))
+        expected = {
+            "centers": (self.num_clusters, widths[self.layer]),
+            "contributions": (self.num_clusters, sum(widths.values())),
+            "sizes": (self.num_clusters,),
+        }
+        for name, shape in expected.items():
+            found = tuple(getattr(self, name).shape)
+            if found != shape:
+                raise ValueError(f"{name} must have shape {shape}, got {found}")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # A mappingproxy cannot be sent to another process.
+        values = {f.name: getattr(self, f.name) for f in fields(self)} | {"parts": dict(self.parts)}
+        return partial(Catalog, **values), ()
 
     @property
     def num_clusters(self) -> int:
@@ -114,16 +141,20 @@ class Catalog:
     def __repr__(self) -> str:
         return (
             f"Catalog of {self.generator.label!r}: {self.num_clusters} clusters of layer {self.layer} from "
-            f"{len(self.sampling.seeds)} images (ψ = {self.sampling.truncation:g}), parts: {', '.join(self.parts)}"
+            f"{len(self.sampling.seeds)} images (ψ = {self.sampling.truncation:g}), "
+            f"parts: {', '.join(self.parts)}"
         )
 
     # -- naming -----------------------------------------------------------------------------------
     def rename(self, old: str, new: str) -> Catalog:
         """Call a part otherwise; a KeyError if there is none, a ValueError if the new name is taken."""
         self._clusters(old)
-        if new != old and new in self.parts:
-            raise ValueError(f"new: there is a part {new!r} already; use merge([{old!r}, {new!r}], {new!r}) to join them")
-        name = _part_name(new)
+        name = _part_name("new", new)
+        if name != old and name in self.parts:
+            raise ValueError(
+                f"new: there is a part {name!r} already; "
+                f"use merge([{old!r}, {name!r}], {name!r}) to join them"
+            )
         return replace(self, parts={name if n == old else n: ks for n, ks in self.parts.items()})
 
     def merge(self, parts: Iterable[str], into: str) -> Catalog:
@@ -133,9 +164,12 @@ class Catalog:
         if not clusters:
             raise ValueError("parts is empty; name the parts to merge")
         rest = {n: ks for n, ks in self.parts.items() if n not in names}
-        if into in rest:
-            raise ValueError(f"into: there is a part {into!r} already and it is not among those merged; add it to them")
-        return replace(self, parts={**rest, _part_name(into): clusters})
+        name = _part_name("into", into)
+        if name in rest:
+            raise ValueError(
+                f"into: there is a part {name!r} already and it is not among those merged; add it to them"
+            )
+        return replace(self, parts={**rest, name: clusters})
 
     def split(self, part: str) -> Catalog:
         """Turn a part back into its single clusters, named ``"cluster k"``."""
@@ -144,7 +178,9 @@ class Catalog:
         singles = {f"cluster {k}": (k,) for k in clusters}
         taken = sorted(rest.keys() & singles.keys())
         if taken:
-            raise ValueError(f"part: cannot split {part!r}, another part is called {taken[0]!r}; rename that first")
+            raise ValueError(
+                f"part: cannot split {part!r}, another part is called {taken[0]!r}; rename that first"
+            )
         return replace(self, parts={**rest, **singles})
 
     def named(self, names: Sequence[str]) -> Catalog:
@@ -155,10 +191,12 @@ class Catalog:
         names : K names, by cluster
         """
         if len(names) != self.num_clusters:
-            raise ValueError(f"names must hold {self.num_clusters} names, one for each cluster; got {len(names)}")
+            raise ValueError(
+                f"names must hold {self.num_clusters} names, one for each cluster; got {len(names)}"
+            )
         parts: dict[str, tuple[int, ...]] = {}
-        for k, name in enumerate(names):
-            parts[_part_name(name)] = (*parts.get(_part_name(name), ()), k)
+        for k, name in enumerate(_part_name(f"names[{i}]", n) for i, n in enumerate(names)):
+            parts[name] = (*parts.get(name, ()), k)
         return replace(self, parts=parts)
 
     @property
@@ -174,24 +212,26 @@ class Catalog:
         """Raise an `ArtifactError` that names both if this catalog is of another generator."""
         if generator.fingerprint != self.generator.fingerprint:
             raise ArtifactError(
-                f"this catalog belongs to generator {self.generator.label!r} ({self.generator.fingerprint[:12]}), "
-                f"not to {generator.label!r} ({generator.fingerprint[:12]}); dissect that generator to get its catalog"
+                f"this catalog belongs to generator {self.generator} and not to "
+                f"{GeneratorId(generator.fingerprint, generator.label)}; dissect that one to get its catalog"
             )
 
     def membership(self, generator: Generator, styles: Tensor) -> Tensor:
-        """Clusters of any images: (N, K, h, w), float32 in {0, 1}, one 1 along K; h, w of the clustered layer."""
+        """Clusters of any images: (N, K, h, w), float32, a single 1 along K; h, w of the clustered layer."""
         self.check_generator(generator)
         with torch.inference_mode():
             return assign(generator.record(styles, self.layer)[self.layer], self.centers)
 
-    def part_masks(self, generator: Generator, styles: Tensor, *, size: int | None = None) -> dict[str, Tensor]:
-        """Where each part is: {part: bool Tensor of shape (N, size, size)}; `size` defaults to the images'."""
+    def part_masks(
+        self, generator: Generator, styles: Tensor, *, size: int | None = None
+    ) -> dict[str, Tensor]:
+        """Where each part is: {part: bool Tensor (N, size, size)}; `size` defaults to the images'."""
         side = generator.resolution if size is None else size
         membership = interpolate(self.membership(generator, styles), size=(side, side), mode="nearest")
         return {n: membership[:, list(ks)].sum(dim=1) > 0 for n, ks in self.parts.items()}
 
     def contribution(self, part: str) -> Tensor:
-        """Contribution of every style channel to a part (the sum over its clusters): (S,), float64 in [0, 1]."""
+        """Contribution of every channel to a part, the sum over its clusters: (S,), float64 in [0, 1]."""
         return self.contributions[list(self._clusters(part))].sum(dim=0).clamp(max=1)
 
     def query(
@@ -215,8 +255,9 @@ class Catalog:
             proportion to their contribution) or ``"global"`` (every channel wholly, whatever the part)
         rho, epsilon : of `sequential_query`; `epsilon` is the budget of each layer, in channels
         slope : of `simultaneous_query`
-        coarse, rgb : gates in [0, 1] that multiply the budget (or the slope) of layers up to `coarse_resolution`
-            pixels, which carry pose and layout, and of toRGB layers; a coarse toRGB layer has both
+        coarse, rgb : gates in [0, 1] that multiply the budget (or the slope) of layers up to
+            `coarse_resolution` pixels, which carry pose and layout, and of toRGB layers; a coarse toRGB
+            layer has both
 
         Returns
         -------
@@ -224,17 +265,14 @@ class Catalog:
         """
         self._clusters(part)
         check_choice("method", method, ("sequential", "simultaneous", "global"))
-        gates = {"coarse": check_number("coarse", coarse, minimum=0, maximum=1),
-                 "rgb": check_number("rgb", rgb, minimum=0, maximum=1)}  # fmt: skip
         check_number("rho", rho, minimum=0)
         check_number("epsilon", epsilon, minimum=0, finite=False)
         check_number("slope", slope, minimum=0)
+        gates = self.gates(coarse=coarse, rgb=rgb, coarse_resolution=coarse_resolution)
         if method == "global":
             return torch.ones(self.contributions.shape[1])
         contribution, pieces = self.contribution(part), []
-        for layer in self.layers:
-            gate = gates["rgb"] if layer.kind == "rgb" else 1.0
-            gate *= gates["coarse"] if layer.resolution <= coarse_resolution else 1.0
+        for layer, gate in zip(self.layers, gates, strict=True):
             m = contribution[layer.slice]
             if gate == 0:
                 pieces.append(torch.zeros_like(m))
@@ -244,9 +282,18 @@ class Catalog:
                 pieces.append(simultaneous_query(m, slope=slope * gate))
         return torch.cat(pieces).float()
 
+    def gates(self, *, coarse: float, rgb: float, coarse_resolution: int = 8) -> list[float]:
+        """What multiplies the budget ε (or the slope) of each layer: L numbers in [0, 1]; see `query`."""
+        coarse = check_number("coarse", coarse, minimum=0, maximum=1)
+        rgb = check_number("rgb", rgb, minimum=0, maximum=1)
+        return [
+            (rgb if layer.kind == "rgb" else 1.0) * (coarse if layer.resolution <= coarse_resolution else 1.0)
+            for layer in self.layers
+        ]
+
     # -- files ------------------------------------------------------------------------------------
     def save(self, folder: str | os.PathLike[str]) -> Path:
-        """Write ``catalog.safetensors`` and ``catalog.json`` into `folder`; each is replaced whole or not at all."""
+        """Write ``catalog.safetensors`` and ``catalog.json`` into `folder`; each is replaced whole or not."""
         folder = Path(folder)
         tensors = {"centers": self.centers, "contributions": self.contributions, "sizes": self.sizes}
         save_tensors(folder / "catalog.safetensors", tensors)
@@ -277,7 +324,14 @@ class Catalog:
         meta = read_json(folder / "catalog.json", expect=_FORMAT)
         tensors = load_tensors(folder / "catalog.safetensors")
         if meta.get("tensors_sha256") != file_sha256(folder / "catalog.safetensors"):
-            raise ArtifactError(f"{folder}: catalog.safetensors and catalog.json are not of one saving; save it again")
+            raise ArtifactError(
+                f"{folder}: catalog.safetensors and catalog.json are not of one saving; save it again"
+            )
+        if meta.get("version") != _VERSION:
+            raise ArtifactError(
+                f"{folder / 'catalog.json'} has version {meta.get('version')!r}, this lefs reads {_VERSION}; "
+                "dissect again, or use the lefs that wrote it"
+            )
         try:
             return cls(
                 centers=tensors["centers"],
@@ -294,9 +348,9 @@ class Catalog:
             raise ArtifactError(f"{folder / 'catalog.json'} is not a whole catalog: {error!r}") from error
 
 
-def _part_name(name: str) -> str:
+def _part_name(argument: str, name: str) -> str:
     if not isinstance(name, str) or not name.strip():
-        raise ValueError(f"a part's name must be text that is not blank, got {name!r}")
+        raise ValueError(f"{argument}: a part's name must be text that is not blank, got {name!r}")
     return name.strip()
 
 

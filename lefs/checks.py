@@ -31,14 +31,15 @@ def check_number(
         If it is NaN, outside the interval, or infinite where `finite` is asked for.
     """
     try:
+        # float() would also read "0.5" and take True for 1
+        if isinstance(value, str | bytes | bool):
+            raise TypeError
         number = float(value)
     except (TypeError, ValueError):
         raise TypeError(f"{name} must be a number, got {value!r} ({type(value).__name__})") from None
     if math.isnan(number) or (finite and math.isinf(number)) or not minimum <= number <= maximum:
         bounds = f"[{minimum:g}, {maximum:g}]"
-        raise ValueError(
-            f"{name} must be a {'finite ' if finite else ''}number in {bounds}, got {value!r}"
-        )
+        raise ValueError(f"{name} must be a {'finite ' if finite else ''}number in {bounds}, got {value!r}")
     return number
 
 
@@ -57,7 +58,7 @@ def check_integer(name: str, value: Any, *, minimum: int = 0, maximum: int | Non
 
 
 def check_seeds(seeds: int | Iterable[int], *, name: str = "seeds") -> list[int]:
-    """Return `seeds` as a non-empty list of ints in [0, 2**32 - 1] (what `numpy.random.RandomState` takes)."""
+    """Return `seeds` as a non-empty list of ints in [0, 2**32 - 1], what `numpy.random.RandomState` takes."""
     if not isinstance(seeds, Iterable):
         seeds = [seeds]
     checked = [check_integer(f"{name}[{i}]", s, maximum=_MAX_SEED) for i, s in enumerate(seeds)]
@@ -76,8 +77,8 @@ def check_choice(name: str, value: Any, choices: Collection[Any]) -> Any:
 
 def check_name(name: str, value: str, choices: Collection[str], *, what: str) -> str:
     """Return `value` if it names one of `choices`; a KeyError lists them, nearest first, otherwise."""
-    if value in choices:
+    if isinstance(value, str) and value in choices:
         return value
     near = difflib.get_close_matches(str(value), list(choices), 1)
-    hint = f"; did you mean {near[0]!r}?" if near else ""
+    hint = f"; did you mean {near[0]!r}?" if near else "."
     raise KeyError(f"{name}: no {what} named {value!r}{hint} Choose from: {', '.join(choices)}")

@@ -1,4 +1,4 @@
-"""Spherical k-means: clusters of directions (Dhillon & Modha 2001), as a scikit-learn estimator on torch tensors."""
+"""Spherical k-means (Dhillon & Modha 2001): clusters of directions, by a scikit-learn estimator on torch."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class _Pass:
 
     labels: Tensor  # (n,) int64; zero vectors carry the label of their (arbitrary) best centre
     sums: Tensor  # (K, C) float64: sum of unit vectors per cluster
-    counts: Tensor  # (K,) float64: non-zero vectors per cluster
+    counts: Tensor  # (K,) int64: non-zero vectors per cluster
     inertia: float  # Σ (1 − cos) over non-zero vectors
     worst: Tensor  # (K,) indices of the worst-fitted vectors
 
@@ -53,6 +53,7 @@ class SphericalKMeans(ClusterMixin, BaseEstimator):
     cluster_centers_ : (K, C), unit norm, of the kind and device of the data
     labels_ : (n,), int64
     inertia_ : Σ (1 − cos) over all non-zero vectors
+    sums_ : (K, C), float64, the sum of the unit vectors that each centre is the direction of
     n_iter_ : iterations of the best run
     n_features_in_ : C
     """
@@ -99,13 +100,14 @@ class SphericalKMeans(ClusterMixin, BaseEstimator):
         # min keeps the first of equals, so that ties do not depend on the order of evaluation
         centers, last, iterations = min(runs, key=lambda run: run[1].inertia)
         self._store(centers, X)
+        self.sums_ = last.sums  # partial_fit goes on from here
         self.labels_ = self._give(last.labels, X)
         self.inertia_ = last.inertia
         self.n_iter_ = iterations
         return self
 
     def partial_fit(self, X: Any, y: Any = None) -> Self:
-        """Move the centres toward one more batch; the first batch initialises them.
+        """Move the centres toward one more batch; the first batch initialises them unless `fit` did.
 
         Each centre stays the direction of the sum of every unit vector it has been given (as MiniBatchKMeans,
         Sculley 2010, with counts in place of learning rates).
@@ -117,15 +119,15 @@ class SphericalKMeans(ClusterMixin, BaseEstimator):
             live = _live(data)
             if self.n_clusters > len(live):
                 raise ValueError(
-                    f"n_clusters={self.n_clusters} is more than the {len(live)} non-zero vectors of the first batch; "
-                    "give a larger first batch"
+                    f"n_clusters={self.n_clusters} is more than the {len(live)} non-zero vectors of the "
+                    "first batch; give a larger first batch"
                 )
             centers = _plus_plus(data, live, self.n_clusters, check_random_state(self.random_state))
-            self.sums_ = torch.zeros_like(centers, dtype=torch.float64)
+            self.sums_ = _wide(torch.zeros_like(centers))
         else:
             centers = torch.as_tensor(self.cluster_centers_, device=data.device).to(data.dtype)
         step = _look(data, centers)
-        self.sums_ += step.sums
+        self.sums_ = self.sums_.to(step.sums.device) + step.sums
         self._store(_unit(self.sums_, fallback=centers), X)
         self.labels_ = self._give(step.labels, X)
         self.inertia_ = step.inertia
@@ -142,7 +144,9 @@ class SphericalKMeans(ClusterMixin, BaseEstimator):
     # -- inside -----------------------------------------------------------------------------------
     def _run(self, data: Tensor, centers: Tensor) -> tuple[Tensor, _Pass, int]:
         """Lloyd's iterations from given centres → centres, the pass that scored them, iterations."""
-        for iteration in range(1, self.max_iter + 1):
+        iteration = 0
+        while iteration < self.max_iter:
+            iteration += 1
             step = _look(data, centers)
             moved = _reseed(data, step, _unit(step.sums, fallback=centers))
             shift = (moved - centers).norm(dim=1).max()
@@ -162,14 +166,17 @@ class SphericalKMeans(ClusterMixin, BaseEstimator):
             checked = validate_data(self, X, reset=reset, dtype=[np.float64, np.float32])
             return torch.from_numpy(np.require(checked, requirements=["C", "W"]))
         if X.ndim != 2 or not X.is_floating_point() or len(X) == 0:
-            raise ValueError(f"X must be a float tensor of shape (n, C) with n ≥ 1, got {X.dtype} {tuple(X.shape)}")
+            found = f"{X.dtype} {tuple(X.shape)}"
+            raise ValueError(f"X must be a float tensor of shape (n, C) with n ≥ 1, got {found}")
         if not bool(torch.isfinite(X).all()):
             raise ValueError("X holds NaN or infinite values; remove them before clustering")
         if reset:
             self.n_features_in_ = X.shape[1]
         elif X.shape[1] != self.n_features_in_:
-            raise ValueError(f"X has {X.shape[1]} features, but {type(self).__name__} is expecting {self.n_features_in_}")
-        return X.detach()
+            expected = f"{type(self).__name__} is expecting {self.n_features_in_}"
+            raise ValueError(f"X has {X.shape[1]} features, but {expected}")
+        # sums of half-precision vectors would not be worth having
+        return X.detach().to(torch.promote_types(X.dtype, torch.float32))
 
     def _store(self, centers: Tensor, like: Any) -> None:
         self.cluster_centers_ = self._give(centers, like)
@@ -177,6 +184,11 @@ class SphericalKMeans(ClusterMixin, BaseEstimator):
     @staticmethod
     def _give(result: Tensor, like: Any) -> Any:
         return result if isinstance(like, Tensor) else result.cpu().numpy()
+
+
+def _wide(values: Tensor) -> Tensor:
+    """In float64, on the CPU where the device (Apple's) has no float64."""
+    return (values.cpu() if values.device.type == "mps" else values).double()
 
 
 def _chunks(data: Tensor) -> Iterator[tuple[int, Tensor]]:
@@ -198,23 +210,25 @@ def _live(data: Tensor) -> Tensor:
 def _unit(sums: Tensor, *, fallback: Tensor) -> Tensor:
     """Directions of `sums`; where a sum is zero (an empty cluster) the fallback's row."""
     norms = sums.norm(dim=1, keepdim=True)
-    return torch.where(norms > 0, sums / norms.clamp_min(1e-300), fallback.to(sums.dtype)).to(fallback.dtype)
+    directions = (sums / norms.clamp_min(1e-300)).to(fallback.dtype).to(fallback.device)
+    return torch.where(norms.to(fallback.device) > 0, directions, fallback)
 
 
 def _look(data: Tensor, centers: Tensor) -> _Pass:
     """Assign every row and add up what the next centres need, a chunk at a time."""
     count = len(centers)
-    sums = torch.zeros(centers.shape, dtype=torch.float64, device=data.device)
-    counts = torch.zeros(count, dtype=torch.float64, device=data.device)
+    sums = _wide(torch.zeros_like(centers))
+    counts = torch.zeros(count, dtype=torch.int64, device=data.device)
     labels, cosines, inertia = [], [], 0.0
     for _, rows in _chunks(data):
         inverse = _inverse_norms(rows)
         best, label = (rows @ centers.t()).max(dim=1)
-        cosine = torch.where(inverse > 0, best * inverse, 1.0)
+        # a zero vector fits anywhere: it adds nothing to the inertia and never seeds a cluster
+        cosine = torch.where(inverse > 0, best * inverse, torch.inf)
         weights = one_hot(label, count).to(rows.dtype) * inverse[:, None]
-        sums += (weights.t() @ rows).double()
-        counts += (weights > 0).sum(dim=0)
-        inertia += float((1 - cosine.double()).sum())
+        sums += _wide(weights.t() @ rows).to(sums.device)
+        counts += (weights > 0).sum(dim=0).to(counts.device)
+        inertia += float((1 - _wide(cosine[inverse > 0])).sum())
         labels.append(label)
         cosines.append(cosine)
     worst = torch.cat(cosines).topk(min(count, len(data)), largest=False).indices
@@ -231,7 +245,7 @@ def _reseed(data: Tensor, step: _Pass, centers: Tensor) -> Tensor:
 
 
 def _plus_plus(data: Tensor, live: Tensor, count: int, random: np.random.RandomState) -> Tensor:
-    """k-means++ (Arthur & Vassilvitskii 2007) in cosine distance, each centre the best of a few candidates."""
+    """k-means++ (Arthur & Vassilvitskii 2007) in cosine distance, each centre the best of a few draws."""
     trials = 2 + int(np.log(count))
     first = normalize(data[live[random.randint(len(live))]][None], dim=1)
     centers, distance = [first], _cosine_distance(data, live, first)[0]
@@ -240,7 +254,7 @@ def _plus_plus(data: Tensor, live: Tensor, count: int, random: np.random.RandomS
         total = float(distance.sum())
         weights = distance.cumsum(0) if total > 0 else torch.ones_like(distance).cumsum(0)
         drawn = torch.from_numpy(random.random_sample(trials)).to(weights) * weights[-1]
-        picks = torch.searchsorted(weights, drawn).clamp(max=len(live) - 1)
+        picks = torch.searchsorted(weights, drawn).clamp(max=len(live) - 1).to(live.device)
         candidates = normalize(data[live[picks]], dim=1)
         reached = torch.minimum(_cosine_distance(data, live, candidates), distance)
         best = int(reached.sum(dim=1).argmin())
@@ -254,5 +268,5 @@ def _cosine_distance(data: Tensor, live: Tensor, directions: Tensor) -> Tensor:
     parts = []
     for index in live.split(_CHUNK):
         rows = data[index]
-        parts.append((directions @ rows.t()).double() * _inverse_norms(rows).double())
+        parts.append(_wide(directions @ rows.t()) * _wide(_inverse_norms(rows)))
     return (1 - torch.cat(parts, dim=1)).clamp_min(0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Executor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from lefs.artifacts import ArtifactError
 from lefs.catalog import Catalog, GeneratorId, Sampling, assign
 from lefs.checks import check_integer, check_number, check_seeds
 from lefs.clustering import SphericalKMeans
@@ -22,7 +23,8 @@ from lefs.progress import track
 __all__ = ["compare_partitions", "dissect", "sample_vectors"]
 
 _Chunk = tuple[int, list[int]]  # position of the first image in the sample, seeds
-_Source = Generator | tuple[Path, str]  # a generator, or where another process finds it and puts it
+# a generator, or how another process gets the same one: file, device, type, fingerprint
+_Source = Generator | tuple[Path, str, torch.dtype, str]
 
 
 def dissect(
@@ -43,7 +45,8 @@ def dissect(
 
     Two passes over the images, a batch at a time, so that memory does not grow with their number: the first
     collects activation vectors of `layer` (a random, fixed subset once there are more than `max_vectors`) for
-    spherical k-means; the second adds up each channel's energy inside each cluster, for every layer, in float64.
+    spherical k-means; the second adds up each channel's energy inside each cluster, for every layer, in
+    float64.
 
     Parameters
     ----------
@@ -71,15 +74,16 @@ def dissect(
     sample = check_seeds(seeds)
     layer = generator.default_layer if layer is None else generator.layer(layer).name
     check_integer("clusters", clusters, minimum=1)
-    check_number("truncation", truncation)
-    check_integer("random_state", random_state)
-    look = _Look(generator, sample, truncation, check_integer("batch_size", batch_size, minimum=1), executor, progress)
-    vectors = look.vectors(layer, _positions_per_image(generator, layer, len(sample), max_vectors), random_state)
-    if clusters > len(vectors):
+    check_integer("random_state", random_state, maximum=2**32 - 1)
+    check_integer("n_init", n_init, minimum=1)
+    per_image = _positions_per_image(generator, layer, len(sample), max_vectors)
+    if clusters > per_image * len(sample):
         raise ValueError(
-            f"clusters={clusters} is more than the {len(vectors)} activation vectors of {len(sample)} images at "
-            f"layer {layer!r}; ask for fewer clusters or give more seeds"
+            f"clusters={clusters} is more than the {per_image * len(sample)} activation vectors of "
+            f"{len(sample)} images at layer {layer!r}; ask for fewer clusters or give more seeds"
         )
+    look = _Look(generator, sample, truncation, batch_size, executor, progress)
+    vectors = look.vectors(layer, per_image, random_state)
     kmeans = SphericalKMeans(clusters, n_init=n_init, random_state=random_state).fit(vectors)
     energy, sizes = look.energy(layer, kmeans.cluster_centers_)
     return Catalog(
@@ -104,7 +108,7 @@ def sample_vectors(
     batch_size: int = 16,
     max_vectors: int = 65_536,
 ) -> Tensor:
-    """Activation vectors of one layer, as `dissect` clusters them: (n, C), n ≤ `max_vectors` or one per image."""
+    """Activation vectors of one layer, as `dissect` clusters them: (n, C); `max_vectors` or one per image."""
     sample, layer = check_seeds(seeds), generator.layer(layer).name
     look = _Look(generator, sample, truncation, batch_size, None, progress=False)
     return look.vectors(layer, _positions_per_image(generator, layer, len(sample), max_vectors), random_state)
@@ -129,7 +133,11 @@ def compare_partitions(
     """
     sample, counts = check_seeds(seeds), list(clusters)
     styles = generator.sample_styles(sample[:show], truncation=truncation)
-    options: dict[str, Any] = {"truncation": truncation, "random_state": random_state, "max_vectors": max_vectors}
+    options: dict[str, Any] = {
+        "truncation": truncation,
+        "random_state": random_state,
+        "max_vectors": max_vectors,
+    }
     found = {}
     for layer in layers:
         vectors = sample_vectors(generator, sample, layer=layer, **options)
@@ -146,7 +154,9 @@ class _Look:
 
     def __init__(self, generator: Generator, seeds: list[int], truncation: float, batch_size: int,
                  executor: Executor | None, progress: bool):  # fmt: skip
-        self.generator, self.truncation, self.executor, self.progress = generator, truncation, executor, progress
+        self.generator, self.truncation = generator, check_number("truncation", truncation)
+        self.executor, self.progress = executor, progress
+        check_integer("batch_size", batch_size, minimum=1)
         self.chunks = [(i, seeds[i : i + batch_size]) for i in range(0, len(seeds), batch_size)]
 
     def vectors(self, layer: str, per_image: int, random_state: int) -> Tensor:
@@ -164,16 +174,22 @@ class _Look:
 
     def _each(self, job: Callable[..., Any], description: str) -> Iterator[Any]:
         source: _Source = self.generator
-        if self.executor is not None and self.generator.source is not None:
-            source = (self.generator.source, str(self.generator.device))
+        # Threads share the generator; processes read its file once instead of getting it with every batch.
+        apart = self.executor is not None and not isinstance(self.executor, ThreadPoolExecutor)
+        if apart and self.generator.source is not None:
+            it = self.generator
+            source = (self.generator.source, str(it.device), it.dtype, it.fingerprint)
         work = partial(job, source, truncation=self.truncation)
         mapped = (map if self.executor is None else self.executor.map)(work, self.chunks)
         yield from track(mapped, total=len(self.chunks), description=description, show=self.progress)
 
 
 @lru_cache(maxsize=2)
-def _loaded(path: Path, device: str) -> Generator:
-    return load(path, device=device)
+def _loaded(path: Path, device: str, dtype: torch.dtype, fingerprint: str) -> Generator:
+    generator = load(path, device=device)
+    if generator.fingerprint != fingerprint:
+        raise ArtifactError(f"{path} has changed since its generator was loaded; load it again, then dissect")
+    return generator.to(dtype)
 
 
 def _styles(source: _Source, seeds: list[int], truncation: float) -> tuple[Generator, Tensor]:
@@ -186,7 +202,9 @@ def _positions_per_image(generator: Generator, layer: str, images: int, max_vect
     return max(1, min(generator.layer(layer).resolution ** 2, max_vectors // images))
 
 
-def _vectors(source: _Source, chunk: _Chunk, *, truncation: float, layer: str, per_image: int, random_state: int) -> Tensor:
+def _vectors(
+    source: _Source, chunk: _Chunk, *, truncation: float, layer: str, per_image: int, random_state: int
+) -> Tensor:
     """Activation vectors at random positions; which ones depends on the image alone, not on its batch."""
     start, seeds = chunk
     generator, styles = _styles(source, seeds, truncation)
@@ -199,11 +217,14 @@ def _vectors(source: _Source, chunk: _Chunk, *, truncation: float, layer: str, p
             chosen = np.sort(random.choice(len(vectors_lc), per_image, replace=False))
             vectors_lc = vectors_lc[torch.from_numpy(chosen).to(vectors_lc.device)]
         rows.append(vectors_lc)
-    # A clone made outside inference mode is an ordinary tensor.
-    return torch.cat(rows).clone()
+    # A clone made outside inference mode is an ordinary tensor; half precision is too little to cluster.
+    vectors = torch.cat(rows).clone()
+    return vectors.to(torch.promote_types(vectors.dtype, torch.float32))
 
 
-def _energy(source: _Source, chunk: _Chunk, *, truncation: float, layer: str, centers: Tensor) -> tuple[Tensor, Tensor]:
+def _energy(
+    source: _Source, chunk: _Chunk, *, truncation: float, layer: str, centers: Tensor
+) -> tuple[Tensor, Tensor]:
     """Σ A² ⊙ U over one batch, for every layer: (K, S) float64; and positions per cluster, (K,)."""
     generator, styles = _styles(source, chunk[1], truncation)
     energy = torch.zeros(len(centers), generator.num_styles, dtype=torch.float64)
@@ -216,16 +237,18 @@ def _energy(source: _Source, chunk: _Chunk, *, truncation: float, layer: str, ce
                 membership = assign(maps, centers)
             if membership is not None:
                 for la, a in waiting:
-                    energy[:, la.slice] = _energy_by_cluster(a, membership).cpu()
+                    energy[:, la.slice] = _energy_by_cluster(a, membership)
                 waiting.clear()
     assert membership is not None
-    return energy, membership.sum(dim=(0, 2, 3)).long().cpu()
+    return energy, membership.sum(dim=(0, 2, 3), dtype=torch.int64).cpu()
 
 
 def _energy_by_cluster(maps: Tensor, membership: Tensor) -> Tensor:
-    """Σ_{n,h,w} A² ⊙ U: one matrix product per image, added up in float64: (K, C)."""
+    """Σ_{n,h,w} A² ⊙ U: one matrix product per image, added up in float64: (K, C), on the CPU."""
+    maps = maps.to(torch.promote_types(maps.dtype, torch.float32))
     resampled = resample_partition(membership, maps.shape[-1]).flatten(2).to(maps)
-    return torch.bmm(resampled, maps.square().flatten(2).movedim(1, 2)).sum(dim=0, dtype=torch.float64)
+    # (Apple's devices have no float64.)
+    return torch.bmm(resampled, maps.square().flatten(2).movedim(1, 2)).cpu().sum(dim=0, dtype=torch.float64)
 
 
 def _shares(energy: Tensor) -> Tensor:

@@ -24,9 +24,7 @@ __all__ = ["Change", "Edit", "Editor", "QuerySettings", "Recipe", "compose", "re
 _FORMAT = "lefs-recipe"
 
 
-def transfer(
-    target_styles: Tensor, reference_styles: Tensor, q: Tensor, *, strength: float = 1.0
-) -> Tensor:
+def transfer(target_styles: Tensor, reference_styles: Tensor, q: Tensor, *, strength: float = 1.0) -> Tensor:
     """Move the target's styles toward the reference's: σ_G = σ_S + strength · q ⊙ (σ_R − σ_S).
 
     Parameters
@@ -53,7 +51,7 @@ def transfer(
 
 
 def resolve_claims(queries: Tensor, contributions: Tensor) -> Tensor:
-    """Give each channel that several parts want to the part with the larger contribution, so that Σ_i q_i ≤ 1.
+    """Give each channel that several parts want to the part of larger contribution, so that Σ_i q_i ≤ 1.
 
     Parameters
     ----------
@@ -64,7 +62,8 @@ def resolve_claims(queries: Tensor, contributions: Tensor) -> Tensor:
     -------
     Tensor of shape (R, S); of equal contributions the first keeps the channel
     """
-    claimed = torch.where(queries > 0, contributions.to(queries), -1.0)
+    # (compared as precisely as they come: float32 would make ties)
+    claimed = torch.where(queries > 0, contributions.to(queries.device), -1.0)
     owner = claimed.argmax(dim=0)
     return torch.where(owner == torch.arange(len(queries), device=queries.device)[:, None], queries, 0.0)
 
@@ -99,6 +98,10 @@ class QuerySettings:
     def query(self, catalog: Catalog, part: str) -> Tensor:
         """The query of one part: (S,)."""
         return catalog.query(part, **asdict(self))
+
+    def budgets(self, catalog: Catalog) -> list[float]:
+        """The budget ε of each layer after its gate: L numbers, in channels."""
+        return [self.epsilon * gate for gate in catalog.gates(coarse=self.coarse, rgb=self.rgb)]
 
 
 @dataclass(frozen=True)
@@ -299,8 +302,8 @@ class Editor:
         owner = recipe.generator
         if owner is not None and owner.fingerprint != self.generator.fingerprint:
             raise ArtifactError(
-                f"this recipe was made with generator {owner.label!r} ({owner.fingerprint[:12]}), not with "
-                f"{self.generator.label!r} ({self.generator.fingerprint[:12]}); load that generator to replay it"
+                f"this recipe was made with generator {owner}, not with {self.catalog.generator}; "
+                "load that generator to replay it"
             )
 
 

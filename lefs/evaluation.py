@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations
+from typing import Protocol
 
 import numpy as np
 import torch
-from scipy.stats import bootstrap
 from sklearn.metrics import adjusted_rand_score
 from torch import Tensor
 from torch.nn.functional import max_pool2d, one_hot
 
 from lefs.catalog import Catalog
-from lefs.checks import check_integer, check_name, check_seeds
+from lefs.checks import check_integer, check_name, check_number, check_seeds
 from lefs.clustering import SphericalKMeans
 from lefs.editing import QuerySettings, transfer
 from lefs.generators import Generator
@@ -27,15 +27,30 @@ __all__ = [
     "Segmenter",
     "agreement_table",
     "confusion",
-    "name_by_truth",
     "locality",
     "locality_table",
     "measure",
+    "name_by_truth",
     "random_query",
     "stability",
 ]
 
 Segmenter = Callable[[Tensor], Tensor]  # images (N, 3, H, W) → labels (N, H, W), int64
+_Queries = dict[tuple[str, str], Tensor]  # (part, method) → query
+
+
+class NamedSegmenter(Protocol):
+    """A segmenter that says what its labels mean, such as `PartSegmenter`."""
+
+    @property
+    def names(self) -> Sequence[str]:
+        """The parts; their positions are the labels."""
+
+    def __call__(self, images: Tensor, /) -> Tensor:
+        """Images (N, 3, H, W) → labels (N, H, W), int64."""
+
+
+_USUAL = QuerySettings()
 _BATCH = 16
 
 
@@ -64,17 +79,19 @@ class Locality:
         return float(self.effect.mean()) / leak if leak > 0 else float("nan")
 
     def interval(self, quantity: str, *, confidence: float = 0.95) -> tuple[float, float]:
-        """Bootstrap interval (percentile, 2000 resamples) of the mean of ``"effect"``, ``"leak"`` or ``"localisation"``."""
+        """Bootstrap interval (percentile, 2000 resamples) of the mean of ``"effect"``, ``"leak"`` or
+        ``"localisation"``.
+        """
         check_name("quantity", quantity, ("effect", "leak", "localisation"), what="quantity")
+        check_number("confidence", confidence, minimum=0, maximum=1)
         values = getattr(self, quantity)
         values = values[np.isfinite(values)]
         if len(values) < 2 or np.ptp(values) == 0:
             middle = float(values.mean()) if len(values) else float("nan")
             return middle, middle
-        found = bootstrap(
-            (values,), np.mean, confidence_level=confidence, n_resamples=2000, method="percentile", rng=0
-        ).confidence_interval
-        return float(found.low), float(found.high)
+        means = np.random.default_rng(0).choice(values, size=(2000, len(values))).mean(axis=1)
+        low, high = np.quantile(means, [(1 - confidence) / 2, (1 + confidence) / 2])
+        return float(low), float(high)
 
 
 def measure(target: Tensor, edited: Tensor, mask: Tensor, *, part: str = "", method: str = "") -> Locality:
@@ -85,19 +102,23 @@ def measure(target: Tensor, edited: Tensor, mask: Tensor, *, part: str = "", met
     target, edited : Tensor of shape (n, 3, H, W), in [-1, 1]
     mask : bool Tensor of shape (n, H, W); each must hold some pixels and leave some
     """
-    squared = colour_difference(target, edited).double().square()
+    # (Apple's devices have no float64.)
+    squared, mask = colour_difference(target, edited).cpu().double().square(), mask.bool().cpu()
     inside, area = (squared * mask).sum(dim=(1, 2)), mask.sum(dim=(1, 2)).double()
     total = squared.sum(dim=(1, 2))
     outside, rest = (squared * ~mask).sum(dim=(1, 2)), (~mask).sum(dim=(1, 2)).double()
     if bool(((area == 0) | (rest == 0)).any()):
-        raise ValueError("mask: each must hold some pixels and leave some; leave out the pairs where the part is absent")
+        raise ValueError(
+            "mask: each must hold some pixels and leave some; leave out the pairs where the part is absent"
+        )
     localisation = torch.where(total > 0, inside / total, torch.nan)
-    return Locality(part, method, *((t.cpu().numpy()) for t in (inside / area, outside / rest, localisation)))
+    return Locality(part, method, *(t.numpy() for t in (inside / area, outside / rest, localisation)))
 
 
 def random_query(query: Tensor, contribution: Tensor, catalog: Catalog, *, random_state: int) -> Tensor:
-    """A query of equal budget that knows nothing of the part: in each layer, channels in random order until
-    Σ q (1 − m) is what `query` spends there.
+    """A query of equal budget that knows nothing of the part.
+
+    In each layer, channels in random order until Σ q (1 − m) is what `query` spends there.
 
     Parameters
     ----------
@@ -121,7 +142,7 @@ def locality(
     pairs: Sequence[tuple[int, int]],
     *,
     parts: Iterable[str] | None = None,
-    settings: QuerySettings = QuerySettings(),
+    settings: QuerySettings = _USUAL,
     truncation: float = 0.7,
     segmenter: Segmenter | None = None,
     random_state: int = 0,
@@ -143,7 +164,8 @@ def locality(
 
     Returns
     -------
-    three `Locality` for each part: methods of `settings`, ``"random"``, ``"global"``
+    three `Locality` for each part: methods of `settings`, ``"random"``, ``"global"``; none for a part that
+    no pair shows
     """
     names = list(catalog.parts if parts is None else parts)
     queries = _contestants(catalog, names, settings, random_state)
@@ -164,19 +186,24 @@ def check_pairs(pairs: Sequence[tuple[int, int]]) -> Sequence[tuple[int, int]]:
     return pairs
 
 
-def _contestants(
-    catalog: Catalog, parts: list[str], settings: QuerySettings, random_state: int
-) -> dict[tuple[str, str], Tensor]:
-    queries = {}
+def _contestants(catalog: Catalog, parts: list[str], settings: QuerySettings, random_state: int) -> _Queries:
+    queries: _Queries = {}
     for part in parts:
-        q = settings.query(catalog, part)
+        q, contribution = settings.query(catalog, part), catalog.contribution(part)
         queries[part, settings.method] = q
-        queries[part, "random"] = random_query(q, catalog.contribution(part), catalog, random_state=random_state)
+        queries[part, "random"] = random_query(q, contribution, catalog, random_state=random_state)
         queries[part, "global"] = torch.ones_like(q)
     return queries
 
 
-def _measure_batch(generator, catalog, pairs, queries, truncation, segmenter):  # type: ignore[no-untyped-def]
+def _measure_batch(
+    generator: Generator,
+    catalog: Catalog,
+    pairs: Sequence[tuple[int, int]],
+    queries: _Queries,
+    truncation: float,
+    segmenter: Segmenter | None,
+) -> Iterator[tuple[tuple[str, str], Locality]]:
     """Yield ((part, method), Locality) of one batch of pairs."""
     seeds = [list(side) for side in zip(*pairs, strict=True)]
     with torch.inference_mode():
@@ -184,21 +211,30 @@ def _measure_batch(generator, catalog, pairs, queries, truncation, segmenter):  
         before, wanted = generator.synthesize(targets), generator.synthesize(references)
         masks = _union_masks(generator, catalog, [(targets, before), (references, wanted)], segmenter)
         for (part, method), q in queries.items():
-            here = masks[part].flatten(1).any(dim=1) & ~masks[part].flatten(1).all(dim=1)
+            mask = masks[part]
+            here = mask.flatten(1).any(dim=1) & ~mask.flatten(1).all(dim=1)
             if not bool(here.any()):
                 continue
-            after = wanted if method == "global" else generator.synthesize(transfer(targets, references, q.to(targets)))
-            yield (part, method), measure(before[here], after[here], masks[part][here], part=part, method=method)
+            # (a global transfer at full strength is the reference)
+            edited = transfer(targets, references, q) if method != "global" else references
+            after = generator.synthesize(edited) if method != "global" else wanted
+            found = measure(before[here], after[here], mask[here], part=part, method=method)
+            yield (part, method), found
 
 
-def _union_masks(generator, catalog, sides, segmenter) -> dict[str, Tensor]:  # type: ignore[no-untyped-def]
-    """Where each part is on either side, widened by a pixel: {part: bool (n, H, W)}."""
+def _union_masks(
+    generator: Generator,
+    catalog: Catalog,
+    sides: Iterable[tuple[Tensor, Tensor]],
+    segmenter: Segmenter | None,
+) -> dict[str, Tensor]:
+    """Where each part is on either of the (styles, images), widened by a pixel: {part: bool (n, H, W)}."""
     masks: dict[str, Tensor] = {}
     for styles, images in sides:
         found = catalog.part_masks(generator, styles)
         if segmenter is not None:
-            labels, known = segmenter(images), getattr(segmenter, "names", ())
-            found |= {n: labels == list(known).index(n) for n in found if n in known}
+            labels, known = segmenter(images), list(getattr(segmenter, "names", ()))
+            found |= {n: labels == known.index(n) for n in found if n in known}
         for name, mask in found.items():
             masks[name] = mask | masks.get(name, torch.zeros_like(mask))
     return {n: max_pool2d(m[:, None].float(), 3, stride=1, padding=1)[:, 0] > 0 for n, m in masks.items()}
@@ -214,7 +250,7 @@ def confusion(
     catalog: Catalog,
     seeds: Iterable[int],
     *,
-    segmenter: Segmenter,
+    segmenter: NamedSegmenter,
     truncation: float = 1.0,
     progress: bool = True,
 ) -> np.ndarray:
@@ -222,16 +258,18 @@ def confusion(
 
     `segmenter` needs ``.names``, its P parts.
     """
-    names = segmenter.names  # type: ignore[attr-defined]
+    names = segmenter.names
     sample, table = check_seeds(seeds), np.zeros((catalog.num_clusters, len(names)))
     batches = [sample[i : i + _BATCH] for i in range(0, len(sample), _BATCH)]
     for batch in track(batches, total=len(batches), description="clusters × parts", show=progress):
         styles = generator.sample_styles(batch, truncation=truncation)
         with torch.inference_mode():
             labels = segmenter(generator.synthesize(styles))
-        truth = one_hot(labels, len(names)).movedim(-1, 1).double()
-        membership = resample_partition(catalog.membership(generator, styles), labels.shape[-1]).double()
-        table += torch.einsum("nkhw,nphw->kp", membership, truth).cpu().numpy()
+        truth = one_hot(labels, len(names)).movedim(-1, 1).cpu().double()
+        membership = (
+            resample_partition(catalog.membership(generator, styles), labels.shape[-1]).cpu().double()
+        )
+        table += torch.einsum("nkhw,nphw->kp", membership, truth).numpy()
     return table
 
 
@@ -266,7 +304,7 @@ def agreement_table(table: np.ndarray, cluster_names: Sequence[str], names: Sequ
     Table with, for each true part, its share of all pixels; recall (how much of it the part covers), purity
     (how much of the part is it) and their intersection over union; 0 where no cluster bears its name
     """
-    rows = []
+    rows: list[tuple[str | float, ...]] = []
     for p, name in enumerate(names):
         own = table[[n == name for n in cluster_names]]
         hit, truth = float(own[:, p].sum()), float(table[:, p].sum())
@@ -278,13 +316,15 @@ def agreement_table(table: np.ndarray, cluster_names: Sequence[str], names: Sequ
 
 def locality_table(measured: Iterable[Locality]) -> Table:
     """Means over the pairs with 95 % bootstrap intervals; effect and leak in mean squared ΔE."""
-    rows = []
+    rows: list[tuple[str | float, ...]] = []
     for m in measured:
         cells = []
         for quantity in ("effect", "leak"):
             low, high = m.interval(quantity)
             cells.append(f"{getattr(m, quantity).mean():.1f} [{low:.1f}, {high:.1f}]")
-        rows.append((m.part, m.method, f"{len(m.effect)}", *cells, m.ratio, float(np.nanmean(m.localisation))))
+        kept = m.localisation[np.isfinite(m.localisation)]
+        share = float(kept.mean()) if len(kept) else float("nan")
+        rows.append((m.part, m.method, f"{len(m.effect)}", *cells, m.ratio, share))
     return Table(("part", "method", "pairs", "effect inside", "leak outside", "ratio", "localisation"), rows)
 
 
@@ -302,10 +342,10 @@ def stability(
     -------
     {K: ndarray of one score for each pair of seeds}; 1 means the same partition, 0 chance
     """
-    scores = {}
-    states = check_seeds(seeds)
+    scores, states = {}, check_seeds(seeds)
     for count in clusters:
         check_integer("clusters", count, minimum=1)
-        runs = [SphericalKMeans(count, n_init=n_init, random_state=s).fit(vectors).labels_ for s in states]
-        scores[count] = np.array([adjusted_rand_score(a.cpu(), b.cpu()) for a, b in combinations(runs, 2)])
+        fits = [SphericalKMeans(count, n_init=n_init, random_state=s).fit(vectors) for s in states]
+        runs = [torch.as_tensor(fit.labels_).cpu() for fit in fits]
+        scores[count] = np.array([adjusted_rand_score(a, b) for a, b in combinations(runs, 2)])
     return scores

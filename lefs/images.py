@@ -64,9 +64,9 @@ def resample_partition(membership: torch.Tensor, size: int) -> torch.Tensor:
     Up: nearest neighbour. Down: the mean over each area, so that a position on a border belongs to
     several clusters in proportion (METHOD: "resampled to layer l's size with the partition kept").
     """
-    height = membership.shape[-1]
-    if size == height:
+    side = membership.shape[-1]
+    if size == side:
         return membership
-    if size > height:
+    if size > side:
         return interpolate(membership, size=(size, size), mode="nearest")
     return adaptive_avg_pool2d(membership, size)

@@ -6,7 +6,6 @@ import os
 from collections.abc import Iterable
 from typing import TypeVar
 
-import tqdm
 import tqdm.auto
 
 __all__ = ["headless", "track"]
@@ -20,6 +19,5 @@ def headless() -> bool:
 
 
 def track(items: Iterable[Item], *, total: int, description: str, show: bool) -> Iterable[Item]:
-    """Iterate with a bar: a widget in a live notebook, text elsewhere (a saved widget stays at 0 %)."""
-    bar = tqdm.tqdm if headless() else tqdm.auto.tqdm
-    return bar(items, total=total, desc=description, disable=not show, leave=False)
+    """Iterate with a bar: a widget in a live notebook, text in a terminal, none where nobody watches."""
+    return tqdm.auto.tqdm(items, total=total, desc=description, disable=not show or headless(), leave=False)

@@ -1,8 +1,8 @@
-"""Which channels to move: contributions m of one layer → query q in [0, 1] (Editing in Style, §3.2; METHOD §4)."""
+"""Which channels to move: contributions m of one layer → query q in [0, 1] (Editing in Style, §3.2)."""
 
 from __future__ import annotations
 
-from typing import TypeVar, cast
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -26,7 +26,7 @@ def simultaneous_query(m: Vector, *, slope: float) -> Vector:
 
     Returns
     -------
-    of the kind, type and shape of `m`, in [0, 1]
+    of the kind, shape and (floating) type of `m`, in [0, 1]
 
     Raises
     ------
@@ -41,9 +41,9 @@ def simultaneous_query(m: Vector, *, slope: float) -> Vector:
 def sequential_query(m: Vector, *, rho: float, epsilon: float) -> Vector:
     """Channels one after another, most relevant first, until the budget is spent.
 
-    The exact maximiser of Σ q_c [m_c − ρ (1 − m_c)] subject to Σ q_c (1 − m_c) ≤ ε and 0 ≤ q_c ≤ 1 (paper,
-    Eq. 4, which is a maximisation). It is a fractional knapsack whose value per weight grows with m: sort by m,
-    stop at m ≤ ρ / (1 + ρ), take whole channels while the budget lasts and a fraction of the last.
+    The exact maximiser of Σ q_c [m_c − ρ (1 − m_c)] subject to Σ q_c (1 − m_c) ≤ ε and 0 ≤ q_c ≤ 1
+    (paper, Eq. 4, which is a maximisation). It is a fractional knapsack whose value per weight grows with m:
+    sort by m, stop at m ≤ ρ / (1 + ρ), take whole channels while the budget lasts and a fraction of the last.
 
     Parameters
     ----------
@@ -56,7 +56,7 @@ def sequential_query(m: Vector, *, rho: float, epsilon: float) -> Vector:
 
     Returns
     -------
-    of the kind, type and shape of `m`, in [0, 1]; continuous in `epsilon`
+    of the kind, shape and (floating) type of `m`, in [0, 1]; continuous in `epsilon`
 
     Raises
     ------
@@ -72,7 +72,8 @@ def sequential_query(m: Vector, *, rho: float, epsilon: float) -> Vector:
     spent_before = weight.cumsum(0) - weight
     # A channel without weight (m = 1) costs nothing and is taken whole, whatever the budget.
     share = torch.where(weight > 0, ((epsilon - spent_before) / weight).clamp(0, 1), 1.0)
-    share[sorted_m <= rho / (1 + rho)] = 0
+    # (ρ / (1 + ρ) rounds to 1 for a very large ρ; a channel without weight is worth taking at any price)
+    share[(sorted_m <= rho / (1 + rho)) & (weight > 0)] = 0
     q = torch.empty_like(share)
     q[order] = share
     return _like(m, q)
@@ -86,7 +87,8 @@ def budget_spent(q: Vector, m: Vector) -> float:
 def _check_contributions(m: Tensor | np.ndarray) -> Tensor:
     contributions = _double(m)
     if contributions.ndim != 1:
-        raise ValueError(f"m must be 1-D, the contributions of one layer; got shape {tuple(contributions.shape)}")
+        shape = tuple(contributions.shape)
+        raise ValueError(f"m must be 1-D, the contributions of one layer; got shape {shape}")
     # Sums of shares may pass 1 by rounding.
     valid = (contributions >= 0) & (contributions <= 1 + 1e-6)
     if not bool(valid.all()):
@@ -101,5 +103,7 @@ def _double(values: Tensor | np.ndarray) -> Tensor:
 
 def _like(m: Vector, q: Tensor) -> Vector:
     if isinstance(m, Tensor):
-        return cast(Vector, q.to(m.device, m.dtype if m.is_floating_point() else torch.float32))
-    return cast(Vector, q.numpy().astype(np.asarray(m).dtype, copy=False))
+        return q.to(m.device, m.dtype if m.is_floating_point() else torch.float32)
+    kind = np.asarray(m).dtype
+    # whole numbers could not hold a fraction of a channel
+    return q.numpy().astype(kind if kind.kind == "f" else np.float64, copy=False)

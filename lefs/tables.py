@@ -24,7 +24,9 @@ class Table:
 
     def __post_init__(self) -> None:
         if any(len(row) != len(self.columns) for row in self.rows):
-            raise ValueError(f"rows must each hold {len(self.columns)} cells, one for each of {list(self.columns)}")
+            raise ValueError(
+                f"rows must each hold {len(self.columns)} cells, one for each of {list(self.columns)}"
+            )
 
     def __str__(self) -> str:
         lines = [self.columns, ["---"] * len(self.columns), *([_text(c) for c in row] for row in self.rows)]
@@ -34,7 +36,9 @@ class Table:
 
     def _repr_html_(self) -> str:
         head = "".join(f"<th>{escape(c)}</th>" for c in self.columns)
-        body = "".join("<tr>" + "".join(f"<td>{escape(_text(c))}</td>" for c in row) + "</tr>" for row in self.rows)
+        body = "".join(
+            "<tr>" + "".join(f"<td>{escape(_text(c))}</td>" for c in row) + "</tr>" for row in self.rows
+        )
         return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 
 

@@ -65,7 +65,7 @@ def fingerprint_of(architecture: str, config: dict[str, Any], tensors: dict[str,
     for name in sorted(tensors):
         tensor = tensors[name].detach().cpu().contiguous()
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        digest.update(memoryview(tensor.reshape(-1).view(torch.uint8).numpy()))
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()
 
 
@@ -133,7 +133,8 @@ class Generator(nn.Module, ABC):
     @property
     def default_layer(self) -> str:
         """The layer to cluster unless told otherwise: the first convolution that sees maps of 32 × 32, or of
-        half the image's side if that is less (METHOD §2: 16 to 32 pixels work best)."""
+        half the image's side if that is less (METHOD §2: 16 to 32 pixels work best).
+        """
         widest = min(32, max(4, self.resolution // 2))
         return next(la.name for la in self.layers if la.kind == "conv" and la.resolution == widest)
 
@@ -164,11 +165,12 @@ class Generator(nn.Module, ABC):
     @abstractmethod
     def map(self, z: Tensor, truncation: float = 1.0, labels: Sequence[int] | None = None) -> Tensor:
         """Latents (N, z_dim) → w of shape (N, L, D), pulled toward the mean w by `truncation` ψ
-        (1: as drawn; 0: the mean face)."""
+        (1: as drawn; 0: the mean face).
+        """
 
     @abstractmethod
     def styles(self, w: Tensor) -> Tensor:
-        """w (N, L, D) → the scales σ of every channel of every layer, of shape (N, S), float32."""
+        """W (N, L, D) → the scales σ of every channel of every layer, of shape (N, S), float32."""
 
     @abstractmethod
     def synthesize(

@@ -40,24 +40,27 @@ def load(name_or_path: str | os.PathLike[str], *, device: str | torch.device | N
     path = locate(name_or_path)
     folder, stem = (path, "generator") if path.is_dir() else (path.parent, path.stem)
     if path.is_file() and path.suffix not in (".safetensors", ".json"):
-        raise ArtifactError(f"{path} is not a generator of lefs: expected .safetensors with its .json beside it")
+        raise ArtifactError(
+            f"{path} is not a generator of lefs: expected .safetensors with its .json beside it"
+        )
     meta = read_json(folder / f"{stem}.json", expect=_FORMAT)
     generator = _build(meta, folder / f"{stem}.json")
     _fill(generator, load_tensors(folder / f"{stem}.safetensors"), folder / f"{stem}.safetensors")
     generator.label = str(meta.get("label", folder.name))
-    generator.source = (folder / f"{stem}.safetensors").resolve()
     generator.freeze()
+    generator.source = (folder / f"{stem}.safetensors").resolve()
     return generator if device is None else generator.to(device)
 
 
 def _build(meta: Mapping[str, Any], path: Path) -> Generator:
-    if meta.get("architecture") != StyleGAN2.architecture:
-        raise ArtifactError(f"{path}: unknown architecture {meta.get('architecture')!r}; expected 'stylegan2'")
+    found = meta.get("architecture")
+    if found != StyleGAN2.architecture:
+        raise ArtifactError(f"{path}: unknown architecture {found!r}; expected {StyleGAN2.architecture!r}")
     try:
         # Allocating on "meta" takes no memory before the tensors have been checked.
         with torch.device("meta"):
             return StyleGAN2(StyleGAN2Config(**meta["config"]))
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
         raise ArtifactError(f"{path}: its configuration does not describe a StyleGAN2: {error}") from error
 
 
@@ -73,7 +76,9 @@ def _fill(generator: Generator, tensors: dict[str, Tensor], path: Path) -> None:
         )
     broken = [k for k, v in tensors.items() if not torch.isfinite(v).all()]
     if broken:
-        raise ArtifactError(f"{path} has NaN or infinite values in {broken[0]!r}: the training diverged there")
+        raise ArtifactError(
+            f"{path} has NaN or infinite values in {broken[0]!r}; it may come from a training that diverged"
+        )
     generator.load_state_dict({k: v.float() for k, v in tensors.items()}, assign=True)
 
 

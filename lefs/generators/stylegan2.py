@@ -42,13 +42,19 @@ class StyleGAN2Config:
     noise: bool = True
 
     def __post_init__(self) -> None:
-        if self.resolution < 4 or self.resolution & (self.resolution - 1):
+        if check_integer("resolution", self.resolution, minimum=4, maximum=2**14) & (self.resolution - 1):
             raise ValueError(f"resolution must be a power of two from 4 on, got {self.resolution}")
+        check_integer("z_dim", self.z_dim, minimum=1)
+        check_integer("w_dim", self.w_dim, minimum=1)
+        check_integer("label_dim", self.label_dim)
+        check_integer("mapping_layers", self.mapping_layers, minimum=1, maximum=64)
+        check_number("mapping_lr", self.mapping_lr)
         # JSON turns integer keys into strings
-        object.__setattr__(self, "channels", {int(r): int(c) for r, c in self.channels.items()})
-        missing = [r for r in self.resolutions if r not in self.channels]
-        if missing:
-            raise ValueError(f"channels lacks the resolutions {missing}; got {self.channels}")
+        object.__setattr__(self, "channels", {int(r): c for r, c in self.channels.items()})
+        for r in self.resolutions:
+            if r not in self.channels:
+                raise ValueError(f"channels lacks the resolution {r}; got {self.channels}")
+            check_integer(f"channels[{r}]", self.channels[r], minimum=1)
 
     @property
     def resolutions(self) -> list[int]:
@@ -218,7 +224,8 @@ class _Block(nn.Module):
 class StyleGAN2(Generator):
     """StyleGAN2 with skip connections (each resolution adds its own image to the upsampled one so far).
 
-    Tensors carry the names of the official PyTorch code: ``mapping.fc0.weight``, ``synthesis.b8.conv0.affine.bias``.
+    Tensors carry the names of the official PyTorch code: ``mapping.fc0.weight``,
+    ``synthesis.b8.conv0.affine.bias``.
 
     Parameters
     ----------
@@ -245,7 +252,8 @@ class StyleGAN2(Generator):
         start = 0
         for r in self.config.resolutions:
             for part in ("conv0", "conv1", "torgb") if r > 4 else ("conv1", "torgb"):
-                size, inputs = (r // 2, self.config.channels[r // 2]) if part == "conv0" else (r, self.config.channels[r])
+                size = r // 2 if part == "conv0" else r
+                inputs = self.config.channels[size]
                 kind: Any = "rgb" if part == "torgb" else "conv"
                 layers.append(StyleLayer(f"b{r}.{part}", kind, size, inputs, slice(start, start + inputs)))
                 start += inputs
@@ -253,6 +261,7 @@ class StyleGAN2(Generator):
 
     @property
     def architecture_config(self) -> dict[str, Any]:
+        """The `StyleGAN2Config` as plain JSON values."""
         content = asdict(self.config)
         content["channels"] = {str(r): c for r, c in self.config.channels.items()}
         return content
@@ -262,6 +271,7 @@ class StyleGAN2(Generator):
 
     # -- latents → styles -------------------------------------------------------------------------
     def map(self, z: Tensor, truncation: float = 1.0, labels: Sequence[int] | None = None) -> Tensor:
+        """As `Generator.map`; a conditional network needs one class for each latent."""
         psi = check_number("truncation", truncation)
         if z.ndim != 2 or z.shape[1] != self.z_dim:
             raise ValueError(f"z must have shape (N, {self.z_dim}), got {tuple(z.shape)}")
@@ -282,6 +292,7 @@ class StyleGAN2(Generator):
         return torch.eye(self.label_dim, device=self.device)[index]
 
     def styles(self, w: Tensor) -> Tensor:
+        """As `Generator.styles`: the outputs of every layer's affine map, one after another."""
         if w.ndim != 3 or w.shape[1:] != (self.num_ws, self.w_dim):
             raise ValueError(f"w must have shape (N, {self.num_ws}, {self.w_dim}), got {tuple(w.shape)}")
         parts, index = [], 0
@@ -296,9 +307,11 @@ class StyleGAN2(Generator):
     def synthesize(
         self, styles: Tensor, noise: Noise = "const", upto: int | None = None, resume: Trunk | None = None
     ) -> Tensor:
+        """As `Generator.synthesize`."""
         self._check_synthesis(styles, noise, upto, resume)
         start, x, image = 0, None, None
-        if resume is not None:
+        # Gradients must reach the styles of every layer, also of those that have not changed.
+        if resume is not None and not (styles.requires_grad and torch.is_grad_enabled()):
             start, (x, image) = self._resume_at(styles, resume)
         final = self.resolution if upto is None else upto
         if start == len(self.layers) or (image is not None and image.shape[-1] >= final and upto):
@@ -312,19 +325,26 @@ class StyleGAN2(Generator):
         return image
 
     def trunk(self, styles: Tensor, noise: Noise = "const") -> Trunk:
+        """As `Generator.trunk`."""
         self._check_synthesis(styles, noise, None, None)
         *states, (_, _, image) = self._states(styles, noise)
         assert image is not None
         return Trunk(styles, noise, tuple((x, partial) for _, x, partial in states), image)
 
     def activations(self, styles: Tensor) -> Iterator[tuple[StyleLayer, Tensor]]:
+        """As `Generator.activations`, with the constant noise."""
         self._check_synthesis(styles, "const", None, None)
         for layer, x, _ in self._states(styles, "const"):
             if layer is not None:
                 yield layer, x
 
     def _states(
-        self, styles: Tensor, noise: Noise, start: int = 0, x: Tensor | None = None, image: Tensor | None = None
+        self,
+        styles: Tensor,
+        noise: Noise,
+        start: int = 0,
+        x: Tensor | None = None,
+        image: Tensor | None = None,
     ) -> Iterator[tuple[StyleLayer | None, Tensor, Tensor | None]]:
         """Yield (layer, features, image so far) before each layer from `start` on, then (None, ·, image)."""
         if x is None:
@@ -362,13 +382,16 @@ class StyleGAN2(Generator):
     def _check_synthesis(self, styles: Tensor, noise: Noise, upto: int | None, resume: Trunk | None) -> None:
         if styles.ndim != 2 or styles.shape[1] != self.num_styles:
             raise ValueError(f"styles must have shape (N, {self.num_styles}), got {tuple(styles.shape)}")
-        if not isinstance(noise, int):
-            check_choice("noise", noise, ("const", "none", "or an integer seed"))
+        if isinstance(noise, str):
+            check_choice("noise", noise, ("const", "none"))
+        else:
+            check_integer("noise", noise, maximum=2**32 - 1)
         if upto is not None:
             check_choice("upto", upto, self.config.resolutions)
         if resume is not None and resume.noise != noise:
             raise ValueError(f"resume was made with noise={resume.noise!r}, this call asks for {noise!r}")
         if resume is not None and len(resume.styles) not in (1, len(styles)):
             raise ValueError(
-                f"resume holds {len(resume.styles)} images, styles {len(styles)}; they must agree, or resume hold one"
+                f"resume holds {len(resume.styles)} images, styles {len(styles)}; "
+                "they must agree, or resume hold one"
             )
