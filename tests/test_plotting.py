@@ -63,7 +63,7 @@ def contributions(random) -> np.ndarray:
 @pytest.fixture
 def catalog(contributions) -> Catalog:
     return Catalog(
-        centers=torch.eye(K),
+        centers=torch.eye(K, 8),
         layer="b8.conv1",
         contributions=torch.from_numpy(contributions),
         sizes=torch.full((K,), 7),
@@ -253,7 +253,7 @@ def test_clusters_of_one_name_share_the_color_of_the_first(images, membership):
     names = ["hair", "skin", "hair", "eyes", "skin"]
     assert color_index(names).tolist() == [0, 1, 0, 3, 1]
     figure = plotting.membership_overlays(images, membership, names=names, opacity=1.0)
-    drawn = shown(figure, 1)[::32, ::32]
+    drawn = shown(figure, len(images))[::32, ::32]
     expected = plotting.cluster_colors(K)[color_index(names)][membership[0].argmax(0)]
     np.testing.assert_array_equal(drawn, (255 * expected).round())
     assert sorted(t.get_text() for t in figure.texts) == ["eyes", "hair", "skin"]
@@ -428,7 +428,7 @@ BAD = {
         "choose from: a",
     ),
     "values": (lambda: plotting.filmstrip(GOOD, [1.0], label="x"), "values must hold 2"),
-    "q": (lambda: plotting.query_profile(np.ones(3), np.ones(S), LAYERS), "36 values"),
+    "q": (lambda: plotting.query_profile(np.ones(3), np.ones(S), LAYERS), "q must hold 36 values"),
     "epsilon": (
         lambda: plotting.query_profile(np.ones(S), np.ones(S), LAYERS, epsilon=[1.0, 2.0]),
         "epsilon must be one budget or 4",

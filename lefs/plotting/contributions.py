@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.image import AxesImage
 
 from lefs.catalog import Catalog
 from lefs.checks import check_integer, check_name
@@ -16,16 +15,16 @@ from lefs.generators.base import StyleLayer
 from lefs.plotting.arrays import as_array, as_names, color_index
 from lefs.plotting.grids import Names
 from lefs.plotting.style import (
-    FAINT,
     MUTED,
     SHARE_MAP,
     WIDTH,
     cluster_colors,
-    font_families,
+    frame,
     line_color,
     new_figure,
     panel,
     settle_ticks,
+    share_bar,
     styled,
     text_color_on,
 )
@@ -72,13 +71,13 @@ def contribution_heatmap(
     ax.set_yticks(range(len(labels)), labels)
     ax.tick_params(axis="y", length=0, pad=10)
     ax.set_xlabel(f"{shares.shape[1]} channels, sorted by their strongest cluster")
-    _frame(ax)
+    frame(ax)
     live = shares.max(0)[order] > 0
     owners = np.where(live[:, None], colors[shares.argmax(0)[order]], 1.0)
     _strip(ax, (0, 1.015, 1, 0.03), owners[None])
     _strip(ax, (-0.012, 0, 0.007, 1), colors[:, None])
     ax.set_title(title or "", pad=13 if title else 0)
-    _share_bar(figure, ax, image, "contribution M")
+    share_bar(figure, ax, image, "contribution M")
     settle_ticks(ax)
     return figure
 
@@ -93,18 +92,6 @@ def _strip(ax: Axes, box: tuple[float, float, float, float], colors: np.ndarray)
     strip = ax.inset_axes(box)
     strip.imshow(colors, aspect="auto", interpolation="nearest")
     strip.set_axis_off()
-
-
-def _frame(ax: Axes) -> None:
-    for spine in ax.spines.values():
-        spine.set(visible=True, color=FAINT, linewidth=0.7)
-
-
-def _share_bar(figure: Figure, ax: Axes, image: AxesImage, label: str) -> None:
-    bar = figure.colorbar(image, ax=ax, pad=0.012, fraction=0.03, aspect=24, ticks=[0, 0.5, 1])
-    bar.set_label(label)
-    bar.outline.set(edgecolor=FAINT, linewidth=0.7)
-    bar.ax.tick_params(length=0, labelfontfamily=font_families())
 
 
 @styled
@@ -241,8 +228,8 @@ def strongest_channels(catalog: Catalog, part: str, *, count: int = 5) -> Figure
     ax.set_xticks(range(count), [_ordinal(i + 1) for i in range(count)])
     ax.tick_params(length=0, top=True, labeltop=True, bottom=False, labelbottom=False)
     ax.set_title(f"{part}: strongest channels (number, M)")
-    _frame(ax)
-    _share_bar(figure, ax, image, "contribution M")
+    frame(ax)
+    share_bar(figure, ax, image, "contribution M")
     settle_ticks(ax)
     return figure
 

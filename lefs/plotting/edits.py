@@ -41,8 +41,7 @@ def edit_strip(target: Any, edit: Any, reference: Any, change: Any, *, title: st
         column_labels=[*given, "where it changed"],
         bar=True,
     )
-    for c, picture in enumerate(pictures):
-        sheet.picture(0, c, picture)
+    sheet.pictures(0, pictures)
     sheet.change(0, 3, shown[0], limit)
     sheet.change_bar(0, 0, limit, over=bool(shown.max() > limit))
     return sheet.figure
@@ -77,8 +76,7 @@ def comparison_strip(
         column_labels=labels,
         bar=bool(maps),
     )
-    for c, picture in enumerate(pictures):
-        sheet.picture(0, c, picture)
+    sheet.pictures(0, pictures)
     if maps:
         _change_row(sheet, 1, {labels.index(k): m for k, m in maps.items()})
     return sheet.figure
@@ -110,7 +108,7 @@ def filmstrip(
     if len(values) != len(pictures):
         raise ValueError(f"values must hold {len(pictures)} numbers, one an image; got {len(values)}")
     maps = None if changes is None else as_changes("changes", changes, len(pictures))
-    captions = [f"{v:g}" if isinstance(v, float | int | np.number) else str(v) for v in values]
+    captions = [f"{v:g}" for v in values]
     sheet = Sheet(
         1 if maps is None else 2,
         len(pictures),
@@ -121,8 +119,7 @@ def filmstrip(
         bar=maps is not None,
     )
     sheet.heading(label)
-    for c, picture in enumerate(pictures):
-        sheet.picture(0, c, picture)
+    sheet.pictures(0, pictures)
     if maps is not None:
         _change_row(sheet, 1, dict(enumerate(maps)))
     return sheet.figure
@@ -152,9 +149,8 @@ def transfer_grid(
     """
     sources = as_images("references", references)
     rows = {part: as_images(f"edits[{part!r}]", images) for part, images in edits.items()}
-    _check_grid(rows, len(sources))
     maps = {part: as_changes(f"changes[{part!r}]", m, len(sources)) for part, m in (changes or {}).items()}
-    _check_known("changes", maps, list(rows))
+    _check_grid(rows, maps, len(sources))
     lines = [(part, kind) for part in rows for kind in ("edit", "change") if kind == "edit" or part in maps]
     sheet = Sheet(
         1 + len(lines),
@@ -167,10 +163,7 @@ def transfer_grid(
         column_labels=["target", *[f"reference {r + 1}" for r in range(len(sources))]],
         bar=bool(maps),
     )
-    plain = as_image("target", target)
-    sheet.picture(0, 0, plain)
-    for c, source in enumerate(sources, start=1):
-        sheet.picture(0, c, source)
+    sheet.pictures(0, [as_image("target", target), *sources])
     _draw_parts(sheet, rows, maps, lines)
     return sheet.figure
 
@@ -214,7 +207,8 @@ def _check_known(name: str, given: Mapping[str, Any], known: Sequence[str]) -> N
         raise ValueError(f"{name} names {unknown}, which have no pictures; choose from: {', '.join(known)}")
 
 
-def _check_grid(rows: Mapping[str, np.ndarray], count: int) -> None:
+def _check_grid(rows: Mapping[str, np.ndarray], maps: Mapping[str, np.ndarray], count: int) -> None:
+    _check_known("changes", maps, list(rows))
     if not rows:
         raise ValueError("edits is empty; give {part: images of shape (R, 3, H, W)}")
     for part, pictures in rows.items():

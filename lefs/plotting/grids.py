@@ -85,24 +85,23 @@ def membership_overlays(
     Figure, with a legend of the clusters or parts that occur
     """
     pictures = as_images("images", images)
-    labels, parts = _labels(as_membership("membership", membership, pictures), names)
-    colors = cluster_colors(len(parts))
+    labels, by_cluster = _labels(as_membership("membership", membership, pictures), names)
+    colors = cluster_colors(len(by_cluster))
     columns = min(check_integer("columns", columns, minimum=1), len(pictures))
     blocks = -(-len(pictures) // columns)
-    seen = np.unique(labels)
     sheet = Sheet(
         2 * blocks,
         columns,
         aspect=_aspect(pictures),
         title=title,
         above={2 * b: 0.1 for b in range(1, blocks)},
-        legend=[(parts[k], colors[k]) for k in seen],
+        legend=[(by_cluster[k], colors[k]) for k in np.unique(labels)],
     )
     mixed = overlay(pictures, labels, colors, check_number("opacity", opacity, minimum=0, maximum=1))
-    for i, picture in enumerate(pictures):
-        row = 2 * (i // columns)
-        sheet.picture(row, i % columns, picture)
-        sheet.picture(row + 1, i % columns, mixed[i])
+    for block in range(blocks):
+        shown = slice(block * columns, (block + 1) * columns)
+        sheet.pictures(2 * block, pictures[shown])
+        sheet.pictures(2 * block + 1, mixed[shown])
     return sheet.figure
 
 
@@ -161,15 +160,13 @@ def _draw_block(
     first = b * len(pictures)
     if block is not None:
         sheet.caption(0, first, str(block), span=len(pictures), strong=True)
-    for i, picture in enumerate(pictures):
-        sheet.picture(0, first + i, picture)
+    sheet.pictures(0, pictures, first=first)
     for r, row in enumerate(rows, start=1):
         key = row if block is None else (block, row)
         if key not in memberships:
             continue
         labels, parts = _labels(as_membership(f"memberships[{key!r}]", memberships[key], pictures), None)
-        for i, mixed in enumerate(overlay(pictures, labels, cluster_colors(len(parts)), opacity)):
-            sheet.picture(r, first + i, mixed)
+        sheet.pictures(r, overlay(pictures, labels, cluster_colors(len(parts)), opacity), first=first)
 
 
 def _blocks(keys: Iterable[Any]) -> tuple[list[Any], list[Any]]:

@@ -19,10 +19,12 @@ from lefs.plotting.style import (
     SHARE_MAP,
     WIDTH,
     font_families,
+    frame,
     line_color,
     new_figure,
     panel,
     settle_ticks,
+    share_bar,
     styled,
     text_color_on,
 )
@@ -102,23 +104,24 @@ def confusion(
     order = np.lexsort((-shares.max(1), shares.argmax(1))) if sort else np.arange(len(shares))
     figure, ax = panel(ax, width=min(WIDTH, 2.6 + 0.56 * shares.shape[1]), height=1.2 + 0.245 * len(shares))
     image = ax.imshow(shares[order], cmap=SHARE_MAP, vmin=0, vmax=1, aspect="auto")
-    for (r, c), share in np.ndenumerate(shares[order]):
-        if share >= 0.05:
-            color = text_color_on(np.asarray(SHARE_MAP(share)))
-            ax.text(c, r, f"{share:.2f}", ha="center", va="center", size=8, color=color)
+    _write_shares(ax, shares[order])
     ax.set_yticks(range(len(order)), [rows[i] for i in order] if rows else [])
     ax.set_xticks(range(shares.shape[1]), columns or [], rotation=35, ha="right", rotation_mode="anchor")
     ax.tick_params(length=0)
     ax.set(xlabel="true part", ylabel="cluster")
     ax.set_title(title or "")
-    for spine in ax.spines.values():
-        spine.set(visible=True, color=FAINT)
-    bar = figure.colorbar(image, ax=ax, pad=0.015, fraction=0.035, aspect=26, ticks=[0, 0.5, 1])
-    bar.set_label("share of the cluster's pixels")
-    bar.outline.set(edgecolor=FAINT, linewidth=0.7)
-    bar.ax.tick_params(length=0, labelfontfamily=font_families())
+    frame(ax)
+    share_bar(figure, ax, image, "share of the cluster's pixels")
     settle_ticks(ax)
     return figure
+
+
+def _write_shares(ax: Axes, shares: np.ndarray) -> None:
+    """Each share of at least 5 % as a number in its cell."""
+    for (row, column), share in np.ndenumerate(shares):
+        if share >= 0.05:
+            color = text_color_on(np.asarray(SHARE_MAP(share)))
+            ax.text(column, row, f"{share:.2f}", ha="center", va="center", size=8, color=color)
 
 
 @styled

@@ -41,12 +41,7 @@ def query_profile(
     Figure: left, every channel at its contribution, those that move in colour; right, Σ q (1 − M) a layer,
     with the allowed ε as a mark
     """
-    moved, m = as_array("q", q, ndim=1), as_array("contributions", contributions, ndim=1)
-    size = layers[-1].slice.stop
-    if len(moved) != size or len(m) != size:
-        raise ValueError(
-            f"q and contributions must have {size} values, one a style channel; got {len(moved)} and {len(m)}"
-        )
+    moved, m = _per_channel("q", q, layers), _per_channel("contributions", contributions, layers)
     budgets = _budgets(epsilon, len(layers))
     figure = new_figure(WIDTH, 0.85 + 0.245 * len(layers))
     left, right = figure.subplots(1, 2, sharey=True, width_ratios=[2.1, 1])
@@ -57,17 +52,28 @@ def query_profile(
     left.set_ylim(len(layers) - 0.5, -0.5)
     left.set(xlim=(0, min(1.0, 1.06 * m.max()) or 1.0), xlabel="contribution M to the part")
     left.set_title(title or "which channels move", weight="bold" if title else "normal")
-    right.set_xlabel(r"$\sum\,q\,(1 - M)$, in channels")
-    right.set_title("budget spent", weight="normal")
-    if budgets is not None:
-        right.set_title("❘ allowed ε", weight="normal", loc="right", color=line_color(1), size=9)
-    right.set_xlim(left=0)
+    _label_budget(right, with_limit=budgets is not None)
     for ax in (left, right):
         ax.grid(axis="x")
         ax.tick_params(axis="y", length=0)
         ax.spines["left"].set_visible(False)
         settle_ticks(ax)
     return figure
+
+
+def _label_budget(ax: Axes, *, with_limit: bool) -> None:
+    ax.set_xlabel(r"$\sum\,q\,(1 - M)$, in channels")
+    ax.set_title("budget spent", weight="normal")
+    ax.set_xlim(left=0)
+    if with_limit:
+        ax.set_title("❘ allowed ε", weight="normal", loc="right", color=line_color(1), size=9)
+
+
+def _per_channel(name: str, values: Any, layers: Sequence[StyleLayer]) -> np.ndarray:
+    array, size = as_array(name, values, ndim=1), layers[-1].slice.stop
+    if len(array) != size:
+        raise ValueError(f"{name} must hold {size} values, one a style channel; got {len(array)}")
+    return array
 
 
 def _budgets(epsilon: float | Sequence[float] | None, count: int) -> np.ndarray | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -86,8 +86,8 @@ class Sheet:
     ) -> None:
         above, before = above or {}, before or {}
         labels = [fitted(label, 1.35) for label in row_labels or ()]
-        left = max((text_width(t, s) for t, s in labels), default=0.0)
-        left = 1.04 * left + 2 * _PAD if left else _PAD / 2
+        widest = max((text_width(t, s) for t, s in labels), default=0.0)
+        left = 1.04 * widest + 2 * _PAD if widest else _PAD / 2
         right = _BAR if bar else _PAD / 2
         free = WIDTH - left - right - _GAP * (columns - 1) - sum(before.values())
         self.cell = min(max_cell, free / columns)
@@ -106,11 +106,14 @@ class Sheet:
         self.y = [height - top - (r + 1) * self.row_height - r * _GAP - _upto(above, r) for r in range(rows)]
         if title:
             self._text(self.x[0], height - 0.04, title, _TITLE_SIZE, ha="left", va="top", weight="bold")
-        for r, (text, size) in enumerate(labels):
-            self._text(left - _PAD, self.y[r] + self.row_height / 2, text, size, ha="right", va="center")
+        self._label_rows(labels, left)
         for c, text in enumerate(column_labels or ()):
             self.caption(0, c, text)
         self._legend(lines, dict(legend), left)
+
+    def _label_rows(self, labels: Sequence[tuple[str, float]], left: float) -> None:
+        for r, (text, size) in enumerate(labels):
+            self._text(left - _PAD, self.y[r] + self.row_height / 2, text, size, ha="right", va="center")
 
     def _text(self, x: float, y: float, text: str, size: float, **how: str) -> None:
         self.figure.text(x / self.width, y / self.height, text, size=size, **how)  # type: ignore[arg-type]
@@ -150,6 +153,11 @@ class Sheet:
         ax = self.axes(row, column)
         ax.imshow(upscaled(picture[None])[0], aspect="auto", interpolation="antialiased")
         return ax
+
+    def pictures(self, row: int, pictures: Iterable[np.ndarray], *, first: int = 0) -> None:
+        """Show uint8 pictures side by side, from the column `first` on."""
+        for column, picture in enumerate(pictures, start=first):
+            self.picture(row, column, picture)
 
     def change(self, row: int, column: int, change: np.ndarray, limit: float) -> Axes:
         """Show a map of colour differences (H, W), pixel by pixel, from 0 to `limit`."""

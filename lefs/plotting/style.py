@@ -13,6 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.font_manager import fontManager
+from matplotlib.image import AxesImage
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from lefs.checks import check_integer
@@ -151,6 +152,20 @@ def panel(ax: Axes | None, *, width: float = 6.2, height: float = 3.4) -> tuple[
 def settle_ticks(ax: Axes) -> None:
     """Fix the type of tick labels that matplotlib only makes when the figure is drawn, out of this style."""
     ax.tick_params(which="both", labelfontfamily=cast(Any, font_families()))
+
+
+def frame(ax: Axes) -> None:
+    """A hairline around the data, where white cells would otherwise have no edge."""
+    for spine in ax.spines.values():
+        spine.set(visible=True, color=FAINT, linewidth=0.7)
+
+
+def share_bar(figure: Figure, ax: Axes, image: AxesImage, label: str) -> None:
+    """Colour bar of shares in [0, 1] beside `ax`."""
+    bar = figure.colorbar(image, ax=ax, pad=0.012, fraction=0.03, aspect=24, ticks=[0, 0.5, 1])
+    bar.set_label(label)
+    bar.outline.set(edgecolor=FAINT, linewidth=0.7)
+    bar.ax.tick_params(length=0, labelfontfamily=font_families())
 
 
 def line_color(index: int) -> str:

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from lefs.catalog import Catalog
 from lefs.checks import check_integer, check_name, check_number
 from lefs.editing import Change, Edit, Editor, QuerySettings, Recipe
-from lefs.generators.base import Generator, StyleLayer
+from lefs.generators.base import Generator
 from lefs.images import to_uint8
 from lefs.plotting import edit_strip
 from lefs.plotting.style import CHANGE_MAP
@@ -93,20 +93,15 @@ class EditStudio(Panel):
         self._editor = Editor(generator, catalog)
         self._folder = None if folder is None else Path(folder)
         self._masks: dict[int, dict[str, torch.Tensor]] = {}
-        self.controls = _controls(parts, part, target, reference, strength, settings, catalog.layers)
-        self.controls["save"].disabled = folder is None
-        self.canvas = Canvas()
-        self._summary, self._status = ipywidgets.HTML(), ipywidgets.HTML()
-        for line in (self._summary, self._status):
-            line.add_class("lefs-summary")
-        self._lay_out()
-        for name, widget in self.controls.items():
-            if name != "save":
-                self._on_change(widget, self._redraw)
-        self._on_click(self.controls["save"], self._save)
-        # The first drawing is not a callback: an error here belongs to the caller.
-        with self._lock, torch.inference_mode():
-            self._redraw()
+        widest = float(max(layer.channels for layer in catalog.layers))
+        self.controls = {
+            **_choices(parts, part, settings.method),
+            "target": _seed("target", target, "Seed of the image that is edited"),
+            "reference": _seed("reference", reference, "Seed of the image that the part is taken from"),
+            **_sliders(strength, settings, widest),
+            "save": _save_button(disabled=folder is None),
+        }
+        self._build()
 
     def __repr__(self) -> str:
         change = self.edit.recipe.changes[0]
@@ -134,6 +129,20 @@ class EditStudio(Panel):
         return edit_strip(edit.target, edit.image, edit.references[0], edit.change, title=title)
 
     # -- drawing ----------------------------------------------------------------------------------
+    def _build(self) -> None:
+        self.canvas = Canvas()
+        self._summary, self._status = ipywidgets.HTML(), ipywidgets.HTML()
+        for line in (self._summary, self._status):
+            line.add_class("lefs-summary")
+        self._lay_out()
+        for name, widget in self.controls.items():
+            if name != "save":
+                self._on_change(widget, self._redraw)
+        self._on_click(self.controls["save"], self._save)
+        # The first drawing is not a callback: an error here belongs to the caller.
+        with self._lock, torch.inference_mode():
+            self._redraw()
+
     def _lay_out(self) -> None:
         c = self.controls
         advanced = ipywidgets.Accordion([row(c["coarse"], c["rgb"], kind="two")], titles=["Advanced"])
@@ -211,65 +220,55 @@ def _array(values: torch.Tensor) -> np.ndarray:
     return values.detach().cpu().numpy()
 
 
-def _controls(
-    parts: list[str],
-    part: str,
-    target: int,
-    reference: int,
-    strength: float,
-    settings: QuerySettings,
-    layers: tuple[StyleLayer, ...],
-) -> dict[str, ipywidgets.Widget]:
-    widest = float(max(layer.channels for layer in layers))
+def _choices(parts: list[str], part: str, method: str) -> dict[str, ipywidgets.Widget]:
     return {
         "part": ipywidgets.Dropdown(
             options=parts, value=part, description="part", tooltip="The part that is taken from the reference"
         ),
         "method": ipywidgets.Dropdown(
             options=_METHODS,
-            value=settings.method,
+            value=method,
             description="method",
             tooltip="sequential: the most relevant channels first, up to a budget; simultaneous: all, in "
             "proportion to their contribution; global: every channel, whatever the part",
         ),
-        "target": _seed("target", target, "Seed of the image that is edited"),
-        "reference": _seed("reference", reference, "Seed of the image that the part is taken from"),
-        "strength": _slider(
-            "strength λ", strength, 1, 0.01, "How far the channels move: 0 target, 1 reference"
-        ),
-        "rho": _slider(
+    }
+
+
+def _sliders(strength: float, settings: QuerySettings, widest: float) -> dict[str, ipywidgets.Widget]:
+    table = {
+        "strength": ("strength λ", strength, 1, 0.01, "How far the channels move: 0 target, 1 reference"),
+        "rho": (
             "price ρ",
             settings.rho,
             1,
             0.005,
-            "What a channel's share outside the part costs; higher: fewer channels",
+            "Price of what lies outside; higher: fewer channels",
         ),
-        "epsilon": _slider(
+        "epsilon": (
             "budget ε",
             settings.epsilon,
             widest,
             0.5,
-            "How much may move outside the part, in channels a layer",
+            "How much may move outside, channels a layer",
         ),
-        "slope": _slider(
-            "slope", settings.slope, 10, 0.05, "How soon a channel moves wholly: q = min(1, slope · M)"
+        "slope": (
+            "slope",
+            settings.slope,
+            10,
+            0.05,
+            "How soon a channel moves: q = min(1, slope · M)",
         ),
-        "coarse": _slider(
+        "coarse": (
             "coarse layers",
             settings.coarse,
             1,
             0.05,
-            "Share of the budget for layers up to 8 × 8: pose and layout",
+            "Budget of coarse layers: pose and layout",
         ),
-        "rgb": _slider(
-            "toRGB layers", settings.rgb, 1, 0.05, "Share of the budget for layers that paint colours"
-        ),
-        "save": ipywidgets.Button(
-            description="Save recipe",
-            icon="save",
-            tooltip="Write this edit as a small JSON file that replays it",
-        ),
+        "rgb": ("toRGB layers", settings.rgb, 1, 0.05, "Budget of layers that paint colours"),
     }
+    return {name: _slider(*row) for name, row in table.items()}
 
 
 def _slider(label: str, value: float, top: float, step: float, tooltip: str) -> ipywidgets.FloatSlider:
@@ -282,3 +281,8 @@ def _slider(label: str, value: float, top: float, step: float, tooltip: str) -> 
 
 def _seed(label: str, value: int, tooltip: str) -> ipywidgets.BoundedIntText:
     return ipywidgets.BoundedIntText(value, min=0, max=_MAX_SEED, description=label, tooltip=tooltip)
+
+
+def _save_button(*, disabled: bool) -> ipywidgets.Button:
+    tooltip = "Write this edit as a small JSON file that replays it"
+    return ipywidgets.Button(description="Save recipe", icon="save", tooltip=tooltip, disabled=disabled)
