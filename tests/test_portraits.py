@@ -182,6 +182,14 @@ def test_training_continues_bit_for_bit(tmp_path):
             assert torch.equal(tensor, expected[key]), f"{name}: {key}"
 
 
+def test_a_new_resolution_is_faded_in():
+    recipe = Recipe(**{**TINY.__dict__, "resolution": 32})
+    trainer = Trainer(recipe, render(range(8), 32)[0], untrained_segmenter())
+    for shown in (0, 44_000, 10**6):
+        trainer.images_shown = shown
+        assert all(np.isfinite(loss) for loss in trainer.step(2 * 10**6).values())
+
+
 def test_training_leaves_the_global_random_stream_alone():
     before = torch.random.get_rng_state()
     tiny_trainer().step(100)
@@ -332,7 +340,7 @@ def test_frechet_distance_refuses_samples_that_are_too_small():
         frechet_distance(np.zeros((9, 3)), np.zeros((9, 4)))
 
 
-# ---------------------------------------------------------------------------------------------- what is shipped
+# ------------------------------------------------------------------------------------ what is shipped
 
 
 def test_generated_portraits_show_their_parts(portraits):

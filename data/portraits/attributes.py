@@ -305,7 +305,7 @@ def _hsv(hue: float, saturation: float, value: float) -> Color:
 
 
 def _pick(rng: np.random.Generator, colors: Sequence[Sequence[int]]) -> Color:
-    return np.array(colors[rng.integers(len(colors))], np.float64)
+    return np.array(colors[int(rng.integers(len(colors)))], np.float64)
 
 
 def _bounded_normal(rng: np.random.Generator, mean: float, spread: float, low: float, high: float) -> float:
@@ -351,7 +351,7 @@ def _sample_hair(rng: np.random.Generator, head: Head) -> Hair:
     name = str(rng.choice(list(HAIR_STYLES), p=[style.share for style in HAIR_STYLES.values()]))
     style = HAIR_STYLES[name]
     shares = np.array([share for _, share in HAIR_COLORS])
-    color = np.array(HAIR_COLORS[rng.choice(len(HAIR_COLORS), p=shares / shares.sum())][0], np.float64)
+    color = np.array(HAIR_COLORS[int(rng.choice(len(HAIR_COLORS), p=shares / shares.sum()))][0], np.float64)
     bangs = bool(rng.random() < 0.3)
     side = rng.uniform(*style.side)
     drop = (

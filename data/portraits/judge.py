@@ -1,7 +1,8 @@
 """
-Measure how far generated portraits are from rendered ones, and write it beside the generator.
+Measure how far generated portraits are from rendered ones, or look at them.
 
-    python data/portraits/judge.py
+    python data/portraits/judge.py --write
+    python data/portraits/judge.py --samples samples.png
 
 Distances are taken in the features of a segmenter that no training has seen. The distance between two halves
 of the rendered portraits is what a perfect generator would score.
@@ -21,7 +22,7 @@ from render import HELD_OUT_SEED, Pixels, render_dataset
 from segment import to_tensor
 from torch import Tensor
 from tqdm.auto import tqdm
-from train import synthesize
+from train import sample_sheet, synthesize
 
 import lefs
 from lefs.artifacts import locate, read_json, write_json
@@ -104,14 +105,14 @@ def rendered(images: Pixels) -> Iterator[Tensor]:
         yield to_tensor(images[start : start + BATCH])
 
 
-def generated(generator: lefs.StyleGAN2, count: int) -> Iterator[Tensor]:
+def generated(generator: lefs.Generator, count: int) -> Iterator[Tensor]:
     """Images of seeds 0 to count - 1 at ψ = 1 in batches, with the 256 levels that rendered ones have."""
     for start in tqdm(range(0, count, BATCH), desc="generating", unit="batch"):
         images = synthesize(generator, range(start, min(start + BATCH, count)))
         yield images.clamp(-1, 1).add(1).mul(127.5).round().div(127.5).sub(1)
 
 
-def compare(judge: PartSegmenter, generator: lefs.StyleGAN2, count: int) -> dict[str, Any]:
+def compare(judge: PartSegmenter, generator: lefs.Generator, count: int) -> dict[str, Any]:
     """Measure a generator against two sets of `count` rendered portraits; plain JSON values."""
     real, _ = render_dataset(HELD_OUT_SEED, 2 * count, resolution=generator.resolution)
     (first, areas), (second, _) = (describe(judge, rendered(half)) for half in (real[:count], real[count:]))
@@ -160,11 +161,15 @@ def main() -> None:
         "--judge", default=str(here / "judge.safetensors"), help="a segmenter no training has seen"
     )
     parser.add_argument("--count", type=int, default=4000, help="images on each side")
+    parser.add_argument("--samples", type=Path, help="write a sheet of samples to this .png file instead")
     parser.add_argument(
         "--write", action="store_true", help='keep the result in generator.json under "quality"'
     )
     options = parser.parse_args()
     generator = lefs.load(options.generator)
+    if options.samples:
+        sample_sheet(generator).save(options.samples, optimize=True)
+        return
     quality = compare(load_segmenter(options.judge), generator, options.count)
     print(table(quality))
     if options.write:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import TypeAlias
 
 import numpy as np
 import skia
 from numpy.typing import ArrayLike, NDArray
 
 Point = tuple[float, float]
-Ink = ArrayLike | skia.Shader
+Ink: TypeAlias = ArrayLike | skia.Shader
 
 
 class Pen:

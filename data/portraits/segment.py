@@ -3,6 +3,7 @@ Train a part segmenter on rendered portraits and state how good it is on portrai
 
     python data/portraits/segment.py --data portraits-data
     python data/portraits/segment.py --data portraits-data --stem judge --width 12 --seed 1
+    python data/portraits/segment.py --measure
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy, interpolate
 from tqdm.auto import tqdm
 
-from lefs.segmenter import PartSegmenter
+from lefs.segmenter import PartSegmenter, load_segmenter
 
 LEARNING_RATE = 4e-3
 
@@ -162,6 +163,12 @@ def measure(segmenter: PartSegmenter, *, count: int = 1000, resolution: int = 64
     }
 
 
+def table(quality: dict[str, Any]) -> str:
+    """Text of what was measured."""
+    lines = [f"{part:12}{iou:.4f}" for part, iou in quality["iou"].items()]
+    return "\n".join(["intersection over union", *lines, f"{'mean':12}{quality['mean_iou']:.4f}"])
+
+
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description="Train a part segmenter on rendered portraits.")
@@ -177,7 +184,12 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=36_000, help="images in the data set")
     parser.add_argument("--resolution", type=int, default=64)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--measure", action="store_true", help="only state the quality of what is there")
     options = parser.parse_args()
+    if options.measure:
+        shipped = load_segmenter(options.out / f"{options.stem}.json")
+        print(table(measure(shipped, resolution=options.resolution)))
+        return
     images, masks = open_dataset(options.data, count=options.count, resolution=options.resolution)
     start = time.monotonic()
     segmenter = train_segmenter(
@@ -188,7 +200,7 @@ def main() -> None:
     summary["minutes"] = round((time.monotonic() - start) / 60, 1)
     quality = measure(segmenter, resolution=options.resolution)
     segmenter.save(options.out, stem=options.stem, training={**summary, "quality": quality})
-    print(f"mean IoU {quality['mean_iou']}:", *(f"{part} {iou}" for part, iou in quality["iou"].items()))
+    print(table(quality))
 
 
 if __name__ == "__main__":

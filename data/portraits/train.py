@@ -10,6 +10,7 @@ per core, far faster than one process with many threads) and on CUDA (one proces
 from __future__ import annotations
 
 import argparse
+import multiprocessing
 import os
 import sys
 import tempfile
@@ -20,15 +21,15 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
-import torch.multiprocessing as mp
 from recipe import Recipe
 from render import contact_sheet, open_dataset
 from torch import Tensor
+from torch.multiprocessing.spawn import spawn
 from tqdm.auto import tqdm
 from trainer import Trainer
 
 from lefs.artifacts import ArtifactError, read_json, write_atomically, write_json
-from lefs.generators import StyleGAN2, save_generator
+from lefs.generators import Generator, save_generator
 from lefs.images import to_uint8
 from lefs.segmenter import load_segmenter
 
@@ -52,12 +53,20 @@ def run(rank: int, options: argparse.Namespace, recipe: Recipe, rendezvous: str)
     if (options.run / "checkpoint.safetensors").exists():
         trainer.load(options.run / "checkpoint.safetensors")
     for _ in train(trainer, options.images, progress=rank == 0):
+        if orphaned():
+            raise SystemExit("the process that started this one is gone; run the command again to continue")
         if trainer.images_shown % options.keep_every < recipe.batch or trainer.images_shown >= options.images:
             keep(trainer, options.run, rank)
     if rank == 0:
         finish(trainer, options.run)
     if options.processes > 1:
         dist.destroy_process_group()
+
+
+def orphaned() -> bool:
+    """Whether the process that started this one is gone; going on would spoil the run that continues it."""
+    parent = multiprocessing.parent_process()
+    return parent is not None and not parent.is_alive()
 
 
 def train(trainer: Trainer, total: int, *, progress: bool) -> Iterator[None]:
@@ -87,7 +96,7 @@ def keep(trainer: Trainer, folder: Path, rank: int) -> None:
 
 
 @torch.inference_mode()
-def sample_sheet(generator: StyleGAN2, *, side: int | None = None, columns: int = 16) -> Any:
+def sample_sheet(generator: Generator, *, side: int | None = None, columns: int = 16) -> Any:
     """Four rows of samples: two as drawn (ψ = 1), two nearer to the mean (ψ = 0.7)."""
     images = [
         synthesize(generator, range(start, start + 2 * columns), truncation=truncation, side=side)
@@ -98,7 +107,7 @@ def sample_sheet(generator: StyleGAN2, *, side: int | None = None, columns: int 
 
 @torch.inference_mode()
 def synthesize(
-    generator: StyleGAN2, seeds: Iterable[int], *, truncation: float = 1.0, side: int | None = None
+    generator: Generator, seeds: Iterable[int], *, truncation: float = 1.0, side: int | None = None
 ) -> Tensor:
     """Images (N, 3, H, W) of seeds."""
     styles = generator.styles(generator.map(generator.latents(seeds), truncation))
@@ -163,7 +172,7 @@ def main(arguments: list[str] | None = None) -> None:
         if options.processes == 1:
             run(0, options, recipe, rendezvous)
         else:
-            mp.spawn(run, (options, recipe, rendezvous), nprocs=options.processes)
+            spawn(run, (options, recipe, rendezvous), nprocs=options.processes)
 
 
 if __name__ == "__main__":
