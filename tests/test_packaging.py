@@ -11,6 +11,7 @@ import sys
 import tomllib
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -21,7 +22,7 @@ PROGRAMS = {"ipykernel", "jupyterlab"}
 
 
 @pytest.fixture(scope="module")
-def project(root: Path) -> dict[str, dict[str, list[str]]]:
+def project(root: Path) -> dict[str, Any]:
     return tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))
 
 
@@ -61,9 +62,9 @@ def tracked(root: Path, path: Path) -> bool:
 
 def test_the_wheel_holds_nothing_else(wheel: zipfile.Path) -> None:
     suffixes = {".py", ".js", ".css", ".j2", ".typed", ".ipynb", ".safetensors", ".json", ".md"}
-    others = [n for n in wheel.root.namelist() if ".dist-info/" not in n and Path(n).suffix not in suffixes]
-    assert not others
-    assert all(n.startswith("lefs") for n in wheel.root.namelist())
+    held = [n for n in wheel.root.namelist() if not n.endswith("/") and ".dist-info/" not in n]
+    assert {Path(n).suffix for n in held} <= suffixes
+    assert all(n.startswith("lefs/") for n in held)
 
 
 def test_an_installed_wheel_finds_its_generator_and_notebooks(wheel: zipfile.Path, tmp_path: Path) -> None:
@@ -97,11 +98,20 @@ def test_the_environment_takes_its_packages_from_the_project(root: Path) -> None
     assert "test" in project["optional-dependencies"]
 
 
-def test_every_import_is_a_declared_dependency(root: Path, project: dict[str, dict[str, list[str]]]) -> None:
+def test_every_import_is_a_declared_dependency(root: Path, project: dict[str, Any]) -> None:
     declared = names(project["project"]["dependencies"])
     used = {name for path in (root / "lefs").rglob("*.py") for name in distributions(path)}
     assert used - declared == set(), "imported, not declared"
     assert declared - used - PROGRAMS == set(), "declared, not imported"
+
+
+def test_what_tests_and_recipes_import_is_in_the_test_extra(root: Path, project: dict[str, Any]) -> None:
+    extra = names(project["project"]["optional-dependencies"]["test"])
+    declared = names(project["project"]["dependencies"]) | extra
+    files = [*(root / "tests").rglob("*.py"), *(root / "data").rglob("*.py")]
+    neighbours = {path.stem for path in files}
+    used = {name for path in files for name in distributions(path)} - neighbours
+    assert used - declared == set()
 
 
 def distributions(path: Path) -> set[str]:
@@ -117,6 +127,6 @@ def distributions(path: Path) -> set[str]:
     return {providers.get(module, [module])[0].lower() for module in modules}
 
 
-def test_torch_is_bounded(project: dict[str, dict[str, list[str]]]) -> None:
+def test_torch_is_bounded(project: dict[str, Any]) -> None:
     assert "torch>=2.6,<2.14" in project["project"]["dependencies"]
     assert {"test", "dev"} <= set(project["project"]["optional-dependencies"])

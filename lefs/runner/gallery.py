@@ -23,6 +23,7 @@ __all__ = ["Figure", "figures", "gallery_page"]
 
 _HEADING = re.compile(r"^#{1,6}[ \t]+(.+?)[ \t#]*$", re.MULTILINE)
 _IMAGES = {"image/png": "png", "image/jpeg": "jpeg", "image/svg+xml": "svg"}
+_HALF_PAGE = 560  # pixels for a picture in one of the two columns of gallery.html.j2
 
 
 @dataclass(frozen=True)
@@ -52,8 +53,8 @@ class Figure:
 
     @property
     def wide(self) -> bool:
-        """Whether it needs the full width of the page to be read."""
-        return self.width > 1.35 * self.height
+        """Whether it would have to shrink to stand beside another."""
+        return self.width > _HALF_PAGE
 
 
 def figures(notebook: nbformat.NotebookNode) -> list[Figure]:
