@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import Patch
 
 from lefs.catalog import Catalog
 from lefs.checks import check_integer, check_name
@@ -19,8 +20,8 @@ from lefs.plotting.style import (
     SHARE_MAP,
     WIDTH,
     cluster_colors,
+    for_lines,
     frame,
-    line_color,
     new_figure,
     panel,
     settle_ticks,
@@ -38,6 +39,7 @@ _SHARES: dict[str, Any] = {
     "aspect": "auto",
     "interpolation": "nearest",
 }
+_DASHED: dict[str, Any] = {"linestyle": (0, (3, 2)), "linewidth": 1.1}
 
 
 def channel_order(contributions: np.ndarray) -> np.ndarray:
@@ -101,7 +103,7 @@ def sum_to_one(contributions: Any, *, names: Names | None = None, ax: Axes | Non
     Parameters
     ----------
     contributions : array of shape (K, S), M in [0, 1]
-    names : one name a cluster, or a catalog's ``parts``, for the colours
+    names : one name a cluster, or a catalog's ``parts``, for the colours and a legend
 
     Returns
     -------
@@ -114,7 +116,11 @@ def sum_to_one(contributions: Any, *, names: Names | None = None, ax: Axes | Non
     live = sums > 0
     worst = float(np.abs(sums[live] - 1).max()) if live.any() else 0.0
     figure, ax = panel(ax, width=WIDTH, height=2.5)
-    _stack(ax, shares[:, order], _rows(names, len(shares))[1])
+    labels, colors = _rows(names, len(shares))
+    _stack(ax, shares[:, order], colors)
+    if names is not None:
+        patches = {part: Patch(color=color, label=part) for part, color in zip(labels, colors, strict=True)}
+        ax.legend(handles=list(patches.values()), loc="upper left", bbox_to_anchor=(1.0, 1.0))
     ax.set(xlim=(0, shares.shape[1]), ylim=(0, 1.001), yticks=[0, 0.5, 1])
     ax.set(ylabel="share of energy", xlabel="style channels, sorted by their strongest cluster")
     dead = int((~live).sum())
@@ -146,35 +152,39 @@ def layer_profile(catalog: Catalog, parts: str | Sequence[str], *, ax: Axes | No
     Parameters
     ----------
     catalog : `Catalog`
-    parts : a part's name, or up to 8 of them
+    parts : a part's name, or several (up to eight stay readable)
 
     Returns
     -------
-    Figure: strongest channel solid, mean of all channels dashed; toRGB layers are hollow
+    Figure: strongest channel solid, mean of all channels dashed, toRGB layers hollow; each part in the colour
+    that it has in the overlays, darker where that would be too light for a line
     """
     chosen = [parts] if isinstance(parts, str) else list(parts)
-    if not 1 <= len(chosen) <= 8:
-        raise ValueError(f"parts must name 1 to 8 parts, got {len(chosen)}; draw more in a second figure")
-    figure, ax = panel(ax, width=WIDTH, height=3.3)
+    if not chosen:
+        raise ValueError(f"parts is empty; choose from: {', '.join(catalog.parts)}")
+    figure, ax = panel(ax, width=WIDTH, height=max(3.3, 1.0 + 0.18 * len(chosen)))
     shade_resolutions(ax, catalog.layers)
-    x = np.arange(len(catalog.layers))
-    hollow = np.array([layer.kind == "rgb" for layer in catalog.layers])
-    for i, part in enumerate(chosen):
-        m = catalog.contribution(part).numpy()
-        pieces = [m[layer.slice] for layer in catalog.layers]
-        top, mean, color = [p.max() for p in pieces], [p.mean() for p in pieces], line_color(i)
-        ax.plot(x, top, color=color, label=part, zorder=3)
-        faces = np.where(hollow, "white", color)
-        ax.scatter(x, top, s=22, color=faces.tolist(), edgecolors=color, linewidths=1.2, zorder=4)
-        ax.plot(x, mean, color=color, linestyle=(0, (3, 2)), linewidth=1.1, zorder=2)
+    colors = cluster_colors(catalog.num_clusters)
+    for part in chosen:
+        shares = catalog.contribution(part).numpy()
+        _profile(ax, part, shares, catalog.layers, for_lines(colors[catalog.parts[part][0]]))
     ax.plot([], [], color=MUTED, label="strongest channel")
-    ax.plot([], [], color=MUTED, linestyle=(0, (3, 2)), linewidth=1.1, label="mean of channels")
+    ax.plot([], [], color=MUTED, **_DASHED, label="mean of channels")
     names = [layer.name for layer in catalog.layers]
-    ax.set_xticks(x, names, rotation=40, ha="right", rotation_mode="anchor")
+    ax.set_xticks(range(len(names)), names, rotation=40, ha="right", rotation_mode="anchor")
     ax.set(ylim=(0, 1.0), yticks=[0, 0.25, 0.5, 0.75, 1], ylabel="contribution M")
     ax.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), borderaxespad=0.4)
     settle_ticks(ax)
     return figure
+
+
+def _profile(ax: Axes, part: str, m: np.ndarray, layers: Sequence[StyleLayer], color: np.ndarray) -> None:
+    x = np.arange(len(layers))
+    top, mean = [m[la.slice].max() for la in layers], [m[la.slice].mean() for la in layers]
+    ax.plot(x, top, color=color, label=part, zorder=3)
+    faces = [(1, 1, 1) if layer.kind == "rgb" else tuple(color) for layer in layers]
+    ax.scatter(x, top, s=22, color=faces, edgecolors=[tuple(color)], linewidths=1.2, zorder=4)
+    ax.plot(x, mean, color=color, **_DASHED, zorder=2)
 
 
 def shade_resolutions(ax: Axes, layers: Sequence[StyleLayer]) -> None:

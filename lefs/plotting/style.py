@@ -173,6 +173,12 @@ def line_color(index: int) -> str:
     return LINES[index % len(LINES)]
 
 
+def for_lines(color: np.ndarray) -> np.ndarray:
+    """A cluster's colour, darkened as far as a thin line on white paper needs."""
+    luminance = float(np.dot(color, (0.299, 0.587, 0.114)))
+    return color * min(1.0, 0.62 / luminance)
+
+
 def text_color_on(rgb: np.ndarray) -> str:
     """Black or white, whichever is read better on `rgb` (the first three values, in [0, 1])."""
     return INK if float(np.dot(rgb[:3], (0.299, 0.587, 0.114))) > 0.55 else "white"
