@@ -5,8 +5,8 @@ one frozen dataclass::
 
     weights file ──load──▶ Generator
     seeds ──latents──▶ z ──map──▶ w ──styles──▶ σ (N, S) ──synthesize──▶ images (N, 3, H, W)
-                                      └─record──▶ activations ──SphericalKMeans──▶ membership U ──▶ contributions M
-                                                                                 = Catalog (named parts)
+                                      └─record──▶ activations ─SphericalKMeans─▶ membership U ──▶ contributions M
+                                                                               = Catalog (named parts)
     σ_target, σ_reference, Catalog, (part, ρ, ε | slope, strength) ──query──▶ q ──transfer──▶ σ_edit ──▶ image
 
 Dimension key: N images · L style layers · C channels of a layer · S all style channels, flat · K clusters ·

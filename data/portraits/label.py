@@ -2,7 +2,8 @@
 
     python data/portraits/label.py
 
-Clusters are named by the part with the best balance of purity and recall on images outside the catalog's sample.
+Clusters are named by the part with the best balance of purity and recall on images outside the
+catalog's sample.
 """
 
 from __future__ import annotations
@@ -18,7 +19,9 @@ HERE = Path(__file__).parent
 
 def main() -> None:
     """Write catalog.safetensors and catalog.json beside this file and print how well its parts agree."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--images", type=int, default=512, help="size of the sample")
     parser.add_argument("--clusters", type=int, default=24, help="number of clusters, K")
     parser.add_argument("--layer", default=None, help="layer to cluster; the generator's default if left out")
