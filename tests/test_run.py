@@ -268,6 +268,27 @@ def test_a_run_hands_on_artefacts_and_shows_every_figure(
     assert gallery.count('href="2_second.html#cell-id=') == 2
 
 
+@pytest.mark.slow
+def test_the_real_notebooks_run_one_after_the_other(tmp_path: Path, root: Path) -> None:
+    small = {"1_dissection.images": 48, "1_dissection.clusters": 10, "1_dissection.tried_clusters": [4, 10]}
+    small |= {"2_catalog.images": 24, "3_editing.pairs": 6, "3_editing.references": [2001, 2002]}
+    out = tmp_path / "runs"
+    run = run_notebooks(folder=root / "notebooks", out=out, parameters=small.items(), progress=False)
+
+    assert [r["notebook"] for r in run.notebooks][:3] == ["1_dissection", "2_catalog", "3_editing"]
+    assert run.notebooks[2]["parameters"]["catalog"] == str(run.folder / "artifacts" / "catalog")
+    assert (run.folder / "artifacts" / "catalog" / "catalog.safetensors").is_file()
+    gallery = run.gallery.read_text()
+    for record in run.notebooks:
+        executed = nbformat.read(run.folder / f"{record['notebook']}.ipynb", as_version=4)
+        shown = figures(executed)
+        assert shown, f"{record['notebook']} shows no figure"
+        assert all(f.source in gallery and f.heading for f in shown)
+        outputs = [o for c in executed.cells for o in c.get("outputs", [])]
+        assert not [o for o in outputs if o.get("name") == "stderr"]
+        assert not [o for o in outputs if "widget-view" in " ".join(o.get("data", {}))]
+
+
 @pytest.mark.parametrize("page", ["1_first.html", "index.html"])
 def test_pages_load_nothing_from_elsewhere(book: Path, tmp_path: Path, page: str) -> None:
     run = run_notebooks(["1_first"], folder=book, out=tmp_path / "runs", progress=False)
@@ -327,6 +348,11 @@ def test_formulas_become_mathml() -> None:
     assert rendered.count("<math") == 2
     assert "<munder><mo>max</mo>" in rendered
     assert "<code>$5</code>" in rendered
+
+
+def test_links_between_notebooks_lead_to_their_pages() -> None:
+    rendered = markdown_to_html("[next](2_use.ipynb), [there](2_use.ipynb#why), [far](https://a.org/b.ipynb)")
+    assert re.findall(r'href="(.*?)"', rendered) == ["2_use.html", "2_use.html#why", "https://a.org/b.ipynb"]
 
 
 def test_a_formula_that_cannot_be_read_stays_visible() -> None:

@@ -8,6 +8,7 @@ written.
 from __future__ import annotations
 
 import html
+import re
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 from typing import Any
@@ -71,7 +72,12 @@ def math_to_mathml(latex: str, *, display: bool = False) -> str:
 
 
 class _Renderer(IPythonRenderer):
-    """Markdown renderer of nbconvert, with formulas as MathML."""
+    """Markdown renderer of nbconvert, with formulas as MathML and links to notebooks led to their pages."""
+
+    def link(self, text: str, url: str, title: str | None = None) -> str:
+        page = url if ":" in url else re.sub(r"\.ipynb(?=#|$)", ".html", url)
+        rendered: str = super().link(text, page, title)
+        return rendered
 
     def block_math(self, body: str) -> str:
         return math_to_mathml(body, display=True)
