@@ -107,25 +107,16 @@ class SphericalKMeans(ClusterMixin, BaseEstimator):
         return self
 
     def partial_fit(self, X: Any, y: Any = None) -> Self:
-        """Move the centres toward one more batch; the first batch initialises them unless `fit` did.
+        """Move the centres toward one more batch; the first batch is fitted, unless something was before.
 
         Each centre stays the direction of the sum of every unit vector it has been given (as MiniBatchKMeans,
         Sculley 2010, with counts in place of learning rates).
         """
-        first = not hasattr(self, "sums_")
-        data = self._tensor(X, reset=first)
+        if not hasattr(self, "sums_"):
+            return self.fit(X)
+        data = self._tensor(X, reset=False)
         self._check_parameters()
-        if first:
-            live = _live(data)
-            if self.n_clusters > len(live):
-                raise ValueError(
-                    f"n_clusters={self.n_clusters} is more than the {len(live)} non-zero vectors of the "
-                    "first batch; give a larger first batch"
-                )
-            centers = _plus_plus(data, live, self.n_clusters, check_random_state(self.random_state))
-            self.sums_ = _wide(torch.zeros_like(centers))
-        else:
-            centers = torch.as_tensor(self.cluster_centers_, device=data.device).to(data.dtype)
+        centers = torch.as_tensor(self.cluster_centers_, device=data.device).to(data.dtype)
         step = _look(data, centers)
         self.sums_ = self.sums_.to(step.sums.device) + step.sums
         self._store(_unit(self.sums_, fallback=centers), X)

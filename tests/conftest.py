@@ -51,3 +51,13 @@ def tiny() -> StyleGAN2:
         torch.manual_seed(0)
         config = StyleGAN2Config(resolution=16, z_dim=12, w_dim=12, channels={4: 10, 8: 8, 16: 6})
         return StyleGAN2(config).eval()
+
+
+@pytest.fixture(scope="session")
+def lively() -> StyleGAN2:
+    """A frozen StyleGAN2 of 16 x 16 in which noise, biases and the mean w are random too, and channel 3 of
+    the constant input is dead.
+    """
+    from helpers import random_network
+
+    return random_network(seed=1, dead=3)

@@ -1,0 +1,92 @@
+"""Every refusal names the argument, what was expected and what came."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lefs.checks import check_choice, check_integer, check_name, check_number, check_seeds
+
+
+@given(st.floats(-1e300, 1e300))
+def test_numbers_pass_unchanged(value: float) -> None:
+    assert check_number("x", value) == value
+
+
+@pytest.mark.parametrize("value", [1, np.float32(1), np.int64(1), torch.tensor(1.0)])
+def test_numbers_of_any_library(value: object) -> None:
+    number = check_number("x", value)
+    assert type(number) is float
+    assert number == 1.0
+
+
+@pytest.mark.parametrize("value", ["0.5", b"1", True, None, [1.0], 1j])
+def test_what_is_no_number_is_a_type_error(value: object) -> None:
+    with pytest.raises(TypeError, match=r"^rho must be a number, got .*"):
+        check_number("rho", value)
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -0.1, 1.1])
+def test_numbers_outside_name_the_bounds(value: float) -> None:
+    with pytest.raises(ValueError, match=rf"^rho must be a finite number in \[0, 1\], got {value}"):
+        check_number("rho", value, minimum=0, maximum=1)
+
+
+def test_infinity_only_where_it_means_something() -> None:
+    assert check_number("x", math.inf, minimum=0, finite=False) == math.inf
+    with pytest.raises(ValueError, match="x must be a number"):
+        check_number("x", math.nan, finite=False)
+
+
+@pytest.mark.parametrize("value", [1.0, True, "1", None, np.bool_(True)])
+def test_integers_are_integers(value: object) -> None:
+    with pytest.raises(TypeError, match=r"^clusters must be an integer, got"):
+        check_integer("clusters", value)
+
+
+def test_integers_outside_name_the_limits() -> None:
+    assert check_integer("n", np.int64(3), minimum=3, maximum=3) == 3
+    with pytest.raises(ValueError, match="n must be at least 1, got 0"):
+        check_integer("n", 0, minimum=1)
+    with pytest.raises(ValueError, match="n must be between 1 and 4, got 5"):
+        check_integer("n", 5, minimum=1, maximum=4)
+
+
+@pytest.mark.parametrize("seeds", [range(3), [0, 1, 2], np.arange(3), torch.arange(3), (i for i in range(3))])
+def test_seeds_from_any_iterable(seeds: object) -> None:
+    found = check_seeds(seeds)  # type: ignore[arg-type]
+    assert found == [0, 1, 2]
+    assert {type(s) for s in found} == {int}
+
+
+def test_seeds_are_those_of_random_state() -> None:
+    assert check_seeds(2**32 - 1) == [2**32 - 1]
+    for bad in (-1, 2**32):
+        with pytest.raises(ValueError, match=rf"seeds\[1\] must be between 0 and {2**32 - 1}, got {bad}"):
+            check_seeds([0, bad])
+    with pytest.raises(ValueError, match="pairs is empty; give at least one seed"):
+        check_seeds([], name="pairs")
+    with pytest.raises(TypeError, match=r"seeds\[0\] must be an integer, got '1'"):
+        check_seeds("12")  # type: ignore[arg-type]
+
+
+def test_choices_are_listed() -> None:
+    assert check_choice("method", "a", ("a", "b")) == "a"
+    with pytest.raises(ValueError, match="method must be one of 'a', 'b'; got 'c'"):
+        check_choice("method", "c", ("a", "b"))
+
+
+def test_names_are_listed_and_the_nearest_is_offered() -> None:
+    assert check_name("part", "hair", ["hair", "eyes"], what="part") == "hair"
+    with pytest.raises(KeyError, match="no part named 'hairs'; did you mean 'hair'") as caught:
+        check_name("part", "hairs", ["hair", "eyes"], what="part")
+    assert "Choose from: hair, eyes" in caught.value.args[0]
+    with pytest.raises(KeyError, match=r"no part named 'xyz'\. Choose from: hair"):
+        check_name("part", "xyz", ["hair"], what="part")
+    with pytest.raises(KeyError, match=r"no part named \['hair'\]"):
+        check_name("part", ["hair"], {"hair": 0}, what="part")  # type: ignore[arg-type]

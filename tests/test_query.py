@@ -1,0 +1,169 @@
+"""Queries against a linear-programme solver, and the laws they keep."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import reference
+import torch
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from lefs import sequential_query, simultaneous_query
+from lefs.query import budget_spent
+
+# Multiples of 1/64: free of denormal corner cases of the solver, and rich in ties, zeros and ones.
+SHARES = st.integers(0, 64).map(lambda k: k / 64)
+CONTRIBUTIONS = arrays(np.float64, st.integers(1, 30), elements=SHARES)
+SMOOTH = arrays(np.float64, st.integers(1, 30), elements=st.floats(1e-3, 1 - 1e-3))
+PRICES = st.floats(0, 4)
+BUDGETS = st.floats(0, 12)
+
+
+def objective(q: np.ndarray, m: np.ndarray, rho: float) -> float:
+    return float(q @ (m - rho * (1 - m)))
+
+
+@settings(deadline=None, max_examples=200)
+@given(m=st.one_of(CONTRIBUTIONS, SMOOTH), rho=PRICES, epsilon=BUDGETS)
+def test_sequential_is_the_optimum_of_the_linear_programme(m: np.ndarray, rho: float, epsilon: float) -> None:
+    q = sequential_query(m, rho=rho, epsilon=epsilon)
+    assert q.min() >= 0
+    assert q.max() <= 1
+    assert q @ (1 - m) <= epsilon + 1e-9
+    assert objective(q, m, rho) == pytest.approx(reference.best_query(m, rho, epsilon)[1], abs=1e-9)
+
+
+@settings(deadline=None, max_examples=100)
+@given(m=SMOOTH, rho=st.floats(0.01, 2), epsilon=st.floats(0.01, 12))
+def test_sequential_equals_the_solver_where_the_optimum_is_unique(
+    m: np.ndarray, rho: float, epsilon: float
+) -> None:
+    values = np.sort(m)
+    assume((np.diff(values) > 1e-3).all())
+    assume((np.abs(m - rho / (1 + rho)) > 1e-3).all())
+    np.testing.assert_allclose(
+        sequential_query(m, rho=rho, epsilon=epsilon), reference.best_query(m, rho, epsilon)[0], atol=1e-9
+    )
+
+
+@settings(deadline=None, max_examples=100)
+@given(m=CONTRIBUTIONS, rho=PRICES, epsilon=BUDGETS, step=st.floats(0, 0.5))
+def test_continuous_and_growing_in_the_budget(m: np.ndarray, rho: float, epsilon: float, step: float) -> None:
+    less, more = (sequential_query(m, rho=rho, epsilon=e) for e in (epsilon, epsilon + step))
+    assert (more >= less - 1e-12).all()
+    # What moves weighs at most the step: a slider cannot jump.
+    assert (more - less) @ (1 - m) <= step + 1e-9
+    costly = m < 1
+    assert np.abs(more - less)[costly].sum() <= step / (1 - m[costly]).min(initial=1) + 1e-9
+
+
+@settings(deadline=None, max_examples=100)
+@given(m=CONTRIBUTIONS, rho=PRICES, epsilon=BUDGETS)
+def test_at_most_one_channel_is_fractional_and_the_best_come_first(
+    m: np.ndarray, rho: float, epsilon: float
+) -> None:
+    q = sequential_query(m, rho=rho, epsilon=epsilon)
+    assert ((q > 1e-12) & (q < 1 - 1e-12)).sum() <= 1
+    order = np.argsort(-m, kind="stable")
+    assert (np.diff(q[order]) <= 1e-12).all()  # of equal channels the first
+
+
+@settings(deadline=None, max_examples=50)
+@given(m=CONTRIBUTIONS, epsilon=BUDGETS, rho=PRICES, seed=st.integers(0, 99))
+def test_order_of_channels_does_not_matter(m: np.ndarray, epsilon: float, rho: float, seed: int) -> None:
+    assume(len(np.unique(m)) == len(m))
+    order = np.random.default_rng(seed).permutation(len(m))
+    q = sequential_query(m, rho=rho, epsilon=epsilon)
+    np.testing.assert_allclose(sequential_query(m[order], rho=rho, epsilon=epsilon), q[order], atol=1e-12)
+
+
+@pytest.mark.parametrize("rho", [0.0, 0.1, 1e3, 1e17, 1e300])
+@pytest.mark.parametrize("epsilon", [0.0, 0.25, np.inf])
+def test_channels_wholly_in_the_part_are_free(rho: float, epsilon: float) -> None:
+    q = sequential_query(np.array([0.5, 1.0, 0.0, 1.0]), rho=rho, epsilon=epsilon)
+    assert q[1] == q[3] == 1
+    assert q[2] == 0
+    assert q[0] == (0 if rho >= 1 or epsilon == 0 else min(1, epsilon / 0.5))
+
+
+def test_an_endless_budget_is_stopped_by_the_price() -> None:
+    m = np.linspace(0, 1, 101)
+    q = sequential_query(m, rho=0.25, epsilon=np.inf)
+    np.testing.assert_array_equal(q, (m > 0.25 / 1.25 + 1e-12).astype(float))
+
+
+def test_dead_channels_are_never_chosen() -> None:
+    assert sequential_query(np.zeros(3), rho=0, epsilon=np.inf).sum() == 0
+    assert simultaneous_query(np.zeros(3), slope=1e9).sum() == 0
+
+
+@given(m=CONTRIBUTIONS, slope=st.floats(0, 100))
+def test_simultaneous_is_a_clipped_line(m: np.ndarray, slope: float) -> None:
+    expected = [min(1.0, slope * value) for value in m]
+    np.testing.assert_allclose(simultaneous_query(m, slope=slope), expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("m", "kind", "dtype"),
+    [
+        (torch.tensor([0.2, 0.9]), torch.Tensor, torch.float32),
+        (torch.tensor([0.2, 0.9]).double(), torch.Tensor, torch.float64),
+        (torch.tensor([0, 1]), torch.Tensor, torch.float32),
+        (np.array([0.2, 0.9], dtype=np.float32), np.ndarray, np.float32),
+        (np.array([0, 1]), np.ndarray, np.float64),
+        ([0.2, 0.9], np.ndarray, np.float64),
+    ],
+)
+def test_kind_and_type_follow_the_input(m: object, kind: type, dtype: object) -> None:
+    for q in (
+        sequential_query(m, rho=0.0, epsilon=0.05),  # type: ignore[type-var]
+        simultaneous_query(m, slope=0.3),  # type: ignore[type-var]
+    ):
+        assert isinstance(q, kind)
+        assert q.dtype == dtype
+        assert 0 < float(q[1]) <= 1
+
+
+def test_the_input_is_left_alone() -> None:
+    m = torch.rand(20, dtype=torch.float64)
+    before = m.clone()
+    sequential_query(m, rho=0.1, epsilon=3.0)
+    simultaneous_query(m, slope=2.0)
+    assert torch.equal(m, before)
+
+
+@settings(deadline=None)
+@given(m=SMOOTH, epsilon=st.floats(0.01, 12))
+def test_the_budget_is_spent(m: np.ndarray, epsilon: float) -> None:
+    q = sequential_query(m, rho=0.0, epsilon=epsilon)
+    assert budget_spent(q, m) == pytest.approx(min(epsilon, (1 - m).sum()))
+
+
+@pytest.mark.parametrize("bad", [-0.1, float("nan"), float("inf")])
+def test_bad_prices(bad: float) -> None:
+    m = np.array([0.5])
+    with pytest.raises(ValueError, match=r"rho must be a finite number .* got"):
+        sequential_query(m, rho=bad, epsilon=1.0)
+    with pytest.raises(ValueError, match="slope must be a finite number"):
+        simultaneous_query(m, slope=bad)
+    if bad != float("inf"):
+        with pytest.raises(ValueError, match="epsilon must be a number"):
+            sequential_query(m, rho=0.1, epsilon=bad)
+
+
+@pytest.mark.parametrize(
+    ("m", "told"),
+    [
+        (np.ones((2, 2)), "m must be 1-D"),
+        (np.array([0.5, 1.1]), "got 1.1"),
+        (np.array([-0.5]), "got -0.5"),
+        (np.array([np.nan]), "got nan"),
+    ],
+)
+def test_bad_contributions(m: np.ndarray, told: str) -> None:
+    with pytest.raises(ValueError, match=told):
+        sequential_query(m, rho=0.1, epsilon=1.0)
+    with pytest.raises(ValueError, match=told):
+        simultaneous_query(m, slope=1.0)
