@@ -1,12 +1,11 @@
 """lefs, local editing from style: see what a StyleGAN has learned, and edit one part of an image.
 
-The road from weights to an edited image; each arrow is one function, and what lies between is a plain tensor or
-one frozen dataclass::
+The road from weights to an edited image; each arrow is one function, and what lies between is a plain tensor
+or one frozen dataclass::
 
     weights file ──load──▶ Generator
     seeds ──latents──▶ z ──map──▶ w ──styles──▶ σ (N, S) ──synthesize──▶ images (N, 3, H, W)
-                                      └─record──▶ activations ─SphericalKMeans─▶ membership U ──▶ contributions M
-                                                                               = Catalog (named parts)
+    σ ──record──▶ activations ──SphericalKMeans──▶ membership U ──▶ contributions M = Catalog (named parts)
     σ_target, σ_reference, Catalog, (part, ρ, ε | slope, strength) ──query──▶ q ──transfer──▶ σ_edit ──▶ image
 
 Dimension key: N images · L style layers · C channels of a layer · S all style channels, flat · K clusters ·
