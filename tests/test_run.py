@@ -85,6 +85,7 @@ def book(tmp_path: Path) -> Path:
         ("str | None", None, "none", "none"),
         ("int | None", None, "None", None),
         ("list[int]", [1], "[3, 4]", [3, 4]),
+        ("list", [1], "3, 4", [3, 4]),
         ("tuple[int, ...]", (1,), "3, 4", (3, 4)),
         ("dict[str, float]", {}, "{'a': 1}", {"a": 1}),
     ],

@@ -280,6 +280,9 @@ def _run_one(session: _Session, path: Path, parameters: dict[str, Any], *, progr
     except NotebookFailed as error:
         record["error"] = str(error)
         raise NotebookFailed(f"{error}\nkept as far as it got: {executed.with_suffix('.html')}") from None
+    except KeyboardInterrupt:
+        record["error"] = "interrupted"
+        raise
     finally:
         record["seconds"] = round(time.perf_counter() - start, 2)
         _write_page(executed, source=path.parent)

@@ -57,6 +57,8 @@ class Parameter:
             converted = _literal(value)
         if self.type == "float" and type(converted) is int:
             converted = float(converted)
+        if isinstance(converted, list | tuple):  # 1, 2 is a tuple to Python, and a list to whoever types it
+            converted = (tuple if self.type.startswith("tuple") else list)(converted)
         if not self.accepts(converted):
             raise ParameterError(f"{self.name} takes {self.type} (default {self.default!r}), not {value!r}")
         return converted
