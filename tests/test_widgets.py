@@ -284,6 +284,22 @@ def test_picking_a_cluster_colors_it_alone(browser):
     np.testing.assert_array_equal(alone[~everywhere], pixels(browser, 0)[~everywhere])
 
 
+def test_naming_moves_no_other_part_to_another_color(browser):
+    before = browser._colors()
+    browser.controls["name 2"].value = "hair"
+    np.testing.assert_array_equal(browser._colors(), before)
+    browser.controls["name 3"].value = "hair"
+    np.testing.assert_array_equal(browser._colors(), before[[0, 1, 2, 2]])
+    browser.controls["name 2"].value = "skin"
+    np.testing.assert_array_equal(browser._colors(), before[[0, 1, 3, 2]], "hair keeps its colour")
+
+
+def test_parts_have_the_colors_of_the_figures(tiny, catalog):
+    named = catalog.named(["a", "b", "a", "c"])
+    browser = CatalogBrowser(tiny, named, range(2))
+    np.testing.assert_array_equal(browser._colors(), cluster_colors(4)[[0, 1, 0, 2]])
+
+
 def test_pages_cover_every_seed_once(browser):
     def notes() -> list[str]:
         return [p["note"] for p in browser.canvas.frame["panels"]]

@@ -99,12 +99,12 @@ def as_names(names: Sequence[str] | Mapping[str, Sequence[int]] | None, count: i
 
 
 def color_index(names: Sequence[str]) -> np.ndarray:
-    """For every cluster the first cluster of its part, (K,): the one that lends the part its colour.
+    """The rank of every cluster's part in the order in which parts appear, (K,): which colour it has.
 
-    So colours stay when clusters are named and merged.
+    The first colours are the ones that differ most, so a few named parts get those.
     """
-    names = list(names)
-    return np.array([names.index(name) for name in names])
+    parts = list(dict.fromkeys(names))
+    return np.array([parts.index(name) for name in names])
 
 
 def as_labels(name: str, labels: Sequence[str] | None, count: int) -> list[str] | None:

@@ -162,12 +162,14 @@ def layer_profile(catalog: Catalog, parts: str | Sequence[str], *, ax: Axes | No
     chosen = [parts] if isinstance(parts, str) else list(parts)
     if not chosen:
         raise ValueError(f"parts is empty; choose from: {', '.join(catalog.parts)}")
+    for part in chosen:
+        check_name("parts", part, list(catalog.parts), what="part")
     figure, ax = panel(ax, width=WIDTH, height=max(3.3, 1.0 + 0.18 * len(chosen)))
     shade_resolutions(ax, catalog.layers)
-    colors = cluster_colors(catalog.num_clusters)
+    colors = dict(zip(*_rows(catalog.parts, catalog.num_clusters), strict=True))
     for part in chosen:
         shares = catalog.contribution(part).numpy()
-        _profile(ax, part, shares, catalog.layers, for_lines(colors[catalog.parts[part][0]]))
+        _profile(ax, part, shares, catalog.layers, for_lines(colors[part]))
     ax.plot([], [], color=MUTED, label="strongest channel")
     ax.plot([], [], color=MUTED, **_DASHED, label="mean of channels")
     names = [layer.name for layer in catalog.layers]

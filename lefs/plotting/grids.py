@@ -85,8 +85,8 @@ def membership_overlays(
     Figure, with a legend of the clusters or parts that occur
     """
     pictures = as_images("images", images)
-    labels, by_cluster = _labels(as_membership("membership", membership, pictures), names)
-    colors = cluster_colors(len(by_cluster))
+    labels, parts = _labels(as_membership("membership", membership, pictures), names)
+    colors = cluster_colors(len(parts))
     columns = min(check_integer("columns", columns, minimum=1), len(pictures))
     blocks = -(-len(pictures) // columns)
     sheet = Sheet(
@@ -95,7 +95,7 @@ def membership_overlays(
         aspect=_aspect(pictures),
         title=title,
         above={2 * b: 0.1 for b in range(1, blocks)},
-        legend=[(by_cluster[k], colors[k]) for k in np.unique(labels)],
+        legend=[(parts[k], colors[k]) for k in np.unique(labels)],
     )
     mixed = overlay(pictures, labels, colors, check_number("opacity", opacity, minimum=0, maximum=1))
     for block in range(blocks):
@@ -180,11 +180,11 @@ def _blocks(keys: Iterable[Any]) -> tuple[list[Any], list[Any]]:
 
 
 def _labels(membership: np.ndarray, names: Names | None) -> tuple[np.ndarray, list[str]]:
-    """The part that wins at each position, as its first cluster: (N, h, w); and the name of each cluster."""
+    """The part that wins at each position, (N, h, w), and the names of the parts."""
     by_cluster = as_names(names, membership.shape[1])
-    leader = color_index(by_cluster)
-    scores = [membership[:, leader == k].sum(1) for k in range(len(leader))]
-    return np.stack(scores, axis=1).argmax(1), by_cluster
+    parts, part_of = list(dict.fromkeys(by_cluster)), color_index(by_cluster)
+    scores = [membership[:, part_of == p].sum(1) for p in range(len(parts))]
+    return np.stack(scores, axis=1).argmax(1), parts
 
 
 def _aspect(pictures: np.ndarray) -> float:

@@ -19,7 +19,7 @@ from lefs.checks import check_seeds
 from lefs.generators.base import Generator
 from lefs.images import to_uint8
 from lefs.plotting import cluster_colors, membership_overlays
-from lefs.plotting.arrays import color_index, overlay
+from lefs.plotting.arrays import overlay
 from lefs.widgets.canvas import Canvas, Picture
 from lefs.widgets.panel import Panel, row
 
@@ -71,6 +71,9 @@ class CatalogBrowser(Panel):
         self._seeds = check_seeds(seeds)
         self._folder = None if folder is None else Path(folder)
         self._first = 0
+        # The parts begin with the colours that the figures give them: by the order of their first clusters.
+        self._palette = cluster_colors(catalog.num_clusters)
+        self._color_of = {name: c for c, name in enumerate(dict.fromkeys(catalog.cluster_names))}
         self.controls = _controls(catalog)
         self._page_label, self._status = ipywidgets.HTML(), ipywidgets.HTML()
         for line in (self._page_label, self._status):
@@ -142,8 +145,16 @@ class CatalogBrowser(Panel):
         self.canvas.show([Picture(p, note=f"seed {s}") for p, s in zip(pictures, seeds, strict=False)])
 
     def _colors(self) -> np.ndarray:
-        """The colour of each cluster, (K, 3): a part has the colour of its first cluster."""
-        return cluster_colors(self.catalog.num_clusters)[color_index(self.catalog.cluster_names)]
+        """The colour of each cluster, (K, 3): its part's."""
+        return self._palette[[self._color_of[name] for name in self.catalog.cluster_names]]
+
+    def _recolor(self) -> None:
+        """Parts keep their colours while they exist; a new one takes a colour that just became free."""
+        kept = {name: c for name, c in self._color_of.items() if name in self.catalog.parts}
+        freed = [c for name, c in self._color_of.items() if name not in kept]
+        unused = sorted(set(range(len(self._palette))) - set(self._color_of.values()))
+        free = iter([*freed, *unused])
+        self._color_of = {name: kept[name] if name in kept else next(free) for name in self.catalog.parts}
 
     # -- names ------------------------------------------------------------------------------------
     def _name(self, k: int, name: str) -> None:
@@ -152,8 +163,9 @@ class CatalogBrowser(Panel):
             return
         names[k] = name
         try:
-            _check_default_name(k, name)
+            _check_name(k, name)
             self.catalog = self.catalog.named(names)
+            self._recolor()
         finally:
             # A refused name gives way to the old one; an accepted one loses its outer blanks.
             self._relabel()
@@ -224,9 +236,12 @@ def _is_default(name: str) -> bool:
     return word == "cluster" and number.isdigit()
 
 
-def _check_default_name(k: int, name: str) -> None:
-    """A name like "cluster 3" is the one that cluster 3 has while it has no other."""
-    if _is_default(name.strip()) and name.strip() != f"cluster {k}":
+def _check_name(k: int, name: str) -> None:
+    """Neither blank nor "cluster 3", which is what cluster 3 is called while it has no name."""
+    name = name.strip()
+    if not name:
         raise ValueError(
-            f"{name.strip()!r} is what an unnamed cluster is called; choose another for cluster {k}"
+            f"a name must not be blank; to take cluster {k} out of its part, call it 'cluster {k}'"
         )
+    if _is_default(name) and name != f"cluster {k}":
+        raise ValueError(f"{name!r} is what an unnamed cluster is called; choose another for cluster {k}")

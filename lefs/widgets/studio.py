@@ -27,7 +27,7 @@ _MAX_SEED = 2**32 - 1
 _METHODS = ("sequential", "simultaneous", "global")
 _OWN_SLIDERS = {"sequential": ("rho", "epsilon"), "simultaneous": ("slope",), "global": ()}
 # Fixed, so that the map grows and fades with the strength instead of being rescaled at every step.
-_CHANGE_LIMIT = 40.0
+_CHANGE_LIMIT = 60.0
 
 
 class EditStudio(Panel):
