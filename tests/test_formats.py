@@ -1,0 +1,179 @@
+"""Weights files: the round trip, and every way in which one can be broken."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+import lefs
+from lefs import ArtifactError, StyleGAN2, save_generator
+from lefs.artifacts import load_tensors, save_tensors
+
+
+@pytest.fixture
+def folder(lively: StyleGAN2, tmp_path: Path) -> Path:
+    return save_generator(lively, tmp_path / "saved", label="Lively", training={"steps": 3})
+
+
+def test_round_trip(lively: StyleGAN2, folder: Path) -> None:
+    found = lefs.load(folder)
+    assert isinstance(found, StyleGAN2)
+    assert found.config == lively.config
+    assert found.fingerprint == lively.fingerprint
+    assert found.label == "Lively"
+    assert not found.training
+    assert not any(p.requires_grad for p in found.parameters())
+    assert all(torch.equal(t, lively.state_dict()[n]) for n, t in found.state_dict().items())
+    styles = lively.sample_styles(range(2), truncation=0.7)
+    assert torch.equal(found.sample_styles(range(2), truncation=0.7), styles)
+    assert torch.equal(found.synthesize(styles), lively.synthesize(styles))
+    assert json.loads((folder / "generator.json").read_text())["training"] == {"steps": 3}
+
+
+def test_saving_again_gives_the_same_bytes(folder: Path, tmp_path: Path) -> None:
+    again = save_generator(lefs.load(folder), tmp_path / "again", label="Lively", training={"steps": 3})
+    for name in ("generator.safetensors", "generator.json"):
+        assert (again / name).read_bytes() == (folder / name).read_bytes()
+
+
+@pytest.mark.parametrize("name", ["", "generator.safetensors", "generator.json"])
+def test_the_folder_or_either_file(folder: Path, lively: StyleGAN2, name: str) -> None:
+    assert lefs.load(folder / name).fingerprint == lively.fingerprint
+    assert lefs.load(str(folder / name)).source == (folder / "generator.safetensors").resolve()
+
+
+def test_weights_in_half_precision_are_read_as_float32(folder: Path, lively: StyleGAN2) -> None:
+    path = folder / "generator.safetensors"
+    save_tensors(path, {n: t.half() for n, t in load_tensors(path).items()})
+    found = lefs.load(folder)
+    assert {p.dtype for p in found.parameters()} == {torch.float32}
+    torch.testing.assert_close(found.state_dict(), dict(lively.state_dict()), rtol=1e-3, atol=1e-2)
+
+
+def test_the_embedded_generator(portraits: lefs.Generator) -> None:
+    assert portraits.resolution == 64
+    again = lefs.load("portraits")
+    assert again is not portraits
+    assert again.fingerprint == portraits.fingerprint
+
+
+def test_changed_weights_are_no_longer_those_of_the_file(folder: Path) -> None:
+    found = lefs.load(folder)
+    before = found.fingerprint
+    found.state_dict()["synthesis.b8.conv1.bias"].zero_()
+    found.freeze()
+    assert found.fingerprint != before
+    assert found.source is None
+
+
+def test_every_truncation_is_refused(folder: Path, tmp_path: Path) -> None:
+    weights = folder / "generator.safetensors"
+    whole = weights.read_bytes()
+    header = 8 + int.from_bytes(whole[:8], "little")
+    lengths = {0, 1, 7, 8, 9, header // 2, header - 1, header, header + 1, len(whole) // 2, len(whole) - 1}
+    for length in sorted(lengths | set(range(0, len(whole), 997))):
+        weights.write_bytes(whole[:length])
+        with pytest.raises(ArtifactError, match=rf"generator\.safetensors \({length} bytes\) is not a whole"):
+            lefs.load(folder)
+
+
+def test_a_byte_too_many_is_refused(folder: Path) -> None:
+    weights = folder / "generator.safetensors"
+    weights.write_bytes(weights.read_bytes() + b"\0")
+    with pytest.raises(ArtifactError, match="is not a whole safetensors file"):
+        lefs.load(folder)
+
+
+def test_missing_files(folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(ArtifactError, match=r"'nobody' is no file or folder here .* portraits"):
+        lefs.load("nobody")
+    (folder / "generator.safetensors").unlink()
+    with pytest.raises(ArtifactError, match=r"generator\.safetensors does not exist"):
+        lefs.load(folder)
+    shutil.rmtree(folder)
+    folder.mkdir()
+    with pytest.raises(ArtifactError, match=r"generator\.json does not exist"):
+        lefs.load(folder)
+    (folder / "network.pkl").touch()
+    with pytest.raises(ArtifactError, match=r"network\.pkl is not a generator of lefs"):
+        lefs.load(folder / "network.pkl")
+
+
+Tensors = dict[str, torch.Tensor]
+NAME = "synthesis.b8.conv0.affine.weight"
+
+
+@pytest.mark.parametrize(
+    ("damage", "told"),
+    [
+        (lambda t: t[NAME].view(-1)[3:4].fill_(torch.nan), f"NaN or infinite values in '{NAME}'"),
+        (lambda t: t[NAME].view(-1)[3:4].fill_(-torch.inf), f"NaN or infinite values in '{NAME}'"),
+        (lambda t: t.pop(NAME), f"in 1 tensors, first '{NAME}': expected shape .*, found absent"),
+        (
+            lambda t: t.update({NAME: t[NAME].t().contiguous()}),
+            f"in 1 tensors, first '{NAME}': expected shape",
+        ),
+        (lambda t: t.update({"extra": torch.ones(2)}), r"first 'extra': expected shape absent, found \(2,\)"),
+        (lambda t: t.clear(), "does not fit its architecture"),
+    ],
+)
+def test_wrong_tensors_are_named(folder: Path, damage: Callable[[Tensors], object], told: str) -> None:
+    tensors = load_tensors(folder / "generator.safetensors")
+    damage(tensors)
+    save_tensors(folder / "generator.safetensors", tensors)
+    with pytest.raises(ArtifactError, match=told):
+        lefs.load(folder)
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"format": "lefs-catalog"}, "holds 'lefs-catalog', expected format 'lefs-generator'"),
+        ({"architecture": "stylegan9"}, "unknown architecture 'stylegan9'"),
+        ({"config": None}, "does not describe a StyleGAN2"),
+        ({"config": {}}, "does not describe a StyleGAN2"),
+        (
+            {"config": {"resolution": "16", "z_dim": 12, "w_dim": 14, "channels": {}}},
+            "resolution must be an int",
+        ),
+        ({"config": {"resolution": 2**40, "z_dim": 12, "w_dim": 14, "channels": {}}}, "resolution must be"),
+        ({"config": {"resolution": 16, "z_dim": 12, "w_dim": 14, "channels": []}}, "does not describe"),
+        (
+            {"config": {"resolution": 4, "z_dim": 2**62, "w_dim": 2**62, "channels": {"4": 1}}},
+            "does not describe",
+        ),
+        (
+            {"config": {"resolution": 16, "z_dim": 9, "w_dim": 9, "channels": {"4": 1, "8": 1, "16": 1}}},
+            "not fit",
+        ),
+    ],
+)
+def test_wrong_configurations(folder: Path, change: dict, told: str) -> None:
+    path = folder / "generator.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
+    with pytest.raises(ArtifactError, match=told):
+        lefs.load(folder)
+
+
+def test_saving_where_one_may_not(lively: StyleGAN2, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(ArtifactError, match="choose a folder you may write to"):
+        save_generator(lively, tmp_path / "file", label="x")
+
+
+def test_a_failed_save_leaves_the_old_generator(
+    lively: StyleGAN2, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr("safetensors.torch.save_file", full)
+    with pytest.raises(ArtifactError, match="no space left"):
+        save_generator(lively, folder, label="other")
+    assert lefs.load(folder).label == "Lively"
+    assert sorted(f.name for f in folder.iterdir()) == ["generator.json", "generator.safetensors"]

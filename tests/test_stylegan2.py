@@ -1,0 +1,410 @@
+"""StyleGAN2 against an independent float64 version of the paper, and the laws of the Generator contract."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+
+import numpy as np
+import pytest
+import reference
+import torch
+from helpers import by_layer, random_network
+from torch import Tensor
+from torch.nn.functional import conv_transpose2d
+
+from lefs import StyleGAN2, StyleGAN2Config
+from lefs.generators import Generator
+from lefs.generators.stylegan2 import up_convolution, upsample
+
+
+@pytest.fixture(scope="module")
+def conditional() -> StyleGAN2:
+    return random_network(seed=2, label_dim=5, resolution=32)
+
+
+@pytest.fixture
+def double(lively: StyleGAN2) -> Generator:
+    return copy.deepcopy(lively).double()
+
+
+@pytest.fixture
+def styles(lively: StyleGAN2) -> Tensor:
+    return lively.styles(lively.map(lively.latents(range(3))))
+
+
+def largest(difference: Tensor) -> float:
+    return float(difference.abs().max())
+
+
+# -- building blocks ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("height", "width"), [(1, 1), (2, 3), (4, 4), (7, 5)])
+def test_up_convolution_is_transposed_convolution_then_filter(height: int, width: int) -> None:
+    x, weight = torch.randn(2, 5, height, width).double(), torch.randn(4, 5, 3, 3).double()
+    official = conv_transpose2d(x, weight.transpose(0, 1), stride=2)
+    expected = reference.fir_filter(official, before=1, after=1, gain=4)
+    torch.testing.assert_close(up_convolution(x, weight), expected, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize(("height", "width"), [(1, 1), (4, 4), (7, 5)])
+def test_upsample_is_zero_insertion_and_filter(height: int, width: int) -> None:
+    x = torch.randn(2, 3, height, width).double()
+    torch.testing.assert_close(upsample(x), reference.upsampled(x), rtol=0, atol=1e-12)
+
+
+# -- the whole network -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("psi", [1.0, 0.7, 0.0, -0.5])
+def test_mapping_equals_the_reference(double: Generator, psi: float) -> None:
+    z = double.latents(range(4)).double()
+    expected = reference.map_latents(double.state_dict(), z, psi=psi, labels=None)
+    w = double.map(z, truncation=psi)
+    assert w.shape == (4, double.num_ws, double.w_dim)
+    for index in range(double.num_ws):
+        torch.testing.assert_close(w[:, index], expected, rtol=1e-10, atol=1e-10)
+
+
+def test_conditional_mapping_equals_the_reference(conditional: StyleGAN2) -> None:
+    network = copy.deepcopy(conditional).double()
+    z, labels = network.latents(range(3)).double(), [4, 0, 2]
+    expected = reference.map_latents(network.state_dict(), z, psi=0.7, labels=labels)
+    torch.testing.assert_close(network.map(z, truncation=0.7, labels=labels)[:, 0], expected)
+
+
+def test_styles_are_the_affine_maps_of_the_published_pairing(double: Generator) -> None:
+    """Each w feeds one convolution and the toRGB before it: toRGB of a block uses the w of the next one."""
+    state = {name: tensor.double() for name, tensor in double.state_dict().items()}
+    w = torch.randn(2, double.num_ws, double.w_dim).double()
+    index = {"b4.conv1": 0, "b4.torgb": 1, "b8.conv0": 1, "b8.conv1": 2, "b8.torgb": 3}
+    index |= {"b16.conv0": 3, "b16.conv1": 4, "b16.torgb": 5}
+    found = by_layer(double.layers, double.styles(w))
+    assert list(found) == reference.layer_names(16) == list(index)
+    for name, i in index.items():
+        expected = reference.dense(state, f"synthesis.{name}.affine", w[:, i])
+        torch.testing.assert_close(found[name], expected, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("noise", ["const", "none"])
+def test_synthesis_equals_the_reference(double: Generator, styles: Tensor, noise: str) -> None:
+    styles = styles.double()
+    expected, seen = reference.stylegan2(
+        double.state_dict(), by_layer(double.layers, styles), noise=noise == "const"
+    )
+    image = double.synthesize(styles, noise)  # type: ignore[arg-type]
+    assert image.shape == (3, 3, 16, 16)
+    assert largest(image - expected) < 1e-10 * largest(expected)
+    if noise == "const":
+        for name, maps in double.record(styles, list(seen)).items():
+            assert largest(maps - seen[name]) < 1e-10 * largest(seen[name])
+
+
+def test_conditional_synthesis_equals_the_reference(conditional: StyleGAN2) -> None:
+    network = copy.deepcopy(conditional).double()
+    styles = network.styles(network.map(network.latents([1, 2]).double(), labels=[1, 3]))
+    expected, _ = reference.stylegan2(network.state_dict(), by_layer(network.layers, styles), noise=True)
+    assert largest(network.synthesize(styles) - expected) < 1e-10 * largest(expected)
+
+
+def test_float32_is_close_to_float64(lively: StyleGAN2, double: Generator, styles: Tensor) -> None:
+    precise = double.synthesize(styles.double())
+    assert largest(lively.synthesize(styles).double() - precise) < 1e-5 * largest(precise)
+
+
+def test_embedded_generator_equals_the_reference(portraits: Generator) -> None:
+    styles = portraits.styles(portraits.map(portraits.latents([0, 1]), truncation=0.7))
+    state = portraits.state_dict()
+    noise = "synthesis.b4.conv1.noise_const" in state
+    expected, _ = reference.stylegan2(state, by_layer(portraits.layers, styles), noise=noise)
+    span = float(expected.max() - expected.min())
+    assert largest(portraits.synthesize(styles).double() - expected) < 1e-4 * span
+
+
+# -- latents, labels ---------------------------------------------------------------------------------------
+
+
+def test_latents_follow_random_state(lively: StyleGAN2) -> None:
+    z = lively.latents([3, 2**32 - 1])
+    expected = np.stack([np.random.RandomState(s).randn(12) for s in (3, 2**32 - 1)])
+    assert z.dtype == torch.float32
+    np.testing.assert_array_equal(z.numpy(), expected.astype(np.float32))
+    assert torch.equal(lively.latents(3), z[:1])
+
+
+def test_sample_styles_is_the_road_from_seeds(lively: StyleGAN2) -> None:
+    expected = lively.styles(lively.map(lively.latents([5, 6]), 0.3))
+    found = lively.sample_styles([5, 6], truncation=0.3)
+    assert torch.equal(found, expected)
+    assert not found.requires_grad
+
+
+def test_truncation_zero_is_one_image(lively: StyleGAN2) -> None:
+    styles = lively.sample_styles([1, 2], truncation=0)
+    torch.testing.assert_close(styles[0], styles[1], rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("labels", [None, [1], [1, 5], [1, -1]])
+def test_conditional_needs_a_class_for_each(conditional: StyleGAN2, labels: list[int] | None) -> None:
+    with pytest.raises(ValueError, match="labels"):
+        conditional.map(conditional.latents([0, 1]), labels=labels)
+
+
+def test_labels_without_classes(lively: StyleGAN2) -> None:
+    with pytest.raises(ValueError, match="not conditional"):
+        lively.map(lively.latents(0), labels=[0])
+
+
+# -- resuming and stopping ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("upto", [None, 4, 8, 16])
+@pytest.mark.parametrize("noise", ["const", "none", 7])
+def test_resuming_is_bit_identical_whichever_layer_changed(
+    lively: StyleGAN2, styles: Tensor, noise: object, upto: int | None
+) -> None:
+    trunk = lively.trunk(styles, noise)  # type: ignore[arg-type]
+    for layer in lively.layers:
+        changed = styles.clone()
+        changed[1, layer.slice.stop - 1] += 0.5
+        whole = lively.synthesize(changed, noise, upto)  # type: ignore[arg-type]
+        assert torch.equal(lively.synthesize(changed, noise, upto, trunk), whole)  # type: ignore[arg-type]
+        if upto is None:
+            assert not torch.equal(whole, trunk.image)
+    same = lively.synthesize(styles, noise, upto, trunk)  # type: ignore[arg-type]
+    assert torch.equal(same, lively.synthesize(styles, noise, upto))  # type: ignore[arg-type]
+
+
+def test_resuming_computes_only_what_changed(lively: StyleGAN2, styles: Tensor) -> None:
+    trunk, ran = lively.trunk(styles), []
+    hooks = [
+        lively.synthesis.get_submodule(layer.name).register_forward_hook(
+            lambda *_, name=layer.name: ran.append(name)
+        )
+        for layer in lively.layers
+    ]
+    changed = styles.clone()
+    changed[:, lively.layer("b16.conv1").slice] += 1
+    lively.synthesize(changed, resume=trunk)
+    assert ran == ["b16.conv1", "b16.torgb"]
+    ran.clear()
+    lively.synthesize(changed, upto=8, resume=trunk)
+    lively.synthesize(styles, resume=trunk)
+    assert ran == []
+    for hook in hooks:
+        hook.remove()
+
+
+@pytest.mark.parametrize("upto", [None, 8])
+def test_a_trunk_of_one_serves_many(lively: StyleGAN2, styles: Tensor, upto: int | None) -> None:
+    trunk = lively.trunk(styles[:1])
+    for layer in (*lively.layers, None):
+        many = styles[:1].repeat(4, 1)
+        if layer is not None:
+            many[:, layer.slice] += torch.randn(4, layer.channels)
+        resumed = lively.synthesize(many, upto=upto, resume=trunk)
+        torch.testing.assert_close(resumed, lively.synthesize(many, upto=upto), rtol=1e-5, atol=1e-5)
+        assert len(resumed) == 4
+
+
+def test_stopping_early_gives_the_image_of_that_resolution(lively: StyleGAN2, styles: Tensor) -> None:
+    state = lively.state_dict()
+    for size in (4, 8):
+        names = reference.layer_names(size)
+        some = {n: s for n, s in by_layer(lively.layers, styles).items() if n in names}
+        expected, _ = reference.stylegan2(state, some, noise=True)
+        found = lively.synthesize(styles, upto=size)
+        assert found.shape[-1] == size
+        torch.testing.assert_close(found.double(), expected, rtol=1e-4, atol=1e-4)
+
+
+def test_trunk_refuses_what_it_is_not_for(lively: StyleGAN2, styles: Tensor) -> None:
+    trunk = lively.trunk(styles)
+    with pytest.raises(ValueError, match="resume was made with noise='const', this call asks for 'none'"):
+        lively.synthesize(styles, "none", resume=trunk)
+    with pytest.raises(ValueError, match="resume holds 3 images, styles 2"):
+        lively.synthesize(styles[:2], resume=trunk)
+
+
+# -- recording ---------------------------------------------------------------------------------------------
+
+
+def test_record_equals_what_hooks_see(lively: StyleGAN2, styles: Tensor) -> None:
+    seen: dict[str, Tensor] = {}
+    hooks = [
+        lively.synthesis.get_submodule(layer.name).register_forward_pre_hook(
+            lambda _, inputs, name=layer.name: seen.update({name: inputs[0].clone()})
+        )
+        for layer in lively.layers
+    ]
+    lively.synthesize(styles)
+    for hook in hooks:
+        hook.remove()
+    found = lively.record(styles, [layer.name for layer in lively.layers])
+    assert found.keys() == seen.keys()
+    for layer in lively.layers:
+        assert found[layer.name].shape == (3, layer.channels, layer.resolution, layer.resolution)
+        assert torch.equal(found[layer.name], seen[layer.name])
+
+
+def test_record_gives_only_what_is_asked_and_stops(lively: StyleGAN2, styles: Tensor) -> None:
+    ran: list[int] = []
+    hook = lively.synthesis.get_submodule("b16.conv0").register_forward_hook(lambda *_: ran.append(1))
+    assert list(lively.record(styles, "b8.conv1")) == ["b8.conv1"]
+    assert set(lively.record(styles, ["b8.torgb", "b4.conv1"])) == {"b4.conv1", "b8.torgb"}
+    assert lively.record(styles, []) == {}
+    assert ran == []
+    hook.remove()
+
+
+def test_layers_tile_the_style_vector(lively: StyleGAN2) -> None:
+    stops = [0, *(layer.slice.stop for layer in lively.layers)]
+    assert [layer.slice.start for layer in lively.layers] == stops[:-1]
+    assert lively.num_styles == stops[-1] == lively.sample_styles(0).shape[1]
+    assert all(layer.slice.stop - layer.slice.start == layer.channels for layer in lively.layers)
+
+
+def test_the_default_layer_is_half_way(lively: StyleGAN2, portraits: Generator) -> None:
+    for generator in (lively, portraits):
+        layer = generator.layer(generator.default_layer)
+        assert layer.kind == "conv"
+        assert layer.resolution == generator.resolution // 2
+
+
+# -- noise, gradients, types -------------------------------------------------------------------------------
+
+
+def test_seeded_noise_is_fixed_by_its_seed(lively: StyleGAN2, styles: Tensor) -> None:
+    images = [lively.synthesize(styles, seed) for seed in (1, 1, 2)]
+    assert torch.equal(images[0], images[1])
+    assert not torch.equal(images[0], images[2])
+    # every image of a batch gets the same maps, so that target and edit differ by their styles alone
+    same = lively.synthesize(styles[:1].repeat(2, 1), 1)
+    torch.testing.assert_close(same[0], same[1], rtol=1e-5, atol=1e-5)
+
+
+def test_noise_leaves_global_seeds_alone(lively: StyleGAN2, styles: Tensor) -> None:
+    before = torch.get_rng_state()
+    lively.synthesize(styles, 3)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_a_network_without_noise() -> None:
+    config = StyleGAN2Config(8, 4, 4, {4: 4, 8: 4}, noise=False)
+    network = StyleGAN2(config).freeze()
+    assert not any("noise" in name for name in network.state_dict())
+    styles = network.sample_styles([0])
+    assert torch.equal(network.synthesize(styles, "const"), network.synthesize(styles, "none"))
+
+
+def test_gradients_reach_the_styles(double: Generator, styles: Tensor) -> None:
+    start = styles.detach().double().requires_grad_(True)
+    picture = double.synthesize(start)
+    probe = torch.randn_like(picture)
+    (picture * probe).sum().backward()
+    gradient = start.grad
+    assert gradient is not None
+    for layer in double.layers:
+        assert largest(gradient[:, layer.slice]) > 0
+    step = torch.randn_like(styles).double() * 1e-6
+    ahead, back = (double.synthesize(styles.double() + s) for s in (step, -step))
+    slope = float(((ahead - back) / 2 * probe).sum())
+    assert slope == pytest.approx(float((gradient * step).sum()), rel=1e-4)
+
+
+def test_gradients_pass_a_resumed_trunk(lively: StyleGAN2, styles: Tensor) -> None:
+    trunk = lively.trunk(styles)
+    grads = []
+    for resume in (trunk, None):
+        start = styles.detach().clone().requires_grad_(True)
+        lively.synthesize(start, resume=resume).square().sum().backward()
+        grads.append(start.grad)
+    assert torch.equal(*grads)  # type: ignore[arg-type]
+
+
+def test_bfloat16_is_close_and_keeps_latents_precise(lively: StyleGAN2, styles: Tensor) -> None:
+    narrow = copy.deepcopy(lively).to(torch.bfloat16)
+    assert narrow.dtype == torch.bfloat16
+    assert torch.equal(narrow.sample_styles(range(3)), lively.sample_styles(range(3)))
+    expected, found = lively.synthesize(styles), narrow.synthesize(styles)
+    assert found.dtype == torch.float32
+    error = (found - expected).square().mean().sqrt() / expected.std()
+    assert 1e-5 < error < 0.05  # eight bits of mantissa, not fewer; and it did compute in them
+
+
+# -- identity ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+def test_fingerprint_survives_casting(lively: StyleGAN2, dtype: torch.dtype) -> None:
+    moved = copy.deepcopy(lively).to(dtype)
+    assert moved.fingerprint == lively.fingerprint
+    assert len(moved.fingerprint) == 64
+
+
+def test_fingerprint_depends_on_every_tensor(lively: StyleGAN2) -> None:
+    fingerprints = {lively.fingerprint}
+    for name in lively.state_dict():
+        other = copy.deepcopy(lively)
+        other.state_dict()[name].view(-1)[0] += 1e-3
+        other.freeze()
+        fingerprints.add(other.fingerprint)
+    assert len(fingerprints) == 1 + len(lively.state_dict())
+
+
+def test_fingerprint_depends_on_the_architecture() -> None:
+    def made(**options: float) -> str:
+        network = StyleGAN2(StyleGAN2Config(4, 4, 4, {4: 4}, **options))  # type: ignore[arg-type]
+        for tensor in network.state_dict().values():
+            tensor.fill_(1)
+        return network.freeze().fingerprint
+
+    assert made() == made()
+    assert made() != made(mapping_lr=0.02)
+
+
+def test_generators_can_be_sent_to_other_processes(lively: StyleGAN2, styles: Tensor) -> None:
+    arrived = pickle.loads(pickle.dumps(lively))
+    assert arrived.fingerprint == lively.fingerprint
+    assert torch.equal(arrived.synthesize(styles), lively.synthesize(styles))
+
+
+# -- refusals ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "told"),
+    [
+        ({"resolution": 24}, ValueError, "resolution must be a power of two"),
+        ({"resolution": 2}, ValueError, "resolution must be between 4"),
+        ({"resolution": 2**40}, ValueError, "resolution must be between 4"),
+        ({"resolution": 16.0}, TypeError, "resolution must be an integer"),
+        ({"z_dim": 0}, ValueError, "z_dim must be at least 1"),
+        ({"label_dim": -1}, ValueError, "label_dim must be at least 0"),
+        ({"channels": {4: 4}}, ValueError, "channels lacks the resolution 8"),
+        ({"channels": {4: 4, 8: 0}}, ValueError, r"channels\[8\] must be at least 1"),
+    ],
+)
+def test_bad_configurations(options: dict, error: type[Exception], told: str) -> None:
+    with pytest.raises(error, match=told):
+        StyleGAN2Config(**{"resolution": 8, "z_dim": 4, "w_dim": 4, "channels": {4: 4, 8: 4}, **options})
+
+
+def test_bad_shapes_and_choices(lively: StyleGAN2, styles: Tensor) -> None:
+    with pytest.raises(ValueError, match=r"z must have shape \(N, 12\), got \(2, 3\)"):
+        lively.map(torch.zeros(2, 3))
+    with pytest.raises(ValueError, match=r"w must have shape \(N, 6, 14\), got \(2, 14\)"):
+        lively.styles(torch.zeros(2, 14))
+    with pytest.raises(ValueError, match=rf"styles must have shape \(N, {lively.num_styles}\)"):
+        lively.synthesize(styles[:, 1:])
+    with pytest.raises(ValueError, match="upto must be one of 4, 8, 16; got 12"):
+        lively.synthesize(styles, upto=12)
+    with pytest.raises(ValueError, match="noise must be one of 'const', 'none'; got 'random'"):
+        lively.synthesize(styles, "random")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="noise must be between 0"):
+        lively.synthesize(styles, -1)
+    with pytest.raises(KeyError, match=r"no style layer named 'b8.conv2'; did you mean 'b8.conv"):
+        lively.record(styles, "b8.conv2")
+    with pytest.raises(ValueError, match="truncation must be a finite number"):
+        lively.map(lively.latents(0), truncation=float("nan"))
