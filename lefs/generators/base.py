@@ -1,4 +1,9 @@
-"""What lefs asks of a generator: the contract that every architecture keeps."""
+"""What lefs asks of a generator: the contract that every architecture keeps.
+
+An architecture with styles derives from `lefs.generators.styled.StyledGenerator`, which walks through the
+layers for it; one without styles (ProGAN) from `StylelessGenerator`. What `synthesize`, `record` and
+`activations` take is what `sample` returns: styles, or the latents themselves where there are no styles.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +13,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NoReturn
 
 import numpy as np
 import torch
@@ -16,9 +21,12 @@ from torch import Tensor, nn
 
 from lefs.checks import check_name, check_seeds
 
-__all__ = ["Generator", "Noise", "StyleLayer", "Trunk", "fingerprint_of"]
+__all__ = ["Generator", "Noise", "State", "StyleLayer", "StylelessGenerator", "Trunk", "fingerprint_of"]
 
 Noise = Literal["const", "none"] | int
+Span = slice
+# What a synthesis carries from layer to layer: the features first, then what the architecture needs besides.
+State = tuple[Tensor | None, ...]
 
 
 @dataclass(frozen=True)
@@ -31,14 +39,16 @@ class StyleLayer:
     kind : ``"conv"`` or ``"rgb"``
     resolution : side of the map that the layer scales (its input), in pixels
     channels : number of channels of that map, C
-    slice : where the layer's styles lie in the flat vector of all S styles
+    slice : where the layer's scales, one for each channel, lie in the flat vector of all S styles
+    shift : where its shifts lie, in an architecture that has them (StyleGAN); of the same channels
     """
 
     name: str
     kind: Literal["conv", "rgb"]
     resolution: int
     channels: int
-    slice: slice = field(hash=False)
+    slice: Span = field(hash=False)
+    shift: Span | None = field(default=None, hash=False)
 
 
 @dataclass(frozen=True)
@@ -49,13 +59,13 @@ class Trunk:
     ----------
     styles : Tensor of shape (N, S), what was synthesized
     noise : the noise it was synthesized with
-    states : for each layer, (features, image so far) before that layer
+    states : the state before each layer, and the last one
     image : Tensor of shape (N, 3, H, W), the result
     """
 
     styles: Tensor
     noise: Noise
-    states: tuple[tuple[Tensor, Tensor | None], ...]
+    states: tuple[State, ...]
     image: Tensor
 
 
@@ -80,6 +90,9 @@ class Generator(nn.Module, ABC):
     resolution : side of the square images, in pixels
     z_dim, w_dim, num_ws, label_dim : sizes of the latents (D), number of w vectors (L), labels (0: none)
     layers : tuple of `StyleLayer`, in the order of the flat style vector
+    extra_styles : how many numbers at the end of the style vector belong to no layer (StyleGAN3: where its
+        input lies); no part owns them, edits leave them alone
+    has_styles : False for an architecture that can be dissected but not edited
     label : a name for people
     """
 
@@ -90,6 +103,8 @@ class Generator(nn.Module, ABC):
     num_ws: int
     label_dim: int
     layers: tuple[StyleLayer, ...]
+    extra_styles: int = 0
+    has_styles: bool = True
     label: str = "unnamed"
     source: Path | None = None  # the file it was loaded from, so that another process can load it too
     _fingerprint: str | None = None
@@ -122,8 +137,9 @@ class Generator(nn.Module, ABC):
     # -- layers -----------------------------------------------------------------------------------
     @property
     def num_styles(self) -> int:
-        """S, the length of the flat style vector."""
-        return self.layers[-1].slice.stop
+        """S, the length of the flat style vector: all scales, then all shifts if any, then the extras."""
+        used = (s.stop for layer in self.layers for s in (layer.slice, layer.shift) if s is not None)
+        return max(used) + self.extra_styles
 
     def layer(self, name: str) -> StyleLayer:
         """The layer called `name`; a KeyError lists the names."""
@@ -136,7 +152,18 @@ class Generator(nn.Module, ABC):
         half the image's side if that is less (METHOD §2: 16 to 32 pixels work best).
         """
         widest = min(32, max(4, self.resolution // 2))
-        return next(la.name for la in self.layers if la.kind == "conv" and la.resolution == widest)
+        convolutions = [layer for layer in self.layers if layer.kind == "conv"]
+        return min(convolutions, key=lambda layer: abs(layer.resolution - widest)).name
+
+    @property
+    def preview_sizes(self) -> tuple[int, ...]:
+        """Image sides that `synthesize` takes as `upto`, in ascending order; the last is `resolution`."""
+        return (self.resolution,)
+
+    @property
+    def preview_size(self) -> int:
+        """The largest side up to 256 that images can be made at, for interactive work."""
+        return max((s for s in self.preview_sizes if s <= 256), default=self.preview_sizes[0])
 
     # -- latents → images -------------------------------------------------------------------------
     @property
@@ -217,7 +244,52 @@ class Generator(nn.Module, ABC):
                 break
         return found
 
-    def sample_styles(self, seeds: int | Iterable[int], *, truncation: float = 1.0) -> Tensor:
+    def sample(
+        self, seeds: int | Iterable[int], *, truncation: float = 1.0, labels: Sequence[int] | None = None
+    ) -> Tensor:
+        """Seeds → what `synthesize`, `record` and `activations` take, without gradients: styles (N, S), or
+        latents (N, z_dim) where there are no styles.
+        """
+        return self.sample_styles(seeds, truncation=truncation, labels=labels)
+
+    def sample_styles(
+        self, seeds: int | Iterable[int], *, truncation: float = 1.0, labels: Sequence[int] | None = None
+    ) -> Tensor:
         """Seeds → styles (N, S) without gradients: ``styles(map(latents(seeds), truncation))``."""
         with torch.inference_mode():
-            return self.styles(self.map(self.latents(seeds), truncation))
+            return self.styles(self.map(self.latents(seeds), truncation, labels))
+
+
+class StylelessGenerator(Generator):
+    """A generator whose layers are not scaled by styles, such as ProGAN: it can be dissected, not edited.
+
+    Derived classes give `architecture_config`, `layers` (each slice counts the channels of the tensor that
+    enters a convolution), ``synthesize(latents, noise, upto, resume)`` and ``activations(latents)``.
+    """
+
+    has_styles = False
+    w_dim = num_ws = 0
+
+    def sample(
+        self, seeds: int | Iterable[int], *, truncation: float = 1.0, labels: Sequence[int] | None = None
+    ) -> Tensor:
+        """Latents (N, z_dim) of the seeds; with no mean to go toward, `truncation` has no effect."""
+        return self.latents(seeds)
+
+    def map(self, z: Tensor, truncation: float = 1.0, labels: Sequence[int] | None = None) -> Tensor:
+        """Raise a TypeError: there is no w."""
+        self._refuse()
+
+    def styles(self, w: Tensor) -> Tensor:
+        """Raise a TypeError: there are no styles."""
+        self._refuse()
+
+    def trunk(self, styles: Tensor, noise: Noise = "const") -> Trunk:
+        """Raise a TypeError: there are no styles."""
+        self._refuse()
+
+    def _refuse(self) -> NoReturn:
+        raise TypeError(
+            f"{self.label} is a {type(self).__name__}, which has no styles: dissection works, editing does "
+            "not. Give generator.sample(seeds) to synthesize, record, activations; to edit, load a StyleGAN"
+        )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import importlib.util
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,20 +14,39 @@ from torch import Tensor
 
 from lefs.artifacts import ArtifactError, load_tensors, locate, read_json, save_tensors, write_json
 from lefs.generators.base import Generator
-from lefs.generators.stylegan2 import StyleGAN2, StyleGAN2Config
+from lefs.generators.publishers import Parsed
 
-__all__ = ["load", "save_generator"]
+__all__ = ["ARCHITECTURES", "READERS", "load", "save_generator"]
 
 _FORMAT = "lefs-generator"
 
+# architecture → (module of lefs.generators, generator class, configuration class); imported when needed
+ARCHITECTURES = {
+    "stylegan2": ("stylegan2", "StyleGAN2", "StyleGAN2Config"),
+    "stylegan3": ("stylegan3", "StyleGAN3", "StyleGAN3Config"),
+    "stylegan": ("stylegan", "StyleGAN", "StyleGANConfig"),
+    "progan": ("progan", "ProGAN", "ProGANConfig"),
+}
+
+# modules of lefs.generators.publishers, in the order in which they are asked
+READERS = (
+    "nvlabs_stylegan2",
+    "nvlabs_stylegan3",
+    "tensorflow",
+    "rosinality_stylegan2",
+    "rosinality_stylegan",
+    "genforce",
+    "lernapparat",
+)
+
 
 def load(name_or_path: str | os.PathLike[str], *, device: str | torch.device | None = None) -> Generator:
-    """Load a trained generator.
+    """Load a trained generator. Nothing that the file contains is executed.
 
     Parameters
     ----------
-    name_or_path : ``"portraits"`` (the embedded one), a folder that holds ``generator.safetensors`` and
-        ``generator.json``, or the path of either of the two
+    name_or_path : ``"portraits"`` (the embedded one); a publisher's file (.pkl, .pt, .pth, .model); a folder
+        that holds ``generator.safetensors`` and ``generator.json``, or the path of either of the two
     device : where to put it; None keeps it on the CPU
 
     Returns
@@ -38,30 +59,69 @@ def load(name_or_path: str | os.PathLike[str], *, device: str | torch.device | N
         If it is missing, truncated, of another kind, or its tensors are not what its architecture needs.
     """
     path = locate(name_or_path)
-    folder, stem = (path, "generator") if path.is_dir() else (path.parent, path.stem)
-    if path.is_file() and path.suffix not in (".safetensors", ".json"):
-        raise ArtifactError(
-            f"{path} is not a generator of lefs: expected .safetensors with its .json beside it"
-        )
-    meta = read_json(folder / f"{stem}.json", expect=_FORMAT)
-    generator = _build(meta, folder / f"{stem}.json")
-    _fill(generator, load_tensors(folder / f"{stem}.safetensors"), folder / f"{stem}.safetensors")
-    generator.label = str(meta.get("label", folder.name))
-    generator.freeze()
-    generator.source = (folder / f"{stem}.safetensors").resolve()
+    own = path.is_dir() or path.suffix in (".safetensors", ".json")
+    generator = _load_own(path) if own else _load_published(path)
     return generator if device is None else generator.to(device)
 
 
-def _build(meta: Mapping[str, Any], path: Path) -> Generator:
-    found = meta.get("architecture")
-    if found != StyleGAN2.architecture:
-        raise ArtifactError(f"{path}: unknown architecture {found!r}; expected {StyleGAN2.architecture!r}")
+def _load_own(path: Path) -> Generator:
+    folder, stem = (path, "generator") if path.is_dir() else (path.parent, path.stem)
+    meta = read_json(folder / f"{stem}.json", expect=_FORMAT)
+    try:
+        parsed = Parsed(meta["architecture"], meta["config"], {})
+    except KeyError as error:
+        raise ArtifactError(f"{folder / stem}.json lacks {error}; it is not whole") from None
+    file = folder / f"{stem}.safetensors"
+    generator = build(parsed, load_tensors(file), file)
+    return _finished(generator, str(meta.get("label", folder.name)), file)
+
+
+def _load_published(path: Path) -> Generator:
+    tree = _read(path)
+    for name in READERS:
+        reader = _reader(name)
+        if reader is not None and reader.matches(tree):
+            parsed = reader.read(tree, path)
+            return _finished(build(parsed, parsed.tensors, path), path.stem, path)
+    raise ArtifactError(f"{path} holds no generator that lefs knows; found {describe_tree(tree)}")
+
+
+def _read(path: Path) -> Any:
+    unpickle = importlib.import_module("lefs.generators.unpickle")
+    kind = unpickle.sniff(path)
+    return unpickle.read_torch(path) if kind.startswith("torch") else unpickle.read_pickle(path)
+
+
+def _reader(name: str) -> Any:
+    full = f"lefs.generators.publishers.{name}"
+    return importlib.import_module(full) if importlib.util.find_spec(full) else None
+
+
+def describe_tree(tree: Any) -> str:
+    """One line on what a value tree holds, for an error message."""
+    if isinstance(tree, Mapping):
+        names = ", ".join(repr(k) for k in list(tree)[:8])
+        return f"a dictionary of {len(tree)} entries: {names}{', ...' if len(tree) > 8 else ''}"
+    return (
+        f"an object of {tree.module}.{tree.name}" if hasattr(tree, "module") else f"a {type(tree).__name__}"
+    )
+
+
+def build(parsed: Parsed, tensors: dict[str, Tensor], path: Path) -> Generator:
+    """Make the architecture without memory, check every tensor against it, then put them in."""
+    if parsed.architecture not in ARCHITECTURES:
+        known = ", ".join(ARCHITECTURES)
+        raise ArtifactError(f"{path}: unknown architecture {parsed.architecture!r}; expected one of {known}")
+    module, network, config = ARCHITECTURES[parsed.architecture]
+    classes = importlib.import_module(f"lefs.generators.{module}")
     try:
         # Allocating on "meta" takes no memory before the tensors have been checked.
         with torch.device("meta"):
-            return StyleGAN2(StyleGAN2Config(**meta["config"]))
+            generator: Generator = getattr(classes, network)(getattr(classes, config)(**parsed.config))
     except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
-        raise ArtifactError(f"{path}: its configuration does not describe a StyleGAN2: {error}") from error
+        raise ArtifactError(f"{path}: its configuration does not describe a {network}: {error}") from error
+    _fill(generator, tensors, path)
+    return generator
 
 
 def _fill(generator: Generator, tensors: dict[str, Tensor], path: Path) -> None:
@@ -80,6 +140,13 @@ def _fill(generator: Generator, tensors: dict[str, Tensor], path: Path) -> None:
             f"{path} has NaN or infinite values in {broken[0]!r}; it may come from a training that diverged"
         )
     generator.load_state_dict({k: v.float() for k, v in tensors.items()}, assign=True)
+
+
+def _finished(generator: Generator, label: str, source: Path) -> Generator:
+    generator.label = label
+    generator.freeze()
+    generator.source = source.resolve()
+    return generator
 
 
 def save_generator(

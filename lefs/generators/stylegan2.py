@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -12,8 +12,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import conv2d, interpolate, leaky_relu, linear, pad
 
-from lefs.checks import check_choice, check_integer, check_number
-from lefs.generators.base import Generator, Noise, StyleLayer, Trunk
+from lefs.checks import check_integer, check_number
+from lefs.generators.base import Noise, State, StyleLayer
+from lefs.generators.styled import StyledGenerator
 
 __all__ = ["StyleGAN2", "StyleGAN2Config"]
 
@@ -221,7 +222,7 @@ class _Block(nn.Module):
         self.torgb = _ToRGB(outputs, config)
 
 
-class StyleGAN2(Generator):
+class StyleGAN2(StyledGenerator):
     """StyleGAN2 with skip connections (each resolution adds its own image to the upsampled one so far).
 
     Tensors carry the names of the official PyTorch code: ``mapping.fc0.weight``,
@@ -269,32 +270,7 @@ class StyleGAN2(Generator):
     def _module(self, layer: StyleLayer) -> Any:
         return self.synthesis.get_submodule(layer.name)
 
-    # -- latents → styles -------------------------------------------------------------------------
-    def map(self, z: Tensor, truncation: float = 1.0, labels: Sequence[int] | None = None) -> Tensor:
-        """As `Generator.map`; a conditional network needs one class for each latent."""
-        psi = check_number("truncation", truncation)
-        if z.ndim != 2 or z.shape[1] != self.z_dim:
-            raise ValueError(f"z must have shape (N, {self.z_dim}), got {tuple(z.shape)}")
-        w = self.mapping(z, self._one_hot(labels, len(z)))
-        if psi != 1:
-            w = self.mapping.w_avg.lerp(w, psi)
-        return w[:, None].expand(-1, self.num_ws, -1)
-
-    def _one_hot(self, labels: Sequence[int] | None, count: int) -> Tensor | None:
-        if not self.label_dim:
-            if labels is not None:
-                raise ValueError("labels given, but this generator is not conditional: leave them out")
-            return None
-        valid = f"an integer from 0 to {self.label_dim - 1} for each of the {count} latents"
-        if labels is None or len(labels) != count:
-            raise ValueError(f"labels: this generator is conditional and needs {valid}, got {labels!r}")
-        index = [check_integer(f"labels[{i}]", c, maximum=self.label_dim - 1) for i, c in enumerate(labels)]
-        return torch.eye(self.label_dim, device=self.device)[index]
-
-    def styles(self, w: Tensor) -> Tensor:
-        """As `Generator.styles`: the outputs of every layer's affine map, one after another."""
-        if w.ndim != 3 or w.shape[1:] != (self.num_ws, self.w_dim):
-            raise ValueError(f"w must have shape (N, {self.num_ws}, {self.w_dim}), got {tuple(w.shape)}")
+    def _styles(self, w: Tensor) -> Tensor:
         parts, index = [], 0
         for layer in self.layers:
             # The last convolution's w is shared with toRGB's successor: w index i feeds conv i and, for
@@ -304,94 +280,20 @@ class StyleGAN2(Generator):
         return torch.cat(parts, dim=1)
 
     # -- styles → images --------------------------------------------------------------------------
-    def synthesize(
-        self, styles: Tensor, noise: Noise = "const", upto: int | None = None, resume: Trunk | None = None
-    ) -> Tensor:
-        """As `Generator.synthesize`."""
-        self._check_synthesis(styles, noise, upto, resume)
-        start, x, image = 0, None, None
-        # Gradients must reach the styles of every layer, also of those that have not changed.
-        if resume is not None and not (styles.requires_grad and torch.is_grad_enabled()):
-            start, (x, image) = self._resume_at(styles, resume)
-        final = self.resolution if upto is None else upto
-        if start == len(self.layers) or (image is not None and image.shape[-1] >= final and upto):
-            return self._image_at(final, resume, len(styles))
-        for layer, _x, partial in self._states(styles, noise, start, x, image):
-            if layer is not None and self._block_of(layer) > final:
-                image = partial
-                break
-            image = partial
-        assert image is not None
-        return image
+    def _begin(self, styles: Tensor) -> State:
+        const = self.synthesis.get_parameter("b4.const")
+        return const[None].expand(len(styles), -1, -1, -1), None
 
-    def trunk(self, styles: Tensor, noise: Noise = "const") -> Trunk:
-        """As `Generator.trunk`."""
-        self._check_synthesis(styles, noise, None, None)
-        *states, (_, _, image) = self._states(styles, noise)
-        assert image is not None
-        return Trunk(styles, noise, tuple((x, partial) for _, x, partial in states), image)
+    def _step(self, layer: StyleLayer, state: State, styles: Tensor, noise: Noise) -> State:
+        (x, image), module, scales = state, self._module(layer), styles[:, layer.slice]
+        if layer.kind == "conv":
+            return module(x, scales, module.noise_maps(noise)), image
+        rgb = module(x, scales)
+        return x, rgb if image is None else upsample(image) + rgb
 
-    def activations(self, styles: Tensor) -> Iterator[tuple[StyleLayer, Tensor]]:
-        """As `Generator.activations`, with the constant noise."""
-        self._check_synthesis(styles, "const", None, None)
-        for layer, x, _ in self._states(styles, "const"):
-            if layer is not None:
-                yield layer, x
+    def _finish(self, state: State, size: int) -> Tensor:
+        assert state[1] is not None
+        return state[1]
 
-    def _states(
-        self,
-        styles: Tensor,
-        noise: Noise,
-        start: int = 0,
-        x: Tensor | None = None,
-        image: Tensor | None = None,
-    ) -> Iterator[tuple[StyleLayer | None, Tensor, Tensor | None]]:
-        """Yield (layer, features, image so far) before each layer from `start` on, then (None, ·, image)."""
-        if x is None:
-            const = self.synthesis.get_parameter("b4.const")
-            x = const[None].expand(len(styles), -1, -1, -1)
-        for layer in self.layers[start:]:
-            yield layer, x, image
-            module, scales = self._module(layer), styles[:, layer.slice]
-            if layer.kind == "rgb":
-                rgb = module(x, scales)
-                image = rgb if image is None else upsample(image) + rgb
-            else:
-                x = module(x, scales, module.noise_maps(noise))
-        yield None, x, image
-
-    # -- resuming ---------------------------------------------------------------------------------
-    def _resume_at(self, styles: Tensor, trunk: Trunk) -> tuple[int, tuple[Tensor | None, Tensor | None]]:
-        """Index of the first layer whose styles differ from the trunk's, and the state before it."""
-        changed = (styles != trunk.styles).any(dim=0).cpu()
-        start = next((i for i, la in enumerate(self.layers) if changed[la.slice].any()), len(self.layers))
-        if start == len(self.layers):
-            return start, (None, None)
-        x, image = (None if t is None else t.expand(len(styles), *t.shape[1:]) for t in trunk.states[start])
-        return start, (x, image)
-
-    def _image_at(self, size: int, trunk: Trunk | None, count: int) -> Tensor:
-        assert trunk is not None
-        images = [image for _, image in trunk.states if image is not None] + [trunk.image]
-        found = next(i for i in images if i.shape[-1] == size)
-        return found.expand(count, *found.shape[1:])
-
-    def _block_of(self, layer: StyleLayer) -> int:
+    def _stage(self, layer: StyleLayer) -> int:
         return int(layer.name.partition(".")[0][1:])
-
-    def _check_synthesis(self, styles: Tensor, noise: Noise, upto: int | None, resume: Trunk | None) -> None:
-        if styles.ndim != 2 or styles.shape[1] != self.num_styles:
-            raise ValueError(f"styles must have shape (N, {self.num_styles}), got {tuple(styles.shape)}")
-        if isinstance(noise, str):
-            check_choice("noise", noise, ("const", "none"))
-        else:
-            check_integer("noise", noise, maximum=2**32 - 1)
-        if upto is not None:
-            check_choice("upto", upto, self.config.resolutions)
-        if resume is not None and resume.noise != noise:
-            raise ValueError(f"resume was made with noise={resume.noise!r}, this call asks for {noise!r}")
-        if resume is not None and len(resume.styles) not in (1, len(styles)):
-            raise ValueError(
-                f"resume holds {len(resume.styles)} images, styles {len(styles)}; "
-                "they must agree, or resume hold one"
-            )

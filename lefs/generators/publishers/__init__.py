@@ -1,0 +1,39 @@
+"""Publishers: what each one's files look like inside, as value trees that `lefs.generators.unpickle` reads.
+
+A reader is a module here with two functions::
+
+    matches(tree) -> bool          is this publisher's? looks at keys and class names only, never raises
+    read(tree, path) -> Parsed     raises ArtifactError that names the class or tensor it cannot take
+
+and a place in `lefs.generators.formats.READERS`, asked in that order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch import Tensor, nn
+
+__all__ = ["Parsed"]
+
+
+@dataclass(frozen=True)
+class Parsed:
+    """A publisher's file in the names of lefs.
+
+    Attributes
+    ----------
+    architecture : a key of `lefs.generators.formats.ARCHITECTURES`
+    config : what the architecture's configuration is made from, plain JSON values
+    tensors : {our name: tensor}, exactly the generator's ``state_dict``
+    notes : what else is known, plain JSON values: ``publisher``, the file's own default ``truncation``, ...
+    discriminator : makes the file's discriminator when it is asked for; None if there is none
+    """
+
+    architecture: str
+    config: dict[str, Any]
+    tensors: dict[str, Tensor]
+    notes: dict[str, Any] = field(default_factory=dict)
+    discriminator: Callable[[], nn.Module] | None = None

@@ -1,0 +1,173 @@
+"""What every generator with styles shares: checks, truncation, the walk through the layers, resuming."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from lefs.checks import check_choice, check_integer, check_number
+from lefs.generators.base import Generator, Noise, State, StyleLayer, Trunk
+
+__all__ = ["StyledGenerator"]
+
+
+class StyledGenerator(Generator):
+    """Walks through the layers of an architecture that describes one step.
+
+    A derived class sets, besides the attributes of `Generator`:
+
+    - ``mapping``: a module; called with z (N, z_dim) and one-hot labels (N, label_dim) or None, it returns w
+      of shape (N, D). Its buffer ``w_avg`` is (D,) or (L, D);
+    - `_styles`: w (N, L, D) → styles (N, S), arguments already checked;
+    - `_begin`: the state before the first layer; `_step`: the state after a layer; `_finish`: state → image;
+    - `_stage`, where images can be made at lower resolutions.
+
+    A state is a tuple whose first entry is the tensor that the next layer scales (N, C, H, W); the others are
+    up to the architecture (the image so far, a residual). Every tensor in it has the batch first.
+
+    Attributes
+    ----------
+    truncation_cutoff : truncation pulls only that many of the w vectors, the first; None: all
+    """
+
+    mapping: nn.Module
+    truncation_cutoff: int | None = None
+
+    @abstractmethod
+    def _styles(self, w: Tensor) -> Tensor:
+        """W (N, L, D) → styles (N, S)."""
+
+    @abstractmethod
+    def _begin(self, styles: Tensor) -> State:
+        """The state before the first layer."""
+
+    @abstractmethod
+    def _step(self, layer: StyleLayer, state: State, styles: Tensor, noise: Noise) -> State:
+        """The state after `layer`; `styles` are all S of each image."""
+
+    @abstractmethod
+    def _finish(self, state: State, size: int) -> Tensor:
+        """The image (N, 3, size, size) of the state after the last layer whose `_stage` is at most `size`."""
+
+    def _stage(self, layer: StyleLayer) -> int:
+        """Side of the smallest image that needs this layer."""
+        return self.resolution
+
+    @property
+    def preview_sizes(self) -> tuple[int, ...]:
+        """As `Generator.preview_sizes`."""
+        return tuple(sorted({self._stage(layer) for layer in self.layers}))
+
+    # -- latents → styles -------------------------------------------------------------------------
+    def map(self, z: Tensor, truncation: float = 1.0, labels: Sequence[int] | None = None) -> Tensor:
+        """As `Generator.map`; a conditional network needs one class for each latent."""
+        psi = check_number("truncation", truncation)
+        if z.ndim != 2 or z.shape[1] != self.z_dim:
+            raise ValueError(f"z must have shape (N, {self.z_dim}), got {tuple(z.shape)}")
+        w = self.mapping(z, self._one_hot(labels, len(z)))[:, None].expand(-1, self.num_ws, -1)
+        return w if psi == 1 else self._truncated(w, psi)
+
+    def _truncated(self, w: Tensor, psi: float) -> Tensor:
+        pulled = self.mean_w().lerp(w, psi)
+        cutoff = self.num_ws if self.truncation_cutoff is None else self.truncation_cutoff
+        return torch.cat([pulled[:, :cutoff], w[:, cutoff:]], dim=1)
+
+    def mean_w(self) -> Tensor:
+        """What truncation pulls toward: of shape (D,), or (L, D) if each layer has its own."""
+        center = self.mapping.w_avg
+        assert isinstance(center, Tensor)
+        return center
+
+    def _one_hot(self, labels: Sequence[int] | None, count: int) -> Tensor | None:
+        if not self.label_dim:
+            if labels is not None:
+                raise ValueError("labels given, but this generator is not conditional: leave them out")
+            return None
+        valid = f"an integer from 0 to {self.label_dim - 1} for each of the {count} latents"
+        if labels is None or len(labels) != count:
+            raise ValueError(f"labels: this generator is conditional and needs {valid}, got {labels!r}")
+        index = [check_integer(f"labels[{i}]", c, maximum=self.label_dim - 1) for i, c in enumerate(labels)]
+        return torch.eye(self.label_dim, device=self.device)[index]
+
+    def styles(self, w: Tensor) -> Tensor:
+        """As `Generator.styles`."""
+        if w.ndim != 3 or w.shape[1:] != (self.num_ws, self.w_dim):
+            raise ValueError(f"w must have shape (N, {self.num_ws}, {self.w_dim}), got {tuple(w.shape)}")
+        return self._styles(w)
+
+    # -- styles → images --------------------------------------------------------------------------
+    def synthesize(
+        self, styles: Tensor, noise: Noise = "const", upto: int | None = None, resume: Trunk | None = None
+    ) -> Tensor:
+        """As `Generator.synthesize`."""
+        self._check_synthesis(styles, noise, upto, resume)
+        size = self.resolution if upto is None else upto
+        end = next((i for i, la in enumerate(self.layers) if self._stage(la) > size), len(self.layers))
+        start, state = 0, None
+        # Gradients must reach the styles of every layer, also of those that have not changed.
+        if resume is not None and not (styles.requires_grad and torch.is_grad_enabled()):
+            start = min(self._first_change(styles, resume), end)
+            state = tuple(
+                t if t is None else t.expand(len(styles), *t.shape[1:]) for t in resume.states[start]
+            )
+        state = self._begin(styles) if state is None else state
+        for layer in self.layers[start:end]:
+            state = self._step(layer, state, styles, noise)
+        return self._finish(state, size)
+
+    def trunk(self, styles: Tensor, noise: Noise = "const") -> Trunk:
+        """As `Generator.trunk`."""
+        self._check_synthesis(styles, noise, None, None)
+        states = tuple(state for _, state in self._states(styles, noise))
+        return Trunk(styles, noise, states, self._finish(states[-1], self.resolution))
+
+    def activations(self, styles: Tensor) -> Iterator[tuple[StyleLayer, Tensor]]:
+        """As `Generator.activations`, with the constant noise."""
+        self._check_synthesis(styles, "const", None, None)
+        for layer, state in self._states(styles, "const"):
+            if layer is not None:
+                yield layer, self._scaled(layer, state)
+
+    def _scaled(self, layer: StyleLayer, state: State) -> Tensor:
+        """The tensor that `layer` is about to scale."""
+        assert state[0] is not None
+        return state[0]
+
+    def _states(self, styles: Tensor, noise: Noise) -> Iterator[tuple[StyleLayer | None, State]]:
+        """Yield (layer, state before it) for each layer, then (None, last state)."""
+        state = self._begin(styles)
+        for layer in self.layers:
+            yield layer, state
+            state = self._step(layer, state, styles, noise)
+        yield None, state
+
+    def _first_change(self, styles: Tensor, trunk: Trunk) -> int:
+        """Index of the first layer whose styles differ from the trunk's; extras are the first's."""
+        changed = (styles != trunk.styles).any(dim=0).cpu()
+        user = torch.zeros(self.num_styles, dtype=torch.int64)
+        for i, layer in enumerate(self.layers):
+            for part in (layer.slice, layer.shift):
+                if part is not None:
+                    user[part] = i
+        return int(user[changed].min()) if changed.any() else len(self.layers)
+
+    def _check_synthesis(self, styles: Tensor, noise: Any, upto: int | None, resume: Trunk | None) -> None:
+        if styles.ndim != 2 or styles.shape[1] != self.num_styles:
+            raise ValueError(f"styles must have shape (N, {self.num_styles}), got {tuple(styles.shape)}")
+        if isinstance(noise, str):
+            check_choice("noise", noise, ("const", "none"))
+        else:
+            check_integer("noise", noise, maximum=2**32 - 1)
+        if upto is not None:
+            check_choice("upto", upto, self.preview_sizes)
+        if resume is not None and resume.noise != noise:
+            raise ValueError(f"resume was made with noise={resume.noise!r}, this call asks for {noise!r}")
+        if resume is not None and len(resume.styles) not in (1, len(styles)):
+            raise ValueError(
+                f"resume holds {len(resume.styles)} images, styles {len(styles)}; "
+                "they must agree, or resume hold one"
+            )
