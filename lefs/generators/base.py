@@ -41,6 +41,9 @@ class StyleLayer:
     channels : number of channels of that map, C
     slice : where the layer's scales, one for each channel, lie in the flat vector of all S styles
     shift : where its shifts lie, in an architecture that has them (StyleGAN); of the same channels
+    margin : how many pixels of that map, on each side, lie outside the picture (StyleGAN3)
+    detail : how many pixels across the picture would carry all that the map can show, where the map has
+        more than it needs (StyleGAN3); None: `resolution`
     """
 
     name: str
@@ -49,6 +52,18 @@ class StyleLayer:
     channels: int
     slice: Span = field(hash=False)
     shift: Span | None = field(default=None, hash=False)
+    margin: int = 0
+    detail: float | None = None
+
+    @property
+    def fineness(self) -> float:
+        """What tells coarse layers, which carry pose and layout, from fine ones: pixels across the picture."""
+        return self.resolution if self.detail is None else self.detail
+
+    def inside(self, maps: Tensor) -> Tensor:
+        """The part of this layer's maps (..., H, W) that lies inside the picture."""
+        end = self.resolution - self.margin
+        return maps[..., self.margin : end, self.margin : end] if self.margin else maps
 
 
 @dataclass(frozen=True)

@@ -114,7 +114,8 @@ class StyledGenerator(Generator):
             state = tuple(
                 t if t is None else t.expand(len(styles), *t.shape[1:]) for t in resume.states[start]
             )
-        state = self._begin(styles) if state is None else state
+        # (what the first layer gets may follow extra styles, so it is not taken from the trunk)
+        state = self._begin(styles) if state is None or start == 0 else state
         for layer in self.layers[start:end]:
             state = self._step(layer, state, styles, noise)
         return self._finish(state, size)
