@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from lefs.checks import check_name, check_seeds
+from lefs.checks import check_integer, check_name, check_seeds
 
 __all__ = ["Generator", "Noise", "State", "StyleLayer", "StylelessGenerator", "Trunk", "fingerprint_of"]
 
@@ -203,6 +203,17 @@ class Generator(nn.Module, ABC):
         """
         rows = [np.random.RandomState(s).randn(self.z_dim) for s in check_seeds(seeds)]
         return torch.from_numpy(np.stack(rows)).float().to(self.device)
+
+    def _one_hot(self, labels: Sequence[int] | None, count: int) -> Tensor | None:
+        if not self.label_dim:
+            if labels is not None:
+                raise ValueError("labels given, but this generator is not conditional: leave them out")
+            return None
+        valid = f"an integer from 0 to {self.label_dim - 1} for each of the {count} latents"
+        if labels is None or len(labels) != count:
+            raise ValueError(f"labels: this generator is conditional and needs {valid}, got {labels!r}")
+        index = [check_integer(f"labels[{i}]", c, maximum=self.label_dim - 1) for i, c in enumerate(labels)]
+        return torch.eye(self.label_dim, device=self.device)[index]
 
     @abstractmethod
     def map(self, z: Tensor, truncation: float = 1.0, labels: Sequence[int] | None = None) -> Tensor:

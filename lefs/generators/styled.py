@@ -82,17 +82,6 @@ class StyledGenerator(Generator):
         assert isinstance(center, Tensor)
         return center
 
-    def _one_hot(self, labels: Sequence[int] | None, count: int) -> Tensor | None:
-        if not self.label_dim:
-            if labels is not None:
-                raise ValueError("labels given, but this generator is not conditional: leave them out")
-            return None
-        valid = f"an integer from 0 to {self.label_dim - 1} for each of the {count} latents"
-        if labels is None or len(labels) != count:
-            raise ValueError(f"labels: this generator is conditional and needs {valid}, got {labels!r}")
-        index = [check_integer(f"labels[{i}]", c, maximum=self.label_dim - 1) for i, c in enumerate(labels)]
-        return torch.eye(self.label_dim, device=self.device)[index]
-
     def styles(self, w: Tensor) -> Tensor:
         """As `Generator.styles`."""
         if w.ndim != 3 or w.shape[1:] != (self.num_ws, self.w_dim):

@@ -1,0 +1,88 @@
+"""What the two older architectures, StyleGAN and ProGAN, share: sizes, doubling, colours."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import conv2d, conv_transpose2d, interpolate, pad
+
+from lefs.checks import check_choice, check_integer
+
+__all__ = ["Colours", "check_channels", "check_images", "pixel_norm", "resolutions_of", "up_convolution"]
+
+# From this size on the official code convolves and doubles the size in one operation.
+_FUSED_FROM = 128
+
+
+def resolutions_of(resolution: int) -> list[int]:
+    """4, 8, ... resolution."""
+    return [2**k for k in range(2, int(math.log2(resolution)) + 1)]
+
+
+def check_channels(resolution: int, channels: Mapping[Any, int]) -> dict[int, int]:
+    """Return `channels` with integer keys (JSON makes text of them), one for each of `resolutions_of`."""
+    if check_integer("resolution", resolution, minimum=4, maximum=2**14) & (resolution - 1):
+        raise ValueError(f"resolution must be a power of two from 4 on, got {resolution}")
+    found = {int(r): c for r, c in channels.items()}
+    if sorted(found) != resolutions_of(resolution):
+        raise ValueError(f"channels must name the resolutions {resolutions_of(resolution)}, got {found}")
+    return {r: check_integer(f"channels[{r}]", c, minimum=1, maximum=2**16) for r, c in found.items()}
+
+
+def check_images(resolution: int, images: list[int] | None) -> list[int]:
+    """Return the resolutions at which there are images: `images`, or only the last one if None."""
+    chosen = [resolution] if images is None else sorted(images)
+    for r in chosen:
+        check_choice("images", r, resolutions_of(resolution))
+    if resolution not in chosen:
+        raise ValueError(f"images must contain the resolution {resolution}, got {chosen}")
+    return chosen
+
+
+def pixel_norm(x: Tensor) -> Tensor:
+    """Divide each vector of channels by its root mean square: (N, C) or (N, C, H, W), Karras et al. 2018."""
+    # Squares and their sum do not fit half precision.
+    precise = x.to(torch.promote_types(x.dtype, torch.float32))
+    return (precise * (precise.square().mean(dim=1, keepdim=True) + 1e-8).rsqrt()).to(x.dtype)
+
+
+def up_convolution(x: Tensor, weight: Tensor) -> Tensor:
+    """Double the size by repeating pixels, then convolve with zeros outside.
+
+    Large maps are done in one transposed convolution whose 4 × 4 kernel is the flipped 3 × 3 kernel, spread
+    over the 2 × 2 pixels that repetition makes: the same function with fewer multiplications.
+
+    Parameters
+    ----------
+    x : Tensor of shape (N, I, h, w)
+    weight : Tensor of shape (O, I, 3, 3)
+
+    Returns
+    -------
+    Tensor of shape (N, O, 2h, 2w)
+    """
+    if 2 * x.shape[-1] < _FUSED_FROM:
+        return conv2d(interpolate(x, scale_factor=2.0, mode="nearest"), weight, padding=1)
+    rim = pad(weight.flip(2, 3).transpose(0, 1), (1, 1, 1, 1))
+    spread = rim[..., 1:, 1:] + rim[..., :-1, 1:] + rim[..., 1:, :-1] + rim[..., :-1, :-1]
+    return conv_transpose2d(x, spread, stride=2, padding=1)
+
+
+class Colours(nn.Module):
+    """1 × 1 convolution from C channels to three colours, without styles."""
+
+    def __init__(self, inputs: int):
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(3, inputs, 1, 1))
+        self.bias = nn.Parameter(torch.zeros(3))
+        self.gain = 1 / math.sqrt(inputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Maps (N, C, H, W) → image (N, 3, H, W), float32 at least."""
+        precise = torch.promote_types(x.dtype, torch.float32)
+        image = conv2d(x, self.weight * self.gain).to(precise)
+        return image + self.bias.to(precise)[:, None, None]

@@ -1,0 +1,205 @@
+"""ProGAN (Karras et al., ICLR 2018, "progressive growing") for inference: no custom operators, any device."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import conv2d, leaky_relu
+
+from lefs.checks import check_choice, check_integer
+from lefs.generators.base import Noise, StyleLayer, StylelessGenerator, Trunk
+from lefs.generators.classic import (
+    Colours,
+    check_channels,
+    check_images,
+    pixel_norm,
+    resolutions_of,
+    up_convolution,
+)
+
+__all__ = ["ProGAN", "ProGANConfig"]
+
+
+@dataclass(frozen=True)
+class ProGANConfig:
+    """What, besides the tensors, defines a ProGAN.
+
+    Attributes
+    ----------
+    resolution : side of the images, a power of two from 4 on
+    z_dim : size of the latents
+    channels : {resolution: number of feature maps there}, for 4, 8, ... resolution
+    images : resolutions that have a layer of their own that makes an image; None: only the last
+    label_dim : number of classes of a conditional network, 0 for none
+    normalize_z : whether the latent is normalised before its label is joined to it, besides afterwards
+    """
+
+    resolution: int
+    z_dim: int
+    channels: dict[int, int]
+    images: list[int] | None = None
+    label_dim: int = 0
+    normalize_z: bool = False
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "channels", check_channels(self.resolution, self.channels))
+        object.__setattr__(self, "images", check_images(self.resolution, self.images))
+        check_integer("z_dim", self.z_dim, minimum=1)
+        check_integer("label_dim", self.label_dim)
+
+
+class _Dense(nn.Module):
+    """From the latent to maps of 4 × 4."""
+
+    def __init__(self, inputs: int, outputs: int):
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(16 * outputs, inputs))
+        self.bias = nn.Parameter(torch.zeros(outputs))
+        self.gain = math.sqrt(2 / inputs) / 4
+
+    def forward(self, x: Tensor) -> Tensor:
+        maps = (x @ (self.weight * self.gain).t()).unflatten(1, (-1, 4, 4))
+        return pixel_norm(leaky_relu(maps + self.bias[:, None, None], 0.2))
+
+
+class _Convolution(nn.Module):
+    """3 × 3 convolution, doubling the size first if `up`, leaky ReLU, pixel norm."""
+
+    def __init__(self, inputs: int, outputs: int, *, up: bool):
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(outputs, inputs, 3, 3))
+        self.bias = nn.Parameter(torch.zeros(outputs))
+        self.gain, self.up = math.sqrt(2 / (9 * inputs)), up
+
+    def forward(self, x: Tensor) -> Tensor:
+        weight = self.weight * self.gain
+        x = up_convolution(x, weight) if self.up else conv2d(x, weight, padding=1)
+        return pixel_norm(leaky_relu(x + self.bias[:, None, None], 0.2))
+
+
+class _Block(nn.Module):
+    """All layers of one resolution."""
+
+    def __init__(self, resolution: int, config: ProGANConfig):
+        super().__init__()
+        outputs = config.channels[resolution]
+        if resolution == 4:
+            self.conv0: nn.Module = _Dense(config.z_dim + config.label_dim, outputs)
+        else:
+            self.conv0 = _Convolution(config.channels[resolution // 2], outputs, up=True)
+        self.conv1 = _Convolution(outputs, outputs, up=False)
+        if resolution in (config.images or ()):
+            self.torgb = Colours(outputs)
+
+
+class ProGAN(StylelessGenerator):
+    """ProGAN: the latent becomes maps of 4 × 4, which grow. It has no styles: dissect it, do not edit it.
+
+    What `synthesize` and `activations` take are latents of shape (N, z_dim), each followed by its one-hot
+    label in a conditional network; `sample` makes them from seeds. A layer's maps are what enters it:
+    ``b8.conv0`` sees the output of ``b4.conv1``.
+
+    `upto` takes the resolutions whose own image layer the file still has. Training left these behind as the
+    network grew, so that their colours may be off; `preview_size` is therefore the full resolution.
+
+    Parameters
+    ----------
+    config : ProGANConfig
+        A fresh network has random weights; `lefs.load` fills them.
+    """
+
+    architecture = "progan"
+
+    def __init__(self, config: ProGANConfig):
+        super().__init__()
+        self.config = config
+        self.resolution, self.z_dim, self.label_dim = config.resolution, config.z_dim, config.label_dim
+        self.synthesis = nn.Module()
+        for r in resolutions_of(config.resolution):
+            self.synthesis.add_module(f"b{r}", _Block(r, config))
+        self.layers = self._tabulate()
+
+    def _tabulate(self) -> tuple[StyleLayer, ...]:
+        channels, last = self.config.channels, f"b{self.resolution}"
+        steps = [(f"b{r}.{part}", r) for r in channels for part in ("conv0", "conv1")][1:]
+        layers: list[StyleLayer] = []
+        start = 0
+        for name, r in [*steps, (f"{last}.torgb", self.resolution)]:
+            side = r // 2 if name.endswith("conv0") else r
+            stop = start + channels[side]
+            kind: Any = "rgb" if name.endswith("torgb") else "conv"
+            layers.append(StyleLayer(name, kind, side, channels[side], slice(start, stop)))
+            start = stop
+        return tuple(layers)
+
+    @property
+    def architecture_config(self) -> dict[str, Any]:
+        """The `ProGANConfig` as plain JSON values."""
+        content = asdict(self.config)
+        content["channels"] = {str(r): c for r, c in self.config.channels.items()}
+        return content
+
+    @property
+    def preview_sizes(self) -> tuple[int, ...]:
+        """As `Generator.preview_sizes`."""
+        return tuple(self.config.images or ())
+
+    @property
+    def preview_size(self) -> int:
+        """The full resolution: smaller images have stale colours."""
+        return self.resolution
+
+    def sample(
+        self, seeds: int | Iterable[int], *, truncation: float = 1.0, labels: Sequence[int] | None = None
+    ) -> Tensor:
+        """Latents of the seeds, followed by one-hot labels: (N, z_dim + label_dim).
+
+        There is no mean to truncate toward, so `truncation` has no effect.
+        """
+        z = self.latents(seeds)
+        one_hot = self._one_hot(labels, len(z))
+        return z if one_hot is None else torch.cat([z, one_hot], dim=1)
+
+    def synthesize(
+        self, styles: Tensor, noise: Noise = "const", upto: int | None = None, resume: Trunk | None = None
+    ) -> Tensor:
+        """Latents, as `sample` makes them → images; there is no noise, and nothing to `resume`."""
+        size = self.resolution if upto is None else check_choice("upto", upto, self.preview_sizes)
+        if resume is not None:
+            self._refuse()
+        for name, x in self._steps(styles):
+            if name == f"b{size}.torgb":
+                image: Tensor = self.synthesis.get_submodule(name)(x)
+                return image
+        raise AssertionError("every size that is offered has its layer")
+
+    def activations(self, styles: Tensor) -> Iterator[tuple[StyleLayer, Tensor]]:
+        """Latents → each layer with the maps that enter it, (N, C, H, W), one at a time and in order."""
+        table = {layer.name: layer for layer in self.layers}
+        for name, x in self._steps(styles):
+            if name in table:
+                yield table[name], x
+
+    def _steps(self, codes: Tensor) -> Iterator[tuple[str, Tensor]]:
+        """Yield every layer's name with what enters it."""
+        x = self._normalized(codes)
+        for r in resolutions_of(self.resolution):
+            block = self.synthesis.get_submodule(f"b{r}")
+            for part in ("conv0", "conv1"):
+                yield f"b{r}.{part}", x
+                x = block.get_submodule(part)(x)
+            yield f"b{r}.torgb", x
+
+    def _normalized(self, codes: Tensor) -> Tensor:
+        width = self.z_dim + self.label_dim
+        if codes.ndim != 2 or codes.shape[1] != width:
+            parts = f"{self.z_dim} of the latent and {self.label_dim} of the one-hot label"
+            raise ValueError(f"latents must have shape (N, {width}), {parts}; got {tuple(codes.shape)}")
+        if self.config.normalize_z:
+            codes = torch.cat([pixel_norm(codes[:, : self.z_dim]), codes[:, self.z_dim :]], dim=1)
+        return pixel_norm(codes.to(self.dtype))

@@ -1,0 +1,310 @@
+"""StyleGAN (Karras et al., CVPR 2019) for inference: no custom operators, any device."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import conv2d, instance_norm, leaky_relu, linear
+
+from lefs.checks import check_choice, check_integer, check_number
+from lefs.generators.base import Noise, State, StyleLayer
+from lefs.generators.classic import (
+    Colours,
+    check_channels,
+    check_images,
+    pixel_norm,
+    resolutions_of,
+    up_convolution,
+)
+from lefs.generators.styled import StyledGenerator
+from lefs.generators.stylegan2 import _Precise
+
+__all__ = ["StyleGAN", "StyleGANConfig"]
+
+# How many latents estimate the mean w of a file that lacks it.
+_MEAN_OF = 10_000
+
+
+@dataclass(frozen=True)
+class StyleGANConfig:
+    """What, besides the tensors, defines a StyleGAN.
+
+    Attributes
+    ----------
+    resolution : side of the images, a power of two from 4 on
+    z_dim, w_dim : sizes of the latents
+    channels : {resolution: number of feature maps there}, for 4, 8, ... resolution
+    images : resolutions that have a layer of their own that makes an image; None: only the last
+    label_dim : number of classes of a conditional network, 0 for none
+    mapping_layers, mapping_width, mapping_lr : depth of the mapping network, width of its hidden layers
+        (None: w_dim), its learning-rate multiplier
+    mean : whether the file knows its mean w; if not, it is estimated when truncation asks for it
+    truncation_cutoff : truncation pulls only that many of the w vectors, the first; None: all
+    noise : ``"stored"`` (each layer has its own constant map), ``"drawn"`` (maps are not in the file: the
+        constant ones are those of seed 0), ``"shared"`` (drawn, one for both layers of a resolution) or
+        ``"none"``
+    epsilon : what instance normalisation adds to the variance
+    blur : the filter after each doubling of the size, of odd length; empty for none
+    """
+
+    resolution: int
+    z_dim: int
+    w_dim: int
+    channels: dict[int, int]
+    images: list[int] | None = None
+    label_dim: int = 0
+    mapping_layers: int = 8
+    mapping_width: int | None = None
+    mapping_lr: float = 0.01
+    mean: bool = True
+    truncation_cutoff: int | None = 8
+    noise: Literal["stored", "drawn", "shared", "none"] = "stored"
+    epsilon: float = 1e-8
+    blur: Sequence[float] = (1.0, 2.0, 1.0)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "channels", check_channels(self.resolution, self.channels))
+        object.__setattr__(self, "images", check_images(self.resolution, self.images))
+        check_integer("z_dim", self.z_dim, minimum=1)
+        check_integer("w_dim", self.w_dim, minimum=1)
+        check_integer("label_dim", self.label_dim)
+        check_integer("mapping_layers", self.mapping_layers, minimum=1, maximum=64)
+        check_number("mapping_lr", self.mapping_lr)
+        check_number("epsilon", self.epsilon, minimum=0)
+        check_choice("noise", self.noise, ("stored", "drawn", "shared", "none"))
+        if self.mapping_width is not None:
+            check_integer("mapping_width", self.mapping_width, minimum=1)
+        if self.truncation_cutoff is not None:
+            check_integer("truncation_cutoff", self.truncation_cutoff)
+        object.__setattr__(self, "blur", [check_number("blur", b) for b in self.blur])
+        if self.blur and (len(self.blur) % 2 == 0 or sum(self.blur) == 0):
+            raise ValueError(f"blur must have an odd number of taps and a sum, got {self.blur}")
+
+
+class _Dense(_Precise):
+    """Linear layer with equalised learning rate; weight and bias are stored divided by `lr`."""
+
+    def __init__(self, inputs: int, outputs: int, *, gain: float = 1.0, lr: float = 1.0):
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(outputs, inputs) / lr)
+        self.bias = nn.Parameter(torch.zeros(outputs))
+        self.gain, self.lr = gain * lr / math.sqrt(inputs), lr
+
+    def forward(self, x: Tensor) -> Tensor:
+        return linear(x.to(self.weight.dtype), self.weight * self.gain, self.bias * self.lr)
+
+
+class _Mapping(_Precise):
+    """z, and a class if there are any, → w."""
+
+    w_avg: Tensor | None
+
+    def __init__(self, config: StyleGANConfig):
+        super().__init__()
+        width = config.z_dim
+        if config.label_dim:
+            self.embed = nn.Parameter(torch.randn(config.label_dim, config.z_dim))
+            width += config.z_dim
+        self.depth = config.mapping_layers
+        for i in range(self.depth):
+            outputs = config.w_dim if i == self.depth - 1 else config.mapping_width or config.w_dim
+            setattr(self, f"fc{i}", _Dense(width, outputs, gain=math.sqrt(2), lr=config.mapping_lr))
+            width = outputs
+        self.register_buffer("w_avg", torch.zeros(config.w_dim) if config.mean else None)
+
+    def forward(self, z: Tensor, one_hot: Tensor | None = None) -> Tensor:
+        x = z if one_hot is None else torch.cat([z, one_hot.to(self.embed.dtype) @ self.embed], dim=1)
+        x = pixel_norm(x)
+        for i in range(self.depth):
+            x = leaky_relu(getattr(self, f"fc{i}")(x), 0.2)
+        return x
+
+
+class _Layer(nn.Module):
+    """Convolution (or the learned constant), noise, bias, leaky ReLU, instance norm: what AdaIN scales."""
+
+    noise_const: Tensor
+
+    def __init__(self, inputs: int, outputs: int, config: StyleGANConfig, *, resolution: int, index: int):
+        super().__init__()
+        self.resolution, self.index, self.config = resolution, index, config
+        if inputs:
+            self.weight = nn.Parameter(torch.randn(outputs, inputs, 3, 3))
+            self.gain = math.sqrt(2 / (9 * inputs))
+        else:
+            self.const = nn.Parameter(torch.ones(outputs, resolution, resolution))
+        self.bias = nn.Parameter(torch.zeros(outputs))
+        self.affine = _Dense(config.w_dim, 2 * outputs)
+        with torch.no_grad():
+            self.affine.bias[:outputs] = 1
+        if config.noise != "none":
+            self.noise_strength = nn.Parameter(torch.zeros(outputs))
+        if config.noise == "stored":
+            self.register_buffer("noise_const", torch.randn(resolution, resolution))
+
+    def forward(self, x: Tensor, noise: Noise) -> Tensor:
+        x = self._convolved(x)
+        if noise != "none" and self.config.noise != "none":
+            x = x + self._noise_maps(noise).to(x.dtype) * self.noise_strength.to(x.dtype)[:, None, None]
+        x = leaky_relu(x + self.bias.to(x.dtype)[:, None, None], 0.2)
+        # An ε of 1e-8 is zero in half precision.
+        precise = x.to(torch.promote_types(x.dtype, torch.float32))
+        return instance_norm(precise, eps=self.config.epsilon).to(x.dtype)
+
+    def _convolved(self, x: Tensor) -> Tensor:
+        if self.index == 0 and self.resolution == 4:
+            return x
+        weight = self.weight * self.gain
+        if self.index == 1:
+            return conv2d(x, weight, padding=1)
+        return self._blurred(up_convolution(x, weight))
+
+    def _blurred(self, x: Tensor) -> Tensor:
+        taps = self.config.blur
+        if not taps:
+            return x
+        row = x.new_tensor(taps) / sum(taps)
+        channels, half = x.shape[1], len(taps) // 2
+        kernel = torch.outer(row, row).expand(channels, 1, -1, -1)
+        return conv2d(x, kernel, padding=half, groups=channels)
+
+    def _noise_maps(self, noise: Noise) -> Tensor:
+        if noise == "const" and self.config.noise == "stored":
+            return self.noise_const
+        # Each layer draws from its own stream, so that a trunk can be resumed anywhere.
+        seed = 0 if noise == "const" else int(noise)
+        index = 0 if self.config.noise == "shared" else self.index
+        maps = np.random.RandomState([seed, self.resolution, index]).randn(self.resolution, self.resolution)
+        return torch.from_numpy(maps.astype(np.float32)).to(self.bias.device)
+
+
+class _Block(nn.Module):
+    """All layers of one resolution."""
+
+    def __init__(self, resolution: int, config: StyleGANConfig):
+        super().__init__()
+        outputs, inputs = config.channels[resolution], config.channels.get(resolution // 2, 0)
+        self.conv0 = _Layer(inputs, outputs, config, resolution=resolution, index=0)
+        self.conv1 = _Layer(outputs, outputs, config, resolution=resolution, index=1)
+        if resolution in (config.images or ()):
+            self.torgb = Colours(outputs)
+
+
+class StyleGAN(StyledGenerator):
+    """StyleGAN: a learned constant grows through layers that end in adaptive instance normalisation.
+
+    A style layer's slice holds the scales σ of its instance-normalised maps, its shift what is added to them
+    afterwards. Layers are called ``b4.conv0`` (the constant), ``b4.conv1``, ``b8.conv0``, ...; ``conv0``
+    doubles the size. Images are made by layers without styles.
+
+    `upto` takes the resolutions whose own image layer the file still has. Training left these behind as the
+    network grew, so that their colours may be off; `preview_size` is therefore the full resolution.
+
+    Parameters
+    ----------
+    config : StyleGANConfig
+        A fresh network has random weights; `lefs.load` fills them.
+    """
+
+    architecture = "stylegan"
+
+    def __init__(self, config: StyleGANConfig):
+        super().__init__()
+        self.config = config
+        self.resolution, self.z_dim, self.w_dim = config.resolution, config.z_dim, config.w_dim
+        self.label_dim, self.truncation_cutoff = config.label_dim, config.truncation_cutoff
+        self.mapping = _Mapping(config)
+        self.synthesis = nn.Module()
+        for r in resolutions_of(config.resolution):
+            self.synthesis.add_module(f"b{r}", _Block(r, config))
+        self.layers = self._tabulate()
+        self.num_ws = len(self.layers)
+        self._estimate: Tensor | None = None
+
+    def _tabulate(self) -> tuple[StyleLayer, ...]:
+        layers: list[StyleLayer] = []
+        sizes = self.config.channels
+        start, shifts = 0, 2 * sum(sizes.values())
+        for r in resolutions_of(self.resolution):
+            for part in ("conv0", "conv1"):
+                stop = start + sizes[r]
+                shift = slice(shifts + start, shifts + stop)
+                layers.append(StyleLayer(f"b{r}.{part}", "conv", r, sizes[r], slice(start, stop), shift))
+                start = stop
+        return tuple(layers)
+
+    @property
+    def architecture_config(self) -> dict[str, Any]:
+        """The `StyleGANConfig` as plain JSON values."""
+        content = asdict(self.config)
+        content["channels"] = {str(r): c for r, c in self.config.channels.items()}
+        return content
+
+    def _module(self, layer: StyleLayer) -> Any:
+        return self.synthesis.get_submodule(layer.name)
+
+    # -- latents → styles -------------------------------------------------------------------------
+    def mean_w(self) -> Tensor:
+        """The file's mean w, or the mean over 10,000 latents of a fixed seed if the file has none: (D,)."""
+        known = self.mapping.w_avg if self.mapping.w_avg is not None else self._estimate
+        if known is None or known.device != self.device:
+            known = self._estimate = self._estimated_mean()
+        assert isinstance(known, Tensor)
+        return known
+
+    @torch.no_grad()
+    def _estimated_mean(self) -> Tensor:
+        random = np.random.RandomState(0)
+        z = torch.from_numpy(random.randn(_MEAN_OF, self.z_dim).astype(np.float32)).to(self.device)
+        classes = None
+        if self.label_dim:
+            index = random.randint(self.label_dim, size=_MEAN_OF)
+            classes = torch.eye(self.label_dim, device=self.device)[torch.from_numpy(index).to(self.device)]
+        mean: Tensor = self.mapping(z, classes).mean(dim=0)
+        return mean
+
+    def _styles(self, w: Tensor) -> Tensor:
+        affine = [self._module(layer).affine(w[:, i]) for i, layer in enumerate(self.layers)]
+        scales, shifts = zip(*(a.chunk(2, dim=1) for a in affine), strict=True)
+        return torch.cat([*scales, *shifts], dim=1)
+
+    # -- styles → images --------------------------------------------------------------------------
+    # A state is what the last layer left: the maps are normalised only when their layer's turn comes, because
+    # the noise is added before that.
+    def _begin(self, styles: Tensor) -> State:
+        const = self.synthesis.get_parameter("b4.conv0.const")
+        return (const[None].expand(len(styles), -1, -1, -1),)
+
+    def _step(self, layer: StyleLayer, state: State, styles: Tensor, noise: Noise) -> State:
+        return (self._styled(layer, self._module(layer)(state[0], noise), styles),)
+
+    def _styled(self, layer: StyleLayer, maps: Tensor, styles: Tensor) -> Tensor:
+        scale, shift = (styles[:, s].to(maps.dtype)[:, :, None, None] for s in (layer.slice, layer.shift))
+        return torch.addcmul(shift, maps, scale)
+
+    def _finish(self, state: State, size: int) -> Tensor:
+        image: Tensor = self.synthesis.get_submodule(f"b{size}.torgb")(state[0])
+        return image
+
+    def _stage(self, layer: StyleLayer) -> int:
+        return next(r for r in self.config.images or () if r >= layer.resolution)
+
+    @property
+    def preview_size(self) -> int:
+        """The full resolution: smaller images have stale colours."""
+        return self.resolution
+
+    def activations(self, styles: Tensor) -> Iterator[tuple[StyleLayer, Tensor]]:
+        """As `Generator.activations`: the instance-normalised maps, with the constant noise."""
+        self._check_synthesis(styles, "const", None, None)
+        (x,) = self._begin(styles)
+        for layer in self.layers:
+            maps = self._module(layer)(x, "const")
+            yield layer, maps
+            x = self._styled(layer, maps, styles)
