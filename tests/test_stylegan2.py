@@ -15,7 +15,7 @@ from torch.nn.functional import conv_transpose2d
 
 from lefs import StyleGAN2, StyleGAN2Config
 from lefs.generators import Generator
-from lefs.generators.stylegan2 import up_convolution, upsample
+from lefs.generators.operations import up_convolution, upsample
 
 
 @pytest.fixture(scope="module")

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, interpolate, softplus
 
 from lefs.artifacts import ArtifactError
-from lefs.generators.stylegan2 import upsample
+from lefs.generators.operations import upsample
 from lefs.segmenter import PartSegmenter
 
 PENALTY_INTERVAL = 16

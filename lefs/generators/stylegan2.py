@@ -1,19 +1,28 @@
-"""StyleGAN2 (Karras et al., CVPR 2020) for inference: skip architecture, no custom operators, any device."""
+"""StyleGAN2 (Karras et al., CVPR 2020) for inference: all its architectures, no custom operators."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import conv2d, interpolate, leaky_relu, linear, pad
+from torch.nn.functional import conv2d
 
-from lefs.checks import check_integer, check_number
+from lefs.checks import check_choice, check_integer, check_number
 from lefs.generators.base import Noise, State, StyleLayer
+from lefs.generators.mapping import FullyConnected, Mapping
+from lefs.generators.operations import (
+    ACTIVATIONS,
+    DEFAULT_FILTER,
+    Filter,
+    activate,
+    check_filter,
+    up_convolution,
+    upsample,
+)
 from lefs.generators.styled import StyledGenerator
 
 __all__ = ["StyleGAN2", "StyleGAN2Config"]
@@ -31,6 +40,17 @@ class StyleGAN2Config:
     label_dim : number of classes of a conditional network, 0 for none
     mapping_layers, mapping_lr : depth of the mapping network and its learning-rate multiplier
     noise : whether the layers add noise maps
+    architecture : ``"skip"`` (each resolution adds its own image to the upsampled one so far), ``"resnet"``
+        (residual blocks) or ``"orig"``; the last two make an image at the end only
+    mapping_width, embed_dim : widths inside the mapping network and of the embedded class; None: `w_dim`
+    mapping_activation, activation : names from `lefs.generators.operations.ACTIVATIONS`
+    normalize : whether latents and embedded class are normalised ``"each"``, ``"joint"``-ly or not (``"no"``)
+    average : whether the file has a mean w; else it is estimated when truncation asks for it
+    truncation_cutoff : truncation pulls only that many of the w vectors; None: all
+    filter : taps of the resampling filter, or its rows if it is not separable
+    conv_clamp : features and colours are clamped to ± this; None: they are not
+    kernel_size : side of the convolutions' kernels, odd
+    image_channels : 3, or 1 for grey images, which come out as three equal channels
     """
 
     resolution: int
@@ -41,15 +61,31 @@ class StyleGAN2Config:
     mapping_layers: int = 8
     mapping_lr: float = 0.01
     noise: bool = True
+    architecture: str = "skip"
+    mapping_width: int | None = None
+    embed_dim: int | None = None
+    mapping_activation: str = "lrelu"
+    activation: str = "lrelu"
+    normalize: str = "each"
+    average: bool = True
+    truncation_cutoff: int | None = None
+    filter: Filter = DEFAULT_FILTER
+    conv_clamp: float | None = None
+    kernel_size: int = 3
+    image_channels: int = 3
 
     def __post_init__(self) -> None:
         if check_integer("resolution", self.resolution, minimum=4, maximum=2**14) & (self.resolution - 1):
             raise ValueError(f"resolution must be a power of two from 4 on, got {self.resolution}")
-        check_integer("z_dim", self.z_dim, minimum=1)
-        check_integer("w_dim", self.w_dim, minimum=1)
+        for name in ("z_dim", "w_dim"):
+            check_integer(name, getattr(self, name), minimum=1)
+        for name in ("mapping_width", "embed_dim", "truncation_cutoff"):
+            if getattr(self, name) is not None:
+                check_integer(name, getattr(self, name), minimum=name != "truncation_cutoff")
         check_integer("label_dim", self.label_dim)
         check_integer("mapping_layers", self.mapping_layers, minimum=1, maximum=64)
         check_number("mapping_lr", self.mapping_lr)
+        self._check_synthesis()
         # JSON turns integer keys into strings
         object.__setattr__(self, "channels", {int(r): c for r, c in self.channels.items()})
         for r in self.resolutions:
@@ -57,121 +93,57 @@ class StyleGAN2Config:
                 raise ValueError(f"channels lacks the resolution {r}; got {self.channels}")
             check_integer(f"channels[{r}]", self.channels[r], minimum=1)
 
+    def _check_synthesis(self) -> None:
+        check_choice("architecture", self.architecture, ("skip", "resnet", "orig"))
+        check_choice("normalize", self.normalize, ("each", "joint", "no"))
+        check_choice("activation", self.activation, ACTIVATIONS)
+        check_choice("mapping_activation", self.mapping_activation, ACTIVATIONS)
+        check_choice("image_channels", self.image_channels, (3, 1))
+        object.__setattr__(self, "filter", check_filter("filter", self.filter))
+        if self.conv_clamp is not None:
+            check_number("conv_clamp", self.conv_clamp, minimum=0)
+        if check_integer("kernel_size", self.kernel_size, minimum=1, maximum=15) % 2 == 0:
+            raise ValueError(f"kernel_size must be odd, got {self.kernel_size}")
+
     @property
     def resolutions(self) -> list[int]:
         """4, 8, ... resolution."""
         return [2**k for k in range(2, int(math.log2(self.resolution)) + 1)]
 
-
-class _Precise(nn.Module):
-    """Keeps its tensors in float32 at least: latents in bfloat16 would move every pixel."""
-
-    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> _Precise:
-        def precise(t: Tensor) -> Tensor:
-            moved = fn(t)
-            narrowed = moved.is_floating_point() and moved.element_size() < 4
-            return t.to(moved.device, torch.float32) if narrowed else moved
-
-        return super()._apply(precise, recurse)
-
-
-class _FullyConnected(_Precise):
-    """Linear layer with equalised learning rate; weights are stored divided by `lr`."""
-
-    def __init__(self, inputs: int, outputs: int, *, bias: float = 0.0, lr: float = 1.0, act: bool = False):
-        super().__init__()
-        self.weight = nn.Parameter(torch.randn(outputs, inputs) / lr)
-        self.bias = nn.Parameter(torch.full((outputs,), bias / lr))
-        self.gain, self.lr, self.act = lr / math.sqrt(inputs), lr, act
-
-    def forward(self, x: Tensor) -> Tensor:
-        x = linear(x.to(self.weight.dtype), self.weight * self.gain, self.bias * self.lr)
-        return leaky_relu(x, 0.2) * math.sqrt(2) if self.act else x
-
-
-class _Mapping(_Precise):
-    """z, and a class if there are any, → w."""
-
-    w_avg: Tensor
-
-    def __init__(self, config: StyleGAN2Config):
-        super().__init__()
-        width = config.z_dim
-        if config.label_dim:
-            self.embed = _FullyConnected(config.label_dim, config.w_dim)
-            width += config.w_dim
-        self.depth = config.mapping_layers
-        for i in range(self.depth):
-            layer = _FullyConnected(width, config.w_dim, lr=config.mapping_lr, act=True)
-            setattr(self, f"fc{i}", layer)
-            width = config.w_dim
-        self.register_buffer("w_avg", torch.zeros(config.w_dim))
-
-    def forward(self, z: Tensor, one_hot: Tensor | None = None) -> Tensor:
-        x = _unit_variance(z)
-        if one_hot is not None:
-            x = torch.cat([x, _unit_variance(self.embed(one_hot))], dim=1)
-        for i in range(self.depth):
-            x = getattr(self, f"fc{i}")(x)
-        return x
-
-
-def _unit_variance(x: Tensor) -> Tensor:
-    return x * (x.square().mean(dim=1, keepdim=True) + 1e-8).rsqrt()
-
-
-def upsample(x: Tensor) -> Tensor:
-    """Double the size with the filter [1, 3, 3, 1] and zeros outside: (N, C, h, w) → (N, C, 2h, 2w)."""
-    return _upsample_with_rim(x)[:, :, 1:-1, 1:-1]
-
-
-def _upsample_with_rim(x: Tensor) -> Tensor:
-    # Bilinear interpolation is that filter; one ring of zeros around x gives it StyleGAN2's borders.
-    return interpolate(pad(x, (1, 1, 1, 1)), scale_factor=2.0, mode="bilinear")[:, :, 1:-1, 1:-1]
-
-
-def up_convolution(x: Tensor, weight: Tensor) -> Tensor:
-    """StyleGAN2's stride-2 transposed convolution followed by its [1, 3, 3, 1] filter.
-
-    Both are linear and shift-invariant on a map that is zero outside, so their order may be changed: filter
-    first, with a rim of one pixel, then convolve without padding. Equal to the usual order, borders included.
-
-    Parameters
-    ----------
-    x : Tensor of shape (N, I, h, w)
-    weight : Tensor of shape (O, I, 3, 3)
-
-    Returns
-    -------
-    Tensor of shape (N, O, 2h, 2w)
-    """
-    return conv2d(_upsample_with_rim(x), weight.flip(2, 3))
+    def parts(self, resolution: int) -> tuple[str, ...]:
+        """The layers of one resolution in order, of "conv0" (which doubles the size), "conv1" and "torgb"."""
+        colours = self.architecture == "skip" or resolution == self.resolution
+        return ("conv0",) * (resolution > 4) + ("conv1",) + ("torgb",) * colours
 
 
 class _Convolution(nn.Module):
-    """Modulated 3 × 3 convolution: scale in, shared convolution, scale out, noise, bias, leaky ReLU."""
+    """Modulated convolution: scale in, shared convolution, scale out, noise, bias, activation."""
 
     noise_const: Tensor
 
     def __init__(self, inputs: int, outputs: int, config: StyleGAN2Config, *, resolution: int, up: bool):
         super().__init__()
-        self.affine = _FullyConnected(config.w_dim, inputs, bias=1.0)
-        self.weight = nn.Parameter(torch.randn(outputs, inputs, 3, 3))
+        self.config, self.resolution, self.up = config, resolution, up
+        self.affine = FullyConnected(config.w_dim, inputs, bias=1.0)
+        self.weight = nn.Parameter(torch.randn(outputs, inputs, config.kernel_size, config.kernel_size))
         self.bias = nn.Parameter(torch.zeros(outputs))
-        self.resolution, self.up, self.has_noise = resolution, up, config.noise
         if config.noise:
             self.noise_strength = nn.Parameter(torch.zeros([]))
             self.register_buffer("noise_const", torch.randn(resolution, resolution))
 
-    def forward(self, x: Tensor, styles: Tensor, noise: Tensor | None) -> Tensor:
+    def forward(self, x: Tensor, styles: Tensor, noise: Tensor | None, gain: float = 1.0) -> Tensor:
         with torch.autocast(x.device.type, enabled=False):
             scale_out = self._demodulation(styles)
         x = x * styles.to(x.dtype)[:, :, None, None]
-        x = up_convolution(x, self.weight) if self.up else conv2d(x, self.weight, padding=1)
+        if self.up:
+            x = up_convolution(x, self.weight, self.config.filter)
+        else:
+            x = conv2d(x, self.weight, padding=self.config.kernel_size // 2)
         x = x * scale_out.to(x.dtype)[:, :, None, None]
         if noise is not None:
             x = x + noise.to(x.dtype)
-        return leaky_relu(x + self.bias.to(x.dtype)[:, None, None], 0.2) * math.sqrt(2)
+        x = x + self.bias.to(x.dtype)[:, None, None]
+        return activate(x, self.config.activation, gain=gain, clamp=self.config.conv_clamp)
 
     def _demodulation(self, styles: Tensor) -> Tensor:
         """1 / norm of each modulated filter, (N, outputs), without forming those filters."""
@@ -180,7 +152,7 @@ class _Convolution(nn.Module):
 
     def noise_maps(self, noise: Noise) -> Tensor | None:
         """What is added to every channel: (1, 1, H, W) or None."""
-        if not self.has_noise or noise == "none":
+        if not self.config.noise or noise == "none":
             return None
         maps = self.noise_const if noise == "const" else self._seeded(int(noise))
         return maps[None, None] * self.noise_strength
@@ -193,18 +165,31 @@ class _Convolution(nn.Module):
 
 
 class _ToRGB(nn.Module):
-    """Modulated 1 × 1 convolution to three colours, without demodulation."""
+    """Modulated 1 × 1 convolution to colours, without demodulation."""
 
     def __init__(self, inputs: int, config: StyleGAN2Config):
         super().__init__()
-        self.affine = _FullyConnected(config.w_dim, inputs, bias=1.0)
-        self.weight = nn.Parameter(torch.randn(3, inputs, 1, 1))
-        self.bias = nn.Parameter(torch.zeros(3))
-        self.gain = 1 / math.sqrt(inputs)
+        self.affine = FullyConnected(config.w_dim, inputs, bias=1.0)
+        self.weight = nn.Parameter(torch.randn(config.image_channels, inputs, 1, 1))
+        self.bias = nn.Parameter(torch.zeros(config.image_channels))
+        self.gain, self.clamp = 1 / math.sqrt(inputs), config.conv_clamp
 
     def forward(self, x: Tensor, styles: Tensor) -> Tensor:
         x = x * (styles * self.gain).to(x.dtype)[:, :, None, None]
-        return conv2d(x, self.weight).to(styles.dtype) + self.bias.to(styles.dtype)[:, None, None]
+        x = conv2d(x, self.weight).to(styles.dtype) + self.bias.to(styles.dtype)[:, None, None]
+        return activate(x, "linear", clamp=self.clamp)
+
+
+class _Shortcut(nn.Module):
+    """The other way through a residual block: doubles the size, 1 × 1 convolution, no styles."""
+
+    def __init__(self, inputs: int, outputs: int, config: StyleGAN2Config):
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(outputs, inputs, 1, 1))
+        self.gain, self.taps = math.sqrt(0.5 / inputs), config.filter
+
+    def forward(self, x: Tensor) -> Tensor:
+        return up_convolution(x, self.weight * self.gain, self.taps)
 
 
 class _Block(nn.Module):
@@ -218,12 +203,15 @@ class _Block(nn.Module):
         else:
             inputs = config.channels[resolution // 2]
             self.conv0 = _Convolution(inputs, outputs, config, resolution=resolution, up=True)
+            if config.architecture == "resnet":
+                self.skip = _Shortcut(inputs, outputs, config)
         self.conv1 = _Convolution(outputs, outputs, config, resolution=resolution, up=False)
-        self.torgb = _ToRGB(outputs, config)
+        if "torgb" in config.parts(resolution):
+            self.torgb = _ToRGB(outputs, config)
 
 
 class StyleGAN2(StyledGenerator):
-    """StyleGAN2 with skip connections (each resolution adds its own image to the upsampled one so far).
+    """StyleGAN2 in all its architectures.
 
     Tensors carry the names of the official PyTorch code: ``mapping.fc0.weight``,
     ``synthesis.b8.conv0.affine.bias``.
@@ -240,8 +228,19 @@ class StyleGAN2(StyledGenerator):
         super().__init__()
         self.config = config
         self.resolution, self.z_dim, self.w_dim = config.resolution, config.z_dim, config.w_dim
-        self.label_dim = config.label_dim
-        self.mapping = _Mapping(config)
+        self.label_dim, self.truncation_cutoff = config.label_dim, config.truncation_cutoff
+        self.mapping = Mapping(
+            config.z_dim,
+            config.w_dim,
+            config.label_dim,
+            depth=config.mapping_layers,
+            lr=config.mapping_lr,
+            act=config.mapping_activation,
+            width=config.mapping_width,
+            embed_dim=config.embed_dim,
+            normalize=config.normalize,
+            average=config.average,
+        )
         self.synthesis = nn.Module()
         for r in config.resolutions:
             self.synthesis.add_module(f"b{r}", _Block(r, config))
@@ -252,7 +251,7 @@ class StyleGAN2(StyledGenerator):
         layers: list[StyleLayer] = []
         start = 0
         for r in self.config.resolutions:
-            for part in ("conv0", "conv1", "torgb") if r > 4 else ("conv1", "torgb"):
+            for part in self.config.parts(r):
                 size = r // 2 if part == "conv0" else r
                 inputs = self.config.channels[size]
                 kind: Any = "rgb" if part == "torgb" else "conv"
@@ -262,10 +261,10 @@ class StyleGAN2(StyledGenerator):
 
     @property
     def architecture_config(self) -> dict[str, Any]:
-        """The `StyleGAN2Config` as plain JSON values."""
+        """The `StyleGAN2Config` as plain JSON values; what is at its default is left out."""
         content = asdict(self.config)
         content["channels"] = {str(r): c for r, c in self.config.channels.items()}
-        return content
+        return {k: v for k, v in content.items() if k in _ALWAYS or v != getattr(StyleGAN2Config, k)}
 
     def _module(self, layer: StyleLayer) -> Any:
         return self.synthesis.get_submodule(layer.name)
@@ -280,20 +279,34 @@ class StyleGAN2(StyledGenerator):
         return torch.cat(parts, dim=1)
 
     # -- styles → images --------------------------------------------------------------------------
+    # A state is (features, image so far, what a residual block will add to its result).
     def _begin(self, styles: Tensor) -> State:
         const = self.synthesis.get_parameter("b4.const")
-        return const[None].expand(len(styles), -1, -1, -1), None
+        return const[None].expand(len(styles), -1, -1, -1), None, None
 
     def _step(self, layer: StyleLayer, state: State, styles: Tensor, noise: Noise) -> State:
-        (x, image), module, scales = state, self._module(layer), styles[:, layer.slice]
-        if layer.kind == "conv":
-            return module(x, scales, module.noise_maps(noise)), image
-        rgb = module(x, scales)
-        return x, rgb if image is None else upsample(image) + rgb
+        (x, image, residual), module, scales = state, self._module(layer), styles[:, layer.slice]
+        assert x is not None
+        if layer.kind == "rgb":
+            rgb = module(x, scales)
+            return x, rgb if image is None else upsample(image, self.config.filter) + rgb, None
+        if module.up and self.config.architecture == "resnet":
+            residual = self.synthesis.get_submodule(layer.name.replace("conv0", "skip"))(x)
+        # Both summands of a residual block weigh √½; clamps shrink with them.
+        last = residual is not None and not module.up
+        x = module(x, scales, module.noise_maps(noise), math.sqrt(0.5) if last else 1.0)
+        return (x + residual, image, None) if last else (x, image, residual)
 
     def _finish(self, state: State, size: int) -> Tensor:
-        assert state[1] is not None
-        return state[1]
+        image = state[1]
+        assert image is not None
+        return image.expand(-1, 3, -1, -1)
 
     def _stage(self, layer: StyleLayer) -> int:
-        return int(layer.name.partition(".")[0][1:])
+        return (
+            int(layer.name.partition(".")[0][1:]) if self.config.architecture == "skip" else self.resolution
+        )
+
+
+# what has always been written into the configuration, and so into fingerprints
+_ALWAYS = ("resolution", "z_dim", "w_dim", "channels", "label_dim", "mapping_layers", "mapping_lr", "noise")

@@ -1,0 +1,179 @@
+"""Convolutions with filtered resampling, and activations, as NVIDIA's networks use them; plain PyTorch."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+from torch.nn.functional import conv2d, conv_transpose2d, interpolate, pad
+
+__all__ = [
+    "ACTIVATIONS",
+    "DEFAULT_FILTER",
+    "Filter",
+    "activate",
+    "check_filter",
+    "down_convolution",
+    "downsample",
+    "filtered",
+    "up_convolution",
+    "upsample",
+]
+
+Filter = tuple[float, ...] | tuple[tuple[float, ...], ...]
+DEFAULT_FILTER: Filter = (1.0, 3.0, 3.0, 1.0)
+
+# name → (function, gain that keeps the variance)
+ACTIVATIONS: dict[str, tuple[Callable[[Tensor], Tensor], float]] = {
+    "linear": (lambda x: x, 1.0),
+    "relu": (functional.relu, math.sqrt(2)),
+    "lrelu": (lambda x: functional.leaky_relu(x, 0.2), math.sqrt(2)),
+    "tanh": (torch.tanh, 1.0),
+    "sigmoid": (torch.sigmoid, 1.0),
+    "elu": (functional.elu, 1.0),
+    "selu": (functional.selu, 1.0),
+    "softplus": (functional.softplus, 1.0),
+    "swish": (functional.silu, math.sqrt(2)),
+}
+
+
+def activate(x: Tensor, name: str, *, gain: float = 1.0, clamp: float | None = None) -> Tensor:
+    """Activation, then its own gain times `gain`, then a clamp to ±`clamp` · `gain` unless that is None."""
+    function, own = ACTIVATIONS[name]
+    x = function(x)
+    x = x if own * gain == 1 else x * (own * gain)
+    return x if clamp is None else x.clamp(-clamp * gain, clamp * gain)
+
+
+# -- filters ---------------------------------------------------------------------------------------------
+
+
+def check_filter(name: str, taps: object) -> Filter:
+    """Return `taps` as a tuple of numbers (separable) or a tuple of rows, `DEFAULT_FILTER` if it is that one.
+
+    Raises
+    ------
+    ValueError
+        If it is neither a list nor a square of numbers, or sums to zero.
+    """
+    try:
+        values = np.asarray(taps, dtype=np.float64)
+    except (TypeError, ValueError):
+        values = np.asarray(math.nan)
+    square = values.ndim == 1 or (values.ndim == 2 and values.shape[0] == values.shape[1])
+    usable = square and 0 < values.size <= 4096 and bool(np.isfinite(values).all())
+    if not usable or float(values.sum()) == 0:
+        raise ValueError(
+            f"{name} must be a list of numbers or a square of rows, not summing to 0; got {taps!r}"
+        )
+    if _is_default_filter(values):
+        return DEFAULT_FILTER
+    listed = values.tolist()
+    return tuple(map(tuple, listed)) if values.ndim == 2 else tuple(listed)
+
+
+def _is_default_filter(taps: np.ndarray) -> bool:
+    """Whether `taps` (n) or (n, n) is a multiple of [1, 3, 3, 1], as is or as its outer product."""
+    usual = np.asarray(DEFAULT_FILTER)
+    usual = usual if taps.ndim == 1 else np.outer(usual, usual)
+    return taps.shape == usual.shape and np.allclose(taps / taps.sum(), usual / usual.sum(), rtol=1e-5)
+
+
+def filtered(
+    x: Tensor, taps: Filter, margins: tuple[int, int], *, up: int = 1, down: int = 1, gain: float = 1.0
+) -> Tensor:
+    """Insert zeros (`up`), add margins of zeros or crop, convolve with `taps`, keep every `down`-th pixel.
+
+    Parameters
+    ----------
+    x : Tensor of shape (N, C, H, W)
+    taps : a separable filter as numbers, or any filter as rows; its sum is brought to `gain`
+    margins : zeros before and after each axis of the enlarged map; negative ones crop
+
+    Returns
+    -------
+    Tensor of shape (N, C, H', W')
+    """
+    count, channels, height, width = x.shape
+    # Each map by itself: one input channel, so that the number of channels does not matter.
+    x = x.reshape(count * channels, 1, height, width)
+    if up > 1:
+        x = pad(x.reshape(-1, 1, height, 1, width, 1), (0, up - 1, 0, 0, 0, up - 1))
+        x = x.reshape(-1, 1, height * up, width * up)
+    x = pad(x, (*margins, *margins))
+    rows = np.flip(np.asarray(taps, dtype=np.float64))
+    kernel = torch.from_numpy(rows / rows.sum()).to(x.device, x.dtype)
+    if kernel.ndim == 1:
+        x = conv2d(conv2d(x, kernel[None, None, None]), kernel[None, None, :, None] * gain)
+    else:
+        x = conv2d(x, kernel[None, None] * gain)
+    x = x[:, :, ::down, ::down]
+    return x.reshape(count, channels, *x.shape[2:])
+
+
+# -- up --------------------------------------------------------------------------------------------------
+
+
+def upsample(x: Tensor, taps: Filter = DEFAULT_FILTER) -> Tensor:
+    """Double the size with the filter `taps` and zeros outside: (N, C, h, w) → (N, C, 2h, 2w)."""
+    if taps == DEFAULT_FILTER:
+        return _upsample_with_rim(x)[:, :, 1:-1, 1:-1]
+    length = len(taps)
+    return filtered(x, taps, ((length + 1) // 2, (length - 2) // 2), up=2, gain=4)
+
+
+def _upsample_with_rim(x: Tensor) -> Tensor:
+    # Bilinear interpolation is that filter; one ring of zeros around x gives it StyleGAN2's borders.
+    return interpolate(pad(x, (1, 1, 1, 1)), scale_factor=2.0, mode="bilinear")[:, :, 1:-1, 1:-1]
+
+
+def up_convolution(x: Tensor, weight: Tensor, taps: Filter = DEFAULT_FILTER) -> Tensor:
+    """StyleGAN2's stride-2 transposed convolution followed by its filter.
+
+    Both are linear and shift-invariant on a map that is zero outside, so their order may be changed. For
+    the usual filter and 3 × 3 kernels: filter first, with a rim of one pixel, then convolve without
+    padding. Equal to the usual order, borders included, and faster.
+
+    Parameters
+    ----------
+    x : Tensor of shape (N, I, h, w)
+    weight : Tensor of shape (O, I, k, k), k odd
+
+    Returns
+    -------
+    Tensor of shape (N, O, 2h, 2w)
+    """
+    side = weight.shape[-1]
+    if side == 1:
+        return upsample(conv2d(x, weight), taps)
+    if side == 3 and taps == DEFAULT_FILTER:
+        return conv2d(_upsample_with_rim(x), weight.flip(2, 3))
+    length = len(taps)
+    before, after = side // 2 + (length + 1) // 2 - (side - 1), side // 2 + (length - 2) // 2 - (side - 2)
+    return filtered(conv_transpose2d(x, weight.transpose(0, 1), stride=2), taps, (before, after), gain=4)
+
+
+# -- down ------------------------------------------------------------------------------------------------
+
+
+def downsample(x: Tensor, taps: Filter = DEFAULT_FILTER) -> Tensor:
+    """Halve the size with the filter `taps` and zeros outside: (N, C, 2h, 2w) → (N, C, h, w)."""
+    return filtered(x, taps, _margins_down(taps), down=2)
+
+
+def down_convolution(x: Tensor, weight: Tensor, taps: Filter = DEFAULT_FILTER) -> Tensor:
+    """Filter, then convolve with stride 2: (N, I, 2h, 2w), weight (O, I, k, k) → (N, O, h, w)."""
+    if weight.shape[-1] == 1:
+        return conv2d(downsample(x, taps), weight)
+    before, after = _margins_down(taps)
+    padding = weight.shape[-1] // 2
+    return conv2d(filtered(x, taps, (before + padding, after + padding)), weight, stride=2)
+
+
+def _margins_down(taps: Filter) -> tuple[int, int]:
+    length = len(taps)
+    return (length - 1) // 2, (length - 2) // 2
