@@ -1,0 +1,125 @@
+"""Networks that NVIDIA's PyTorch repositories save: a tree of modules with all their attributes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from lefs.artifacts import ArtifactError
+
+__all__ = ["Module", "find_network", "is_module"]
+
+
+class Module:
+    """One module of a saved network: its class's name, attributes, tensors and modules inside.
+
+    Parameters
+    ----------
+    record : what the file says about it, a `lefs.generators.unpickle.Instance`
+    path : of the file, for error messages
+    where : the module's place in the file, such as ``"G_ema.synthesis"``
+    """
+
+    def __init__(self, record: Any, path: Path, where: str):
+        self.record, self.path, self.where = record, path, where
+        state = getattr(record, "state", None)
+        if not isinstance(state, Mapping) or not is_module(record):
+            raise ArtifactError(f"{path}: {where} should be a network module, found {_kind(record)}")
+        self._state = state
+
+    @property
+    def name(self) -> str:
+        """The name of its class."""
+        return str(self.record.name)
+
+    def error(self, problem: str) -> ArtifactError:
+        """An `ArtifactError` that names file, place and class."""
+        return ArtifactError(f"{self.path}: {self.where} ({self.record.module}.{self.name}) {problem}")
+
+    def check_class(self, *names: str) -> Module:
+        """Return itself if its class has one of these names; raise an `ArtifactError` otherwise."""
+        if self.name not in names:
+            raise self.error(f"is of a class that lefs does not know; expected {' or '.join(names)}")
+        return self
+
+    def get(self, attribute: str, kind: type | tuple[type, ...]) -> Any:
+        """An attribute that must be there and of a kind."""
+        if attribute not in self._state:
+            raise self.error(f"lacks the attribute {attribute!r}")
+        value = self._state[attribute]
+        kinds = kind if isinstance(kind, tuple) else (kind,)
+        # 1 is a fine float; True is no number
+        if isinstance(value, int) and not isinstance(value, bool) and float in kinds:
+            return float(value)
+        if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
+            wanted = " or ".join(k.__name__ for k in kinds)
+            raise self.error(f"has {attribute} = {_kind(value)} where a {wanted} should be")
+        return value
+
+    def children(self) -> dict[str, Module]:
+        """The modules inside, by name; those that are None are left out."""
+        inside = self._inside("_modules")
+        return {k: Module(v, self.path, f"{self.where}.{k}") for k, v in inside.items() if v is not None}
+
+    def child(self, name: str) -> Module:
+        """The module called `name`, which must be there."""
+        found = self._inside("_modules").get(name)
+        if found is None:
+            raise self.error(f"lacks the module {name!r}")
+        return Module(found, self.path, f"{self.where}.{name}")
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Its own parameters and buffers, without those of the modules inside."""
+        found = {**self._inside("_parameters"), **self._inside("_buffers")}
+        for name, value in found.items():
+            if value is not None and not isinstance(value, Tensor):
+                raise self.error(f"has {_kind(value)} where the tensor {name!r} should be")
+        return {k: v for k, v in found.items() if v is not None}
+
+    def tensor(self, name: str) -> Tensor:
+        """The parameter or buffer called `name`, which must be there."""
+        found = self.tensors()
+        if name not in found:
+            raise self.error(f"lacks the tensor {name!r}")
+        return found[name]
+
+    def walk(self, prefix: str = "") -> Iterator[tuple[str, Module]]:
+        """Yield itself and every module inside as (dotted name with a dot at the end, module)."""
+        yield prefix, self
+        for name, child in self.children().items():
+            yield from child.walk(f"{prefix}{name}.")
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """All tensors by their dotted names, as ``torch.nn.Module.state_dict`` would give them."""
+        return {f"{prefix}{k}": v for prefix, module in self.walk() for k, v in module.tensors().items()}
+
+    def _inside(self, kind: str) -> Mapping[str, Any]:
+        found = self._state.get(kind, {})
+        if not isinstance(found, Mapping) or not all(isinstance(k, str) for k in found):
+            raise self.error(f"has {_kind(found)} where its {kind} should be")
+        return found
+
+
+def is_module(value: Any) -> bool:
+    """Whether a value of the tree is a saved network module."""
+    state = getattr(value, "state", None)
+    return isinstance(state, Mapping) and "_modules" in state and "_parameters" in state
+
+
+def find_network(tree: Any, *keys: str) -> tuple[str, Any] | None:
+    """Where a file keeps a network, and its record: under the first of `keys` found, or the file itself."""
+    if is_module(tree):
+        return "the network", tree
+    if isinstance(tree, Mapping):
+        return next(((k, tree[k]) for k in keys if is_module(tree.get(k))), None)
+    return None
+
+
+def _kind(value: Any) -> str:
+    if hasattr(value, "module") and hasattr(value, "name"):
+        return f"an object of {value.module}.{value.name}"
+    short = isinstance(value, str | int | float | bool | None) and len(repr(value)) < 40
+    return repr(value) if short else f"a {type(value).__name__}"
