@@ -1,0 +1,236 @@
+"""StyleGAN3 (Karras et al., NeurIPS 2021), -T and -R, for inference: no custom operators, any device."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import conv2d, linear, pad
+
+from lefs.checks import check_number
+from lefs.generators.alias_free import filtered_leaky_relu, spare_border
+from lefs.generators.base import Noise, State, StyleLayer
+from lefs.generators.mapping import FullyConnected, Mapping, Precise
+from lefs.generators.stylegan3_config import FourierPlan, LayerPlan, StyleGAN3Config
+from lefs.generators.styled import StyledGenerator
+
+__all__ = ["StyleGAN3", "StyleGAN3Config"]
+
+
+class _FourierInput(Precise):
+    """Sine waves of fixed random frequencies, turned and shifted as the styles say, then mixed."""
+
+    transform: Tensor
+    freqs: Tensor
+    phases: Tensor
+
+    def __init__(self, plan: FourierPlan, w_dim: int):
+        super().__init__()
+        self.plan = plan
+        self.affine = FullyConnected(w_dim, 4)
+        self.affine.bias.data[:1] = 1  # (no rotation, no shift)
+        self.weight = nn.Parameter(torch.randn(plan.channels, plan.channels))
+        self.register_buffer("transform", torch.eye(3))
+        self.register_buffer("freqs", _frequencies(plan))
+        self.register_buffer("phases", torch.rand(plan.channels) - 0.5)
+
+    def forward(self, pose: Tensor) -> Tensor:
+        """Pose (N, 4): a direction (cos, sin) of any length r and a shift (x, y) · r → (N, C, H, W)."""
+        plan, placing = self.plan, self._placing(pose)
+        freqs = self.freqs @ placing[:, :, :2]  # (N, C, 2)
+        phases = self.phases + (self.freqs @ placing[:, :, 2:]).squeeze(2)  # (N, C)
+        # What the user's transform moves beyond the band fades out instead of aliasing.
+        fade = 1 - (freqs.norm(dim=2) - plan.bandwidth) / (plan.sampling_rate / 2 - plan.bandwidth)
+        centres = (torch.arange(plan.size).to(freqs) + 0.5 - plan.size / 2) / plan.sampling_rate
+        rows, columns = (freqs[:, None, :, i] * centres[:, None] for i in (1, 0))  # (N, size, C) each
+        turns = rows[:, :, None] + columns[:, None] + phases[:, None, None]  # (N, H, W, C)
+        waves = torch.sin(2 * math.pi * turns) * fade.clamp(0, 1)[:, None, None]
+        return linear(waves, self.weight / math.sqrt(plan.channels)).movedim(3, 1)
+
+    def _placing(self, pose: Tensor) -> Tensor:
+        """Position in the image → position in the waves, (N, 2, 3): rotation of a shift of the user's."""
+        pose = pose.to(self.weight.dtype)
+        cos, sin, x, y = (pose / pose[:, :2].norm(dim=1, keepdim=True)).unbind(1)
+        turn = torch.stack([cos, -sin, sin, cos], dim=1).unflatten(1, (2, 2))
+        shift = turn @ torch.stack([-x, -y], dim=1)[:, :, None]
+        return torch.cat([turn, shift], dim=2) @ self.transform
+
+
+def _frequencies(plan: FourierPlan) -> Tensor:
+    """Random frequencies, uniform in a disc: (C, 2), in cycles per image."""
+    angle, area = 2 * math.pi * torch.rand(plan.channels), torch.rand(plan.channels)
+    return plan.bandwidth * area.sqrt()[:, None] * torch.stack([angle.cos(), angle.sin()], dim=1)
+
+
+class _Layer(nn.Module):
+    """Modulated convolution, bias, and the filtered nonlinearity; toRGB has neither filters nor demodulation."""
+
+    magnitude_ema: Tensor
+    up_filter: Tensor | None
+    down_filter: Tensor | None
+
+    def __init__(self, plan: LayerPlan, w_dim: int):
+        super().__init__()
+        self.plan = plan
+        self.affine = FullyConnected(w_dim, plan.inputs, bias=1.0)
+        self.weight = nn.Parameter(torch.randn(plan.outputs, plan.inputs, plan.kernel, plan.kernel))
+        self.bias = nn.Parameter(torch.zeros(plan.outputs))
+        self.register_buffer("magnitude_ema", torch.ones([]))
+        self.register_buffer("up_filter", plan.up_filter())
+        self.register_buffer("down_filter", plan.down_filter())
+        self.gain = 1 / math.sqrt(plan.inputs * plan.kernel**2)
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> _Layer:
+        """Move or cast; filters and the magnitude stay in float32 at least, or constants would drift."""
+        precise = dict(self._buffers)
+        super()._apply(fn, recurse)
+        for name, old in precise.items():
+            new = self._buffers[name]
+            if old is not None and new is not None and new.element_size() < old.element_size():
+                self._buffers[name] = old.to(new.device)
+        return self
+
+    def forward(self, x: Tensor, styles: Tensor) -> Tensor:
+        plan = self.plan
+        with torch.autocast(x.device.type, enabled=False):
+            scale_in, scale_out = self._scales(styles)
+        x = x.to(self.weight.dtype) * scale_in.to(self.weight.dtype)[:, :, None, None]
+        x, padding = self._convolve(x)
+        scale_out, bias = scale_out.to(x.dtype)[:, :, None, None], self.bias[:, None, None]
+        return filtered_leaky_relu(
+            torch.addcmul(bias, x, scale_out),
+            self.up_filter,
+            self.down_filter,
+            up=plan.up,
+            down=plan.down,
+            padding=padding,
+            gain=1.0 if plan.rgb else math.sqrt(2),
+            slope=1.0 if plan.rgb else 0.2,
+            clamp=plan.clamp,
+        )
+
+    def _scales(self, styles: Tensor) -> tuple[Tensor, Tensor]:
+        """What multiplies the channels before (N, I) and after (N, O) a convolution that all images share."""
+        expected = self.magnitude_ema.rsqrt()
+        if self.plan.rgb:
+            return styles * self.gain, expected.expand(len(styles), self.plan.outputs)
+        # Demodulation makes the length of a style vector irrelevant: bring it to what half precision holds.
+        styles = styles * (styles.square().mean(dim=1, keepdim=True) + 1e-20).rsqrt()
+        energy = self.weight.to(styles.dtype).square().sum(dim=(2, 3))
+        return styles, (styles.square() @ energy.t() + 1e-20).rsqrt() * expected
+
+    def _convolve(self, x: Tensor) -> tuple[Tensor, tuple[int, int]]:
+        """Convolve, with the rim of zeros as far as the filters will look; returns what padding they need."""
+        before, after = self.plan.padding
+        spare = spare_border(self.plan.up_taps, self.plan.up, self.plan.padding)
+        rim = self.plan.kernel - 1 - spare
+        x = pad(x, (rim, rim, rim, rim)) if rim < 0 else x
+        moved = spare * self.plan.up
+        return conv2d(x, self.weight, padding=max(rim, 0)), (before + moved, after + moved)
+
+
+class StyleGAN3(StyledGenerator):
+    """StyleGAN3, config T (translation) or R (translation and rotation).
+
+    Tensors and layers carry the names of the official code: ``synthesis.L0_36_512.affine.bias``.
+
+    - The input follows w too: four numbers place its waves, a direction (cos, sin; its length only sets the
+      unit of what follows) and a shift (x, y). They are the last four of the style vector, extra styles that
+      belong to no layer, so that a part's edit keeps the target's pose and a global one takes the reference's.
+    - Maps are wider than the picture: `StyleLayer.margin` says by how much.
+    - There are no noise maps; `noise` changes nothing.
+    - There are no images before the last layer, so `upto` takes the full resolution only.
+
+    Parameters
+    ----------
+    config : StyleGAN3Config
+        A fresh network has random weights; `lefs.load` fills them.
+    """
+
+    architecture = "stylegan3"
+    extra_styles = 4
+
+    def __init__(self, config: StyleGAN3Config):
+        super().__init__()
+        self.config = config
+        self.resolution, self.z_dim, self.w_dim = config.resolution, config.z_dim, config.w_dim
+        self.label_dim = config.label_dim
+        self.num_ws = len(config.layers) + 1
+        self.mapping = Mapping(
+            config.z_dim,
+            config.w_dim,
+            config.label_dim,
+            depth=config.mapping_layers,
+            lr=config.mapping_lr,
+        )
+        self.synthesis = nn.Module()
+        self.synthesis.add_module("input", _FourierInput(config.input, config.w_dim))
+        for plan in config.layers:
+            self.synthesis.add_module(plan.name, _Layer(plan, config.w_dim))
+        self.layers = self._tabulate()
+
+    def _tabulate(self) -> tuple[StyleLayer, ...]:
+        layers: list[StyleLayer] = []
+        start = 0
+        for plan in self.config.layers:
+            kind: Any = "rgb" if plan.rgb else "conv"
+            span = slice(start, start + plan.inputs)
+            detail = min(2 * plan.in_cutoff, plan.in_rate)
+            layers.append(
+                StyleLayer(
+                    plan.name, kind, plan.in_size, plan.inputs, span, margin=plan.margin, detail=detail
+                )
+            )
+            start = span.stop
+        return tuple(layers)
+
+    @property
+    def architecture_config(self) -> dict[str, Any]:
+        """The `StyleGAN3Config` as plain JSON values."""
+        return asdict(self.config)
+
+    @property
+    def default_layer(self) -> str:
+        """As `Generator.default_layer`, by what the maps can show: they are sampled more finely than that."""
+        widest = min(32, max(4, self.resolution // 2))
+        convolutions = [layer for layer in self.layers if layer.kind == "conv"]
+        return min(convolutions, key=lambda layer: abs(math.log2(layer.fineness / widest))).name
+
+    def place(self, *, rotation: float = 0.0, shift: tuple[float, float] = (0.0, 0.0)) -> None:
+        """Turn and shift every image from now on; trunks made before no longer fit.
+
+        Parameters
+        ----------
+        rotation : in degrees, counter-clockwise
+        shift : (x, y), to the right and down, in image sides
+        """
+        angle = math.radians(check_number("rotation", rotation))
+        x, y = (check_number(f"shift[{i}]", s) for i, s in enumerate(shift))
+        cos, sin = math.cos(angle), math.sin(angle)
+        forward = torch.tensor([[cos, sin, x], [-sin, cos, y], [0, 0, 1]], dtype=torch.float64)
+        self._input.transform.copy_(torch.linalg.inv(forward))
+
+    @property
+    def _input(self) -> Any:
+        return self.synthesis.get_submodule("input")
+
+    def _styles(self, w: Tensor) -> Tensor:
+        modules = [*(self.synthesis.get_submodule(layer.name) for layer in self.layers), self._input]
+        # The first w is the input's, whose styles come last.
+        order = [*range(1, self.num_ws), 0]
+        return torch.cat([m.affine(w[:, i]) for m, i in zip(modules, order, strict=True)], dim=1)
+
+    def _begin(self, styles: Tensor) -> State:
+        return (self._input(styles[:, -self.extra_styles :]),)
+
+    def _step(self, layer: StyleLayer, state: State, styles: Tensor, noise: Noise) -> State:
+        return (self.synthesis.get_submodule(layer.name)(state[0], styles[:, layer.slice]),)
+
+    def _finish(self, state: State, size: int) -> Tensor:
+        assert state[0] is not None
+        image = state[0].to(self._input.weight.dtype) * self.config.output_scale
+        return image.contiguous().expand(-1, 3, -1, -1)  # (grey images have one channel)

@@ -1,0 +1,281 @@
+"""The plan of a StyleGAN3: which layer samples how finely, cuts off where, and has which filters."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from lefs.checks import check_integer, check_number
+from lefs.generators.alias_free import lowpass_filter
+
+__all__ = ["FourierPlan", "LayerPlan", "StyleGAN3Config"]
+
+_LARGEST = 2**14
+
+
+@dataclass(frozen=True)
+class FourierPlan:
+    """The input's sine waves.
+
+    Attributes
+    ----------
+    channels : number of waves
+    size : side of the maps, in pixels, margins included
+    sampling_rate : pixels per image side
+    bandwidth : highest frequency, in cycles per image side
+    """
+
+    channels: int
+    size: int
+    sampling_rate: float
+    bandwidth: float
+
+    def __post_init__(self) -> None:
+        check_integer("input.channels", self.channels, minimum=1, maximum=_LARGEST)
+        check_integer("input.size", self.size, minimum=1, maximum=_LARGEST)
+        check_number("input.bandwidth", self.bandwidth, minimum=1e-9)
+        if check_number("input.sampling_rate", self.sampling_rate) <= 2 * self.bandwidth:
+            raise ValueError(
+                f"input.sampling_rate must be more than twice the bandwidth {self.bandwidth:g}, "
+                f"got {self.sampling_rate:g}"
+            )
+
+
+@dataclass(frozen=True)
+class LayerPlan:
+    """One layer: a convolution at the input's sampling rate, then the filtered nonlinearity.
+
+    Attributes
+    ----------
+    name : as published, for example ``"L0_36_512"``
+    rgb : whether it is the last, which makes colours
+    inputs, outputs : numbers of channels
+    in_size, out_size : sides of the maps, in pixels, margins included
+    in_rate, out_rate : sampling rates s, in pixels per image side
+    in_cutoff, out_cutoff : cutoff frequencies f_c, in cycles per image side
+    in_half_width, out_half_width : half-widths f_h of the filters' transition bands
+    kernel : side of the convolution's kernel
+    up, down : factors between the rates and that of the nonlinearity
+    up_taps, down_taps : lengths of the filters, 1 for none
+    radial : whether the second filter is round
+    padding : zeros before and after each axis, at the rate of the nonlinearity; negative numbers crop
+    clamp : bound of the nonlinearity, None for none
+    """
+
+    name: str
+    rgb: bool
+    inputs: int
+    outputs: int
+    in_size: int
+    out_size: int
+    in_rate: float
+    out_rate: float
+    in_cutoff: float
+    out_cutoff: float
+    in_half_width: float
+    out_half_width: float
+    kernel: int
+    up: int
+    down: int
+    up_taps: int
+    down_taps: int
+    radial: bool
+    padding: tuple[int, int]
+    clamp: float | None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "padding", tuple(self.padding))
+        for name in _WHOLE:
+            check_integer(f"{self.name}.{name}", getattr(self, name), minimum=1, maximum=_LARGEST)
+        for name in _REAL:
+            check_number(f"{self.name}.{name}", getattr(self, name), minimum=1e-9)
+        if self.clamp is not None:
+            check_number(f"{self.name}.clamp", self.clamp, minimum=0)
+        if len(self.padding) != 2 or self._size_of_result() != self.out_size:
+            raise ValueError(
+                f"{self.name}: a map of {self.in_size} with padding {self.padding} does not become the "
+                f"{self.out_size} that out_size says"
+            )
+        if (self.up_taps == 1 < self.up) or (self.down_taps == 1 < self.down):
+            raise ValueError(f"{self.name}: changes the sampling rate without a filter")
+
+    def _size_of_result(self) -> int:
+        fine = (self.in_size + self.kernel - 1) * self.up + sum(self.padding) - self.up_taps + 1
+        return (fine - self.down_taps) // self.down + 1
+
+    @property
+    def margin(self) -> int:
+        """Pixels of the input on each side that lie outside the picture."""
+        return max(0, round(self.in_size - self.in_rate) // 2)
+
+    def up_filter(self) -> Tensor | None:
+        """What fills in between the samples: (up_taps,), or None."""
+        if self.up_taps == 1:
+            return None
+        return lowpass_filter(
+            self.up_taps, cutoff=self.in_cutoff, width=2 * self.in_half_width, rate=self.in_rate * self.up
+        )
+
+    def down_filter(self) -> Tensor | None:
+        """What removes too high frequencies: (down_taps,) or, if radial, (down_taps, down_taps); or None."""
+        if self.down_taps == 1:
+            return None
+        return lowpass_filter(
+            self.down_taps,
+            cutoff=self.out_cutoff,
+            width=2 * self.out_half_width,
+            rate=self.in_rate * self.up,
+            radial=self.radial,
+        )
+
+
+_WHOLE = ("inputs", "outputs", "in_size", "out_size", "kernel", "up", "down", "up_taps", "down_taps")
+_REAL = ("in_rate", "out_rate", "in_cutoff", "out_cutoff", "in_half_width", "out_half_width")
+
+
+@dataclass(frozen=True)
+class StyleGAN3Config:
+    """What, besides the tensors, defines a StyleGAN3; `design` makes one as the paper does.
+
+    Attributes
+    ----------
+    resolution : side of the images
+    z_dim, w_dim : sizes of the latents
+    input : `FourierPlan`
+    layers : a `LayerPlan` for each layer; the last one, and only it, is toRGB
+    label_dim : number of classes of a conditional network, 0 for none
+    mapping_layers, mapping_lr : depth of the mapping network and its learning-rate multiplier
+    output_scale : multiplies the image
+    """
+
+    resolution: int
+    z_dim: int
+    w_dim: int
+    input: FourierPlan
+    layers: tuple[LayerPlan, ...]
+    label_dim: int = 0
+    mapping_layers: int = 2
+    mapping_lr: float = 0.01
+    output_scale: float = 0.25
+
+    def __post_init__(self) -> None:
+        # (JSON holds dictionaries and lists)
+        if isinstance(self.input, Mapping):
+            object.__setattr__(self, "input", FourierPlan(**self.input))
+        plans = tuple(LayerPlan(**p) if isinstance(p, Mapping) else p for p in self.layers)
+        object.__setattr__(self, "layers", plans)
+        for name in ("resolution", "z_dim", "w_dim"):
+            check_integer(name, getattr(self, name), minimum=1, maximum=_LARGEST)
+        check_integer("label_dim", self.label_dim)
+        check_integer("mapping_layers", self.mapping_layers, minimum=1, maximum=64)
+        check_number("mapping_lr", self.mapping_lr)
+        check_number("output_scale", self.output_scale)
+        self._check_layers()
+
+    def _check_layers(self) -> None:
+        if [plan.rgb for plan in self.layers] != [False] * (len(self.layers) - 1) + [True]:
+            raise ValueError(f"layers must end with one toRGB layer, got {[p.name for p in self.layers]}")
+        before = (self.input.channels, self.input.size)
+        for plan in self.layers:
+            if (plan.inputs, plan.in_size) != before:
+                raise ValueError(
+                    f"{plan.name} takes {plan.inputs} channels of side {plan.in_size}, "
+                    f"but gets {before[0]} of side {before[1]}"
+                )
+            before = (plan.outputs, plan.out_size)
+        if before not in ((3, self.resolution), (1, self.resolution)):
+            raise ValueError(
+                f"the last layer makes {before[0]} channels of side {before[1]}; images of side "
+                f"{self.resolution} need 3, or 1 if they are grey"
+            )
+
+    @classmethod
+    def design(
+        cls,
+        resolution: int,
+        *,
+        rotation: bool = False,
+        z_dim: int = 512,
+        w_dim: int = 512,
+        label_dim: int = 0,
+        channel_base: int = 32768,
+        channel_max: int = 512,
+        num_layers: int = 14,
+        num_critical: int = 2,
+        margin: int = 10,
+    ) -> StyleGAN3Config:
+        """Config T of the paper, or R with `rotation` (1 × 1 kernels, round filters, twice the channels).
+
+        Cutoffs and stopbands rise geometrically from 2 and 2^2.1 cycles per image to the last layers', which
+        are critically sampled (paper, Appendix C.2 and Table 1).
+
+        Parameters
+        ----------
+        channel_base, channel_max : channels are `channel_base` / 2 / cutoff and at most `channel_max`
+        num_layers : without toRGB
+        num_critical : how many of the last are critically sampled
+        margin : pixels around the picture
+        """
+        factor = 2 if rotation else 1
+        table = _progression(resolution, num_layers, num_critical, margin)
+        for row in table[:-1]:
+            row["channels"] = round(min(factor * channel_base / 2 / row["cutoff"], factor * channel_max))
+        first = table[0]
+        waves = FourierPlan(first["channels"], first["size"], first["rate"], first["cutoff"])
+        plans = [
+            _plan(
+                i, table[max(i - 1, 0)], table[i], i == num_layers, rotation, i >= num_layers - num_critical
+            )
+            for i in range(num_layers + 1)
+        ]
+        return cls(resolution, z_dim, w_dim, waves, tuple(plans), label_dim)
+
+
+def _progression(resolution: int, num_layers: int, num_critical: int, margin: int) -> list[dict[str, Any]]:
+    """Sampling rate, cutoff, half-width and size of every layer's output, toRGB included."""
+    progress = np.minimum(np.arange(num_layers + 1) / (num_layers - num_critical), 1)
+    cutoffs = 2 * (resolution / 4) ** progress
+    stopbands = 2**2.1 * (resolution / 2 * 2**0.3 / 2**2.1) ** progress
+    rates = np.exp2(np.ceil(np.log2(np.minimum(2 * stopbands, resolution))))
+    half_widths = np.maximum(stopbands, rates / 2) - cutoffs
+    sizes = rates + 2 * margin
+    sizes[-2:] = resolution
+    rows = zip(rates.tolist(), cutoffs.tolist(), half_widths.tolist(), sizes.tolist(), strict=True)
+    return [{"rate": s, "cutoff": f, "half_width": h, "size": int(n), "channels": 3} for s, f, h, n in rows]
+
+
+def _plan(
+    index: int, before: dict[str, Any], after: dict[str, Any], rgb: bool, rotation: bool, critical: bool
+) -> LayerPlan:
+    """The layer between two rows of the progression, its filters six samples long at the lower rate."""
+    fine = max(before["rate"], after["rate"]) * (1 if rgb else 2)
+    up, down = round(fine / before["rate"]), round(fine / after["rate"])
+    kernel = 1 if rgb or rotation else 3
+    up_taps, down_taps = (1 if rgb or factor == 1 else 6 * factor for factor in (up, down))
+    total = (after["size"] - 1) * down + 1 - (before["size"] + kernel - 1) * up + up_taps + down_taps - 2
+    # Pixels are squares around their samples: half of what the finer ones shift goes to each side.
+    ahead = (total + up) // 2
+    edges = {f"{side}_{k}": row[k] for side, row in (("in", before), ("out", after)) for k in _EDGE}
+    return LayerPlan(
+        name=f"L{index}_{after['size']}_{after['channels']}",
+        rgb=rgb,
+        inputs=before["channels"],
+        outputs=after["channels"],
+        kernel=kernel,
+        up=up,
+        down=down,
+        up_taps=up_taps,
+        down_taps=down_taps,
+        radial=rotation and not critical,
+        padding=(ahead, total - ahead),
+        clamp=256.0,
+        **edges,
+    )
+
+
+_EDGE = ("size", "rate", "cutoff", "half_width")
