@@ -1,0 +1,292 @@
+"""What the few names that lefs knows stand for. Every other name makes an inert record."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from lefs.generators.unpickle.tensors import STORAGES, array, as_bytes, scalar, strided
+from lefs.generators.unpickle.values import Global, Instance, Unfinished, check_key, damaged, refused
+
+if TYPE_CHECKING:
+    from lefs.generators.unpickle.machine import Machine
+
+__all__ = ["call"]
+
+_DTYPES = {str(d).removeprefix("torch."): d for d in STORAGES.values()}
+
+Arguments = tuple[Any, ...]
+Maker = Callable[["Machine", Arguments], Any]
+
+
+def call(machine: Machine, what: Global, args: Arguments, kwargs: dict[str, Any]) -> Any:
+    """The value that calling the name `what` stands for; nothing is called."""
+    maker = _MAKERS.get((what.module, what.name)) or _BY_NAME.get(what.name)
+    if maker is None:
+        return Instance(what.module, what.name, args, kwargs)
+    if kwargs:
+        raise damaged(f"{what} is called with keywords")
+    value = maker(machine, args)
+    if value is NotImplemented:
+        raise damaged(f"{what} is called with {len(args)} arguments of unexpected kinds")
+    return value
+
+
+# -- Python's own --------------------------------------------------------------------------------------------
+
+
+def _entries(machine: Machine, args: Arguments) -> Any:
+    """A dict, also for the classes derived from it: (), (dict,) or (list of pairs,)."""
+    match args:
+        case ():
+            return {}
+        case (dict(entries),):
+            machine.session.object(len(entries))
+            return dict(entries)
+        case (list(pairs) | tuple(pairs),) if all(isinstance(p, list | tuple) and len(p) == 2 for p in pairs):
+            machine.session.object(len(pairs))
+            return {check_key(k): v for k, v in pairs}
+    return NotImplemented
+
+
+def _default_entries(machine: Machine, args: Arguments) -> Any:
+    return _entries(machine, args[1:])
+
+
+def _collection(kind: type) -> Maker:
+    def make(machine: Machine, args: Arguments) -> Any:
+        match args:
+            case ():
+                return kind()
+            case (list(values) | tuple(values) | set(values) | frozenset(values),):
+                machine.session.object(len(values))
+                return kind(map(check_key, values) if kind in (set, frozenset) else values)
+        return NotImplemented
+
+    return make
+
+
+def _bytes(machine: Machine, args: Arguments) -> Any:
+    match args:
+        case ():
+            return b""
+        case (bytes() | memoryview() as content,):
+            return content
+        case (str(text), str(codec)):
+            return _encoded(machine, (text, codec))
+        case (list(values),) if all(isinstance(v, int) and 0 <= v < 256 for v in values):
+            machine.session.copy(len(values))
+            return bytes(values)
+    return NotImplemented
+
+
+def _encoded(machine: Machine, args: Arguments) -> Any:
+    """Python 3 writes bytes for Python 2 as text of one character a byte."""
+    match args:
+        case (str(text), "latin1" | "latin-1" | "iso-8859-1"):
+            machine.session.copy(len(text))
+            return as_bytes(text)
+        case (memoryview() as content, "latin1" | "latin-1" | "iso-8859-1"):
+            return content
+    return NotImplemented
+
+
+def _number(kind: type) -> Maker:
+    def make(machine: Machine, args: Arguments) -> Any:
+        match args:
+            case ():
+                return kind()
+            case (bool() | int() | float() as value,):
+                return kind(value)
+            case (int() | float() as real, int() | float() as imaginary) if kind is complex:
+                return complex(real, imaginary)
+        return NotImplemented
+
+    return make
+
+
+def _text(machine: Machine, args: Arguments) -> Any:
+    match args:
+        case ():
+            return ""
+        case (str(text),):
+            return text
+    return NotImplemented
+
+
+def _reconstructor(machine: Machine, args: Arguments) -> Any:
+    """How protocols 0 and 1 write an object: its class, the built-in type beneath, that type's value."""
+    match args:
+        case (Global() as what, Global(module="builtins", name="object"), None):
+            return call(machine, what, (), {})
+        case (Global() as what, Global(module="builtins"), dict() | list() | tuple() | set() as value):
+            return _filled(call(machine, what, (), {}), value, machine)
+        case (Global(module, name), Global(module="builtins"), value):
+            return Instance(module, name, (value,))
+    return NotImplemented
+
+
+def _filled(target: Any, value: Any, machine: Machine) -> Any:
+    machine.session.object(len(value))
+    if isinstance(target, dict) and isinstance(value, dict):
+        target.update(value)
+    elif isinstance(target, Instance) and isinstance(value, dict):
+        target.entries.update(value)
+    elif isinstance(target, Instance):
+        target.items.extend(value)
+    else:
+        return NotImplemented
+    return target
+
+
+def _new_object(machine: Machine, args: Arguments) -> Any:
+    match args:
+        case (Global() as what, *values) if what.name != "__newobj__":
+            return call(machine, what, tuple(values), {})
+    return NotImplemented
+
+
+def _new_object_with_keywords(machine: Machine, args: Arguments) -> Any:
+    match args:
+        case (Global() as what, tuple(values), dict(keywords)) if what.name != "__newobj_ex__":
+            return call(machine, what, values, keywords)
+    return NotImplemented
+
+
+# -- persistence of stylegan2-ada-pytorch and stylegan3 ------------------------------------------------------
+
+
+def _persistent(machine: Machine, args: Arguments) -> Any:
+    match args:
+        case ({"type": "class", "class_name": str(name), "state": state},):
+            return Instance("torch_utils.persistence", name, (), {}, state)
+    return NotImplemented
+
+
+# -- PyTorch -------------------------------------------------------------------------------------------------
+
+
+def _tensor(machine: Machine, args: Arguments) -> Any:
+    match args:
+        case (base, int(offset), tuple(size), tuple(stride), *_):
+            machine.session.tensor()
+            return strided(base, offset, size, stride)
+    return NotImplemented
+
+
+def _typed_tensor(machine: Machine, args: Arguments) -> Any:
+    """A tensor whose storage has no type; the type comes with the tensor."""
+    match args:
+        case (Tensor() as base, int(), tuple(), tuple(), _, _, Global(module="torch", name=name), *_):
+            dtype = _DTYPES.get(name)
+            if dtype is None or base.dtype is not torch.uint8 or base.ndim != 1 or not base.is_contiguous():
+                return NotImplemented
+            if base.numel() % dtype.itemsize or base.storage_offset() % dtype.itemsize:
+                raise damaged(f"{base.numel():,} bytes are no whole number of {dtype}")
+            return _tensor(machine, (base.view(dtype), *args[1:]))
+    return NotImplemented
+
+
+def _parameter(machine: Machine, args: Arguments) -> Any:
+    return args[0] if args and isinstance(args[0], Tensor) else NotImplemented
+
+
+def _tensor_of_type(machine: Machine, args: Arguments) -> Any:
+    """A tensor with attributes of its own: the function that makes it, its class, arguments, attributes."""
+    match args:
+        case (Global() as what, Global(), tuple(values), *_) if what.name != "_rebuild_from_type_v2":
+            return call(machine, what, values, {})
+    return NotImplemented
+
+
+def _payload(machine: Machine, args: Arguments) -> Any:
+    """A storage, written by PyTorch as a whole file inside this one. Read like any other file, not loaded."""
+    match args:
+        case (bytes() | str() | memoryview() as raw,):
+            content = as_bytes(raw)
+            if isinstance(content, bytes):
+                machine.session.copy(len(content))
+                content = memoryview(bytearray(content))
+            return machine.payload(content, machine.session)
+    return NotImplemented
+
+
+def _size(machine: Machine, args: Arguments) -> Any:
+    match args:
+        case (tuple(size) | list(size),):
+            machine.session.object(len(size))
+            return tuple(size)
+    return NotImplemented
+
+
+# -- numpy ---------------------------------------------------------------------------------------------------
+
+
+def _begun_array(machine: Machine, args: Arguments) -> Any:
+    match args:
+        case (Global(module="numpy", name="ndarray"), tuple(), _):
+            return Unfinished()
+    return NotImplemented
+
+
+def _scalar(machine: Machine, args: Arguments) -> Any:
+    match args:
+        case (Instance() as dtype, bytes() | str() | memoryview() as raw):
+            return scalar(dtype, raw, machine.session)
+        case (Instance(), _):
+            raise refused("it holds a numpy scalar that is a Python object, which could be anything")
+    return NotImplemented
+
+
+def _array_of_buffer(machine: Machine, args: Arguments) -> Any:
+    """How protocol 5 writes an array: bytes, type, shape, order of the axes."""
+    match args:
+        case (raw, dtype, tuple(shape), "C" | "F" as order):
+            return array(shape, dtype, raw, machine.session, fortran=order == "F")
+        case (raw, dtype, tuple(shape), "K", tuple(axes)) if sorted(axes) == list(range(len(shape))):
+            found = array(shape, dtype, raw, machine.session)
+            return found.permute(axes) if isinstance(found, Tensor) else found
+    return NotImplemented
+
+
+_MAKERS: dict[tuple[str, str], Maker] = {
+    ("collections", "OrderedDict"): _entries,
+    ("collections", "Counter"): _entries,
+    ("collections", "defaultdict"): _default_entries,
+    ("builtins", "dict"): _entries,
+    ("builtins", "list"): _collection(list),
+    ("builtins", "tuple"): _collection(tuple),
+    ("builtins", "set"): _collection(set),
+    ("builtins", "frozenset"): _collection(frozenset),
+    ("builtins", "bytes"): _bytes,
+    ("builtins", "bytearray"): _bytes,
+    ("builtins", "int"): _number(int),
+    ("builtins", "long"): _number(int),
+    ("builtins", "float"): _number(float),
+    ("builtins", "bool"): _number(bool),
+    ("builtins", "complex"): _number(complex),
+    ("builtins", "str"): _text,
+    ("builtins", "unicode"): _text,
+    ("_codecs", "encode"): _encoded,
+    ("copyreg", "_reconstructor"): _reconstructor,
+    ("copyreg", "__newobj__"): _new_object,
+    ("copyreg", "__newobj_ex__"): _new_object_with_keywords,
+    ("torch._utils", "_rebuild_tensor"): _tensor,
+    ("torch._utils", "_rebuild_tensor_v2"): _tensor,
+    ("torch._utils", "_rebuild_tensor_v3"): _typed_tensor,
+    ("torch._utils", "_rebuild_parameter"): _parameter,
+    ("torch._utils", "_rebuild_parameter_with_state"): _parameter,
+    ("torch._tensor", "_rebuild_from_type_v2"): _tensor_of_type,
+    ("torch.storage", "_load_from_bytes"): _payload,
+    ("torch", "Size"): _size,
+}
+for _package in ("numpy.core", "numpy._core"):
+    _MAKERS[f"{_package}.multiarray", "_reconstruct"] = _begun_array
+    _MAKERS[f"{_package}.multiarray", "scalar"] = _scalar
+    _MAKERS[f"{_package}.numeric", "_frombuffer"] = _array_of_buffer
+
+# Classes that each repository carries in a place of its own.
+_BY_NAME: dict[str, Maker] = {"EasyDict": _entries, "_reconstruct_persistent_obj": _persistent}

@@ -1,0 +1,174 @@
+"""PyTorch's two file formats: the zip archive, and the row of pickles with storages behind it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lefs.generators.unpickle.archive import Member, content, members
+from lefs.generators.unpickle.machine import Machine
+from lefs.generators.unpickle.tensors import STORAGES, storage
+from lefs.generators.unpickle.values import Global, Session, damaged, refused
+
+__all__ = ["LEGACY_START", "ZIP_START", "read_checkpoint"]
+
+ZIP_START = b"PK\3\4"
+_MAGIC, _PROTOCOL = 0x1950A86A20F9469CFC6C, 1001
+LEGACY_START = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
+
+# (key, type, number of items) → storage
+Find = Callable[[str, torch.dtype, int], Tensor]
+
+
+def read_checkpoint(data: memoryview, session: Session) -> Any:
+    """The value tree of a PyTorch file, of either format, also of one that lies inside another file.
+
+    Raises
+    ------
+    ArtifactError
+        If it is neither, or damaged, or files are nested in files without end.
+    """
+    session.depth -= 1
+    if session.depth < 0:
+        raise refused("it holds files inside files inside files")
+    try:
+        if bytes(data[: len(ZIP_START)]) == ZIP_START:
+            return _read_zip(data, session)
+        return _read_legacy(data, session)
+    finally:
+        session.depth += 1
+
+
+def _machine(data: memoryview, session: Session, find: Find | None = None) -> Machine:
+    external = _Resolver(find) if find else None
+    return Machine(data, session, payload=read_checkpoint, external=external)
+
+
+class _Resolver:
+    """Persistent ids of PyTorch: a storage (type, key, device, items), or the class of a module."""
+
+    def __init__(self, find: Find):
+        self.find = find
+        self.found: dict[str, Tensor] = {}
+
+    def __call__(self, name: Any) -> Any:
+        match name:
+            case ("storage", Global() as kind, str(key), _, int(items), *view):
+                whole = self._storage(kind, key, items)
+                return _part(whole, view[0]) if view and view[0] is not None else whole
+            case ("module", Global() as what, *_):
+                return what
+        raise damaged("it refers to data outside its pickle in a way that PyTorch does not")
+
+    def _storage(self, kind: Global, key: str, items: int) -> Tensor:
+        dtype = STORAGES.get(kind.name) if kind.module in ("torch", "torch.cuda", "torch.storage") else None
+        if dtype is None or items < 0:
+            raise refused(f"it stores {items} numbers of the kind {kind}, which lefs does not know")
+        if key not in self.found:
+            self.found[key] = self.find(key, dtype, items)
+        known = self.found[key]
+        if known.dtype is not dtype or len(known) != items:
+            raise damaged(f"its storage {key!r} is described in two ways")
+        return known
+
+
+def _part(whole: Tensor, view: Any) -> Tensor:
+    match view:
+        case (str(), int(offset), int(size)) if 0 <= offset <= offset + size <= len(whole):
+            return whole[offset : offset + size]
+    raise damaged("a part of a storage reaches beyond it")
+
+
+# -- zip -----------------------------------------------------------------------------------------------------
+
+
+def _read_zip(data: memoryview, session: Session) -> Any:
+    found = members(data)
+    pickles = [n for n in found if n.endswith("/data.pkl") and n.count("/") == 1]
+    if not pickles:
+        raise damaged_archive(found)
+    prefix = pickles[0].removesuffix("data.pkl")
+    if f"{prefix}constants.pkl" in found:
+        raise refused("it is a TorchScript archive, a program with weights, expected a checkpoint of weights")
+    order = found.get(f"{prefix}byteorder")
+    swap = order is not None and bytes(content(data, order, session)[:16]) == b"big"
+
+    def find(key: str, dtype: torch.dtype, items: int) -> Tensor:
+        member = found.get(f"{prefix}data/{key}")
+        return _stored(data, member, key, dtype, items, session, swap)
+
+    pickle = content(data, found[pickles[0]], session)
+    return _machine(pickle, session, find).run()[0]
+
+
+def damaged_archive(found: dict[str, Member]) -> Exception:
+    """The error for a zip archive without a checkpoint in it."""
+    names = ", ".join(list(found)[:5]) or "nothing"
+    return refused(f"it is a zip archive that holds {names}, but no data.pkl as PyTorch's checkpoints do")
+
+
+def _stored(
+    data: memoryview,
+    member: Member | None,
+    key: str,
+    dtype: torch.dtype,
+    items: int,
+    session: Session,
+    swap: bool,
+) -> Tensor:
+    if member is None or member.size != items * dtype.itemsize:
+        size = "absent" if member is None else f"{member.size:,} bytes"
+        raise damaged(f"its storage {key!r} should have {items:,} items of {dtype} and is {size}")
+    return storage(content(data, member, session), dtype, session, swap=swap)
+
+
+# -- legacy --------------------------------------------------------------------------------------------------
+
+
+def _read_legacy(data: memoryview, session: Session) -> Any:
+    if bytes(data[: len(LEGACY_START)]) != LEGACY_START:
+        raise damaged("it does not begin as a PyTorch file does")
+    position = len(LEGACY_START)
+    protocol, position = _machine(data, session).run(position)
+    system, position = _machine(data, session).run(position)
+    if protocol != _PROTOCOL or not isinstance(system, dict):
+        raise damaged(f"its header says version {protocol!r}, expected {_PROTOCOL}")
+    # The storages lie behind the values that need them, and only the values tell their types: go over the
+    # values twice, first to learn the types.
+    sizes: dict[str, int] = {}
+    limit = len(data)
+
+    def measure(key: str, dtype: torch.dtype, items: int) -> Tensor:
+        if items * dtype.itemsize > limit:
+            raise damaged(f"its storage {key!r} claims {items:,} items of {dtype}, more than the file holds")
+        sizes[key] = items * dtype.itemsize
+        return torch.empty(items, dtype=dtype, device="meta")
+
+    _, behind = _machine(data, session, measure).run(position)
+    places = _places(data, behind, sizes, session)
+    swap = system.get("little_endian") is False
+
+    def find(key: str, dtype: torch.dtype, items: int) -> Tensor:
+        first = places[key]
+        return storage(data[first : first + items * dtype.itemsize], dtype, session, swap=swap)
+
+    return _machine(data, session, find).run(position)[0]
+
+
+def _places(data: memoryview, position: int, sizes: dict[str, int], session: Session) -> dict[str, int]:
+    """Where each storage's items begin: a list of keys, then a count and the items for each key."""
+    keys, position = _machine(data, session).run(position)
+    if not isinstance(keys, list) or not sizes.keys() <= {k for k in keys if isinstance(k, str)}:
+        raise damaged("its list of storages lacks some that its tensors need")
+    places: dict[str, int] = {}
+    for key in keys:
+        if not isinstance(key, str) or key not in sizes or key in places:
+            raise damaged(f"its list of storages has {key!r}, which no tensor needs")
+        places[key] = position + 8
+        position += 8 + sizes[key]
+        if position > len(data):
+            raise damaged(f"it ends after {len(data):,} bytes, within its storage {key!r}")
+    return places

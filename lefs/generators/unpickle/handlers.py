@@ -1,0 +1,294 @@
+"""What each instruction of a pickle does to the machine's stack."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
+
+from lefs.generators.unpickle.literals import PARSERS, decimal, line_text, text, unsigned
+from lefs.generators.unpickle.policy import name_global
+from lefs.generators.unpickle.tensors import array
+from lefs.generators.unpickle.values import Global, Instance, Unfinished, check_key, damaged, refused
+
+if TYPE_CHECKING:
+    from lefs.generators.unpickle.machine import Machine
+
+__all__ = ["HANDLERS"]
+
+Handler = Callable[["Machine", memoryview], None]
+HANDLERS: dict[int, Handler] = {}
+
+
+def _on(codes: bytes) -> Callable[[Handler], Handler]:
+    def register(function: Handler) -> Handler:
+        HANDLERS.update(dict.fromkeys(codes, function))
+        return function
+
+    return register
+
+
+def _constant(make: Callable[[], Any]) -> Handler:
+    return lambda machine, argument: machine.stack.append(make())
+
+
+def _container(make: Callable[[], Any]) -> Handler:
+    return lambda machine, argument: machine.push_new(make())
+
+
+def _parsed(parse: Callable[[memoryview], Any]) -> Handler:
+    return lambda machine, argument: machine.stack.append(parse(argument))
+
+
+HANDLERS.update(
+    {
+        ord("N"): _constant(lambda: None),
+        0x88: _constant(lambda: True),
+        0x89: _constant(lambda: False),
+        ord(")"): _constant(tuple),
+        ord("]"): _container(list),
+        ord("}"): _container(dict),
+        0x8F: _container(set),
+    }
+)
+HANDLERS.update({code: _parsed(parse) for codes, parse in PARSERS.items() for code in codes})
+
+
+# -- stack and memo ------------------------------------------------------------------------------------------
+
+
+@_on(b".\x80\x95")
+def _nothing(machine: Machine, argument: memoryview) -> None:
+    """STOP, the protocol's number, and frames: every instruction's length is checked anyway."""
+
+
+@_on(b"(")
+def _mark(machine: Machine, argument: memoryview) -> None:
+    machine.outer.append(machine.stack)
+    machine.stack = []
+
+
+@_on(b"0")
+def _pop(machine: Machine, argument: memoryview) -> None:
+    if machine.stack:
+        machine.stack.pop()
+    else:
+        machine.since_mark()
+
+
+@_on(b"1")
+def _pop_mark(machine: Machine, argument: memoryview) -> None:
+    machine.since_mark()
+
+
+@_on(b"2")
+def _duplicate(machine: Machine, argument: memoryview) -> None:
+    machine.push_again(machine.stack[-1])
+
+
+@_on(b"p")
+def _put_line(machine: Machine, argument: memoryview) -> None:
+    machine.remember(decimal(argument))
+
+
+@_on(b"qr")
+def _put(machine: Machine, argument: memoryview) -> None:
+    machine.remember(unsigned(argument))
+
+
+@_on(b"\x94")
+def _memoize(machine: Machine, argument: memoryview) -> None:
+    machine.remember(len(machine.memo))
+
+
+@_on(b"g")
+def _get_line(machine: Machine, argument: memoryview) -> None:
+    machine.recall(decimal(argument))
+
+
+@_on(b"hj")
+def _get(machine: Machine, argument: memoryview) -> None:
+    machine.recall(unsigned(argument))
+
+
+# -- containers ----------------------------------------------------------------------------------------------
+
+
+def _tuple_of(count: int) -> Handler:
+    def make(machine: Machine, argument: memoryview) -> None:
+        if len(machine.stack) < count:
+            raise IndexError
+        values = tuple(machine.stack[-count:])
+        del machine.stack[-count:]
+        machine.push_new(values)
+
+    return make
+
+
+HANDLERS.update({0x84 + count: _tuple_of(count) for count in (1, 2, 3)})
+
+
+@_on(b"t")
+def _tuple(machine: Machine, argument: memoryview) -> None:
+    machine.push_new(tuple(machine.since_mark()))
+
+
+@_on(b"l")
+def _list(machine: Machine, argument: memoryview) -> None:
+    machine.push_new(machine.since_mark())
+
+
+@_on(b"d")
+def _dict(machine: Machine, argument: memoryview) -> None:
+    content: dict[Any, Any] = {}
+    _set_items(content, machine.since_mark())
+    machine.push_new(content)
+
+
+@_on(b"\x91")
+def _frozenset(machine: Machine, argument: memoryview) -> None:
+    machine.push_new(frozenset(check_key(v) for v in machine.since_mark()))
+
+
+@_on(b"a")
+def _append(machine: Machine, argument: memoryview) -> None:
+    value = machine.stack.pop()
+    _extend(machine.stack[-1], [value])
+
+
+@_on(b"e")
+def _appends(machine: Machine, argument: memoryview) -> None:
+    values = machine.since_mark()
+    _extend(machine.stack[-1], values)
+
+
+@_on(b"\x90")
+def _add_items(machine: Machine, argument: memoryview) -> None:
+    values = machine.since_mark()
+    _extend(machine.stack[-1], values)
+
+
+@_on(b"s")
+def _set_item(machine: Machine, argument: memoryview) -> None:
+    value, key = machine.stack.pop(), machine.stack.pop()
+    _set_items(machine.stack[-1], [key, value])
+
+
+@_on(b"u")
+def _set_many(machine: Machine, argument: memoryview) -> None:
+    values = machine.since_mark()
+    _set_items(machine.stack[-1], values)
+
+
+def _extend(target: Any, values: Iterable[Any]) -> None:
+    if isinstance(target, Instance):
+        target.items.extend(values)
+    elif isinstance(target, list):
+        target.extend(values)
+    elif isinstance(target, set):
+        target.update(check_key(v) for v in values)
+    else:
+        raise damaged(f"it appends to {type(target).__name__}")
+
+
+def _set_items(target: Any, values: list[Any]) -> None:
+    if isinstance(target, Instance):
+        target = target.entries
+    if not isinstance(target, dict) or len(values) % 2:
+        raise damaged(f"it puts {len(values)} values as keys and contents into {type(target).__name__}")
+    for key, value in zip(values[::2], values[1::2], strict=True):
+        target[check_key(key)] = value
+
+
+# -- names, calls, attributes --------------------------------------------------------------------------------
+
+
+@_on(b"c")
+def _global(machine: Machine, argument: memoryview) -> None:
+    machine.stack.append(_named(argument))
+
+
+@_on(b"\x93")
+def _global_of_stack(machine: Machine, argument: memoryview) -> None:
+    name, module = machine.stack.pop(), machine.stack.pop()
+    if not isinstance(name, str) or not isinstance(module, str):
+        raise damaged("a class's name is no text")
+    machine.stack.append(name_global(module, name))
+
+
+def _named(argument: memoryview) -> Global:
+    module, _, name = text(argument).partition("\n")
+    return name_global(module, name)
+
+
+@_on(b"R")
+def _reduce(machine: Machine, argument: memoryview) -> None:
+    args, what = machine.stack.pop(), machine.stack.pop()
+    machine.make(what, args, {})
+
+
+HANDLERS[0x81] = _reduce
+
+
+@_on(b"\x92")
+def _new_with_keywords(machine: Machine, argument: memoryview) -> None:
+    kwargs, args, what = machine.stack.pop(), machine.stack.pop(), machine.stack.pop()
+    machine.make(what, args, kwargs)
+
+
+@_on(b"i")
+def _old_instance(machine: Machine, argument: memoryview) -> None:
+    machine.make(_named(argument), tuple(machine.since_mark()), {})
+
+
+@_on(b"o")
+def _old_object(machine: Machine, argument: memoryview) -> None:
+    what, *args = machine.since_mark() or [None]
+    machine.make(what, tuple(args), {})
+
+
+@_on(b"\x82\x83\x84")
+def _extension(machine: Machine, argument: memoryview) -> None:
+    raise refused(f"it names a class by the number {unsigned(argument)} of a private registry")
+
+
+@_on(b"P")
+def _external_line(machine: Machine, argument: memoryview) -> None:
+    machine.resolve(line_text(argument))
+
+
+@_on(b"Q")
+def _external(machine: Machine, argument: memoryview) -> None:
+    machine.resolve(machine.stack.pop())
+
+
+@_on(b"b")
+def _build(machine: Machine, argument: memoryview) -> None:
+    state, target = machine.stack.pop(), machine.stack[-1]
+    if isinstance(target, Unfinished):
+        machine.finish(_array_of(state, machine))
+    elif isinstance(target, Instance):
+        # Frozen for everybody else; nothing that exists outside this file can be reached from here.
+        object.__setattr__(target, "state", _merged(state, machine))
+    elif not isinstance(target, dict):
+        # A dictionary's own attributes (as PyTorch's `_metadata`) are of no use here.
+        raise refused(
+            f"it sets attributes of {target if isinstance(target, Global) else type(target).__name__}"
+        )
+
+
+def _merged(state: Any, machine: Machine) -> Any:
+    """Attributes of an object with slots come as two dictionaries."""
+    match state:
+        case (None, dict(slots)):
+            return slots
+        case (dict(attributes), dict(slots)):
+            machine.session.object(len(attributes) + len(slots))
+            return attributes | slots
+    return state
+
+
+def _array_of(state: Any, machine: Machine) -> Any:
+    match state:
+        case (int(), shape, dtype, fortran, raw) | (shape, dtype, fortran, raw):
+            return array(shape, dtype, raw, machine.session, fortran=bool(fortran))
+    raise damaged("an array's content is not what numpy writes")

@@ -1,0 +1,114 @@
+"""A stack machine that follows a pickle without running it: calls become records, names stay names."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from lefs.generators.unpickle.calls import call
+from lefs.generators.unpickle.handlers import HANDLERS
+from lefs.generators.unpickle.opcodes import instructions
+from lefs.generators.unpickle.values import Global, Session, Unfinished, damaged, refused
+
+__all__ = ["Machine"]
+
+
+class Machine:
+    """Follows the pickles of one file.
+
+    Parameters
+    ----------
+    data : the file, or the payload inside it, that holds the pickle
+    session : what may still be spent on this file
+    payload : reads the bytes of a PyTorch file inside this one
+    external : resolves persistent ids; None if the pickle may have none
+    """
+
+    def __init__(
+        self,
+        data: memoryview,
+        session: Session,
+        *,
+        payload: Callable[[memoryview, Session], Any],
+        external: Callable[[Any], Any] | None = None,
+    ):
+        self.data, self.session, self.payload, self.external = data, session, payload, external
+        self.stack: list[Any] = []
+        self.outer: list[list[Any]] = []
+        self.memo: dict[int, Any] = {}
+        self.unfinished = 0
+
+    def run(self, start: int = 0) -> tuple[Any, int]:
+        """Follow the pickle at `start`; return its value and the position behind it."""
+        position = following = start
+        try:
+            for code, argument, following in instructions(self.data, start, self.session):
+                HANDLERS[code](self, argument)
+                position = following
+        except IndexError:
+            raise damaged(f"the instruction at byte {position:,} takes a value that is not there") from None
+        return self._result(), following
+
+    def _result(self) -> Any:
+        if len(self.stack) != 1 or self.outer:
+            raise damaged(f"{len(self.stack)} values are left at its end, expected one")
+        if self.unfinished:
+            raise damaged("an array never gets its content")
+        self.memo.clear()
+        return self.stack.pop()
+
+    def push_new(self, value: Any) -> None:
+        """Push a container or record, which counts."""
+        self.session.object()
+        self.stack.append(value)
+
+    def push_again(self, value: Any) -> None:
+        """Push a value that exists already."""
+        if isinstance(value, Unfinished):
+            raise damaged("it uses an array before its content")
+        self.stack.append(value)
+
+    def since_mark(self) -> list[Any]:
+        """The values since the last MARK, taken off the stack."""
+        values = self.stack
+        self.stack = self.outer.pop()
+        return values
+
+    def remember(self, name: int) -> None:
+        """Store the top value in the memo."""
+        value = self.stack[-1]
+        if isinstance(value, Unfinished):
+            value.names.append(name)
+        self.memo[name] = value
+
+    def recall(self, name: int) -> None:
+        """Push a value of the memo."""
+        if name not in self.memo:
+            raise damaged(f"it refers to value {name}, which it never made")
+        self.push_again(self.memo[name])
+
+    def make(self, what: Any, args: Any, kwargs: Any) -> None:
+        """Push what a call of the name `what` stands for."""
+        if not isinstance(what, Global):
+            raise refused(f"it calls a value of type {type(what).__name__}, which is no class")
+        if not isinstance(args, tuple) or not isinstance(kwargs, dict):
+            raise damaged(f"{what} is called with {type(args).__name__}, expected a tuple")
+        value = call(self, what, args, kwargs)
+        self.unfinished += isinstance(value, Unfinished)
+        self.push_new(value)
+
+    def finish(self, array: Any) -> None:
+        """Put a numpy array's tensor in the place of the empty array on top of the stack."""
+        waiting = self.stack[-1]
+        for name in waiting.names:
+            # The name may mean something else by now.
+            if self.memo.get(name) is waiting:
+                self.memo[name] = array
+        self.stack[-1] = array
+        self.unfinished -= 1
+
+    def resolve(self, name: Any) -> None:
+        """Push what a persistent id stands for."""
+        if self.external is None:
+            raise refused("it refers to data outside itself (a persistent id)")
+        self.stack.append(self.external(name))

@@ -1,0 +1,111 @@
+"""What kind of file is this? From its first bytes, never from its name."""
+
+from __future__ import annotations
+
+import re
+
+from lefs.artifacts import ArtifactError
+from lefs.generators.unpickle.archive import members
+from lefs.generators.unpickle.checkpoints import LEGACY_START, ZIP_START
+
+__all__ = ["explain", "sniff_bytes"]
+
+_HEAD = 4096
+_HTML = re.compile(rb"\s*(?:<!--.*?-->\s*)*<(?:!doctype\s+html|html|head|body|script|title)\b", re.I | re.S)
+_QUOTA = re.compile(rb"quota exceeded|too many users|download quota|virus scan warning|can't scan", re.I)
+# The first instruction of a pickle without a protocol number: a mark, a container, a class.
+_OLD_PICKLE = re.compile(
+    rb"\((?:[dlit0]|c|S|V|I|F|g|X|U|\()|c[\w.]+\r?\n[\w.]+\r?\n|[\]})N][.qpa(]|[IFLSV][^\n]*\n[.p]"
+)
+_OTHER = {
+    b"\x1f\x8b": "a gzip archive; unpack it first",
+    b"BZh": "a bzip2 archive; unpack it first",
+    b"\xfd7zXZ": "an xz archive; unpack it first",
+    b"7z\xbc\xaf": "a 7z archive; unpack it first",
+    b"Rar!": "a RAR archive; unpack it first",
+    b"\x89HDF": "an HDF5 file (Keras weights?)",
+    b"\x93NUMPY": "a numpy array file",
+    b"\x89PNG": "a PNG picture",
+    b"\xff\xd8\xff": "a JPEG picture",
+    b"%PDF": "a PDF document",
+    b"GGUF": "a GGUF language model",
+    b"\x7fELF": "a program",
+}
+
+# kind → what the file is, in words, and what to do
+_KINDS = {
+    "pickle": "is a pickle",
+    "torch-zip": "is a PyTorch checkpoint (zip format)",
+    "torch-legacy": "is a PyTorch checkpoint (the format before PyTorch 1.6)",
+    "safetensors": "is a safetensors file; lefs loads one that has a .json of the same name beside it",
+    "html": "is an HTML page, not weights: the download failed; open it in a browser to see why",
+    "text": "is a text file, not weights",
+    "lfs-pointer": "is a git-LFS pointer, a note of where the weights are; fetch them with: git lfs pull",
+    "empty": "is empty (0 bytes); download or copy it again",
+    "zip": "is a zip archive, but no PyTorch checkpoint; if weights are inside, unpack it first",
+    "folder": "is a folder; give a file inside it",
+    "unknown": "is of a kind that lefs does not know",
+}
+
+
+def sniff_bytes(data: memoryview) -> str:
+    """As `sniff`, of a file's content."""
+    head = bytes(data[:_HEAD])
+    if not head:
+        return "empty"
+    for start, kind in ((LEGACY_START, "torch-legacy"), (b"version https://git-lfs", "lfs-pointer")):
+        if head.startswith(start):
+            return kind
+    if head.startswith((ZIP_START, b"PK\5\6")):
+        return _sniff_zip(data)
+    if head[0] == 0x80 and len(head) > 1 and head[1] <= 5:
+        return "pickle"
+    if _is_safetensors(head, len(data)):
+        return "safetensors"
+    if _HTML.match(head):
+        return "html"
+    return _sniff_text(head, bytes(data[-16:]))
+
+
+def _sniff_zip(data: memoryview) -> str:
+    try:
+        names = members(data)
+    except ArtifactError:
+        # A torn archive: the beginning still tells.
+        return (
+            "torch-zip"
+            if re.search(rb"PK\x03\x04.{26}[^/]{1,200}/data\.pkl", bytes(data[:_HEAD]), re.S)
+            else "zip"
+        )
+    return "torch-zip" if any(n.endswith("/data.pkl") and n.count("/") == 1 for n in names) else "zip"
+
+
+def _is_safetensors(head: bytes, size: int) -> bool:
+    return len(head) > 8 and head[8:9] == b"{" and int.from_bytes(head[:8], "little") <= size - 8
+
+
+def _sniff_text(head: bytes, tail: bytes) -> str:
+    if _OLD_PICKLE.match(head) and tail.rstrip(b"\r\n").endswith(b"."):
+        return "pickle"
+    # A character may be cut in two at the end of what was looked at.
+    text = head.decode("utf-8", "ignore")
+    printable = all(c.isprintable() or c.isspace() for c in text)
+    return "text" if printable and len(text.encode()) >= len(head) - 3 else "unknown"
+
+
+def explain(data: memoryview, kind: str) -> str:
+    """What the file is and what to do, to follow its path in a message."""
+    head = bytes(data[: 2**16])
+    if kind == "html" and _QUOTA.search(head):
+        return (
+            "is an HTML page, not weights: Google Drive answered that its download quota is exceeded; "
+            "try again in a day, or sign in and make a copy in your own Drive"
+        )
+    if kind == "text":
+        return f"{_KINDS[kind]}; it begins with {head[:60].decode('utf-8', 'replace')!r}"
+    if kind == "unknown":
+        tar = head[257:262] == b"ustar"
+        other = "a tar archive; unpack it first" if tar else None
+        other = other or next((v for k, v in _OTHER.items() if head.startswith(k)), None)
+        return f"is {other}" if other else f"{_KINDS[kind]}; it begins with the bytes {head[:8].hex(' ')}"
+    return _KINDS[kind]

@@ -1,0 +1,218 @@
+"""Tensors over the bytes of a file: no copy where the machine allows it, every size checked first."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lefs.generators.unpickle.values import Instance, Session, damaged, refused
+
+__all__ = [
+    "STORAGES",
+    "Raw",
+    "aligned",
+    "array",
+    "as_bytes",
+    "number_type",
+    "scalar",
+    "storage",
+    "strided",
+]
+
+# What a pickle holds as bytes: small ones as they are, large ones as a view, those of Python 2 as text.
+Raw = bytes | str | memoryview
+
+STORAGES = {
+    "HalfStorage": torch.float16,
+    "BFloat16Storage": torch.bfloat16,
+    "FloatStorage": torch.float32,
+    "DoubleStorage": torch.float64,
+    "ByteStorage": torch.uint8,
+    "CharStorage": torch.int8,
+    "ShortStorage": torch.int16,
+    "IntStorage": torch.int32,
+    "LongStorage": torch.int64,
+    "BoolStorage": torch.bool,
+    "ComplexFloatStorage": torch.complex64,
+    "ComplexDoubleStorage": torch.complex128,
+    "UntypedStorage": torch.uint8,
+    "_UntypedStorage": torch.uint8,
+}
+_NUMPY = {
+    "f2": torch.float16,
+    "f4": torch.float32,
+    "f8": torch.float64,
+    "u1": torch.uint8,
+    "u2": torch.uint16,
+    "u4": torch.uint32,
+    "u8": torch.uint64,
+    "i1": torch.int8,
+    "i2": torch.int16,
+    "i4": torch.int32,
+    "i8": torch.int64,
+    "b1": torch.bool,
+    "c8": torch.complex64,
+    "c16": torch.complex128,
+}
+_LONGEST_SIDE, _MOST_DIMENSIONS, _SMALL_OVERLAP = 2**40, 32, 4096
+_ALWAYS_ALIGNED = 2**16
+
+
+def storage(raw: memoryview, dtype: torch.dtype, session: Session, *, swap: bool = False) -> Tensor:
+    """One-dimensional tensor of `dtype` over `raw`, a view of it where its position allows that.
+
+    Parameters
+    ----------
+    raw : whole items of `dtype`
+    swap : whether the items are big-endian
+    """
+    session.tensor()
+    size = dtype.itemsize
+    if len(raw) % size:
+        raise damaged(f"{len(raw):,} bytes are no whole number of {dtype}")
+    if not len(raw):
+        return torch.empty(0, dtype=dtype)
+    flat = torch.frombuffer(raw, dtype=torch.uint8)
+    if dtype is torch.bool:
+        session.copy(len(raw))
+        return flat.ne(0)
+    if swap and size > 1:
+        session.copy(len(raw))
+        part = size // 2 if dtype.is_complex else size
+        return flat.view(-1, part).flip(1).view(-1).view(dtype)
+    if flat.data_ptr() % size and (session.align or len(raw) <= _ALWAYS_ALIGNED):
+        session.copy(len(raw))
+        flat = flat.clone()
+    return flat.view(dtype)
+
+
+def aligned(tensor: Tensor) -> Tensor:
+    """`tensor`, or a copy of it if its items do not lie at multiples of their size in memory.
+
+    Any arithmetic is defined on aligned tensors only; large ones read with ``align=False`` may need this.
+    """
+    if tensor.device.type != "cpu" or not tensor.numel() or tensor.data_ptr() % tensor.dtype.itemsize == 0:
+        return tensor
+    whole = tensor.untyped_storage()
+    flat = torch.empty(0, dtype=torch.uint8).set_(whole).clone().view(tensor.dtype)
+    return flat.as_strided(tensor.shape, tensor.stride(), tensor.storage_offset())
+
+
+def strided(base: Any, offset: int, size: tuple[Any, ...], stride: tuple[Any, ...]) -> Tensor:
+    """The view of the storage `base` with this geometry, after checking that it lies inside.
+
+    Raises
+    ------
+    ArtifactError
+        If it reaches beyond the storage, or repeats its items to claim more than there are.
+    """
+    if not isinstance(base, Tensor) or base.ndim != 1 or not base.is_contiguous():
+        raise damaged(f"a tensor is to be made over {type(base).__name__}, which is no storage")
+    count = check_shape(size)
+    if not isinstance(offset, int) or offset < 0 or len(stride) != len(size):
+        raise damaged(f"a tensor of shape {size} has offset {offset!r} and {len(stride)} strides")
+    if not all(isinstance(s, int) and 0 <= s <= _LONGEST_SIDE for s in stride):
+        raise damaged(f"a tensor of shape {size} has strides {stride}")
+    last = offset + sum((n - 1) * s for n, s in zip(size, stride, strict=True)) if count else offset - 1
+    if last >= len(base):
+        raise damaged(f"a tensor of shape {size} and strides {stride} needs item {last:,} of {len(base):,}")
+    if count > max(len(base), _SMALL_OVERLAP):
+        raise refused(f"a tensor of shape {size} claims {count:,} items, but {len(base):,} are stored")
+    return base.as_strided(size, stride, base.storage_offset() + offset)
+
+
+def check_shape(size: tuple[Any, ...]) -> int:
+    """Number of items in a tensor of shape `size`, which must be one that a network can have."""
+    whole = all(isinstance(n, int) and 0 <= n <= _LONGEST_SIDE for n in size)
+    if not whole or len(size) > _MOST_DIMENSIONS or math.prod(max(n, 1) for n in size) > 2**50:
+        raise damaged("a tensor's shape is not one of up to 32 sensible integers")
+    return math.prod(size)
+
+
+def as_bytes(raw: Any) -> bytes | memoryview:
+    """The bytes of `raw`; text of Python 2 holds one byte in each character."""
+    if isinstance(raw, str):
+        try:
+            return raw.encode("latin-1")
+        except UnicodeEncodeError:
+            raise damaged("text stands where bytes are expected") from None
+    if not isinstance(raw, bytes | memoryview):
+        raise damaged(f"{type(raw).__name__} stands where bytes are expected")
+    return raw
+
+
+def _writable(raw: bytes | memoryview, session: Session) -> memoryview:
+    if isinstance(raw, memoryview):
+        return raw
+    session.copy(len(raw))
+    return memoryview(bytearray(raw))
+
+
+# -- numpy ---------------------------------------------------------------------------------------------------
+
+
+def number_type(dtype: Any) -> tuple[str, bool]:
+    """Kind and item size of a numpy dtype's record (``"f4"``), and whether it is big-endian.
+
+    Raises
+    ------
+    ArtifactError
+        If it is no dtype, or one of Python objects.
+    """
+    match dtype:
+        case Instance(module="numpy", name="dtype", args=(str(code), *_)):
+            order = code[0] if code[:1] in ("<", ">", "|", "=") else "<"
+        case _:
+            raise damaged(f"an array's type is {type(dtype).__name__}, expected a numpy.dtype")
+    code = code.lstrip("<>|=")
+    match dtype.state:
+        case (_, "<" | ">" | "|" | "=" as given, _, names, fields, *_):
+            order = given
+            code = "V" if names or fields else code
+    if code.startswith("O") or code == "object":
+        raise refused("it holds a numpy array of Python objects, which could be anything")
+    return code, order == ">"
+
+
+def array(shape: Any, dtype: Any, raw: Any, session: Session, *, fortran: bool = False) -> Tensor | Instance:
+    """The tensor with the values of a numpy array; an array that is not of numbers stays a mere record.
+
+    Parameters
+    ----------
+    shape : tuple of int
+    dtype : record of a numpy.dtype
+    raw : its bytes
+    fortran : whether the first index runs fastest
+    """
+    code, swap = number_type(dtype)
+    if isinstance(raw, list):
+        raise refused("it holds a numpy array of Python objects, which could be anything")
+    content = as_bytes(raw)
+    if not isinstance(shape, tuple):
+        raise damaged("an array's shape is no tuple")
+    count = check_shape(shape)
+    if code not in _NUMPY:
+        return Instance("numpy", "ndarray", (shape, code))
+    found = _NUMPY[code]
+    if count * found.itemsize != len(content):
+        raise damaged(f"an array of shape {shape} and type {code} has {len(content):,} bytes")
+    flat = storage(_writable(content, session), found, session, swap=swap)
+    if fortran:
+        return flat.view(shape[::-1]).permute(*reversed(range(len(shape))))
+    return flat.view(shape)
+
+
+def scalar(dtype: Any, raw: Any, session: Session) -> Any:
+    """The Python number, str or bytes of a numpy scalar."""
+    code, swap = number_type(dtype)
+    content = bytes(as_bytes(raw))
+    if code.startswith("S"):
+        return content
+    if code.startswith("U"):
+        text = content.decode("utf-32-be" if swap else "utf-32-le", "replace")
+        return text.rstrip("\0")
+    value = array((), dtype, content, session)
+    return value.item() if isinstance(value, Tensor) else value

@@ -1,0 +1,162 @@
+"""What comes out of a file: plain values, tensors, and inert records of everything else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from lefs.artifacts import ArtifactError
+
+__all__ = ["Global", "Instance", "Session", "Unfinished", "check_key", "damaged", "refused", "walk"]
+
+_MAX_DEPTH = 400
+
+
+@dataclass(frozen=True, slots=True)
+class Global:
+    """The name of a class or function that a file mentions. It is never imported."""
+
+    module: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.module}.{self.name}"
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Instance:
+    """What a file says about an object of some class: how it was made, and its attributes.
+
+    An object of stylegan2-ada-pytorch or stylegan3 has its class's name as `name` and the module's attributes
+    as `state`; the source code embedded in those files is dropped.
+
+    Parameters
+    ----------
+    module, name : of the class, as the file spells them
+    args, kwargs : what its constructor would be given
+    state : its attributes, mostly a dict; None if the file gives none
+    items : what the file appends or adds to it
+    entries : what the file puts into it by key
+    """
+
+    module: str
+    name: str
+    args: tuple[Any, ...] = ()
+    kwargs: dict[str, Any] = field(default_factory=dict)
+    state: Any = None
+    items: list[Any] = field(default_factory=list)
+    entries: dict[Any, Any] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        # What lies inside may be shared so often that writing it out would not end.
+        return f"<{self.module}.{self.name}, never made>"
+
+
+class Unfinished:
+    """A numpy array between its creation and its content, and the memo entries that mean it."""
+
+    __slots__ = ("names",)
+
+    def __init__(self) -> None:
+        self.names: list[int] = []
+
+
+@dataclass(slots=True)
+class Session:
+    """What one file may still cost. Shared by everything that is read from it, nested payloads included.
+
+    Parameters
+    ----------
+    steps : instructions that may still be followed
+    objects : containers and records that may still be made
+    tensors : tensors that may still be made
+    copied : bytes that may still be copied or inflated
+    align : whether tensors must lie at multiples of their item size (else a large one may be a plain view)
+    depth : payloads inside payloads that may still be opened
+    """
+
+    steps: int
+    objects: int
+    tensors: int
+    copied: int
+    align: bool
+    depth: int = 3
+
+    @classmethod
+    def of(cls, size: int, *, align: bool) -> Session:
+        """For a file of `size` bytes."""
+        return cls(4_000_000, 1_000_000, 100_000, 4 * size + 2**24, align)
+
+    def object(self, count: int = 1) -> None:
+        """Account for `count` containers, or entries copied between containers."""
+        self.objects -= count
+        if self.objects < 0:
+            raise refused("it makes more than a million objects, which no network needs")
+
+    def tensor(self) -> None:
+        """Account for a tensor."""
+        self.tensors -= 1
+        if self.tensors < 0:
+            raise refused("it makes more than 100,000 tensors, which no network needs")
+
+    def copy(self, size: int) -> None:
+        """Account for `size` bytes before they are copied."""
+        self.copied -= size
+        if self.copied < 0:
+            raise refused("unpacked, it would be many times larger than the file")
+
+
+def damaged(what: str) -> ArtifactError:
+    """The error for a file that breaks off or contradicts itself; the caller puts the path before it."""
+    return ArtifactError(f"is damaged or cut short: {what}; download or copy it again")
+
+
+def refused(what: str) -> ArtifactError:
+    """The error for a file that asks for what lefs never does; the caller puts the path before it."""
+    return ArtifactError(f"is refused: {what}; nothing of it was run. Get it from its publisher again")
+
+
+def check_key(key: Any, depth: int = 0) -> Any:
+    """`key`, if hashing it is quick and safe: a scalar, a record, or a short tuple of such."""
+    if isinstance(key, tuple) and len(key) <= 64 and depth < 3:
+        for part in key:
+            check_key(part, depth + 1)
+    elif isinstance(key, int) and abs(key) >= 2**61 - 1:
+        # Such integers hash alike by design, which would make a dictionary of them very slow.
+        raise refused("it uses huge integers as keys")
+    elif not isinstance(key, str | bytes | int | float | complex | None | Global | Instance | frozenset):
+        raise damaged(f"{type(key).__name__} is used as a key, expected text or a number")
+    return key
+
+
+def walk(tree: Any) -> Iterator[Any]:
+    """Yield every value in `tree` once, however often it is shared, outermost first.
+
+    Raises
+    ------
+    ArtifactError
+        If values lie more than 400 levels deep.
+    """
+    level, depth, seen = [tree], 0, {id(tree)}
+    while level:
+        yield from level
+        following = []
+        for inner in (value for outer in level for value in _inside(outer)):
+            if id(inner) not in seen:
+                seen.add(id(inner))
+                following.append(inner)
+        level, depth = following, depth + 1
+        if depth > _MAX_DEPTH:
+            raise refused(f"its values lie more than {_MAX_DEPTH} levels deep")
+
+
+def _inside(value: Any) -> Iterator[Any]:
+    match value:
+        case dict():
+            yield from value
+            yield from value.values()
+        case list() | tuple() | set() | frozenset():
+            yield from value
+        case Instance():
+            yield from (value.args, value.kwargs, value.state, value.items, value.entries)
