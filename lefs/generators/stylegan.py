@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import conv2d, instance_norm, leaky_relu, linear
+from torch.nn.functional import conv2d, instance_norm, leaky_relu
 
 from lefs.checks import check_choice, check_integer, check_number
 from lefs.generators.base import Noise, State, StyleLayer
@@ -18,12 +18,11 @@ from lefs.generators.classic import (
     Colours,
     check_channels,
     check_images,
-    pixel_norm,
     resolutions_of,
     up_convolution,
 )
+from lefs.generators.mapping import FullyConnected, Mapping
 from lefs.generators.styled import StyledGenerator
-from lefs.generators.stylegan2 import _Precise
 
 __all__ = ["StyleGAN", "StyleGANConfig"]
 
@@ -51,6 +50,7 @@ class StyleGANConfig:
         ``"none"``
     epsilon : what instance normalisation adds to the variance
     blur : the filter after each doubling of the size, of odd length; empty for none
+    blurred_bias : whether that filter comes after the bias, whose edges it then fades, or before
     """
 
     resolution: int
@@ -67,6 +67,7 @@ class StyleGANConfig:
     noise: Literal["stored", "drawn", "shared", "none"] = "stored"
     epsilon: float = 1e-8
     blur: Sequence[float] = (1.0, 2.0, 1.0)
+    blurred_bias: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "channels", check_channels(self.resolution, self.channels))
@@ -87,45 +88,6 @@ class StyleGANConfig:
             raise ValueError(f"blur must have an odd number of taps and a sum, got {self.blur}")
 
 
-class _Dense(_Precise):
-    """Linear layer with equalised learning rate; weight and bias are stored divided by `lr`."""
-
-    def __init__(self, inputs: int, outputs: int, *, gain: float = 1.0, lr: float = 1.0):
-        super().__init__()
-        self.weight = nn.Parameter(torch.randn(outputs, inputs) / lr)
-        self.bias = nn.Parameter(torch.zeros(outputs))
-        self.gain, self.lr = gain * lr / math.sqrt(inputs), lr
-
-    def forward(self, x: Tensor) -> Tensor:
-        return linear(x.to(self.weight.dtype), self.weight * self.gain, self.bias * self.lr)
-
-
-class _Mapping(_Precise):
-    """z, and a class if there are any, → w."""
-
-    w_avg: Tensor | None
-
-    def __init__(self, config: StyleGANConfig):
-        super().__init__()
-        width = config.z_dim
-        if config.label_dim:
-            self.embed = nn.Parameter(torch.randn(config.label_dim, config.z_dim))
-            width += config.z_dim
-        self.depth = config.mapping_layers
-        for i in range(self.depth):
-            outputs = config.w_dim if i == self.depth - 1 else config.mapping_width or config.w_dim
-            setattr(self, f"fc{i}", _Dense(width, outputs, gain=math.sqrt(2), lr=config.mapping_lr))
-            width = outputs
-        self.register_buffer("w_avg", torch.zeros(config.w_dim) if config.mean else None)
-
-    def forward(self, z: Tensor, one_hot: Tensor | None = None) -> Tensor:
-        x = z if one_hot is None else torch.cat([z, one_hot.to(self.embed.dtype) @ self.embed], dim=1)
-        x = pixel_norm(x)
-        for i in range(self.depth):
-            x = leaky_relu(getattr(self, f"fc{i}")(x), 0.2)
-        return x
-
-
 class _Layer(nn.Module):
     """Convolution (or the learned constant), noise, bias, leaky ReLU, instance norm: what AdaIN scales."""
 
@@ -140,7 +102,8 @@ class _Layer(nn.Module):
         else:
             self.const = nn.Parameter(torch.ones(outputs, resolution, resolution))
         self.bias = nn.Parameter(torch.zeros(outputs))
-        self.affine = _Dense(config.w_dim, 2 * outputs)
+        self.biased_early = config.blurred_bias and bool(inputs) and index == 0
+        self.affine = FullyConnected(config.w_dim, 2 * outputs)
         with torch.no_grad():
             self.affine.bias[:outputs] = 1
         if config.noise != "none":
@@ -151,19 +114,22 @@ class _Layer(nn.Module):
     def forward(self, x: Tensor, noise: Noise) -> Tensor:
         x = self._convolved(x)
         if noise != "none" and self.config.noise != "none":
-            x = x + self._noise_maps(noise).to(x.dtype) * self.noise_strength.to(x.dtype)[:, None, None]
-        x = leaky_relu(x + self.bias.to(x.dtype)[:, None, None], 0.2)
+            x = x + self._noise_maps(noise).to(x.dtype) * self.noise_strength[:, None, None]
+        if not self.biased_early:
+            x = x + self.bias[:, None, None]
+        x = leaky_relu(x, 0.2)
         # An ε of 1e-8 is zero in half precision.
         precise = x.to(torch.promote_types(x.dtype, torch.float32))
         return instance_norm(precise, eps=self.config.epsilon).to(x.dtype)
 
     def _convolved(self, x: Tensor) -> Tensor:
-        if self.index == 0 and self.resolution == 4:
+        if self.index == 0 and self.resolution == 4:  # (the constant)
             return x
         weight = self.weight * self.gain
         if self.index == 1:
             return conv2d(x, weight, padding=1)
-        return self._blurred(up_convolution(x, weight))
+        x = up_convolution(x, weight)
+        return self._blurred(x + self.bias[:, None, None] if self.biased_early else x)
 
     def _blurred(self, x: Tensor) -> Tensor:
         taps = self.config.blur
@@ -219,7 +185,17 @@ class StyleGAN(StyledGenerator):
         self.config = config
         self.resolution, self.z_dim, self.w_dim = config.resolution, config.z_dim, config.w_dim
         self.label_dim, self.truncation_cutoff = config.label_dim, config.truncation_cutoff
-        self.mapping = _Mapping(config)
+        self.mapping = Mapping(
+            config.z_dim,
+            config.w_dim,
+            config.label_dim,
+            depth=config.mapping_layers,
+            lr=config.mapping_lr,
+            width=config.mapping_width,
+            embed_dim=config.z_dim,
+            normalize="joint",
+            average=config.mean,
+        )
         self.synthesis = nn.Module()
         for r in resolutions_of(config.resolution):
             self.synthesis.add_module(f"b{r}", _Block(r, config))
@@ -252,11 +228,11 @@ class StyleGAN(StyledGenerator):
     # -- latents → styles -------------------------------------------------------------------------
     def mean_w(self) -> Tensor:
         """The file's mean w, or the mean over 10,000 latents of a fixed seed if the file has none: (D,)."""
-        known = self.mapping.w_avg if self.mapping.w_avg is not None else self._estimate
-        if known is None or known.device != self.device:
-            known = self._estimate = self._estimated_mean()
-        assert isinstance(known, Tensor)
-        return known
+        if self.config.mean:
+            return super().mean_w()
+        if self._estimate is None or self._estimate.device != self.device:
+            self._estimate = self._estimated_mean()
+        return self._estimate
 
     @torch.no_grad()
     def _estimated_mean(self) -> Tensor:

@@ -1,0 +1,50 @@
+"""genforce: ``.pth`` of a ProGAN, a StyleGAN or a StyleGAN2."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from lefs.artifacts import ArtifactError
+from lefs.generators.publishers import Parsed
+from lefs.generators.publishers.genforce_classic import (
+    is_progan,
+    is_stylegan,
+    read_progan,
+    read_stylegan,
+)
+
+__all__ = ["matches", "read"]
+
+_State = Mapping[str, Any]
+# which network a state dict is of, and what reads it
+_KINDS: tuple[tuple[Callable[[_State], bool], Callable[[_State, Path], Parsed]], ...] = (
+    (is_stylegan, read_stylegan),
+    (is_progan, read_progan),
+)
+
+
+def matches(tree: Any) -> bool:
+    """Whether `tree` is genforce's: a file of its model zoo, a checkpoint of its training, or one network."""
+    if not isinstance(tree, Mapping):
+        return False
+    named = isinstance(tree.get("models"), Mapping) or isinstance(tree.get("generator_smooth"), Mapping)
+    return named or any(known(tree) for known, _ in _KINDS)
+
+
+def read(tree: Any, path: Path) -> Parsed:
+    """The smoothed generator, or the only one."""
+    models = tree["models"] if isinstance(tree.get("models"), Mapping) else tree
+    for state in (models.get("generator_smooth"), models.get("generator"), models):
+        if not isinstance(state, Mapping):
+            continue
+        plain = {str(name).removeprefix("module."): value for name, value in state.items()}
+        for known, reader in _KINDS:
+            if known(plain):
+                return reader(plain, path)
+    names = ", ".join(repr(name) for name in list(models)[:4])
+    raise ArtifactError(
+        f"{path} looks like a file of genforce, but holds no generator of a ProGAN, a StyleGAN or a StyleGAN2; "
+        f"found {names}"
+    )
