@@ -100,7 +100,7 @@ def test_missing_files(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(ArtifactError, match=r"generator\.json does not exist"):
         lefs.load(folder)
     (folder / "network.pkl").touch()
-    with pytest.raises(ArtifactError, match=r"network\.pkl is not a generator of lefs"):
+    with pytest.raises(ArtifactError, match=r"network\.pkl is empty"):
         lefs.load(folder / "network.pkl")
 
 

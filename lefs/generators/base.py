@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, NoReturn
@@ -57,7 +57,7 @@ class StyleLayer:
 
     @property
     def fineness(self) -> float:
-        """What tells coarse layers, which carry pose and layout, from fine ones: pixels across the picture."""
+        """What tells coarse layers, of pose and layout, from fine ones: pixels across the picture."""
         return self.resolution if self.detail is None else self.detail
 
     def inside(self, maps: Tensor) -> Tensor:
@@ -122,7 +122,9 @@ class Generator(nn.Module, ABC):
     has_styles: bool = True
     label: str = "unnamed"
     source: Path | None = None  # the file it was loaded from, so that another process can load it too
+    make_discriminator: Callable[[], nn.Module] | None = None  # how to get it from that file
     _fingerprint: str | None = None
+    _frozen: bool = False
 
     # -- identity ---------------------------------------------------------------------------------
     @property
@@ -143,11 +145,36 @@ class Generator(nn.Module, ABC):
         return self._fingerprint
 
     def freeze(self) -> Generator:
-        """Put into eval mode, stop gradients to the weights and fix the fingerprint; returns itself."""
+        """Put into eval mode, stop gradients to the weights, let the fingerprint be theirs; returns itself."""
         self.eval().requires_grad_(False)
         self._fingerprint = self.source = None
-        _ = self.fingerprint
+        self._frozen = True
         return self
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Generator:
+        # The hash is of the tensors as loaded, and made when it is asked for or before they are cast.
+        if self._frozen:
+            _ = self.fingerprint
+        return super()._apply(fn, recurse)
+
+    @property
+    def discriminator(self) -> nn.Module | None:
+        """The network it was trained against, if its file keeps it: images (N, 3, H, W) → realness (N,).
+
+        It is read when first asked for and is no part of ``parameters()`` or ``state_dict()``.
+
+        Raises
+        ------
+        ArtifactError
+            If the file keeps one that lefs cannot take, or is gone.
+        """
+        if self.make_discriminator is None:
+            return None
+        if "_discriminator" not in self.__dict__:
+            # (in a list, so that torch does not make it a part of the generator)
+            self.__dict__["_discriminator"] = [self.make_discriminator()]
+        found: nn.Module = self.__dict__["_discriminator"][0]
+        return found.to(self.device)
 
     # -- layers -----------------------------------------------------------------------------------
     @property

@@ -13,8 +13,10 @@ import torch
 from torch import Tensor
 
 from lefs.artifacts import ArtifactError, load_tensors, locate, read_json, save_tensors, write_json
+from lefs.generators import filling
 from lefs.generators.base import Generator
 from lefs.generators.publishers import Parsed
+from lefs.generators.unpickle import read_pickle, read_torch, sniff
 
 __all__ = ["ARCHITECTURES", "READERS", "load", "save_generator"]
 
@@ -82,14 +84,15 @@ def _load_published(path: Path) -> Generator:
         reader = _reader(name)
         if reader is not None and reader.matches(tree):
             parsed = reader.read(tree, path)
-            return _finished(build(parsed, parsed.tensors, path), path.stem, path)
+            generator = _finished(build(parsed, parsed.tensors, path), path.stem, path)
+            generator.make_discriminator = parsed.discriminator
+            return generator
     raise ArtifactError(f"{path} holds no generator that lefs knows; found {describe_tree(tree)}")
 
 
 def _read(path: Path) -> Any:
-    unpickle = importlib.import_module("lefs.generators.unpickle")
-    kind = unpickle.sniff(path)
-    return unpickle.read_torch(path) if kind.startswith("torch") else unpickle.read_pickle(path)
+    reader = read_torch if sniff(path).startswith("torch") else read_pickle
+    return reader(path, align=False)
 
 
 def _reader(name: str) -> Any:
@@ -107,39 +110,19 @@ def describe_tree(tree: Any) -> str:
     )
 
 
-def build(parsed: Parsed, tensors: dict[str, Tensor], path: Path) -> Generator:
+def build(parsed: Parsed, tensors: Mapping[str, Tensor], path: Path) -> Generator:
     """Make the architecture without memory, check every tensor against it, then put them in."""
     if parsed.architecture not in ARCHITECTURES:
         known = ", ".join(ARCHITECTURES)
         raise ArtifactError(f"{path}: unknown architecture {parsed.architecture!r}; expected one of {known}")
     module, network, config = ARCHITECTURES[parsed.architecture]
     classes = importlib.import_module(f"lefs.generators.{module}")
-    try:
-        # Allocating on "meta" takes no memory before the tensors have been checked.
-        with torch.device("meta"):
-            generator: Generator = getattr(classes, network)(getattr(classes, config)(**parsed.config))
-    except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
-        raise ArtifactError(f"{path}: its configuration does not describe a {network}: {error}") from error
-    _fill(generator, tensors, path)
-    return generator
 
+    def make() -> Generator:
+        made: Generator = getattr(classes, network)(getattr(classes, config)(**parsed.config))
+        return made
 
-def _fill(generator: Generator, tensors: dict[str, Tensor], path: Path) -> None:
-    expected = {k: tuple(v.shape) for k, v in generator.state_dict().items()}
-    found = {k: tuple(v.shape) for k, v in tensors.items()}
-    if expected != found:
-        names = sorted(k for k in expected.keys() | found.keys() if expected.get(k) != found.get(k))
-        first = names[0]
-        raise ArtifactError(
-            f"{path} does not fit its architecture in {len(names)} tensors, first {first!r}: "
-            f"expected shape {expected.get(first, 'absent')}, found {found.get(first, 'absent')}"
-        )
-    broken = [k for k, v in tensors.items() if not torch.isfinite(v).all()]
-    if broken:
-        raise ArtifactError(
-            f"{path} has NaN or infinite values in {broken[0]!r}; it may come from a training that diverged"
-        )
-    generator.load_state_dict({k: v.float() for k, v in tensors.items()}, assign=True)
+    return filling.build(make, tensors, path, what=network)
 
 
 def _finished(generator: Generator, label: str, source: Path) -> Generator:

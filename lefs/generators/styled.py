@@ -6,6 +6,7 @@ from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -78,9 +79,21 @@ class StyledGenerator(Generator):
 
     def mean_w(self) -> Tensor:
         """What truncation pulls toward: of shape (D,), or (L, D) if each layer has its own."""
-        center = self.mapping.w_avg
+        center = getattr(self.mapping, "w_avg", None)
+        if center is None:
+            # The file has none: it is the mean over fixed latents (and classes), made once.
+            if "_estimate" not in self.__dict__:
+                self.__dict__["_estimate"] = self._estimate_mean()
+            center = self.__dict__["_estimate"].to(self.device)
         assert isinstance(center, Tensor)
         return center
+
+    @torch.no_grad()
+    def _estimate_mean(self, count: int = 4096) -> Tensor:
+        z = torch.from_numpy(np.random.RandomState(0).randn(count, self.z_dim)).float().to(self.device)
+        labels = [i % self.label_dim for i in range(count)] if self.label_dim else None
+        w: Tensor = self.mapping(z, self._one_hot(labels, count))
+        return w.double().mean(dim=0).to(w.dtype).cpu()
 
     def styles(self, w: Tensor) -> Tensor:
         """As `Generator.styles`."""

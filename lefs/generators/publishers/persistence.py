@@ -86,11 +86,17 @@ class Module:
             raise self.error(f"lacks the tensor {name!r}")
         return found[name]
 
-    def walk(self, prefix: str = "") -> Iterator[tuple[str, Module]]:
+    def walk(self) -> Iterator[tuple[str, Module]]:
         """Yield itself and every module inside as (dotted name with a dot at the end, module)."""
-        yield prefix, self
-        for name, child in self.children().items():
-            yield from child.walk(f"{prefix}{name}.")
+        waiting, count = [("", self)], 0
+        while waiting:
+            prefix, module = waiting.pop()
+            yield prefix, module
+            waiting += [(f"{prefix}{name}.", child) for name, child in module.children().items()]
+            count += 1
+            # A file may say that a module lies inside itself.
+            if count + len(waiting) > 10_000:
+                raise self.error("has more than 10,000 modules inside")
 
     def state_dict(self) -> dict[str, Tensor]:
         """All tensors by their dotted names, as ``torch.nn.Module.state_dict`` would give them."""

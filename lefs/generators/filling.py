@@ -1,0 +1,84 @@
+"""Networks from a configuration and tensors, checked before memory is taken."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from lefs.artifacts import ArtifactError
+from lefs.generators.unpickle import aligned
+
+__all__ = ["build", "fill"]
+
+_Network = TypeVar("_Network", bound=nn.Module)
+
+
+def build(make: Callable[[], _Network], tensors: Mapping[str, Tensor], path: Path, *, what: str) -> _Network:
+    """Call `make` without memory for its tensors, check `tensors` against it, and put them in.
+
+    Parameters
+    ----------
+    make : makes the network; what it raises says that the configuration is wrong
+    tensors : {name: Tensor}, exactly the network's ``state_dict``
+    path, what : the file and the network's name, for error messages
+
+    Raises
+    ------
+    ArtifactError
+        If the configuration or the tensors do not describe such a network.
+    """
+    try:
+        with torch.device("meta"):
+            network = make()
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError, RuntimeError) as error:
+        raise ArtifactError(f"{path}: its configuration does not describe a {what}: {error}") from error
+    fill(network, tensors, path)
+    return network
+
+
+def fill(network: nn.Module, tensors: Mapping[str, Tensor], path: Path) -> None:
+    """Put `tensors` into `network` as float32 if they have the right names and shapes and are finite.
+
+    Raises
+    ------
+    ArtifactError
+        If not; `network` is then as it was.
+    """
+    expected = {k: tuple(v.shape) for k, v in network.state_dict().items()}
+    found = {k: tuple(v.shape) for k, v in tensors.items()}
+    if expected != found:
+        names = sorted(k for k in expected.keys() | found.keys() if expected.get(k) != found.get(k))
+        first = names[0]
+        raise ArtifactError(
+            f"{path} does not fit its architecture in {len(names)} tensors, first {first!r}: "
+            f"expected shape {expected.get(first, 'absent')}, found {found.get(first, 'absent')}"
+        )
+    ready = {}
+    for name, tensor in tensors.items():
+        ready[name] = _owned(tensor)
+        if not _finite(ready[name]):
+            raise ArtifactError(
+                f"{path} has NaN or infinite values in {name!r}; it may come from a training that diverged"
+            )
+    network.load_state_dict(ready, assign=True)
+
+
+def _owned(tensor: Tensor) -> Tensor:
+    """`tensor` as float32 with memory of its own: a view of a file would change, or end, with the file."""
+    ready = aligned(tensor).detach()
+    if ready.dtype != torch.float32:
+        return ready.float()
+    copied = ready.data_ptr() != tensor.data_ptr()
+    return ready if copied else ready.clone(memory_format=torch.contiguous_format)
+
+
+def _finite(tensor: Tensor) -> bool:
+    if not tensor.numel():
+        return True
+    # one pass over the memory, and nothing of the tensor's size beside it
+    low, high = tensor.aminmax()
+    return bool(torch.isfinite(low) & torch.isfinite(high))
