@@ -1,17 +1,17 @@
-"""Filters of alias-free networks (Karras et al., NeurIPS 2021): their design, and the nonlinearity between two
-of them. Nothing but ordinary convolutions, for any device.
+"""Filters of alias-free networks (Karras et al., NeurIPS 2021): their design, and the nonlinearity between
+two of them. Nothing but ordinary convolutions, for any device.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 from torch.nn.functional import conv2d, conv_transpose2d, leaky_relu, pad
 
-__all__ = ["filtered_leaky_relu", "lowpass_filter", "spare_border"]
+__all__ = ["FilteredLeakyReLU", "lowpass_filter", "spare_border"]
 
 
 def lowpass_filter(taps: int, *, cutoff: float, width: float, rate: float, radial: bool = False) -> Tensor:
@@ -48,44 +48,8 @@ def _kaiser_beta(taps: int, width: float) -> float:
     return 0.5842 * (attenuation - 21) ** 0.4 + 0.07886 * (attenuation - 21) if attenuation > 21 else 0.0
 
 
-def filtered_leaky_relu(
-    x: Tensor,
-    up_filter: Tensor | None,
-    down_filter: Tensor | None,
-    *,
-    up: int = 1,
-    down: int = 1,
-    padding: tuple[int, int] = (0, 0),
-    gain: float = math.sqrt(2),
-    slope: float = 0.2,
-    clamp: float | None = None,
-) -> Tensor:
-    """Upsample, apply a leaky ReLU where its new high frequencies do no harm, filter them off, downsample.
-
-    Parameters
-    ----------
-    x : Tensor of shape (N, C, H, W); zero outside
-    up_filter, down_filter : of shape (T,), separable, or (T, T); None: the identity
-    up, down : whole factors of the sampling rate
-    padding : zeros before and after each row and column at the higher rate; negative numbers crop
-    gain, slope, clamp : of the nonlinearity: clamp(gain · leaky_relu(·, slope)) to ±clamp
-
-    Returns
-    -------
-    Tensor of shape (N, C, H', W') with H' = ⌈(H · up + padding − T_up − T_down + 2) / down⌉
-    """
-    # Depthwise convolutions are several times faster on a CPU when the channels of a pixel lie together.
-    if x.device.type == "cpu":
-        x = x.contiguous(memory_format=torch.channels_last)
-    x = _upsample(x, up_filter, up, padding)
-    x = leaky_relu(x, slope) if slope != 1 else x
-    # (the gain commutes with both filters, and is cheapest in the coefficients of the last)
-    x = x if clamp is None else x.clamp(-clamp / gain, clamp / gain)
-    return x * gain if down_filter is None else _downsample(x, down_filter, down, gain)
-
-
 def spare_border(taps: int, up: int, padding: tuple[int, int]) -> int:
-    """How many pixels on each side of its input `filtered_leaky_relu` never looks at."""
+    """How many pixels on each side of its input a `FilteredLeakyReLU` never looks at."""
     return max(0, math.ceil((min(_crops(taps, up, padding)) - taps + 1) / up))
 
 
@@ -94,35 +58,109 @@ def _crops(taps: int, up: int, padding: tuple[int, int]) -> tuple[int, int]:
     return taps - 1 - padding[0], taps - up - padding[1]
 
 
-def _upsample(x: Tensor, taps: Tensor | None, up: int, padding: tuple[int, int]) -> Tensor:
-    """Insert zeros, pad or crop, convolve: a transposed convolution does all three."""
-    if taps is None:
-        return pad(x, (*padding, *padding)) if any(padding) else x
-    crops = _crops(taps.shape[-1], up, padding)
-    # All published filters are centred, so that the convolution itself can crop equally at both ends.
-    inside = crops[0] if crops[0] == crops[1] >= 0 else 0
-    rest = [inside - c for c in crops]
-    for kernel, v, h in _passes(taps * up**taps.ndim, x):
-        stride, crop = (up**v, up**h), (inside * v, inside * h)
-        x = conv_transpose2d(x, kernel, stride=stride, padding=crop, groups=x.shape[1])
-    return pad(x, [*rest, *rest]) if any(rest) else x
+@dataclass(frozen=True, eq=False)
+class FilteredLeakyReLU:
+    """Upsample, apply a leaky ReLU where its new high frequencies do no harm, filter them off, downsample.
+
+    Called with maps of shape (N, C, H, W), zero outside, it returns (N, C, H', W') with
+    H' = ⌊(H · up + padding − T_up + 1 − T_down) / down⌋ + 1.
+
+    Attributes
+    ----------
+    up_filter : of shape (T_up,), separable; None: the identity
+    down_filter : of shape (T_down,), separable, or (T_down, T_down); None: the identity
+    up, down : whole factors of the sampling rate; 1 where there is no filter
+    padding : zeros before and after each row and column at the higher rate; negative numbers crop
+    gain, slope, clamp : of the nonlinearity: clamp(gain · leaky_relu(·, slope)) to ±clamp
+    """
+
+    up_filter: Tensor | None = None
+    down_filter: Tensor | None = None
+    up: int = 1
+    down: int = 1
+    padding: tuple[int, int] = (0, 0)
+    gain: float = math.sqrt(2)
+    slope: float = 0.2
+    clamp: float | None = None
+
+    def __call__(self, x: Tensor) -> Tensor:
+        stop = self._height(x)
+        if x.device.type != "cpu":
+            return self._rows(x, 0, stop)
+        # Depthwise convolutions are several times faster on a CPU when the channels of a pixel lie together;
+        # and fresh memory is slow there, so that tiles keep small what lies between the filters.
+        channels, rows = self._tile(x)
+        images = []
+        for image in x.split(1):
+            blocks = []
+            for block in image.split(channels, dim=1):
+                block = block.contiguous(memory_format=torch.channels_last)
+                starts = range(0, stop, rows)
+                blocks.append(_cat([self._rows(block, i, min(i + rows, stop)) for i in starts], dim=2))
+            images.append(_cat(blocks, dim=1))
+        return _cat(images, dim=0)
+
+    def _tile(self, x: Tensor) -> tuple[int, int]:
+        """How many channels and rows of the result to make at a time."""
+        width = x.shape[3] * self.up * x.element_size()
+        channels = min(x.shape[1], max(_FEWEST_CHANNELS, _TILE // (width * x.shape[2] * self.up)))
+        return channels, max(_FEWEST_ROWS, _TILE // (width * channels * self.down))
+
+    def _height(self, x: Tensor) -> int:
+        fine = x.shape[2] * self.up + sum(self.padding) - _length(self.up_filter) + 1
+        return (fine - _length(self.down_filter)) // self.down + 1
+
+    def _rows(self, x: Tensor, start: int, stop: int) -> Tensor:
+        """Rows `start` to `stop` of the result."""
+        x = self._upsampled(x, start * self.down, (stop - 1) * self.down + _length(self.down_filter))
+        x = leaky_relu(x, self.slope) if self.slope != 1 else x
+        if self.clamp is not None:
+            # (the gain commutes with what follows, and is cheapest in the coefficients of a filter)
+            x = x.clamp(-self.clamp / self.gain, self.clamp / self.gain)
+        return x * self.gain if self.down_filter is None else self._downsampled(x, self.down_filter)
+
+    def _upsampled(self, x: Tensor, start: int, stop: int) -> Tensor:
+        """Rows `start` to `stop` at the higher rate. A transposed convolution fills in between samples."""
+        taps, (before, after) = self.up_filter, self.padding
+        if taps is None:
+            return _window(x, before - start, stop - before - x.shape[2], (before, after))
+        first, _ = crops = _crops(len(taps), self.up, self.padding)
+        start, stop = start + first, stop + first
+        seen = max(0, math.ceil((start - len(taps) + 1) / self.up))
+        x = x[:, :, seen : (stop - 1) // self.up + 1]
+        kernel = (taps * self.up).to(x.dtype).expand(x.shape[1], 1, 1, -1)
+        # All published filters are centred, so that the convolution itself crops the columns.
+        inside = first if crops[0] == crops[1] >= 0 else 0
+        options = {"groups": x.shape[1]}
+        x = conv_transpose2d(x, kernel, stride=(1, self.up), padding=(0, inside), **options)
+        x = conv_transpose2d(x, kernel.transpose(2, 3), stride=(self.up, 1), **options)
+        offset = self.up * seen
+        return _window(x, offset - start, stop - offset - x.shape[2], (inside - crops[0], inside - crops[1]))
+
+    def _downsampled(self, x: Tensor, taps: Tensor) -> Tensor:
+        step, channels = self.down, x.shape[1]
+        if taps.ndim == 2:
+            kernel = (taps.flip(0, 1) * self.gain).to(x.dtype).expand(channels, 1, -1, -1)
+            return conv2d(x, kernel, stride=step, groups=channels)
+        kernel = (taps.flip(0) * math.sqrt(self.gain)).to(x.dtype).expand(channels, 1, 1, -1)
+        x = conv2d(x, kernel, stride=(1, step), groups=channels)
+        return conv2d(x, kernel.transpose(2, 3), stride=(step, 1), groups=channels)
 
 
-def _downsample(x: Tensor, taps: Tensor, down: int, gain: float) -> Tensor:
-    taps = taps.flip(*range(taps.ndim)) * gain ** (taps.ndim / 2)
-    for kernel, v, h in _passes(taps, x):
-        x = conv2d(x, kernel, stride=(down**v, down**h), groups=x.shape[1])
-    return x
+_TILE = 2**24  # bytes at the higher rate
+_FEWEST_CHANNELS, _FEWEST_ROWS = 32, 32
 
 
-def _passes(taps: Tensor, x: Tensor) -> Iterator[tuple[Tensor, bool, bool]]:
-    """Depthwise kernels of a filter, and whether each works vertically and horizontally."""
-    if taps.ndim == 2:
-        yield _depthwise(taps, x), True, True
-    else:
-        yield _depthwise(taps[None], x), False, True
-        yield _depthwise(taps[:, None], x), True, False
+def _length(taps: Tensor | None) -> int:
+    return 1 if taps is None else taps.shape[-1]
 
 
-def _depthwise(kernel: Tensor, x: Tensor) -> Tensor:
-    return kernel.to(x.dtype).expand(x.shape[1], 1, -1, -1)
+def _window(x: Tensor, above: int, below: int, columns: tuple[int, int]) -> Tensor:
+    """Add that many zeros, or crop if negative."""
+    if above <= 0 and below <= 0:  # a view does
+        x, above, below = x[:, :, -above : x.shape[2] + below], 0, 0
+    return pad(x, (*columns, above, below)) if any((*columns, above, below)) else x
+
+
+def _cat(pieces: list[Tensor], dim: int) -> Tensor:
+    return torch.cat(pieces, dim) if len(pieces) > 1 else pieces[0]

@@ -12,11 +12,11 @@ from torch import Tensor, nn
 from torch.nn.functional import conv2d, linear, pad
 
 from lefs.checks import check_number
-from lefs.generators.alias_free import filtered_leaky_relu, spare_border
+from lefs.generators.alias_free import FilteredLeakyReLU, spare_border
 from lefs.generators.base import Noise, State, StyleLayer
 from lefs.generators.mapping import FullyConnected, Mapping, Precise
-from lefs.generators.stylegan3_config import FourierPlan, LayerPlan, StyleGAN3Config
 from lefs.generators.styled import StyledGenerator
+from lefs.generators.stylegan3_config import FourierPlan, LayerPlan, StyleGAN3Config
 
 __all__ = ["StyleGAN3", "StyleGAN3Config"]
 
@@ -67,7 +67,7 @@ def _frequencies(plan: FourierPlan) -> Tensor:
 
 
 class _Layer(nn.Module):
-    """Modulated convolution, bias, and the filtered nonlinearity; toRGB has neither filters nor demodulation."""
+    """Modulated convolution, bias, filtered nonlinearity; toRGB has neither filters nor demodulation."""
 
     magnitude_ema: Tensor
     up_filter: Tensor | None
@@ -101,17 +101,17 @@ class _Layer(nn.Module):
         x = x.to(self.weight.dtype) * scale_in.to(self.weight.dtype)[:, :, None, None]
         x, padding = self._convolve(x)
         scale_out, bias = scale_out.to(x.dtype)[:, :, None, None], self.bias[:, None, None]
-        return filtered_leaky_relu(
-            torch.addcmul(bias, x, scale_out),
+        nonlinearity = FilteredLeakyReLU(
             self.up_filter,
             self.down_filter,
-            up=plan.up,
-            down=plan.down,
-            padding=padding,
+            plan.up,
+            plan.down,
+            padding,
             gain=1.0 if plan.rgb else math.sqrt(2),
             slope=1.0 if plan.rgb else 0.2,
             clamp=plan.clamp,
         )
+        return nonlinearity(torch.addcmul(bias, x, scale_out))
 
     def _scales(self, styles: Tensor) -> tuple[Tensor, Tensor]:
         """What multiplies the channels before (N, I) and after (N, O) a convolution that all images share."""
@@ -140,7 +140,8 @@ class StyleGAN3(StyledGenerator):
 
     - The input follows w too: four numbers place its waves, a direction (cos, sin; its length only sets the
       unit of what follows) and a shift (x, y). They are the last four of the style vector, extra styles that
-      belong to no layer, so that a part's edit keeps the target's pose and a global one takes the reference's.
+      belong to no layer, so that editing a part keeps the target's pose and a global edit takes the
+      reference's.
     - Maps are wider than the picture: `StyleLayer.margin` says by how much.
     - There are no noise maps; `noise` changes nothing.
     - There are no images before the last layer, so `upto` takes the full resolution only.
