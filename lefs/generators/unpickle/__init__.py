@@ -73,7 +73,7 @@ def sniff(path: str | os.PathLike[str]) -> str:
     ArtifactError
         If it does not exist or may not be read.
     """
-    if os.path.isdir(path):
+    if Path(path).is_dir():
         return "folder"
     outcome = _guarded(lambda: sniff_bytes(_mapped(Path(path))), str(path))
     if isinstance(outcome, ArtifactError):

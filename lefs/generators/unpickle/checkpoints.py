@@ -16,7 +16,8 @@ from lefs.generators.unpickle.values import Global, Session, damaged, refused
 __all__ = ["LEGACY_START", "ZIP_START", "read_checkpoint"]
 
 ZIP_START = b"PK\3\4"
-_MAGIC, _PROTOCOL = 0x1950A86A20F9469CFC6C, 1001
+_PROTOCOL, _LONGEST_KEPT = 1001, 1000
+# The number that opens the older format, as a pickle of its own.
 LEGACY_START = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
 
 # (key, type, number of items) → storage
@@ -129,46 +130,63 @@ def _stored(
 
 
 def _read_legacy(data: memoryview, session: Session) -> Any:
-    if bytes(data[: len(LEGACY_START)]) != LEGACY_START:
-        raise damaged("it does not begin as a PyTorch file does")
-    position = len(LEGACY_START)
-    protocol, position = _machine(data, session).run(position)
-    system, position = _machine(data, session).run(position)
-    if protocol != _PROTOCOL or not isinstance(system, dict):
-        raise damaged(f"its header says version {protocol!r}, expected {_PROTOCOL}")
+    position, swap = _header(data, session)
     # The storages lie behind the values that need them, and only the values tell their types: go over the
     # values twice, first to learn the types.
-    sizes: dict[str, int] = {}
-    limit = len(data)
+    known: dict[str, Tensor] = {}
 
     def measure(key: str, dtype: torch.dtype, items: int) -> Tensor:
-        if items * dtype.itemsize > limit:
+        if items * dtype.itemsize > len(data):
             raise damaged(f"its storage {key!r} claims {items:,} items of {dtype}, more than the file holds")
-        sizes[key] = items * dtype.itemsize
-        return torch.empty(items, dtype=dtype, device="meta")
+        known[key] = torch.empty(items, dtype=dtype, device="meta")
+        return known[key]
 
-    _, behind = _machine(data, session, measure).run(position)
-    places = _places(data, behind, sizes, session)
-    swap = system.get("little_endian") is False
+    tree, behind = _machine(data, session, measure).run(position)
+    places = _places(data, behind, known, session)
 
     def find(key: str, dtype: torch.dtype, items: int) -> Tensor:
         first = places[key]
         return storage(data[first : first + items * dtype.itemsize], dtype, session, swap=swap)
 
+    for key, empty in known.items():
+        if tree is empty:
+            # A bare storage, as it lies in a snapshot for every tensor: nothing else to make.
+            return find(key, empty.dtype, len(empty))
     return _machine(data, session, find).run(position)[0]
 
 
-def _places(data: memoryview, position: int, sizes: dict[str, int], session: Session) -> dict[str, int]:
+def _header(data: memoryview, session: Session) -> tuple[int, bool]:
+    """The position behind the header, and whether the storages are big-endian."""
+    # A snapshot holds hundreds of such files, whose headers are all the same.
+    for header, swap in session.headers.items():
+        if data[: len(header)] == header:
+            return len(header), swap
+    if bytes(data[: len(LEGACY_START)]) != LEGACY_START:
+        raise damaged("it does not begin as a PyTorch file does")
+    protocol, position = _machine(data, session).run(len(LEGACY_START))
+    system, position = _machine(data, session).run(position)
+    if protocol != _PROTOCOL or not isinstance(system, dict):
+        raise damaged(f"its header says version {protocol!r}, expected {_PROTOCOL}")
+    swap = system.get("little_endian") is False
+    if len(session.headers) < 4 and position < _LONGEST_KEPT:
+        session.headers[bytes(data[:position])] = swap
+    return position, swap
+
+
+def _places(data: memoryview, position: int, known: dict[str, Tensor], session: Session) -> dict[str, int]:
     """Where each storage's items begin: a list of keys, then a count and the items for each key."""
     keys, position = _machine(data, session).run(position)
-    if not isinstance(keys, list) or not sizes.keys() <= {k for k in keys if isinstance(k, str)}:
-        raise damaged("its list of storages lacks some that its tensors need")
+    if not isinstance(keys, list) or len(keys) != len(known):
+        raise damaged(f"its list of storages does not name the {len(known)} that its tensors need")
     places: dict[str, int] = {}
     for key in keys:
-        if not isinstance(key, str) or key not in sizes or key in places:
-            raise damaged(f"its list of storages has {key!r}, which no tensor needs")
+        if not isinstance(key, str) or key not in known or key in places:
+            raise damaged(f"its list of storages has one that no tensor needs, or one twice: {key!r:.80}")
+        items, size = len(known[key]), known[key].nbytes
         places[key] = position + 8
-        position += 8 + sizes[key]
-        if position > len(data):
+        if position + 8 + size > len(data):
             raise damaged(f"it ends after {len(data):,} bytes, within its storage {key!r}")
+        if int.from_bytes(data[position : position + 8], "little") != items:
+            raise damaged(f"its storage {key!r} does not have the {items:,} items that its tensors need")
+        position += 8 + size
     return places

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from lefs.generators.unpickle.values import Session, damaged, refused
 
-__all__ = ["end_of_pickle", "instructions"]
+__all__ = ["instructions"]
 
 _LINE = re.compile(rb"\n")
 
@@ -24,6 +24,8 @@ def _shapes() -> dict[int, tuple[str, int]]:
 
 
 _SHAPES = _shapes()
+_PLAIN = [_SHAPES.get(code) == ("fixed", 0) for code in range(256)]
+_NOTHING = memoryview(b"")
 _OUTSIDE = dict.fromkeys(b"\x97\x98", "it keeps data outside the file (out-of-band buffers)")
 
 
@@ -44,22 +46,19 @@ def instructions(data: memoryview, start: int, session: Session) -> Iterator[tup
     position, end = start, len(data)
     while position < end:
         code = data[position]
-        first, last, following = _argument(data, code, position)
+        if _PLAIN[code]:
+            argument, following = _NOTHING, position + 1
+        else:
+            first, last, following = _argument(data, code, position)
+            argument = data[first:last]
         session.steps -= 1
         if session.steps < 0:
-            raise refused("it takes more than four million steps to read, which no network needs")
-        yield code, data[first:last], following
+            raise refused("it takes more than two million steps to read, which no network needs")
+        yield code, argument, following
         if code == 0x2E:
             return
         position = following
     raise damaged(f"it ends after {end:,} bytes in the middle of its content")
-
-
-def end_of_pickle(data: memoryview, start: int, session: Session) -> int:
-    """Position behind the pickle that begins at `start`."""
-    for _, _, following in instructions(data, start, session):
-        end = following
-    return end
 
 
 def _argument(data: memoryview, code: int, position: int) -> tuple[int, int, int]:

@@ -7,16 +7,17 @@ import re
 from lefs.artifacts import ArtifactError
 from lefs.generators.unpickle.archive import members
 from lefs.generators.unpickle.checkpoints import LEGACY_START, ZIP_START
+from lefs.generators.unpickle.opcodes import instructions
+from lefs.generators.unpickle.values import Session
 
 __all__ = ["explain", "sniff_bytes"]
 
 _HEAD = 4096
 _HTML = re.compile(rb"\s*(?:<!--.*?-->\s*)*<(?:!doctype\s+html|html|head|body|script|title)\b", re.I | re.S)
 _QUOTA = re.compile(rb"quota exceeded|too many users|download quota|virus scan warning|can't scan", re.I)
-# The first instruction of a pickle without a protocol number: a mark, a container, a class.
-_OLD_PICKLE = re.compile(
-    rb"\((?:[dlit0]|c|S|V|I|F|g|X|U|\()|c[\w.]+\r?\n[\w.]+\r?\n|[\]})N][.qpa(]|[IFLSV][^\n]*\n[.p]"
-)
+# How the older protocols, which have no number in front, begin in practice: a class, or a container and its name.
+_OLD_PICKLE = re.compile(rb"c[\w.]+\r?\n[\w.]+\r?\n|\([dl]p\d+\r?\n|[\]})]q.", re.S)
+_ENOUGH = 64
 _OTHER = {
     b"\x1f\x8b": "a gzip archive; unpack it first",
     b"BZh": "a bzip2 archive; unpack it first",
@@ -64,7 +65,7 @@ def sniff_bytes(data: memoryview) -> str:
         return "safetensors"
     if _HTML.match(head):
         return "html"
-    return _sniff_text(head, bytes(data[-16:]))
+    return _sniff_text(data, head)
 
 
 def _sniff_zip(data: memoryview) -> str:
@@ -84,13 +85,26 @@ def _is_safetensors(head: bytes, size: int) -> bool:
     return len(head) > 8 and head[8:9] == b"{" and int.from_bytes(head[:8], "little") <= size - 8
 
 
-def _sniff_text(head: bytes, tail: bytes) -> str:
-    if _OLD_PICKLE.match(head) and tail.rstrip(b"\r\n").endswith(b"."):
+def _sniff_text(data: memoryview, head: bytes) -> str:
+    if head.startswith(tuple(_OTHER)):
+        return "unknown"
+    if _OLD_PICKLE.match(head) or _follows(data):
         return "pickle"
     # A character may be cut in two at the end of what was looked at.
     text = head.decode("utf-8", "ignore")
     printable = all(c.isprintable() or c.isspace() for c in text)
     return "text" if printable and len(text.encode()) >= len(head) - 3 else "unknown"
+
+
+def _follows(data: memoryview) -> bool:
+    """Whether the content goes on like a pickle for a while, or to a pickle's end."""
+    try:
+        for count, (code, _, _) in enumerate(instructions(data, 0, Session.of(len(data), align=False))):
+            if code == ord(".") or count == _ENOUGH:
+                return True
+    except ArtifactError:
+        return False
+    return False
 
 
 def explain(data: memoryview, kind: str) -> str:

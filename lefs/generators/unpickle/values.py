@@ -74,6 +74,7 @@ class Session:
     copied : bytes that may still be copied or inflated
     align : whether tensors must lie at multiples of their item size (else a large one may be a plain view)
     depth : payloads inside payloads that may still be opened
+    headers : what the headers of PyTorch's legacy files said, by their bytes
     """
 
     steps: int
@@ -82,23 +83,24 @@ class Session:
     copied: int
     align: bool
     depth: int = 3
+    headers: dict[bytes, bool] = field(default_factory=dict)
 
     @classmethod
     def of(cls, size: int, *, align: bool) -> Session:
         """For a file of `size` bytes."""
-        return cls(4_000_000, 1_000_000, 100_000, 4 * size + 2**24, align)
+        return cls(2_000_000, 500_000, 50_000, 4 * size + 2**24, align)
 
     def object(self, count: int = 1) -> None:
         """Account for `count` containers, or entries copied between containers."""
         self.objects -= count
         if self.objects < 0:
-            raise refused("it makes more than a million objects, which no network needs")
+            raise refused("it makes more than 500,000 objects, which no network needs")
 
     def tensor(self) -> None:
         """Account for a tensor."""
         self.tensors -= 1
         if self.tensors < 0:
-            raise refused("it makes more than 100,000 tensors, which no network needs")
+            raise refused("it makes more than 50,000 tensors, which no network needs")
 
     def copy(self, size: int) -> None:
         """Account for `size` bytes before they are copied."""

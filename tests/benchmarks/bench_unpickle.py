@@ -1,0 +1,142 @@
+"""How long, and with how much memory, `lefs` reads what the usual way reads by running it.
+
+    python tests/benchmarks/bench_unpickle.py [--megabytes 380] [--repeats 5]
+
+Makes a snapshot laid out as stylegan2-ada-pytorch writes it (G, D and G_ema; each tensor's storage is a
+PyTorch file inside the pickle) and a zip and a legacy checkpoint of the same tensors, then reads each in new
+processes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import pickle
+import subprocess
+import sys
+import tempfile
+import time
+import types
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import lefs.generators.unpickle as unpickle
+
+
+def install_publisher() -> Any:
+    """A stand-in for the publisher's module, which the usual way has to import."""
+    module: Any = types.ModuleType("torch_utils.persistence")
+    module._reconstruct_persistent_obj = _reconstruct_persistent_obj
+    sys.modules["torch_utils"] = types.ModuleType("torch_utils")
+    sys.modules["torch_utils.persistence"] = module
+    return module
+
+
+def _reconstruct_persistent_obj(meta: dict[str, Any]) -> dict[str, Any]:
+    return meta
+
+
+_reconstruct_persistent_obj.__module__ = "torch_utils.persistence"
+
+
+class Persistent:
+    """Pickled as a call of the publisher's function on a dict."""
+
+    def __init__(self, **state: Any):
+        self.state = state
+
+    def __reduce__(self) -> Any:
+        meta = {"type": "class", "version": 6, "module_src": "#" * 40_000, "class_name": "Layer"}
+        return _reconstruct_persistent_obj, ({**meta, "state": self.state},)
+
+
+def make(folder: Path, megabytes: int) -> dict[str, Path]:
+    """Write the three files; return them by format."""
+    files = {k: folder / f"snapshot.{k}" for k in ("pkl", "zip", "legacy")}
+    count = max(1, round(megabytes / 3 / (512 * 512 * 9 * 4 / 1e6)))
+    snapshot = {name: network(count) for name in ("G", "D", "G_ema")}
+    with open(files["pkl"], "wb") as f:
+        pickle.dump(snapshot, f)
+    tensors = {
+        f"{k}.{i}": m.state["_parameters"]["weight"] for k, n in snapshot.items() for i, m in n.items()
+    }
+    torch.save(tensors, files["zip"])
+    torch.save(tensors, files["legacy"], _use_new_zipfile_serialization=False)
+    return files
+
+
+def network(count: int) -> dict[str, Persistent]:
+    """Large weights, and the many small tensors that come with them."""
+
+    def layer() -> Persistent:
+        weight = torch.nn.Parameter(torch.randn(512, 512, 3, 3))
+        small = {f"bias{j}": torch.nn.Parameter(torch.randn(512)) for j in range(8)}
+        return Persistent(_parameters={"weight": weight, **small}, _buffers={}, _modules={})
+
+    return {str(i): layer() for i in range(count)}
+
+
+def read(file: Path, way: str) -> Any:
+    """Read `file` with lefs or the usual way."""
+    if file.suffix == ".pkl":
+        if way == "lefs":
+            return unpickle.read_pickle(file, align=False)
+        with open(file, "rb") as f:
+            return pickle.load(f)
+    return unpickle.read_torch(file, align=False) if way == "lefs" else torch.load(file, weights_only=True)
+
+
+def resident() -> dict[str, int]:
+    """Kilobytes: private memory, and the highest total so far."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    found = {k: int(v.split()[0]) for k, v in (x.split(":", 1) for x in lines) if k in ("RssAnon", "VmHWM")}
+    return found
+
+
+def measure(file: Path, way: str) -> None:
+    """In a process of its own: read once, report."""
+    install_publisher()
+    before, start = resident(), time.perf_counter()
+    tree = read(file, way)
+    seconds, after = time.perf_counter() - start, resident()
+    result = {k: (after[k] - before[k]) / 1024 for k in after}
+    sys.stdout.write(json.dumps({"seconds": seconds, **result, "kept": len(tree)}))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--megabytes", type=int, default=380)
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--measure", nargs=2, metavar=("FILE", "WAY"), help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.measure:
+        measure(Path(options.measure[0]), options.measure[1])
+        return
+    install_publisher()
+    with tempfile.TemporaryDirectory() as folder:
+        for kind, file in make(Path(folder), options.megabytes).items():
+            compare(kind, file, options.repeats)
+
+
+def compare(kind: str, file: Path, repeats: int) -> None:
+    """Print the median of each way, alternating the two."""
+    ways: dict[str, list[dict[str, float]]] = {"lefs": [], "usual": []}
+    for way in [*ways] * repeats:
+        command = [sys.executable, __file__, "--measure", str(file), way]
+        ways[way].append(json.loads(subprocess.run(command, check=True, capture_output=True).stdout))
+    sys.stdout.write(f"{kind}: {file.stat().st_size / 1e6:.0f} MB\n")
+    medians = {}
+    for way, results in ways.items():
+        median = {k: sorted(r[k] for r in results)[repeats // 2] for k in results[0]}
+        medians[way] = median["seconds"]
+        sys.stdout.write(
+            f"  {way:6} {median['seconds'] * 1000:8.1f} ms, {median['RssAnon']:7.1f} MiB of private memory kept, "
+            f"{median['VmHWM']:7.1f} MiB more at the peak\n"
+        )
+    sys.stdout.write(f"  {medians['usual'] / medians['lefs']:.1f} times faster\n")
+
+
+if __name__ == "__main__":
+    main()
