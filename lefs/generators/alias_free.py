@@ -84,6 +84,7 @@ class FilteredLeakyReLU:
     clamp: float | None = None
 
     def __call__(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) → (N, C, H', W')."""
         stop = self._height(x)
         if x.device.type != "cpu":
             return self._rows(x, 0, stop)
@@ -131,9 +132,9 @@ class FilteredLeakyReLU:
         kernel = (taps * self.up).to(x.dtype).expand(x.shape[1], 1, 1, -1)
         # All published filters are centred, so that the convolution itself crops the columns.
         inside = first if crops[0] == crops[1] >= 0 else 0
-        options = {"groups": x.shape[1]}
-        x = conv_transpose2d(x, kernel, stride=(1, self.up), padding=(0, inside), **options)
-        x = conv_transpose2d(x, kernel.transpose(2, 3), stride=(self.up, 1), **options)
+        channels = x.shape[1]
+        x = conv_transpose2d(x, kernel, stride=(1, self.up), padding=(0, inside), groups=channels)
+        x = conv_transpose2d(x, kernel.transpose(2, 3), stride=(self.up, 1), groups=channels)
         offset = self.up * seen
         return _window(x, offset - start, stop - offset - x.shape[2], (inside - crops[0], inside - crops[1]))
 

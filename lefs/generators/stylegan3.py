@@ -180,7 +180,7 @@ class StyleGAN3(StyledGenerator):
         for plan in self.config.layers:
             kind: Any = "rgb" if plan.rgb else "conv"
             span = slice(start, start + plan.inputs)
-            detail = min(2 * plan.in_cutoff, plan.in_rate)
+            detail = round(min(2 * plan.in_cutoff, plan.in_rate), 6)
             layers.append(
                 StyleLayer(
                     plan.name, kind, plan.in_size, plan.inputs, span, margin=plan.margin, detail=detail
