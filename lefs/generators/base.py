@@ -122,6 +122,7 @@ class Generator(nn.Module, ABC):
     has_styles: bool = True
     label: str = "unnamed"
     source: Path | None = None  # the file it was loaded from, so that another process can load it too
+    origin: dict[str, Any] | None = None  # what that file says about where it is from
     make_discriminator: Callable[[], nn.Module] | None = None  # how to get it from that file
     _fingerprint: str | None = None
     _frozen: bool = False
@@ -145,7 +146,7 @@ class Generator(nn.Module, ABC):
         return self._fingerprint
 
     def freeze(self) -> Generator:
-        """Put into eval mode, stop gradients to the weights, let the fingerprint be theirs; returns itself."""
+        """Put into eval mode without gradients to the weights; the fingerprint is theirs. Returns itself."""
         self.eval().requires_grad_(False)
         self._fingerprint = self.source = None
         self._frozen = True

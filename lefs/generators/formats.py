@@ -6,19 +6,22 @@ import importlib
 import importlib.util
 import os
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from lefs.artifacts import ArtifactError, load_tensors, locate, read_json, save_tensors, write_json
 from lefs.generators import filling
 from lefs.generators.base import Generator
+from lefs.generators.discriminator import Discriminator, DiscriminatorConfig
 from lefs.generators.publishers import Parsed
+from lefs.generators.publishers.unknown import explain
 from lefs.generators.unpickle import read_pickle, read_torch, sniff
 
-__all__ = ["ARCHITECTURES", "READERS", "load", "save_generator"]
+__all__ = ["ARCHITECTURES", "READERS", "build", "convert", "load", "save_generator"]
 
 _FORMAT = "lefs-generator"
 
@@ -75,44 +78,56 @@ def _load_own(path: Path) -> Generator:
         raise ArtifactError(f"{folder / stem}.json lacks {error}; it is not whole") from None
     file = folder / f"{stem}.safetensors"
     generator = build(parsed, load_tensors(file), file)
-    return _finished(generator, str(meta.get("label", folder.name)), file)
+    beside = folder / _beside(stem)
+    if isinstance(meta.get("discriminator"), dict) and beside.exists():
+        generator.make_discriminator = partial(_load_discriminator, beside, meta["discriminator"])
+    return _finished(generator, str(meta.get("label", folder.name)), file, meta.get("origin"))
+
+
+def _beside(stem: str) -> str:
+    """Where the discriminator of ``stem.safetensors`` is."""
+    return "discriminator.safetensors" if stem == "generator" else f"{stem}.discriminator.safetensors"
+
+
+def _load_discriminator(file: Path, config: dict[str, Any]) -> Discriminator:
+    made = filling.build(
+        lambda: Discriminator(DiscriminatorConfig(**config)), load_tensors(file), file, what="discriminator"
+    )
+    return made.eval().requires_grad_(False)
+
+
+# -- publishers' files -------------------------------------------------------------------------------------
 
 
 def _load_published(path: Path) -> Generator:
-    tree = _read(path)
-    for name in READERS:
-        reader = _reader(name)
-        if reader is not None and reader.matches(tree):
-            parsed = reader.read(tree, path)
-            generator = _finished(build(parsed, parsed.tensors, path), path.stem, path)
-            generator.make_discriminator = parsed.discriminator
-            return generator
-    raise ArtifactError(f"{path} holds no generator that lefs knows; found {describe_tree(tree)}")
+    parsed = _parse(path)
+    generator = build(parsed, parsed.tensors, path)
+    generator.make_discriminator = parsed.discriminator
+    return _finished(generator, path.stem, path, parsed.notes)
 
 
-def _read(path: Path) -> Any:
+def _parse(path: Path) -> Parsed:
     reader = read_torch if sniff(path).startswith("torch") else read_pickle
-    return reader(path, align=False)
-
-
-def _reader(name: str) -> Any:
-    full = f"lefs.generators.publishers.{name}"
-    return importlib.import_module(full) if importlib.util.find_spec(full) else None
-
-
-def describe_tree(tree: Any) -> str:
-    """One line on what a value tree holds, for an error message."""
-    if isinstance(tree, Mapping):
-        names = ", ".join(repr(k) for k in list(tree)[:8])
-        return f"a dictionary of {len(tree)} entries: {names}{', ...' if len(tree) > 8 else ''}"
-    return (
-        f"an object of {tree.module}.{tree.name}" if hasattr(tree, "module") else f"a {type(tree).__name__}"
-    )
+    tree = reader(path, align=False)
+    try:
+        for name in READERS:
+            full = f"lefs.generators.publishers.{name}"
+            publisher = importlib.import_module(full) if importlib.util.find_spec(full) else None
+            if publisher is not None and publisher.matches(tree):
+                parsed: Parsed = publisher.read(tree, path)
+                return parsed
+        found = explain(tree)
+    except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
+        # Every known case has its own message; this is for what nobody thought of.
+        raise ArtifactError(
+            f"{path} is damaged, or a variant that lefs does not know: {type(error).__name__}: {error}"
+        ) from None
+    raise ArtifactError(f"{path} holds no generator that lefs knows: {found}")
 
 
 def build(parsed: Parsed, tensors: Mapping[str, Tensor], path: Path) -> Generator:
     """Make the architecture without memory, check every tensor against it, then put them in."""
-    if parsed.architecture not in ARCHITECTURES:
+    if not isinstance(parsed.architecture, str) or parsed.architecture not in ARCHITECTURES:
         known = ", ".join(ARCHITECTURES)
         raise ArtifactError(f"{path}: unknown architecture {parsed.architecture!r}; expected one of {known}")
     module, network, config = ARCHITECTURES[parsed.architecture]
@@ -125,11 +140,15 @@ def build(parsed: Parsed, tensors: Mapping[str, Tensor], path: Path) -> Generato
     return filling.build(make, tensors, path, what=network)
 
 
-def _finished(generator: Generator, label: str, source: Path) -> Generator:
+def _finished(generator: Generator, label: str, source: Path, origin: Any) -> Generator:
     generator.label = label
     generator.freeze()
     generator.source = source.resolve()
+    generator.origin = dict(origin) if isinstance(origin, dict) else {}
     return generator
+
+
+# -- writing -----------------------------------------------------------------------------------------------
 
 
 def save_generator(
@@ -146,15 +165,57 @@ def save_generator(
     label : a name for people
     training : a summary of how it was made, plain JSON values
     """
-    folder = Path(folder)
-    save_tensors(folder / "generator.safetensors", generator.state_dict())
+    _write(generator, Path(folder), "generator", label, dict(training or {}), None)
+    return Path(folder)
+
+
+def convert(source: str | os.PathLike[str], target: str | os.PathLike[str]) -> tuple[Generator, str]:
+    """Load any generator and write it in the format of lefs, which loads faster and runs nothing.
+
+    Parameters
+    ----------
+    source : what `load` takes
+    target : a folder, or a file name that ends in ``.safetensors``; its ``.json`` goes beside it, and so does
+        the discriminator if `source` keeps one
+
+    Returns
+    -------
+    The generator, and what could not be taken along (nothing: an empty string)
+
+    Raises
+    ------
+    ArtifactError
+        If it cannot be loaded or written.
+    """
+    generator, target = load(source), Path(target)
+    named = target.suffix == ".safetensors"
+    if target.suffix in (".pkl", ".pt", ".pth", ".model", ".json"):
+        raise ArtifactError(f"{target}: the format of lefs is .safetensors; give such a name, or a folder")
+    folder, stem = (target.parent, target.stem) if named else (target, "generator")
+    discriminator, lost = None, ""
+    try:
+        discriminator = generator.discriminator
+    except ArtifactError as error:
+        lost = f"the discriminator was left out: {error}"
+    _write(generator, folder, stem, generator.label, {}, discriminator)
+    return generator, lost
+
+
+def _write(
+    generator: Generator, folder: Path, stem: str, label: str, training: Any, discriminator: nn.Module | None
+) -> None:
+    save_tensors(folder / f"{stem}.safetensors", generator.state_dict())
     meta = {
         "format": _FORMAT,
         "version": 1,
         "label": label,
         "architecture": generator.architecture,
         "config": generator.architecture_config,
-        "training": dict(training or {}),
+        "training": training,
     }
-    write_json(folder / "generator.json", meta)
-    return folder
+    if generator.origin:
+        meta["origin"] = generator.origin
+    if isinstance(discriminator, Discriminator):
+        save_tensors(folder / _beside(stem), discriminator.state_dict())
+        meta["discriminator"] = discriminator.config.as_json()
+    write_json(folder / f"{stem}.json", meta)

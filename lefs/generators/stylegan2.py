@@ -48,6 +48,7 @@ class StyleGAN2Config:
     average : whether the file has a mean w; else it is estimated when truncation asks for it
     truncation_cutoff : truncation pulls only that many of the w vectors; None: all
     filter : taps of the resampling filter, or its rows if it is not separable
+    image_filter : the one that enlarges images, where it is another; None: `filter`
     conv_clamp : features and colours are clamped to ± this; None: they are not
     kernel_size : side of the convolutions' kernels, odd
     image_channels : 3, or 1 for grey images, which come out as three equal channels
@@ -70,6 +71,7 @@ class StyleGAN2Config:
     average: bool = True
     truncation_cutoff: int | None = None
     filter: Filter = DEFAULT_FILTER
+    image_filter: Filter | None = None
     conv_clamp: float | None = None
     kernel_size: int = 3
     image_channels: int = 3
@@ -100,6 +102,9 @@ class StyleGAN2Config:
         check_choice("mapping_activation", self.mapping_activation, ACTIVATIONS)
         check_choice("image_channels", self.image_channels, (3, 1))
         object.__setattr__(self, "filter", check_filter("filter", self.filter))
+        if self.image_filter is not None:
+            taps = check_filter("image_filter", self.image_filter)
+            object.__setattr__(self, "image_filter", None if taps == self.filter else taps)
         if self.conv_clamp is not None:
             check_number("conv_clamp", self.conv_clamp, minimum=0)
         if check_integer("kernel_size", self.kernel_size, minimum=1, maximum=15) % 2 == 0:
@@ -289,7 +294,8 @@ class StyleGAN2(StyledGenerator):
         assert x is not None
         if layer.kind == "rgb":
             rgb = module(x, scales)
-            return x, rgb if image is None else upsample(image, self.config.filter) + rgb, None
+            taps = self.config.image_filter or self.config.filter
+            return x, rgb if image is None else upsample(image, taps) + rgb, None
         if module.up and self.config.architecture == "resnet":
             residual = self.synthesis.get_submodule(layer.name.replace("conv0", "skip"))(x)
         # Both summands of a residual block weigh √½; clamps shrink with them.

@@ -13,7 +13,15 @@ from torch import Tensor
 
 from lefs.artifacts import ArtifactError
 
-__all__ = ["Contents", "embedding", "in_colour", "progan_config", "scaled_from_one", "stylegan_config"]
+__all__ = [
+    "Contents",
+    "check_grown",
+    "embedding",
+    "in_colour",
+    "progan_config",
+    "scaled_from_one",
+    "stylegan_config",
+]
 
 
 class Contents:
@@ -42,6 +50,10 @@ class Contents:
     def __contains__(self, name: str) -> bool:
         return name in self._left
 
+    def names(self) -> list[str]:
+        """What has not been asked for yet."""
+        return list(self._left)
+
     def numbers(self, pattern: str) -> list[int]:
         """The numbers in the first group of `pattern` in names that it matches, ascending, each once."""
         found = (re.match(pattern, name) for name in self._left)
@@ -69,6 +81,16 @@ class Contents:
             raise self.error(f"it has {len(self._left)} tensors more than that needs, such as {names}")
 
 
+def check_grown(source: Contents, name: str) -> None:
+    """Take the level of detail `name`; an ArtifactError if the network was still growing."""
+    detail = float(source.take(name, 0)) if name in source else 0.0
+    if not math.isclose(detail, 0.0, abs_tol=1e-6):
+        raise source.error(
+            f"it was saved at level of detail {detail:.3g}, while it was still growing toward its "
+            "resolution; take a later snapshot"
+        )
+
+
 def embedding(weight: Tensor) -> dict[str, Tensor]:
     """Classes' vectors as a StyleGAN stores them, (classes, z_dim), in the names and with the gain of lefs."""
     return {
@@ -78,7 +100,7 @@ def embedding(weight: Tensor) -> dict[str, Tensor]:
 
 
 def scaled_from_one(bias: Tensor) -> Tensor:
-    """The bias of an affine map whose scales are stored without their 1, (2C,), with it; shifts stay."""
+    """The bias of an affine map (2C,) whose scales are stored without their 1, with it; shifts stay."""
     bias = bias.clone()
     bias[: len(bias) // 2] += 1
     return bias

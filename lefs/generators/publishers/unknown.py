@@ -1,0 +1,50 @@
+"""What a file is that no reader takes, in words that say what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from lefs.generators.publishers.persistence import find_network, is_module
+
+__all__ = ["explain"]
+
+# beginnings of tensor names → what such a file is
+_STATES = (
+    (("model.diffusion_model.", "first_stage_model.", "cond_stage_model."), "a Stable Diffusion checkpoint"),
+    (("down_blocks.", "mid_block.", "up_blocks."), "a diffusion model's U-Net"),
+    (("encoder.input_layer.", "encoder.body.", "encoder.styles."), "an encoder (images → w)"),
+    (("encoder.", "decoder."), "an encoder or autoencoder"),
+    (("final_conv.", "final_linear."), "a discriminator alone"),
+)
+_GET = "it makes no images from latents; load the file of a generator"
+
+
+def explain(tree: Any) -> str:
+    """One sentence to follow "... holds no generator that lefs knows: ". Looks at names only."""
+    found = find_network(tree, "G_ema", "G", "g_ema", "generator")
+    if found is not None and found[1].name == "Discriminator":
+        return f"a discriminator alone; {_GET}, which often keeps both"
+    if found is not None:
+        inside = sorted({str(m.name) for m in found[1].state["_modules"].values() if is_module(m)})
+        parts = f", made of {', '.join(inside[:6])}" if inside else ""
+        return f"its {found[0]} is of the class {found[1].module}.{found[1].name}{parts}; expected a StyleGAN"
+    if find_network(tree, "D") is not None:
+        return f"a discriminator alone; {_GET}, which often keeps both"
+    if hasattr(tree, "module") and hasattr(tree, "name"):
+        return f"an object of {tree.module}.{tree.name}; {_GET}"
+    return _mapping(tree) if isinstance(tree, Mapping) else f"a {type(tree).__name__}; {_GET}"
+
+
+def _mapping(tree: Mapping[Any, Any]) -> str:
+    names = [k for k in tree if isinstance(k, str)]
+    for key in ("state_dict", "model", "params_ema", "params"):
+        if isinstance(tree.get(key), Mapping):
+            names += [k for k in tree[key] if isinstance(k, str)]
+    for beginnings, what in _STATES:
+        if any(name.startswith(beginnings) for name in names):
+            return f"{what}; {_GET}"
+    if names and set(names) <= {"d", "D", "discriminator", "d_optim"}:
+        return f"a discriminator alone; {_GET}, which often keeps both"
+    listed = ", ".join(repr(name[:60]) for name in names[:6])
+    return f"a dictionary of {len(tree)} entries{f', such as {listed}' if listed else ''}; {_GET}"
