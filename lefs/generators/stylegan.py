@@ -26,9 +26,6 @@ from lefs.generators.styled import StyledGenerator
 
 __all__ = ["StyleGAN", "StyleGANConfig"]
 
-# How many latents estimate the mean w of a file that lacks it.
-_MEAN_OF = 10_000
-
 
 @dataclass(frozen=True)
 class StyleGANConfig:
@@ -201,7 +198,6 @@ class StyleGAN(StyledGenerator):
             self.synthesis.add_module(f"b{r}", _Block(r, config))
         self.layers = self._tabulate()
         self.num_ws = len(self.layers)
-        self._estimate: Tensor | None = None
 
     def _tabulate(self) -> tuple[StyleLayer, ...]:
         layers: list[StyleLayer] = []
@@ -226,25 +222,6 @@ class StyleGAN(StyledGenerator):
         return self.synthesis.get_submodule(layer.name)
 
     # -- latents → styles -------------------------------------------------------------------------
-    def mean_w(self) -> Tensor:
-        """The file's mean w, or the mean over 10,000 latents of a fixed seed if the file has none: (D,)."""
-        if self.config.mean:
-            return super().mean_w()
-        if self._estimate is None or self._estimate.device != self.device:
-            self._estimate = self._estimated_mean()
-        return self._estimate
-
-    @torch.no_grad()
-    def _estimated_mean(self) -> Tensor:
-        random = np.random.RandomState(0)
-        z = torch.from_numpy(random.randn(_MEAN_OF, self.z_dim).astype(np.float32)).to(self.device)
-        classes = None
-        if self.label_dim:
-            index = random.randint(self.label_dim, size=_MEAN_OF)
-            classes = torch.eye(self.label_dim, device=self.device)[torch.from_numpy(index).to(self.device)]
-        mean: Tensor = self.mapping(z, classes).mean(dim=0)
-        return mean
-
     def _styles(self, w: Tensor) -> Tensor:
         affine = [self._module(layer).affine(w[:, i]) for i, layer in enumerate(self.layers)]
         scales, shifts = zip(*(a.chunk(2, dim=1) for a in affine), strict=True)

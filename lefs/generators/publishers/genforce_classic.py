@@ -12,6 +12,7 @@ from torch import Tensor
 from lefs.generators.publishers import Parsed
 from lefs.generators.publishers.contents import (
     Contents,
+    check_grown,
     embedding,
     in_colour,
     progan_config,
@@ -107,13 +108,3 @@ def _images(source: Contents, there: str) -> dict[str, Tensor]:
         tensors[f"{here}.weight"] = in_colour(source.take(f"{there}output{b}.weight", 4))
         tensors[f"{here}.bias"] = in_colour(source.take(f"{there}output{b}.bias", 1))
     return tensors
-
-
-def check_grown(source: Contents, name: str) -> None:
-    """Take the level of detail `name`; an ArtifactError if the network was still growing."""
-    detail = float(source.take(name, 0)) if name in source else 0.0
-    if not math.isclose(detail, 0.0, abs_tol=1e-6):
-        raise source.error(
-            f"it was saved at level of detail {detail:.3g}, while it was still growing toward its "
-            "resolution; take a later snapshot"
-        )

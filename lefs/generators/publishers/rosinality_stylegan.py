@@ -1,4 +1,4 @@
-"""StyleGAN of rosinality's style-based-gan-pytorch: ``.model``, a bare state dict or a training checkpoint."""
+"""StyleGAN of style-based-gan-pytorch (rosinality): ``.model``, bare or a training checkpoint."""
 
 from __future__ import annotations
 
