@@ -85,7 +85,7 @@ class Catalog:
     layer : name of the clustered layer
     contributions : Tensor of shape (K, S), float64
         M of METHOD §3: the share of a channel's energy that lies in a cluster; sums to 1 over K for a live
-        channel, 0 for a dead one.
+        channel, 0 for a dead one and for what scales no channel.
     sizes : Tensor of shape (K,), int64, positions of the sample in each cluster
     layers : the generator's table of style layers
     parts : {name: cluster indices}, a partition of the clusters
@@ -120,7 +120,7 @@ class Catalog:
         check_choice("layer", self.layer, list(widths))
         expected = {
             "centers": (self.num_clusters, widths[self.layer]),
-            "contributions": (self.num_clusters, sum(widths.values())),
+            "contributions": (self.num_clusters, max([self._scales, *self.contributions.shape[1:2]])),
             "sizes": (self.num_clusters,),
         }
         for name, shape in expected.items():
@@ -132,6 +132,11 @@ class Catalog:
         # A mappingproxy cannot be sent to another process.
         values = {f.name: getattr(self, f.name) for f in fields(self)} | {"parts": dict(self.parts)}
         return partial(Catalog, **values), ()
+
+    @property
+    def _scales(self) -> int:
+        """How many styles are scales of layers; a generator may have more (shifts, where its input lies)."""
+        return max(layer.slice.stop for layer in self.layers)
 
     @property
     def num_clusters(self) -> int:
@@ -217,10 +222,13 @@ class Catalog:
             )
 
     def membership(self, generator: Generator, styles: Tensor) -> Tensor:
-        """Clusters of any images: (N, K, h, w), float32, a single 1 along K; h, w of the clustered layer."""
+        """Clusters of any images: (N, K, h, w), float32, a single 1 along K; h, w of the clustered layer,
+        without its margin.
+        """
         self.check_generator(generator)
         with torch.inference_mode():
-            return assign(generator.record(styles, self.layer)[self.layer], self.centers)
+            maps = generator.record(styles, self.layer)[self.layer]
+            return assign(generator.layer(self.layer).inside(maps), self.centers)
 
     def part_masks(
         self, generator: Generator, styles: Tensor, *, size: int | None = None
@@ -256,8 +264,8 @@ class Catalog:
         rho, epsilon : of `sequential_query`; `epsilon` is the budget of each layer, in channels
         slope : of `simultaneous_query`
         coarse, rgb : gates in [0, 1] that multiply the budget (or the slope) of layers up to
-            `coarse_resolution` pixels, which carry pose and layout, and of toRGB layers; a coarse toRGB
-            layer has both
+            `coarse_resolution` pixels (of detail), which carry pose and layout, and of toRGB layers; a
+            coarse toRGB layer has both
 
         Returns
         -------
@@ -271,23 +279,25 @@ class Catalog:
         gates = self.gates(coarse=coarse, rgb=rgb, coarse_resolution=coarse_resolution)
         if method == "global":
             return torch.ones(self.contributions.shape[1])
-        contribution, pieces = self.contribution(part), []
+        contribution = self.contribution(part)
+        # What belongs to no layer's scales (shifts, where an input lies) stays the target's.
+        q = torch.zeros_like(contribution)
         for layer, gate in zip(self.layers, gates, strict=True):
             m = contribution[layer.slice]
             if gate == 0:
-                pieces.append(torch.zeros_like(m))
-            elif method == "sequential":
-                pieces.append(sequential_query(m, rho=rho, epsilon=epsilon * gate))
+                continue
+            if method == "sequential":
+                q[layer.slice] = sequential_query(m, rho=rho, epsilon=epsilon * gate)
             else:
-                pieces.append(simultaneous_query(m, slope=slope * gate))
-        return torch.cat(pieces).float()
+                q[layer.slice] = simultaneous_query(m, slope=slope * gate)
+        return q.float()
 
     def gates(self, *, coarse: float, rgb: float, coarse_resolution: int = 8) -> list[float]:
         """What multiplies the budget ε (or the slope) of each layer: L numbers in [0, 1]; see `query`."""
         coarse = check_number("coarse", coarse, minimum=0, maximum=1)
         rgb = check_number("rgb", rgb, minimum=0, maximum=1)
         return [
-            (rgb if layer.kind == "rgb" else 1.0) * (coarse if layer.resolution <= coarse_resolution else 1.0)
+            (rgb if layer.kind == "rgb" else 1.0) * (coarse if layer.fineness <= coarse_resolution else 1.0)
             for layer in self.layers
         ]
 
@@ -355,8 +365,12 @@ def _part_name(argument: str, name: str) -> str:
 
 
 def _layer_to_json(layer: StyleLayer) -> dict[str, Any]:
-    return {**asdict(layer), "slice": [layer.slice.start, layer.slice.stop]}
+    spans = {k: getattr(layer, k) for k in _SPANS}
+    return {**asdict(layer), **{k: s and [s.start, s.stop] for k, s in spans.items()}}
 
 
 def _layer_from_json(entry: Mapping[str, Any]) -> StyleLayer:
-    return StyleLayer(**{**entry, "slice": slice(*entry["slice"])})
+    return StyleLayer(**{**entry, **{k: slice(*entry[k]) for k in _SPANS if entry.get(k)}})
+
+
+_SPANS = ("slice", "shift")

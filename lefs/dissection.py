@@ -142,7 +142,7 @@ def compare_partitions(
     for layer in layers:
         vectors = sample_vectors(generator, sample, layer=layer, **options)
         with torch.inference_mode():
-            maps = generator.record(styles, layer)[layer]
+            maps = generator.layer(layer).inside(generator.record(styles, layer)[layer])
         for count in counts:
             kmeans = SphericalKMeans(count, n_init=2, random_state=random_state).fit(vectors)
             found[layer, count] = assign(maps, kmeans.cluster_centers_)
@@ -199,7 +199,8 @@ def _styles(source: _Source, seeds: list[int], truncation: float) -> tuple[Gener
 
 def _positions_per_image(generator: Generator, layer: str, images: int, max_vectors: int) -> int:
     check_integer("max_vectors", max_vectors, minimum=1)
-    return max(1, min(generator.layer(layer).resolution ** 2, max_vectors // images))
+    side = generator.layer(layer).resolution - 2 * generator.layer(layer).margin
+    return max(1, min(side**2, max_vectors // images))
 
 
 def _vectors(
@@ -209,7 +210,8 @@ def _vectors(
     start, seeds = chunk
     generator, styles = _styles(source, seeds, truncation)
     with torch.inference_mode():
-        maps_nlc = generator.record(styles, layer)[layer].flatten(2).movedim(1, 2)
+        maps = generator.layer(layer).inside(generator.record(styles, layer)[layer])
+    maps_nlc = maps.flatten(2).movedim(1, 2)
     rows = []
     for i, vectors_lc in enumerate(maps_nlc):
         if per_image < len(vectors_lc):
@@ -232,9 +234,10 @@ def _energy(
     waiting = []  # layers before the clustered one, which are smaller
     with torch.inference_mode():
         for current, maps in generator.activations(styles):
-            waiting.append((current, maps))
+            # (margins differ from layer to layer, what lies inside the picture fits)
+            waiting.append((current, current.inside(maps)))
             if current.name == layer:
-                membership = assign(maps, centers)
+                membership = assign(current.inside(maps), centers)
             if membership is not None:
                 for la, a in waiting:
                     energy[:, la.slice] = _energy_by_cluster(a, membership)

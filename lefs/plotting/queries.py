@@ -70,9 +70,9 @@ def _label_budget(ax: Axes, *, with_limit: bool) -> None:
 
 
 def _per_channel(name: str, values: Any, layers: Sequence[StyleLayer]) -> np.ndarray:
-    array, size = as_array(name, values, ndim=1), layers[-1].slice.stop
-    if len(array) != size:
-        raise ValueError(f"{name} must hold {size} values, one a style channel; got {len(array)}")
+    array, size = as_array(name, values, ndim=1), max(layer.slice.stop for layer in layers)
+    if len(array) < size:
+        raise ValueError(f"{name} must hold {size} values or more, one a style channel; got {len(array)}")
     return array
 
 
