@@ -92,7 +92,7 @@ def check_grown(source: Contents, name: str) -> None:
 
 
 def embedding(weight: Tensor) -> dict[str, Tensor]:
-    """Classes' vectors as a StyleGAN stores them, (classes, z_dim), in the names and with the gain of lefs."""
+    """Classes as a StyleGAN embeds them, (classes, z_dim), in the names and with the gain of lefs."""
     return {
         "mapping.embed.weight": weight.t() * math.sqrt(len(weight)),
         "mapping.embed.bias": torch.zeros(weight.shape[1]),

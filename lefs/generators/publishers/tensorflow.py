@@ -50,8 +50,8 @@ def read(tree: Any, path: Path) -> Parsed:
     found = list(_networks(tree))
     if any("version" not in network for network in found):
         raise ArtifactError(
-            f"{path} was written by the Theano version of ProGAN; load and save it with its TensorFlow version, "
-            "or take the published TensorFlow file"
+            f"{path} was written by the Theano version of ProGAN; load and save it with the TensorFlow "
+            "version, or take the file published for that"
         )
     names = [str(network.get("build_func_name")) for network in found]
     known = [i for i, name in enumerate(names) if name in _READERS]
@@ -81,9 +81,7 @@ def _variables(network: Mapping[str, Any], path: Path) -> dict[str, Tensor]:
     for content in (*inside, network):
         pairs = content.get("variables")
         if not isinstance(pairs, list | tuple) or not all(_is_pair(pair) for pair in pairs):
-            raise ArtifactError(
-                f"{path}: the variables of its network {content.get('name')!r} are not readable"
-            )
+            raise ArtifactError(f"{path} holds a network whose variables are not pairs of names and arrays")
         # (a variable without axes comes as a number)
         found |= {n: v if isinstance(v, Tensor) else torch.tensor(float(v)) for n, v in pairs}
     return found
