@@ -14,7 +14,6 @@ import numpy as np
 import pytest
 import torch
 from IPython.core.pylabtools import print_figure
-from matplotlib._pylab_helpers import Gcf
 from matplotlib.collections import PathCollection
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
@@ -134,12 +133,14 @@ EACH_FIGURE = [*sorted(set(plotting.__all__) - {"cluster_colors"}), "image_rows"
 def test_is_a_figure_of_its_own_that_fits_its_page(name, figures):
     before = dict(mpl.rcParams)
     with warnings.catch_warnings():
-        warnings.simplefilter("error")
+        warnings.simplefilter("error", UserWarning)  # glyphs that no font has, layouts that collapse
+        warnings.simplefilter("error", RuntimeWarning)
+        warnings.filterwarnings("ignore", ".*deprecated.*")  # an older matplotlib, a newer pyparsing
         figure = figures[name]()
         png = print_figure(figure)  # what a notebook stores
     assert isinstance(figure, Figure)
     assert dict(mpl.rcParams) == before
-    assert not Gcf.get_all_fig_managers()
+    assert figure.canvas.manager is None, "known to pyplot"
     assert Image.open(BytesIO(png)).width <= 900, "wider than the text of a notebook"
     box, (width, height) = figure.get_tightbbox(), figure.get_size_inches()
     slack = 0.03
@@ -175,6 +176,12 @@ def test_one_panel_draws_where_it_is_told(name, call, catalog):
     ax = mine.add_subplot()
     assert call(ax, catalog) is mine
     assert ax.has_data()
+
+
+def test_one_panel_may_lie_in_a_part_of_a_figure(catalog):
+    whole = Figure()
+    part = whole.subfigures(1, 2)[0]
+    assert plotting.sum_to_one(catalog.contributions, ax=part.add_subplot()) is whole
 
 
 # -- colours ------------------------------------------------------------------------------------------
@@ -280,6 +287,13 @@ def test_edit_strip_shows_the_change_in_delta_e(images, random):
 def test_a_change_that_nobody_sees_does_not_fill_the_scale(images):
     figure = plotting.edit_strip(images[0], images[0], images[1], np.full((16, 16), 0.5))
     assert figure.axes[3].images[0].get_clim() == (0, 10)
+
+
+def test_a_long_title_fits_the_page(images):
+    title = "a title that says everything there is to say about one picture, " * 3
+    figure = plotting.image_grid(images[:1], title=title)
+    assert figure.get_size_inches()[0] <= 9
+    assert figure.get_tightbbox().x1 <= figure.get_size_inches()[0] + 0.03
 
 
 def test_transfer_grid_has_parts_by_references(images, random):
