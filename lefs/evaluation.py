@@ -1,4 +1,4 @@
-"""How local an edit is, in numbers (METHOD §6): leak, effect, localisation, and what parts really are."""
+"""How local an edit is, in numbers: leak, effect, localisation, and what parts really are."""
 
 from __future__ import annotations
 
