@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -271,6 +272,24 @@ def test_threads_get_their_own_pictures(lively: StyleGAN2, catalog: Catalog) -> 
     with ThreadPoolExecutor(6) as executor:
         found = list(executor.map(lambda r: shared.render(r).image, recipes))
     assert all(torch.equal(a, b) for a, b in zip(found, expected, strict=True))
+
+
+def test_threads_keep_the_pictures_they_wait_for(
+    lively: StyleGAN2, catalog: Catalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Four threads ask for more than is remembered; none may throw out what another is about to take."""
+
+    def slow(self: Editor, styles: Tensor, *_: object) -> Tensor:
+        time.sleep(1e-3)  # lets the other threads in
+        return styles[:, :1, None, None].expand(1, 3, 2, 2)
+
+    monkeypatch.setattr(Editor, "_synthesize", slow)
+    shared, wanted = Editor(lively, catalog), [range(40 * i, 40 * i + 40) for i in range(4)]
+    with ThreadPoolExecutor(4) as executor:
+        found = list(executor.map(lambda seeds: shared.pictures(seeds, truncation=0.6), wanted))
+    for seeds, pictures in zip(wanted, found, strict=True):
+        expected = torch.cat([lively.sample_styles(s, truncation=0.6)[:, 0] for s in seeds])
+        assert torch.equal(pictures[:, 0, 0, 0], expected)
 
 
 def test_errors_leave_the_editor_usable(editor: Editor) -> None:

@@ -273,8 +273,10 @@ def test_confusion_counts_pixels(
 def test_names_by_truth_balance_purity_and_recall() -> None:
     table = np.array([[90.0, 10, 0], [5, 80, 15], [0, 0, 20], [0, 0, 0]])
     assert name_by_truth(table, ["a", "b", "c"])[:3] == ["a", "b", "c"]
-    # A small part inside a large cluster is not what the cluster is.
-    assert name_by_truth(np.array([[100.0, 8], [0, 2]]), ["large", "small"]) == ["large", "small"]
+    # A small part that lies wholly inside a large cluster is not what the cluster is,
+    assert name_by_truth(np.array([[90.0, 10], [10, 0]]), ["large", "small"])[0] == "large"
+    # and a cluster that holds most of a small part is that part, though more of it is background.
+    assert name_by_truth(np.array([[9940.0, 10], [60, 40]]), ["large", "small"]) == ["large", "small"]
 
 
 def test_agreement_is_recall_purity_and_overlap() -> None:
