@@ -408,8 +408,7 @@ def test_paths_are_those_of_the_folder_that_one_stands_in(
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "catalog.json").write_text("7")
     monkeypatch.chdir(tmp_path)
-    done = run_notebooks(
-        [book / "2_second.ipynb"], {"catalog": "mine"}, out=tmp_path / "runs", progress=False
-    )
+    second = [str(book / "2_second.ipynb")]
+    done = run_notebooks(second, parameters=[("catalog", "mine")], out=tmp_path / "runs", progress=False)
     executed = nbformat.read(done.folder / "2_second.ipynb", as_version=4)
     assert executed.cells[-1].outputs[0].data["text/plain"] == "7"
