@@ -84,8 +84,8 @@ class Catalog:
     centers : Tensor of shape (K, C), float32, unit norm
     layer : name of the clustered layer
     contributions : Tensor of shape (K, S), float64
-        M of METHOD §3: the share of a channel's energy that lies in a cluster; sums to 1 over K for a live
-        channel, 0 for a dead one and for what scales no channel.
+        M (Editing in Style, Eq. 1, for maps of any variance): the share of a channel's energy that lies in
+        a cluster; sums to 1 over K for a live channel, 0 for a dead one and for what scales no channel.
     sizes : Tensor of shape (K,), int64, positions of the sample in each cluster
     layers : the generator's table of style layers
     parts : {name: cluster indices}, a partition of the clusters
@@ -254,7 +254,7 @@ class Catalog:
         rgb: float = 0.5,
         coarse_resolution: int = 8,
     ) -> Tensor:
-        """Which channels to move, and how far, to edit one part (METHOD §4).
+        """Which channels to move, and how far, to edit one part (Editing in Style, §3.2).
 
         Parameters
         ----------

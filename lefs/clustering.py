@@ -18,6 +18,7 @@ from lefs.checks import check_integer, check_number
 
 __all__ = ["SphericalKMeans"]
 
+_SAME = 1e-6  # relative difference of inertia below which two runs are the same
 _CHUNK = 16_384  # rows scored at once: bounds memory, large enough for full speed
 
 
@@ -96,9 +97,12 @@ class SphericalKMeans(ClusterMixin, BaseEstimator):
                 f"(n_samples={len(data)}) in X; ask for fewer clusters or give more vectors"
             )
         random = check_random_state(self.random_state)
-        runs = (self._run(data, _plus_plus(data, live, self.n_clusters, random)) for _ in range(self.n_init))
-        # min keeps the first of equals, so that ties do not depend on the order of evaluation
-        centers, last, iterations = min(runs, key=lambda run: run[1].inertia)
+        centers, last, iterations = self._run(data, _plus_plus(data, live, self.n_clusters, random))
+        for _ in range(1, self.n_init):
+            run = self._run(data, _plus_plus(data, live, self.n_clusters, random))
+            # Runs that reach the same optimum differ by rounding: the first stays, whatever the threads.
+            if run[1].inertia < last.inertia * (1 - _SAME):
+                centers, last, iterations = run
         self._store(centers, X)
         self.sums_ = last.sums  # partial_fit goes on from here
         self.labels_ = self._give(last.labels, X)

@@ -255,6 +255,6 @@ def _energy_by_cluster(maps: Tensor, membership: Tensor) -> Tensor:
 
 
 def _shares(energy: Tensor) -> Tensor:
-    """M = energy in a cluster / energy altogether (METHOD §3); a dead channel gets 0."""
+    """M = energy in a cluster / energy altogether (Editing in Style, Eq. 1); a dead channel gets 0."""
     total = energy.sum(dim=0)
     return torch.where(total > 0, energy / total.clamp_min(torch.finfo(torch.float64).tiny), 0.0)

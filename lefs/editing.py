@@ -1,4 +1,4 @@
-"""The edit: move chosen style channels of a target toward a reference (METHOD §5)."""
+"""The edit: move chosen style channels of a target toward a reference (Editing in Style, §3.2)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How local an edit is, in numbers (METHOD §6): leak, effect, localisation, and what parts really are."""
+"""How local an edit is, in numbers: leak, effect, localisation, and what parts really are."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Protocol
 
 import numpy as np
 import torch
+from scipy.stats import bootstrap
 from sklearn.metrics import adjusted_rand_score
 from torch import Tensor
 from torch.nn.functional import max_pool2d, one_hot
@@ -89,9 +90,11 @@ class Locality:
         if len(values) < 2 or np.ptp(values) == 0:
             middle = float(values.mean()) if len(values) else float("nan")
             return middle, middle
-        means = np.random.default_rng(0).choice(values, size=(2000, len(values))).mean(axis=1)
-        low, high = np.quantile(means, [(1 - confidence) / 2, (1 + confidence) / 2])
-        return float(low), float(high)
+        random = np.random.default_rng(0)
+        resampled = bootstrap(
+            (values,), np.mean, confidence_level=confidence, n_resamples=2000, method="percentile", rng=random
+        )
+        return float(resampled.confidence_interval.low), float(resampled.confidence_interval.high)
 
 
 def measure(target: Tensor, edited: Tensor, mask: Tensor, *, part: str = "", method: str = "") -> Locality:

@@ -62,7 +62,7 @@ def resample_partition(membership: torch.Tensor, size: int) -> torch.Tensor:
     """Bring memberships of shape (N, K, h, w) to (N, K, size, size) with Σ_k kept at 1 everywhere.
 
     Up: nearest neighbour. Down: the mean over each area, so that a position on a border belongs to
-    several clusters in proportion (METHOD: "resampled to layer l's size with the partition kept").
+    several clusters in proportion.
     """
     side = membership.shape[-1]
     if size == side:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,6 +25,13 @@ ROOT = Path(__file__).resolve().parents[1]
 def root() -> Path:
     """The top of the checkout."""
     return ROOT
+
+
+@pytest.fixture(autouse=True)
+def processor_as_found() -> Iterator[None]:
+    """Training makes the processor flush tiny numbers to zero; later tests are not to inherit that."""
+    yield
+    torch.set_flush_denormal(False)
 
 
 @pytest.fixture(scope="session")

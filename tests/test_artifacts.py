@@ -52,7 +52,9 @@ def test_the_old_file_is_there_until_the_new_one_is_whole(tmp_path: Path) -> Non
         assert path.read_text() == "old"
         assert temporary.parent == path.parent  # a rename within one file system is atomic
 
-    assert write_atomically(path, write) == path
+    with path.open() as reader:  # opened before, it reads the old file to its end
+        assert write_atomically(path, write) == path
+        assert reader.read() == "old"
     assert path.read_text() == "new"
     assert leftovers(path.parent) == []
 

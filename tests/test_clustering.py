@@ -184,13 +184,14 @@ def test_only_zero_vectors_is_an_error() -> None:
 
 
 @pytest.mark.parametrize("zeros", [0, 3])
-@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("seed", range(20))
 def test_fewer_directions_than_clusters(seed: int, zeros: int) -> None:
-    directions = np.array([[1.0, 0, 0], [0, 2, 0]])
-    data = np.concatenate([np.zeros((zeros, 3)), directions.repeat(4, axis=0)])
+    # by rounding, the cosine of a vector with itself may pass 1: then it fits "better" than a zero vector
+    directions = np.random.default_rng(seed).standard_normal((2, 3)).astype(np.float32)
+    data = np.concatenate([np.zeros((zeros, 3), np.float32), directions.repeat(4, axis=0)])
     found = SphericalKMeans(5, random_state=seed).fit(data)
-    np.testing.assert_allclose(np.linalg.norm(found.cluster_centers_, axis=1), 1)
-    assert found.inertia_ == pytest.approx(0, abs=1e-12)
+    np.testing.assert_allclose(np.linalg.norm(found.cluster_centers_, axis=1), 1, rtol=1e-6)
+    assert found.inertia_ == pytest.approx(0, abs=1e-5)
     assert adjusted_rand_score([0] * 4 + [1] * 4, found.labels_[zeros:]) == 1
 
 

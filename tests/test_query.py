@@ -35,7 +35,7 @@ def test_sequential_is_the_optimum_of_the_linear_programme(m: np.ndarray, rho: f
     assert objective(q, m, rho) == pytest.approx(reference.best_query(m, rho, epsilon)[1], abs=1e-9)
 
 
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=40)
 @given(m=SMOOTH, rho=st.floats(0.01, 2), epsilon=st.floats(0.01, 12))
 def test_sequential_equals_the_solver_where_the_optimum_is_unique(
     m: np.ndarray, rho: float, epsilon: float

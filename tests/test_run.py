@@ -400,3 +400,15 @@ def test_the_version_is_the_packages(capsys: pytest.CaptureFixture[str]) -> None
     with pytest.raises(SystemExit, match="0"):
         main(["--version"])
     assert capsys.readouterr().out == f"lefs {lefs.__version__}\n"
+
+
+def test_paths_are_those_of_the_folder_that_one_stands_in(
+    book: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "catalog.json").write_text("7")
+    monkeypatch.chdir(tmp_path)
+    second = [str(book / "2_second.ipynb")]
+    done = run_notebooks(second, parameters=[("catalog", "mine")], out=tmp_path / "runs", progress=False)
+    executed = nbformat.read(done.folder / "2_second.ipynb", as_version=4)
+    assert executed.cells[-1].outputs[0].data["text/plain"] == "7"

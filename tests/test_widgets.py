@@ -27,10 +27,14 @@ def catalog(tiny):
     return lefs.dissect(tiny, range(12), clusters=4, progress=False)
 
 
+def one_change(*, target=1, part="cluster 0", reference=2, **change) -> lefs.Recipe:
+    return lefs.Recipe(target, (lefs.Change(part, reference, **change),))
+
+
 @pytest.fixture
 def studio(tiny, catalog, tmp_path):
     settings = lefs.QuerySettings(epsilon=4.0, rho=0.0, coarse=1.0)
-    return EditStudio(tiny, catalog, target=1, reference=2, settings=settings, folder=tmp_path / "recipes")
+    return EditStudio(tiny, catalog, one_change(settings=settings), folder=tmp_path / "recipes")
 
 
 @pytest.fixture
@@ -133,14 +137,14 @@ def test_saved_recipe_replays_the_edit(studio, tiny, catalog, tmp_path):
 
 
 def test_a_recipe_that_cannot_be_saved_is_an_error_in_the_panel(tiny, catalog, no_folder):
-    studio = EditStudio(tiny, catalog, target=1, reference=2, folder=no_folder)
+    studio = EditStudio(tiny, catalog, one_change(), folder=no_folder)
     studio.controls["save"].click()
     assert "cannot write" in studio.error
     assert studio._status.value == ""
 
 
 def test_without_a_folder_there_is_no_saving(tiny, catalog):
-    assert EditStudio(tiny, catalog, target=1, reference=2).controls["save"].disabled
+    assert EditStudio(tiny, catalog, one_change()).controls["save"].disabled
 
 
 def test_errors_are_shown_and_the_last_edit_stays(studio, monkeypatch):
@@ -180,24 +184,26 @@ def test_controls_act_from_any_thread_without_gradients(studio):
 
 def test_wrong_arguments_are_errors_at_once(tiny, catalog):
     with pytest.raises(KeyError, match=r"no part named 'hair'.*cluster 0"):
-        EditStudio(tiny, catalog, target=1, reference=2, part="hair")
+        EditStudio(tiny, catalog, one_change(part="hair"))
     with pytest.raises(ValueError, match="strength"):
-        EditStudio(tiny, catalog, target=1, reference=2, strength=2.0)
+        EditStudio(tiny, catalog, one_change(strength=2.0))
     with pytest.raises(ValueError, match="target"):
-        EditStudio(tiny, catalog, target=-1, reference=2)
+        EditStudio(tiny, catalog, one_change(target=-1))
     with pytest.raises(ValueError, match="rho"):
-        EditStudio(tiny, catalog, target=1, reference=2, settings=lefs.QuerySettings(rho=-0.1))
+        EditStudio(tiny, catalog, one_change(settings=lefs.QuerySettings(rho=-0.1)))
     with pytest.raises(TypeError, match="reference"):
-        EditStudio(tiny, catalog, target=1, reference=0.5)
+        EditStudio(tiny, catalog, one_change(reference=0.5))
+    with pytest.raises(ValueError, match="one change"):
+        EditStudio(tiny, catalog, lefs.Recipe(1))
 
 
 @pytest.mark.parametrize("panel", [EditStudio, CatalogBrowser])
 def test_a_catalog_of_another_generator_is_refused(panel, tiny, catalog):
     config = lefs.StyleGAN2Config(resolution=16, z_dim=12, w_dim=12, channels={4: 10, 8: 8, 16: 6})
     other = lefs.StyleGAN2(config).eval()
-    arguments = {"target": 1, "reference": 2} if panel is EditStudio else {"seeds": range(3)}
+    argument = one_change() if panel is EditStudio else range(3)
     with pytest.raises(ArtifactError, match="belongs to generator"):
-        panel(other, catalog, **arguments)
+        panel(other, catalog, argument)
 
 
 # -- browser ------------------------------------------------------------------------------------------

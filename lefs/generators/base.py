@@ -192,7 +192,7 @@ class Generator(nn.Module, ABC):
     @property
     def default_layer(self) -> str:
         """The layer to cluster unless told otherwise: the first convolution that sees maps of 32 × 32, or of
-        half the image's side if that is less (METHOD §2: 16 to 32 pixels work best).
+        half the image's side if that is less (16 to 32 pixels work best).
         """
         widest = min(32, max(4, self.resolution // 2))
         convolutions = [layer for layer in self.layers if layer.kind == "conv"]

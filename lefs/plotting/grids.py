@@ -99,9 +99,8 @@ def membership_overlays(
     )
     mixed = overlay(pictures, labels, colors, check_number("opacity", opacity, minimum=0, maximum=1))
     for block in range(blocks):
-        shown = slice(block * columns, (block + 1) * columns)
-        sheet.pictures(2 * block, pictures[shown])
-        sheet.pictures(2 * block + 1, mixed[shown])
+        for row, shown in enumerate((pictures, mixed), start=2 * block):
+            sheet.pictures(row, shown[block * columns : (block + 1) * columns])
     return sheet.figure
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -30,7 +31,8 @@ def text_width(text: str, size: float, *, weight: str = "normal") -> float:
     if not text.strip():
         return 0.0
     font = FontProperties(family=font_families()[:1], weight=weight)
-    return float(TextPath((0, 0), text, size=size, prop=font).get_extents().width) / 72
+    # Hinting rounds every letter to whole pixels on the screen, which adds up to some percent.
+    return 1.06 * float(TextPath((0, 0), text, size=size, prop=font).get_extents().width) / 72
 
 
 def fitted(text: str, width: float, size: float = _CAPTION_SIZE) -> tuple[str, float]:
@@ -43,6 +45,19 @@ def fitted(text: str, width: float, size: float = _CAPTION_SIZE) -> tuple[str, f
         return text, smaller
     keep = max(1, int(len(text) * width / text_width(text, smaller)) - 1)
     return text[:keep].rstrip() + "…", smaller
+
+
+class _Heading(NamedTuple):
+    """A title that fits the page, and its measures."""
+
+    text: str
+    size: float
+    width: float
+
+    @classmethod
+    def of(cls, title: str | None) -> _Heading:
+        text, size = fitted(title or "", 0.9 * WIDTH, _TITLE_SIZE)
+        return cls(text, size, text_width(text, size, weight="bold") + 2 * _PAD)
 
 
 def change_limit(changes: np.ndarray) -> float:
@@ -87,15 +102,15 @@ class Sheet:
         above, before = above or {}, before or {}
         labels = [fitted(label, 1.35) for label in row_labels or ()]
         widest = max((text_width(t, s) for t, s in labels), default=0.0)
-        left = 1.04 * widest + 2 * _PAD if widest else _PAD / 2
+        left = widest + 2 * _PAD if widest else _PAD / 2
         right = _BAR if bar else _PAD / 2
         free = WIDTH - left - right - _GAP * (columns - 1) - sum(before.values())
         self.cell = min(max_cell, free / columns)
         top = (0.27 if title else 0.0) + (CAPTION if column_labels else _PAD / 2)
         width = left + right + columns * self.cell + _GAP * (columns - 1) + sum(before.values())
+        heading = _Heading.of(title)
         # Text in a narrow sheet still has to fit: the sheet grows to the right of its pictures.
-        heading = text_width(title or "", _TITLE_SIZE, weight="bold") + 2 * _PAD
-        width = max(width, heading, 2.4 if legend else 0)
+        width = max(width, heading.width, 2.4 if legend else 0)
         lines = _legend_lines([name for name, _ in legend], width - left)
         bottom = len(lines) * _LEGEND_LINE + 0.1 if lines else _PAD / 2
         self.row_height = self.cell * aspect
@@ -104,8 +119,7 @@ class Sheet:
         self.width, self.height = width, height
         self.x = [left + c * (self.cell + _GAP) + _upto(before, c) for c in range(columns)]
         self.y = [height - top - (r + 1) * self.row_height - r * _GAP - _upto(above, r) for r in range(rows)]
-        if title:
-            self._text(self.x[0], height - 0.04, title, _TITLE_SIZE, ha="left", va="top", weight="bold")
+        self._text(self.x[0], height - 0.04, heading.text, heading.size, ha="left", va="top", weight="bold")
         self._label_rows(labels, left)
         for c, text in enumerate(column_labels or ()):
             self.caption(0, c, text)
@@ -116,6 +130,8 @@ class Sheet:
             self._text(left - _PAD, self.y[r] + self.row_height / 2, text, size, ha="right", va="center")
 
     def _text(self, x: float, y: float, text: str, size: float, **how: str) -> None:
+        if not text:
+            return
         self.figure.text(x / self.width, y / self.height, text, size=size, **how)  # type: ignore[arg-type]
 
     def caption(self, row: int, column: int, text: str, *, span: int = 1, strong: bool = False) -> None:
@@ -163,7 +179,7 @@ class Sheet:
         """Show a map of colour differences (H, W), pixel by pixel, from 0 to `limit`."""
         ax = self.axes(row, column)
         ax.imshow(change, cmap=CHANGE_MAP, vmin=0, vmax=limit, aspect="auto", interpolation="nearest")
-        frame = Rectangle((0, 0), 1, 1, fill=False, ec=FAINT, lw=0.8, transform=ax.transAxes)
+        frame = Rectangle((0, 0), 1, 1, fill=False, ec=FAINT, lw=0.8, transform=ax.transAxes, clip_on=False)
         ax.add_patch(frame)
         return ax
 

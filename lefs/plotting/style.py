@@ -143,10 +143,8 @@ def panel(ax: Axes | None, *, width: float = 6.2, height: float = 3.4) -> tuple[
         ax = new_figure(width, height).subplots()
     elif not isinstance(ax, Axes):
         raise TypeError(f"ax must be a matplotlib Axes or None, got {type(ax).__name__}")
-    figure = ax.get_figure(root=True)
-    if figure is None:
-        raise ValueError("ax belongs to no figure; make it with figure.add_subplot() or pass ax=None")
-    return figure, ax
+    # Axes may lie in a part of a figure; the figure of that is the whole.
+    return ax.figure.figure, ax
 
 
 def settle_ticks(ax: Axes) -> None:

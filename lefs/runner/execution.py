@@ -235,13 +235,19 @@ def _complete(
     session: _Session, declared: Mapping[str, Parameter], given: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Add the run's own folder, and the catalog that an earlier notebook left there."""
-    values = dict(given)
+    values = {n: _absolute(v) if n in ("generator", "catalog") else v for n, v in given.items()}
     if "output" in declared:
         values["output"] = str(session.artifacts)
     catalog = session.artifacts / "catalog"
     if "catalog" in declared and not session.given_catalog and catalog.exists():
         values["catalog"] = str(catalog)
     return {n: values[n] for n in declared if n in values}
+
+
+def _absolute(name_or_path: Any) -> Any:
+    """A path as seen from here: the kernel works in the notebooks' folder."""
+    path = Path(str(name_or_path)).expanduser()
+    return str(path.resolve()) if path.exists() else name_or_path
 
 
 def _make_folder(out: Path, name: str) -> Path:

@@ -12,7 +12,7 @@ import torch
 from matplotlib.figure import Figure
 
 from lefs.catalog import Catalog
-from lefs.checks import check_integer, check_name, check_number
+from lefs.checks import check_integer, check_number
 from lefs.editing import Change, Edit, Editor, QuerySettings, Recipe
 from lefs.generators.base import Generator
 from lefs.images import to_uint8
@@ -40,11 +40,7 @@ class EditStudio(Panel):
     ----------
     generator : `Generator`
     catalog : its `Catalog`
-    target, reference : seeds of the two images
-    part : the part to start with; the catalog's first by default
-    truncation : ψ in [0, 1] of both images
-    settings : `QuerySettings` to start with
-    strength : λ in [0, 1] to start with
+    recipe : `Recipe` to start with, of a single change; its truncation ψ, in [0, 1], stays
     folder : where "Save recipe" writes; the button needs one
 
     Attributes
@@ -58,7 +54,8 @@ class EditStudio(Panel):
     KeyError
         If there is no such part; the message lists the parts.
     ValueError
-        If a seed, the strength, the truncation or a setting is out of its range.
+        If the recipe has not one change, or a seed, the strength, the truncation or a setting is out of
+        range.
     ArtifactError
         If the catalog is of another generator.
     """
@@ -69,36 +66,33 @@ class EditStudio(Panel):
         self,
         generator: Generator,
         catalog: Catalog,
+        recipe: Recipe,
         *,
-        target: int,
-        reference: int,
-        part: str | None = None,
-        truncation: float = 0.7,
-        settings: QuerySettings | None = None,
-        strength: float = 1.0,
         folder: str | os.PathLike[str] | None = None,
     ) -> None:
         super().__init__()
         catalog.check_generator(generator)
-        parts = list(catalog.parts)
-        part = parts[0] if part is None else check_name("part", part, parts, what="part")
-        settings = settings or QuerySettings()
+        if len(recipe.changes) != 1:
+            raise ValueError(
+                f"recipe must have one change, which the controls show; got {len(recipe.changes)}"
+            )
+        parts, (change,) = list(catalog.parts), recipe.changes
         # Sliders would silently pull a wrong value into their range.
-        settings.query(catalog, part)
-        check_number("strength", strength, minimum=0, maximum=1)
-        target = check_integer("target", target, maximum=_MAX_SEED)
-        reference = check_integer("reference", reference, maximum=_MAX_SEED)
+        change.settings.query(catalog, change.part)
+        check_number("strength", change.strength, minimum=0, maximum=1)
+        target = check_integer("target", recipe.target, maximum=_MAX_SEED)
+        reference = check_integer("reference", change.reference, maximum=_MAX_SEED)
         self._generator, self._catalog = generator, catalog
-        self._truncation = check_number("truncation", truncation, minimum=0, maximum=1)
+        self._truncation = check_number("truncation", recipe.truncation, minimum=0, maximum=1)
         self._editor = Editor(generator, catalog)
         self._folder = None if folder is None else Path(folder)
         self._masks: dict[int, dict[str, torch.Tensor]] = {}
         widest = float(max(layer.channels for layer in catalog.layers))
         self.controls = {
-            **_choices(parts, part, settings.method),
+            **_choices(parts, change.part, change.settings.method),
             "target": _seed("target", target, "Seed of the image that is edited"),
             "reference": _seed("reference", reference, "Seed of the image that the part is taken from"),
-            **_sliders(strength, settings, widest),
+            **_sliders(change.strength, change.settings, widest),
             "save": _save_button(disabled=folder is None),
         }
         self._build()

@@ -1,0 +1,248 @@
+"""Dissection against float64 brute force; batches, executors and memory."""
+
+from __future__ import annotations
+
+import copy
+import multiprocessing
+import weakref
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+import reference
+import torch
+from helpers import random_network
+
+import lefs
+from lefs import ArtifactError, Catalog, StyleGAN2, dissect, save_generator
+from lefs.dissection import compare_partitions, sample_vectors
+from lefs.generators import Generator
+
+SEEDS = range(10)
+
+
+def quick(generator: Generator, seeds=SEEDS, **options) -> Catalog:  # type: ignore[no-untyped-def]
+    return dissect(generator, seeds, **{"clusters": 4, "progress": False, **options})
+
+
+def brute_force(generator: Generator, catalog: Catalog) -> tuple[np.ndarray, np.ndarray]:
+    """M and sizes in float64, from the same centres."""
+    precise = copy.deepcopy(generator).double()
+    styles = precise.sample_styles(catalog.sampling.seeds, truncation=catalog.sampling.truncation)
+    maps = {la.name: precise.record(styles, la.name)[la.name] for la in precise.layers}
+    return reference.contributions(maps, catalog.centers, catalog.layer)
+
+
+def same(one: Catalog, two: Catalog) -> bool:
+    tensors = all(
+        torch.equal(getattr(one, f), getattr(two, f)) for f in ("centers", "contributions", "sizes")
+    )
+    return tensors and one.parts == two.parts and one.sampling == two.sampling
+
+
+@pytest.mark.parametrize("layer", ["b4.conv1", "b8.conv1", "b16.conv0", "b16.conv1", "b16.torgb"])
+def test_contributions_equal_brute_force(lively: StyleGAN2, layer: str) -> None:
+    catalog = quick(lively, layer=layer, truncation=0.8)
+    expected, sizes = brute_force(lively, catalog)
+    np.testing.assert_array_equal(catalog.sizes, sizes)
+    np.testing.assert_allclose(catalog.contributions, expected, atol=1e-6)
+
+
+def test_contributions_of_the_embedded_generator_equal_brute_force(portraits: Generator) -> None:
+    catalog = quick(portraits, range(4), clusters=6)
+    expected, sizes = brute_force(portraits, catalog)
+    # In float32 a position between two clusters may fall to either.
+    assert np.abs(catalog.sizes.numpy() - sizes).sum() <= 4
+    np.testing.assert_allclose(catalog.contributions, expected, atol=1e-3)
+    assert np.abs(catalog.contributions.numpy() - expected).mean() < 1e-5
+
+
+def test_shares_sum_to_one_and_dead_channels_have_none(lively: StyleGAN2) -> None:
+    catalog = quick(lively)
+    dead = torch.zeros(lively.num_styles, dtype=torch.bool)
+    dead[lively.layer("b4.conv1").slice.start + 3] = True  # see the fixture
+    total = catalog.contributions.sum(dim=0)
+    assert torch.equal(total == 0, dead)
+    assert float((total[~dead] - 1).abs().max()) < 1e-12
+    assert float(catalog.contributions.min()) >= 0
+    q = catalog.query("cluster 0", rho=0, epsilon=float("inf"), coarse=1, rgb=1)
+    assert float(q[dead]) == 0
+
+
+def test_clusters_are_those_of_the_vectors(lively: StyleGAN2) -> None:
+    catalog = quick(lively, layer="b8.conv1", random_state=3)
+    vectors = sample_vectors(lively, SEEDS, layer="b8.conv1", random_state=3)
+    assert vectors.shape == (10 * 64, 8)
+    kmeans = lefs.SphericalKMeans(4, random_state=3).fit(vectors)
+    torch.testing.assert_close(catalog.centers, kmeans.cluster_centers_)
+    assert int(catalog.sizes.sum()) == 640
+
+
+def test_what_a_catalog_says_of_itself(lively: StyleGAN2) -> None:
+    catalog = quick(lively, [4, 2, 9], truncation=0.5, random_state=7)
+    assert catalog.sampling.seeds == (4, 2, 9)
+    assert catalog.sampling.truncation == 0.5
+    assert catalog.sampling.random_state == 7
+    assert catalog.generator.fingerprint == lively.fingerprint
+    assert catalog.layer == lively.default_layer
+    assert list(catalog.parts) == [f"cluster {k}" for k in range(4)]
+    assert catalog.contributions.dtype == torch.float64
+    assert torch.allclose(catalog.centers.norm(dim=1), torch.ones(4))
+
+
+def test_same_seed_same_catalog(lively: StyleGAN2) -> None:
+    one, two = (quick(lively, random_state=5, max_vectors=200) for _ in range(2))
+    assert same(one, two)
+    assert not same(one, quick(lively, random_state=6, max_vectors=200))
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 7, 100])
+def test_batches_do_not_matter(lively: StyleGAN2, batch_size: int) -> None:
+    one, two = quick(lively, max_vectors=300), quick(lively, max_vectors=300, batch_size=batch_size)
+    assert float((one.contributions - two.contributions).abs().max()) < 1e-6
+    assert torch.equal(one.sizes, two.sizes)
+
+
+def test_batches_do_not_matter_on_real_images(portraits: Generator) -> None:
+    one, two = (quick(portraits, range(12), clusters=8, batch_size=b) for b in (12, 5))
+    assert float((one.contributions - two.contributions).abs().max()) < 1e-6
+
+
+def test_a_subset_of_vectors_depends_on_the_image_alone(lively: StyleGAN2) -> None:
+    options = {"layer": "b16.conv1", "max_vectors": 50, "random_state": 1}
+    some = sample_vectors(lively, SEEDS, **options)  # type: ignore[arg-type]
+    assert some.shape == (50, 6)
+    torch.testing.assert_close(sample_vectors(lively, SEEDS, batch_size=3, **options), some)  # type: ignore[arg-type]
+    maps = lively.record(lively.sample_styles(SEEDS), "b16.conv1")["b16.conv1"].flatten(2).movedim(1, 2)
+    for image, rows in zip(maps, some.split(5), strict=True):
+        nearest = (rows[:, None] - image).abs().amax(dim=-1).min(dim=1)
+        assert float(nearest.values.max()) < 1e-4
+        assert len(set(nearest.indices.tolist())) == 5
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_threads_give_the_same_bits(lively: StyleGAN2, workers: int) -> None:
+    with ThreadPoolExecutor(workers) as executor:
+        assert same(quick(lively, batch_size=2), quick(lively, batch_size=2, executor=executor))
+
+
+def test_threads_use_the_generator_they_are_given(lively: StyleGAN2, tmp_path: Path) -> None:
+    """Not the file it came from, which may have changed since."""
+    loaded = lefs.load(save_generator(lively, tmp_path, label="lively")).double()
+    expected = quick(loaded)
+    save_generator(random_network(seed=8), tmp_path, label="other")
+    with ThreadPoolExecutor(2) as executor:
+        assert same(expected, quick(loaded, executor=executor))
+
+
+def test_processes_give_the_same_bits(lively: StyleGAN2, tmp_path: Path) -> None:
+    loaded = lefs.load(save_generator(lively, tmp_path, label="lively"))
+    serial = quick(loaded, batch_size=3)
+    # not fork: a forked child inherits OpenMP in an unknown state
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as executor:
+        assert same(serial, quick(loaded, batch_size=3, executor=executor))
+        assert loaded.source is not None
+        unsaved = copy.deepcopy(loaded)
+        unsaved.freeze()
+        assert unsaved.source is None  # it travels by itself
+        assert same(serial, quick(unsaved, batch_size=3, executor=executor))
+        save_generator(random_network(seed=8), tmp_path, label="other")
+        moved = copy.deepcopy(loaded).double()  # a key that the worker has not loaded yet
+        with pytest.raises(ArtifactError, match="has changed since its generator was loaded"):
+            quick(moved, batch_size=3, executor=executor)
+
+
+def test_activations_are_not_kept(lively: StyleGAN2, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of all maps of all batches, at most one batch's are alive when the next batch begins."""
+    alive: list[weakref.ref[torch.Tensor]] = []
+    counts: list[int] = []
+    original = StyleGAN2.activations
+
+    def counting(self, styles):  # type: ignore[no-untyped-def]
+        counts.append(sum(ref() is not None for ref in alive))
+        for layer, maps in original(self, styles):
+            alive.append(weakref.ref(maps))
+            yield layer, maps
+            del maps
+
+    monkeypatch.setattr(StyleGAN2, "activations", counting)
+    quick(lively, range(24), batch_size=2)
+    per_batch = len(lively.layers)
+    assert len(counts) == 24  # 12 batches, looked at twice
+    assert len(alive) > 12 * per_batch
+    assert max(counts) <= per_batch
+    assert sum(ref() is not None for ref in alive) == 0
+
+
+@pytest.mark.parametrize("count", [8, 80])
+def test_memory_does_not_grow_with_the_images(lively: StyleGAN2, count: int) -> None:
+    assert len(sample_vectors(lively, range(count), layer="b16.conv1", max_vectors=1000)) <= 1000
+
+
+def test_half_precision(lively: StyleGAN2) -> None:
+    narrow = copy.deepcopy(lively).to(torch.bfloat16)
+    catalog = quick(narrow)
+    assert catalog.centers.dtype == torch.float32
+    total = catalog.contributions.sum(dim=0)
+    assert float((total[total > 0] - 1).abs().max()) < 1e-12
+    # the same maps, rounded to bfloat16 but squared and added precisely
+    styles = narrow.sample_styles(SEEDS)
+    maps = {la.name: narrow.record(styles, la.name)[la.name] for la in narrow.layers}
+    expected, _ = reference.contributions(maps, catalog.centers, catalog.layer)
+    np.testing.assert_allclose(catalog.contributions, expected, atol=2e-3)
+
+
+def test_the_table_of_partitions(lively: StyleGAN2) -> None:
+    found = compare_partitions(
+        lively, SEEDS, layers=["b8.conv1", "b16.conv1"], clusters=[2, 5], show=3, truncation=0.9
+    )
+    assert {key: tuple(m.shape) for key, m in found.items()} == {
+        ("b8.conv1", 2): (3, 2, 8, 8),
+        ("b8.conv1", 5): (3, 5, 8, 8),
+        ("b16.conv1", 2): (3, 2, 16, 16),
+        ("b16.conv1", 5): (3, 5, 16, 16),
+    }
+    assert all(torch.equal(m.sum(dim=1), torch.ones_like(m[:, 0])) for m in found.values())
+
+
+def test_the_bar_is_optional(lively: StyleGAN2, capfd: pytest.CaptureFixture[str]) -> None:
+    quick(lively)
+    assert capfd.readouterr() == ("", "")
+    quick(lively, progress=True)
+    out, err = capfd.readouterr()
+    assert out == ""
+    assert "contributions" in err
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "told"),
+    [
+        ({"seeds": []}, ValueError, "seeds is empty; give at least one seed"),
+        ({"seeds": [-1]}, ValueError, r"seeds\[0\] must be between 0"),
+        ({"seeds": [0.5]}, TypeError, r"seeds\[0\] must be an integer"),
+        ({"clusters": 0}, ValueError, "clusters must be at least 1"),
+        (
+            {"clusters": 641, "layer": "b8.conv1"},
+            ValueError,
+            "clusters=641 is more than the 640 activation vec",
+        ),
+        ({"clusters": 40, "max_vectors": 30}, ValueError, "ask for fewer clusters or give more seeds"),
+        ({"layer": "b8.conv3"}, KeyError, "no style layer named 'b8.conv3'; did you mean 'b8.conv"),
+        ({"truncation": float("nan")}, ValueError, "truncation must be a finite number"),
+        ({"random_state": -1}, ValueError, "random_state must be between 0"),
+        ({"random_state": 2**32}, ValueError, "random_state must be between 0"),
+        ({"batch_size": 0}, ValueError, "batch_size must be at least 1"),
+        ({"max_vectors": 0}, ValueError, "max_vectors must be at least 1"),
+        ({"n_init": 0}, ValueError, "n_init must be at least 1"),
+    ],
+)
+def test_bad_arguments_are_refused_before_any_work(
+    lively: StyleGAN2, monkeypatch: pytest.MonkeyPatch, options: dict, error: type[Exception], told: str
+) -> None:
+    def no_work(*_: object) -> None:
+        raise AssertionError("work was begun")
+
+    monkeypatch.setattr(StyleGAN2, "activations", no_work)
+    with pytest.raises(error, match=told):
+        quick(lively, **{"seeds": SEEDS, **options})

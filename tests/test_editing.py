@@ -1,0 +1,364 @@
+"""Editing: exact ends, the editor against the long way round, claims, recipes, threads."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import reference
+import torch
+from helpers import made_up_catalog, random_network
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from lefs import ArtifactError, Catalog, Change, Editor, QuerySettings, Recipe, StyleGAN2, transfer
+from lefs.editing import compose, resolve_claims
+
+OPEN = QuerySettings(rho=0.0, epsilon=3.0, coarse=1.0, rgb=1.0)
+
+
+@pytest.fixture(scope="module")
+def catalog(lively: StyleGAN2) -> Catalog:
+    random = torch.rand(5, lively.num_styles, generator=torch.Generator().manual_seed(0)).double() ** 4
+    return made_up_catalog(random / random.sum(dim=0), lively, ["hair", "eyes", "hair", "skin", "mouth"])
+
+
+@pytest.fixture
+def editor(lively: StyleGAN2, catalog: Catalog) -> Editor:
+    return Editor(lively, catalog)
+
+
+@pytest.fixture
+def pair(lively: StyleGAN2) -> tuple[Tensor, Tensor]:
+    styles = lively.sample_styles([1, 2])
+    return styles[:1], styles[1:]
+
+
+def recipe(*changes: Change, target: int = 1) -> Recipe:
+    return Recipe(target, changes, truncation=0.8)
+
+
+# -- transfer ----------------------------------------------------------------------------------------------
+
+
+def test_q_zero_is_the_target_bit_for_bit(lively: StyleGAN2, pair: tuple[Tensor, Tensor]) -> None:
+    target, other = pair
+    for strength in (0.0, 0.3, 1.0):
+        styles = transfer(target, other, torch.zeros(lively.num_styles), strength=strength)
+        assert torch.equal(styles, target)
+        assert torch.equal(lively.synthesize(styles), lively.synthesize(target))
+    assert torch.equal(transfer(target, other, torch.ones(lively.num_styles), strength=0), target)
+
+
+def test_q_one_is_the_reference_bit_for_bit(lively: StyleGAN2, pair: tuple[Tensor, Tensor]) -> None:
+    target, other = pair
+    styles = transfer(target, other, torch.ones(lively.num_styles))
+    assert torch.equal(styles, other)
+    assert torch.equal(lively.synthesize(styles), lively.synthesize(other))
+
+
+@settings(deadline=None, max_examples=50)
+@given(seed=st.integers(0, 2**32 - 1), strength=st.floats(0, 1))
+def test_transfer_is_the_equation(seed: int, strength: float) -> None:
+    random = torch.Generator().manual_seed(seed)
+    target, other = torch.randn(2, 4, 9, generator=random) * 10
+    q = torch.rand(9, generator=random).round(decimals=1)
+    expected = target.double() + strength * q.double() * (other.double() - target.double())
+    torch.testing.assert_close(
+        transfer(target, other, q, strength=strength).double(), expected, rtol=1e-5, atol=1e-5
+    )
+    unmoved = q == 0
+    assert torch.equal(transfer(target, other, q)[:, unmoved], target[:, unmoved])
+    assert torch.equal(transfer(target, other, q)[:, q == 1], other[:, q == 1])
+
+
+def test_shapes_broadcast() -> None:
+    target, others, qs = torch.randn(1, 6), torch.randn(3, 6), torch.rand(3, 6)
+    found = transfer(target, others, qs)
+    for i in range(3):
+        torch.testing.assert_close(found[i], transfer(target[0], others[i], qs[i]))
+    assert transfer(target, others, qs[0].double()).dtype == torch.float32
+
+
+def test_gradients_pass_through_a_transfer() -> None:
+    target, other, q = torch.randn(1, 6), torch.randn(1, 6), torch.rand(6, requires_grad=True)
+    transfer(target, other, q).sum().backward()
+    torch.testing.assert_close(q.grad, (other - target)[0])
+
+
+@pytest.mark.parametrize("strength", [-0.1, 1.1, math.nan])
+def test_bad_strength(pair: tuple[Tensor, Tensor], strength: float) -> None:
+    with pytest.raises(ValueError, match="strength must be"):
+        transfer(*pair, torch.zeros(pair[0].shape[1]), strength=strength)
+
+
+def test_bad_queries(pair: tuple[Tensor, Tensor]) -> None:
+    width = pair[0].shape[1]
+    for bad in (-0.1, 1.1, math.nan):
+        with pytest.raises(ValueError, match=r"q must lie in \[0, 1\]"):
+            transfer(*pair, torch.full((width,), bad))
+    with pytest.raises(ValueError, match=f"same number of channels S; got {width}, {width} and 3"):
+        transfer(*pair, torch.zeros(3))
+
+
+# -- several parts -----------------------------------------------------------------------------------------
+
+
+@settings(deadline=None, max_examples=50)
+@given(seed=st.integers(0, 2**32 - 1), count=st.integers(1, 5))
+def test_the_part_with_the_larger_contribution_owns_a_channel(seed: int, count: int) -> None:
+    random = torch.Generator().manual_seed(seed)
+    queries = torch.rand(count, 20, generator=random) * (torch.rand(count, 20, generator=random) < 0.6)
+    # few values, so that there are ties
+    contributions = torch.randint(4, (count, 20), generator=random).double() / 4
+    resolved = resolve_claims(queries, contributions)
+    assert float(resolved.sum(dim=0).max()) <= 1
+    for c in range(20):
+        claims = [i for i in range(count) if queries[i, c] > 0]
+        owner = max(claims, key=lambda i: (float(contributions[i, c]), -i), default=None)
+        expected = [float(queries[i, c]) if i == owner else 0.0 for i in range(count)]
+        assert resolved[:, c].tolist() == expected
+
+
+def test_contributions_are_compared_in_full_precision() -> None:
+    contributions = torch.tensor([[0.5], [0.5 + 1e-12]], dtype=torch.float64)
+    assert resolve_claims(torch.ones(2, 1), contributions).tolist() == [[0.0], [1.0]]
+
+
+def test_compose_is_the_sum_of_the_changes() -> None:
+    target, others = torch.randn(1, 12), torch.randn(3, 12)
+    queries = resolve_claims(torch.rand(3, 12), torch.rand(3, 12))
+    strengths = [0.2, 1.0, 0.7]
+    steps = (s * q * (r - target[0]) for s, q, r in zip(strengths, queries, others, strict=True))
+    torch.testing.assert_close(compose(target, others, queries, strengths), target + sum(steps))
+    assert torch.equal(compose(target, others[:0], queries[:0], []), target)
+
+
+# -- the editor --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("method", ["sequential", "simultaneous", "global"])
+def test_rendering_equals_the_long_way_round(
+    lively: StyleGAN2, catalog: Catalog, editor: Editor, method: str
+) -> None:
+    chosen = replace(OPEN, method=method)  # type: ignore[type-var]
+    edit = editor.render(recipe(Change("hair", 5, 0.6, chosen), Change("mouth", 6, 0.9, OPEN)))
+    target, first, second = (lively.sample_styles(s, truncation=0.8) for s in (1, 5, 6))
+    q_hair = catalog.query("hair", method=method, rho=0, epsilon=3, coarse=1, rgb=1)  # type: ignore[arg-type]
+    q_mouth = catalog.query("mouth", rho=0, epsilon=3, coarse=1, rgb=1)
+    hair_owns = catalog.contribution("hair") >= catalog.contribution("mouth")
+    q_hair, q_mouth = (
+        q_hair * ((q_mouth == 0) | hair_owns),
+        q_mouth * ((q_hair == 0) | ~hair_owns),
+    )
+    styles = target + 0.6 * q_hair * (first - target) + 0.9 * q_mouth * (second - target)
+    torch.testing.assert_close(edit.styles, styles)
+    torch.testing.assert_close(edit.image, lively.synthesize(styles)[0], rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(edit.target, lively.synthesize(target)[0])
+    torch.testing.assert_close(
+        edit.references, lively.synthesize(torch.cat([first, second])), rtol=1e-4, atol=1e-4
+    )
+    assert torch.equal(edit.queries, torch.stack([q_hair, q_mouth]))
+    assert torch.equal(edit.query, q_hair + q_mouth)
+    assert not torch.equal(edit.image, edit.target)
+    expected = reference.colour_difference(edit.target[None], edit.image[None])[0]
+    torch.testing.assert_close(edit.change.double(), torch.from_numpy(expected), rtol=1e-3, atol=0.02)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        Change("hair", 5, strength=0.0),
+        Change("hair", 5, settings=QuerySettings(rho=1e9)),
+        Change("hair", 5, settings=QuerySettings(epsilon=0.0)),
+        Change("hair", 5, settings=QuerySettings(method="simultaneous", slope=0.0)),
+        Change("hair", 1, settings=OPEN),  # from itself
+    ],
+)
+def test_no_change_is_the_target_bit_for_bit(editor: Editor, lively: StyleGAN2, change: Change) -> None:
+    edit = editor.render(recipe(change))
+    assert torch.equal(edit.image, edit.target)
+    assert torch.equal(edit.image, lively.synthesize(lively.sample_styles(1, truncation=0.8))[0])
+    assert float(edit.change.max()) == 0
+
+
+def test_a_recipe_without_changes_is_the_target(editor: Editor) -> None:
+    edit = editor.render(recipe())
+    assert torch.equal(edit.image, edit.target)
+    assert edit.references.shape == (0, 3, 16, 16)
+    assert edit.query.shape == (editor.generator.num_styles,)
+
+
+def test_a_global_change_at_full_strength_is_the_reference(editor: Editor) -> None:
+    edit = editor.render(recipe(Change("eyes", 5, settings=QuerySettings(method="global"))))
+    assert torch.equal(edit.image, edit.references[0])
+
+
+@pytest.mark.parametrize("upto", [4, 8, 16])
+def test_previews_are_the_smaller_images(editor: Editor, lively: StyleGAN2, upto: int) -> None:
+    edit = editor.render(recipe(Change("hair", 5, settings=OPEN)), upto=upto)
+    for image, styles in ((edit.image, edit.styles), (edit.target, lively.sample_styles(1, truncation=0.8))):
+        assert image.shape == (3, upto, upto)
+        assert torch.equal(image, lively.synthesize(styles, upto=upto)[0])
+    assert edit.references.shape == (1, 3, upto, upto)
+
+
+def test_what_was_rendered_before_does_not_matter(
+    lively: StyleGAN2, catalog: Catalog, editor: Editor
+) -> None:
+    recipes = [
+        recipe(Change(part, seed, 0.5, OPEN), target=target)
+        for part, seed, target in [("hair", 5, 1), ("eyes", 6, 2), ("hair", 5, 2), ("skin", 1, 1)]
+    ]
+    for wanted in [*recipes, *reversed(recipes)]:
+        fresh = Editor(lively, catalog).render(wanted)
+        assert torch.equal(editor.render(wanted).image, fresh.image)
+
+
+def test_the_noise_of_target_and_edit_is_one(lively: StyleGAN2, catalog: Catalog) -> None:
+    for noise in ("none", 3):
+        edit = Editor(lively, catalog, noise=noise).render(recipe(Change("hair", 5, settings=OPEN)))
+        assert torch.equal(edit.image, lively.synthesize(edit.styles, noise)[0])  # type: ignore[arg-type]
+
+
+def test_pictures_are_those_of_the_seeds(editor: Editor, lively: StyleGAN2) -> None:
+    seeds = [3, 1, 3]
+    expected = torch.cat([lively.synthesize(lively.sample_styles(s, truncation=0.6)) for s in seeds])
+    for _ in range(2):  # made, then remembered
+        assert torch.equal(editor.pictures(seeds, truncation=0.6), expected)
+    many = editor.pictures(range(70), truncation=0.6)
+    assert torch.equal(many[[3, 1, 3]], expected)
+
+
+def test_the_grid_holds_each_part_from_each_reference(editor: Editor, lively: StyleGAN2) -> None:
+    table = {"hair": OPEN, "eyes": replace(OPEN, epsilon=1.0)}
+    rows = editor.grid(1, [5, 6], ["hair", "eyes"], truncation=0.8, settings=table, strength=0.7)
+    assert list(rows) == ["hair", "eyes"]
+    for part, images in rows.items():
+        for seed, image in zip((5, 6), images, strict=True):
+            expected = editor.render(recipe(Change(part, seed, 0.7, table[part]))).image
+            torch.testing.assert_close(image, expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["strength", "rho", "epsilon", "slope", "coarse", "rgb"])
+def test_a_filmstrip_turns_one_knob(editor: Editor, name: str) -> None:
+    method = "simultaneous" if name == "slope" else "sequential"
+    change = Change("hair", 5, 1.0, replace(OPEN, method=method))
+    frames = editor.filmstrip(recipe(change), name, [0.0, 0.4, 0.9])
+    assert frames.shape == (3, 3, 16, 16)
+    for frame, value in zip(frames, (0.0, 0.4, 0.9), strict=True):
+        turned = (
+            replace(change, strength=value)
+            if name == "strength"
+            else replace(change, settings=replace(change.settings, **{name: value}))
+        )
+        assert torch.equal(frame, editor.render(recipe(turned)).image)
+    assert not torch.equal(frames[0], frames[2])
+    with pytest.raises(ValueError, match="name must be one of 'strength', 'rho'"):
+        editor.filmstrip(recipe(change), "method", [0])
+
+
+def test_threads_get_their_own_pictures(lively: StyleGAN2, catalog: Catalog) -> None:
+    """The trunk is shared and changes with each target; no thread may see another's."""
+    shared = Editor(lively, catalog)
+    recipes = [recipe(Change("hair", 9 + i, 0.5, OPEN), target=i % 3) for i in range(12)] * 2
+    expected = [Editor(lively, catalog).render(r).image for r in recipes[:12]] * 2
+    with ThreadPoolExecutor(6) as executor:
+        found = list(executor.map(lambda r: shared.render(r).image, recipes))
+    assert all(torch.equal(a, b) for a, b in zip(found, expected, strict=True))
+
+
+def test_threads_keep_the_pictures_they_wait_for(
+    lively: StyleGAN2, catalog: Catalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Four threads ask for more than is remembered; none may throw out what another is about to take."""
+
+    def slow(self: Editor, styles: Tensor, *_: object) -> Tensor:
+        time.sleep(1e-3)  # lets the other threads in
+        return styles[:, :1, None, None].expand(1, 3, 2, 2)
+
+    monkeypatch.setattr(Editor, "_synthesize", slow)
+    shared, wanted = Editor(lively, catalog), [range(40 * i, 40 * i + 40) for i in range(4)]
+    with ThreadPoolExecutor(4) as executor:
+        found = list(executor.map(lambda seeds: shared.pictures(seeds, truncation=0.6), wanted))
+    for seeds, pictures in zip(wanted, found, strict=True):
+        expected = torch.cat([lively.sample_styles(s, truncation=0.6)[:, 0] for s in seeds])
+        assert torch.equal(pictures[:, 0, 0, 0], expected)
+
+
+def test_errors_leave_the_editor_usable(editor: Editor) -> None:
+    good = recipe(Change("hair", 5, settings=OPEN))
+    before = editor.render(good).image
+    with pytest.raises(KeyError, match="no part named 'haar'"):
+        editor.render(recipe(Change("haar", 5)))
+    with pytest.raises(ValueError, match="rho must be"):
+        editor.render(recipe(Change("hair", 5, settings=QuerySettings(rho=-1))))
+    with pytest.raises(ValueError, match="strength must be"):
+        editor.render(recipe(Change("hair", 5, strength=2)))
+    with pytest.raises(ValueError, match="target must be between 0"):
+        editor.render(recipe(target=-1))
+    with pytest.raises(ValueError, match="upto must be one of"):
+        editor.render(good, upto=5)
+    with ThreadPoolExecutor(1) as executor:  # the lock was given back
+        assert torch.equal(executor.submit(lambda: editor.render(good).image).result(timeout=30), before)
+
+
+def test_catalogs_and_recipes_of_others_are_refused(catalog: Catalog, editor: Editor) -> None:
+    stranger = random_network(seed=9)
+    stranger.label = "stranger"
+    with pytest.raises(ArtifactError, match=r"'lively'.*'stranger'"):
+        Editor(stranger, catalog)
+    foreign = made_up_catalog(catalog.contributions, stranger).generator
+    with pytest.raises(ArtifactError, match=r"'stranger'.*'lively'.*load that generator"):
+        editor.render(replace(recipe(), generator=foreign))
+
+
+# -- recipes -----------------------------------------------------------------------------------------------
+
+
+def test_a_saved_recipe_replays_the_same_picture(
+    lively: StyleGAN2, catalog: Catalog, editor: Editor, tmp_path: Path
+) -> None:
+    chosen = QuerySettings("simultaneous", rho=0.3, epsilon=2.5, slope=1.1, coarse=0.7, rgb=0.2)
+    edit = editor.render(recipe(Change("hair", 5, 0.6, chosen), Change("eyes", 6)))
+    assert edit.recipe.generator == catalog.generator
+    found = Recipe.load(edit.recipe.save(tmp_path / "edit.json"))
+    assert found == edit.recipe
+    again = Editor(lively, catalog).render(found)
+    assert torch.equal(again.image, edit.image)
+    assert torch.equal(again.styles, edit.styles)
+
+
+def test_an_unrendered_recipe_round_trips(tmp_path: Path) -> None:
+    plain = Recipe(4)
+    assert Recipe.load(plain.save(tmp_path / "r.json")) == plain
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"changes": None},
+        {"changes": [{}]},
+        {"changes": [3]},
+        {"changes": [{"part": "a", "reference": 1, "strength": 1, "settings": {"unknown": 1}}]},
+        {"generator": {"label": "x"}},
+        {"generator": "x"},
+    ],
+)
+def test_damaged_recipes(tmp_path: Path, change: dict) -> None:
+    path = Recipe(4).save(tmp_path / "r.json")
+    path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
+    with pytest.raises(ArtifactError, match=r"r\.json is not a whole recipe"):
+        Recipe.load(path)
+    for missing in ("target", "changes", "truncation"):
+        content = json.loads(Recipe(4).save(path).read_text())
+        del content[missing]
+        path.write_text(json.dumps(content))
+        with pytest.raises(ArtifactError, match=missing):
+            Recipe.load(path)
