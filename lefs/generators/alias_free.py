@@ -28,16 +28,20 @@ def lowpass_filter(taps: int, *, cutoff: float, width: float, rate: float, radia
     -------
     Tensor of shape (taps,) or (taps, taps), float32
     """
-    offsets = (torch.arange(taps, dtype=torch.float64) - (taps - 1) / 2) / rate
-    window = torch.kaiser_window(taps, False, beta=_kaiser_beta(taps, 2 * width / rate), dtype=torch.float64)
-    if radial:
-        distance = torch.hypot(offsets[:, None], offsets)
-        ideal = torch.special.bessel_j1(2 * math.pi * cutoff * distance) / (math.pi * distance)
-        # the limit in the middle, where a filter of odd length has a tap
-        ideal = torch.where(distance > 0, ideal, cutoff) * torch.outer(window, window)
-    else:
-        ideal = torch.sinc(2 * cutoff * offsets) * window
-    return (ideal / ideal.sum()).float()
+    # (A network that is being built without memory computes its filters all the same.)
+    with torch.device("cpu"):
+        offsets = (torch.arange(taps, dtype=torch.float64) - (taps - 1) / 2) / rate
+        window = torch.kaiser_window(
+            taps, False, beta=_kaiser_beta(taps, 2 * width / rate), dtype=torch.float64
+        )
+        if radial:
+            distance = torch.hypot(offsets[:, None], offsets)
+            ideal = torch.special.bessel_j1(2 * math.pi * cutoff * distance) / (math.pi * distance)
+            # the limit in the middle, where a filter of odd length has a tap
+            ideal = torch.where(distance > 0, ideal, cutoff) * torch.outer(window, window)
+        else:
+            ideal = torch.sinc(2 * cutoff * offsets) * window
+        return (ideal / ideal.sum()).float()
 
 
 def _kaiser_beta(taps: int, width: float) -> float:

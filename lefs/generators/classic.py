@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn.functional import conv2d, conv_transpose2d, interpolate, pad
 
 from lefs.checks import check_choice, check_integer
+from lefs.generators.operations import normal
 
 __all__ = ["Colours", "check_channels", "check_images", "pixel_norm", "resolutions_of", "up_convolution"]
 
@@ -77,7 +78,7 @@ class Colours(nn.Module):
 
     def __init__(self, inputs: int):
         super().__init__()
-        self.weight = nn.Parameter(torch.randn(3, inputs, 1, 1))
+        self.weight = nn.Parameter(normal(3, inputs, 1, 1))
         self.bias = nn.Parameter(torch.zeros(3))
         self.gain = 1 / math.sqrt(inputs)
 

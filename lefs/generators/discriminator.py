@@ -21,6 +21,7 @@ from lefs.generators.operations import (
     check_filter,
     down_convolution,
     downsample,
+    normal,
 )
 
 __all__ = ["Discriminator", "DiscriminatorConfig"]
@@ -88,7 +89,7 @@ class _Convolution(nn.Module):
     def __init__(self, inputs: int, outputs: int, side: int, config: DiscriminatorConfig, *,
                  down: bool = False, plain: bool = False, clamp: bool = True):  # fmt: skip
         super().__init__()
-        self.weight = nn.Parameter(torch.randn(outputs, inputs, side, side))
+        self.weight = nn.Parameter(normal(outputs, inputs, side, side))
         self.bias = None if plain else nn.Parameter(torch.zeros(outputs))
         self.gain, self.down, self.taps = 1 / math.sqrt(inputs * side**2), down, config.filter
         self.act = "linear" if plain else config.activation

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
-from lefs.generators.operations import activate
+from lefs.generators.operations import activate, normal
 
 __all__ = ["FullyConnected", "Mapping", "Precise", "unit_variance"]
 
@@ -42,7 +42,7 @@ class FullyConnected(Precise):
         self, inputs: int, outputs: int, *, bias: float = 0.0, lr: float = 1.0, act: str = "linear"
     ) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.randn(outputs, inputs) / lr)
+        self.weight = nn.Parameter(normal(outputs, inputs, deviation=1 / lr))
         self.bias = nn.Parameter(torch.full((outputs,), bias / lr))
         self.gain, self.lr, self.act = lr / math.sqrt(inputs), lr, act
 

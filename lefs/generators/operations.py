@@ -20,6 +20,8 @@ __all__ = [
     "down_convolution",
     "downsample",
     "filtered",
+    "normal",
+    "uniform",
     "up_convolution",
     "upsample",
 ]
@@ -47,6 +49,21 @@ def activate(x: Tensor, name: str, *, gain: float = 1.0, clamp: float | None = N
     x = function(x)
     x = x if own * gain == 1 else x * (own * gain)
     return x if clamp is None else x.clamp(-clamp * gain, clamp * gain)
+
+
+def normal(*shape: int, deviation: float = 1.0) -> Tensor:
+    """Normally distributed numbers to start from; on the meta device just a shape.
+
+    (There, PyTorch's own random functions and arithmetic would import half of its compiler: two seconds.)
+    """
+    start = torch.empty(shape)
+    return start if start.is_meta else start.normal_(0, deviation)
+
+
+def uniform(*shape: int) -> Tensor:
+    """Numbers between 0 and 1 to start from; on the meta device just a shape, as for `normal`."""
+    start = torch.empty(shape)
+    return start if start.is_meta else start.uniform_()
 
 
 # -- filters ---------------------------------------------------------------------------------------------

@@ -21,6 +21,7 @@ from lefs.generators.classic import (
     resolutions_of,
     up_convolution,
 )
+from lefs.generators.operations import normal
 
 __all__ = ["ProGAN", "ProGANConfig"]
 
@@ -58,7 +59,7 @@ class _Dense(nn.Module):
 
     def __init__(self, inputs: int, outputs: int):
         super().__init__()
-        self.weight = nn.Parameter(torch.randn(16 * outputs, inputs))
+        self.weight = nn.Parameter(normal(16 * outputs, inputs))
         self.bias = nn.Parameter(torch.zeros(outputs))
         self.gain = math.sqrt(2 / inputs) / 4
 
@@ -72,7 +73,7 @@ class _Convolution(nn.Module):
 
     def __init__(self, inputs: int, outputs: int, *, up: bool):
         super().__init__()
-        self.weight = nn.Parameter(torch.randn(outputs, inputs, 3, 3))
+        self.weight = nn.Parameter(normal(outputs, inputs, 3, 3))
         self.bias = nn.Parameter(torch.zeros(outputs))
         self.gain, self.up = math.sqrt(2 / (9 * inputs)), up
 

@@ -22,6 +22,7 @@ from lefs.generators.classic import (
     up_convolution,
 )
 from lefs.generators.mapping import FullyConnected, Mapping
+from lefs.generators.operations import normal
 from lefs.generators.styled import StyledGenerator
 
 __all__ = ["StyleGAN", "StyleGANConfig"]
@@ -94,7 +95,7 @@ class _Layer(nn.Module):
         super().__init__()
         self.resolution, self.index, self.config = resolution, index, config
         if inputs:
-            self.weight = nn.Parameter(torch.randn(outputs, inputs, 3, 3))
+            self.weight = nn.Parameter(normal(outputs, inputs, 3, 3))
             self.gain = math.sqrt(2 / (9 * inputs))
         else:
             self.const = nn.Parameter(torch.ones(outputs, resolution, resolution))
@@ -106,7 +107,7 @@ class _Layer(nn.Module):
         if config.noise != "none":
             self.noise_strength = nn.Parameter(torch.zeros(outputs))
         if config.noise == "stored":
-            self.register_buffer("noise_const", torch.randn(resolution, resolution))
+            self.register_buffer("noise_const", normal(resolution, resolution))
 
     def forward(self, x: Tensor, noise: Noise) -> Tensor:
         x = self._convolved(x)

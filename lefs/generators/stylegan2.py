@@ -20,6 +20,7 @@ from lefs.generators.operations import (
     Filter,
     activate,
     check_filter,
+    normal,
     up_convolution,
     upsample,
 )
@@ -130,11 +131,11 @@ class _Convolution(nn.Module):
         super().__init__()
         self.config, self.resolution, self.up = config, resolution, up
         self.affine = FullyConnected(config.w_dim, inputs, bias=1.0)
-        self.weight = nn.Parameter(torch.randn(outputs, inputs, config.kernel_size, config.kernel_size))
+        self.weight = nn.Parameter(normal(outputs, inputs, config.kernel_size, config.kernel_size))
         self.bias = nn.Parameter(torch.zeros(outputs))
         if config.noise:
             self.noise_strength = nn.Parameter(torch.zeros([]))
-            self.register_buffer("noise_const", torch.randn(resolution, resolution))
+            self.register_buffer("noise_const", normal(resolution, resolution))
 
     def forward(self, x: Tensor, styles: Tensor, noise: Tensor | None, gain: float = 1.0) -> Tensor:
         with torch.autocast(x.device.type, enabled=False):
@@ -175,7 +176,7 @@ class _ToRGB(nn.Module):
     def __init__(self, inputs: int, config: StyleGAN2Config):
         super().__init__()
         self.affine = FullyConnected(config.w_dim, inputs, bias=1.0)
-        self.weight = nn.Parameter(torch.randn(config.image_channels, inputs, 1, 1))
+        self.weight = nn.Parameter(normal(config.image_channels, inputs, 1, 1))
         self.bias = nn.Parameter(torch.zeros(config.image_channels))
         self.gain, self.clamp = 1 / math.sqrt(inputs), config.conv_clamp
 
@@ -190,7 +191,7 @@ class _Shortcut(nn.Module):
 
     def __init__(self, inputs: int, outputs: int, config: StyleGAN2Config):
         super().__init__()
-        self.weight = nn.Parameter(torch.randn(outputs, inputs, 1, 1))
+        self.weight = nn.Parameter(normal(outputs, inputs, 1, 1))
         self.gain, self.taps = math.sqrt(0.5 / inputs), config.filter
 
     def forward(self, x: Tensor) -> Tensor:
@@ -204,7 +205,7 @@ class _Block(nn.Module):
         super().__init__()
         outputs = config.channels[resolution]
         if resolution == 4:
-            self.const = nn.Parameter(torch.randn(outputs, 4, 4))
+            self.const = nn.Parameter(normal(outputs, 4, 4))
         else:
             inputs = config.channels[resolution // 2]
             self.conv0 = _Convolution(inputs, outputs, config, resolution=resolution, up=True)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import conv2d, linear, pad
@@ -15,6 +16,7 @@ from lefs.checks import check_number
 from lefs.generators.alias_free import FilteredLeakyReLU, spare_border
 from lefs.generators.base import Noise, State, StyleLayer
 from lefs.generators.mapping import FullyConnected, Mapping, Precise
+from lefs.generators.operations import normal, uniform
 from lefs.generators.styled import StyledGenerator
 from lefs.generators.stylegan3_config import FourierPlan, LayerPlan, StyleGAN3Config
 
@@ -33,10 +35,10 @@ class _FourierInput(Precise):
         self.plan = plan
         self.affine = FullyConnected(w_dim, 4)
         self.affine.bias.data[:1] = 1  # (no rotation, no shift)
-        self.weight = nn.Parameter(torch.randn(plan.channels, plan.channels))
-        self.register_buffer("transform", torch.eye(3))
+        self.weight = nn.Parameter(normal(plan.channels, plan.channels))
+        self.register_buffer("transform", torch.from_numpy(np.eye(3, dtype=np.float32)))
         self.register_buffer("freqs", _frequencies(plan))
-        self.register_buffer("phases", torch.rand(plan.channels) - 0.5)
+        self.register_buffer("phases", _phases(plan))
 
     def forward(self, pose: Tensor) -> Tensor:
         """Pose (N, 4): a direction (cos, sin) of any length r and a shift (x, y) · r → (N, C, H, W)."""
@@ -60,9 +62,17 @@ class _FourierInput(Precise):
         return torch.cat([turn, shift], dim=2) @ self.transform
 
 
+def _phases(plan: FourierPlan) -> Tensor:
+    drawn = uniform(plan.channels)
+    return drawn if drawn.is_meta else drawn - 0.5
+
+
 def _frequencies(plan: FourierPlan) -> Tensor:
     """Random frequencies, uniform in a disc: (C, 2), in cycles per image."""
-    angle, area = 2 * math.pi * torch.rand(plan.channels), torch.rand(plan.channels)
+    angle, area = uniform(plan.channels), uniform(plan.channels)
+    if angle.is_meta:
+        return torch.empty(plan.channels, 2)
+    angle = 2 * math.pi * angle
     return plan.bandwidth * area.sqrt()[:, None] * torch.stack([angle.cos(), angle.sin()], dim=1)
 
 
@@ -77,7 +87,7 @@ class _Layer(nn.Module):
         super().__init__()
         self.plan = plan
         self.affine = FullyConnected(w_dim, plan.inputs, bias=1.0)
-        self.weight = nn.Parameter(torch.randn(plan.outputs, plan.inputs, plan.kernel, plan.kernel))
+        self.weight = nn.Parameter(normal(plan.outputs, plan.inputs, plan.kernel, plan.kernel))
         self.bias = nn.Parameter(torch.zeros(plan.outputs))
         self.register_buffer("magnitude_ema", torch.ones([]))
         self.register_buffer("up_filter", plan.up_filter())
