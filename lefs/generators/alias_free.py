@@ -5,13 +5,13 @@ two of them. Nothing but ordinary convolutions, for any device.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 from torch.nn.functional import conv2d, conv_transpose2d, leaky_relu, pad
 
-__all__ = ["FilteredLeakyReLU", "lowpass_filter", "spare_border"]
+__all__ = ["FilteredLeakyReLU", "crops", "lowpass_filter", "spare_border"]
 
 
 def lowpass_filter(taps: int, *, cutoff: float, width: float, rate: float, radial: bool = False) -> Tensor:
@@ -54,10 +54,10 @@ def _kaiser_beta(taps: int, width: float) -> float:
 
 def spare_border(taps: int, up: int, padding: tuple[int, int]) -> int:
     """How many pixels on each side of its input a `FilteredLeakyReLU` never looks at."""
-    return max(0, math.ceil((min(_crops(taps, up, padding)) - taps + 1) / up))
+    return max(0, math.ceil((min(crops(taps, up, padding)) - taps + 1) / up))
 
 
-def _crops(taps: int, up: int, padding: tuple[int, int]) -> tuple[int, int]:
+def crops(taps: int, up: int, padding: tuple[int, int]) -> tuple[int, int]:
     """What to cut, before and after, from the full convolution of a row with zeros between its samples."""
     return taps - 1 - padding[0], taps - up - padding[1]
 
@@ -74,7 +74,8 @@ class FilteredLeakyReLU:
     up_filter : of shape (T_up,), separable; None: the identity
     down_filter : of shape (T_down,), separable, or (T_down, T_down); None: the identity
     up, down : whole factors of the sampling rate; 1 where there is no filter
-    padding : zeros before and after each row and column at the higher rate; negative numbers crop
+    padding : zeros before and after each row and column at the higher rate, no more than `up_filter` reaches
+        (`crops` must not be negative); negative numbers crop
     gain, slope, clamp : of the nonlinearity: clamp(gain · leaky_relu(·, slope)) to ±clamp
     """
 
@@ -89,6 +90,8 @@ class FilteredLeakyReLU:
 
     def __call__(self, x: Tensor) -> Tensor:
         """(N, C, H, W) → (N, C, H', W')."""
+        if self.up_filter is None and any(self.padding):
+            return replace(self, padding=(0, 0))(pad(x, (*self.padding, *self.padding)))
         stop = self._height(x)
         if x.device.type != "cpu":
             return self._rows(x, 0, stop)
@@ -126,21 +129,20 @@ class FilteredLeakyReLU:
 
     def _upsampled(self, x: Tensor, start: int, stop: int) -> Tensor:
         """Rows `start` to `stop` at the higher rate. A transposed convolution fills in between samples."""
-        taps, (before, after) = self.up_filter, self.padding
+        taps = self.up_filter
         if taps is None:
-            return _window(x, before - start, stop - before - x.shape[2], (before, after))
-        first, _ = crops = _crops(len(taps), self.up, self.padding)
-        start, stop = start + first, stop + first
+            return x[:, :, start:stop]
+        before, after = crops(len(taps), self.up, self.padding)
+        start, stop = start + before, stop + before
         seen = max(0, math.ceil((start - len(taps) + 1) / self.up))
         x = x[:, :, seen : (stop - 1) // self.up + 1]
-        kernel = (taps * self.up).to(x.dtype).expand(x.shape[1], 1, 1, -1)
+        kernel, channels = (taps * self.up).to(x.dtype).expand(x.shape[1], 1, 1, -1), x.shape[1]
         # All published filters are centred, so that the convolution itself crops the columns.
-        inside = first if crops[0] == crops[1] >= 0 else 0
-        channels = x.shape[1]
+        inside = min(before, after)
         x = conv_transpose2d(x, kernel, stride=(1, self.up), padding=(0, inside), groups=channels)
         x = conv_transpose2d(x, kernel.transpose(2, 3), stride=(self.up, 1), groups=channels)
-        offset = self.up * seen
-        return _window(x, offset - start, stop - offset - x.shape[2], (inside - crops[0], inside - crops[1]))
+        columns = slice(before - inside, x.shape[3] - (after - inside))
+        return x[:, :, start - self.up * seen : stop - self.up * seen, columns]
 
     def _downsampled(self, x: Tensor, taps: Tensor) -> Tensor:
         step, channels = self.down, x.shape[1]
@@ -158,13 +160,6 @@ _FEWEST_CHANNELS, _FEWEST_ROWS = 32, 32
 
 def _length(taps: Tensor | None) -> int:
     return 1 if taps is None else taps.shape[-1]
-
-
-def _window(x: Tensor, above: int, below: int, columns: tuple[int, int]) -> Tensor:
-    """Add that many zeros, or crop if negative."""
-    if above <= 0 and below <= 0:  # a view does
-        x, above, below = x[:, :, -above : x.shape[2] + below], 0, 0
-    return pad(x, (*columns, above, below)) if any((*columns, above, below)) else x
 
 
 def _cat(pieces: list[Tensor], dim: int) -> Tensor:

@@ -10,7 +10,7 @@ import numpy as np
 from torch import Tensor
 
 from lefs.checks import check_integer, check_number
-from lefs.generators.alias_free import lowpass_filter
+from lefs.generators.alias_free import crops, lowpass_filter
 
 __all__ = ["FourierPlan", "LayerPlan", "StyleGAN3Config"]
 
@@ -102,6 +102,8 @@ class LayerPlan:
             )
         if (self.up_taps == 1 < self.up) or (self.down_taps == 1 < self.down):
             raise ValueError(f"{self.name}: changes the sampling rate without a filter")
+        if self.up_taps > 1 and min(crops(self.up_taps, self.up, self.padding)) < 0:
+            raise ValueError(f"{self.name}: its padding {self.padding} is more than its filter reaches")
 
     def _size_of_result(self) -> int:
         fine = (self.in_size + self.kernel - 1) * self.up + sum(self.padding) - self.up_taps + 1
