@@ -253,6 +253,7 @@ class Catalog:
         coarse: float = 0.5,
         rgb: float = 0.5,
         coarse_resolution: int = 8,
+        shifts: bool = False,
     ) -> Tensor:
         """Which channels to move, and how far, to edit one part (Editing in Style, §3.2).
 
@@ -266,6 +267,8 @@ class Catalog:
         coarse, rgb : gates in [0, 1] that multiply the budget (or the slope) of layers up to
             `coarse_resolution` pixels (of detail), which carry pose and layout, and of toRGB layers; a
             coarse toRGB layer has both
+        shifts : whether the shift of a channel moves as its scale does, in an architecture that has shifts
+            (StyleGAN); else only ``"global"`` moves shifts
 
         Returns
         -------
@@ -280,7 +283,7 @@ class Catalog:
         if method == "global":
             return torch.ones(self.contributions.shape[1])
         contribution = self.contribution(part)
-        # What belongs to no layer's scales (shifts, where an input lies) stays the target's.
+        # What belongs to no layer (where an input lies) stays the target's.
         q = torch.zeros_like(contribution)
         for layer, gate in zip(self.layers, gates, strict=True):
             m = contribution[layer.slice]
@@ -290,6 +293,8 @@ class Catalog:
                 q[layer.slice] = sequential_query(m, rho=rho, epsilon=epsilon * gate)
             else:
                 q[layer.slice] = simultaneous_query(m, slope=slope * gate)
+            if shifts and layer.shift is not None:
+                q[layer.shift] = q[layer.slice]
         return q.float()
 
     def gates(self, *, coarse: float, rgb: float, coarse_resolution: int = 8) -> list[float]:

@@ -132,7 +132,7 @@ def compare_partitions(
     {(layer, K): membership of the first `show` images, (show, K, h, w)}
     """
     sample, counts = check_seeds(seeds), list(clusters)
-    styles = generator.sample_styles(sample[:show], truncation=truncation)
+    styles = generator.sample(sample[:show], truncation=truncation)
     options: dict[str, Any] = {
         "truncation": truncation,
         "random_state": random_state,
@@ -194,7 +194,7 @@ def _loaded(path: Path, device: str, dtype: torch.dtype, fingerprint: str) -> Ge
 
 def _styles(source: _Source, seeds: list[int], truncation: float) -> tuple[Generator, Tensor]:
     generator = source if isinstance(source, Generator) else _loaded(*source)
-    return generator, generator.sample_styles(seeds, truncation=truncation)
+    return generator, generator.sample(seeds, truncation=truncation)
 
 
 def _positions_per_image(generator: Generator, layer: str, images: int, max_vectors: int) -> int:
@@ -241,6 +241,8 @@ def _energy(
             if membership is not None:
                 for la, a in waiting:
                     energy[:, la.slice] = _energy_by_cluster(a, membership)
+                    if la.shift is not None:  # a channel's shift acts where the channel does
+                        energy[:, la.shift] = energy[:, la.slice]
                 waiting.clear()
     assert membership is not None
     return energy, membership.sum(dim=(0, 2, 3), dtype=torch.int64).cpu()

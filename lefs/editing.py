@@ -94,6 +94,7 @@ class QuerySettings:
     slope: float = 2.0
     coarse: float = 0.5
     rgb: float = 0.5
+    shifts: bool = False
 
     def query(self, catalog: Catalog, part: str) -> Tensor:
         """The query of one part: (S,)."""
@@ -194,10 +195,16 @@ class Editor:
     ----------
     generator, catalog : must belong together
     noise : of every image, fixed between target and edit
+
+    Raises
+    ------
+    TypeError
+        If the generator has no styles to edit, as ProGAN.
     """
 
     def __init__(self, generator: Generator, catalog: Catalog, *, noise: int | str = "const"):
         catalog.check_generator(generator)
+        generator.check_styles()
         self.generator, self.catalog, self.noise = generator, catalog, noise
         self._lock = threading.RLock()
         self._trunk: tuple[tuple[int, float], Trunk] | None = None

@@ -177,6 +177,9 @@ class Generator(nn.Module, ABC):
         found: nn.Module = self.__dict__["_discriminator"][0]
         return found.to(self.device)
 
+    def check_styles(self) -> None:
+        """Raise a TypeError that says why if this generator cannot be edited."""
+
     # -- layers -----------------------------------------------------------------------------------
     @property
     def num_styles(self) -> int:
@@ -340,6 +343,10 @@ class StylelessGenerator(Generator):
 
     def trunk(self, styles: Tensor, noise: Noise = "const") -> Trunk:
         """Raise a TypeError: there are no styles."""
+        self._refuse()
+
+    def check_styles(self) -> NoReturn:
+        """As `Generator.check_styles`: raise a TypeError."""
         self._refuse()
 
     def _refuse(self) -> NoReturn:
