@@ -12,14 +12,18 @@ Dimension key: N images · L style layers · C channels of a layer · S all styl
 P named parts · D latent size · H, W.
 """
 
-from lefs.artifacts import ArtifactError
-from lefs.catalog import Catalog
-from lefs.clustering import SphericalKMeans
-from lefs.dissection import dissect
-from lefs.editing import Change, Edit, Editor, QuerySettings, Recipe, transfer
-from lefs.generators import Generator, StyleGAN2, StyleGAN2Config, StyleLayer, load, save_generator
-from lefs.query import sequential_query, simultaneous_query
-from lefs.segmenter import PartSegmenter, load_segmenter
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from lefs.artifacts import ArtifactError
+    from lefs.catalog import Catalog
+    from lefs.clustering import SphericalKMeans
+    from lefs.dissection import dissect
+    from lefs.editing import Change, Edit, Editor, QuerySettings, Recipe, transfer
+    from lefs.generators import Generator, StyleGAN2, StyleGAN2Config, StyleLayer, load, save_generator
+    from lefs.query import sequential_query, simultaneous_query
+    from lefs.segmenter import PartSegmenter, load_segmenter
 
 __version__ = "0.1.0"
 
@@ -45,3 +49,30 @@ __all__ = [
     "simultaneous_query",
     "transfer",
 ]
+
+# Where a name lives; imported when first asked for, so that `lefs info` need not wait for what it does not use
+_HOMES = {
+    "artifacts": ("ArtifactError",),
+    "catalog": ("Catalog",),
+    "clustering": ("SphericalKMeans",),
+    "dissection": ("dissect",),
+    "editing": ("Change", "Edit", "Editor", "QuerySettings", "Recipe", "transfer"),
+    "generators": ("Generator", "StyleGAN2", "StyleGAN2Config", "StyleLayer", "load", "save_generator"),
+    "query": ("sequential_query", "simultaneous_query"),
+    "segmenter": ("PartSegmenter", "load_segmenter"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    for home, names in _HOMES.items():
+        if name in names:
+            value = getattr(importlib.import_module(f"lefs.{home}"), name)
+            globals()[name] = value
+            return value
+    if name in _HOMES:
+        return importlib.import_module(f"lefs.{name}")
+    raise AttributeError(f"module 'lefs' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

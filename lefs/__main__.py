@@ -1,4 +1,4 @@
-"""The command line: ``lefs run`` and ``lefs info``, also as ``python -m lefs``.
+"""The command line: ``lefs run``, ``lefs info`` and ``lefs convert``, also as ``python -m lefs``.
 
 What the user can mend (a wrong name, a missing file) is one message on standard error and exit code 2;
 a notebook that fails is exit code 1.
@@ -13,14 +13,6 @@ from pathlib import Path
 
 import lefs
 from lefs.artifacts import ArtifactError
-from lefs.runner import (
-    NotebookFailed,
-    ParameterError,
-    RunError,
-    describe_notebooks,
-    find_notebooks,
-    run_notebooks,
-)
 
 __all__ = ["main"]
 
@@ -41,9 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = _parser().parse_args(argv)
     try:
         return int(arguments.command(arguments))
-    except NotebookFailed as error:
-        return _complain(error, 1)
-    except (ArtifactError, ParameterError, RunError) as error:
+    except ArtifactError as error:
         return _complain(error, 2)
     except KeyboardInterrupt:
         return _complain("interrupted; what was finished is kept", 130)
@@ -84,10 +74,29 @@ def _parser() -> argparse.ArgumentParser:
     info = commands.add_parser("info", help="say what a generator file holds")
     info.set_defaults(command=_info)
     info.add_argument("generator", help="a file, a folder, or the name of an embedded one, such as portraits")
+
+    convert = commands.add_parser("convert", help="write any generator file as .safetensors and .json")
+    convert.set_defaults(command=_convert)
+    convert.add_argument("source", metavar="IN", help="as for info")
+    convert.add_argument("target", metavar="OUT", help="a folder, or a file name that ends in .safetensors")
     return parser
 
 
 def _run(arguments: argparse.Namespace) -> int:
+    # (what runs notebooks takes longer to import than the other commands take)
+    from lefs.runner import NotebookFailed, ParameterError, RunError
+
+    try:
+        return _run_notebooks(arguments)
+    except NotebookFailed as error:
+        return _complain(error, 1)
+    except (ParameterError, RunError) as error:
+        return _complain(error, 2)
+
+
+def _run_notebooks(arguments: argparse.Namespace) -> int:
+    from lefs.runner import describe_notebooks, find_notebooks, run_notebooks
+
     if arguments.list:
         _say(describe_notebooks(find_notebooks(arguments.notebooks, folder=arguments.folder)))
         return 0
@@ -112,24 +121,39 @@ def _short(path: Path) -> Path:
 def _info(arguments: argparse.Namespace) -> int:
     generator = lefs.load(arguments.generator)
     count = sum(p.numel() for p in generator.parameters())
+    size = f"{generator.resolution} x {generator.resolution}"
     facts = {
         "label": generator.label,
         "family": f"{generator.architecture} ({type(generator).__name__})",
-        "images": f"{generator.resolution} x {generator.resolution}",
+        "publisher": (generator.origin or {}).get("publisher", "lefs"),
+        "images": f"{size}, previews at {', '.join(map(str, generator.preview_sizes))}",
         "parameters": f"{count:,}",
-        "z, w": f"{generator.z_dim}, {generator.num_ws} x {generator.w_dim}",
-        "labels": generator.label_dim or "none",
+        "latents": f"z {generator.z_dim}, w {generator.num_ws} x {generator.w_dim}",
+        "labels": f"0 to {generator.label_dim - 1}" if generator.label_dim else "none, not conditional",
         "styles": f"{generator.num_styles:,} in {len(generator.layers)} layers",
         "clustered by": generator.default_layer,
+        "discriminator": "none" if generator.make_discriminator is None else "kept in the file",
         "fingerprint": generator.fingerprint,
     }
+    if not generator.has_styles:
+        facts |= {"latents": f"z {generator.z_dim}", "styles": "none: dissection works, editing does not"}
     for name, value in facts.items():
         _say(f"{name:<13} {value}")
-    _say(f"\n{'layer':<16} {'kind':<5} {'map':>9} {'channels':>9}  styles")
+    _say(f"\n{'layer':<16} {'kind':<5} {'map':>11} {'channels':>9}  styles")
     for layer in generator.layers:
         side = f"{layer.resolution} x {layer.resolution}"
-        span = f"{layer.slice.start} to {layer.slice.stop - 1}"
-        _say(f"{layer.name:<16} {layer.kind:<5} {side:>9} {layer.channels:>9}  {span}")
+        span = f"{layer.slice.start} to {layer.slice.stop - 1}" if generator.has_styles else "none"
+        _say(f"{layer.name:<16} {layer.kind:<5} {side:>11} {layer.channels:>9}  {span}")
+    return 0
+
+
+def _convert(arguments: argparse.Namespace) -> int:
+    from lefs.generators.formats import convert
+
+    generator, lost = convert(arguments.source, arguments.target)
+    _say(f"{arguments.target}: {generator.label}, {generator.architecture}, {generator.fingerprint[:12]}")
+    if lost:
+        sys.stderr.write(f"lefs: {lost}\n")
     return 0
 
 
