@@ -1,4 +1,4 @@
-"""StyleGAN3: equal to its publisher's code, alias-free, resumable, differentiable; its files read or refused."""
+"""StyleGAN3: its publisher's pixels, alias-free, resumable, differentiable; its files, read or refused."""
 
 from __future__ import annotations
 
