@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from lefs.artifacts import ArtifactError
+from lefs.generators.unpickle import aligned
 
 __all__ = [
     "Contents",
@@ -67,7 +68,8 @@ class Contents:
         if tensor.ndim != axes or not tensor.is_floating_point() or not tensor.numel():
             found = f"{tuple(tensor.shape)}, {tensor.dtype}"
             raise self.error(f"{name!r} should hold floating-point numbers on {axes} axes; found {found}")
-        return tensor.float()
+        # (large tensors come as views of the file, wherever they lie in it)
+        return aligned(tensor).float()
 
     def drop(self, *patterns: str) -> None:
         """Forget tensors whose whole names match one of the patterns: constants that the code knows."""
