@@ -394,7 +394,7 @@ def test_storages_of_big_endian_computers(zipped: bool) -> None:
                 archive.writestr(name, content)
         written = target.getvalue()
     else:
-        written = re.sub(rb"(little_endianq.)\x88", rb"\1\x89", written)
+        written = re.sub(rb"(little_endianq.)\x88", rb"\g<1>" + b"\x89", written)
         for tensor in tensors.values():
             raw = tensor.view(torch.uint8).numpy().tobytes()
             assert raw in written

@@ -132,7 +132,7 @@ def compare(kind: str, file: Path, repeats: int) -> None:
         median = {k: sorted(r[k] for r in results)[repeats // 2] for k in results[0]}
         medians[way] = median["seconds"]
         sys.stdout.write(
-            f"  {way:6} {median['seconds'] * 1000:8.1f} ms, {median['RssAnon']:7.1f} MiB of private memory kept, "
+            f"  {way:6} {1000 * medians[way]:8.1f} ms, {median['RssAnon']:7.1f} MiB private memory kept, "
             f"{median['VmHWM']:7.1f} MiB more at the peak\n"
         )
     sys.stdout.write(f"  {medians['usual'] / medians['lefs']:.1f} times faster\n")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -18,7 +19,7 @@ __all__ = ["LEGACY_START", "ZIP_START", "read_checkpoint"]
 ZIP_START = b"PK\3\4"
 _PROTOCOL, _LONGEST_KEPT = 1001, 1000
 # The number that opens the older format, as a pickle of its own.
-LEGACY_START = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
+LEGACY_START = re.compile(rb"\x80[\x02-\x05](?:\x95.{8})?\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19\.", re.DOTALL)
 
 # (key, type, number of items) → storage
 Find = Callable[[str, torch.dtype, int], Tensor]
@@ -161,9 +162,10 @@ def _header(data: memoryview, session: Session) -> tuple[int, bool]:
     for header, swap in session.headers.items():
         if data[: len(header)] == header:
             return len(header), swap
-    if bytes(data[: len(LEGACY_START)]) != LEGACY_START:
+    start = LEGACY_START.match(data)
+    if start is None:
         raise damaged("it does not begin as a PyTorch file does")
-    protocol, position = _machine(data, session).run(len(LEGACY_START))
+    protocol, position = _machine(data, session).run(start.end())
     system, position = _machine(data, session).run(position)
     if protocol != _PROTOCOL or not isinstance(system, dict):
         raise damaged(f"its header says version {protocol!r}, expected {_PROTOCOL}")

@@ -63,6 +63,7 @@ def _nothing(machine: Machine, argument: memoryview) -> None:
 
 @_on(b"(")
 def _mark(machine: Machine, argument: memoryview) -> None:
+    machine.session.object()
     machine.outer.append(machine.stack)
     machine.stack = []
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import re
 import struct
 from collections.abc import Callable
@@ -73,7 +74,8 @@ def text(argument: memoryview) -> str:
 
 def _escaped_text(argument: memoryview) -> str:
     try:
-        return str(argument, "raw-unicode-escape")
+        # By name it would be looked up in a module that is imported on demand.
+        return codecs.raw_unicode_escape_decode(argument)[0]
     except UnicodeDecodeError:
         raise damaged("a text has a broken escape sequence") from None
 

@@ -53,7 +53,7 @@ def instructions(data: memoryview, start: int, session: Session) -> Iterator[tup
             argument = data[first:last]
         session.steps -= 1
         if session.steps < 0:
-            raise refused("it takes more than two million steps to read, which no network needs")
+            raise refused("it takes more than a million steps to read, which no network needs")
         yield code, argument, following
         if code == 0x2E:
             return

@@ -15,7 +15,7 @@ __all__ = ["explain", "sniff_bytes"]
 _HEAD = 4096
 _HTML = re.compile(rb"\s*(?:<!--.*?-->\s*)*<(?:!doctype\s+html|html|head|body|script|title)\b", re.I | re.S)
 _QUOTA = re.compile(rb"quota exceeded|too many users|download quota|virus scan warning|can't scan", re.I)
-# How the older protocols, which have no number in front, begin in practice: a class, or a container and its name.
+# How the older protocols, which have no number in front, begin in practice: a class, or a container.
 _OLD_PICKLE = re.compile(rb"c[\w.]+\r?\n[\w.]+\r?\n|\([dl]p\d+\r?\n|[\]})]q.", re.S)
 _ENOUGH = 64
 _OTHER = {
@@ -54,9 +54,10 @@ def sniff_bytes(data: memoryview) -> str:
     head = bytes(data[:_HEAD])
     if not head:
         return "empty"
-    for start, kind in ((LEGACY_START, "torch-legacy"), (b"version https://git-lfs", "lfs-pointer")):
-        if head.startswith(start):
-            return kind
+    if LEGACY_START.match(head):
+        return "torch-legacy"
+    if head.startswith(b"version https://git-lfs"):
+        return "lfs-pointer"
     if head.startswith((ZIP_START, b"PK\5\6")):
         return _sniff_zip(data)
     if head[0] == 0x80 and len(head) > 1 and head[1] <= 5:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import math
 from typing import Any
 
@@ -212,7 +213,7 @@ def scalar(dtype: Any, raw: Any, session: Session) -> Any:
     if code.startswith("S"):
         return content
     if code.startswith("U"):
-        text = content.decode("utf-32-be" if swap else "utf-32-le", "replace")
-        return text.rstrip("\0")
+        decode = codecs.utf_32_be_decode if swap else codecs.utf_32_le_decode
+        return decode(content, "replace")[0].rstrip("\0")
     value = array((), dtype, content, session)
     return value.item() if isinstance(value, Tensor) else value

@@ -88,19 +88,19 @@ class Session:
     @classmethod
     def of(cls, size: int, *, align: bool) -> Session:
         """For a file of `size` bytes."""
-        return cls(2_000_000, 500_000, 50_000, 4 * size + 2**24, align)
+        return cls(1_000_000, 250_000, 20_000, 4 * size + 2**24, align)
 
     def object(self, count: int = 1) -> None:
         """Account for `count` containers, or entries copied between containers."""
         self.objects -= count
         if self.objects < 0:
-            raise refused("it makes more than 500,000 objects, which no network needs")
+            raise refused("it makes more than 250,000 objects, which no network needs")
 
     def tensor(self) -> None:
         """Account for a tensor."""
         self.tensors -= 1
         if self.tensors < 0:
-            raise refused("it makes more than 50,000 tensors, which no network needs")
+            raise refused("it makes more than 20,000 tensors, which no network needs")
 
     def copy(self, size: int) -> None:
         """Account for `size` bytes before they are copied."""
