@@ -7,6 +7,8 @@ which is not read.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +16,14 @@ import torch
 from torch import Tensor
 
 from lefs.artifacts import ArtifactError
+from lefs.generators.discriminator import Discriminator
 from lefs.generators.publishers import Parsed
 from lefs.generators.publishers.contents import Contents
 from lefs.generators.publishers.tensorflow_classic import read_progan, read_stylegan
-from lefs.generators.publishers.tensorflow_stylegan2 import read_stylegan2
-from lefs.generators.unpickle import Instance
+from lefs.generators.publishers.tensorflow_stylegan2 import read_stylegan2, read_stylegan2_discriminator
+from lefs.generators.unpickle import Instance, read_pickle
 
-__all__ = ["matches", "read"]
+__all__ = ["matches", "read", "read_discriminator"]
 
 _MODULES = ("dnnlib.tflib.network", "tfutil", "network")
 _Settings = Mapping[str, Any]
@@ -64,7 +67,32 @@ def read(tree: Any, path: Path) -> Parsed:
     source = Contents(_variables(network, path), path, f"a TensorFlow network built by {name}")
     parsed = _READERS[name](source, _settings(network))
     source.finish()
-    return parsed
+    judged = _discriminator(tree) is not None
+    return replace(parsed, discriminator=partial(read_discriminator, path)) if judged else parsed
+
+
+def _discriminator(tree: Any) -> Mapping[str, Any] | None:
+    """The network of a StyleGAN2's discriminator without classes, the only one that lefs has."""
+    for network in _networks(tree):
+        known = network.get("build_func_name") in ("D_stylegan2", "D_main")
+        if known and _settings(network).get("label_size", 0) in (0, None):
+            return network
+    return None
+
+
+def read_discriminator(path: Path) -> Discriminator:
+    """Read the discriminator of the StyleGAN2 at `path`.
+
+    Raises
+    ------
+    ArtifactError
+        If it is not that of a StyleGAN2 without classes, or the file has changed.
+    """
+    network = _discriminator(read_pickle(path))
+    if network is None:
+        raise ArtifactError(f"{path} no longer holds a discriminator; it has changed since it was loaded")
+    source = Contents(_variables(network, path), path, "with its discriminator a StyleGAN2 of TensorFlow")
+    return read_stylegan2_discriminator(source, _settings(network))
 
 
 def _settings(network: Mapping[str, Any]) -> dict[str, Any]:
