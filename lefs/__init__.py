@@ -50,7 +50,7 @@ __all__ = [
     "transfer",
 ]
 
-# Where a name lives; imported when first asked for, so that `lefs info` need not wait for what it does not use
+# Where a name lives; imported when first asked for, so that `lefs info` does not wait for the rest
 _HOMES = {
     "artifacts": ("ArtifactError",),
     "catalog": ("Catalog",),
