@@ -22,7 +22,7 @@ from lefs.generators.stylegan3_config import StyleGAN3Config
 from lefs.generators.unpickle import read_pickle
 
 FIXTURES = Path(__file__).parent / "fixtures" / "stylegan3"
-NAMES = ("t", "r_conditional", "t_custom")
+NAMES = ("t", "r_conditional", "t_custom", "xl_conditional")
 SEEDS, CLASSES = [85, 3, 1000], [2, 0, 1]
 
 
@@ -109,6 +109,14 @@ def test_missing_class_lists_the_valid_ones():
     generator = lefs.load(FIXTURES / "r_conditional.pkl")
     with pytest.raises(ValueError, match="from 0 to 2"):
         generator.map(generator.latents(SEEDS))
+
+
+def test_each_class_of_stylegan_xl_has_its_mean():
+    generator = lefs.load(FIXTURES / "xl_conditional.pkl")
+    w = generator.map(generator.latents([1, 1]), 0.0, [0, 2])
+    torch.testing.assert_close(w[:, 0], generator.mapping.w_avg[[0, 2]])
+    with pytest.raises(ValueError, match="from 0 to 2"):
+        generator.map(generator.latents([1]), 0.7)
 
 
 def test_discriminator_of_the_file(small):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -177,7 +177,10 @@ class StyleGAN3(StyledGenerator):
             config.label_dim,
             depth=config.mapping_layers,
             lr=config.mapping_lr,
+            embed_dim=config.embed_dim,
         )
+        if config.class_means:
+            self.mapping.register_buffer("w_avg", torch.zeros(config.label_dim, config.w_dim))
         self.synthesis = nn.Module()
         self.synthesis.add_module("input", _FourierInput(config.input, config.w_dim))
         for plan in config.layers:
@@ -228,6 +231,14 @@ class StyleGAN3(StyledGenerator):
     @property
     def _input(self) -> Any:
         return self.synthesis.get_submodule("input")
+
+    def map(self, z: Tensor, truncation: float = 1.0, labels: Sequence[int] | None = None) -> Tensor:
+        """As `Generator.map`; the mean may be that of each image's class."""
+        if not self.config.class_means:
+            return super().map(z, truncation, labels)
+        psi, w = check_number("truncation", truncation), super().map(z, labels=labels)
+        assert labels is not None  # (or there would be no w)
+        return w if psi == 1 else self.get_buffer("mapping.w_avg")[list(labels), None].lerp(w, psi)
 
     def _styles(self, w: Tensor) -> Tensor:
         modules = [*(self.synthesis.get_submodule(layer.name) for layer in self.layers), self._input]

@@ -152,6 +152,8 @@ class StyleGAN3Config:
     label_dim : number of classes of a conditional network, 0 for none
     mapping_layers, mapping_lr : depth of the mapping network and its learning-rate multiplier
     output_scale : multiplies the image
+    embed_dim : width of the embedded class; None: `w_dim`
+    class_means : whether truncation pulls toward the mean w of the image's own class (StyleGAN-XL)
     """
 
     resolution: int
@@ -163,6 +165,8 @@ class StyleGAN3Config:
     mapping_layers: int = 2
     mapping_lr: float = 0.01
     output_scale: float = 0.25
+    embed_dim: int | None = None
+    class_means: bool = False
 
     def __post_init__(self) -> None:
         # (JSON holds dictionaries and lists)
@@ -172,7 +176,9 @@ class StyleGAN3Config:
         object.__setattr__(self, "layers", plans)
         for name in ("resolution", "z_dim", "w_dim"):
             check_integer(name, getattr(self, name), minimum=1, maximum=_LARGEST)
-        check_integer("label_dim", self.label_dim)
+        check_integer("label_dim", self.label_dim, minimum=int(self.class_means))
+        if self.embed_dim is not None:
+            check_integer("embed_dim", self.embed_dim, minimum=1, maximum=_LARGEST)
         check_integer("mapping_layers", self.mapping_layers, minimum=1, maximum=64)
         check_number("mapping_lr", self.mapping_lr)
         check_number("output_scale", self.output_scale)

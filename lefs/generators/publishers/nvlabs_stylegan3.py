@@ -1,4 +1,4 @@
-"""StyleGAN3, configs T and R, of NVIDIA's PyTorch repository: persistence pickles."""
+"""StyleGAN3, configs T and R, of NVIDIA's PyTorch repository, and StyleGAN-XL: persistence pickles."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from typing import Any
 from torch import Tensor
 
 from lefs.generators.publishers import Parsed
-from lefs.generators.publishers.nvlabs_stylegan2 import discriminator_of, label_dim, read_mapping
+from lefs.generators.publishers.nvlabs_stylegan2 import discriminator_of, read_mapping
 from lefs.generators.publishers.persistence import Module, find_network, is_module
+from lefs.generators.publishers.stylegan_xl import is_class_mapping, read_class_mapping
 
 __all__ = ["matches", "read"]
 
@@ -37,28 +38,33 @@ def read(tree: Any, path: Path) -> Parsed:
     found = find_network(tree, *_KEYS)
     assert found is not None
     where, record = found
-    network = Module(record, path, where).check_class("Generator")
+    network = Module(record, path, where).check_class("Generator", "SuperresGenerator")
     mapping, tensors = _mapping(network.child("mapping"))
     synthesis = network.child("synthesis").check_class("SynthesisNetwork")
     config = {
         **mapping,
         "resolution": synthesis.get("img_resolution", int),
-        "label_dim": label_dim(network),
         "input": _input(synthesis.child("input")),
         "layers": [_layer(synthesis, name) for name in synthesis.get("layer_names", list)],
         "output_scale": synthesis.get("output_scale", float),
     }
     tensors |= {f"synthesis.{k}": v for k, v in synthesis.state_dict().items()}
-    notes = {"publisher": "NVIDIA, stylegan3", "network": where}
+    xl = is_class_mapping(network.child("mapping"))
+    notes = {"publisher": "StyleGAN-XL" if xl else "NVIDIA, stylegan3", "network": where}
     return Parsed("stylegan3", config, tensors, notes, discriminator_of(tree, path))
 
 
 def _mapping(mapping: Module) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    config, tensors = read_mapping(mapping)
+    if is_class_mapping(mapping):
+        config, tensors = read_class_mapping(mapping)
+    else:
+        config, tensors = read_mapping(mapping)
+        config["label_dim"] = mapping.get("c_dim", int)
+        # (as wide as w, always)
+        config["embed_dim"] = None
     usual = {
         "mapping_activation": ("lrelu",),
         "mapping_width": (None, config["w_dim"]),
-        "embed_dim": (None, config["w_dim"]),
         "average": (True,),
     }
     for name, known in usual.items():

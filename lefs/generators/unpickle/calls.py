@@ -252,6 +252,19 @@ def _array_of_buffer(machine: Machine, args: Arguments) -> Any:
     return NotImplemented
 
 
+def _array_of_dill(machine: Machine, args: Arguments) -> Any:
+    """How dill writes an array: what begins one, for which class, the content, and further attributes."""
+    match args:
+        case (
+            Global(),
+            (Global(module="numpy", name="ndarray"), *_),
+            (int(), shape, dtype, fortran, raw),
+            None,
+        ):
+            return array(shape, dtype, raw, machine.session, fortran=bool(fortran))
+    return NotImplemented
+
+
 _MAKERS: dict[tuple[str, str], Maker] = {
     ("collections", "OrderedDict"): _entries,
     ("collections", "Counter"): _entries,
@@ -282,6 +295,7 @@ _MAKERS: dict[tuple[str, str], Maker] = {
     ("torch._tensor", "_rebuild_from_type_v2"): _tensor_of_type,
     ("torch.storage", "_load_from_bytes"): _payload,
     ("torch", "Size"): _size,
+    ("dill._dill", "_create_array"): _array_of_dill,
 }
 for _package in ("numpy.core", "numpy._core"):
     _MAKERS[f"{_package}.multiarray", "_reconstruct"] = _begun_array

@@ -1,0 +1,57 @@
+"""StyleGAN-XL's mapping network: classes by a table of pretrained features, and a mean w for each of them."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.functional import leaky_relu, linear
+
+from lefs.generators.publishers.nvlabs_stylegan2 import read_mapping
+from lefs.generators.publishers.persistence import Module
+from lefs.generators.unpickle import aligned
+
+__all__ = ["is_class_mapping", "read_class_mapping"]
+
+
+def is_class_mapping(mapping: Module) -> bool:
+    """Whether the mapping network keeps such a table, used or not."""
+    inside = mapping.children()
+    return "embed_proj" in inside or ("embed" in inside and inside["embed"].name == "Embedding")
+
+
+def read_class_mapping(mapping: Module) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """As `read_mapping`. The table and the layer that follows it become the one matrix that they are."""
+    labels = mapping.get("c_dim", int)
+    inside = mapping.record.state["_modules"]
+    plain = {name: value for name, value in inside.items() if name not in ("embed", "embed_proj")}
+    state = {**mapping.record.state, "_modules": plain, "c_dim": 0}
+    config, tensors = read_mapping(Module(replace(mapping.record, state=state), mapping.path, mapping.where))
+    config |= {"embed_dim": None, "label_dim": labels}
+    if labels:
+        table = _classes(mapping, labels)
+        # One-hot labels pick a column, which `FullyConnected` then divides by √labels.
+        tensors["mapping.embed.weight"] = table.t() * math.sqrt(labels)
+        tensors["mapping.embed.bias"] = table.new_zeros(table.shape[1])
+        config |= {"embed_dim": table.shape[1], "class_means": tensors["mapping.w_avg"].ndim == 2}
+    return config, tensors
+
+
+def _classes(mapping: Module, labels: int) -> Tensor:
+    """What every class is before its normalisation: (labels, width)."""
+    embed = mapping.child("embed").check_class("Embedding")
+    project = mapping.child("embed_proj").check_class("FullyConnectedLayer")
+    table, weight, bias = embed.tensor("weight"), project.tensor("weight"), project.tensor("bias")
+    fits = table.ndim == 2 and weight.ndim == 2 and table.shape[1] == weight.shape[1] and len(table) >= labels
+    if not fits or embed.get("max_norm", (float, type(None))) is not None:
+        shapes = f"{tuple(table.shape)} and {tuple(weight.shape)}"
+        raise mapping.error(f"has {labels} classes in tables of shapes {shapes}, which do not fit each other")
+    if project.get("activation", str) != "lrelu":
+        raise project.error("should have the activation 'lrelu'")
+    table, weight, bias = (aligned(t).float() for t in (table[:labels], weight, bias))
+    gain, bias_gain = project.get("weight_gain", float), project.get("bias_gain", float)
+    with torch.no_grad():
+        return leaky_relu(linear(table, weight * gain, bias * bias_gain), 0.2) * math.sqrt(2)
