@@ -426,6 +426,21 @@ CLAIMS: dict[str, Callable[[], bytes]] = {
         + b"0cbuiltins\nlist\n\x94" + b"h\x02h\x01R0" * 10_000 + b"N.",
     "bytes copied over and over": lambda: b"\x80\x04c_codecs\nencode\n\x94X" + struct.pack("<I", 60_000)
         + b"a" * 60_000 + b"\x8c\x06latin1\x86\x94" + b"h\x00h\x01R0" * 10_000 + b"N.",
+    "keys that are compared for long": lambda: b"\x80\x04}\x94"
+        + (b"X\x40\x42\x0f\0" + b"a" * 1_000_000 + b"\x94") * 2
+        + b"000h\x00h\x01Ns" + b"h\x02Ns" * 30_000 + b".",
+    "tuples that hash alike": lambda: b"\x80\x04}(" + b"".join(
+        b"J" + struct.pack("<i", i) + b"K\x01\x86N" for i in range(6000)) + b"u.",
+    "complex keys": lambda: b"\x80\x04}cbuiltins\ncomplex\nK\x01K\x02\x86RNs.",
+    "memo names that hash alike": lambda: b"(" + b"".join(
+        b"Np%d\n" % (i * (2**61 - 1)) for i in range(1, 5000)) + b"t.",
+    "laughs as a version": lambda: LEGACY + LAUGHS + b"}." + b"N." * 2,
+    "laughs as a storage": lambda: LEGACY + b"\x80\x02M\xe9\x03.}.N." + LAUGHS[:-1] + b"\x85" + b".",
+    "numbers copied over and over": lambda: b"\x80\x04cnumpy.core.multiarray\nscalar\n\x94"
+        + b"cnumpy\ndtype\n\x8c\x02S8\x85R"
+        + b"B" + struct.pack("<I", 60_000) + b"a" * 60_000 + b"\x86\x94R0" + b"h\x00h\x01R0" * 30_000 + b"N.",
+    "records within records": lambda: b"\x80\x04ca\nB\n\x94" + b"h\x00" * 100_000 + b")R"
+        + b"\x85R" * 100_000 + b".",
     "a payload read over and over": lambda: float_storage(b"")[:-5].replace(b"\x85R", b"\x85\x94", 1)
         + b"0ctorch.storage\n_load_from_bytes\n\x94" + b"h\x01h\x00R0" * 30_000 + b"N.",
     "payloads in payloads": lambda: nested(50),

@@ -6,6 +6,7 @@ names as `Global`, arrays and tensors as tensors that are views of the memory-ma
 
 from __future__ import annotations
 
+import mmap
 import os
 import stat
 import struct
@@ -166,5 +167,14 @@ def _mapped(path: Path) -> memoryview:
         size = status.st_size
     if size == 0:
         return memoryview(b"")
-    whole: Any = torch.UntypedStorage.from_file(str(path), shared=False, nbytes=size)
+    try:
+        return _whole(str(path), size)
+    except UnicodeEncodeError:
+        # A name that is no text on this computer; Python's mapping takes the open file instead of a name.
+        with open(path, "rb") as file:
+            return memoryview(mmap.mmap(file.fileno(), size, access=mmap.ACCESS_COPY))
+
+
+def _whole(path: str, size: int) -> memoryview:
+    whole: Any = torch.UntypedStorage.from_file(path, shared=False, nbytes=size)
     return torch.empty(0, dtype=torch.uint8).set_(whole).numpy().data

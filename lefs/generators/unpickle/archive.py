@@ -85,14 +85,15 @@ def _member(data: memoryview, offset: int) -> tuple[Member, int]:
 
 def _sizes_64(extra: bytes, sizes: tuple[int, int, int]) -> tuple[int, int, int]:
     """Sizes over 4 GB stand in an extra field, in place of those that are all ones."""
-    while len(extra) >= 4:
-        kind, length = struct.unpack_from("<HH", extra)
+    at = 0
+    while at + 4 <= len(extra):
+        kind, length = struct.unpack_from("<HH", extra, at)
+        at += 4
         if kind == 1:
-            long = [int.from_bytes(extra[4 + i : 12 + i], "little") for i in range(0, length, 8)]
-            given = iter(long)
+            given = iter([int.from_bytes(extra[i : i + 8], "little") for i in range(at, at + length, 8)])
             whole, stored, start = (next(given, s) if s == 2**32 - 1 else s for s in sizes)
             return whole, stored, start
-        extra = extra[4 + length :]
+        at += length
     return sizes
 
 
@@ -101,14 +102,14 @@ def content(data: memoryview, member: Member, session: Session) -> memoryview:
     *_, name_size, extra_size = _unpack(_LOCAL, data, member.offset, b"PK\3\4")
     first = member.offset + _LOCAL.size + name_size + extra_size
     if member.flags & 1:
-        raise refused(f"its member {member.name!r} is encrypted")
+        raise refused(f"its member {member.name!r:.80} is encrypted")
     if first + member.stored > len(data):
-        raise damaged(f"its member {member.name!r} reaches beyond the end of the file")
+        raise damaged(f"its member {member.name!r:.80} reaches beyond the end of the file")
     stored = data[first : first + member.stored]
     if member.method == 0 and member.stored == member.size:
         return stored
     if member.method != 8:
-        raise damaged(f"its member {member.name!r} is packed in a way that PyTorch never uses")
+        raise damaged(f"its member {member.name!r:.80} is packed in a way that PyTorch never uses")
     return _inflated(stored, member, session)
 
 
@@ -117,7 +118,9 @@ def _inflated(stored: memoryview, member: Member, session: Session) -> memoryvie
     try:
         result = zlib.decompressobj(-15).decompress(stored, member.size + 1)
     except zlib.error as error:
-        raise damaged(f"its member {member.name!r} cannot be unpacked ({error})") from None
+        raise damaged(f"its member {member.name!r:.80} cannot be unpacked ({error})") from None
     if len(result) != member.size:
-        raise damaged(f"its member {member.name!r} does not have the {member.size:,} bytes that it claims")
+        raise damaged(
+            f"its member {member.name!r:.80} does not have the {member.size:,} bytes that it claims"
+        )
     return memoryview(bytearray(result))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from lefs.generators.unpickle.tensors import STORAGES, array, as_bytes, scalar, strided
+from lefs.generators.unpickle.tensors import STORAGES, aligned, array, as_bytes, scalar, strided
 from lefs.generators.unpickle.values import Global, Instance, Unfinished, check_key, damaged, refused
 
 if TYPE_CHECKING:
@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
 __all__ = ["call"]
 
-_DTYPES = {str(d).removeprefix("torch."): d for d in STORAGES.values()}
+_UNSIGNED = {"uint16": torch.uint16, "uint32": torch.uint32, "uint64": torch.uint64}
+_DTYPES = {str(d).removeprefix("torch."): d for d in STORAGES.values()} | _UNSIGNED
 
 Arguments = tuple[Any, ...]
 Maker = Callable[["Machine", Arguments], Any]
@@ -48,7 +49,7 @@ def _entries(machine: Machine, args: Arguments) -> Any:
             return dict(entries)
         case (list(pairs) | tuple(pairs),) if all(isinstance(p, list | tuple) and len(p) == 2 for p in pairs):
             machine.session.object(len(pairs))
-            return {check_key(k): v for k, v in pairs}
+            return {check_key(k, machine.session): v for k, v in pairs}
     return NotImplemented
 
 
@@ -63,7 +64,9 @@ def _collection(kind: type) -> Maker:
                 return kind()
             case (list(values) | tuple(values) | set(values) | frozenset(values),):
                 machine.session.object(len(values))
-                return kind(map(check_key, values) if kind in (set, frozenset) else values)
+                if kind in (set, frozenset):
+                    return kind(check_key(v, machine.session) for v in values)
+                return kind(values)
         return NotImplemented
 
     return make
@@ -87,8 +90,7 @@ def _encoded(machine: Machine, args: Arguments) -> Any:
     """Python 3 writes bytes for Python 2 as text of one character a byte."""
     match args:
         case (str(text), "latin1" | "latin-1" | "iso-8859-1"):
-            machine.session.copy(len(text))
-            return as_bytes(text)
+            return as_bytes(text, machine.session)
         case (memoryview() as content, "latin1" | "latin-1" | "iso-8859-1"):
             return content
     return NotImplemented
@@ -186,7 +188,8 @@ def _typed_tensor(machine: Machine, args: Arguments) -> Any:
                 return NotImplemented
             if base.numel() % dtype.itemsize or base.storage_offset() % dtype.itemsize:
                 raise damaged(f"{base.numel():,} bytes are no whole number of {dtype}")
-            return _tensor(machine, (base.view(dtype), *args[1:]))
+            typed = base.view(dtype)
+            return _tensor(machine, (aligned(typed) if machine.session.align else typed, *args[1:]))
     return NotImplemented
 
 
@@ -206,7 +209,7 @@ def _payload(machine: Machine, args: Arguments) -> Any:
     """A storage, written by PyTorch as a whole file inside this one. Read like any other file, not loaded."""
     match args:
         case (bytes() | str() | memoryview() as raw,):
-            content = as_bytes(raw)
+            content = as_bytes(raw, machine.session)
             if isinstance(content, bytes):
                 machine.session.copy(len(content))
                 content = memoryview(bytearray(content))

@@ -73,7 +73,7 @@ class _Resolver:
             self.found[key] = self.find(key, dtype, items)
         known = self.found[key]
         if known.dtype is not dtype or len(known) != items:
-            raise damaged(f"its storage {key!r} is described in two ways")
+            raise damaged(f"its storage {key!r:.80} is described in two ways")
         return known
 
 
@@ -108,7 +108,7 @@ def _read_zip(data: memoryview, session: Session) -> Any:
 
 def damaged_archive(found: dict[str, Member]) -> Exception:
     """The error for a zip archive without a checkpoint in it."""
-    names = ", ".join(list(found)[:5]) or "nothing"
+    names = ", ".join(f"{name!r:.80}" for name in list(found)[:5]) or "nothing"
     return refused(f"it is a zip archive that holds {names}, but no data.pkl as PyTorch's checkpoints do")
 
 
@@ -123,7 +123,7 @@ def _stored(
 ) -> Tensor:
     if member is None or member.size != items * dtype.itemsize:
         size = "absent" if member is None else f"{member.size:,} bytes"
-        raise damaged(f"its storage {key!r} should have {items:,} items of {dtype} and is {size}")
+        raise damaged(f"its storage {key!r:.80} should have {items:,} items of {dtype} and is {size}")
     return storage(content(data, member, session), dtype, session, swap=swap)
 
 
@@ -138,7 +138,9 @@ def _read_legacy(data: memoryview, session: Session) -> Any:
 
     def measure(key: str, dtype: torch.dtype, items: int) -> Tensor:
         if items * dtype.itemsize > len(data):
-            raise damaged(f"its storage {key!r} claims {items:,} items of {dtype}, more than the file holds")
+            raise damaged(
+                f"its storage {key!r:.80} claims {items:,} items of {dtype}, more than the file holds"
+            )
         known[key] = torch.empty(items, dtype=dtype, device="meta")
         return known[key]
 
@@ -168,7 +170,7 @@ def _header(data: memoryview, session: Session) -> tuple[int, bool]:
     protocol, position = _machine(data, session).run(start.end())
     system, position = _machine(data, session).run(position)
     if protocol != _PROTOCOL or not isinstance(system, dict):
-        raise damaged(f"its header says version {protocol!r}, expected {_PROTOCOL}")
+        raise damaged(f"its header does not say version {_PROTOCOL}")
     swap = system.get("little_endian") is False
     if len(session.headers) < 4 and position < _LONGEST_KEPT:
         session.headers[bytes(data[:position])] = swap
@@ -183,12 +185,12 @@ def _places(data: memoryview, position: int, known: dict[str, Tensor], session: 
     places: dict[str, int] = {}
     for key in keys:
         if not isinstance(key, str) or key not in known or key in places:
-            raise damaged(f"its list of storages has one that no tensor needs, or one twice: {key!r:.80}")
+            raise damaged("its list of storages has one that no tensor needs, or one twice")
         items, size = len(known[key]), known[key].nbytes
         places[key] = position + 8
         if position + 8 + size > len(data):
-            raise damaged(f"it ends after {len(data):,} bytes, within its storage {key!r}")
+            raise damaged(f"it ends after {len(data):,} bytes, within its storage {key!r:.80}")
         if int.from_bytes(data[position : position + 8], "little") != items:
-            raise damaged(f"its storage {key!r} does not have the {items:,} items that its tensors need")
+            raise damaged(f"its storage {key!r:.80} does not have the {items:,} items that its tensors need")
         position += 8 + size
     return places

@@ -141,63 +141,63 @@ def _list(machine: Machine, argument: memoryview) -> None:
 @_on(b"d")
 def _dict(machine: Machine, argument: memoryview) -> None:
     content: dict[Any, Any] = {}
-    _set_items(content, machine.since_mark())
+    _set_items(content, machine.since_mark(), machine)
     machine.push_new(content)
 
 
 @_on(b"\x91")
 def _frozenset(machine: Machine, argument: memoryview) -> None:
-    machine.push_new(frozenset(check_key(v) for v in machine.since_mark()))
+    machine.push_new(frozenset(check_key(v, machine.session) for v in machine.since_mark()))
 
 
 @_on(b"a")
 def _append(machine: Machine, argument: memoryview) -> None:
     value = machine.stack.pop()
-    _extend(machine.stack[-1], [value])
+    _extend(machine.stack[-1], [value], machine)
 
 
 @_on(b"e")
 def _appends(machine: Machine, argument: memoryview) -> None:
     values = machine.since_mark()
-    _extend(machine.stack[-1], values)
+    _extend(machine.stack[-1], values, machine)
 
 
 @_on(b"\x90")
 def _add_items(machine: Machine, argument: memoryview) -> None:
     values = machine.since_mark()
-    _extend(machine.stack[-1], values)
+    _extend(machine.stack[-1], values, machine)
 
 
 @_on(b"s")
 def _set_item(machine: Machine, argument: memoryview) -> None:
     value, key = machine.stack.pop(), machine.stack.pop()
-    _set_items(machine.stack[-1], [key, value])
+    _set_items(machine.stack[-1], [key, value], machine)
 
 
 @_on(b"u")
 def _set_many(machine: Machine, argument: memoryview) -> None:
     values = machine.since_mark()
-    _set_items(machine.stack[-1], values)
+    _set_items(machine.stack[-1], values, machine)
 
 
-def _extend(target: Any, values: Iterable[Any]) -> None:
+def _extend(target: Any, values: Iterable[Any], machine: Machine) -> None:
     if isinstance(target, Instance):
         target.items.extend(values)
     elif isinstance(target, list):
         target.extend(values)
     elif isinstance(target, set):
-        target.update(check_key(v) for v in values)
+        target.update(check_key(v, machine.session) for v in values)
     else:
         raise damaged(f"it appends to {type(target).__name__}")
 
 
-def _set_items(target: Any, values: list[Any]) -> None:
+def _set_items(target: Any, values: list[Any], machine: Machine) -> None:
     if isinstance(target, Instance):
         target = target.entries
     if not isinstance(target, dict) or len(values) % 2:
         raise damaged(f"it puts {len(values)} values as keys and contents into {type(target).__name__}")
     for key, value in zip(values[::2], values[1::2], strict=True):
-        target[check_key(key)] = value
+        target[check_key(key, machine.session)] = value
 
 
 # -- names, calls, attributes --------------------------------------------------------------------------------

@@ -76,6 +76,8 @@ class Machine:
 
     def remember(self, name: int) -> None:
         """Store the top value in the memo."""
+        if name >= 2**32:
+            raise damaged("a value is remembered by a number that no pickle reaches")
         value = self.stack[-1]
         if isinstance(value, Unfinished):
             value.names.append(name)

@@ -53,8 +53,8 @@ def name_global(module: str, name: str) -> Global:
     ArtifactError
         If it belongs to what could run code; the message names it.
     """
-    if len(module) > 500 or len(name) > 500 or not module or not name:
-        raise damaged(f"a class name of {len(module) + len(name):,} characters")
+    if not (0 < len(module) <= 500 and 0 < len(name) <= 500 and (module + name).isprintable()):
+        raise damaged("what stands where the name of a class is expected is none")
     module = _RENAMED.get(module, module)
     if _runs_code(module, name):
         raise refused(

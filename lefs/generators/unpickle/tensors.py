@@ -133,9 +133,10 @@ def check_shape(size: tuple[Any, ...]) -> int:
     return math.prod(size)
 
 
-def as_bytes(raw: Any) -> bytes | memoryview:
+def as_bytes(raw: Any, session: Session) -> bytes | memoryview:
     """The bytes of `raw`; text of Python 2 holds one byte in each character."""
     if isinstance(raw, str):
+        session.copy(len(raw))
         try:
             return raw.encode("latin-1")
         except UnicodeEncodeError:
@@ -191,7 +192,7 @@ def array(shape: Any, dtype: Any, raw: Any, session: Session, *, fortran: bool =
     code, swap = number_type(dtype)
     if isinstance(raw, list):
         raise refused("it holds a numpy array of Python objects, which could be anything")
-    content = as_bytes(raw)
+    content = as_bytes(raw, session)
     if not isinstance(shape, tuple):
         raise damaged("an array's shape is no tuple")
     count = check_shape(shape)
@@ -209,7 +210,9 @@ def array(shape: Any, dtype: Any, raw: Any, session: Session, *, fortran: bool =
 def scalar(dtype: Any, raw: Any, session: Session) -> Any:
     """The Python number, str or bytes of a numpy scalar."""
     code, swap = number_type(dtype)
-    content = bytes(as_bytes(raw))
+    content = as_bytes(raw, session)
+    session.copy(len(content))
+    content = bytes(content)
     if code.startswith("S"):
         return content
     if code.startswith("U"):

@@ -10,7 +10,7 @@ from lefs.artifacts import ArtifactError
 
 __all__ = ["Global", "Instance", "Session", "Unfinished", "check_key", "damaged", "refused", "walk"]
 
-_MAX_DEPTH = 400
+_MAX_DEPTH, _LONGEST_KEY = 400, 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +72,7 @@ class Session:
     objects : containers and records that may still be made
     tensors : tensors that may still be made
     copied : bytes that may still be copied or inflated
+    odd_keys : keys other than text and integers, which can be chosen to hash alike, that may still be used
     align : whether tensors must lie at multiples of their item size (else a large one may be a plain view)
     depth : payloads inside payloads that may still be opened
     headers : what the headers of PyTorch's legacy files said, by their bytes
@@ -81,6 +82,7 @@ class Session:
     objects: int
     tensors: int
     copied: int
+    odd_keys: int
     align: bool
     depth: int = 3
     headers: dict[bytes, bool] = field(default_factory=dict)
@@ -88,13 +90,19 @@ class Session:
     @classmethod
     def of(cls, size: int, *, align: bool) -> Session:
         """For a file of `size` bytes."""
-        return cls(1_000_000, 250_000, 20_000, 4 * size + 2**24, align)
+        return cls(1_000_000, 250_000, 20_000, 4 * size + 2**24, 5_000, align)
 
     def object(self, count: int = 1) -> None:
         """Account for `count` containers, or entries copied between containers."""
         self.objects -= count
         if self.objects < 0:
             raise refused("it makes more than 250,000 objects, which no network needs")
+
+    def odd_key(self) -> None:
+        """Account for a key that is neither text nor an integer."""
+        self.odd_keys -= 1
+        if self.odd_keys < 0:
+            raise refused("it uses more than 5,000 keys that are neither text nor integers")
 
     def tensor(self) -> None:
         """Account for a tensor."""
@@ -119,16 +127,22 @@ def refused(what: str) -> ArtifactError:
     return ArtifactError(f"is refused: {what}; nothing of it was run. Get it from its publisher again")
 
 
-def check_key(key: Any, depth: int = 0) -> Any:
-    """`key`, if hashing it is quick and safe: a scalar, a record, or a short tuple of such."""
-    if isinstance(key, tuple) and len(key) <= 64 and depth < 3:
-        for part in key:
-            check_key(part, depth + 1)
-    elif isinstance(key, int) and abs(key) >= 2**61 - 1:
-        # Such integers hash alike by design, which would make a dictionary of them very slow.
-        raise refused("it uses huge integers as keys")
-    elif not isinstance(key, str | bytes | int | float | complex | None | Global | Instance | frozenset):
-        raise damaged(f"{type(key).__name__} is used as a key, expected text or a number")
+def check_key(key: Any, session: Session, depth: int = 0) -> Any:
+    """`key`, if hashing and comparing it is quick: short text, a number, a record, a short tuple of such."""
+    match key:
+        case None | float() | Global() | Instance() | frozenset():
+            session.odd_key()
+        case tuple() if len(key) <= 16 and depth < 2:
+            session.odd_key()
+            for part in key:
+                check_key(part, session, depth + 1)
+        case int() if abs(key) < 2**61 - 1:
+            # Larger ones can be chosen to hash alike, which makes a dictionary of them very slow.
+            pass
+        case str() | bytes() if len(key) <= _LONGEST_KEY:
+            pass
+        case _:
+            raise damaged(f"a value of type {type(key).__name__} is used as a key, expected short text")
     return key
 
 
