@@ -97,22 +97,23 @@ class FilteredLeakyReLU:
             return self._rows(x, 0, stop)
         # Depthwise convolutions are several times faster on a CPU when the channels of a pixel lie together;
         # and fresh memory is slow there, so that tiles keep small what lies between the filters.
-        channels, rows = self._tile(x)
-        images = []
-        for image in x.split(1):
+        images, channels, rows = self._tile(x)
+        groups = []
+        for group in x.split(images):
             blocks = []
-            for block in image.split(channels, dim=1):
+            for block in group.split(channels, dim=1):
                 block = block.contiguous(memory_format=torch.channels_last)
                 starts = range(0, stop, rows)
                 blocks.append(_cat([self._rows(block, i, min(i + rows, stop)) for i in starts], dim=2))
-            images.append(_cat(blocks, dim=1))
-        return _cat(images, dim=0)
+            groups.append(_cat(blocks, dim=1))
+        return _cat(groups, dim=0)
 
-    def _tile(self, x: Tensor) -> tuple[int, int]:
-        """How many channels and rows of the result to make at a time."""
-        width = x.shape[3] * self.up * x.element_size()
-        channels = min(x.shape[1], max(_FEWEST_CHANNELS, _TILE // (width * x.shape[2] * self.up)))
-        return channels, max(_FEWEST_ROWS, _TILE // (width * channels * self.down))
+    def _tile(self, x: Tensor) -> tuple[int, int, int]:
+        """How many images, channels and rows of the result to make at a time."""
+        row = x.shape[3] * self.up * x.element_size()
+        fit = _TILE // (row * x.shape[2] * self.up)  # channels
+        images, channels = max(1, fit // x.shape[1]), min(x.shape[1], max(_FEWEST_CHANNELS, fit))
+        return images, channels, max(_FEWEST_ROWS, _TILE // (row * channels * images * self.down))
 
     def _height(self, x: Tensor) -> int:
         fine = x.shape[2] * self.up + sum(self.padding) - _length(self.up_filter) + 1
