@@ -23,8 +23,8 @@ from lefs.progress import track
 __all__ = ["compare_partitions", "dissect", "sample_vectors"]
 
 _Chunk = tuple[int, list[int]]  # position of the first image in the sample, seeds
-# a generator, or how another process gets the same one: file, device, type, fingerprint
-_Source = Generator | tuple[Path, str, torch.dtype, str]
+# a generator, or how another process gets the same one: file, device, type, fingerprint, usual class
+_Source = Generator | tuple[Path, str, torch.dtype, str, int | None]
 
 
 def dissect(
@@ -178,15 +178,15 @@ class _Look:
         apart = self.executor is not None and not isinstance(self.executor, ThreadPoolExecutor)
         if apart and self.generator.source is not None:
             it = self.generator
-            source = (self.generator.source, str(it.device), it.dtype, it.fingerprint)
+            source = (self.generator.source, str(it.device), it.dtype, it.fingerprint, it.usual_label)
         work = partial(job, source, truncation=self.truncation)
         mapped = (map if self.executor is None else self.executor.map)(work, self.chunks)
         yield from track(mapped, total=len(self.chunks), description=description, show=self.progress)
 
 
 @lru_cache(maxsize=2)
-def _loaded(path: Path, device: str, dtype: torch.dtype, fingerprint: str) -> Generator:
-    generator = load(path, device=device)
+def _loaded(path: Path, device: str, dtype: torch.dtype, fingerprint: str, label: int | None) -> Generator:
+    generator = load(path, device=device, label=label)
     if generator.fingerprint != fingerprint:
         raise ArtifactError(f"{path} has changed since its generator was loaded; load it again, then dissect")
     return generator.to(dtype)

@@ -9,7 +9,9 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -146,6 +148,28 @@ def test_missing_labels_are_listed(labels: list[int] | None) -> None:
     generator = lefs.load(SNAPSHOT)
     with pytest.raises(ValueError, match=r"labels.*(0 (to|and) 2)"):
         generator.sample_styles([1, 2], labels=labels)
+
+
+def test_a_usual_label_stands_in() -> None:
+    generator, two = lefs.load(SNAPSHOT), lefs.load(SNAPSHOT, label=2)
+    assert torch.equal(two.sample_styles([1, 2]), generator.sample_styles([1, 2], labels=[2, 2]))
+    assert torch.equal(two.sample_styles([1], labels=[0]), generator.sample_styles([1], labels=[0]))
+    assert two.fingerprint == generator.fingerprint
+    with pytest.raises(ValueError, match="label must be between 0 and 2"):
+        generator.with_label(3)
+    with pytest.raises(ValueError, match="not conditional"):
+        lefs.load(FULL, label=0)
+
+
+def test_a_conditional_generator_is_dissected_and_edited() -> None:
+    generator = lefs.load(SNAPSHOT, label=1)
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as executor:
+        apart = lefs.dissect(generator, range(4), clusters=2, progress=False, executor=executor)
+    catalog = lefs.dissect(generator, range(4), clusters=2, progress=False)
+    torch.testing.assert_close(apart.contributions, catalog.contributions)
+    recipe = lefs.Recipe(1, (lefs.Change("cluster 0", 2),))
+    edit = lefs.Editor(generator, catalog).render(recipe)
+    assert edit.image.shape == (3, 16, 16)
 
 
 # -- the format of lefs ------------------------------------------------------------------------------------

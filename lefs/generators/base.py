@@ -7,6 +7,7 @@ layers for it; one without styles (ProGAN) from `StylelessGenerator`. What `synt
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 from abc import ABC, abstractmethod
@@ -121,6 +122,7 @@ class Generator(nn.Module, ABC):
     extra_styles: int = 0
     has_styles: bool = True
     label: str = "unnamed"
+    usual_label: int | None = None  # the class where none is given
     source: Path | None = None  # the file it was loaded from, so that another process can load it too
     origin: dict[str, Any] | None = None  # what that file says about where it is from
     make_discriminator: Callable[[], nn.Module] | None = None  # how to get it from that file
@@ -222,6 +224,17 @@ class Generator(nn.Module, ABC):
         """What images are computed in: the narrowest type among the weights."""
         return min((p.dtype for p in self.parameters()), key=lambda t: t.itemsize)
 
+    def with_label(self, label: int) -> Generator:
+        """The same conditional generator, taking `label` wherever no class is given; it shares the weights.
+
+        Dissection and editing know seeds only: this says whose images they are about.
+        """
+        if not self.label_dim:
+            raise ValueError("label given, but this generator is not conditional: leave it out")
+        found = copy.copy(self)
+        found.usual_label = check_integer("label", label, maximum=self.label_dim - 1)
+        return found
+
     def latents(self, seeds: int | Iterable[int]) -> Tensor:
         """Latents of given seeds, each independent of the others in the call.
 
@@ -240,9 +253,14 @@ class Generator(nn.Module, ABC):
             if labels is not None:
                 raise ValueError("labels given, but this generator is not conditional: leave them out")
             return None
+        if labels is None and self.usual_label is not None:
+            labels = [self.usual_label] * count
         valid = f"an integer from 0 to {self.label_dim - 1} for each of the {count} latents"
         if labels is None or len(labels) != count:
-            raise ValueError(f"labels: this generator is conditional and needs {valid}, got {labels!r}")
+            raise ValueError(
+                f"labels: this generator is conditional and needs {valid}, got {labels!r}; "
+                "generator.with_label(3) takes 3 wherever none are given"
+            )
         index = [check_integer(f"labels[{i}]", c, maximum=self.label_dim - 1) for i, c in enumerate(labels)]
         return torch.eye(self.label_dim, device=self.device)[index]
 

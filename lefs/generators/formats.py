@@ -45,7 +45,12 @@ READERS = (
 )
 
 
-def load(name_or_path: str | os.PathLike[str], *, device: str | torch.device | None = None) -> Generator:
+def load(
+    name_or_path: str | os.PathLike[str],
+    *,
+    device: str | torch.device | None = None,
+    label: int | None = None,
+) -> Generator:
     """Load a trained generator. Nothing that the file contains is executed.
 
     Parameters
@@ -53,6 +58,7 @@ def load(name_or_path: str | os.PathLike[str], *, device: str | torch.device | N
     name_or_path : ``"portraits"`` (the embedded one); a publisher's file (.pkl, .pt, .pth, .model); a folder
         that holds ``generator.safetensors`` and ``generator.json``, or the path of either of the two
     device : where to put it; None keeps it on the CPU
+    label : of a conditional generator, the class to take wherever none is given
 
     Returns
     -------
@@ -66,6 +72,7 @@ def load(name_or_path: str | os.PathLike[str], *, device: str | torch.device | N
     path = locate(name_or_path)
     own = path.is_dir() or path.suffix in (".safetensors", ".json")
     generator = _load_own(path) if own else _load_published(path)
+    generator = generator if label is None else generator.with_label(label)
     return generator if device is None else generator.to(device)
 
 

@@ -84,7 +84,7 @@ class StyleGAN2Config:
             check_integer(name, getattr(self, name), minimum=1)
         for name in ("mapping_width", "embed_dim", "truncation_cutoff"):
             if getattr(self, name) is not None:
-                check_integer(name, getattr(self, name), minimum=name != "truncation_cutoff")
+                check_integer(name, getattr(self, name), minimum=int(name != "truncation_cutoff"))
         check_integer("label_dim", self.label_dim)
         check_integer("mapping_layers", self.mapping_layers, minimum=1, maximum=64)
         check_number("mapping_lr", self.mapping_lr)
