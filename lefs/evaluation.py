@@ -127,7 +127,7 @@ def random_query(query: Tensor, contribution: Tensor, catalog: Catalog, *, rando
     ----------
     query, contribution : Tensor of shape (S,)
     """
-    random, pieces = np.random.default_rng(random_state), []
+    random, found = np.random.default_rng(random_state), torch.zeros_like(query)
     for layer in catalog.layers:
         weight = 1 - contribution[layer.slice].double()
         budget = float((query[layer.slice].double() * weight).sum())
@@ -135,8 +135,10 @@ def random_query(query: Tensor, contribution: Tensor, catalog: Catalog, *, rando
         before = weight[order].cumsum(0) - weight[order]
         q = torch.empty_like(weight)
         q[order] = ((budget - before) / weight[order].clamp_min(1e-12)).clamp(0, 1)
-        pieces.append(q)
-    return torch.cat(pieces).to(query)
+        found[layer.slice] = q.to(query)
+        if layer.shift is not None and query[layer.shift].any():  # they move with their scales
+            found[layer.shift] = found[layer.slice]
+    return found
 
 
 def locality(
