@@ -125,7 +125,7 @@ class CatalogBrowser(Panel):
     def _turn_to(self, first: int) -> None:
         self._first = min(max(0, first), (len(self._seeds) - 1) // _PAGE * _PAGE)
         shown = self._seeds[self._first : self._first + _PAGE]
-        styles = self._generator.sample_styles(shown, truncation=self.catalog.sampling.truncation)
+        styles = self._generator.sample(shown, truncation=self.catalog.sampling.truncation)
         self._images = self._generator.synthesize(styles).float().cpu()
         self._membership = self.catalog.membership(self._generator, styles).float().cpu()
         last = self._first + len(shown)
