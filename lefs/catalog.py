@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor
-from torch.nn.functional import interpolate, one_hot
+from torch.nn.functional import interpolate
 
 from lefs.artifacts import (
     ArtifactError,
@@ -24,10 +24,13 @@ from lefs.artifacts import (
     write_json,
 )
 from lefs.checks import check_choice, check_name, check_number
+from lefs.clustering import assign
+from lefs.foreign import fitting_layer, read_foreign_catalog
 from lefs.generators.base import Generator, StyleLayer
 from lefs.query import sequential_query, simultaneous_query
+from lefs.sample import Sample
 
-__all__ = ["Catalog", "GeneratorId", "Sampling", "assign"]
+__all__ = ["Catalog", "GeneratorId", "Sampling"]
 
 _FORMAT = "lefs-catalog"
 _VERSION = 1
@@ -53,24 +56,6 @@ class Sampling:
     seeds: tuple[int, ...]
     truncation: float
     random_state: int
-
-
-def assign(maps: Tensor, centers: Tensor) -> Tensor:
-    """Membership of each position in the cluster of largest cosine.
-
-    Parameters
-    ----------
-    maps : Tensor of shape (N, C, h, w), activations
-    centers : Tensor of shape (K, C), unit norm
-
-    Returns
-    -------
-    Tensor of shape (N, K, h, w), float32, zeros and a single one along K
-    """
-    # half precision would make ties of what differs
-    maps = maps.to(torch.promote_types(maps.dtype, torch.float32))
-    cosine = torch.einsum("nchw,kc->nhwk", maps, centers.to(maps))
-    return one_hot(cosine.argmax(dim=-1), len(centers)).movedim(-1, 1).float()
 
 
 @dataclass(frozen=True, eq=False)
@@ -319,7 +304,7 @@ class Catalog:
             "parts": {n: list(ks) for n, ks in self.parts.items()},
             "generator": asdict(self.generator),
             "sampling": {**asdict(self.sampling), "seeds": list(self.sampling.seeds)},
-            "layers": [_layer_to_json(layer) for layer in self.layers],
+            "layers": [layer.to_json() for layer in self.layers],
             "tensors_sha256": file_sha256(folder / "catalog.safetensors"),
         }
         write_json(folder / "catalog.json", meta)
@@ -353,7 +338,7 @@ class Catalog:
                 layer=meta["layer"],
                 contributions=tensors["contributions"],
                 sizes=tensors["sizes"],
-                layers=tuple(_layer_from_json(entry) for entry in meta["layers"]),
+                layers=tuple(StyleLayer.from_json(entry) for entry in meta["layers"]),
                 parts=meta["parts"],
                 generator=GeneratorId(**meta["generator"]),
                 sampling=Sampling(**{**meta["sampling"], "seeds": tuple(meta["sampling"]["seeds"])}),
@@ -362,20 +347,51 @@ class Catalog:
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise ArtifactError(f"{folder / 'catalog.json'} is not a whole catalog: {error!r}") from error
 
+    @classmethod
+    def import_pickle(
+        cls,
+        path: str | os.PathLike[str],
+        generator: Generator,
+        *,
+        layer: str | None = None,
+        seeds: Iterable[int] = range(200),
+        truncation: float = 1.0,
+        progress: bool = True,
+    ) -> Catalog:
+        """Take over the clusters of a catalog that the paper's code or Retrieve in Style has pickled.
+
+        Only its arrays and names are read, nothing of it is run. Contributions are measured anew, on `seeds`.
+
+        Parameters
+        ----------
+        generator : the one whose activations were clustered
+        layer : the layer they were taken from; None takes the first convolution, from ``default_layer`` on,
+            that has as many channels as the centres
+
+        Raises
+        ------
+        ArtifactError
+            If the file is no such catalog or does not fit the layer.
+        """
+        found = read_foreign_catalog(path)
+        layer = fitting_layer(generator, found.centers.shape[1], layer, path)
+        sample = Sample(generator, seeds, truncation=truncation, progress=progress)
+        contributions, sizes = sample.contributions(layer, found.centers)
+        named = {k for ks in found.annotations.values() for k in ks}
+        rest = {f"cluster {k}": (k,) for k in range(len(found.centers)) if k not in named}
+        return cls(
+            centers=found.centers,
+            layer=layer,
+            contributions=contributions,
+            sizes=sizes,
+            layers=generator.layers,
+            parts={**found.annotations, **rest},
+            generator=GeneratorId(generator.fingerprint, generator.label),
+            sampling=Sampling(tuple(sample.seeds), float(truncation), 0),
+        )
+
 
 def _part_name(argument: str, name: str) -> str:
     if not isinstance(name, str) or not name.strip():
         raise ValueError(f"{argument}: a part's name must be text that is not blank, got {name!r}")
     return name.strip()
-
-
-def _layer_to_json(layer: StyleLayer) -> dict[str, Any]:
-    spans = {k: getattr(layer, k) for k in _SPANS}
-    return {**asdict(layer), **{k: s and [s.start, s.stop] for k, s in spans.items()}}
-
-
-def _layer_from_json(entry: Mapping[str, Any]) -> StyleLayer:
-    return StyleLayer(**{**entry, **{k: slice(*entry[k]) for k in _SPANS if entry.get(k)}})
-
-
-_SPANS = ("slice", "shift")

@@ -16,10 +16,28 @@ from torch.nn.functional import normalize, one_hot
 
 from lefs.checks import check_integer, check_number
 
-__all__ = ["SphericalKMeans"]
+__all__ = ["SphericalKMeans", "assign"]
 
 _SAME = 1e-6  # relative difference of inertia below which two runs are the same
 _CHUNK = 16_384  # rows scored at once: bounds memory, large enough for full speed
+
+
+def assign(maps: Tensor, centers: Tensor) -> Tensor:
+    """Membership of each position in the cluster of largest cosine.
+
+    Parameters
+    ----------
+    maps : Tensor of shape (N, C, h, w), activations
+    centers : Tensor of shape (K, C), unit norm
+
+    Returns
+    -------
+    Tensor of shape (N, K, h, w), float32, zeros and a single one along K
+    """
+    # half precision would make ties of what differs
+    maps = maps.to(torch.promote_types(maps.dtype, torch.float32))
+    cosine = torch.einsum("nchw,kc->nhwk", maps, centers.to(maps))
+    return one_hot(cosine.argmax(dim=-1), len(centers)).movedim(-1, 1).float()
 
 
 @dataclass

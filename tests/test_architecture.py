@@ -20,6 +20,7 @@ FILES = sorted(p for p in PACKAGE.rglob("*.py") if "data" not in p.relative_to(P
 ROWS = (
     ("checks", "images", "artifacts", "progress", "tables"),
     ("clustering", "query", "generators", "segmenter"),
+    ("sample", "foreign"),
     ("catalog",),
     ("dissection", "editing", "units"),
     ("evaluation",),

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from lefs import ArtifactError, Catalog, StyleGAN2, sequential_query, simultaneous_query
 from lefs.artifacts import load_tensors, save_tensors
-from lefs.catalog import assign
+from lefs.clustering import assign
 
 NAMES = ["hair", "eyes", "hair", "skin", "mouth"]
 

@@ -11,8 +11,8 @@ import copy
 import hashlib
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal, NoReturn
 
@@ -65,6 +65,17 @@ class StyleLayer:
         """The part of this layer's maps (..., H, W) that lies inside the picture."""
         end = self.resolution - self.margin
         return maps[..., self.margin : end, self.margin : end] if self.margin else maps
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values that `from_json` reads."""
+        spans = {name: getattr(self, name) for name in ("slice", "shift")}
+        return {**asdict(self), **{name: s and [s.start, s.stop] for name, s in spans.items()}}
+
+    @classmethod
+    def from_json(cls, entry: Mapping[str, Any]) -> StyleLayer:
+        """The layer that `to_json` described."""
+        spans = {name: Span(*entry[name]) for name in ("slice", "shift") if entry.get(name)}
+        return cls(**{**entry, **spans})
 
 
 @dataclass(frozen=True)

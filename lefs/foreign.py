@@ -1,0 +1,98 @@
+"""Catalogs of other people's code: what their pickles hold, read without running any of it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.functional import normalize
+
+from lefs.artifacts import ArtifactError
+from lefs.generators.base import Generator
+from lefs.generators.unpickle import Instance, read_pickle, read_torch, sniff
+
+__all__ = ["ForeignCatalog", "fitting_layer", "read_foreign_catalog"]
+
+
+@dataclass(frozen=True, eq=False)
+class ForeignCatalog:
+    """Cluster centres of somebody else, and what they called them.
+
+    Attributes
+    ----------
+    centers : Tensor of shape (K, C), float32, unit norm
+    annotations : {name: cluster indices}; clusters may be missing
+    """
+
+    centers: Tensor
+    annotations: Mapping[str, tuple[int, ...]]
+
+
+def read_foreign_catalog(path: str | os.PathLike[str]) -> ForeignCatalog:
+    """Read the catalog of the paper's released code (``FactorCatalog``) or of Retrieve in Style.
+
+    Both pickle a spherical k-means estimator with ``cluster_centers_``, the paper's inside an object that
+    also has ``annotations``. Only arrays and plain values are taken.
+
+    Raises
+    ------
+    ArtifactError
+        If the file is no such catalog, is damaged, or asks for what could run code.
+    """
+    path = Path(path)
+    tree = read_pickle(path) if sniff(path) == "pickle" else read_torch(path)
+    outer = _attributes(tree)
+    centers = _attributes(outer.get("_factorization", tree)).get("cluster_centers_")
+    if not isinstance(centers, Tensor) or centers.ndim != 2 or not centers.is_floating_point():
+        raise ArtifactError(
+            f"{path} is not a pickled catalog: expected an object with cluster_centers_, an array of shape "
+            f"(K, C), alone or as its _factorization; found {tree!r}"[:500]
+        )
+    if not bool(torch.isfinite(centers).all()) or not bool((centers.norm(dim=1) > 0).all()):
+        raise ArtifactError(f"{path}: its cluster_centers_ hold NaN, infinite or zero vectors")
+    return ForeignCatalog(
+        normalize(centers.float(), dim=1), _annotations(outer.get("annotations", {}), len(centers), path)
+    )
+
+
+def fitting_layer(
+    generator: Generator, channels: int, layer: str | None, path: str | os.PathLike[str]
+) -> str:
+    """Name of the layer that centres of so many channels belong to; see `Catalog.import_pickle`."""
+    convolutions = [la for la in generator.layers if la.kind == "conv"]
+    start = [la.name for la in convolutions].index(generator.default_layer)
+    ordered = convolutions[start:] + convolutions[:start]
+    candidates = [generator.layer(layer)] if layer is not None else ordered
+    fitting = [la.name for la in candidates if la.channels == channels]
+    if not fitting:
+        widths = ", ".join(f"{la.name} {la.channels}" for la in candidates)
+        raise ArtifactError(
+            f"{path} has centres of {channels} channels, but those of the generator are: {widths}"
+        )
+    return fitting[0]
+
+
+def _attributes(value: Any) -> Mapping[str, Any]:
+    state = value.state if isinstance(value, Instance) else value
+    return state if isinstance(state, dict) else {}
+
+
+def _annotations(found: Any, count: int, path: Path) -> dict[str, tuple[int, ...]]:
+    parts: dict[str, tuple[int, ...]] = {}
+    taken: set[int] = set()
+    for name, clusters in found.items() if isinstance(found, dict) else ():
+        own = clusters.tolist() if isinstance(clusters, Tensor) else clusters
+        valid = isinstance(own, list | tuple) and all(isinstance(k, int) and 0 <= k < count for k in own)
+        if not isinstance(name, str) or not valid or taken.intersection(own):
+            raise ArtifactError(
+                f"{path}: its annotations should name lists of clusters 0..{count - 1}, each in one list; "
+                f"found {name!r}: {own!r}"[:500]
+            )
+        taken.update(own)
+        parts[name] = tuple(own)
+    return {name: ks for name, ks in parts.items() if ks}
