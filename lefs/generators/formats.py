@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import importlib
 import importlib.util
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -115,7 +117,8 @@ def _load_published(path: Path) -> Generator:
 
 def _parse(path: Path) -> Parsed:
     reader = read_torch if sniff(path).startswith("torch") else read_pickle
-    tree = reader(path, align=False)
+    with _no_collection():
+        tree = reader(path, align=False)
     try:
         for name in READERS:
             full = f"lefs.generators.publishers.{name}"
@@ -130,6 +133,18 @@ def _parse(path: Path) -> Parsed:
             f"{path} is damaged, or a variant that lefs does not know: {type(error).__name__}: {error}"
         ) from None
     raise ArtifactError(f"{path} holds no generator that lefs knows: {found}")
+
+
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """Keep Python from looking for garbage: among all of PyTorch that takes longer than reading a file."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def build(parsed: Parsed, tensors: Mapping[str, Tensor], path: Path) -> Generator:
