@@ -6,11 +6,13 @@ names as `Global`, arrays and tensors as tensors that are views of the memory-ma
 
 from __future__ import annotations
 
+import gc
 import mmap
 import os
 import stat
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -108,10 +110,24 @@ def _read(
             pass
         return tree
 
-    outcome = _guarded(read, name)
+    with _collector_paused():
+        outcome = _guarded(read, name)
     if isinstance(outcome, ArtifactError):
         raise outcome
     return outcome
+
+
+@contextmanager
+def _collector_paused() -> Iterator[None]:
+    # Thousands of new objects and none to collect: the collector would only go through all of PyTorch's own,
+    # which takes longer than reading the file.
+    running = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if running:
+            gc.enable()
 
 
 def _guarded(read: Callable[[], Any], name: str) -> Any:

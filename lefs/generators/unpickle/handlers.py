@@ -83,7 +83,10 @@ def _pop_mark(machine: Machine, argument: memoryview) -> None:
 
 @_on(b"2")
 def _duplicate(machine: Machine, argument: memoryview) -> None:
-    machine.push_again(machine.stack[-1])
+    value = machine.stack[-1]
+    if isinstance(value, Unfinished):
+        raise damaged("it uses an array before its content")
+    machine.stack.append(value)
 
 
 @_on(b"p")
@@ -106,8 +109,13 @@ def _get_line(machine: Machine, argument: memoryview) -> None:
     machine.recall(decimal(argument))
 
 
-@_on(b"hj")
+@_on(b"h")
 def _get(machine: Machine, argument: memoryview) -> None:
+    machine.recall(argument[0])
+
+
+@_on(b"j")
+def _get_long(machine: Machine, argument: memoryview) -> None:
     machine.recall(unsigned(argument))
 
 

@@ -41,9 +41,10 @@ class Machine:
     def run(self, start: int = 0) -> tuple[Any, int]:
         """Follow the pickle at `start`; return its value and the position behind it."""
         position = following = start
+        handlers = HANDLERS
         try:
             for code, argument, following in instructions(self.data, start, self.session):
-                HANDLERS[code](self, argument)
+                handlers[code](self, argument)
                 position = following
         except IndexError:
             raise damaged(f"the instruction at byte {position:,} takes a value that is not there") from None
@@ -60,12 +61,6 @@ class Machine:
     def push_new(self, value: Any) -> None:
         """Push a container or record, which counts."""
         self.session.object()
-        self.stack.append(value)
-
-    def push_again(self, value: Any) -> None:
-        """Push a value that exists already."""
-        if isinstance(value, Unfinished):
-            raise damaged("it uses an array before its content")
         self.stack.append(value)
 
     def since_mark(self) -> list[Any]:
@@ -85,9 +80,13 @@ class Machine:
 
     def recall(self, name: int) -> None:
         """Push a value of the memo."""
-        if name not in self.memo:
-            raise damaged(f"it refers to value {name}, which it never made")
-        self.push_again(self.memo[name])
+        try:
+            value = self.memo[name]
+        except KeyError:
+            raise damaged(f"it refers to value {name}, which it never made") from None
+        if isinstance(value, Unfinished):
+            raise damaged("it uses an array before its content")
+        self.stack.append(value)
 
     def make(self, what: Any, args: Any, kwargs: Any) -> None:
         """Push what a call of the name `what` stands for."""

@@ -24,7 +24,10 @@ def _shapes() -> dict[int, tuple[str, int]]:
 
 
 _SHAPES = _shapes()
-_PLAIN = [_SHAPES.get(code) == ("fixed", 0) for code in range(256)]
+# Bytes of each instruction of fixed length, its own included; 0 of the others.
+_LENGTHS = [
+    size + 1 if kind == "fixed" else 0 for kind, size in (_SHAPES.get(c, ("", 0)) for c in range(256))
+]
 _NOTHING = memoryview(b"")
 _OUTSIDE = dict.fromkeys(b"\x97\x98", "it keeps data outside the file (out-of-band buffers)")
 
@@ -46,8 +49,11 @@ def instructions(data: memoryview, start: int, session: Session) -> Iterator[tup
     position, end = start, len(data)
     while position < end:
         code = data[position]
-        if _PLAIN[code]:
-            argument, following = _NOTHING, position + 1
+        following = position + _LENGTHS[code]
+        if following == position + 1:
+            argument = _NOTHING
+        elif position < following <= end:
+            argument = data[position + 1 : following]
         else:
             first, last, following = _argument(data, code, position)
             argument = data[first:last]
