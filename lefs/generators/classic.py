@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import fields
 from typing import Any
 
 import torch
@@ -13,7 +14,15 @@ from torch.nn.functional import conv2d, conv_transpose2d, interpolate, pad
 from lefs.checks import check_choice, check_integer
 from lefs.generators.operations import normal
 
-__all__ = ["Colours", "check_channels", "check_images", "pixel_norm", "resolutions_of", "up_convolution"]
+__all__ = [
+    "Colours",
+    "changed_settings",
+    "check_channels",
+    "check_images",
+    "pixel_norm",
+    "resolutions_of",
+    "up_convolution",
+]
 
 # From this size on the official code convolves and doubles the size in one operation.
 _FUSED_FROM = 128
@@ -42,6 +51,17 @@ def check_images(resolution: int, images: list[int] | None) -> list[int]:
     if resolution not in chosen:
         raise ValueError(f"images must contain the resolution {resolution}, got {chosen}")
     return chosen
+
+
+def changed_settings(config: Any) -> dict[str, Any]:
+    """Plain JSON values of a configuration (a dataclass) without those at their defaults.
+
+    Fingerprints are made from them, and stay as they are when a new setting comes with a default.
+    """
+    content = {f.name: getattr(config, f.name) for f in fields(config)}
+    content["channels"] = {str(r): c for r, c in config.channels.items()}
+    kept = {f.name: content[f.name] for f in fields(config) if content[f.name] != f.default}
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in kept.items()}
 
 
 def pixel_norm(x: Tensor) -> Tensor:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -15,6 +15,7 @@ from lefs.checks import check_choice, check_integer
 from lefs.generators.base import Noise, StyleLayer, StylelessGenerator, Trunk
 from lefs.generators.classic import (
     Colours,
+    changed_settings,
     check_channels,
     check_images,
     pixel_norm,
@@ -140,10 +141,8 @@ class ProGAN(StylelessGenerator):
 
     @property
     def architecture_config(self) -> dict[str, Any]:
-        """The `ProGANConfig` as plain JSON values."""
-        content = asdict(self.config)
-        content["channels"] = {str(r): c for r, c in self.config.channels.items()}
-        return content
+        """The `ProGANConfig` as plain JSON values; what is at its default is left out."""
+        return changed_settings(self.config)
 
     @property
     def preview_sizes(self) -> tuple[int, ...]:

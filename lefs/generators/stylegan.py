@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -16,6 +16,7 @@ from lefs.checks import check_choice, check_integer, check_number
 from lefs.generators.base import Noise, State, StyleLayer
 from lefs.generators.classic import (
     Colours,
+    changed_settings,
     check_channels,
     check_images,
     resolutions_of,
@@ -64,7 +65,7 @@ class StyleGANConfig:
     truncation_cutoff: int | None = 8
     noise: Literal["stored", "drawn", "shared", "none"] = "stored"
     epsilon: float = 1e-8
-    blur: Sequence[float] = (1.0, 2.0, 1.0)
+    blur: tuple[float, ...] = (1.0, 2.0, 1.0)
     blurred_bias: bool = False
 
     def __post_init__(self) -> None:
@@ -81,7 +82,7 @@ class StyleGANConfig:
             check_integer("mapping_width", self.mapping_width, minimum=1)
         if self.truncation_cutoff is not None:
             check_integer("truncation_cutoff", self.truncation_cutoff)
-        object.__setattr__(self, "blur", [check_number("blur", b) for b in self.blur])
+        object.__setattr__(self, "blur", tuple(check_number("blur", b) for b in self.blur))
         if self.blur and (len(self.blur) % 2 == 0 or sum(self.blur) == 0):
             raise ValueError(f"blur must have an odd number of taps and a sum, got {self.blur}")
 
@@ -214,10 +215,8 @@ class StyleGAN(StyledGenerator):
 
     @property
     def architecture_config(self) -> dict[str, Any]:
-        """The `StyleGANConfig` as plain JSON values."""
-        content = asdict(self.config)
-        content["channels"] = {str(r): c for r, c in self.config.channels.items()}
-        return content
+        """The `StyleGANConfig` as plain JSON values; what is at its default is left out."""
+        return changed_settings(self.config)
 
     def _module(self, layer: StyleLayer) -> Any:
         return self.synthesis.get_submodule(layer.name)
