@@ -463,6 +463,23 @@ def test_what_is_no_stylegan3_is_refused(name):
     assert str(path) in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("where", "attribute", "value", "message"),
+    [
+        (("mapping",), "c_dim", 6, "do not fit"),
+        (("mapping",), "c_dim", -1, "do not fit"),
+        (("mapping", "embed"), "max_norm", 1.0, "do not fit"),
+        (("mapping", "embed_proj"), "activation", "linear", "'lrelu'"),
+    ],
+)
+def test_what_is_no_stylegan_xl_is_refused(where, attribute, value, message):
+    path = FIXTURES / "xl_conditional.pkl"
+    tree = read_pickle(path)
+    state_of(tree, *where)[attribute] = value
+    with pytest.raises(ArtifactError, match=message):
+        nvlabs_stylegan3.read(tree, path)
+
+
 @pytest.mark.parametrize("tree", [None, 3, {}, {"G_ema": None}, {"G_ema": {"a": 1}}, []])
 def test_other_files_are_none_of_its_business(tree):
     assert not nvlabs_stylegan3.matches(tree)

@@ -36,7 +36,7 @@ def read_class_mapping(mapping: Module) -> tuple[dict[str, Any], dict[str, Tenso
         # One-hot labels pick a column, which `FullyConnected` then divides by √labels.
         tensors["mapping.embed.weight"] = table.t() * math.sqrt(labels)
         tensors["mapping.embed.bias"] = table.new_zeros(table.shape[1])
-        config |= {"embed_dim": table.shape[1], "class_means": tensors["mapping.w_avg"].ndim == 2}
+        config |= {"embed_dim": table.shape[1], "class_means": mapping.tensor("w_avg").ndim == 2}
     return config, tensors
 
 
@@ -45,8 +45,8 @@ def _classes(mapping: Module, labels: int) -> Tensor:
     embed = mapping.child("embed").check_class("Embedding")
     project = mapping.child("embed_proj").check_class("FullyConnectedLayer")
     table, weight, bias = embed.tensor("weight"), project.tensor("weight"), project.tensor("bias")
-    fits = table.ndim == 2 and weight.ndim == 2 and table.shape[1] == weight.shape[1] and len(table) >= labels
-    if not fits or embed.get("max_norm", (float, type(None))) is not None:
+    fits = table.ndim == 2 and weight.ndim == 2 and table.shape[1] == weight.shape[1]
+    if not fits or not 0 < labels <= len(table) or embed.get("max_norm", (float, type(None))) is not None:
         shapes = f"{tuple(table.shape)} and {tuple(weight.shape)}"
         raise mapping.error(f"has {labels} classes in tables of shapes {shapes}, which do not fit each other")
     if project.get("activation", str) != "lrelu":
