@@ -21,6 +21,13 @@ _PROTOCOL, _LONGEST_KEPT = 1001, 1000
 # The number that opens the older format, as a pickle of its own.
 LEGACY_START = re.compile(rb"\x80[\x02-\x05](?:\x95.{8})?\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19\.", re.DOTALL)
 
+# A storage and nothing else: its persistent id, the list of its only key, the number of its items.
+_BARE = re.compile(
+    rb"\x80\x02\(X\x07\0\0\0storageq\0ctorch(?:\.cuda)?\n(\w+)\nq\x01X(.{4})(\d+)q\x02X(.{4})([a-z:0-9]+)q\x03"
+    rb"(?:K(.)|M(..)|J(....))Ntq\x04Q\.\x80\x02\]q\0X(.{4})(\d+)q\x01a\.(.{8})",
+    re.DOTALL,
+)
+
 # (key, type, number of items) → storage
 Find = Callable[[str, torch.dtype, int], Tensor]
 
@@ -132,6 +139,9 @@ def _stored(
 
 def _read_legacy(data: memoryview, session: Session) -> Any:
     position, swap = _header(data, session)
+    bare = _bare_storage(data, position, session, swap)
+    if bare is not None:
+        return bare
     # The storages lie behind the values that need them, and only the values tell their types: go over the
     # values twice, first to learn the types.
     known: dict[str, Tensor] = {}
@@ -144,18 +154,37 @@ def _read_legacy(data: memoryview, session: Session) -> Any:
         known[key] = torch.empty(items, dtype=dtype, device="meta")
         return known[key]
 
-    tree, behind = _machine(data, session, measure).run(position)
+    _, behind = _machine(data, session, measure).run(position)
     places = _places(data, behind, known, session)
 
     def find(key: str, dtype: torch.dtype, items: int) -> Tensor:
         first = places[key]
         return storage(data[first : first + items * dtype.itemsize], dtype, session, swap=swap)
 
-    for key, empty in known.items():
-        if tree is empty:
-            # A bare storage, as it lies in a snapshot for every tensor: nothing else to make.
-            return find(key, empty.dtype, len(empty))
     return _machine(data, session, find).run(position)[0]
+
+
+def _bare_storage(data: memoryview, position: int, session: Session, swap: bool) -> Tensor | None:
+    """The storage, if nothing but one lies in the file, spelled as PyTorch spells it; else None.
+
+    A snapshot holds hundreds of such files; this takes half of the time that following each of them takes.
+    """
+    found = _BARE.match(data, position)
+    if found is None:
+        return None
+    kind, length, key, place_length, place, *counts, again_length, again, stored = found.groups()
+    items, dtype = int.from_bytes(stored, "little"), STORAGES.get(kind.decode("ascii", "replace"))
+    raw = data[found.end() : found.end() + (items * dtype.itemsize if dtype else 0)]
+    sound = (
+        dtype is not None
+        and key == again
+        and [int.from_bytes(n, "little") for n in (length, place_length, again_length)]
+        == [len(key), len(place), len(again)]
+        and items == int.from_bytes(next(n for n in counts if n is not None), "little") < 2**31
+        and len(raw) == items * dtype.itemsize
+    )
+    # What is not sound is followed step by step, which finds out what is wrong with it.
+    return storage(raw, dtype, session, swap=swap) if sound and dtype else None
 
 
 def _header(data: memoryview, session: Session) -> tuple[int, bool]:
