@@ -1,7 +1,7 @@
 """What makes images: the contract, the architectures, the files they come in."""
 
 from lefs.generators.base import Generator, StyleLayer, StylelessGenerator, Trunk
-from lefs.generators.formats import load, save_generator
+from lefs.generators.formats import convert, load, save_generator
 from lefs.generators.styled import StyledGenerator
 from lefs.generators.stylegan2 import StyleGAN2, StyleGAN2Config
 
@@ -13,6 +13,7 @@ __all__ = [
     "StyledGenerator",
     "StylelessGenerator",
     "Trunk",
+    "convert",
     "load",
     "save_generator",
 ]

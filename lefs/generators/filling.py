@@ -17,7 +17,14 @@ __all__ = ["build", "fill"]
 _Network = TypeVar("_Network", bound=nn.Module)
 
 
-def build(make: Callable[[], _Network], tensors: Mapping[str, Tensor], path: Path, *, what: str) -> _Network:
+def build(
+    make: Callable[[], _Network],
+    tensors: Mapping[str, Tensor],
+    path: Path,
+    *,
+    what: str,
+    mapped: bool = False,
+) -> _Network:
     """Call `make` without memory for its tensors, check `tensors` against it, and put them in.
 
     Parameters
@@ -25,6 +32,8 @@ def build(make: Callable[[], _Network], tensors: Mapping[str, Tensor], path: Pat
     make : makes the network; what it raises says that the configuration is wrong
     tensors : {name: Tensor}, exactly the network's ``state_dict``
     path, what : the file and the network's name, for error messages
+    mapped : whether tensors may stay views of a memory-mapped file, one only ever replaced as a whole;
+        others are copied, as a view changes with its file, or ends with it
 
     Raises
     ------
@@ -36,11 +45,11 @@ def build(make: Callable[[], _Network], tensors: Mapping[str, Tensor], path: Pat
             network = make()
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError, RuntimeError) as error:
         raise ArtifactError(f"{path}: its configuration does not describe a {what}: {error}") from error
-    fill(network, tensors, path)
+    fill(network, tensors, path, mapped=mapped)
     return network
 
 
-def fill(network: nn.Module, tensors: Mapping[str, Tensor], path: Path) -> None:
+def fill(network: nn.Module, tensors: Mapping[str, Tensor], path: Path, *, mapped: bool = False) -> None:
     """Put `tensors` into `network` as float32 if they have the right names and shapes and are finite.
 
     Raises
@@ -59,7 +68,7 @@ def fill(network: nn.Module, tensors: Mapping[str, Tensor], path: Path) -> None:
         )
     ready = {}
     for name, tensor in tensors.items():
-        ready[name] = _owned(tensor)
+        ready[name] = tensor.float() if mapped else _owned(tensor)
         if not _finite(ready[name]):
             raise ArtifactError(
                 f"{path} has NaN or infinite values in {name!r}; it may come from a training that diverged"
@@ -68,7 +77,7 @@ def fill(network: nn.Module, tensors: Mapping[str, Tensor], path: Path) -> None:
 
 
 def _owned(tensor: Tensor) -> Tensor:
-    """`tensor` as float32 with memory of its own: a view of a file would change, or end, with the file."""
+    """`tensor` as float32 with memory of its own."""
     ready = aligned(tensor).detach()
     if ready.dtype != torch.float32:
         return ready.float()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import importlib
-import importlib.util
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -86,7 +85,7 @@ def _load_own(path: Path) -> Generator:
     except KeyError as error:
         raise ArtifactError(f"{folder / stem}.json lacks {error}; it is not whole") from None
     file = folder / f"{stem}.safetensors"
-    generator = build(parsed, load_tensors(file), file)
+    generator = build(parsed, load_tensors(file), file, mapped=True)
     beside = folder / _beside(stem)
     if isinstance(meta.get("discriminator"), dict) and beside.exists():
         generator.make_discriminator = partial(_load_discriminator, beside, meta["discriminator"])
@@ -100,7 +99,11 @@ def _beside(stem: str) -> str:
 
 def _load_discriminator(file: Path, config: dict[str, Any]) -> Discriminator:
     made = filling.build(
-        lambda: Discriminator(DiscriminatorConfig(**config)), load_tensors(file), file, what="discriminator"
+        lambda: Discriminator(DiscriminatorConfig(**config)),
+        load_tensors(file),
+        file,
+        what="discriminator",
+        mapped=True,
     )
     return made.eval().requires_grad_(False)
 
@@ -121,9 +124,8 @@ def _parse(path: Path) -> Parsed:
         tree = reader(path, align=False)
     try:
         for name in READERS:
-            full = f"lefs.generators.publishers.{name}"
-            publisher = importlib.import_module(full) if importlib.util.find_spec(full) else None
-            if publisher is not None and publisher.matches(tree):
+            publisher = importlib.import_module(f"lefs.generators.publishers.{name}")
+            if publisher.matches(tree):
                 parsed: Parsed = publisher.read(tree, path)
                 return parsed
         found = explain(tree)
@@ -147,7 +149,7 @@ def _no_collection() -> Iterator[None]:
             gc.enable()
 
 
-def build(parsed: Parsed, tensors: Mapping[str, Tensor], path: Path) -> Generator:
+def build(parsed: Parsed, tensors: Mapping[str, Tensor], path: Path, *, mapped: bool = False) -> Generator:
     """Make the architecture without memory, check every tensor against it, then put them in."""
     if not isinstance(parsed.architecture, str) or parsed.architecture not in ARCHITECTURES:
         known = ", ".join(ARCHITECTURES)
@@ -159,7 +161,7 @@ def build(parsed: Parsed, tensors: Mapping[str, Tensor], path: Path) -> Generato
         made: Generator = getattr(classes, network)(getattr(classes, config)(**parsed.config))
         return made
 
-    return filling.build(make, tensors, path, what=network)
+    return filling.build(make, tensors, path, what=network, mapped=mapped)
 
 
 def _finished(generator: Generator, label: str, source: Path, origin: Any) -> Generator:
