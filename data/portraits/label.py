@@ -23,7 +23,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--images", type=int, default=512, help="size of the sample")
-    parser.add_argument("--clusters", type=int, default=24, help="number of clusters, K")
+    parser.add_argument("--clusters", type=int, default=32, help="number of clusters, K")
     parser.add_argument("--layer", default=None, help="layer to cluster; the generator's default if left out")
     args = parser.parse_args()
     model, segmenter = lefs.load(HERE), lefs.load_segmenter(HERE)
