@@ -13,6 +13,7 @@ import torch
 import lefs
 from lefs import ArtifactError, StyleGAN2, save_generator
 from lefs.artifacts import load_tensors, save_tensors
+from lefs.generators import filling, formats
 
 
 @pytest.fixture
@@ -177,3 +178,28 @@ def test_a_failed_save_leaves_the_old_generator(
         save_generator(lively, folder, label="other")
     assert lefs.load(folder).label == "Lively"
     assert sorted(f.name for f in folder.iterdir()) == ["generator.json", "generator.safetensors"]
+
+
+def test_filling_copies_tensors_that_lie_anywhere() -> None:
+    file = torch.zeros(1 + 4 * 12, dtype=torch.uint8)
+    loose = torch.frombuffer(file.numpy().data[1:], dtype=torch.uint8).view(torch.float32).view(3, 4)
+    loose.copy_(torch.arange(12.0).view(3, 4))
+    network = torch.nn.Linear(4, 3, device="meta")
+    filling.fill(network, {"weight": loose, "bias": torch.arange(6).half()[::2]}, Path("any.pkl"))
+    file.zero_()
+    assert network.weight.tolist() == torch.arange(12.0).view(3, 4).tolist()
+    assert network.bias.tolist() == [0, 2, 4]
+    assert network.weight.data_ptr() % 4 == 0
+    assert network.bias.dtype == torch.float32
+
+
+def test_finite_numbers_may_have_an_infinite_sum() -> None:
+    network = torch.nn.Linear(2, 1, bias=False, device="meta")
+    filling.fill(network, {"weight": torch.full((1, 2), 3e38)}, Path("any.pkl"))
+    for bad in ([[torch.inf, -torch.inf]], [[0.0, torch.nan]]):
+        with pytest.raises(ArtifactError, match="NaN or infinite"):
+            filling.fill(network, {"weight": torch.tensor(bad)}, Path("any.pkl"))
+
+
+def test_a_look_finds_what_loading_finds(folder: Path) -> None:
+    assert formats.peek(folder).fingerprint == lefs.load(folder).fingerprint

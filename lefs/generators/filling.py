@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TypeVar
@@ -68,26 +69,35 @@ def fill(network: nn.Module, tensors: Mapping[str, Tensor], path: Path, *, mappe
         )
     ready = {}
     for name, tensor in tensors.items():
-        ready[name] = tensor.float() if mapped else _owned(tensor)
-        if not _finite(ready[name]):
+        ready[name] = _view(tensor.detach()) if mapped else _owned(tensor.detach())
+        if not _finite(aligned(ready[name])):
             raise ArtifactError(
                 f"{path} has NaN or infinite values in {name!r}; it may come from a training that diverged"
             )
     network.load_state_dict(ready, assign=True)
 
 
+def _view(tensor: Tensor) -> Tensor:
+    return tensor if tensor.dtype == torch.float32 else aligned(tensor).float()
+
+
 def _owned(tensor: Tensor) -> Tensor:
-    """`tensor` as float32 with memory of its own."""
-    ready = aligned(tensor).detach()
-    if ready.dtype != torch.float32:
-        return ready.float()
-    copied = ready.data_ptr() != tensor.data_ptr()
-    return ready if copied else ready.clone(memory_format=torch.contiguous_format)
+    """`tensor` as contiguous float32 with memory of its own, copied once."""
+    made = torch.empty(tensor.shape)
+    source, target = tensor, made
+    if tensor.dtype == made.dtype and tensor.is_contiguous() and tensor.device.type == "cpu":
+        # Bytes may lie anywhere; numbers would first have to be moved to where arithmetic can take them.
+        begin, size = tensor.storage_offset() * tensor.itemsize, (tensor.nbytes,)
+        source = torch.empty(0, dtype=torch.uint8).set_(tensor.untyped_storage(), begin, size, (1,))
+        target = made.view(-1).view(torch.uint8)
+    target.copy_(aligned(source))
+    return made
 
 
 def _finite(tensor: Tensor) -> bool:
-    if not tensor.numel():
+    # Only finite numbers have a finite sum, which takes one quick pass. That of very large ones may not be
+    # finite, which takes another look; neither needs memory of the tensor's size.
+    if not tensor.numel() or math.isfinite(float(tensor.sum())):
         return True
-    # one pass over the memory, and nothing of the tensor's size beside it
     low, high = tensor.aminmax()
     return bool(torch.isfinite(low) & torch.isfinite(high))

@@ -22,7 +22,7 @@ from lefs.generators.publishers import Parsed
 from lefs.generators.publishers.unknown import explain
 from lefs.generators.unpickle import read_pickle, read_torch, sniff
 
-__all__ = ["ARCHITECTURES", "READERS", "build", "convert", "load", "save_generator"]
+__all__ = ["ARCHITECTURES", "READERS", "build", "convert", "load", "peek", "save_generator"]
 
 _FORMAT = "lefs-generator"
 
@@ -70,11 +70,20 @@ def load(
     ArtifactError
         If it is missing, truncated, of another kind, or its tensors are not what its architecture needs.
     """
-    path = locate(name_or_path)
-    own = path.is_dir() or path.suffix in (".safetensors", ".json")
-    generator = _load_own(path) if own else _load_published(path)
+    generator = _loaded(locate(name_or_path), mapped=False)
     generator = generator if label is None else generator.with_label(label)
     return generator if device is None else generator.to(device)
+
+
+def peek(name_or_path: str | os.PathLike[str]) -> Generator:
+    """As `load`, for a short look: weights stay views of the file, whoever owns it, and change with it."""
+    return _loaded(locate(name_or_path), mapped=True)
+
+
+def _loaded(path: Path, *, mapped: bool) -> Generator:
+    own = path.is_dir() or path.suffix in (".safetensors", ".json")
+    with _no_collection():
+        return _load_own(path) if own else _load_published(path, mapped=mapped)
 
 
 def _load_own(path: Path) -> Generator:
@@ -111,17 +120,16 @@ def _load_discriminator(file: Path, config: dict[str, Any]) -> Discriminator:
 # -- publishers' files -------------------------------------------------------------------------------------
 
 
-def _load_published(path: Path) -> Generator:
+def _load_published(path: Path, *, mapped: bool) -> Generator:
     parsed = _parse(path)
-    generator = build(parsed, parsed.tensors, path)
+    generator = build(parsed, parsed.tensors, path, mapped=mapped)
     generator.make_discriminator = parsed.discriminator
     return _finished(generator, path.stem, path, parsed.notes)
 
 
 def _parse(path: Path) -> Parsed:
     reader = read_torch if sniff(path).startswith("torch") else read_pickle
-    with _no_collection():
-        tree = reader(path, align=False)
+    tree = reader(path, align=False)
     try:
         for name in READERS:
             publisher = importlib.import_module(f"lefs.generators.publishers.{name}")
