@@ -2,13 +2,23 @@
 
 from lefs.generators.base import Generator, StyleLayer, StylelessGenerator, Trunk
 from lefs.generators.formats import convert, load, save_generator
+from lefs.generators.progan import ProGAN, ProGANConfig
 from lefs.generators.styled import StyledGenerator
+from lefs.generators.stylegan import StyleGAN, StyleGANConfig
 from lefs.generators.stylegan2 import StyleGAN2, StyleGAN2Config
+from lefs.generators.stylegan3 import StyleGAN3
+from lefs.generators.stylegan3_config import StyleGAN3Config
 
 __all__ = [
     "Generator",
+    "ProGAN",
+    "ProGANConfig",
+    "StyleGAN",
     "StyleGAN2",
     "StyleGAN2Config",
+    "StyleGAN3",
+    "StyleGAN3Config",
+    "StyleGANConfig",
     "StyleLayer",
     "StyledGenerator",
     "StylelessGenerator",

@@ -237,8 +237,9 @@ class StyleGAN3(StyledGenerator):
         if not self.config.class_means:
             return super().map(z, truncation, labels)
         psi, w = check_number("truncation", truncation), super().map(z, labels=labels)
-        assert labels is not None  # (or there would be no w)
-        return w if psi == 1 else self.get_buffer("mapping.w_avg")[list(labels), None].lerp(w, psi)
+        chosen = self._one_hot(labels, len(z))
+        assert chosen is not None  # (means of classes are of a conditional network)
+        return w if psi == 1 else self.get_buffer("mapping.w_avg")[chosen.argmax(dim=1), None].lerp(w, psi)
 
     def _styles(self, w: Tensor) -> Tensor:
         modules = [*(self.synthesis.get_submodule(layer.name) for layer in self.layers), self._input]

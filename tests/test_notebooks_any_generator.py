@@ -1,0 +1,124 @@
+"""The notebooks, headless, on a tiny file of each family: nothing in them is made for one generator."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import nbformat
+import pytest
+
+import lefs
+from lefs.runner.gallery import figures
+
+pytestmark = pytest.mark.slow
+
+FIXTURES = Path(__file__).parent / "fixtures"
+# name → (file, class of a conditional one)
+GENERATORS = {
+    "StyleGAN2": ("nvlabs_stylegan2/ada_skip_conditional.pkl", 2),
+    "StyleGAN3": ("stylegan3/t_custom.pkl", None),
+    "StyleGAN": ("genforce/stylegan_conditional.pth", 1),
+    "ProGAN": ("genforce/progan_fused.pth", None),
+    "no class": ("genforce/stylegan_conditional.pth", None),
+}
+SMALL = {
+    "1_dissection.images": 8,
+    "1_dissection.clusters": 3,
+    "1_dissection.tried_clusters": [2, 3],
+    "2_catalog.images": 8,
+    "3_editing.pairs": 2,
+    "3_editing.references": [1, 2],
+}
+NOTEBOOKS = ("1_dissection", "2_catalog", "3_editing")
+
+
+@dataclass(frozen=True)
+class Done:
+    """What ``lefs run`` of all notebooks came to."""
+
+    code: int
+    message: str
+    folder: Path
+
+    @property
+    def artifacts(self) -> Path:
+        return self.folder / "artifacts"
+
+
+def run(root: Path, out: Path, file: str, label: int | None) -> Done:
+    given = {**SMALL, "generator": FIXTURES / file} | ({} if label is None else {"label": label})
+    options = [text for name, value in given.items() for text in ("-p", name, str(value))]
+    command = [sys.executable, "-m", "lefs", "run", "--notebooks", str(root / "notebooks"), "--out", str(out)]
+    path = os.pathsep.join(filter(None, [str(root), os.environ.get("PYTHONPATH")]))
+    done = subprocess.run(
+        [*command, *options], capture_output=True, text=True, env={**os.environ, "PYTHONPATH": path}
+    )
+    folders = list(out.glob("*"))
+    assert len(folders) == 1, done.stderr
+    return Done(done.returncode, done.stderr, folders[0])
+
+
+@pytest.fixture(scope="module")
+def runs(root: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Done]:
+    """All runs, two at a time: most of each is kernels that start."""
+    out = tmp_path_factory.mktemp("runs")
+    with ThreadPoolExecutor(2) as pool:
+        jobs = {n: pool.submit(run, root, out / n, *given) for n, given in GENERATORS.items()}
+        return {name: job.result() for name, job in jobs.items()}
+
+
+def outputs(notebook: nbformat.NotebookNode) -> Iterator[nbformat.NotebookNode]:
+    return (o for cell in notebook.cells for o in cell.get("outputs", []))
+
+
+def check_shown(folder: Path, stem: str) -> None:
+    """Every figure of the notebook is there, and no cell complained."""
+    executed = nbformat.read(folder / f"{stem}.ipynb", as_version=4)
+    wanted = sum("\nplotting." in f"\n{c.source}" for c in executed.cells if c.cell_type == "code")
+    assert wanted > 3
+    assert len(figures(executed)) >= wanted
+    assert not [o for o in outputs(executed) if o.get("name") == "stderr"]
+
+
+@pytest.mark.parametrize("family", ["StyleGAN2", "StyleGAN3", "StyleGAN"])
+def test_all_notebooks_run(family: str, runs: dict[str, Done]) -> None:
+    done = runs[family]
+    assert done.code == 0, done.message
+    for stem in NOTEBOOKS:
+        check_shown(done.folder, stem)
+
+    generator = lefs.load(FIXTURES / GENERATORS[family][0])
+    assert type(generator).__name__ == family
+    catalog = lefs.Catalog.load(done.artifacts / "catalog")
+    catalog.check_generator(generator)
+    assert catalog.layer == generator.default_layer
+    recipe = lefs.Recipe.load(done.artifacts / "recipe.json")
+    assert recipe.changes[0].part == "cluster 0"  # these have no hair
+
+
+def test_what_has_no_styles_is_dissected_and_the_editing_notebook_says_why_it_stops(
+    runs: dict[str, Done],
+) -> None:
+    done = runs["ProGAN"]
+    assert done.code == 1
+    for stem in NOTEBOOKS[:2]:
+        check_shown(done.folder, stem)
+    why = "TypeError: progan_fused is a ProGAN, which has no styles: dissection works, editing does not"
+    assert "3_editing, cell 5" in done.message
+    assert why in done.message
+    assert "Traceback" not in done.message
+    records = json.loads((done.folder / "run.json").read_text())["notebooks"]
+    assert [bool(record["error"]) for record in records] == [False, False, True]
+
+
+def test_a_class_is_asked_for(runs: dict[str, Done]) -> None:
+    done = runs["no class"]
+    assert done.code == 1
+    assert "this generator is conditional and needs an integer from 0 to 4" in done.message
