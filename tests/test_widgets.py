@@ -207,6 +207,28 @@ def test_a_catalog_of_another_generator_is_refused(panel, tiny, catalog):
 
 
 # -- browser ------------------------------------------------------------------------------------------
+def test_names_that_were_saved_are_taken_up_again(tiny, catalog, tmp_path):
+    folder = tmp_path / "catalog"
+    catalog.save(folder)  # as a dissection leaves it: there is nothing to take up
+    by_truth = catalog.rename("cluster 0", "hair")
+    first = CatalogBrowser(tiny, by_truth, range(3), folder=folder)
+    assert first.catalog.parts == by_truth.parts
+    first.controls["name 1"].value = "left eye"
+    again = CatalogBrowser(tiny, by_truth, range(3), folder=folder)
+    assert again.controls["name 1"].value == "left eye"
+    assert again.catalog.parts == first.catalog.parts
+    others = lefs.dissect(tiny, range(12), clusters=4, random_state=5, progress=False)
+    assert not others.centers.equal(catalog.centers)
+    assert CatalogBrowser(tiny, others, range(3), folder=folder).catalog.parts == others.parts
+
+
+def test_a_damaged_catalog_in_the_folder_is_not_overwritten(tiny, catalog, tmp_path):
+    (tmp_path / "catalog.json").write_text("{")
+    with pytest.raises(ArtifactError, match="catalog"):
+        CatalogBrowser(tiny, catalog, range(3), folder=tmp_path)
+    assert (tmp_path / "catalog.json").read_text() == "{"
+
+
 def test_one_name_merges_and_every_change_is_saved(browser, tmp_path):
     browser.controls["name 1"].value = "hair"
     assert lefs.Catalog.load(tmp_path / "catalog").parts == {

@@ -41,7 +41,8 @@ class CatalogBrowser(Panel):
     generator : `Generator`
     catalog : its `Catalog`
     seeds : the images to look at, twelve a page, drawn at the catalog's own truncation
-    folder : where the catalog is saved at each change; None keeps it in memory only
+    folder : where the catalog is saved at each change; None keeps it in memory only. If names for the same
+        clusters were saved there before, the panel goes on from them.
 
     Attributes
     ----------
@@ -52,7 +53,7 @@ class CatalogBrowser(Panel):
     Raises
     ------
     ArtifactError
-        If the catalog is of another generator.
+        If the catalog is of another generator, or what `folder` holds cannot be read (it is left as it is).
     """
 
     catalog: Catalog
@@ -67,9 +68,10 @@ class CatalogBrowser(Panel):
     ) -> None:
         super().__init__()
         catalog.check_generator(generator)
+        self._folder = None if folder is None else Path(folder)
+        catalog = _with_saved_names(catalog, self._folder)
         self._generator, self.catalog = generator, catalog
         self._seeds = check_seeds(seeds)
-        self._folder = None if folder is None else Path(folder)
         self._first = 0
         # The parts begin with the colours that the figures give them: by the order of their first clusters.
         self._palette = cluster_colors(catalog.num_clusters)
@@ -193,6 +195,19 @@ class CatalogBrowser(Panel):
         self._status.value = f"{parts}; <b>not saved</b>"
         self.catalog.save(self._folder)
         self._status.value = f"{parts}; saved to {html.escape(str(self._folder))}"
+
+
+def _with_saved_names(catalog: Catalog, folder: Path | None) -> Catalog:
+    """The catalog as it was named in `folder`, if that holds the same clusters with names of their own.
+
+    Running a notebook again must not undo what was typed into its panel.
+    """
+    if folder is None or not (folder / "catalog.json").exists():
+        return catalog
+    saved = Catalog.load(folder)
+    same = saved.generator == catalog.generator and torch.equal(saved.centers, catalog.centers)
+    named = any(name != f"cluster {ks[0]}" for name, ks in saved.parts.items())
+    return saved if same and named else catalog
 
 
 def _controls(catalog: Catalog) -> dict[str, ipywidgets.Widget]:
