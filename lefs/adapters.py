@@ -8,11 +8,11 @@ Neither library is needed by lefs: a model that you have made with one of them i
 
     from transformers import AutoImageProcessor, AutoModelForSemanticSegmentation
     name = "nvidia/segformer-b0-finetuned-ade-512-512"
-    segmenter = huggingface_segmenter(
-        AutoModelForSemanticSegmentation.from_pretrained(name).eval(), AutoImageProcessor.from_pretrained(name)
-    )
+    model = AutoModelForSemanticSegmentation.from_pretrained(name).eval()
+    segmenter = huggingface_segmenter(model, AutoImageProcessor.from_pretrained(name))
 
-What comes out is what `lefs.units` and `lefs.evaluation` take: images (N, 3, H, W) in [-1, 1] → labels (N, H, W).
+What comes out is what `lefs.units` and `lefs.evaluation` take: images (N, 3, H, W) in [-1, 1] → labels
+(N, H, W), int64.
 """
 
 from __future__ import annotations
@@ -136,8 +136,8 @@ def torchvision_segmenter(
         scores = output.get("out") if isinstance(output, Mapping) else output
         if not isinstance(scores, Tensor):
             raise TypeError(
-                "model must return a mapping with 'out', as those of torchvision.models.segmentation do, or a "
-                f"tensor; got {type(output).__name__}"
+                "model must return a mapping with 'out', as those of torchvision.models.segmentation do, "
+                f"or a tensor; got {type(output).__name__}"
             )
         return scores
 
@@ -154,7 +154,8 @@ def huggingface_segmenter(
     model : in eval mode; called with ``pixel_values``, it returns an object with ``logits`` (N, P, h, w), as
         SegFormer, UPerNet, DPT and BEiT do, or with ``class_queries_logits`` and ``masks_queries_logits``, as
         MaskFormer and Mask2Former do
-    processor : its image processor, whose ``size``, ``image_mean`` and ``image_std`` are read; None: images
+    processor : its image processor, whose ``size``, ``image_mean``, ``image_std``, ``do_resize`` and
+        ``do_normalize`` are read; None: images
         go in at their own size, normalised as ImageNet's
     names : the classes; None: those of ``model.config.id2label``
 
@@ -168,13 +169,14 @@ def huggingface_segmenter(
             raise ValueError("model has no config.id2label that names its classes: give names=[...]")
         by_label = {int(i): str(n) for i, n in table.items()}
         names = [by_label.get(i, f"label {i}") for i in range(max(by_label) + 1)]
+    resized, normalized = (getattr(processor, f"do_{what}", True) for what in ("resize", "normalize"))
     return ImageSegmenter(
         _ByKeyword(model),
         _read_transformers,
         names,
-        size=_processor_size(getattr(processor, "size", None)),
-        mean=getattr(processor, "image_mean", None) or _MEAN,
-        deviation=getattr(processor, "image_std", None) or _DEVIATION,
+        size=_processor_size(getattr(processor, "size", None)) if resized else None,
+        mean=(getattr(processor, "image_mean", None) or _MEAN) if normalized else (0.0, 0.0, 0.0),
+        deviation=(getattr(processor, "image_std", None) or _DEVIATION) if normalized else (1.0, 1.0, 1.0),
     )
 
 

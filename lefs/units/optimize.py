@@ -53,8 +53,8 @@ def optimize_units(
 
     Returns
     -------
-    Tensor of shape (C,), float32, on the CPU: the mean of α over the later half of the steps, which ranks also
-    those units that all end at 1
+    Tensor of shape (C,), float32, on the CPU: the mean of α over the later half of the steps, which ranks
+    also those units that all end at 1
 
     Raises
     ------
