@@ -14,9 +14,10 @@ from lefs.generators.base import Generator, StyleLayer
 from lefs.progress import track
 from lefs.units.causal import Positions, Where
 from lefs.units.concepts import Concepts, Segmenter
+from lefs.units.dissection import UnitDissection
 from lefs.units.interventions import replacement
 
-__all__ = ["optimize_units"]
+__all__ = ["optimize_units", "rankings"]
 
 
 def optimize_units(
@@ -114,3 +115,33 @@ def _gain(
         logits = concepts.logits(styles, {layer.name: edit}, resume=trunk)
         chances.append((logits.softmax(dim=1)[:, positions.label] * pixels).sum())
     return (chances[0] - chances[1]) / pixels.sum().clamp_min(1)
+
+
+def rankings(
+    dissection: UnitDissection,
+    layer: str,
+    concept: str,
+    weights: Tensor | None = None,
+    *,
+    random_state: int = 0,
+) -> dict[str, list[int]]:
+    """The units of a layer in several orders, the first to be tried first.
+
+    Parameters
+    ----------
+    weights : α of `optimize_units`, shape (C,); None: that order is left out
+    random_state : of the random order
+
+    Returns
+    -------
+    {"optimised": by α, "IoU": by IoU with the concept, "random": drawn}; equal α are ordered by IoU
+    """
+    by_iou = dissection.best_units(concept, layer)
+    drawn = np.random.default_rng(random_state).permutation(len(by_iou)).tolist()
+    found = {"IoU": by_iou, "random": drawn}
+    if weights is None:
+        return found
+    if tuple(weights.shape) != (len(by_iou),):
+        raise ValueError(f"weights must have shape ({len(by_iou)},), got {tuple(weights.shape)}")
+    order = torch.argsort(weights[by_iou], descending=True, stable=True).tolist()
+    return {"optimised": [by_iou[i] for i in order], **found}
