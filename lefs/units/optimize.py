@@ -47,7 +47,7 @@ def optimize_units(
     Parameters
     ----------
     segmenter : one that also has ``logits(images)`` → (N, P, H, W), or a `Catalog`
-    budget : Σ α, the size of the set that is looked for
+    budget : the most that Σ α may be, the size of the set that is looked for
     steps, learning_rate, batch_size : of the optimisation
     random_state : seeds the order of the images
     seeds, layer, concept, levels, where, truncation : as for `causal_effects`
@@ -67,11 +67,11 @@ def optimize_units(
     la, label = generator.layer(layer), concepts.index(concept)
     positions = Positions(generator, la, where, label)
     check_integer("steps", steps, minimum=1)
-    check_number("budget", budget, minimum=0, maximum=la.channels)
+    check_number("budget", budget, minimum=0)
     size = check_integer("batch_size", batch_size, minimum=1)
     random = np.random.default_rng(random_state)
     rate = check_number("learning_rate", learning_rate, minimum=0)
-    alpha = torch.full((la.channels,), budget / la.channels, device=generator.device)
+    alpha = torch.full((la.channels,), min(1.0, budget / la.channels), device=generator.device)
     speed, mean = torch.zeros_like(alpha), torch.zeros_like(alpha)
     for i in track(range(steps), total=steps, description="optimising units", show=progress):
         batch = random.choice(sample, min(size, len(sample)), replace=False).tolist()

@@ -45,13 +45,15 @@ class UnitPainter(Panel):
     dissection : its `UnitDissection`: which units stand for a concept, and at what level
     seed : of the picture
     concept, layer : to start with; None: the concept most units stand for, and the layer of its best unit
+    units : how many of them, to start with
+    order : the units of that layer in the order in which they are taken for that concept, for example those
+        that `lefs.units.optimize_units` ranks first; None, and for any other layer or concept: by IoU
     segmenter : counts the concept's pixels; None: they are not counted
 
     Attributes
     ----------
     image, result : Tensor of shape (3, H, W), before and after
     painted : ndarray of shape (H, W), int8: 0 as it is, 1 ablated, 2 inserted
-    units : numbers of the units that are switched
     controls : {"concept", "layer", "units", "action", "brush", "seed", "clear"}, the widgets by name; setting
         a value draws before the assignment returns
 
@@ -76,6 +78,7 @@ class UnitPainter(Panel):
         concept: str | None = None,
         layer: str | None = None,
         units: int = 8,
+        order: Sequence[int] | None = None,
         segmenter: Segmenter | Catalog | None = None,
     ) -> None:
         super().__init__()
@@ -88,14 +91,13 @@ class UnitPainter(Panel):
         concept = dissection.concepts[most] if concept is None else concept
         layer = dissection.best_layer(concept) if layer is None else layer
         dissection.levels_of(layer, concept)
+        self._orders = {} if order is None else {(concept, layer): _checked(order, generator, layer)}
         self.painted = np.zeros((generator.resolution, generator.resolution), np.int8)
         self._stroke: tuple[Any, int] = (None, 0)
         widest = dissection.span(layer).stop - dissection.span(layer).start
         self.controls = {
             "concept": _choice(shown, concept, "What the units stand for", name="concept"),
-            "layer": _choice(
-                [la.name for la in dissection.layers], layer, "Whose units are switched", name="layer"
-            ),
+            "layer": _choice(names, layer, "Whose units are switched", name="layer"),
             "units": _count(min(check_integer("units", units, minimum=1), widest), widest),
             "action": _choice(list(_ACTIONS), "insert", "What painting does", name="paint to"),
             "brush": _brush(),
@@ -114,9 +116,10 @@ class UnitPainter(Panel):
 
     @property
     def units(self) -> list[int]:
-        """The units of the layer with the largest IoU with the concept, as many as the slider says."""
-        c = self.controls
-        return self._dissection.best_units(c["concept"].value, c["layer"].value, c["units"].value)
+        """The units that are switched: the first of their order, as many as the slider says."""
+        concept, layer, count = (self.controls[name].value for name in ("concept", "layer", "units"))
+        order = self._orders.get((concept, layer))
+        return self._dissection.best_units(concept, layer)[:count] if order is None else order[:count]
 
     def paint(self, points: Sequence[Sequence[float]], *, action: str | None = None) -> None:
         """Paint along points (x, y) in [0, 1] from the upper left, with the brush of the controls.
@@ -263,6 +266,16 @@ class UnitPainter(Panel):
                 f"of {int(where.sum())} pixels"
             )
         return " &ensp;·&ensp; ".join(texts)
+
+
+def _checked(order: Sequence[int], generator: Generator, layer: str) -> list[int]:
+    units = [
+        check_integer(f"order[{i}]", u, maximum=generator.layer(layer).channels - 1)
+        for i, u in enumerate(order)
+    ]
+    if not units or len(set(units)) < len(units):
+        raise ValueError(f"order must list units of {layer}, each once; got {units}")
+    return units
 
 
 def _choice(options: list[str], value: str, tooltip: str, *, name: str) -> ipywidgets.Dropdown:
