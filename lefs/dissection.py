@@ -85,8 +85,8 @@ def dissect(
         sizes=sizes,
         layers=generator.layers,
         parts={f"cluster {k}": (k,) for k in range(clusters)},
-        generator=GeneratorId(generator.fingerprint, generator.label),
-        sampling=Sampling(tuple(sample.seeds), float(truncation), int(random_state)),
+        generator=GeneratorId.of(generator),
+        sampling=Sampling.of(generator, sample.seeds, truncation=truncation, random_state=random_state),
     )
 
 

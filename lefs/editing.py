@@ -133,12 +133,14 @@ class Recipe:
     changes : the changes, any number
     truncation : ψ of target and references
     generator : `GeneratorId`, filled in when an `Editor` renders it
+    label : class of target and references, for a conditional generator; filled in likewise
     """
 
     target: int
     changes: tuple[Change, ...] = ()
     truncation: float = 0.7
     generator: GeneratorId | None = None
+    label: int | None = None
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write as JSON, atomically."""
@@ -151,7 +153,7 @@ class Recipe:
         try:
             changes = [Change(**{**c, "settings": QuerySettings(**c["settings"])}) for c in meta["changes"]]
             owner = meta["generator"] and GeneratorId(**meta["generator"])
-            return cls(meta["target"], tuple(changes), meta["truncation"], owner)
+            return cls(meta["target"], tuple(changes), meta["truncation"], owner, meta.get("label"))
         except (KeyError, TypeError) as error:
             raise ArtifactError(f"{path} is not a whole recipe: {error!r}") from error
 
@@ -207,15 +209,15 @@ class Editor:
         generator.check_styles()
         self.generator, self.catalog, self.noise = generator, catalog, noise
         self._lock = threading.RLock()
-        self._trunk: tuple[tuple[int, float], Trunk] | None = None
-        self._pictures: dict[tuple[int, float, int | None], Tensor] = {}
+        self._trunk: tuple[tuple[int, float, int | None], Trunk] | None = None
+        self._pictures: dict[tuple[int, float, int | None, int | None], Tensor] = {}
 
-    def trunk(self, target: int, truncation: float) -> Trunk:
+    def trunk(self, target: int, truncation: float, *, label: int | None = None) -> Trunk:
         """The kept states of a target; the last one asked for stays in memory."""
-        key = (check_integer("target", target, maximum=2**32 - 1), truncation)
+        key = (check_integer("target", target, maximum=2**32 - 1), truncation, label)
         with self._lock, torch.inference_mode():
             if self._trunk is None or self._trunk[0] != key:
-                styles = self.generator.sample_styles([target], truncation=truncation)
+                styles = self._styles([target], truncation, label)
                 self._trunk = (key, self.generator.trunk(styles, self.noise))  # type: ignore[arg-type]
             return self._trunk[1]
 
@@ -229,33 +231,40 @@ class Editor:
         """
         self._check_owner(recipe)
         with self._lock, torch.inference_mode():
-            trunk = self.trunk(recipe.target, recipe.truncation)
+            trunk = self.trunk(recipe.target, recipe.truncation, label=recipe.label)
             queries = self._queries(recipe)
             seeds = [c.reference for c in recipe.changes]
             styles = trunk.styles
             if seeds:
-                references = self.generator.sample_styles(seeds, truncation=recipe.truncation)
+                references = self._styles(seeds, recipe.truncation, recipe.label)
                 styles = compose(styles, references, queries, [c.strength for c in recipe.changes])
             return Edit(
-                recipe=replace(recipe, generator=self.catalog.generator),
+                recipe=self.sign(recipe),
                 target=self._synthesize(trunk.styles, trunk, upto)[0],
                 image=self._synthesize(styles, trunk, upto)[0],
-                references=self.pictures(seeds, truncation=recipe.truncation, upto=upto),
+                references=self.pictures(seeds, truncation=recipe.truncation, upto=upto, label=recipe.label),
                 queries=queries,
                 styles=styles,
             )
 
-    def pictures(self, seeds: Iterable[int], *, truncation: float = 0.7, upto: int | None = None) -> Tensor:
+    def pictures(
+        self,
+        seeds: Iterable[int],
+        *,
+        truncation: float = 0.7,
+        upto: int | None = None,
+        label: int | None = None,
+    ) -> Tensor:
         """Unedited images of seeds, (N, 3, H, W); the latest are kept."""
         wanted = list(seeds)
         with self._lock, torch.inference_mode():
             for seed in wanted:
-                key = (seed, truncation, upto)
+                key = (seed, truncation, upto, label)
                 if key not in self._pictures:
-                    styles = self.generator.sample_styles([seed], truncation=truncation)
+                    styles = self._styles([seed], truncation, label)
                     self._pictures[key] = self._synthesize(styles, None, upto)[0]
             side = upto or self.generator.resolution
-            found = [self._pictures[(seed, truncation, upto)] for seed in wanted]
+            found = [self._pictures[(seed, truncation, upto, label)] for seed in wanted]
             for key in list(self._pictures)[:-64]:
                 del self._pictures[key]
             return torch.stack(found) if found else torch.empty(0, 3, side, side)
@@ -294,6 +303,15 @@ class Editor:
         """
         check_choice("name", name, ("strength", "rho", "epsilon", "slope", "coarse", "rgb"))
         return torch.stack([self.render(_turned(recipe, name, v)).image for v in values])
+
+    def sign(self, recipe: Recipe) -> Recipe:
+        """The recipe with what it takes to replay it: whose it is, and the class of its images."""
+        label = self.generator.usual_label if recipe.label is None else recipe.label
+        return replace(recipe, generator=self.catalog.generator, label=label)
+
+    def _styles(self, seeds: Sequence[int], truncation: float, label: int | None) -> Tensor:
+        labels = None if label is None else [label] * len(seeds)
+        return self.generator.sample_styles(seeds, truncation=truncation, labels=labels)
 
     def _queries(self, recipe: Recipe) -> Tensor:
         if not recipe.changes:

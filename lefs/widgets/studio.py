@@ -85,6 +85,7 @@ class EditStudio(Panel):
         self._generator, self._catalog = generator, catalog
         self._truncation = check_number("truncation", recipe.truncation, minimum=0, maximum=1)
         self._editor = Editor(generator, catalog)
+        self._label = self._editor.sign(recipe).label
         self._folder = None if folder is None else Path(folder)
         self._masks: dict[int, dict[str, torch.Tensor]] = {}
         widest = float(max(layer.channels for layer in catalog.layers))
@@ -113,7 +114,8 @@ class EditStudio(Panel):
         change = Change(
             part=value["part"], reference=value["reference"], strength=value["strength"], settings=settings
         )
-        return Recipe(target=value["target"], changes=(change,), truncation=self._truncation)
+        made = Recipe(value["target"], (change,), truncation=self._truncation, label=self._label)
+        return self._editor.sign(made)
 
     def figure(self) -> Figure:
         """Target | edit | reference | where it changed, as a figure."""
@@ -187,7 +189,7 @@ class EditStudio(Panel):
     def _mask(self, target: int, part: str) -> np.ndarray:
         """Where the part is in the target: (H, W) bool; those of the last targets are kept."""
         if target not in self._masks:
-            styles = self._generator.sample_styles(target, truncation=self._truncation)
+            styles = self._editor.trunk(target, self._truncation, label=self._label).styles
             while len(self._masks) >= 8:
                 del self._masks[next(iter(self._masks))]
             self._masks[target] = self._catalog.part_masks(self._generator, styles)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, fields, replace
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
@@ -14,48 +14,17 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from lefs.artifacts import (
-    ArtifactError,
-    file_sha256,
-    load_tensors,
-    locate,
-    read_json,
-    save_tensors,
-    write_json,
-)
-from lefs.checks import check_choice, check_name, check_number
+from lefs.artifacts import ArtifactError, locate
+from lefs.catalog.files import VERSION, read_catalog, write_catalog
+from lefs.catalog.identity import GeneratorId, Sampling
+from lefs.catalog.queries import Method, layer_gates, layerwise_query
+from lefs.checks import check_choice, check_name
 from lefs.clustering import assign
 from lefs.foreign import fitting_layer, read_foreign_catalog
 from lefs.generators.base import Generator, StyleLayer
-from lefs.query import sequential_query, simultaneous_query
 from lefs.sample import Sample
 
-__all__ = ["Catalog", "GeneratorId", "Sampling"]
-
-_FORMAT = "lefs-catalog"
-_VERSION = 1
-
-Method = Literal["sequential", "simultaneous", "global"]
-
-
-@dataclass(frozen=True)
-class GeneratorId:
-    """Whose catalog it is: the generator's fingerprint and its name for people."""
-
-    fingerprint: str
-    label: str
-
-    def __str__(self) -> str:
-        return f"{self.label!r} ({self.fingerprint[:12]})"
-
-
-@dataclass(frozen=True)
-class Sampling:
-    """What a catalog was made from: the seeds, their truncation ψ, and the random state of the clustering."""
-
-    seeds: tuple[int, ...]
-    truncation: float
-    random_state: int
+__all__ = ["Catalog"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,6 +45,9 @@ class Catalog:
     parts : {name: cluster indices}, a partition of the clusters
     generator : `GeneratorId`
     sampling : `Sampling`
+    method : ``"kmeans"``, clusters are directions (`SphericalKMeans`), or ``"nmf"``, they are factors
+        (Deep Feature Factorization)
+    measure : what `contributions` are shares of: ``"energy"`` (the paper's M) or ``"effect"``
     version : of the file format
     """
 
@@ -87,9 +59,13 @@ class Catalog:
     parts: Mapping[str, tuple[int, ...]]
     generator: GeneratorId
     sampling: Sampling
-    version: int = _VERSION
+    method: Literal["kmeans", "nmf"] = "kmeans"
+    measure: Literal["energy", "effect"] = "energy"
+    version: int = VERSION
 
     def __post_init__(self) -> None:
+        check_choice("method", self.method, ("kmeans", "nmf"))
+        check_choice("measure", self.measure, ("energy", "effect"))
         parts = {str(n): tuple(sorted(int(k) for k in ks)) for n, ks in self.parts.items()}
         object.__setattr__(self, "parts", MappingProxyType(parts))
         clusters = sorted(k for ks in parts.values() for k in ks)
@@ -203,7 +179,7 @@ class Catalog:
         if generator.fingerprint != self.generator.fingerprint:
             raise ArtifactError(
                 f"this catalog belongs to generator {self.generator} and not to "
-                f"{GeneratorId(generator.fingerprint, generator.label)}; dissect that one to get its catalog"
+                f"{GeneratorId.of(generator)}; dissect that one to get its catalog"
             )
 
     def membership(self, generator: Generator, styles: Tensor) -> Tensor:
@@ -259,56 +235,28 @@ class Catalog:
         -------
         Tensor of shape (S,), float32 in [0, 1]
         """
-        self._clusters(part)
-        check_choice("method", method, ("sequential", "simultaneous", "global"))
-        check_number("rho", rho, minimum=0)
-        check_number("epsilon", epsilon, minimum=0, finite=False)
-        check_number("slope", slope, minimum=0)
-        gates = self.gates(coarse=coarse, rgb=rgb, coarse_resolution=coarse_resolution)
-        if method == "global":
-            return torch.ones(self.contributions.shape[1])
         contribution = self.contribution(part)
-        # What belongs to no layer (where an input lies) stays the target's.
-        q = torch.zeros_like(contribution)
-        for layer, gate in zip(self.layers, gates, strict=True):
-            m = contribution[layer.slice]
-            if gate == 0:
-                continue
-            if method == "sequential":
-                q[layer.slice] = sequential_query(m, rho=rho, epsilon=epsilon * gate)
-            else:
-                q[layer.slice] = simultaneous_query(m, slope=slope * gate)
-            if shifts and layer.shift is not None:
-                q[layer.shift] = q[layer.slice]
-        return q.float()
+        gates = self.gates(coarse=coarse, rgb=rgb, coarse_resolution=coarse_resolution)
+        return layerwise_query(
+            contribution,
+            self.layers,
+            gates,
+            method=method,
+            rho=rho,
+            epsilon=epsilon,
+            slope=slope,
+            shifts=shifts,
+        )
 
     def gates(self, *, coarse: float, rgb: float, coarse_resolution: int = 8) -> list[float]:
         """What multiplies the budget ε (or the slope) of each layer: L numbers in [0, 1]; see `query`."""
-        coarse = check_number("coarse", coarse, minimum=0, maximum=1)
-        rgb = check_number("rgb", rgb, minimum=0, maximum=1)
-        return [
-            (rgb if layer.kind == "rgb" else 1.0) * (coarse if layer.fineness <= coarse_resolution else 1.0)
-            for layer in self.layers
-        ]
+        return layer_gates(self.layers, coarse=coarse, rgb=rgb, coarse_resolution=coarse_resolution)
 
     # -- files ------------------------------------------------------------------------------------
     def save(self, folder: str | os.PathLike[str]) -> Path:
         """Write ``catalog.safetensors`` and ``catalog.json`` into `folder`; each is replaced whole or not."""
-        folder = Path(folder)
-        tensors = {"centers": self.centers, "contributions": self.contributions, "sizes": self.sizes}
-        save_tensors(folder / "catalog.safetensors", tensors)
-        meta = {
-            "format": _FORMAT,
-            "version": self.version,
-            "layer": self.layer,
-            "parts": {n: list(ks) for n, ks in self.parts.items()},
-            "generator": asdict(self.generator),
-            "sampling": {**asdict(self.sampling), "seeds": list(self.sampling.seeds)},
-            "layers": [layer.to_json() for layer in self.layers],
-            "tensors_sha256": file_sha256(folder / "catalog.safetensors"),
-        }
-        write_json(folder / "catalog.json", meta)
-        return folder
+        values = {f.name: getattr(self, f.name) for f in fields(self)}
+        return write_catalog(Path(folder), values)
 
     @classmethod
     def load(cls, name_or_folder: str | os.PathLike[str]) -> Catalog:
@@ -321,29 +269,9 @@ class Catalog:
         """
         folder = locate(name_or_folder)
         folder = folder if folder.is_dir() else folder.parent
-        meta = read_json(folder / "catalog.json", expect=_FORMAT)
-        tensors = load_tensors(folder / "catalog.safetensors")
-        if meta.get("tensors_sha256") != file_sha256(folder / "catalog.safetensors"):
-            raise ArtifactError(
-                f"{folder}: catalog.safetensors and catalog.json are not of one saving; save it again"
-            )
-        if meta.get("version") != _VERSION:
-            raise ArtifactError(
-                f"{folder / 'catalog.json'} has version {meta.get('version')!r}, this lefs reads {_VERSION}; "
-                "dissect again, or use the lefs that wrote it"
-            )
+        values = read_catalog(folder)
         try:
-            return cls(
-                centers=tensors["centers"],
-                layer=meta["layer"],
-                contributions=tensors["contributions"],
-                sizes=tensors["sizes"],
-                layers=tuple(StyleLayer.from_json(entry) for entry in meta["layers"]),
-                parts=meta["parts"],
-                generator=GeneratorId(**meta["generator"]),
-                sampling=Sampling(**{**meta["sampling"], "seeds": tuple(meta["sampling"]["seeds"])}),
-                version=meta["version"],
-            )
+            return cls(**values)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise ArtifactError(f"{folder / 'catalog.json'} is not a whole catalog: {error!r}") from error
 
@@ -386,8 +314,8 @@ class Catalog:
             sizes=sizes,
             layers=generator.layers,
             parts={**found.annotations, **rest},
-            generator=GeneratorId(generator.fingerprint, generator.label),
-            sampling=Sampling(tuple(sample.seeds), float(truncation), 0),
+            generator=GeneratorId.of(generator),
+            sampling=Sampling.of(generator, sample.seeds, truncation=truncation),
         )
 
 
