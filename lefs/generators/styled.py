@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from lefs.checks import check_choice, check_integer, check_number
-from lefs.generators.base import Generator, Noise, State, StyleLayer, Trunk
+from lefs.generators.base import Generator, MapEdit, Noise, State, StyleLayer, Trunk, edited
 
 __all__ = ["StyledGenerator"]
 
@@ -127,6 +127,38 @@ class StyledGenerator(Generator):
         self._check_synthesis(styles, noise, None, None)
         states = tuple(state for _, state in self._states(styles, noise))
         return Trunk(styles, noise, states, self._finish(states[-1], self.resolution))
+
+    def intervene(
+        self,
+        styles: Tensor,
+        edits: Mapping[str, MapEdit],
+        *,
+        noise: Noise = "const",
+        resume: Trunk | None = None,
+    ) -> Tensor:
+        """As `Generator.intervene`."""
+        self._check_synthesis(styles, noise, None, resume)
+        wanted = {self.layer(name).name for name in edits}
+        start, state = 0, self._begin(styles)
+        if resume is not None and not (styles.requires_grad and torch.is_grad_enabled()):
+            first = next((i for i, la in enumerate(self.layers) if la.name in wanted), len(self.layers))
+            start = min(self._first_change(styles, resume), first)
+            kept = resume.states[start]
+            state = tuple(t if t is None else t.expand(len(styles), *t.shape[1:]) for t in kept)
+            state = self._begin(styles) if start == 0 else state
+        for layer in self.layers[start:]:
+            if layer.name in wanted:
+                state = self._edited_step(layer, state, styles, noise, edits[layer.name])
+            else:
+                state = self._step(layer, state, styles, noise)
+        return self._finish(state, self.resolution)
+
+    def _edited_step(
+        self, layer: StyleLayer, state: State, styles: Tensor, noise: Noise, edit: MapEdit
+    ) -> State:
+        """As `_step`, after `edit` has replaced the tensor that the layer scales."""
+        assert state[0] is not None
+        return self._step(layer, (edited(layer, state[0], edit), *state[1:]), styles, noise)
 
     def activations(self, styles: Tensor) -> Iterator[tuple[StyleLayer, Tensor]]:
         """As `Generator.activations`, with the constant noise."""

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn.functional import conv2d, instance_norm, leaky_relu
 
 from lefs.checks import check_choice, check_integer, check_number
-from lefs.generators.base import Noise, State, StyleLayer
+from lefs.generators.base import MapEdit, Noise, State, StyleLayer, edited
 from lefs.generators.classic import (
     Colours,
     changed_settings,
@@ -236,6 +236,12 @@ class StyleGAN(StyledGenerator):
 
     def _step(self, layer: StyleLayer, state: State, styles: Tensor, noise: Noise) -> State:
         return (self._styled(layer, self._module(layer)(state[0], noise), styles),)
+
+    def _edited_step(
+        self, layer: StyleLayer, state: State, styles: Tensor, noise: Noise, edit: MapEdit
+    ) -> State:
+        maps = self._module(layer)(state[0], noise)
+        return (self._styled(layer, edited(layer, maps, edit), styles),)
 
     def _styled(self, layer: StyleLayer, maps: Tensor, styles: Tensor) -> Tensor:
         scale, shift = (styles[:, s].to(maps.dtype)[:, :, None, None] for s in (layer.slice, layer.shift))
