@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from lefs.checks import check_choice, check_integer, check_number
 from lefs.generators.base import Generator, Noise, State, StyleLayer, Trunk
+from lefs.generators.mapping import Mapping
 
 __all__ = ["StyledGenerator"]
 
@@ -36,7 +37,19 @@ class StyledGenerator(Generator):
     """
 
     mapping: nn.Module
+    synthesis: nn.Module
     truncation_cutoff: int | None = None
+
+    def _set_up(self, config: Any, **mapping: Any) -> None:
+        """Take over what every configuration has; make the mapping network, and room for the synthesis.
+
+        `mapping` are further arguments of `lefs.generators.mapping.Mapping`.
+        """
+        self.resolution, self.z_dim, self.w_dim = config.resolution, config.z_dim, config.w_dim
+        self.label_dim = config.label_dim
+        depth, lr = config.mapping_layers, config.mapping_lr
+        self.mapping = Mapping(self.z_dim, self.w_dim, self.label_dim, depth=depth, lr=lr, **mapping)
+        self.synthesis = nn.Module()
 
     @abstractmethod
     def _styles(self, w: Tensor) -> Tensor:
