@@ -22,7 +22,7 @@ from lefs.generators.classic import (
     resolutions_of,
     up_convolution,
 )
-from lefs.generators.mapping import FullyConnected, Mapping
+from lefs.generators.mapping import FullyConnected
 from lefs.generators.operations import normal
 from lefs.generators.styled import StyledGenerator
 
@@ -182,20 +182,14 @@ class StyleGAN(StyledGenerator):
     def __init__(self, config: StyleGANConfig):
         super().__init__()
         self.config = config
-        self.resolution, self.z_dim, self.w_dim = config.resolution, config.z_dim, config.w_dim
-        self.label_dim, self.truncation_cutoff = config.label_dim, config.truncation_cutoff
-        self.mapping = Mapping(
-            config.z_dim,
-            config.w_dim,
-            config.label_dim,
-            depth=config.mapping_layers,
-            lr=config.mapping_lr,
+        self.truncation_cutoff = config.truncation_cutoff
+        self._set_up(
+            config,
             width=config.mapping_width,
             embed_dim=config.z_dim,
             normalize="joint",
             average=config.mean,
         )
-        self.synthesis = nn.Module()
         for r in resolutions_of(config.resolution):
             self.synthesis.add_module(f"b{r}", _Block(r, config))
         self.layers = self._tabulate()

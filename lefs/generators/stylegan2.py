@@ -13,7 +13,7 @@ from torch.nn.functional import conv2d
 
 from lefs.checks import check_choice, check_integer, check_number
 from lefs.generators.base import Noise, State, StyleLayer
-from lefs.generators.mapping import FullyConnected, Mapping
+from lefs.generators.mapping import FullyConnected
 from lefs.generators.operations import (
     ACTIVATIONS,
     DEFAULT_FILTER,
@@ -233,21 +233,15 @@ class StyleGAN2(StyledGenerator):
     def __init__(self, config: StyleGAN2Config):
         super().__init__()
         self.config = config
-        self.resolution, self.z_dim, self.w_dim = config.resolution, config.z_dim, config.w_dim
-        self.label_dim, self.truncation_cutoff = config.label_dim, config.truncation_cutoff
-        self.mapping = Mapping(
-            config.z_dim,
-            config.w_dim,
-            config.label_dim,
-            depth=config.mapping_layers,
-            lr=config.mapping_lr,
+        self.truncation_cutoff = config.truncation_cutoff
+        self._set_up(
+            config,
             act=config.mapping_activation,
             width=config.mapping_width,
             embed_dim=config.embed_dim,
             normalize=config.normalize,
             average=config.average,
         )
-        self.synthesis = nn.Module()
         for r in config.resolutions:
             self.synthesis.add_module(f"b{r}", _Block(r, config))
         self.layers = self._tabulate()
