@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections import abc
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -136,7 +137,7 @@ class StyledGenerator(Generator):
     def intervene(
         self,
         styles: Tensor,
-        edits: Mapping[str, MapEdit],
+        edits: abc.Mapping[str, MapEdit],
         *,
         noise: Noise = "const",
         resume: Trunk | None = None,
