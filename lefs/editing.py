@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -19,9 +19,20 @@ from lefs.checks import check_choice, check_integer, check_number
 from lefs.generators import Generator, Trunk
 from lefs.images import colour_difference
 
-__all__ = ["Change", "Edit", "Editor", "QuerySettings", "Recipe", "compose", "resolve_claims", "transfer"]
+__all__ = [
+    "Change",
+    "Edit",
+    "Editor",
+    "QuerySettings",
+    "Recipe",
+    "Superseded",
+    "compose",
+    "resolve_claims",
+    "transfer",
+]
 
 _FORMAT = "lefs-recipe"
+_COSTLY = 64  # side of the maps from which on it is worth asking whether a layer is still wanted
 
 
 def transfer(target_styles: Tensor, reference_styles: Tensor, q: Tensor, *, strength: float = 1.0) -> Tensor:
@@ -189,6 +200,10 @@ class Edit:
         return self.queries.sum(dim=0)
 
 
+class Superseded(Exception):
+    """`Editor.render` was told to stop: its result is no longer wanted."""
+
+
 class Editor:
     """Renders recipes with one generator and one catalog; keeps each target's trunk, so that a change of a
     setting restarts at the first layer that it touches. Safe to call from several threads.
@@ -221,27 +236,35 @@ class Editor:
                 self._trunk = (key, self.generator.trunk(styles, self.noise))  # type: ignore[arg-type]
             return self._trunk[1]
 
-    def render(self, recipe: Recipe, *, upto: int | None = None) -> Edit:
+    def render(
+        self, recipe: Recipe, *, upto: int | None = None, stop: Callable[[], bool] | None = None
+    ) -> Edit:
         """Render a recipe.
 
         Parameters
         ----------
         recipe : what to do; one made for another generator is an `ArtifactError` that names both
         upto : a lower resolution, for a preview
+        stop : asked before each of the costly layers of a full rendering; once it says True, that ends
+
+        Raises
+        ------
+        Superseded
+            If `stop` said True; what is kept for the next rendering stays.
         """
         self._check_owner(recipe)
         with self._lock, torch.inference_mode():
-            trunk = self.trunk(recipe.target, recipe.truncation, label=recipe.label)
+            kept, target = self._target(recipe, preview=upto is not None)
             queries = self._queries(recipe)
             seeds = [c.reference for c in recipe.changes]
-            styles = trunk.styles
+            styles = target
             if seeds:
                 references = self._styles(seeds, recipe.truncation, recipe.label)
                 styles = compose(styles, references, queries, [c.strength for c in recipe.changes])
             return Edit(
                 recipe=self.sign(recipe),
-                target=self._synthesize(trunk.styles, trunk, upto)[0],
-                image=self._synthesize(styles, trunk, upto)[0],
+                target=self._synthesize(target, kept, upto)[0],
+                image=self._synthesize(styles, kept, upto, stop)[0],
                 references=self.pictures(seeds, truncation=recipe.truncation, upto=upto, label=recipe.label),
                 queries=queries,
                 styles=styles,
@@ -320,8 +343,35 @@ class Editor:
         contributions = torch.stack([self.catalog.contribution(c.part) for c in recipe.changes])
         return resolve_claims(queries, contributions).to(self.generator.device)
 
-    def _synthesize(self, styles: Tensor, trunk: Trunk | None, upto: int | None) -> Tensor:
-        return self.generator.synthesize(styles, self.noise, upto, trunk)  # type: ignore[arg-type]
+    def _target(self, recipe: Recipe, *, preview: bool) -> tuple[Trunk | None, Tensor]:
+        """The target's trunk, if it is kept or worth making, and its styles."""
+        key = (recipe.target, recipe.truncation, recipe.label)
+        if preview and (self._trunk is None or self._trunk[0] != key):
+            # A trunk costs a full rendering, many times what the preview costs.
+            check_integer("target", recipe.target, maximum=2**32 - 1)
+            return None, self._styles([recipe.target], recipe.truncation, recipe.label)
+        trunk = self.trunk(recipe.target, recipe.truncation, label=recipe.label)
+        return trunk, trunk.styles
+
+    def _synthesize(
+        self,
+        styles: Tensor,
+        trunk: Trunk | None,
+        upto: int | None,
+        stop: Callable[[], bool] | None = None,
+    ) -> Tensor:
+        noise: Any = self.noise
+        if stop is None or upto is not None:
+            return self.generator.synthesize(styles, noise, upto, trunk)
+
+        def look(maps: Tensor) -> Tensor:
+            if stop():
+                raise Superseded
+            return maps
+
+        # (what is looked at is computed even if the trunk has it: small maps are not worth that)
+        costly = {la.name: look for la in self.generator.layers if la.resolution >= _COSTLY}
+        return self.generator.intervene(styles, costly, noise=noise, resume=trunk)
 
     def _check_owner(self, recipe: Recipe) -> None:
         owner = recipe.generator
