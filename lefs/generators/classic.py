@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from typing import Any
 
@@ -16,6 +16,7 @@ from lefs.generators.operations import normal
 
 __all__ = [
     "Colours",
+    "blur",
     "changed_settings",
     "check_channels",
     "check_images",
@@ -91,6 +92,14 @@ def up_convolution(x: Tensor, weight: Tensor) -> Tensor:
     rim = pad(weight.flip(2, 3).transpose(0, 1), (1, 1, 1, 1))
     spread = rim[..., 1:, 1:] + rim[..., :-1, 1:] + rim[..., 1:, :-1] + rim[..., :-1, :-1]
     return conv_transpose2d(x, spread, stride=2, padding=1)
+
+
+def blur(x: Tensor, taps: Sequence[float]) -> Tensor:
+    """Filter each map with `taps`, of odd length and brought to sum 1; zeros outside, the size stays."""
+    row = x.new_tensor(taps) / sum(taps)
+    channels, half = x.shape[1], len(taps) // 2
+    kernel = torch.outer(row, row).expand(channels, 1, -1, -1)
+    return conv2d(x, kernel, padding=half, groups=channels)
 
 
 class Colours(nn.Module):

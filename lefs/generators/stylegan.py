@@ -16,6 +16,7 @@ from lefs.checks import check_choice, check_integer, check_number
 from lefs.generators.base import MapEdit, Noise, State, StyleLayer, edited
 from lefs.generators.classic import (
     Colours,
+    blur,
     changed_settings,
     check_channels,
     check_images,
@@ -128,16 +129,8 @@ class _Layer(nn.Module):
         if self.index == 1:
             return conv2d(x, weight, padding=1)
         x = up_convolution(x, weight)
-        return self._blurred(x + self.bias[:, None, None] if self.biased_early else x)
-
-    def _blurred(self, x: Tensor) -> Tensor:
-        taps = self.config.blur
-        if not taps:
-            return x
-        row = x.new_tensor(taps) / sum(taps)
-        channels, half = x.shape[1], len(taps) // 2
-        kernel = torch.outer(row, row).expand(channels, 1, -1, -1)
-        return conv2d(x, kernel, padding=half, groups=channels)
+        x = x + self.bias[:, None, None] if self.biased_early else x
+        return blur(x, self.config.blur) if self.config.blur else x
 
     def _noise_maps(self, noise: Noise) -> Tensor:
         if noise == "const" and self.config.noise == "stored":

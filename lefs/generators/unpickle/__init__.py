@@ -21,11 +21,12 @@ import torch
 from lefs.artifacts import ArtifactError
 from lefs.generators.unpickle.checkpoints import read_checkpoint
 from lefs.generators.unpickle.machine import Machine
+from lefs.generators.unpickle.policy import is_inert
 from lefs.generators.unpickle.sniffing import explain, sniff_bytes
 from lefs.generators.unpickle.tensors import aligned
 from lefs.generators.unpickle.values import Global, Instance, Session, damaged, walk
 
-__all__ = ["Global", "Instance", "aligned", "read_pickle", "read_torch", "sniff", "walk"]
+__all__ = ["Global", "Instance", "aligned", "is_inert", "read_pickle", "read_torch", "sniff", "walk"]
 
 Source = str | os.PathLike[str] | bytes | bytearray | memoryview
 
