@@ -118,9 +118,13 @@ class StyledGenerator(Generator):
             )
         # (what the first layer gets may follow extra styles, so it is not taken from the trunk)
         state = self._begin(styles) if state is None or start == 0 else state
-        for layer in self.layers[start:end]:
+        return self._finish(self._walk(self.layers[start:end], state, styles, noise), size)
+
+    def _walk(self, layers: Sequence[StyleLayer], state: State, styles: Tensor, noise: Noise) -> State:
+        """The state after `layers`, as far as `_finish` needs it."""
+        for layer in layers:
             state = self._step(layer, state, styles, noise)
-        return self._finish(state, size)
+        return state
 
     def trunk(self, styles: Tensor, noise: Noise = "const") -> Trunk:
         """As `Generator.trunk`."""

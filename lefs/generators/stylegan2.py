@@ -3,27 +3,28 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import conv2d
 
 from lefs.checks import check_choice, check_integer, check_number
 from lefs.generators.base import Noise, State, StyleLayer
-from lefs.generators.mapping import FullyConnected, Mapping
+from lefs.generators.mapping import Mapping
+from lefs.generators.modulated import ModulatedConvolution, ToRGB
 from lefs.generators.operations import (
     ACTIVATIONS,
     DEFAULT_FILTER,
     Filter,
-    activate,
     check_filter,
+    memory_format,
     normal,
     up_convolution,
     upsample,
 )
+from lefs.generators.strips import STRIP
 from lefs.generators.styled import StyledGenerator
 
 __all__ = ["StyleGAN2", "StyleGAN2Config"]
@@ -122,70 +123,6 @@ class StyleGAN2Config:
         return ("conv0",) * (resolution > 4) + ("conv1",) + ("torgb",) * colours
 
 
-class _Convolution(nn.Module):
-    """Modulated convolution: scale in, shared convolution, scale out, noise, bias, activation."""
-
-    noise_const: Tensor
-
-    def __init__(self, inputs: int, outputs: int, config: StyleGAN2Config, *, resolution: int, up: bool):
-        super().__init__()
-        self.config, self.resolution, self.up = config, resolution, up
-        self.affine = FullyConnected(config.w_dim, inputs, bias=1.0)
-        self.weight = nn.Parameter(normal(outputs, inputs, config.kernel_size, config.kernel_size))
-        self.bias = nn.Parameter(torch.zeros(outputs))
-        if config.noise:
-            self.noise_strength = nn.Parameter(torch.zeros([]))
-            self.register_buffer("noise_const", normal(resolution, resolution))
-
-    def forward(self, x: Tensor, styles: Tensor, noise: Tensor | None, gain: float = 1.0) -> Tensor:
-        with torch.autocast(x.device.type, enabled=False):
-            scale_out = self._demodulation(styles)
-        x = x * styles.to(x.dtype)[:, :, None, None]
-        if self.up:
-            x = up_convolution(x, self.weight, self.config.filter)
-        else:
-            x = conv2d(x, self.weight, padding=self.config.kernel_size // 2)
-        x = x * scale_out.to(x.dtype)[:, :, None, None]
-        if noise is not None:
-            x = x + noise.to(x.dtype)
-        x = x + self.bias.to(x.dtype)[:, None, None]
-        return activate(x, self.config.activation, gain=gain, clamp=self.config.conv_clamp)
-
-    def _demodulation(self, styles: Tensor) -> Tensor:
-        """1 / norm of each modulated filter, (N, outputs), without forming those filters."""
-        energy = self.weight.to(styles.dtype).square().sum(dim=(2, 3))
-        return (styles.square() @ energy.t() + 1e-8).rsqrt()
-
-    def noise_maps(self, noise: Noise) -> Tensor | None:
-        """What is added to every channel: (1, 1, H, W) or None."""
-        if not self.config.noise or noise == "none":
-            return None
-        maps = self.noise_const if noise == "const" else self._seeded(int(noise))
-        return maps[None, None] * self.noise_strength
-
-    def _seeded(self, seed: int) -> Tensor:
-        # Each layer draws from its own stream, so that a trunk can be resumed anywhere.
-        stream = np.random.RandomState([seed, self.resolution, int(self.up)])
-        maps = stream.randn(self.resolution, self.resolution).astype(np.float32)
-        return torch.from_numpy(maps).to(self.noise_const)
-
-
-class _ToRGB(nn.Module):
-    """Modulated 1 × 1 convolution to colours, without demodulation."""
-
-    def __init__(self, inputs: int, config: StyleGAN2Config):
-        super().__init__()
-        self.affine = FullyConnected(config.w_dim, inputs, bias=1.0)
-        self.weight = nn.Parameter(normal(config.image_channels, inputs, 1, 1))
-        self.bias = nn.Parameter(torch.zeros(config.image_channels))
-        self.gain, self.clamp = 1 / math.sqrt(inputs), config.conv_clamp
-
-    def forward(self, x: Tensor, styles: Tensor) -> Tensor:
-        x = x * (styles * self.gain).to(x.dtype)[:, :, None, None]
-        x = conv2d(x, self.weight).to(styles.dtype) + self.bias.to(styles.dtype)[:, None, None]
-        return activate(x, "linear", clamp=self.clamp)
-
-
 class _Shortcut(nn.Module):
     """The other way through a residual block: doubles the size, 1 × 1 convolution, no styles."""
 
@@ -208,12 +145,12 @@ class _Block(nn.Module):
             self.const = nn.Parameter(normal(outputs, 4, 4))
         else:
             inputs = config.channels[resolution // 2]
-            self.conv0 = _Convolution(inputs, outputs, config, resolution=resolution, up=True)
+            self.conv0 = ModulatedConvolution(inputs, outputs, config, resolution=resolution, up=True)
             if config.architecture == "resnet":
                 self.skip = _Shortcut(inputs, outputs, config)
-        self.conv1 = _Convolution(outputs, outputs, config, resolution=resolution, up=False)
+        self.conv1 = ModulatedConvolution(outputs, outputs, config, resolution=resolution, up=False)
         if "torgb" in config.parts(resolution):
-            self.torgb = _ToRGB(outputs, config)
+            self.torgb = ToRGB(outputs, config)
 
 
 class StyleGAN2(StyledGenerator):
@@ -287,22 +224,74 @@ class StyleGAN2(StyledGenerator):
     # -- styles → images --------------------------------------------------------------------------
     # A state is (features, image so far, what a residual block will add to its result).
     def _begin(self, styles: Tensor) -> State:
-        const = self.synthesis.get_parameter("b4.const")
-        return const[None].expand(len(styles), -1, -1, -1), None, None
+        const = self.synthesis.get_parameter("b4.const")[None].expand(len(styles), -1, -1, -1)
+        return const.contiguous(memory_format=memory_format(const)), None, None
+
+    def _walk(self, layers: Sequence[StyleLayer], state: State, styles: Tensor, noise: Noise) -> State:
+        large = next((i for i, la in enumerate(layers) if self._is_large(la, len(styles))), len(layers))
+        state = super()._walk(layers[:large], state, styles, noise)
+        return self._flow(layers[large:], state, styles, noise, keep=False) if layers[large:] else state
+
+    def _is_large(self, layer: StyleLayer, count: int) -> bool:
+        """Whether the maps around `layer` are better made image by image, in strips."""
+        config, module = self.config, self._module(layer)
+        side = layer.resolution * (1 + (layer.kind == "conv" and module.up))
+        usual = (
+            config.architecture != "resnet" and config.kernel_size == 3 and config.filter == DEFAULT_FILTER
+        )
+        return usual and module.weight.device.type == "cpu" and count * side**2 * module.pixel_size > STRIP
 
     def _step(self, layer: StyleLayer, state: State, styles: Tensor, noise: Noise) -> State:
+        if self._is_large(layer, len(styles)):
+            return self._flow([layer], state, styles, noise, keep=True)
         (x, image, residual), module, scales = state, self._module(layer), styles[:, layer.slice]
         assert x is not None
         if layer.kind == "rgb":
-            rgb = module(x, scales)
-            taps = self.config.image_filter or self.config.filter
-            return x, rgb if image is None else upsample(image, taps) + rgb, None
+            return x, self._over(image, module(x, scales)), None
         if module.up and self.config.architecture == "resnet":
             residual = self.synthesis.get_submodule(layer.name.replace("conv0", "skip"))(x)
         # Both summands of a residual block weigh √½; clamps shrink with them.
         last = residual is not None and not module.up
-        x = module(x, scales, module.noise_maps(noise), math.sqrt(0.5) if last else 1.0)
+        x = module(x, module.modulation(scales, noise, math.sqrt(0.5) if last else 1.0))
         return (x + residual, image, None) if last else (x, image, residual)
+
+    def _over(self, image: Tensor | None, colours: Tensor) -> Tensor:
+        """What a resolution adds, over the image so far."""
+        return (
+            colours
+            if image is None
+            else upsample(image, self.config.image_filter or self.config.filter) + colours
+        )
+
+    def _flow(
+        self, layers: Sequence[StyleLayer], state: State, styles: Tensor, noise: Noise, *, keep: bool
+    ) -> State:
+        """Through several layers strip by strip; without `keep`, the maps behind the last one are dropped."""
+        if len(styles) > 1:
+            alone = [
+                self._flow(
+                    layers,
+                    tuple(t if t is None else t[i : i + 1] for t in state),
+                    styles[i : i + 1],
+                    noise,
+                    keep=keep,
+                )
+                for i in range(len(styles))
+            ]
+            return tuple(None if parts[0] is None else torch.cat(parts) for parts in zip(*alone, strict=True))
+        (x, image, _), colours = state, []
+        strips = iter([x])
+        for layer in layers:
+            module, scales = self._module(layer), styles[:, layer.slice]
+            if layer.kind == "rgb":
+                colours.append([])
+                strips = module.tap(strips, scales, layer.resolution, colours[-1])
+            else:
+                strips = module.strips(strips, module.modulation(scales, noise))
+        kept = [strip for strip in strips if keep]
+        for found in colours:
+            image = self._over(image, torch.cat(found, dim=2))
+        return torch.cat(kept, dim=2) if keep else None, image, None
 
     def _finish(self, state: State, size: int) -> Tensor:
         image = state[1]
