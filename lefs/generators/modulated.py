@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -15,7 +15,6 @@ from lefs.generators.base import Noise
 from lefs.generators.mapping import FullyConnected
 from lefs.generators.operations import (
     HOMOGENEOUS,
-    Filter,
     activate_,
     enlarging_convolution,
     memory_format,
@@ -23,27 +22,16 @@ from lefs.generators.operations import (
     working_type,
 )
 from lefs.generators.strips import spans, windows
+from lefs.generators.stylegan2_config import StyleGAN2Config
 
-__all__ = ["ModulatedConvolution", "Modulation", "Settings", "ToRGB"]
-
-
-class Settings(Protocol):
-    """What the layers take from `StyleGAN2Config`, which explains it."""
-
-    w_dim: int
-    noise: bool
-    activation: str
-    filter: Filter
-    conv_clamp: float | None
-    kernel_size: int
-    image_channels: int
+__all__ = ["ModulatedConvolution", "Modulation", "ToRGB"]
 
 
 class Modulation(NamedTuple):
     """A modulated convolution for given styles: scale_out · conv(scale_in · x, weight) + bias + noise.
 
     The scales are (N, C, 1, 1), or None where they are in the weight already, as for one image whose maps
-    are larger than the weight. A gain is in all of them.
+    outweigh the weight. A gain is in all of them.
     """
 
     weight: Tensor
@@ -60,14 +48,14 @@ class ModulatedConvolution(nn.Module):
     Parameters
     ----------
     inputs, outputs : numbers of channels
-    config : `StyleGAN2Config`
+    config : what the layers of a network share
     resolution : side of the result
     up : whether the result is twice as large as the input
     """
 
     noise_const: Tensor
 
-    def __init__(self, inputs: int, outputs: int, config: Settings, *, resolution: int, up: bool):
+    def __init__(self, inputs: int, outputs: int, config: StyleGAN2Config, *, resolution: int, up: bool):
         super().__init__()
         self.config, self.resolution, self.up = config, resolution, up
         self.affine = FullyConnected(config.w_dim, inputs, bias=1.0)
@@ -88,7 +76,7 @@ class ModulatedConvolution(nn.Module):
             folded = 1.0 if own is None else own * gain
             scale_in, scale_out = styles, (styles.square() @ energy.t() + 1e-8).rsqrt() * folded
             maps, bias = self._maps(noise, folded), (self.bias * folded).to(dtype)
-            if len(styles) == 1 and (self.resolution // (1 + self.up)) ** 2 * len(bias) >= weight.numel():
+            if len(styles) == 1 and self._maps_outweigh():
                 pair = (
                     (scale_in[0, :, None], scale_out[0]) if self.up else (scale_out[0, :, None], scale_in[0])
                 )
@@ -98,8 +86,8 @@ class ModulatedConvolution(nn.Module):
                 # Half precision holds only so much; what is divided out comes back behind the convolution.
                 longest = styles.detach().abs().amax(dim=1, keepdim=True).clamp_min(1e-8)
                 scale_in, scale_out = scale_in / longest, scale_out * longest
-            scales = (s.to(dtype)[:, :, None, None] for s in (scale_in, scale_out))
-            return Modulation(weight.to(dtype), bias, maps, *scales, gain)
+            scale_in, scale_out = (s.to(dtype)[:, :, None, None] for s in (scale_in, scale_out))
+            return Modulation(weight.to(dtype), bias, maps, scale_in, scale_out, gain)
 
     def forward(self, x: Tensor, modulation: Modulation, rows: slice | None = None) -> Tensor:
         """Maps (N, inputs, h, w) → (N, outputs, H, W).
@@ -139,6 +127,12 @@ class ModulatedConvolution(nn.Module):
     def pixel_size(self) -> int:
         """Bytes of all channels of one pixel of the result."""
         return len(self.bias) * working_type(self.weight).itemsize
+
+    def _maps_outweigh(self) -> bool:
+        """Whether it takes longer to scale one image's maps, before and after, than the weight."""
+        outputs, inputs = self.weight.shape[:2]
+        pixels = self.resolution**2
+        return inputs * pixels // (4 if self.up else 1) + outputs * pixels > self.weight.numel()
 
     def _weight(self, dtype: torch.dtype, precise: torch.dtype) -> tuple[Tensor, Tensor]:
         """The weight laid out for the convolution, and Σ w² over each kernel, (outputs, inputs)."""
@@ -184,7 +178,7 @@ class ModulatedConvolution(nn.Module):
 class ToRGB(nn.Module):
     """Modulated 1 × 1 convolution to colours, without demodulation."""
 
-    def __init__(self, inputs: int, config: Settings):
+    def __init__(self, inputs: int, config: StyleGAN2Config):
         super().__init__()
         self.affine = FullyConnected(config.w_dim, inputs, bias=1.0)
         self.weight = nn.Parameter(normal(config.image_channels, inputs, 1, 1))
@@ -194,8 +188,9 @@ class ToRGB(nn.Module):
     def forward(self, x: Tensor, styles: Tensor) -> Tensor:
         """Maps (N, inputs, H, W) → colours, in the type of the styles (N, inputs)."""
         weight = (self.weight[:, :, 0, 0] * (styles * self.gain)[:, None]).to(x.dtype)
-        colours = (weight @ x.flatten(2)).unflatten(2, x.shape[2:]).to(styles.dtype)
-        colours = colours + self.bias.to(styles.dtype)[:, None, None]
+        colours = x.permute(0, 2, 3, 1).flatten(1, 2) @ weight.mT  # (N, H · W, 3)
+        colours = colours.mT.to(styles.dtype).contiguous().unflatten(2, x.shape[2:])
+        colours = colours.add_(self.bias.to(styles.dtype)[:, None, None])
         return colours if self.clamp is None else colours.clamp(-self.clamp, self.clamp)
 
     @property

@@ -172,22 +172,17 @@ def filtered(
 def upsample(x: Tensor, taps: Filter = DEFAULT_FILTER) -> Tensor:
     """Double the size with the filter `taps` and zeros outside: (N, C, h, w) → (N, C, 2h, 2w)."""
     if taps == DEFAULT_FILTER:
-        return _upsample_with_rim(x)[:, :, 1:-1, 1:-1]
+        # Bilinear interpolation is that filter, but for the border: there it repeats the last pixels.
+        x = interpolate(x, scale_factor=2.0, mode="bilinear")
+        for border in (x[:, :, 0], x[:, :, -1], x[..., 0], x[..., -1]):
+            border.mul_(0.75)
+        return x
     length = len(taps)
     return filtered(x, taps, ((length + 1) // 2, (length - 2) // 2), up=2, gain=4)
 
 
-def _upsample_with_rim(x: Tensor) -> Tensor:
-    # Bilinear interpolation is that filter; one ring of zeros around x gives it StyleGAN2's borders.
-    return interpolate(pad(x, (1, 1, 1, 1)), scale_factor=2.0, mode="bilinear")[:, :, 1:-1, 1:-1]
-
-
 def up_convolution(x: Tensor, weight: Tensor, taps: Filter = DEFAULT_FILTER) -> Tensor:
     """StyleGAN2's stride-2 transposed convolution followed by its filter.
-
-    Both are linear and shift-invariant on a map that is zero outside, so their order may be changed. For
-    the usual filter and 3 × 3 kernels: filter first, with a rim of one pixel, then convolve without
-    padding. Equal to the usual order, borders included, and faster.
 
     Parameters
     ----------
@@ -223,7 +218,7 @@ def enlarging_convolution(
 
 @lru_cache(maxsize=8)
 def _usual_kernel(dtype: torch.dtype, device: torch.device) -> Tensor:
-    taps = np.asarray(DEFAULT_FILTER) / sum(DEFAULT_FILTER)
+    taps = np.asarray(DEFAULT_FILTER) / np.sum(DEFAULT_FILTER)
     with torch.inference_mode(False):
         return torch.from_numpy(4 * np.outer(taps, taps)).to(device, dtype)
 

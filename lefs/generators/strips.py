@@ -46,13 +46,13 @@ def windows(strips: Iterable[Tensor], wanted: Iterable[Span]) -> Iterator[Tensor
 
 def _rows(strips: list[Tensor], start: int, stop: int) -> Tensor:
     """Rows `start` to `stop` of strips that follow one another."""
-    count, channels, _, width = strips[0].shape
-    pieces = [strips[0].new_zeros(count, channels, -start, width)] if start < 0 else []
+    # (zeros laid out as the map is: otherwise everything would be copied twice)
+    nothing = torch.zeros_like(strips[0][:, :, :1])
+    pieces = [nothing] * -start
     for strip in strips:
         height = strip.shape[2]
         if start < height and stop > 0:
             pieces.append(strip[:, :, max(start, 0) : min(stop, height)])
         start, stop = start - height, stop - height
-    if stop > 0:
-        pieces.append(strips[0].new_zeros(count, channels, stop, width))
+    pieces += [nothing] * stop
     return torch.cat(pieces, dim=2) if len(pieces) > 1 else pieces[0]
