@@ -124,9 +124,13 @@ class StyledGenerator(Generator):
         size = self.resolution if upto is None else upto
         end = next((i for i, la in enumerate(self.layers) if self._stage(la) > size), len(self.layers))
         start, state = self._start(styles, resume, end)
-        for layer in self.layers[start:end]:
+        return self._finish(self._walk(self.layers[start:end], state, styles, noise), size)
+
+    def _walk(self, layers: Sequence[StyleLayer], state: State, styles: Tensor, noise: Noise) -> State:
+        """The state after `layers`, as far as `_finish` needs it."""
+        for layer in layers:
             state = self._step(layer, state, styles, noise)
-        return self._finish(state, size)
+        return state
 
     def trunk(self, styles: Tensor, noise: Noise = "const") -> Trunk:
         """As `Generator.trunk`."""
