@@ -10,12 +10,16 @@ from lefs.plotting.grids import image_grid, membership_overlays, overlay_grid
 from lefs.plotting.measures import confusion, locality_bars, stability_curve, tradeoff
 from lefs.plotting.queries import query_profile
 from lefs.plotting.style import cluster_colors
+from lefs.plotting.units import agreement_profile, concept_counts, dose_curves, unit_gallery
 
 __all__ = [
+    "agreement_profile",
     "cluster_colors",
     "comparison_strip",
+    "concept_counts",
     "confusion",
     "contribution_heatmap",
+    "dose_curves",
     "edit_strip",
     "filmstrip",
     "image_grid",
@@ -29,4 +33,5 @@ __all__ = [
     "sum_to_one",
     "tradeoff",
     "transfer_grid",
+    "unit_gallery",
 ]
