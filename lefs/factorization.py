@@ -1,8 +1,8 @@
 """Deep Feature Factorization (Collins, Achanta & Süsstrunk, ECCV 2018): soft parts by non-negative factors.
 
-Where spherical k-means gives each position to one cluster, a factorisation max(A, 0) ≈ W H explains it as a sum
-of K factors, each present to a degree. Factors have unit norm here, so that W counts activation: how long a
-piece of the vector each factor accounts for.
+Where spherical k-means gives each position to one cluster, a factorisation max(A, 0) ≈ W H explains it as a
+sum of K factors, each present to a degree. Factors have unit norm here, so that W counts activation: how long
+a piece of the vector each factor accounts for.
 """
 
 from __future__ import annotations

@@ -57,9 +57,7 @@ class Sample:
         job = partial(_vectors, layer=layer, per_image=per_image, random_state=random_state)
         return torch.cat(list(self._each(job, f"activations of {layer}")))
 
-    def contributions(
-        self, layer: str, centers: Tensor, *, method: str = "kmeans"
-    ) -> tuple[Tensor, Tensor]:
+    def contributions(self, layer: str, centers: Tensor, *, method: str = "kmeans") -> tuple[Tensor, Tensor]:
         """M (Editing in Style, Eq. 1) of every style channel to the clusters of these centres.
 
         Parameters
