@@ -1,7 +1,7 @@
 """One part changed by three roads: a path through latent space, the path confined to the part, a transfer.
 
-Each road has one knob: how far to go. Turning it up makes more effect inside the part and more leak outside, so
-that roads are compared where their effects are equal.
+Each road has one knob: how far to go. Turned up, it makes more effect inside the part and more leak outside;
+so roads are compared where their effects are equal.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ from torch.nn.functional import normalize
 from lefs.checks import check_choice, check_integer
 from lefs.clustering import assign
 
-__all__ = ["factorize", "membership_by", "non_negative_weights", "soft_assign"]
+__all__ = ["explained_share", "factorize", "membership_by", "non_negative_weights", "soft_assign"]
 
 _PASSES = 100  # over the vectors; on activations the error falls by less than 5 % from there on
 _SWEEPS = 1000  # most passes over the factors; activations take about 50
@@ -135,3 +135,26 @@ def membership_by(method: str) -> Callable[[Tensor, Tensor], Tensor]:
     """The function (maps, centers) → membership of a catalog's `method`: `assign` or `soft_assign`."""
     check_choice("method", method, ("kmeans", "nmf"))
     return assign if method == "kmeans" else soft_assign
+
+
+def explained_share(vectors: Tensor, centers: Tensor, *, method: str) -> float:
+    """How much of the vectors' energy Σ ‖x‖² the parts account for, in [0, 1].
+
+    ``"kmeans"`` replaces each vector by its projection on its centre: Σ ‖x‖² cos². ``"nmf"``, which sees the
+    positive parts only, replaces those by their best sum of factors: 1 − Σ ‖x − w H‖² / Σ ‖x‖².
+
+    Parameters
+    ----------
+    vectors : Tensor of shape (n, C)
+    centers : Tensor of shape (K, C), unit norm
+    """
+    check_choice("method", method, ("kmeans", "nmf"))
+    x = vectors.to(torch.promote_types(vectors.dtype, torch.float32))
+    centers = centers.to(x)
+    if method == "nmf":
+        x = x.clamp_min(0)
+        left = float((x - non_negative_weights(x, centers) @ centers).square().sum())
+    else:
+        left = float((x.square().sum(dim=1) - (x @ centers.t()).amax(dim=1).square()).sum())
+    total = float(x.square().sum())
+    return 1 - left / total if total > 0 else 0.0
