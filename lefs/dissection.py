@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from concurrent.futures import Executor
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
 from lefs.catalog import Catalog, GeneratorId, Sampling
-from lefs.checks import check_integer, check_seeds
+from lefs.checks import check_choice, check_integer, check_seeds
 from lefs.clustering import SphericalKMeans, assign
+from lefs.factorization import factorize
 from lefs.generators import Generator
 from lefs.sample import Sample
 
@@ -24,6 +25,7 @@ def dissect(
     *,
     clusters: int,
     layer: str | None = None,
+    method: Literal["kmeans", "nmf"] = "kmeans",
     truncation: float = 1.0,
     random_state: int = 0,
     n_init: int = 4,
@@ -36,8 +38,8 @@ def dissect(
 
     Two passes over the images, a batch at a time, so that memory does not grow with their number: the first
     collects activation vectors of `layer` (a random, fixed subset once there are more than `max_vectors`) for
-    spherical k-means; the second adds up each channel's energy inside each cluster, for every layer, in
-    float64.
+    spherical k-means, or for a non-negative factorisation (Deep Feature Factorization); the second adds up
+    each channel's energy inside each cluster, for every layer, in float64.
 
     Parameters
     ----------
@@ -45,9 +47,11 @@ def dissect(
     seeds : the images to look at
     clusters : K
     layer : the layer to cluster; ``generator.default_layer`` if None
+    method : ``"kmeans"``, clusters divide the positions (`SphericalKMeans`), or ``"nmf"``, soft ones overlap
+        (`lefs.factorization`)
     truncation : ψ of the sample
     random_state : seeds the subset and the clustering; the same one gives the same catalog
-    n_init : runs of k-means, the best of which is kept
+    n_init : runs of k-means, the best of which is kept; a factorisation starts from an SVD, once
     batch_size : images at a time; any size gives the same contributions to 1e-6
     max_vectors : most vectors that are clustered at once
     progress : show a bar
@@ -63,6 +67,7 @@ def dissect(
         For an empty seed list, more clusters than vectors, a layer that does not exist, and the like.
     """
     layer = generator.default_layer if layer is None else generator.layer(layer).name
+    check_choice("method", method, ("kmeans", "nmf"))
     check_integer("clusters", clusters, minimum=1)
     check_integer("random_state", random_state, maximum=2**32 - 1)
     check_integer("n_init", n_init, minimum=1)
@@ -76,10 +81,14 @@ def dissect(
             f"at layer {layer!r}; ask for fewer clusters or give more seeds"
         )
     vectors = sample.vectors(layer, max_vectors=max_vectors, random_state=random_state)
-    kmeans = SphericalKMeans(clusters, n_init=n_init, random_state=random_state).fit(vectors)
-    contributions, sizes = sample.contributions(layer, kmeans.cluster_centers_)
+    if method == "nmf":
+        centers = factorize(vectors, clusters, random_state=random_state)
+    else:
+        kmeans = SphericalKMeans(clusters, n_init=n_init, random_state=random_state).fit(vectors)
+        centers = kmeans.cluster_centers_
+    contributions, sizes = sample.contributions(layer, centers, method=method)
     return Catalog(
-        centers=kmeans.cluster_centers_.float().cpu(),
+        centers=centers.float().cpu(),
         layer=layer,
         contributions=contributions,
         sizes=sizes,
@@ -87,6 +96,7 @@ def dissect(
         parts={f"cluster {k}": (k,) for k in range(clusters)},
         generator=GeneratorId.of(generator),
         sampling=Sampling.of(generator, sample.seeds, truncation=truncation, random_state=random_state),
+        method=method,
     )
 
 

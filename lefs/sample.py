@@ -14,7 +14,7 @@ from torch import Tensor
 
 from lefs.artifacts import ArtifactError
 from lefs.checks import check_integer, check_number, check_seeds
-from lefs.clustering import assign
+from lefs.factorization import membership_by
 from lefs.generators import Generator, load
 from lefs.images import resample_partition
 from lefs.progress import track
@@ -57,26 +57,27 @@ class Sample:
         job = partial(_vectors, layer=layer, per_image=per_image, random_state=random_state)
         return torch.cat(list(self._each(job, f"activations of {layer}")))
 
-    def contributions(self, layer: str, centers: Tensor) -> tuple[Tensor, Tensor]:
+    def contributions(self, layer: str, centers: Tensor, *, method: str = "kmeans") -> tuple[Tensor, Tensor]:
         """M (Editing in Style, Eq. 1) of every style channel to the clusters of these centres.
 
         Parameters
         ----------
         layer : the clustered layer
         centers : Tensor of shape (K, C), unit norm
+        method : what the centres are, ``"kmeans"`` or ``"nmf"``; see `membership_by`
 
         Returns
         -------
         M, (K, S) float64, each live channel's shares of energy, 0 for a dead one; and the positions in each
-        cluster, (K,) int64
+        cluster, (K,) int64: of soft clusters their membership added up over all positions, rounded
         """
         total = torch.zeros(len(centers), self.generator.num_styles, dtype=torch.float64)
-        sizes = torch.zeros(len(centers), dtype=torch.int64)
-        job = partial(_energy, layer=layer, centers=centers)
+        sizes = torch.zeros(len(centers), dtype=torch.float64)
+        job = partial(_energy, layer=layer, centers=centers, method=method)
         for energy, count in self._each(job, "contributions"):
             total += energy
             sizes += count
-        return _shares(total), sizes
+        return _shares(total), sizes.round().long()
 
     def _per_image(self, layer: str, max_vectors: int) -> int:
         check_integer("max_vectors", max_vectors, minimum=1)
@@ -130,7 +131,7 @@ def _vectors(
 
 
 def _energy(
-    source: _Source, chunk: _Chunk, *, truncation: float, layer: str, centers: Tensor
+    source: _Source, chunk: _Chunk, *, truncation: float, layer: str, centers: Tensor, method: str
 ) -> tuple[Tensor, Tensor]:
     """Σ A² ⊙ U over one batch, for every layer: (K, S) float64; and positions per cluster, (K,)."""
     generator, styles = _styles(source, chunk[1], truncation)
@@ -142,7 +143,7 @@ def _energy(
             # (margins differ from layer to layer, what lies inside the picture fits)
             waiting.append((current, current.inside(maps)))
             if current.name == layer:
-                membership = assign(current.inside(maps), centers)
+                membership = membership_by(method)(current.inside(maps), centers)
             if membership is not None:
                 for la, a in waiting:
                     energy[:, la.slice] = _energy_by_cluster(a, membership)
@@ -150,7 +151,7 @@ def _energy(
                         energy[:, la.shift] = energy[:, la.slice]
                 waiting.clear()
     assert membership is not None
-    return energy, membership.sum(dim=(0, 2, 3), dtype=torch.int64).cpu()
+    return energy, membership.cpu().sum(dim=(0, 2, 3), dtype=torch.float64)
 
 
 def _energy_by_cluster(maps: Tensor, membership: Tensor) -> Tensor:
