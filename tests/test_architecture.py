@@ -22,7 +22,7 @@ ROWS = (
     ("clustering", "factorization", "query", "generators", "segmenter", "adapters"),
     ("sample", "foreign"),
     ("catalog",),
-    ("dissection", "directions", "editing", "units"),
+    ("dissection", "directions", "editing", "effects", "units"),
     ("contrast", "evaluation"),
     ("plotting",),
     ("widgets",),

@@ -15,8 +15,8 @@ from lefs.plotting.style import cluster_colors
 from lefs.plotting.units import agreement_profile, concept_counts, dose_curves, unit_gallery
 
 __all__ = [
-    "agreement_profile",
     "agreement_dots",
+    "agreement_profile",
     "cluster_colors",
     "comparison_strip",
     "concept_counts",
