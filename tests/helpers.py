@@ -99,3 +99,6 @@ class LinearGenerator(Generator):
 
     def activations(self, styles: Tensor) -> Iterator[tuple[StyleLayer, Tensor]]:
         yield self.layers[0], self.active.expand(len(styles), -1, -1, -1)
+
+    def intervene(self, styles: Tensor, edits: Any, *, noise: Noise = "const", resume: Any = None) -> Tensor:
+        raise NotImplementedError("its pictures are painted, not made of its maps")
