@@ -20,7 +20,7 @@ from lefs.generators.unpickle.machine import Machine
 from lefs.generators.unpickle.mapping import MappedFile
 from lefs.generators.unpickle.sniffing import explain, sniff_bytes
 from lefs.generators.unpickle.tensors import aligned
-from lefs.generators.unpickle.values import Global, Instance, Session, damaged, walk
+from lefs.generators.unpickle.values import Global, Instance, Session, check_depth, damaged, walk
 
 __all__ = ["Global", "Instance", "MappedFile", "aligned", "opened", "read_pickle", "read_torch", "sniff", "walk"]
 
@@ -132,8 +132,7 @@ def _read(
         if kind not in kinds:
             raise ArtifactError(f"{explain(data, kind)} (expected {expected})")
         tree = reader(data, Session.of(len(data), align=align))
-        for _ in walk(tree):
-            pass
+        check_depth(tree)
         return tree
 
     with _collector_paused():

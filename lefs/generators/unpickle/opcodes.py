@@ -5,17 +5,19 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from lefs.artifacts import ArtifactError
 from lefs.generators.unpickle.values import Session, damaged, refused
 
-__all__ = ["instructions"]
+__all__ = ["NOTHING", "PLAIN", "argument_of", "ends", "instructions"]
 
 _LINE = re.compile(rb"\n")
+# The instructions that have no argument.
+PLAIN = frozenset(b"(.012NQRabde}l]ostu)\x81\x85\x86\x87\x88\x89\x8f\x90\x91\x92\x93\x94")
 
 
 def _shapes() -> dict[int, tuple[str, int]]:
     """For each instruction: no argument, a fixed one, one or two lines, or a length and that many bytes."""
-    plain = b"(.012NQRabde}l]ostu)\x81\x85\x86\x87\x88\x89\x8f\x90\x91\x92\x93\x94"
-    shapes = dict.fromkeys(plain, ("fixed", 0))
+    shapes = dict.fromkeys(PLAIN, ("fixed", 0))
     fixed = {1: b"Khq\x80\x82", 2: b"M\x83", 4: b"Jjr\x84", 8: b"G\x95"}
     shapes |= {code: ("fixed", size) for size, codes in fixed.items() for code in codes}
     shapes |= dict.fromkeys(b"FILPSVgp", ("lines", 1)) | dict.fromkeys(b"ci", ("lines", 2))
@@ -28,7 +30,7 @@ _SHAPES = _shapes()
 _LENGTHS = [
     size + 1 if kind == "fixed" else 0 for kind, size in (_SHAPES.get(c, ("", 0)) for c in range(256))
 ]
-_NOTHING = memoryview(b"")
+NOTHING = memoryview(b"")
 _OUTSIDE = dict.fromkeys(b"\x97\x98", "it keeps data outside the file (out-of-band buffers)")
 
 
@@ -49,22 +51,35 @@ def instructions(data: memoryview, start: int, session: Session) -> Iterator[tup
     position, end = start, len(data)
     while position < end:
         code = data[position]
-        following = position + _LENGTHS[code]
-        if following == position + 1:
-            argument = _NOTHING
-        elif position < following <= end:
-            argument = data[position + 1 : following]
-        else:
-            first, last, following = _argument(data, code, position)
-            argument = data[first:last]
-        session.steps -= 1
-        if session.steps < 0:
-            raise refused("it takes more than a million steps to read, which no network needs")
+        argument, following = argument_of(data, code, position)
+        session.step()
         yield code, argument, following
         if code == 0x2E:
             return
         position = following
-    raise damaged(f"it ends after {end:,} bytes in the middle of its content")
+    raise ends(data)
+
+
+def ends(data: memoryview) -> ArtifactError:
+    """The error for a pickle without an end."""
+    return damaged(f"it ends after {len(data):,} bytes in the middle of its content")
+
+
+def argument_of(data: memoryview, code: int, position: int) -> tuple[memoryview, int]:
+    """The argument of the instruction `code` at `position`, and the position behind both.
+
+    Raises
+    ------
+    ArtifactError
+        If the instruction is unknown, or reaches beyond the end of `data`.
+    """
+    following = position + _LENGTHS[code]
+    if following == position + 1:
+        return NOTHING, following
+    if position < following <= len(data):
+        return data[position + 1 : following], following
+    first, last, following = _argument(data, code, position)
+    return data[first:last], following
 
 
 def _argument(data: memoryview, code: int, position: int) -> tuple[int, int, int]:
