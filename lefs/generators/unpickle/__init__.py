@@ -22,7 +22,17 @@ from lefs.generators.unpickle.sniffing import explain, sniff_bytes
 from lefs.generators.unpickle.tensors import aligned
 from lefs.generators.unpickle.values import Global, Instance, Session, check_depth, damaged, walk
 
-__all__ = ["Global", "Instance", "MappedFile", "aligned", "opened", "read_pickle", "read_torch", "sniff", "walk"]
+__all__ = [
+    "Global",
+    "Instance",
+    "MappedFile",
+    "aligned",
+    "opened",
+    "read_pickle",
+    "read_torch",
+    "sniff",
+    "walk",
+]
 
 Source = str | os.PathLike[str] | bytes | bytearray | memoryview | MappedFile
 _Value = TypeVar("_Value")
@@ -155,7 +165,7 @@ def _collector_paused() -> Iterator[None]:
 def _guarded(act: Callable[[], _Value], name: str) -> _Value:
     """What `act` returns.
 
-    What it raises comes as a new error, without the frames that it came from: they would keep the file mapped.
+    What it raises comes as a new error, without the frames it came from: they would keep the file mapped.
     """
     outcome = _outcome(act, name)
     if isinstance(outcome, ArtifactError):

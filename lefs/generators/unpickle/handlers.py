@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Any
 from lefs.generators.unpickle.literals import PARSERS, decimal, line_text, text, unsigned
 from lefs.generators.unpickle.policy import name_global
 from lefs.generators.unpickle.tensors import array
-from lefs.generators.unpickle.values import LONGEST_KEY, Global, Instance, Unfinished, check_key, damaged, refused
+from lefs.generators.unpickle.values import (
+    LONGEST_KEY,
+    Global,
+    Instance,
+    Unfinished,
+    check_key,
+    damaged,
+    refused,
+)
 
 if TYPE_CHECKING:
     from lefs.generators.unpickle.machine import Machine

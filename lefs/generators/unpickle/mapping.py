@@ -19,7 +19,7 @@ __all__ = ["MappedFile"]
 class MappedFile:
     """A file's content, mapped copy-on-write: whoever writes to a tensor over it never writes to the file.
 
-    The mapping lives as long as a tensor over it; the file is held open until `close`, or the end of ``with``.
+    The mapping lives as long as a tensor over it, the open file until `close` or the end of ``with``.
 
     Attributes
     ----------
@@ -86,10 +86,13 @@ def _mapped(path: Path, file: Any) -> memoryview:
     if status.st_size == 0:
         return memoryview(b"")
     try:
-        return _whole(str(path), status.st_size)
+        content = _whole(str(path), status.st_size)
     except UnicodeEncodeError:
         # A name that is no text on this computer; Python's mapping takes the open file instead of a name.
         return memoryview(mmap.mmap(file.fileno(), status.st_size, access=mmap.ACCESS_COPY))
+    if not os.path.samestat(status, path.stat()):
+        raise ArtifactError("was replaced by another file while it was opened; try again")
+    return content
 
 
 def _whole(path: str, size: int) -> memoryview:

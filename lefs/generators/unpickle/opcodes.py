@@ -8,16 +8,15 @@ from collections.abc import Iterator
 from lefs.artifacts import ArtifactError
 from lefs.generators.unpickle.values import Session, damaged, refused
 
-__all__ = ["NOTHING", "PLAIN", "argument_of", "ends", "instructions"]
+__all__ = ["argument_of", "ends", "instructions"]
 
 _LINE = re.compile(rb"\n")
-# The instructions that have no argument.
-PLAIN = frozenset(b"(.012NQRabde}l]ostu)\x81\x85\x86\x87\x88\x89\x8f\x90\x91\x92\x93\x94")
 
 
 def _shapes() -> dict[int, tuple[str, int]]:
     """For each instruction: no argument, a fixed one, one or two lines, or a length and that many bytes."""
-    shapes = dict.fromkeys(PLAIN, ("fixed", 0))
+    plain = b"(.012NQRabde}l]ostu)\x81\x85\x86\x87\x88\x89\x8f\x90\x91\x92\x93\x94"
+    shapes = dict.fromkeys(plain, ("fixed", 0))
     fixed = {1: b"Khq\x80\x82", 2: b"M\x83", 4: b"Jjr\x84", 8: b"G\x95"}
     shapes |= {code: ("fixed", size) for size, codes in fixed.items() for code in codes}
     shapes |= dict.fromkeys(b"FILPSVgp", ("lines", 1)) | dict.fromkeys(b"ci", ("lines", 2))
@@ -30,7 +29,7 @@ _SHAPES = _shapes()
 _LENGTHS = [
     size + 1 if kind == "fixed" else 0 for kind, size in (_SHAPES.get(c, ("", 0)) for c in range(256))
 ]
-NOTHING = memoryview(b"")
+_NOTHING = memoryview(b"")
 _OUTSIDE = dict.fromkeys(b"\x97\x98", "it keeps data outside the file (out-of-band buffers)")
 
 
@@ -52,7 +51,9 @@ def instructions(data: memoryview, start: int, session: Session) -> Iterator[tup
     while position < end:
         code = data[position]
         argument, following = argument_of(data, code, position)
-        session.step()
+        session.steps -= 1
+        if session.steps < 0:
+            raise session.endless()
         yield code, argument, following
         if code == 0x2E:
             return
@@ -75,7 +76,7 @@ def argument_of(data: memoryview, code: int, position: int) -> tuple[memoryview,
     """
     following = position + _LENGTHS[code]
     if following == position + 1:
-        return NOTHING, following
+        return _NOTHING, following
     if position < following <= len(data):
         return data[position + 1 : following], following
     first, last, following = _argument(data, code, position)

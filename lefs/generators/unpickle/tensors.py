@@ -59,6 +59,7 @@ _NUMPY = {
 }
 _LONGEST_SIDE, _MOST_DIMENSIONS, _SMALL_OVERLAP = 2**40, 32, 4096
 _ALWAYS_ALIGNED = 2**16
+_NO_SHAPE = "a tensor's shape is not one of up to 32 sensible integers"
 
 
 def storage(raw: memoryview, dtype: torch.dtype, session: Session, *, swap: bool = False) -> Tensor:
@@ -129,14 +130,13 @@ def strided(base: Any, offset: int, size: tuple[Any, ...], stride: tuple[Any, ..
 
 def check_shape(size: tuple[Any, ...]) -> int:
     """Number of items in a tensor of shape `size`, which must be one that a network can have."""
-    count, filled, known = 1, 1, len(size) <= _MOST_DIMENSIONS
-    for n in size[:_MOST_DIMENSIONS]:
-        if not isinstance(n, int) or not 0 <= n <= _LONGEST_SIDE:
-            known = False
-            break
+    count = filled = 1
+    for n in size:
+        if not isinstance(n, int) or not 0 <= n <= _LONGEST_SIDE or filled > 2**50:
+            raise damaged(_NO_SHAPE)
         count, filled = count * n, filled * (n or 1)
-    if not known or filled > 2**50:
-        raise damaged("a tensor's shape is not one of up to 32 sensible integers")
+    if len(size) > _MOST_DIMENSIONS or filled > 2**50:
+        raise damaged(_NO_SHAPE)
     return count
 
 

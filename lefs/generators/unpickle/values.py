@@ -104,11 +104,9 @@ class Session:
         """For a file of `size` bytes."""
         return cls(1_000_000, 250_000, 20_000, 4 * size + 2**24, 5_000, align)
 
-    def step(self) -> None:
-        """Account for an instruction."""
-        self.steps -= 1
-        if self.steps < 0:
-            raise refused("it takes more than a million steps to read, which no network needs")
+    def endless(self) -> ArtifactError:
+        """The error for a file without any `steps` left."""
+        return refused("it takes more than a million steps to read, which no network needs")
 
     def object(self, count: int = 1) -> None:
         """Account for `count` containers, or entries copied between containers."""
