@@ -61,19 +61,22 @@ class MappedFile:
         Raises
         ------
         ArtifactError
-            If the file has become shorter.
+            If the file has become shorter, or its disk fails.
         """
         offset = tensor.data_ptr() - self._start
         inside = 0 <= offset <= offset + tensor.nbytes <= len(self.data)
         if not inside or tensor.dtype != target.dtype or not tensor.is_contiguous():
             return False
         memory = target.view(-1).view(torch.uint8).numpy().data
-        self._file.seek(offset)
-        while memory:
-            count = self._file.readinto(memory)
-            if not count:
-                raise ArtifactError(f"{self.path} became shorter while it was read; load it again")
-            memory = memory[count:]
+        try:
+            self._file.seek(offset)
+            while memory:
+                count = self._file.readinto(memory)
+                if not count:
+                    raise ArtifactError(f"{self.path} became shorter while it was read; load it again")
+                memory = memory[count:]
+        except OSError as error:
+            raise ArtifactError(f"{self.path} cannot be read: {error.strerror or error}") from None
         return True
 
 
