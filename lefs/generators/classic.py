@@ -11,13 +11,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import conv2d, conv_transpose2d, interpolate, pad
 
-from lefs.checks import check_choice, check_integer
+from lefs.checks import check_choice, check_integer, check_number
 from lefs.generators.operations import normal
 
 __all__ = [
     "Colours",
     "blur",
     "changed_settings",
+    "check_blur",
     "check_channels",
     "check_images",
     "pixel_norm",
@@ -52,6 +53,14 @@ def check_images(resolution: int, images: list[int] | None) -> list[int]:
     if resolution not in chosen:
         raise ValueError(f"images must contain the resolution {resolution}, got {chosen}")
     return chosen
+
+
+def check_blur(taps: Sequence[float]) -> tuple[float, ...]:
+    """Return `taps` if there are none, or an odd number of them with a sum to divide by."""
+    found = tuple(check_number("blur", tap) for tap in taps)
+    if found and (len(found) % 2 == 0 or sum(found) == 0):
+        raise ValueError(f"blur must have an odd number of taps and a sum, got {found}")
+    return found
 
 
 def changed_settings(config: Any) -> dict[str, Any]:

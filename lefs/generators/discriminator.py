@@ -15,8 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, conv2d
 
-from lefs.checks import check_choice, check_integer, check_number
-from lefs.generators.classic import blur, check_channels
+from lefs.checks import check_choice, check_integer
+from lefs.generators.classic import blur, check_blur, check_channels
 from lefs.generators.mapping import FullyConnected, Mapping
 from lefs.generators.operations import (
     ACTIVATIONS,
@@ -82,9 +82,7 @@ class DiscriminatorConfig:
         check_choice("image_channels", self.image_channels, (3, 1))
         check_integer("mapping_layers", self.mapping_layers, maximum=64)
         object.__setattr__(self, "filter", check_filter("filter", self.filter))
-        object.__setattr__(self, "blur", tuple(check_number("blur", b) for b in self.blur))
-        if self.blur and (len(self.blur) % 2 == 0 or sum(self.blur) == 0):
-            raise ValueError(f"blur must have an odd number of taps and a sum, got {self.blur}")
+        object.__setattr__(self, "blur", check_blur(self.blur))
         if self.group is not None:
             check_integer("group", self.group, minimum=1)
         for name in ("label_dim", "class_dim", "group_channels"):

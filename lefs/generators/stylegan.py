@@ -18,6 +18,7 @@ from lefs.generators.classic import (
     Colours,
     blur,
     changed_settings,
+    check_blur,
     check_channels,
     check_images,
     resolutions_of,
@@ -83,9 +84,7 @@ class StyleGANConfig:
             check_integer("mapping_width", self.mapping_width, minimum=1)
         if self.truncation_cutoff is not None:
             check_integer("truncation_cutoff", self.truncation_cutoff)
-        object.__setattr__(self, "blur", tuple(check_number("blur", b) for b in self.blur))
-        if self.blur and (len(self.blur) % 2 == 0 or sum(self.blur) == 0):
-            raise ValueError(f"blur must have an odd number of taps and a sum, got {self.blur}")
+        object.__setattr__(self, "blur", check_blur(self.blur))
 
 
 class _Layer(nn.Module):
