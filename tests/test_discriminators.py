@@ -355,6 +355,13 @@ def test_one_score_a_class() -> None:
     assert torch.equal(judge(images, [2, 0, 1]), every[range(3), [2, 0, 1]])
 
 
+def test_classes_may_be_embedded_without_further_layers() -> None:
+    judge = Discriminator(DiscriminatorConfig(**TINY, label_dim=3, class_dim=4, mapping_layers=0))
+    images, mapped = squares(8, 3), judge.mapping(torch.empty(3, 0), torch.eye(3))
+    torch.testing.assert_close(mapped.square().mean(1), torch.ones(3), rtol=1e-5, atol=1e-5)
+    assert not torch.equal(judge(images, [0, 1, 2]), judge(images, [1, 2, 0]))
+
+
 def test_leaky_relu_without_gain_equals_ours() -> None:
     """A ProGAN written out: √2 before the activation, or after it with biases divided, are the same."""
     torch.manual_seed(0)
