@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import asdict
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -19,6 +20,7 @@ from lefs.generators.operations import (
     normal,
     up_convolution,
     upsample,
+    working_type,
 )
 from lefs.generators.strips import STRIP
 from lefs.generators.styled import StyledGenerator
@@ -142,12 +144,23 @@ class StyleGAN2(StyledGenerator):
 
     def _is_large(self, layer: StyleLayer, count: int) -> bool:
         """Whether the maps around `layer` are better made image by image, in strips."""
-        config, module = self.config, self._module(layer)
-        side = layer.resolution * (1 + (layer.kind == "conv" and module.up))
+        numbers = self._numbers[layer.name] * count
+        if numbers * 8 <= STRIP or self.device.type != "cpu":  # (most layers of small networks)
+            return False
+        config, weight = self.config, self._module(layer).weight
         usual = (
             config.architecture != "resnet" and config.kernel_size == 3 and config.filter == DEFAULT_FILTER
         )
-        return usual and module.weight.device.type == "cpu" and count * side**2 * module.pixel_size > STRIP
+        return usual and numbers * working_type(weight).itemsize > STRIP
+
+    @cached_property
+    def _numbers(self) -> dict[str, int]:
+        """How many numbers an image's map behind each layer has (of colours: before it)."""
+        found = {}
+        for layer in self.layers:
+            resolution = int(layer.name.partition(".")[0][1:])
+            found[layer.name] = resolution**2 * self.config.channels[resolution]
+        return found
 
     def _step(self, layer: StyleLayer, state: State, styles: Tensor, noise: Noise) -> State:
         if self._is_large(layer, len(styles)):
