@@ -44,12 +44,12 @@ class _Shortcut(nn.Module):
 class _Block(Precise):
     """All layers of one resolution.
 
-    Blocks before the five largest stay in float32: they cost next to nothing, and all others build on them.
+    Blocks before the six largest stay in float32: they cost next to nothing, and all others build on them.
     """
 
     def __init__(self, resolution: int, config: StyleGAN2Config):
         super().__init__()
-        self.precise = resolution < config.resolution // 16
+        self.precise = resolution < config.resolution // 32
         outputs = config.channels[resolution]
         if resolution == 4:
             self.const = nn.Parameter(normal(outputs, 4, 4))
