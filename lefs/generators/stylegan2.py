@@ -22,7 +22,7 @@ from lefs.generators.operations import (
     upsample,
     working_type,
 )
-from lefs.generators.strips import STRIP
+from lefs.generators.strips import needs_strips
 from lefs.generators.styled import StyledGenerator
 from lefs.generators.stylegan2_config import StyleGAN2Config
 
@@ -145,13 +145,13 @@ class StyleGAN2(StyledGenerator):
     def _is_large(self, layer: StyleLayer, count: int) -> bool:
         """Whether the maps around `layer` are better made image by image, in strips."""
         numbers = self._numbers[layer.name] * count
-        if numbers * 8 <= STRIP or self.device.type != "cpu":  # (most layers of small networks)
+        if not needs_strips(numbers * 8) or self.device.type != "cpu":  # (most layers of small networks)
             return False
         config, weight = self.config, self._module(layer).weight
         usual = (
             config.architecture != "resnet" and config.kernel_size == 3 and config.filter == DEFAULT_FILTER
         )
-        return usual and numbers * working_type(weight).itemsize > STRIP
+        return usual and needs_strips(numbers * working_type(weight).itemsize)
 
     @cached_property
     def _numbers(self) -> dict[str, int]:
