@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -151,6 +151,10 @@ class ModulatedConvolution(nn.Module):
         weight = self.weight.transpose(0, 1) if self.up else self.weight
         layout = torch.empty(0, dtype=dtype, device=weight.device)
         return weight.contiguous(memory_format=memory_format(layout)), energy
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> ModulatedConvolution:
+        self._derived = None
+        return super()._apply(fn, recurse)
 
     def train(self, mode: bool = True) -> ModulatedConvolution:
         """As in torch. What is kept of the weight is forgotten: `freeze` says that it may be new."""

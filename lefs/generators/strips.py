@@ -9,16 +9,22 @@ from collections.abc import Iterable, Iterator
 import torch
 from torch import Tensor
 
-__all__ = ["STRIP", "Span", "spans", "windows"]
+__all__ = ["Span", "needs_strips", "spans", "windows"]
 
 Span = tuple[int, int]
 
-STRIP = 2**23  # bytes of a strip, about
+_STRIP = 2**23  # bytes of a strip, about
+_FEWEST_ROWS = 8  # (each strip needs a row or two of its neighbours)
+
+
+def needs_strips(size: int) -> bool:
+    """Whether maps of `size` bytes are too large to be made at once."""
+    return size > _STRIP
 
 
 def spans(height: int, row: int) -> list[Span]:
     """Cut `height` rows of `row` bytes each into strips: (start, stop) of each, all starts even."""
-    rows = max(8, STRIP // row // 2 * 2)
+    rows = max(_FEWEST_ROWS, _STRIP // row // 2 * 2)
     return [(start, min(start + rows, height)) for start in range(0, height, rows)]
 
 
@@ -28,7 +34,8 @@ def windows(strips: Iterable[Tensor], wanted: Iterable[Span]) -> Iterator[Tensor
     Parameters
     ----------
     strips : Tensors of shape (N, C, h, W), the map's rows from the top; taken as they are needed
-    wanted : (start, stop) of each window, in ascending order; windows may overlap and stick out
+    wanted : (start, stop) of each window, in ascending order; windows may overlap
+        and stick out, but each has a row of the map
 
     Yields
     ------

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import asdict
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -19,8 +20,9 @@ from lefs.generators.operations import (
     normal,
     up_convolution,
     upsample,
+    working_type,
 )
-from lefs.generators.strips import STRIP
+from lefs.generators.strips import needs_strips
 from lefs.generators.styled import StyledGenerator
 from lefs.generators.stylegan2_config import StyleGAN2Config
 
@@ -42,12 +44,12 @@ class _Shortcut(nn.Module):
 class _Block(Precise):
     """All layers of one resolution.
 
-    Blocks before the five largest stay in float32: they cost next to nothing, and all others build on them.
+    Blocks before the six largest stay in float32: they cost next to nothing, and all others build on them.
     """
 
     def __init__(self, resolution: int, config: StyleGAN2Config):
         super().__init__()
-        self.precise = resolution < config.resolution // 16
+        self.precise = resolution < config.resolution // 32
         outputs = config.channels[resolution]
         if resolution == 4:
             self.const = nn.Parameter(normal(outputs, 4, 4))
@@ -136,12 +138,23 @@ class StyleGAN2(StyledGenerator):
 
     def _is_large(self, layer: StyleLayer, count: int) -> bool:
         """Whether the maps around `layer` are better made image by image, in strips."""
-        config, module = self.config, self._module(layer)
-        side = layer.resolution * (1 + (layer.kind == "conv" and module.up))
+        numbers = self._numbers[layer.name] * count
+        if not needs_strips(numbers * 8) or self.device.type != "cpu":  # (most layers of small networks)
+            return False
+        config, weight = self.config, self._module(layer).weight
         usual = (
             config.architecture != "resnet" and config.kernel_size == 3 and config.filter == DEFAULT_FILTER
         )
-        return usual and module.weight.device.type == "cpu" and count * side**2 * module.pixel_size > STRIP
+        return usual and needs_strips(numbers * working_type(weight).itemsize)
+
+    @cached_property
+    def _numbers(self) -> dict[str, int]:
+        """How many numbers an image's map behind each layer has (of colours: before it)."""
+        found = {}
+        for layer in self.layers:
+            resolution = int(layer.name.partition(".")[0][1:])
+            found[layer.name] = resolution**2 * self.config.channels[resolution]
+        return found
 
     def _step(self, layer: StyleLayer, state: State, styles: Tensor, noise: Noise) -> State:
         if self._is_large(layer, len(styles)):
