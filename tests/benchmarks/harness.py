@@ -97,12 +97,12 @@ def call(function: Callable[..., Iterator[Row]], options: Options) -> Iterator[R
 
 
 def clock() -> float:
-    """Seconds of the processor on one thread, as a busy machine does not change them; wall time on several."""
+    """Seconds: of the processor on one thread, where a busy machine changes them least; else wall time."""
     return time.process_time() if torch.get_num_threads() == 1 else time.perf_counter()
 
 
 def interleaved(*ways: Callable[[], Any], repeats: int = 5) -> list[float]:
-    """The least seconds (by `clock`) of each way, taking turns, so that a busy moment meets them all alike."""
+    """The least seconds (of `clock`) of each way, taking turns: a busy moment meets them all alike."""
     least = [math.inf] * len(ways)
     for _ in range(repeats):
         for i, way in enumerate(ways):
