@@ -161,9 +161,11 @@ def snapshot(folder: Path, official: Path) -> Path:
             mapping_kwargs={"num_layers": 8},
             synthesis_kwargs={"channel_base": 32768, "channel_max": 512},
         )
-    file = folder / "network-snapshot.pkl"
+        critic = networks.Discriminator(c_dim=0, img_resolution=256, img_channels=3, channel_base=2048)
+    file, network = folder / "network-snapshot.pkl", network.eval().requires_grad_(False)
     with open(file, "wb") as f:
-        pickle.dump({"G_ema": network.eval().requires_grad_(False)}, f)
+        content = {"G": network, "D": critic.eval(), "G_ema": network}
+        pickle.dump(content | {"augment_pipe": None, "training_set_kwargs": {}}, f)
     return file
 
 

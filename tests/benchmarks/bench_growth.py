@@ -1,7 +1,8 @@
 """How the time and memory of a dissection grow with images, K, resolution and S.
 
 Random StyleGAN2 of 64 × 64 with 48 channels everywhere, of which one thing at a time is changed; each point
-is a process of its own. A slope is that of the line through the points in logarithms: 1 is linear, 2 quadratic.
+is a process of its own. A slope is that of the line through the points in logarithms: 1 is linear, 2 is
+quadratic.
 
     pytest tests/benchmarks/bench_growth.py --threads 1 --json FILE
     python tests/benchmarks/bench_growth.py FILE data/figures/growth.png
