@@ -16,14 +16,19 @@ from torch.nn.functional import normalize, one_hot
 
 from lefs.checks import check_choice, check_integer, check_number
 
-__all__ = ["SphericalKMeans", "assign"]
+__all__ = ["SphericalKMeans", "assign", "sample_limit"]
 
 _SAME = 1e-6  # relative difference of inertia below which two runs are the same
 # Rows looked at together: few enough to stay in a processor's cache between the two matrix products, enough
 # for threads (and on other devices for the launches) to be worth while.
 _CHUNK, _CHUNK_ELSEWHERE = 4096, 65_536
-_SAMPLE, _PER_CLUSTER = 32_768, 1024  # vectors of an automatic sample: at least, and for each cluster
+_SAMPLE, _PER_CLUSTER = 24_576, 1024  # vectors of an automatic sample: at least, and for each cluster
 _FINISH = 2  # most iterations on all vectors, after those on a sample
+
+
+def sample_limit(clusters: int) -> int:
+    """Most vectors that the runs of `SphericalKMeans` see by default, for that many clusters."""
+    return max(_SAMPLE, _PER_CLUSTER * clusters)
 
 
 def assign(maps: Tensor, centers: Tensor) -> Tensor:
@@ -82,8 +87,7 @@ class _Pass:
     counts: Tensor  # (K,) int64: non-zero vectors per cluster
 
     @property
-    def inertia(self) -> float:
-        """Σ (1 − cos) over the non-zero vectors."""
+    def inertia(self) -> float:  # Σ (1 − cos) over the non-zero vectors
         return sum(float((1 - _wide(c[c.isfinite()])).sum()) for c in self.cosines.split(_CHUNK_ELSEWHERE))
 
 
@@ -95,8 +99,8 @@ class SphericalKMeans(ClusterMixin, BaseEstimator):
     worst-fitted vector; zero vectors take no part. Results do not change when vectors are scaled by positive
     factors.
 
-    Of many vectors the runs see a random sample; the best is finished by up to two iterations on all. Where a
-    run starts matters more than whether it sees every vector: time is better spent on runs than on vectors.
+    Of many vectors the runs see a random sample; the best is finished by a few iterations on all. Where a run
+    starts matters more than whether it sees every vector: time is better spent on runs than on vectors.
 
     Parameters
     ----------
@@ -106,7 +110,7 @@ class SphericalKMeans(ClusterMixin, BaseEstimator):
     max_iter : most iterations of a run
     tol : a run ends when no centre moves by more than this (Euclidean, of a unit vector)
     sample_size : most vectors that the runs see, drawn without replacement, at least K; None: all;
-        ``"auto"``: 32,768, or 1,024 K if that is more
+        ``"auto"``: 24,576, or 1,024 K if that is more
     random_state : int, `numpy.random.RandomState` or None
 
     Attributes
@@ -174,7 +178,7 @@ class SphericalKMeans(ClusterMixin, BaseEstimator):
         if sample is not None:
             centers, last, more = self._run(rows, centers, most=_FINISH)
             self.n_iter_ += more
-        self._store(centers, X)
+        self.cluster_centers_ = self._give(centers, X)
         self.sums_ = last.sums  # partial_fit goes on from here
         self.labels_ = self._give(last.labels, X)
         self.inertia_ = last.inertia
@@ -193,7 +197,7 @@ class SphericalKMeans(ClusterMixin, BaseEstimator):
         centers = torch.as_tensor(self.cluster_centers_, device=data.device).to(data.dtype)
         step = _look(_Rows.of(data), centers)
         self.sums_ = self.sums_.to(step.sums.device) + step.sums
-        self._store(_unit(self.sums_, fallback=centers), X)
+        self.cluster_centers_ = self._give(_unit(self.sums_, fallback=centers), X)
         self.labels_ = self._give(step.labels, X)
         self.inertia_ = step.inertia
         return self
@@ -209,9 +213,7 @@ class SphericalKMeans(ClusterMixin, BaseEstimator):
     # -- inside -----------------------------------------------------------------------------------
     def _sample(self, live: Tensor, random: np.random.RandomState) -> Tensor | None:
         """Indices of the vectors that the runs see, in order, or None for all."""
-        size = self.sample_size
-        if size == "auto":
-            size = max(_SAMPLE, _PER_CLUSTER * self.n_clusters)
+        size = sample_limit(self.n_clusters) if self.sample_size == "auto" else self.sample_size
         if size is None or size >= len(live):
             return None
         if size < self.n_clusters:
@@ -289,9 +291,6 @@ class SphericalKMeans(ClusterMixin, BaseEstimator):
             raise ValueError(f"X has {X.shape[1]} features, but {expected}")
         # sums of half-precision vectors would not be worth having
         return X.detach().to(torch.promote_types(X.dtype, torch.float32))
-
-    def _store(self, centers: Tensor, like: Any) -> None:
-        self.cluster_centers_ = self._give(centers, like)
 
     @staticmethod
     def _give(result: Tensor, like: Any) -> Any:

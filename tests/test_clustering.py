@@ -275,7 +275,7 @@ def test_a_sample_of_all_is_all() -> None:
     data = mixed(1, count=1000)
     plain, capped = (SphericalKMeans(5, random_state=0, sample_size=s).fit(data) for s in (None, 1000))
     np.testing.assert_array_equal(plain.cluster_centers_, capped.cluster_centers_)
-    # up to 32,768 the default sees all, too
+    # up to 24,576 the default sees all, too
     np.testing.assert_array_equal(SphericalKMeans(5, random_state=0).fit(data).labels_, plain.labels_)
 
 
@@ -289,7 +289,7 @@ def test_the_automatic_sample_is_what_its_description_says(monkeypatch: pytest.M
     for clusters in (3, 35):
         with pytest.raises(ZeroDivisionError):
             SphericalKMeans(clusters, random_state=0).fit(data)
-    assert seen == [32_768, 35 * 1024]
+    assert seen == [24_576, 35 * 1024]
 
 
 def test_zero_vectors_are_not_in_the_sample() -> None:

@@ -26,13 +26,14 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import bench_unpickle
 import torch
+from harness import Row
 
 Result = dict[str, float]
 
@@ -170,6 +171,18 @@ def show(results: dict[str, list[Result]]) -> None:
 
 def print_line(text: str) -> None:
     sys.stdout.write(f"{text}\n")
+
+
+def bench_load(official: Path | None, quick: bool) -> Iterator[Row]:
+    """Rows of the table of all benchmarks: wall time and private memory of loading a snapshot of 382 MB."""
+    ways = ["lefs.load", "official"] if official else ["lefs, reading", "pickle, reading"]
+    with tempfile.TemporaryDirectory() as folder:
+        arguments = argparse.Namespace(official=official, repeats=3 if quick else 7)
+        ours, usual = compare(make(Path(folder), official), ways, arguments).values()
+    names = "load a snapshot of 382 MB", ways[1]
+    yield Row(names[0], *(min(r["wall"] for r in found) for found in (ours, usual)), names[1], target=10)
+    kept = (statistics.median(r["private"] for r in found) for found in (ours, usual))
+    yield Row(f"{names[0]}: private memory kept", *kept, names[1], "MiB")
 
 
 def main() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 import sys
+import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -61,6 +62,10 @@ class Benchmark(pytest.Item):
     def runtest(self) -> None:
         for row in harness.call(self.act, options(self.config)):
             self.config.stash.setdefault(ROWS, []).append(row)
+
+    def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> str:
+        """The benchmark's own lines and those below it, without those of pytest."""
+        return "".join(traceback.format_exception(excinfo.value)[-8:])
 
     def reportinfo(self) -> tuple[Path, None, str]:
         return self.path, None, self.name
