@@ -130,18 +130,19 @@ def dose_curves(effects: Sequence[CausalEffect], *, title: str | None = None) ->
     cells = list(effects)
     if not cells or not all(isinstance(e, CausalEffect) for e in cells):
         raise TypeError("effects must be a non-empty list of CausalEffect, as lefs.units.dose_curve returns")
-    methods = list(dict.fromkeys(e.method for e in cells))
+    methods, doses = list(dict.fromkeys(e.method for e in cells)), sorted({e.units for e in cells})
     figure = new_figure(WIDTH, 3.2)
     axes = figure.subplots(1, 2, sharey=True)
     for ax, (quantity, heading) in zip(
         axes, {"ablated": "units ablated", "inserted": "units inserted"}.items(), strict=True
     ):
         for j, method in enumerate(methods):
-            _dose_line(ax, [e for e in cells if e.method == method], quantity, method, j, len(methods))
+            shift = 0.16 * (j - (len(methods) - 1) / 2)  # so that one whisker does not hide another
+            own = sorted((e for e in cells if e.method == method), key=lambda e: e.units)
+            _dose_line(ax, [doses.index(e.units) + shift for e in own], own, quantity, j)
         ax.axhline(cells[0].before.mean(), color=MUTED, linestyle=(0, (4, 3)), linewidth=1, zorder=1)
-        ax.set(xlabel="number of units", xscale="symlog", xticks=sorted({e.units for e in cells}))
-        ax.xaxis.set_major_formatter("{x:g}")
-        ax.minorticks_off()
+        ax.set_xticks(range(len(doses)), [f"{k}" for k in doses])
+        ax.set(xlabel="number of units")
         ax.set_title(heading, weight="normal")
         ax.grid(axis="y")
         settle_ticks(ax)
@@ -153,15 +154,12 @@ def dose_curves(effects: Sequence[CausalEffect], *, title: str | None = None) ->
 
 
 def _dose_line(
-    ax: Axes, cells: Sequence[CausalEffect], quantity: str, label: str, index: int, count: int
+    ax: Axes, x: Sequence[float], cells: Sequence[CausalEffect], quantity: str, index: int
 ) -> None:
-    cells = sorted(cells, key=lambda e: e.units)
-    # (side by side, so that one whisker does not hide another)
-    x = np.array([e.units for e in cells]) * 1.035 ** (index - (count - 1) / 2)
     mean = np.array([getattr(e, quantity).mean() for e in cells])
     low, high = np.array([e.interval(quantity) for e in cells]).T
     color, marker = line_color(index), _MARKERS[index % len(_MARKERS)]
-    ax.plot(x, mean, color=color, marker=marker, label=label, zorder=3)
+    ax.plot(x, mean, color=color, marker=marker, label=cells[0].method, zorder=3)
     ax.vlines(x, low, high, color=color, linewidth=1.1, alpha=0.7, zorder=2)
 
 

@@ -12,10 +12,10 @@ returns labels (N, H, W), or a `lefs.Catalog`, whose parts are then the concepts
 
 from lefs.units.causal import CausalEffect, causal_effect, causal_effects, causal_table, dose_curve
 from lefs.units.channels import Agreement, ChannelEffects, agreement, channel_effects, misleading_channels
-from lefs.units.characterize import active_pixels, characterize
+from lefs.units.characterization import characterize, strongest_images, usable
 from lefs.units.dissection import UnitDissection
 from lefs.units.interventions import ablate, cells_of, insert, pixels_of, replacement, unit_layers
-from lefs.units.optimize import optimize_units
+from lefs.units.optimize import optimize_units, rankings
 from lefs.units.quantiles import QuantileSketch
 
 __all__ = [
@@ -25,7 +25,6 @@ __all__ = [
     "QuantileSketch",
     "UnitDissection",
     "ablate",
-    "active_pixels",
     "agreement",
     "causal_effect",
     "causal_effects",
@@ -38,6 +37,9 @@ __all__ = [
     "misleading_channels",
     "optimize_units",
     "pixels_of",
+    "rankings",
     "replacement",
+    "strongest_images",
     "unit_layers",
+    "usable",
 ]

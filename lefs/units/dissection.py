@@ -145,12 +145,17 @@ class UnitDissection:
         return found.float()
 
     def usual_place(self, concept: str, share: float = 0.1) -> Tensor:
-        """Pixels at which at least `share` of the images show a concept: bool (h, w).
+        """Pixels that show a concept at least `share` times as often as the pixel that shows it most often.
 
-        For pictures that are aligned, as faces are, the place to insert it at.
+        For pictures that are aligned, as faces are, the place to insert it at: bool (h, w).
         """
         check_number("share", share, minimum=0, maximum=1)
-        return self.frequency[self.concept(concept)] >= share
+        often = self.frequency[self.concept(concept)]
+        if float(often.max()) == 0:
+            raise ValueError(
+                f"concept {concept!r} is in no image of the sample; choose another, or more seeds"
+            )
+        return (often >= share * often.max()) & (often > 0)
 
     def histogram(self, *, minimum: float = 0.04) -> Tensor:
         """How many units of each layer stand for each concept: (layers, P), int64.

@@ -14,9 +14,10 @@ from lefs.generators.base import Generator, StyleLayer
 from lefs.progress import track
 from lefs.units.causal import Positions, Where
 from lefs.units.concepts import Concepts, Segmenter
+from lefs.units.dissection import UnitDissection
 from lefs.units.interventions import replacement
 
-__all__ = ["optimize_units"]
+__all__ = ["optimize_units", "rankings"]
 
 
 def optimize_units(
@@ -46,7 +47,7 @@ def optimize_units(
     Parameters
     ----------
     segmenter : one that also has ``logits(images)`` → (N, P, H, W), or a `Catalog`
-    budget : Σ α, the size of the set that is looked for
+    budget : the most that Σ α may be, the size of the set that is looked for
     steps, learning_rate, batch_size : of the optimisation
     random_state : seeds the order of the images
     seeds, layer, concept, levels, where, truncation : as for `causal_effects`
@@ -66,11 +67,11 @@ def optimize_units(
     la, label = generator.layer(layer), concepts.index(concept)
     positions = Positions(generator, la, where, label)
     check_integer("steps", steps, minimum=1)
-    check_number("budget", budget, minimum=0, maximum=la.channels)
+    check_number("budget", budget, minimum=0)
     size = check_integer("batch_size", batch_size, minimum=1)
     random = np.random.default_rng(random_state)
     rate = check_number("learning_rate", learning_rate, minimum=0)
-    alpha = torch.full((la.channels,), budget / la.channels, device=generator.device)
+    alpha = torch.full((la.channels,), min(1.0, budget / la.channels), device=generator.device)
     speed, mean = torch.zeros_like(alpha), torch.zeros_like(alpha)
     for i in track(range(steps), total=steps, description="optimising units", show=progress):
         batch = random.choice(sample, min(size, len(sample)), replace=False).tolist()
@@ -114,3 +115,33 @@ def _gain(
         logits = concepts.logits(styles, {layer.name: edit}, resume=trunk)
         chances.append((logits.softmax(dim=1)[:, positions.label] * pixels).sum())
     return (chances[0] - chances[1]) / pixels.sum().clamp_min(1)
+
+
+def rankings(
+    dissection: UnitDissection,
+    layer: str,
+    concept: str,
+    weights: Tensor | None = None,
+    *,
+    random_state: int = 0,
+) -> dict[str, list[int]]:
+    """The units of a layer in several orders, the first to be tried first.
+
+    Parameters
+    ----------
+    weights : α of `optimize_units`, shape (C,); None: that order is left out
+    random_state : of the random order
+
+    Returns
+    -------
+    {"optimised": by α, "IoU": by IoU with the concept, "random": drawn}; equal α are ordered by IoU
+    """
+    by_iou = dissection.best_units(concept, layer)
+    drawn = np.random.default_rng(random_state).permutation(len(by_iou)).tolist()
+    found = {"IoU": by_iou, "random": drawn}
+    if weights is None:
+        return found
+    if tuple(weights.shape) != (len(by_iou),):
+        raise ValueError(f"weights must have shape ({len(by_iou)},), got {tuple(weights.shape)}")
+    order = torch.argsort(weights[by_iou], descending=True, stable=True).tolist()
+    return {"optimised": [by_iou[i] for i in order], **found}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import torch
@@ -18,7 +18,7 @@ from lefs.units.dissection import UnitDissection
 from lefs.units.interventions import unit_layers
 from lefs.units.quantiles import QuantileSketch
 
-__all__ = ["active_pixels", "characterize"]
+__all__ = ["characterize", "strongest_images", "usable"]
 
 # Up-sampled values held at once: bounds memory, large enough for full speed
 _CHUNK = 2**24
@@ -222,23 +222,60 @@ class _Peaks:
         self.values, self.seeds = values_un.gather(1, order), own.gather(1, order)
 
 
-def active_pixels(
-    generator: Generator, dissection: UnitDissection, layer: str, unit: int, count: int = 4
-) -> Iterator[tuple[int, Tensor, Tensor]]:
-    """The images that a unit is strongest in, and where it is active there.
+def strongest_images(
+    generator: Generator, dissection: UnitDissection, layer: str, units: Iterable[int], count: int = 8
+) -> tuple[Tensor, Tensor]:
+    """The images that some units are strongest in, and where they are active there.
 
-    Yields
-    ------
-    seed, image of shape (3, H, W), bool mask of shape (H, W): the unit's enlarged map is above its threshold
+    Parameters
+    ----------
+    layer, units : numbers of units of one layer
+    count : images for each, at most as many as the dissection remembers
+
+    Returns
+    -------
+    images of shape (units · count, 3, H, W), those of one unit after those of another; and masks of shape
+    (units · count, H, W), bool: the unit's enlarged map is above its threshold. Both on the CPU.
     """
     dissection.check_generator(generator)
-    la, span = generator.layer(layer), dissection.span(layer)
-    row = span.start + check_integer("unit", unit, maximum=la.channels - 1)
-    seeds = dissection.peak_seeds[row, : check_integer("count", count, minimum=1)].tolist()
-    styles = generator.sample(seeds, truncation=dissection.sampling.truncation)
-    maps: dict[str, Tensor] = {}
-    with torch.inference_mode():
-        images = generator.intervene(styles, {layer: _recorder(la, maps)})
-        large = _enlarged(maps[layer][:, unit : unit + 1], images.shape[-1])[:, 0]
-        active = large > float(dissection.thresholds[row])
-    yield from zip(seeds, images.float().cpu(), active.cpu(), strict=True)
+    la, span, shown = generator.layer(layer), dissection.span(layer), []
+    check_integer("count", count, minimum=1)
+    for i, u in enumerate(units):
+        unit = check_integer(f"units[{i}]", u, maximum=la.channels - 1)
+        seeds = dissection.peak_seeds[span.start + unit, :count].tolist()
+        styles = generator.sample(seeds, truncation=dissection.sampling.truncation)
+        maps: dict[str, Tensor] = {}
+        with torch.inference_mode():
+            images = generator.intervene(styles, {layer: _recorder(la, maps)})
+            large = _enlarged(maps[layer][:, unit : unit + 1], images.shape[-1])[:, 0]
+            active = large > float(dissection.thresholds[span.start + unit])
+        shown.append((images.float().cpu(), active.cpu()))
+    if not shown:
+        raise ValueError("units is empty; give at least one")
+    pictures, masks = zip(*shown, strict=True)
+    return torch.cat(pictures), torch.cat(masks)
+
+
+def usable(
+    dissection: UnitDissection, segmenter: Segmenter | Catalog, concept: str, layer: str
+) -> tuple[str, str]:
+    """`concept` and `layer` if there are such, else others that interventions can be tried on.
+
+    Parameters
+    ----------
+    concept : a wish; else that of the unit with the largest IoU
+    layer : a wish; else the layer of the concept's best unit, no later than a catalog's own
+
+    Returns
+    -------
+    names of a concept and of a layer
+    """
+    names = [la.name for la in dissection.layers]
+    if isinstance(segmenter, Catalog):
+        order = [la.name for la in segmenter.layers]
+        names = [n for n in names if order.index(n) <= order.index(segmenter.layer)]
+    rows = {n: dissection.iou[dissection.span(n)].amax(dim=0) for n in names}
+    best = torch.stack(list(rows.values()))
+    if concept not in dissection.concepts:
+        concept = dissection.concepts[int(best.amax(dim=0).argmax())]
+    return concept, layer if layer in names else names[int(best[:, dissection.concept(concept)].argmax())]
