@@ -294,6 +294,18 @@ def test_no_effects_says_how_to_get_them(lively: StyleGAN2, dissected: Catalog) 
         dissected.pair_query("cluster 0", styles[:1], styles[1:])
 
 
+def test_the_shipped_effects_are_those_of_the_shipped_generator(
+    portraits: lefs.Generator, portraits_catalog: Catalog
+) -> None:
+    assert portraits_catalog.measure == "energy"
+    few = measure_effects(portraits_catalog, portraits, range(700, 706), progress=False)
+    shipped = portraits_catalog.by_effect().contributions
+    again = replace(portraits_catalog, effects=few).by_effect().contributions
+    alike = torch.corrcoef(torch.stack([shipped.flatten(), again.flatten()]))[0, 1]
+    energy = torch.corrcoef(torch.stack([shipped.flatten(), portraits_catalog.contributions.flatten()]))[0, 1]
+    assert alike > 0.75 > energy
+
+
 # -- files, the editor, the studio -------------------------------------------------------------------------
 
 
