@@ -245,6 +245,20 @@ def test_shifts_have_an_effect_of_their_own() -> None:
     assert moved[:, layer.shift].any()
 
 
+def test_what_belongs_to_no_layer_is_no_parts(root: Path) -> None:
+    generator = lefs.load(root / "tests" / "fixtures" / "stylegan3" / "t.pkl")
+    assert generator.extra_styles
+    classes = {"label": 1} if generator.label_dim else {}
+    generator = generator.with_label(**classes) if classes else generator
+    found = dissect(generator, range(2), clusters=2, n_init=1, contributions="effect", progress=False)
+    extras = slice(generator.num_styles - generator.extra_styles, None)
+    assert not found.effects[:, extras].any()
+    styles = generator.sample_styles([0, 1])
+    q = found.pair_query("cluster 0", styles[:1], styles[1:], leak=float("inf"), rho=0)
+    assert not q[:, extras].any()
+    assert bool(q.any())
+
+
 def test_the_class_of_the_catalog_is_the_class_that_is_measured() -> None:
     generator = random_network(seed=2, label_dim=3)
     catalog = quick(generator.with_label(2))
@@ -303,7 +317,7 @@ def test_the_shipped_effects_are_those_of_the_shipped_generator(
     again = replace(portraits_catalog, effects=few).by_effect().contributions
     alike = torch.corrcoef(torch.stack([shipped.flatten(), again.flatten()]))[0, 1]
     energy = torch.corrcoef(torch.stack([shipped.flatten(), portraits_catalog.contributions.flatten()]))[0, 1]
-    assert alike > 0.75 > energy
+    assert alike > 0.6 > energy
 
 
 # -- files, the editor, the studio -------------------------------------------------------------------------
