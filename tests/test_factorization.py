@@ -44,7 +44,7 @@ def solved(vectors: Tensor, factors: Tensor) -> np.ndarray:
     return np.stack([nnls(factors.double().numpy().T, x)[0] for x in vectors.double().numpy()])
 
 
-# -- weights ----------------------------------------------------------------------------------------------
+# -- weights -----------------------------------------------------------------------------------------------
 @pytest.mark.parametrize("positive", [True, False])
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
 def test_weights_are_those_of_scipy(dtype: torch.dtype, positive: bool) -> None:
@@ -92,7 +92,7 @@ def test_a_vector_does_not_depend_on_its_company() -> None:
     torch.testing.assert_close(together, alone, atol=1e-12, rtol=0)
 
 
-# -- memberships --------------------------------------------------------------------------------------------
+# -- memberships -------------------------------------------------------------------------------------------
 def test_shares_are_normalised_weights() -> None:
     maps, factors = random(2, 6, 4, 5), random(3, 6, seed=1).abs()
     shares = soft_assign(maps, factors)
@@ -125,7 +125,7 @@ def test_methods_have_their_membership() -> None:
         membership_by("pca")
 
 
-# -- factors ------------------------------------------------------------------------------------------------
+# -- factors -----------------------------------------------------------------------------------------------
 def test_disjoint_factors_are_recovered() -> None:
     truth = torch.block_diag(*(random(1, 4, seed=k).abs() + 0.1 for k in range(5)))
     truth = torch.nn.functional.normalize(truth, dim=1)
@@ -190,7 +190,7 @@ def test_bad_vectors_are_refused(vectors: Tensor, factors: int, error: type[Exce
         factorize(vectors, factors)
 
 
-# -- dissection ------------------------------------------------------------------------------------------
+# -- dissection --------------------------------------------------------------------------------------------
 def test_contributions_equal_brute_force(lively: StyleGAN2) -> None:
     catalog = quick(lively, layer="b8.conv1", truncation=0.8)
     assert catalog.method == "nmf"
