@@ -260,7 +260,8 @@ def test_a_walk_is_one_move_after_the_other(deep: StyleGAN2, found: Directions) 
     for step, amount in zip(path, (-1, 0, 2.5), strict=True):
         assert torch.equal(step[None], move(styles, found[2], amount, q=q))
     several = move(styles.expand(2, -1), found[2], [1.0, 2.0])
-    assert torch.equal(several, walk(styles, found[2], [1.0, 2.0]))
+    for given in ([1.0, 2.0], np.array([1.0, 2.0]), torch.tensor([1.0, 2.0])):
+        assert torch.equal(several, walk(styles, found[2], given))  # type: ignore[arg-type]
 
 
 def test_a_walk_through_a_query_leaks_nothing_where_parts_are_disjoint(

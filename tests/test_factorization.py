@@ -27,6 +27,8 @@ from lefs.factorization import (
     soft_assign,
 )
 from lefs.images import resample_partition
+from lefs.plotting import agreement_dots, cluster_colors, factor_maps, soft_overlays
+from lefs.tables import Table
 
 SEEDS = range(10)
 
@@ -290,3 +292,61 @@ def test_an_unknown_method_is_refused_before_any_work(
     monkeypatch.setattr(StyleGAN2, "activations", no_work)
     with pytest.raises(ValueError, match="method must be one of 'kmeans', 'nmf'; got 'pca'"):
         quick(lively, method="pca")
+
+
+# -- figures ------------------------------------------------------------------------------------------------
+def test_soft_memberships_blend_the_colours_of_the_first_row() -> None:
+    images = torch.zeros(2, 3, 8, 8)
+    hard = torch.zeros(2, 3, 4, 4)
+    hard[:, 0, :, :2] = hard[:, 2, :, 2:] = 1  # left and right halves
+    swapped = hard[:, [2, 1, 0]]
+    even = torch.full((2, 3, 4, 4), 1 / 3)
+    figure = soft_overlays(images, {"hard": hard, "same": swapped, "even": even}, opacity=1)
+    first, same, mixed = (np.asarray(figure.axes[2 * r].images[0].get_array()) for r in (1, 2, 3))
+    np.testing.assert_array_equal(first, same)  # the same division, numbered otherwise
+    assert not np.array_equal(first[0, 0], first[0, -1])
+    expected = 255 * cluster_colors(3).mean(axis=0)
+    np.testing.assert_allclose(mixed[0, 0], expected, atol=1)
+    untouched = soft_overlays(images, {"hard": hard}, opacity=0).axes[2].images[0].get_array()
+    assert np.ptp(untouched) == 0
+
+
+def test_factor_maps_grow_darker_with_the_share() -> None:
+    shares = torch.zeros(1, 3, 1, 3)
+    shares[0, 1, 0] = torch.tensor([0.0, 0.5, 1.0])
+    shares[0, 0] = 1 - shares[0, 1]
+    figure = factor_maps(torch.ones(1, 3, 6, 6), shares, count=2)
+    labels = [t.get_text() for t in figure.texts]
+    assert labels[:3] == ["pictures", "factor 0", "factor 1"]  # those that are there
+    row = np.asarray(figure.axes[2].images[0].get_array())[0].sum(axis=-1).astype(int)
+    left, middle, right = row[0], row[len(row) // 2], row[-1]
+    assert left > middle > right
+    named = factor_maps(torch.ones(1, 3, 6, 6), shares, factors=[2], names=["hair", "skin", "eyes"])
+    assert "eyes" in [t.get_text() for t in named.texts]
+    assert figure.axes[-1].get_ylabel() == "share of the activation"
+
+
+def test_agreement_is_drawn_table_by_table() -> None:
+    columns = ("true part", "clusters", "share of pixels", "recall", "purity", "IoU")
+    rows = [("hair", "2", "20%", 0.9, 0.8, 0.7), ("eyes", "0", "1%", 0.0, 0.0, 0.0)]
+    tables = {"one": Table(columns, rows), "two": Table(columns, rows)}
+    figure = agreement_dots(tables, quantity="recall")
+    (ax,) = figure.axes
+    assert [t.get_text() for t in ax.get_yticklabels()] == ["hair", "eyes"]
+    assert [c.get_offsets()[:, 0].tolist() for c in ax.collections[:2]] == [[0.9, 0.0]] * 2
+    with pytest.raises(ValueError, match="has no 'beauty', only true part"):
+        agreement_dots(tables, quantity="beauty")
+    with pytest.raises(ValueError, match="tables is empty"):
+        agreement_dots({})
+
+
+def test_figures_name_what_is_wrong() -> None:
+    images = torch.zeros(1, 3, 8, 8)
+    with pytest.raises(ValueError, match="memberships is empty"):
+        soft_overlays(images, {})
+    with pytest.raises(ValueError, match="describe the 1 images given, got 2"):
+        soft_overlays(images, {"NMF": torch.ones(2, 1, 4, 4)})
+    with pytest.raises(ValueError, match="opacity must be"):
+        soft_overlays(images, {"NMF": torch.ones(1, 1, 4, 4)}, opacity=2)
+    with pytest.raises(ValueError, match="factors must be between 0 and 0, got 3"):
+        factor_maps(images, torch.ones(1, 1, 4, 4), factors=[3])
