@@ -22,8 +22,8 @@ from lefs.clustering import assign
 __all__ = ["explained_share", "factorize", "membership_by", "non_negative_weights", "soft_assign"]
 
 _PASSES = 100  # over the vectors; on activations the error falls by less than 5 % from there on
-_SWEEPS = 1000  # most passes over the factors; activations take about 50
-_STILL = 1e-6  # a position is solved when no weight moves by more than this share of its largest product
+_SWEEPS = 2000  # most passes over the factors; activations take about 100
+_STILL = 1e-8  # a position is solved when no weight moves by more than this share of its largest product
 _COMPACT = 8  # sweeps between two times that solved positions are laid aside
 
 

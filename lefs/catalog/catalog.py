@@ -41,7 +41,7 @@ class Catalog:
     contributions : Tensor of shape (K, S), float64
         M (Editing in Style, Eq. 1, for maps of any variance): the share of a channel's energy that lies in
         a cluster; sums to 1 over K for a live channel, 0 for a dead one and for what scales no channel.
-    sizes : Tensor of shape (K,), int64, positions of the sample in each cluster
+    sizes : Tensor of shape (K,), int64, positions of the sample in each cluster (soft shares add up, rounded)
     layers : the generator's table of style layers
     parts : {name: cluster indices}, a partition of the clusters
     generator : `GeneratorId`

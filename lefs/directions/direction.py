@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -173,8 +174,7 @@ def move(
     Tensor of shape (N, S)
     """
     check_styles_shape("styles", styles, len(direction.styles))
-    given = amount if isinstance(amount, Sequence) else [amount]
-    numbers = [check_number("amount", a) for a in given]
+    numbers = [check_number("amount", a) for a in np.atleast_1d(amount).tolist()]
     if len(styles) != 1 and len(numbers) not in (1, len(styles)):
         raise ValueError(f"amount must be one number or {len(styles)}, one an image; got {len(numbers)}")
     step = direction.styles.to(styles) * (styles.new_tensor(numbers) * direction.deviation)[:, None]

@@ -18,6 +18,7 @@ from lefs.generators import Generator
 __all__ = ["closed_form_directions", "principal_directions", "style_matrix"]
 
 _BATCH = 1024
+_FAR = 256.0  # a power of two, so that dividing by it is exact
 
 
 def principal_directions(
@@ -76,18 +77,16 @@ def closed_form_directions(
 
 @torch.no_grad()
 def style_matrix(generator: Generator) -> Tensor:
-    """A in σ(w) = A w + b, one w for all layers: (S, D), exact, whatever the architecture.
+    """A in σ(w) = A w + b, one w for all layers: (S, D), to rounding, whatever the architecture.
 
-    It is the derivative of ``generator.styles``, which is the same everywhere since the maps are affine.
+    The maps are affine, so that a difference quotient over any distance is the derivative; a long one leaves
+    nothing of b.
     """
     generator.check_styles()
-
-    def styles(w: Tensor) -> Tensor:
-        return generator.styles(w.expand(1, generator.num_ws, -1))[0]
-
-    origin = torch.zeros(generator.w_dim, device=generator.device)
-    derivative: Tensor = torch.func.jacfwd(styles)(origin)
-    return derivative.detach()
+    axes_dld = _FAR * torch.eye(generator.w_dim, device=generator.device)[:, None]
+    axes_dld = axes_dld.expand(-1, generator.num_ws, -1)
+    difference_ds = generator.styles(axes_dld) - generator.styles(-axes_dld)
+    return difference_ds.t().contiguous() / (2 * _FAR)
 
 
 def _double(values: Tensor) -> Tensor:

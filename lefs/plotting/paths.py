@@ -58,7 +58,7 @@ def path_strips(
         title=title,
         above={0: CAPTION} | {r: 0.08 for r, (_, kind) in enumerate(lines) if maps and kind == "path" and r},
         row_labels=[name if kind == "path" else "change" for name, kind in lines],
-        column_labels=[f"{a:+g}" if a else "0" for a in amounts],
+        column_labels=[f"{a:+g}".replace("-", "−") if a else "0" for a in amounts],
         bar=bool(maps),
     )
     sheet.heading(label)
