@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -19,9 +19,20 @@ from lefs.checks import check_choice, check_integer, check_number
 from lefs.generators import Generator, Trunk
 from lefs.images import colour_difference
 
-__all__ = ["Change", "Edit", "Editor", "QuerySettings", "Recipe", "compose", "resolve_claims", "transfer"]
+__all__ = [
+    "Change",
+    "Edit",
+    "Editor",
+    "QuerySettings",
+    "Recipe",
+    "Superseded",
+    "compose",
+    "resolve_claims",
+    "transfer",
+]
 
 _FORMAT = "lefs-recipe"
+_COSTLY = 64  # side of the maps from which on it is worth asking whether a layer is still wanted
 
 
 def transfer(target_styles: Tensor, reference_styles: Tensor, q: Tensor, *, strength: float = 1.0) -> Tensor:
@@ -86,7 +97,9 @@ def compose(target_styles: Tensor, references: Tensor, queries: Tensor, strength
 
 @dataclass(frozen=True)
 class QuerySettings:
-    """How channels are chosen: the options of `Catalog.query`, which explains them."""
+    """How channels are chosen: the options of `Catalog.query` and, for the method ``"pair"``, of
+    `Catalog.pair_query`, which explain them.
+    """
 
     method: Method = "sequential"
     rho: float = 0.1
@@ -95,10 +108,27 @@ class QuerySettings:
     coarse: float = 0.5
     rgb: float = 0.5
     shifts: bool = False
+    leak: float = 50.0
 
-    def query(self, catalog: Catalog, part: str) -> Tensor:
-        """The query of one part: (S,)."""
-        return catalog.query(part, **asdict(self))
+    def query(
+        self,
+        catalog: Catalog,
+        part: str,
+        target_styles: Tensor | None = None,
+        reference_styles: Tensor | None = None,
+    ) -> Tensor:
+        """The query of one part: (S,), or (N, S) for the method ``"pair"``, which needs the styles of the
+        targets and references, each of shape (N, S) or (1, S).
+        """
+        for name in ("epsilon", "leak", "slope"):  # also where the method has no use for it
+            check_number(name, getattr(self, name), minimum=0, finite=name == "slope")
+        options = asdict(self)
+        if self.method != "pair" or target_styles is None or reference_styles is None:
+            del options["leak"]
+            return catalog.query(part, **options)
+        for name in ("method", "epsilon", "slope"):
+            del options[name]
+        return catalog.pair_query(part, target_styles, reference_styles, **options)
 
     def budgets(self, catalog: Catalog) -> list[float]:
         """The budget ε of each layer after its gate: L numbers, in channels."""
@@ -133,12 +163,14 @@ class Recipe:
     changes : the changes, any number
     truncation : ψ of target and references
     generator : `GeneratorId`, filled in when an `Editor` renders it
+    label : class of target and references, for a conditional generator; filled in likewise
     """
 
     target: int
     changes: tuple[Change, ...] = ()
     truncation: float = 0.7
     generator: GeneratorId | None = None
+    label: int | None = None
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write as JSON, atomically."""
@@ -151,7 +183,7 @@ class Recipe:
         try:
             changes = [Change(**{**c, "settings": QuerySettings(**c["settings"])}) for c in meta["changes"]]
             owner = meta["generator"] and GeneratorId(**meta["generator"])
-            return cls(meta["target"], tuple(changes), meta["truncation"], owner)
+            return cls(meta["target"], tuple(changes), meta["truncation"], owner, meta.get("label"))
         except (KeyError, TypeError) as error:
             raise ArtifactError(f"{path} is not a whole recipe: {error!r}") from error
 
@@ -187,6 +219,10 @@ class Edit:
         return self.queries.sum(dim=0)
 
 
+class Superseded(Exception):
+    """`Editor.render` was told to stop: its result is no longer wanted."""
+
+
 class Editor:
     """Renders recipes with one generator and one catalog; keeps each target's trunk, so that a change of a
     setting restarts at the first layer that it touches. Safe to call from several threads.
@@ -207,55 +243,70 @@ class Editor:
         generator.check_styles()
         self.generator, self.catalog, self.noise = generator, catalog, noise
         self._lock = threading.RLock()
-        self._trunk: tuple[tuple[int, float], Trunk] | None = None
-        self._pictures: dict[tuple[int, float, int | None], Tensor] = {}
+        self._trunk: tuple[tuple[int, float, int | None], Trunk] | None = None
+        self._pictures: dict[tuple[int, float, int | None, int | None], Tensor] = {}
 
-    def trunk(self, target: int, truncation: float) -> Trunk:
+    def trunk(self, target: int, truncation: float, *, label: int | None = None) -> Trunk:
         """The kept states of a target; the last one asked for stays in memory."""
-        key = (check_integer("target", target, maximum=2**32 - 1), truncation)
+        key = (check_integer("target", target, maximum=2**32 - 1), truncation, label)
         with self._lock, torch.inference_mode():
             if self._trunk is None or self._trunk[0] != key:
-                styles = self.generator.sample_styles([target], truncation=truncation)
+                styles = self._styles([target], truncation, label)
                 self._trunk = (key, self.generator.trunk(styles, self.noise))  # type: ignore[arg-type]
             return self._trunk[1]
 
-    def render(self, recipe: Recipe, *, upto: int | None = None) -> Edit:
+    def render(
+        self, recipe: Recipe, *, upto: int | None = None, stop: Callable[[], bool] | None = None
+    ) -> Edit:
         """Render a recipe.
 
         Parameters
         ----------
         recipe : what to do; one made for another generator is an `ArtifactError` that names both
         upto : a lower resolution, for a preview
+        stop : asked before each of the costly layers of a full rendering; once it says True, that ends
+
+        Raises
+        ------
+        Superseded
+            If `stop` said True; what is kept for the next rendering stays.
         """
         self._check_owner(recipe)
         with self._lock, torch.inference_mode():
-            trunk = self.trunk(recipe.target, recipe.truncation)
-            queries = self._queries(recipe)
+            kept, target = self._target(recipe, preview=upto is not None)
             seeds = [c.reference for c in recipe.changes]
-            styles = trunk.styles
+            styles, queries = target, torch.zeros(0, self.generator.num_styles)
             if seeds:
-                references = self.generator.sample_styles(seeds, truncation=recipe.truncation)
+                references = self._styles(seeds, recipe.truncation, recipe.label)
+                queries = self._queries(recipe.changes, styles, references)
                 styles = compose(styles, references, queries, [c.strength for c in recipe.changes])
             return Edit(
-                recipe=replace(recipe, generator=self.catalog.generator),
-                target=self._synthesize(trunk.styles, trunk, upto)[0],
-                image=self._synthesize(styles, trunk, upto)[0],
-                references=self.pictures(seeds, truncation=recipe.truncation, upto=upto),
+                recipe=self.sign(recipe),
+                target=self._synthesize(target, kept, upto)[0],
+                image=self._synthesize(styles, kept, upto, stop)[0],
+                references=self.pictures(seeds, truncation=recipe.truncation, upto=upto, label=recipe.label),
                 queries=queries,
                 styles=styles,
             )
 
-    def pictures(self, seeds: Iterable[int], *, truncation: float = 0.7, upto: int | None = None) -> Tensor:
+    def pictures(
+        self,
+        seeds: Iterable[int],
+        *,
+        truncation: float = 0.7,
+        upto: int | None = None,
+        label: int | None = None,
+    ) -> Tensor:
         """Unedited images of seeds, (N, 3, H, W); the latest are kept."""
         wanted = list(seeds)
         with self._lock, torch.inference_mode():
             for seed in wanted:
-                key = (seed, truncation, upto)
+                key = (seed, truncation, upto, label)
                 if key not in self._pictures:
-                    styles = self.generator.sample_styles([seed], truncation=truncation)
+                    styles = self._styles([seed], truncation, label)
                     self._pictures[key] = self._synthesize(styles, None, upto)[0]
             side = upto or self.generator.resolution
-            found = [self._pictures[(seed, truncation, upto)] for seed in wanted]
+            found = [self._pictures[(seed, truncation, upto, label)] for seed in wanted]
             for key in list(self._pictures)[:-64]:
                 del self._pictures[key]
             return torch.stack(found) if found else torch.empty(0, 3, side, side)
@@ -280,7 +331,8 @@ class Editor:
             styles = self.generator.sample_styles(references, truncation=truncation)
             for part in parts:
                 chosen = settings if isinstance(settings, QuerySettings) else settings[part]
-                edited = transfer(trunk.styles, styles, chosen.query(self.catalog, part), strength=strength)
+                q = chosen.query(self.catalog, part, trunk.styles, styles)
+                edited = transfer(trunk.styles, styles, q, strength=strength)
                 rows[part] = self._synthesize(edited, trunk, None)
         return rows
 
@@ -292,18 +344,55 @@ class Editor:
         name : ``"strength"`` or a field of `QuerySettings` that is a number, such as ``"rho"``
         values : what it takes in turn
         """
-        check_choice("name", name, ("strength", "rho", "epsilon", "slope", "coarse", "rgb"))
+        check_choice("name", name, ("strength", "rho", "epsilon", "slope", "coarse", "rgb", "leak"))
         return torch.stack([self.render(_turned(recipe, name, v)).image for v in values])
 
-    def _queries(self, recipe: Recipe) -> Tensor:
-        if not recipe.changes:
-            return torch.zeros(0, self.generator.num_styles)
-        queries = torch.stack([c.settings.query(self.catalog, c.part) for c in recipe.changes])
-        contributions = torch.stack([self.catalog.contribution(c.part) for c in recipe.changes])
-        return resolve_claims(queries, contributions).to(self.generator.device)
+    def sign(self, recipe: Recipe) -> Recipe:
+        """The recipe with what it takes to replay it: whose it is, and the class of its images."""
+        label = self.generator.usual_label if recipe.label is None else recipe.label
+        return replace(recipe, generator=self.catalog.generator, label=label)
 
-    def _synthesize(self, styles: Tensor, trunk: Trunk | None, upto: int | None) -> Tensor:
-        return self.generator.synthesize(styles, self.noise, upto, trunk)  # type: ignore[arg-type]
+    def _styles(self, seeds: Sequence[int], truncation: float, label: int | None) -> Tensor:
+        labels = None if label is None else [label] * len(seeds)
+        return self.generator.sample_styles(seeds, truncation=truncation, labels=labels)
+
+    def _queries(self, changes: Sequence[Change], target: Tensor, references: Tensor) -> Tensor:
+        """The query of each change, after claims were resolved: (R, S)."""
+        pairs = zip(changes, references, strict=True)
+        found = [c.settings.query(self.catalog, c.part, target, r[None]).reshape(-1) for c, r in pairs]
+        contributions = torch.stack([self.catalog.contribution(c.part) for c in changes])
+        # (one for a pair is where its styles are, the others on the CPU)
+        return resolve_claims(torch.stack([q.cpu() for q in found]), contributions).to(self.generator.device)
+
+    def _target(self, recipe: Recipe, *, preview: bool) -> tuple[Trunk | None, Tensor]:
+        """The target's trunk, if it is kept or worth making, and its styles."""
+        key = (recipe.target, recipe.truncation, recipe.label)
+        if preview and (self._trunk is None or self._trunk[0] != key):
+            # A trunk costs a full rendering, many times what the preview costs.
+            check_integer("target", recipe.target, maximum=2**32 - 1)
+            return None, self._styles([recipe.target], recipe.truncation, recipe.label)
+        trunk = self.trunk(recipe.target, recipe.truncation, label=recipe.label)
+        return trunk, trunk.styles
+
+    def _synthesize(
+        self,
+        styles: Tensor,
+        trunk: Trunk | None,
+        upto: int | None,
+        stop: Callable[[], bool] | None = None,
+    ) -> Tensor:
+        noise: Any = self.noise
+        if stop is None or upto is not None:
+            return self.generator.synthesize(styles, noise, upto, trunk)
+
+        def look(maps: Tensor) -> Tensor:
+            if stop():
+                raise Superseded
+            return maps
+
+        # (what is looked at is computed even if the trunk has it: small maps are not worth that)
+        costly = {la.name: look for la in self.generator.layers if la.resolution >= _COSTLY}
+        return self.generator.intervene(styles, costly, noise=noise, resume=trunk)
 
     def _check_owner(self, recipe: Recipe) -> None:
         owner = recipe.generator

@@ -17,8 +17,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from lefs import ArtifactError, Catalog, Change, Editor, QuerySettings, Recipe, StyleGAN2, transfer
-from lefs.editing import compose, resolve_claims
+from lefs import ArtifactError, Catalog, Change, Editor, QuerySettings, Recipe, StyleGAN2, dissect, transfer
+from lefs.editing import Superseded, compose, resolve_claims
 
 OPEN = QuerySettings(rho=0.0, epsilon=3.0, coarse=1.0, rgb=1.0)
 
@@ -319,6 +319,22 @@ def test_catalogs_and_recipes_of_others_are_refused(catalog: Catalog, editor: Ed
         editor.render(replace(recipe(), generator=foreign))
 
 
+def test_a_rendering_can_be_stopped_and_taken_up_again(catalog: Catalog) -> None:
+    network = random_network(seed=3, resolution=128)
+    editor = Editor(network, made_up_catalog(torch.rand(2, network.num_styles), network, ["hair", "skin"]))
+    wanted = recipe(Change("hair", 5, settings=OPEN))
+    asked: list[int] = []
+    with pytest.raises(Superseded):
+        editor.render(wanted, stop=lambda: len(asked) == 2 or asked.append(1))
+    whole = editor.render(wanted, stop=lambda: False)
+    assert torch.equal(whole.image, editor.render(wanted).image)
+    # a preview makes no trunk of another target, and is the same picture
+    preview = editor.render(replace(wanted, target=7), upto=64).image
+    assert editor.trunk(1, 0.8) is editor.trunk(1, 0.8)
+    editor.trunk(7, 0.8)
+    assert torch.equal(editor.render(replace(wanted, target=7), upto=64).image, preview)
+
+
 # -- recipes -----------------------------------------------------------------------------------------------
 
 
@@ -333,6 +349,25 @@ def test_a_saved_recipe_replays_the_same_picture(
     again = Editor(lively, catalog).render(found)
     assert torch.equal(again.image, edit.image)
     assert torch.equal(again.styles, edit.styles)
+
+
+def test_recipes_and_catalogs_of_a_conditional_generator_know_their_class(tmp_path: Path) -> None:
+    network = random_network(seed=4, label_dim=3)
+    two = network.with_label(2)
+    found = dissect(two, range(4), clusters=2, progress=False)
+    assert found.sampling.label == 2
+    assert Catalog.load(found.save(tmp_path)).sampling == found.sampling
+    edit = Editor(two, found).render(recipe(Change("cluster 0", 5)))
+    again = Recipe.load(edit.recipe.save(tmp_path / "edit.json"))
+    assert again.label == 2
+    # whatever class the generator usually takes, the recipe's is replayed
+    for other in (network, network.with_label(1)):
+        replayed = Editor(other, found).render(again)
+        assert torch.equal(replayed.image, edit.image)
+        assert torch.equal(replayed.references, edit.references)
+    assert not torch.equal(Editor(network.with_label(1), found).render(recipe(target=1)).target, edit.target)
+    with pytest.raises(ValueError, match="labels"):
+        Editor(two, found).render(replace(again, label=7))
 
 
 def test_an_unrendered_recipe_round_trips(tmp_path: Path) -> None:

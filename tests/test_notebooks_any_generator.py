@@ -15,6 +15,7 @@ import nbformat
 import pytest
 
 import lefs
+from lefs.directions import Directions
 from lefs.runner.gallery import figures
 
 pytestmark = pytest.mark.slow
@@ -41,8 +42,10 @@ SMALL = {
     "4_units.units": 2,
     "4_units.doses": [1, 2],
     "4_units.moved_images": 1,
+    "6_directions.targets": 4,
+    "6_directions.samples": 200,
 }
-NOTEBOOKS = ("1_dissection", "2_catalog", "3_editing", "4_units")
+NOTEBOOKS = ("1_dissection", "2_catalog", "3_editing", "4_units", "6_directions")
 
 
 @dataclass(frozen=True)
@@ -117,6 +120,7 @@ def test_all_notebooks_run(family: str, runs: dict[str, Done]) -> None:
     catalog = lefs.Catalog.load(done.artifacts / "catalog")
     catalog.check_generator(generator)
     assert catalog.layer == generator.default_layer
+    Directions.load(done.artifacts / "directions").check_generator(generator)
     recipe = lefs.Recipe.load(done.artifacts / "recipe.json")
     assert recipe.changes[0].part == "cluster 0"  # these have no hair
 

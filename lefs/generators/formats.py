@@ -20,7 +20,7 @@ from lefs.generators.base import Generator
 from lefs.generators.discriminator import Discriminator, DiscriminatorConfig
 from lefs.generators.publishers import Parsed
 from lefs.generators.publishers.unknown import explain
-from lefs.generators.unpickle import read_pickle, read_torch, sniff
+from lefs.generators.unpickle import MappedFile, opened, read_pickle, read_torch, sniff
 
 __all__ = ["ARCHITECTURES", "READERS", "build", "convert", "load", "peek", "save_generator"]
 
@@ -121,15 +121,16 @@ def _load_discriminator(file: Path, config: dict[str, Any]) -> Discriminator:
 
 
 def _load_published(path: Path, *, mapped: bool) -> Generator:
-    parsed = _parse(path)
-    generator = build(parsed, parsed.tensors, path, mapped=mapped)
+    with opened(path) as file:
+        parsed = _parse(file)
+        generator = build(parsed, parsed.tensors, path, mapped=mapped, source=file)
     generator.make_discriminator = parsed.discriminator
     return _finished(generator, path.stem, path, parsed.notes)
 
 
-def _parse(path: Path) -> Parsed:
-    reader = read_torch if sniff(path).startswith("torch") else read_pickle
-    tree = reader(path, align=False)
+def _parse(file: MappedFile) -> Parsed:
+    reader, path = read_torch if sniff(file).startswith("torch") else read_pickle, file.path
+    tree = reader(file, align=False)
     try:
         for name in READERS:
             publisher = importlib.import_module(f"lefs.generators.publishers.{name}")
@@ -157,7 +158,14 @@ def _no_collection() -> Iterator[None]:
             gc.enable()
 
 
-def build(parsed: Parsed, tensors: Mapping[str, Tensor], path: Path, *, mapped: bool = False) -> Generator:
+def build(
+    parsed: Parsed,
+    tensors: Mapping[str, Tensor],
+    path: Path,
+    *,
+    mapped: bool = False,
+    source: MappedFile | None = None,
+) -> Generator:
     """Make the architecture without memory, check every tensor against it, then put them in."""
     if not isinstance(parsed.architecture, str) or parsed.architecture not in ARCHITECTURES:
         known = ", ".join(ARCHITECTURES)
@@ -169,7 +177,7 @@ def build(parsed: Parsed, tensors: Mapping[str, Tensor], path: Path, *, mapped: 
         made: Generator = getattr(classes, network)(getattr(classes, config)(**parsed.config))
         return made
 
-    return filling.build(make, tensors, path, what=network, mapped=mapped)
+    return filling.build(make, tensors, path, what=network, mapped=mapped, source=source)
 
 
 def _finished(generator: Generator, label: str, source: Path, origin: Any) -> Generator:

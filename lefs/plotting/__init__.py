@@ -6,13 +6,16 @@ is shown once, and nothing keeps it in memory. Functions of one panel also draw 
 
 from lefs.plotting.contributions import contribution_heatmap, layer_profile, strongest_channels, sum_to_one
 from lefs.plotting.edits import comparison_strip, edit_strip, filmstrip, transfer_grid
+from lefs.plotting.factors import agreement_dots, factor_maps, soft_overlays
 from lefs.plotting.grids import image_grid, membership_overlays, overlay_grid
 from lefs.plotting.measures import confusion, locality_bars, stability_curve, tradeoff
+from lefs.plotting.paths import path_strips, road_curves
 from lefs.plotting.queries import query_profile
 from lefs.plotting.style import cluster_colors
 from lefs.plotting.units import agreement_profile, concept_counts, dose_curves, unit_gallery
 
 __all__ = [
+    "agreement_dots",
     "agreement_profile",
     "cluster_colors",
     "comparison_strip",
@@ -21,13 +24,17 @@ __all__ = [
     "contribution_heatmap",
     "dose_curves",
     "edit_strip",
+    "factor_maps",
     "filmstrip",
     "image_grid",
     "layer_profile",
     "locality_bars",
     "membership_overlays",
     "overlay_grid",
+    "path_strips",
     "query_profile",
+    "road_curves",
+    "soft_overlays",
     "stability_curve",
     "strongest_channels",
     "sum_to_one",

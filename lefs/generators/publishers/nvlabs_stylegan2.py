@@ -15,7 +15,7 @@ from lefs.generators.discriminator import Discriminator, DiscriminatorConfig
 from lefs.generators.filling import build
 from lefs.generators.operations import ACTIVATIONS
 from lefs.generators.publishers import Parsed
-from lefs.generators.publishers.persistence import Module, find_network, is_module
+from lefs.generators.publishers.persistence import Module, check_plain, find_network, is_module
 from lefs.generators.unpickle import read_pickle
 
 __all__ = ["label_dim", "matches", "read", "read_discriminator", "read_mapping"]
@@ -40,6 +40,7 @@ def read(tree: Any, path: Path) -> Parsed:
     found = find_network(tree, *_KEYS)
     assert found is not None
     where, record = found
+    check_plain(record, path, where)
     network = Module(record, path, where).check_class("Generator")
     mapping, tensors = read_mapping(network.child("mapping"))
     synthesis, more = _synthesis(network.child("synthesis"))
@@ -253,7 +254,11 @@ def read_discriminator(path: Path) -> Discriminator:
     found = find_network(read_pickle(path), "D")
     if found is None:
         raise ArtifactError(f"{path} no longer holds a discriminator; it has changed since it was loaded")
-    network = Module(found[1], path, "D").check_class("Discriminator")
+    network = Module(found[1], path, "D")
+    if "feature_networks" in network.children():
+        raise network.error("judges by the features of pretrained networks, which lefs does not have")
+    network.check_class("Discriminator")
+    check_plain(found[1], path, "D")
     resolution = network.get("img_resolution", int)
     if not 8 <= resolution <= 2**14 or resolution & (resolution - 1):
         raise network.error(f"takes images of {resolution} pixels; expected a power of two from 8 on")

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from lefs.generators.publishers import Parsed
 from lefs.generators.publishers.nvlabs_stylegan2 import discriminator_of, read_mapping
-from lefs.generators.publishers.persistence import Module, find_network, is_module
+from lefs.generators.publishers.persistence import Module, check_plain, find_network, is_module
 from lefs.generators.publishers.stylegan_xl import is_class_mapping, read_class_mapping
 
 __all__ = ["matches", "read"]
@@ -38,6 +38,7 @@ def read(tree: Any, path: Path) -> Parsed:
     found = find_network(tree, *_KEYS)
     assert found is not None
     where, record = found
+    check_plain(record, path, where)
     network = Module(record, path, where).check_class("Generator", "SuperresGenerator")
     mapping, tensors = _mapping(network.child("mapping"))
     synthesis = network.child("synthesis").check_class("SynthesisNetwork")

@@ -9,8 +9,9 @@ from typing import Any
 from torch import Tensor
 
 from lefs.artifacts import ArtifactError
+from lefs.generators.unpickle import is_inert, walk
 
-__all__ = ["Module", "find_network", "is_module"]
+__all__ = ["Module", "check_plain", "find_network", "is_module"]
 
 
 class Module:
@@ -107,6 +108,19 @@ class Module:
         if not isinstance(found, Mapping) or not all(isinstance(k, str) for k in found):
             raise self.error(f"has {_kind(found)} where its {kind} should be")
         return found
+
+
+def check_plain(record: Any, path: Path, where: str) -> None:
+    """Raise an `ArtifactError` if a network that is to be used holds what could run code elsewhere.
+
+    Other parts of a file may: lefs neither calls nor uses them.
+    """
+    found = next((value for value in walk(record) if is_inert(value)), None)
+    if found is not None:
+        raise ArtifactError(
+            f"{path} is refused: its {where} holds {found.module}.{found.name}, which could run code and "
+            "which no network of a known kind needs; nothing of it was run. Get it from its publisher again"
+        )
 
 
 def is_module(value: Any) -> bool:

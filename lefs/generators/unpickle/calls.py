@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from lefs.generators.unpickle.dill import DILL
 from lefs.generators.unpickle.tensors import STORAGES, aligned, array, as_bytes, scalar, strided
 from lefs.generators.unpickle.values import Global, Instance, Unfinished, check_key, damaged, refused
 
@@ -255,19 +256,6 @@ def _array_of_buffer(machine: Machine, args: Arguments) -> Any:
     return NotImplemented
 
 
-def _array_of_dill(machine: Machine, args: Arguments) -> Any:
-    """How dill writes an array: what begins one, for which class, the content, and further attributes."""
-    match args:
-        case (
-            Global(),
-            (Global(module="numpy", name="ndarray"), *_),
-            (int(), shape, dtype, fortran, raw),
-            None,
-        ):
-            return array(shape, dtype, raw, machine.session, fortran=bool(fortran))
-    return NotImplemented
-
-
 _MAKERS: dict[tuple[str, str], Maker] = {
     ("collections", "OrderedDict"): _entries,
     ("collections", "Counter"): _entries,
@@ -298,11 +286,12 @@ _MAKERS: dict[tuple[str, str], Maker] = {
     ("torch._tensor", "_rebuild_from_type_v2"): _tensor_of_type,
     ("torch.storage", "_load_from_bytes"): _payload,
     ("torch", "Size"): _size,
-    ("dill._dill", "_create_array"): _array_of_dill,
+    **DILL,
 }
 for _package in ("numpy.core", "numpy._core"):
-    _MAKERS[f"{_package}.multiarray", "_reconstruct"] = _begun_array
-    _MAKERS[f"{_package}.multiarray", "scalar"] = _scalar
+    for _inner in ("multiarray", "_multiarray_umath"):
+        _MAKERS[f"{_package}.{_inner}", "_reconstruct"] = _begun_array
+        _MAKERS[f"{_package}.{_inner}", "scalar"] = _scalar
     _MAKERS[f"{_package}.numeric", "_frombuffer"] = _array_of_buffer
 
 # Classes that each repository carries in a place of its own.

@@ -23,8 +23,8 @@ LEGACY_START = re.compile(rb"\x80[\x02-\x05](?:\x95.{8})?\x8a\nl\xfc\x9cF\xf9 j\
 
 # A storage and nothing else: its persistent id, the list of its only key, the number of its items.
 _BARE = re.compile(
-    rb"\x80\x02\(X\x07\0\0\0storageq\0ctorch(?:\.cuda)?\n(\w+)\nq\x01X(.{4})(\d+)q\x02X(.{4})([a-z:0-9]+)q\x03"
-    rb"(?:K(.)|M(..)|J(....))Ntq\x04Q\.\x80\x02\]q\0X(.{4})(\d+)q\x01a\.(.{8})",
+    rb"\x80\x02\(X\x07\0\0\0storageq\0ctorch(?:\.cuda)?\n(\w+)\nq\x01X(.)\0\0\0(\d+)q\x02X(.)\0\0\0([a-z:0-9]+)q\x03"
+    rb"(?:K(.)|M(..)|J(....))Ntq\x04Q\.\x80\x02\]q\0X\2\0\0\0\3q\x01a\.(.{8})",
     re.DOTALL,
 )
 
@@ -172,15 +172,14 @@ def _bare_storage(data: memoryview, position: int, session: Session, swap: bool)
     found = _BARE.match(data, position)
     if found is None:
         return None
-    kind, length, key, place_length, place, *counts, again_length, again, stored = found.groups()
-    items, dtype = int.from_bytes(stored, "little"), STORAGES.get(kind.decode("ascii", "replace"))
+    kind, key_length, key, place_length, place, one, two, four, stored = found.groups()
+    items, dtype = int.from_bytes(stored, "little"), STORAGES.get(str(kind, "ascii", "replace"))
     raw = data[found.end() : found.end() + (items * dtype.itemsize if dtype else 0)]
     sound = (
         dtype is not None
-        and key == again
-        and [int.from_bytes(n, "little") for n in (length, place_length, again_length)]
-        == [len(key), len(place), len(again)]
-        and items == int.from_bytes(next(n for n in counts if n is not None), "little") < 2**31
+        and key_length[0] == len(key)
+        and place_length[0] == len(place)
+        and items == int.from_bytes(one or two or four, "little") < 2**31
         and len(raw) == items * dtype.itemsize
     )
     # What is not sound is followed step by step, which finds out what is wrong with it.

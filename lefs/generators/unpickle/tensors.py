@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import codecs
-import math
 from typing import Any
 
 import torch
@@ -60,6 +59,7 @@ _NUMPY = {
 }
 _LONGEST_SIDE, _MOST_DIMENSIONS, _SMALL_OVERLAP = 2**40, 32, 4096
 _ALWAYS_ALIGNED = 2**16
+_NO_SHAPE = "a tensor's shape is not one of up to 32 sensible integers"
 
 
 def storage(raw: memoryview, dtype: torch.dtype, session: Session, *, swap: bool = False) -> Tensor:
@@ -115,9 +115,12 @@ def strided(base: Any, offset: int, size: tuple[Any, ...], stride: tuple[Any, ..
     count = check_shape(size)
     if not isinstance(offset, int) or offset < 0 or len(stride) != len(size):
         raise damaged(f"a tensor of shape {size} has offset {offset!r} and {len(stride)} strides")
-    if not all(isinstance(s, int) and 0 <= s <= _LONGEST_SIDE for s in stride):
-        raise damaged(f"a tensor of shape {size} has strides {stride}")
-    last = offset + sum((n - 1) * s for n, s in zip(size, stride, strict=True)) if count else offset - 1
+    last = offset if count else offset - 1
+    for n, step in zip(size, stride, strict=True):
+        if not isinstance(step, int) or not 0 <= step <= _LONGEST_SIDE:
+            raise damaged(f"a tensor of shape {size} has strides {stride}")
+        if count:
+            last += (n - 1) * step
     if last >= len(base):
         raise damaged(f"a tensor of shape {size} and strides {stride} needs item {last:,} of {len(base):,}")
     if count > max(len(base), _SMALL_OVERLAP):
@@ -127,10 +130,14 @@ def strided(base: Any, offset: int, size: tuple[Any, ...], stride: tuple[Any, ..
 
 def check_shape(size: tuple[Any, ...]) -> int:
     """Number of items in a tensor of shape `size`, which must be one that a network can have."""
-    whole = all(isinstance(n, int) and 0 <= n <= _LONGEST_SIDE for n in size)
-    if not whole or len(size) > _MOST_DIMENSIONS or math.prod(max(n, 1) for n in size) > 2**50:
-        raise damaged("a tensor's shape is not one of up to 32 sensible integers")
-    return math.prod(size)
+    count = filled = 1
+    for n in size:
+        if not isinstance(n, int) or not 0 <= n <= _LONGEST_SIDE or filled > 2**50:
+            raise damaged(_NO_SHAPE)
+        count, filled = count * n, filled * (n or 1)
+    if len(size) > _MOST_DIMENSIONS or filled > 2**50:
+        raise damaged(_NO_SHAPE)
+    return count
 
 
 def as_bytes(raw: Any, session: Session) -> bytes | memoryview:

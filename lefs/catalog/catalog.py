@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, fields, replace
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
@@ -12,50 +12,20 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor
-from torch.nn.functional import interpolate
+from torch.nn.functional import interpolate, one_hot
 
-from lefs.artifacts import (
-    ArtifactError,
-    file_sha256,
-    load_tensors,
-    locate,
-    read_json,
-    save_tensors,
-    write_json,
-)
-from lefs.checks import check_choice, check_name, check_number
-from lefs.clustering import assign
+from lefs.artifacts import ArtifactError, locate
+from lefs.catalog.files import VERSION, read_catalog, write_catalog
+from lefs.catalog.identity import GeneratorId, Sampling
+from lefs.catalog.pairs import PartEffects, channel_gates
+from lefs.catalog.queries import Method, layer_gates, layerwise_query
+from lefs.checks import check_choice, check_name
+from lefs.factorization import membership_by
 from lefs.foreign import fitting_layer, read_foreign_catalog
 from lefs.generators.base import Generator, StyleLayer
-from lefs.query import sequential_query, simultaneous_query
-from lefs.sample import Sample
+from lefs.sample import Sample, _shares
 
-__all__ = ["Catalog", "GeneratorId", "Sampling"]
-
-_FORMAT = "lefs-catalog"
-_VERSION = 1
-
-Method = Literal["sequential", "simultaneous", "global"]
-
-
-@dataclass(frozen=True)
-class GeneratorId:
-    """Whose catalog it is: the generator's fingerprint and its name for people."""
-
-    fingerprint: str
-    label: str
-
-    def __str__(self) -> str:
-        return f"{self.label!r} ({self.fingerprint[:12]})"
-
-
-@dataclass(frozen=True)
-class Sampling:
-    """What a catalog was made from: the seeds, their truncation ψ, and the random state of the clustering."""
-
-    seeds: tuple[int, ...]
-    truncation: float
-    random_state: int
+__all__ = ["Catalog"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,16 +36,21 @@ class Catalog:
 
     Attributes
     ----------
-    centers : Tensor of shape (K, C), float32, unit norm
+    centers : Tensor of shape (K, C), float32, unit norm: directions, or non-negative factors
     layer : name of the clustered layer
     contributions : Tensor of shape (K, S), float64
         M (Editing in Style, Eq. 1, for maps of any variance): the share of a channel's energy that lies in
         a cluster; sums to 1 over K for a live channel, 0 for a dead one and for what scales no channel.
-    sizes : Tensor of shape (K,), int64, positions of the sample in each cluster
+    sizes : Tensor of shape (K,), int64, positions of the sample in each cluster (soft shares add up, rounded)
     layers : the generator's table of style layers
     parts : {name: cluster indices}, a partition of the clusters
     generator : `GeneratorId`
     sampling : `Sampling`
+    method : ``"kmeans"``, clusters are directions (`SphericalKMeans`), or ``"nmf"``, they are factors
+        (Deep Feature Factorization)
+    measure : what `contributions` are shares of: ``"energy"`` (the paper's M) or ``"effect"``
+    effects : Tensor of shape (K, S), float64, or None where they were not measured
+        E of `lefs.effects`: what one unit of each style changes in each cluster.
     version : of the file format
     """
 
@@ -87,9 +62,14 @@ class Catalog:
     parts: Mapping[str, tuple[int, ...]]
     generator: GeneratorId
     sampling: Sampling
-    version: int = _VERSION
+    method: Literal["kmeans", "nmf"] = "kmeans"
+    measure: Literal["energy", "effect"] = "energy"
+    effects: Tensor | None = None
+    version: int = VERSION
 
     def __post_init__(self) -> None:
+        check_choice("method", self.method, ("kmeans", "nmf"))
+        check_choice("measure", self.measure, ("energy", "effect"))
         parts = {str(n): tuple(sorted(int(k) for k in ks)) for n, ks in self.parts.items()}
         object.__setattr__(self, "parts", MappingProxyType(parts))
         clusters = sorted(k for ks in parts.values() for k in ks)
@@ -108,6 +88,8 @@ class Catalog:
             "contributions": (self.num_clusters, max([self._scales, *self.contributions.shape[1:2]])),
             "sizes": (self.num_clusters,),
         }
+        if self.effects is not None:
+            expected["effects"] = tuple(self.contributions.shape)
         for name, shape in expected.items():
             found = tuple(getattr(self, name).shape)
             if found != shape:
@@ -203,25 +185,32 @@ class Catalog:
         if generator.fingerprint != self.generator.fingerprint:
             raise ArtifactError(
                 f"this catalog belongs to generator {self.generator} and not to "
-                f"{GeneratorId(generator.fingerprint, generator.label)}; dissect that one to get its catalog"
+                f"{GeneratorId.of(generator)}; dissect that one to get its catalog"
             )
 
     def membership(self, generator: Generator, styles: Tensor) -> Tensor:
-        """Clusters of any images: (N, K, h, w), float32, a single 1 along K; h, w of the clustered layer,
-        without its margin.
+        """Clusters of any images: (N, K, h, w), float32; h, w of the clustered layer, without its margin.
+
+        Sums to 1 along K: a single 1 for ``"kmeans"``, shares of the activation for ``"nmf"``.
         """
         self.check_generator(generator)
         with torch.inference_mode():
             maps = generator.record(styles, self.layer)[self.layer]
-            return assign(generator.layer(self.layer).inside(maps), self.centers)
+            return membership_by(self.method)(generator.layer(self.layer).inside(maps), self.centers)
 
     def part_masks(
         self, generator: Generator, styles: Tensor, *, size: int | None = None
     ) -> dict[str, Tensor]:
-        """Where each part is: {part: bool Tensor (N, size, size)}; `size` defaults to the images'."""
+        """Where each part is: {part: bool Tensor (N, size, size)}; `size` defaults to the images'.
+
+        Each pixel is in one part, that of the largest membership; of equal ones the first.
+        """
         side = generator.resolution if size is None else size
-        membership = interpolate(self.membership(generator, styles), size=(side, side), mode="nearest")
-        return {n: membership[:, list(ks)].sum(dim=1) > 0 for n, ks in self.parts.items()}
+        membership = self.membership(generator, styles)
+        by_part = torch.stack([membership[:, list(ks)].sum(dim=1) for ks in self.parts.values()], dim=1)
+        owner = one_hot(by_part.argmax(dim=1), len(self.parts)).movedim(-1, 1).float()
+        masks = interpolate(owner, size=(side, side), mode="nearest") > 0
+        return {name: masks[:, p] for p, name in enumerate(self.parts)}
 
     def contribution(self, part: str) -> Tensor:
         """Contribution of every channel to a part, the sum over its clusters: (S,), float64 in [0, 1]."""
@@ -259,56 +248,84 @@ class Catalog:
         -------
         Tensor of shape (S,), float32 in [0, 1]
         """
-        self._clusters(part)
-        check_choice("method", method, ("sequential", "simultaneous", "global"))
-        check_number("rho", rho, minimum=0)
-        check_number("epsilon", epsilon, minimum=0, finite=False)
-        check_number("slope", slope, minimum=0)
-        gates = self.gates(coarse=coarse, rgb=rgb, coarse_resolution=coarse_resolution)
-        if method == "global":
-            return torch.ones(self.contributions.shape[1])
         contribution = self.contribution(part)
-        # What belongs to no layer (where an input lies) stays the target's.
-        q = torch.zeros_like(contribution)
-        for layer, gate in zip(self.layers, gates, strict=True):
-            m = contribution[layer.slice]
-            if gate == 0:
-                continue
-            if method == "sequential":
-                q[layer.slice] = sequential_query(m, rho=rho, epsilon=epsilon * gate)
-            else:
-                q[layer.slice] = simultaneous_query(m, slope=slope * gate)
-            if shifts and layer.shift is not None:
-                q[layer.shift] = q[layer.slice]
-        return q.float()
+        gates = self.gates(coarse=coarse, rgb=rgb, coarse_resolution=coarse_resolution)
+        return layerwise_query(
+            contribution,
+            self.layers,
+            gates,
+            method=method,
+            rho=rho,
+            epsilon=epsilon,
+            slope=slope,
+            shifts=shifts,
+        )
+
+    def pair_query(
+        self,
+        part: str,
+        target_styles: Tensor,
+        reference_styles: Tensor,
+        *,
+        leak: float = 50.0,
+        rho: float = 0.1,
+        coarse: float = 0.5,
+        rgb: float = 0.5,
+        coarse_resolution: int = 8,
+        shifts: bool = False,
+    ) -> Tensor:
+        """Which channels to move for given pairs, each weighed by how much it differs there: `pair_query` of
+        `lefs.query`, over all layers together.
+
+        Parameters
+        ----------
+        part : name of a part
+        target_styles, reference_styles : Tensor of shape (N, S), or (1, S) for one against many
+        leak : how much the image may change outside the part: the mean squared change of a pixel there, in
+            squared 8-bit levels (images in 0 to 255), as `PartEffects` predicts it
+        rho : price of change outside, in change inside
+        coarse, rgb, coarse_resolution : as of `query`; here gates multiply what a layer's channels are worth
+        shifts : whether shifts (StyleGAN) move too, each a channel of its own
+
+        Returns
+        -------
+        Tensor of shape (N, S), float32 in [0, 1]
+
+        Raises
+        ------
+        ValueError
+            If the catalog has no effects.
+        """
+        gates = self.gates(coarse=coarse, rgb=rgb, coarse_resolution=coarse_resolution)
+        gate = channel_gates(gates, self.layers, self.contributions.shape[1], shifts=shifts)
+        part_effects = self.part_effects(part)
+        return part_effects.query(target_styles, reference_styles, leak=leak, rho=rho, gate=gate)
+
+    def part_effects(self, part: str) -> PartEffects:
+        """What every channel does to a part and to the rest; a ValueError if the catalog has no effects."""
+        return PartEffects.of(self._measured(), self._clusters(part), self.sizes, self.layers)
+
+    def by_effect(self) -> Catalog:
+        """The same with the shares of its `effects` as contributions; a ValueError if it has none."""
+        return replace(self, contributions=_shares(self._measured()), measure="effect")
+
+    def _measured(self) -> Tensor:
+        if self.effects is None:
+            raise ValueError(
+                "this catalog has no effects; measure them with lefs.effects.by_effect(catalog, generator), "
+                'or dissect(..., contributions="effect")'
+            )
+        return self.effects
 
     def gates(self, *, coarse: float, rgb: float, coarse_resolution: int = 8) -> list[float]:
         """What multiplies the budget ε (or the slope) of each layer: L numbers in [0, 1]; see `query`."""
-        coarse = check_number("coarse", coarse, minimum=0, maximum=1)
-        rgb = check_number("rgb", rgb, minimum=0, maximum=1)
-        return [
-            (rgb if layer.kind == "rgb" else 1.0) * (coarse if layer.fineness <= coarse_resolution else 1.0)
-            for layer in self.layers
-        ]
+        return layer_gates(self.layers, coarse=coarse, rgb=rgb, coarse_resolution=coarse_resolution)
 
     # -- files ------------------------------------------------------------------------------------
     def save(self, folder: str | os.PathLike[str]) -> Path:
         """Write ``catalog.safetensors`` and ``catalog.json`` into `folder`; each is replaced whole or not."""
-        folder = Path(folder)
-        tensors = {"centers": self.centers, "contributions": self.contributions, "sizes": self.sizes}
-        save_tensors(folder / "catalog.safetensors", tensors)
-        meta = {
-            "format": _FORMAT,
-            "version": self.version,
-            "layer": self.layer,
-            "parts": {n: list(ks) for n, ks in self.parts.items()},
-            "generator": asdict(self.generator),
-            "sampling": {**asdict(self.sampling), "seeds": list(self.sampling.seeds)},
-            "layers": [layer.to_json() for layer in self.layers],
-            "tensors_sha256": file_sha256(folder / "catalog.safetensors"),
-        }
-        write_json(folder / "catalog.json", meta)
-        return folder
+        values = {f.name: getattr(self, f.name) for f in fields(self)}
+        return write_catalog(Path(folder), values)
 
     @classmethod
     def load(cls, name_or_folder: str | os.PathLike[str]) -> Catalog:
@@ -321,29 +338,9 @@ class Catalog:
         """
         folder = locate(name_or_folder)
         folder = folder if folder.is_dir() else folder.parent
-        meta = read_json(folder / "catalog.json", expect=_FORMAT)
-        tensors = load_tensors(folder / "catalog.safetensors")
-        if meta.get("tensors_sha256") != file_sha256(folder / "catalog.safetensors"):
-            raise ArtifactError(
-                f"{folder}: catalog.safetensors and catalog.json are not of one saving; save it again"
-            )
-        if meta.get("version") != _VERSION:
-            raise ArtifactError(
-                f"{folder / 'catalog.json'} has version {meta.get('version')!r}, this lefs reads {_VERSION}; "
-                "dissect again, or use the lefs that wrote it"
-            )
+        values = read_catalog(folder)
         try:
-            return cls(
-                centers=tensors["centers"],
-                layer=meta["layer"],
-                contributions=tensors["contributions"],
-                sizes=tensors["sizes"],
-                layers=tuple(StyleLayer.from_json(entry) for entry in meta["layers"]),
-                parts=meta["parts"],
-                generator=GeneratorId(**meta["generator"]),
-                sampling=Sampling(**{**meta["sampling"], "seeds": tuple(meta["sampling"]["seeds"])}),
-                version=meta["version"],
-            )
+            return cls(**values)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise ArtifactError(f"{folder / 'catalog.json'} is not a whole catalog: {error!r}") from error
 
@@ -386,8 +383,8 @@ class Catalog:
             sizes=sizes,
             layers=generator.layers,
             parts={**found.annotations, **rest},
-            generator=GeneratorId(generator.fingerprint, generator.label),
-            sampling=Sampling(tuple(sample.seeds), float(truncation), 0),
+            generator=GeneratorId.of(generator),
+            sampling=Sampling.of(generator, sample.seeds, truncation=truncation),
         )
 
 
