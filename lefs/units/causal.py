@@ -178,6 +178,8 @@ def causal_effects(
     check_number("truncation", truncation)
     if not sets:
         raise ValueError("sets is empty; give at least one set of units")
+    # (each is read once a batch)
+    sets = {name: own if isinstance(own, Tensor) else list(own) for name, own in sets.items()}
     counts: dict[str, list[np.ndarray]] = {name: [] for name in sets}
     batches = [sample[i : i + batch_size] for i in range(0, len(sample), batch_size)]
     for batch in track(batches, total=len(batches), description="interventions", show=progress):
@@ -194,7 +196,8 @@ def causal_effects(
 
 def _size(units: Iterable[int] | Tensor) -> int:
     if isinstance(units, Tensor):
-        return int((units > 0).sum()) if units.is_floating_point() else len(units)
+        whole = not units.is_floating_point() and units.dtype != torch.bool
+        return len(units.unique()) if whole else int((units > 0).sum())
     return len(set(units))
 
 

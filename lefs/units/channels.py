@@ -16,6 +16,7 @@ from lefs.generators.base import Generator, StyleLayer, Trunk
 from lefs.progress import track
 from lefs.tables import Table
 from lefs.units.concepts import Segmenter
+from lefs.units.interventions import chosen_layers
 
 __all__ = ["Agreement", "ChannelEffects", "agreement", "channel_effects", "misleading_channels"]
 
@@ -66,7 +67,7 @@ def channel_effects(
     catalog: Catalog,
     seeds: Iterable[int],
     *,
-    layers: Iterable[str] | None = None,
+    layers: str | Iterable[str] | None = None,
     step: float = 1.0,
     segmenter: Segmenter | None = None,
     truncation: float = 1.0,
@@ -96,8 +97,7 @@ def channel_effects(
     check_integer("batch_size", batch_size, minimum=1)
     if check_number("step", step) == 0:
         raise ValueError("step must not be 0: nothing would be moved")
-    known = [la.name for la in generator.layers if la.kind == "conv"] if layers is None else list(layers)
-    chosen = tuple(generator.layer(name) for name in known)
+    chosen = chosen_layers(generator, layers, [la for la in generator.layers if la.kind == "conv"])
     moved = torch.cat([torch.arange(la.slice.start, la.slice.stop) for la in chosen])
     delta = step * generator.sample_styles(range(_DEVIATIONS_FROM), truncation=psi).std(dim=0)
     effect = torch.zeros(len(catalog.parts) + 1, generator.num_styles, dtype=torch.float64)
@@ -146,7 +146,7 @@ class Agreement:
     layer, part : of which channels, for which part
     rho : Spearman's ρ of M with the share of the effect that lies in the part; NaN if either is constant
     low, high : its 95 % bootstrap interval over the channels
-    channels : how many
+    channels : how many change anything
     """
 
     layer: str
@@ -174,8 +174,10 @@ def agreement(
         p = effects.parts.index(check_name("part", part, effects.parts, what="part"))
         predicted, share = catalog.contribution(part).numpy(), effects.share[p].numpy()
         for layer in effects.layers:
-            rho, low, high = _spearman(predicted[layer.slice], share[layer.slice])
-            found.append(Agreement(layer.name, part, rho, low, high, layer.channels))
+            # A channel that changes nothing has no share to be predicted.
+            live = (effects.total[layer.slice] > 0).numpy()
+            rho, low, high = _spearman(predicted[layer.slice][live], share[layer.slice][live])
+            found.append(Agreement(layer.name, part, rho, low, high, int(live.sum())))
     return found
 
 

@@ -15,7 +15,7 @@ from lefs.generators.base import Generator, MapEdit, StyleLayer
 from lefs.progress import track
 from lefs.units.concepts import Concepts, Segmenter
 from lefs.units.dissection import UnitDissection
-from lefs.units.interventions import unit_layers
+from lefs.units.interventions import chosen_layers, unit_layers
 from lefs.units.quantiles import QuantileSketch
 
 __all__ = ["characterize", "strongest_images", "usable"]
@@ -31,7 +31,7 @@ def characterize(
     seeds: Iterable[int],
     *,
     segmenter: Segmenter | Catalog,
-    layers: Iterable[str] | None = None,
+    layers: str | Iterable[str] | None = None,
     quantile: float = 0.01,
     truncation: float = 1.0,
     size: int | None = None,
@@ -72,7 +72,7 @@ def characterize(
     check_integer("batch_size", batch_size, minimum=1)
     side = min(generator.resolution, _SIDE) if size is None else check_integer("size", size, minimum=1)
     psi = check_number("truncation", truncation)
-    chosen = unit_layers(generator) if layers is None else tuple(generator.layer(n) for n in layers)
+    chosen = chosen_layers(generator, layers, unit_layers(generator))
     batches = [sample[i : i + batch_size] for i in range(0, len(sample), batch_size)]
     summits = _Peaks(min(check_integer("peaks", peaks, minimum=1), len(sample)))
     sketches = {la.name: QuantileSketch(la.channels, relative_error=relative_error) for la in chosen}
@@ -274,6 +274,11 @@ def usable(
     if isinstance(segmenter, Catalog):
         order = [la.name for la in segmenter.layers]
         names = [n for n in names if order.index(n) <= order.index(segmenter.layer)]
+    if not names:
+        raise ValueError(
+            "no dissected layer comes before that which the catalog's parts are read from; "
+            "dissect earlier ones"
+        )
     rows = {n: dissection.iou[dissection.span(n)].amax(dim=0) for n in names}
     best = torch.stack(list(rows.values()))
     if concept not in dissection.concepts:

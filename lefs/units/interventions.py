@@ -11,7 +11,7 @@ from torch.nn.functional import adaptive_max_pool2d, interpolate, pad
 from lefs.checks import check_integer
 from lefs.generators.base import Generator, MapEdit, StyleLayer, Trunk
 
-__all__ = ["ablate", "cells_of", "insert", "pixels_of", "replacement", "unit_layers"]
+__all__ = ["ablate", "cells_of", "chosen_layers", "insert", "pixels_of", "replacement", "unit_layers"]
 
 
 def unit_layers(generator: Generator) -> tuple[StyleLayer, ...]:
@@ -24,6 +24,18 @@ def unit_layers(generator: Generator) -> tuple[StyleLayer, ...]:
     return tuple(
         la for la, last in zip(generator.layers, before, strict=True) if last is None or last.kind != "rgb"
     )
+
+
+def chosen_layers(
+    generator: Generator, layers: str | Iterable[str] | None, usual: Iterable[StyleLayer]
+) -> tuple[StyleLayer, ...]:
+    """The layers of some names, each once, or the usual ones if None; a ValueError if there are none."""
+    if layers is None:
+        return tuple(usual)
+    names = dict.fromkeys([layers] if isinstance(layers, str) else layers)
+    if not names:
+        raise ValueError("layers is empty; name at least one layer, or leave it out")
+    return tuple(generator.layer(name) for name in names)
 
 
 def cells_of(layer: StyleLayer, mask: Tensor) -> Tensor:
@@ -63,8 +75,8 @@ def replacement(
     Parameters
     ----------
     layer : whose maps they are
-    units : numbers of units; or a Tensor of shape (C,), float in [0, 1], how far each unit goes (the α of
-        GAN Dissection, Eq. 8)
+    units : numbers of units; or a Tensor of shape (C,), bool, or float in [0, 1], how far each unit goes (the
+        α of GAN Dissection, §3.2)
     levels : Tensor of shape (C,), what each unit takes; None: 0
     where : mask over the picture, as for `cells_of`; None: every position, also in a margin
     """
@@ -90,6 +102,8 @@ def replacement(
 
 
 def _weights(layer: StyleLayer, units: Iterable[int] | Tensor) -> Tensor:
+    if isinstance(units, Tensor) and units.dtype == torch.bool:
+        units = units.float()
     if isinstance(units, Tensor) and units.is_floating_point():
         low, high = (float(v) for v in units.detach().aminmax())
         if tuple(units.shape) != (layer.channels,) or not 0 <= low <= high <= 1:
@@ -114,6 +128,8 @@ def ablate(
     resume: Trunk | None = None,
 ) -> Tensor:
     """Images with some units switched off: set to 0.
+
+    (In a StyleGAN these are maps that have just been normalised, so that 0 is each map's mean.)
 
     Parameters
     ----------
