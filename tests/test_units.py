@@ -705,3 +705,19 @@ def test_labels_without_names_are_numbered(linear: Linear) -> None:
     assert (concepts.index("label 12"), concepts.name(2)) == (12, "label 2")
     with pytest.raises(KeyError, match="no concept named 'red'"):
         concepts.index("red")
+
+
+def test_large_images_come_in_small_batches_and_are_not_kept(
+    lively: Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    layer = lively.layers[2]
+    options = {"segmenter": fixed_brightness, "levels": torch.ones(layer.channels), "progress": False}
+    usual = units.causal_effect(lively, range(5), layer.name, [0, 1], "label 2", **options)
+    monkeypatch.setattr("lefs.units.interventions._PIXELS", 2 * 16**2)
+    monkeypatch.setattr("lefs.units.interventions._KEPT", 8)
+    monkeypatch.setattr(type(lively), "trunk", None)
+    sizes: list[int] = []
+    options["segmenter"] = lambda images: [sizes.append(len(images)), fixed_brightness(images)][1]
+    again = units.causal_effect(lively, range(5), layer.name, [0, 1], "label 2", **options)
+    assert max(sizes) == 2
+    np.testing.assert_allclose(again.inserted, usual.inserted, atol=2)

@@ -16,7 +16,7 @@ from lefs.generators.base import Generator, StyleLayer, Trunk
 from lefs.progress import track
 from lefs.tables import Table
 from lefs.units.concepts import Segmenter
-from lefs.units.interventions import chosen_layers
+from lefs.units.interventions import batch_of, chosen_layers
 
 __all__ = ["Agreement", "ChannelEffects", "agreement", "channel_effects", "misleading_channels"]
 
@@ -71,7 +71,7 @@ def channel_effects(
     step: float = 1.0,
     segmenter: Segmenter | None = None,
     truncation: float = 1.0,
-    batch_size: int = 64,
+    batch_size: int | None = None,
     progress: bool = True,
 ) -> ChannelEffects:
     """Move style channels one at a time, by `step` of their standard deviations, and see where pixels change.
@@ -84,7 +84,7 @@ def channel_effects(
     step : in standard deviations of each channel over images
     segmenter : tells where a part is, if it has a part of that name (``.names``); the catalog's own
         membership otherwise
-    batch_size : channels at a time
+    batch_size : channels at a time; None: 64, fewer if the images are large
 
     Raises
     ------
@@ -94,7 +94,7 @@ def channel_effects(
     generator.check_styles()
     catalog.check_generator(generator)
     sample, psi = check_seeds(seeds), check_number("truncation", truncation)
-    check_integer("batch_size", batch_size, minimum=1)
+    size = batch_of(generator, batch_size, 64)
     if check_number("step", step) == 0:
         raise ValueError("step must not be 0: nothing would be moved")
     chosen = chosen_layers(generator, layers, [la for la in generator.layers if la.kind == "conv"])
@@ -109,7 +109,7 @@ def channel_effects(
             areas += masks[:-1].mean(dim=1).cpu().double()
             # (one image at a time: its trunk serves all channels)
             trunk = generator.trunk(styles)
-            for own in moved.split(batch_size):
+            for own in moved.split(size):
                 effect[:, own] += _changes(generator, trunk, masks, own, delta).cpu().double().t()
     count, who = len(sample), GeneratorId(generator.fingerprint, generator.label)
     parts, total = effect[:-1] / count, effect[-1] / count

@@ -11,7 +11,23 @@ from torch.nn.functional import adaptive_max_pool2d, interpolate, pad
 from lefs.checks import check_integer
 from lefs.generators.base import Generator, MapEdit, StyleLayer, Trunk
 
-__all__ = ["ablate", "cells_of", "chosen_layers", "insert", "pixels_of", "replacement", "unit_layers"]
+__all__ = [
+    "ablate",
+    "batch_of",
+    "cells_of",
+    "chosen_layers",
+    "insert",
+    "kept_trunk",
+    "pixels_of",
+    "replacement",
+    "unit_layers",
+]
+
+# Pixels of a batch at most: 64 images of 256 × 256, 4 of 1024 × 1024
+_PIXELS = 2**22
+# Up to this side it pays to keep what all layers got; of larger images the fine layers are nearly all the
+# work, and keeping those would fill the memory
+_KEPT = 256
 
 
 def unit_layers(generator: Generator) -> tuple[StyleLayer, ...]:
@@ -24,6 +40,18 @@ def unit_layers(generator: Generator) -> tuple[StyleLayer, ...]:
     return tuple(
         la for la, last in zip(generator.layers, before, strict=True) if last is None or last.kind != "rgb"
     )
+
+
+def batch_of(generator: Generator, given: int | None, usual: int) -> int:
+    """The size of a batch: as given, or the usual one, less for large images."""
+    if given is not None:
+        return check_integer("batch_size", given, minimum=1)
+    return max(1, min(usual, _PIXELS // generator.resolution**2))
+
+
+def kept_trunk(generator: Generator, styles: Tensor) -> Trunk | None:
+    """What interventions on these styles can start from, if there is that and it is worth its memory."""
+    return generator.trunk(styles) if generator.has_styles and generator.resolution <= _KEPT else None
 
 
 def chosen_layers(
