@@ -91,12 +91,7 @@ def dissect(
     sample = Sample(
         generator, seeds, truncation=truncation, batch_size=batch_size, executor=executor, progress=progress
     )
-    count = sample.count(layer, max_vectors)
-    if clusters > count:
-        raise ValueError(
-            f"clusters={clusters} is more than the {count} activation vectors of {len(sample.seeds)} images "
-            f"at layer {layer!r}; ask for fewer clusters or give more seeds"
-        )
+    _check_clusters(clusters, sample, layer, max_vectors)
     # (the vectors are held by nobody once they are clustered)
     centers = _centers(
         sample.vectors(layer, max_vectors=max_vectors, random_state=random_state),
@@ -121,6 +116,15 @@ def dissect(
         return catalog
     options: dict[str, Any] = {"batch_size": batch_size, "progress": progress, "executor": executor}
     return by_effect(catalog, generator, probes=probes, random_state=random_state, **options)
+
+
+def _check_clusters(clusters: int, sample: Sample, layer: str, max_vectors: int) -> None:
+    count = sample.count(layer, max_vectors)
+    if clusters > count:
+        raise ValueError(
+            f"clusters={clusters} is more than the {count} activation vectors of {len(sample.seeds)} images "
+            f"at layer {layer!r}; ask for fewer clusters or give more seeds"
+        )
 
 
 def _centers(vectors: Tensor, clusters: int, *, method: str, n_init: int, random_state: int) -> Tensor:
