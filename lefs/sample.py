@@ -22,7 +22,7 @@ from lefs.progress import track
 
 __all__ = ["Sample", "batch_bytes", "default_batch"]
 
-# More images than this add nothing to where the centres are, only to the contributions.
+# Images that the vectors come from, at most: more add little to where the centres are, and cost a pass.
 _IMAGES = 1024
 _BATCH, _BUDGET = 16, 2**30  # images in a batch, at most; bytes that it may take
 _COPIES = 5  # of the largest maps that a synthesis holds at once: scaled, convolved, filtered, sums
