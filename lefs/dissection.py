@@ -56,7 +56,7 @@ def dissect(
     random_state : seeds the subset and the clustering; the same one gives the same catalog
     n_init : runs of k-means, the best of which is kept
     batch_size : images at a time; any size gives the same contributions to 1e-6. None: 16, or fewer where
-        they would take more than 1 GiB
+        they would take more than 0.5 GiB (2 GiB on a GPU)
     max_vectors : most vectors that are clustered at once
     progress : show a bar
     executor : any `concurrent.futures.Executor`; the result is the serial one bit for bit
