@@ -19,6 +19,7 @@ from lefs.generators import filling
 from lefs.generators.base import Generator
 from lefs.generators.discriminator import Discriminator, DiscriminatorConfig
 from lefs.generators.publishers import Parsed
+from lefs.generators.publishers.persistence import NETWORKS, find_network
 from lefs.generators.publishers.unknown import explain
 from lefs.generators.unpickle import MappedFile, opened, read_pickle, read_torch, sniff
 
@@ -130,8 +131,7 @@ def _load_published(path: Path, *, mapped: bool) -> Generator:
 
 
 def _parse(file: MappedFile) -> Parsed:
-    reader, path = read_torch if sniff(file).startswith("torch") else read_pickle, file.path
-    tree = reader(file, align=False)
+    tree, path = _tree(file), file.path
     with _unforeseen(path):
         for name in READERS:
             publisher = importlib.import_module(f"lefs.generators.publishers.{name}")
@@ -140,6 +140,14 @@ def _parse(file: MappedFile) -> Parsed:
                 return parsed
         found = explain(tree)
     raise ArtifactError(f"{path} holds no generator that lefs knows: {found}")
+
+
+def _tree(file: MappedFile) -> Any:
+    if sniff(file).startswith("torch"):
+        return read_torch(file, align=False)
+    tree = read_pickle(file, align=False, lazy=True)
+    # One network is taken out of its module and the rest never looked at; whatever else it is may need all.
+    return tree if find_network(tree, *NETWORKS) else read_pickle(file, align=False)
 
 
 def _make_discriminator(make: Callable[[], nn.Module], path: Path) -> nn.Module:
