@@ -51,6 +51,7 @@ class Row:
     unit : of both numbers
     target : least ratio baseline / ours that was aimed at, or None
     note : whatever helps to read the numbers
+    points : what a slope was fitted to, for figures; not in the table
     """
 
     name: str
@@ -60,6 +61,7 @@ class Row:
     unit: str = "s"
     target: float | None = None
     note: str = ""
+    points: tuple[tuple[float, float], ...] = ()
 
     @property
     def ratio(self) -> float:
