@@ -11,6 +11,7 @@ from torch import Tensor
 
 from lefs.artifacts import ArtifactError, read_json, write_json
 from lefs.catalog import Catalog, GeneratorId, Method
+from lefs.checks import check_number
 
 __all__ = ["Change", "QuerySettings", "Recipe", "turned"]
 
