@@ -63,7 +63,7 @@ def dissect(
     random_state : seeds the subset and the clustering; the same one gives the same catalog
     n_init : runs of k-means, the best of which is kept; a factorisation starts from an SVD, once
     batch_size : images at a time; any size gives the same contributions to 1e-6. None: 16, or fewer where
-        they would take more than 1 GiB
+        they would take more than 0.5 GiB (2 GiB on a GPU)
     max_vectors : most vectors that are clustered at once
     contributions : ``"energy"``, where a channel is active (the paper's M), or ``"effect"``, where it acts:
         a third pass, of backward passes (`lefs.effects.by_effect`)
@@ -91,12 +91,7 @@ def dissect(
     sample = Sample(
         generator, seeds, truncation=truncation, batch_size=batch_size, executor=executor, progress=progress
     )
-    count = sample.count(layer, max_vectors)
-    if clusters > count:
-        raise ValueError(
-            f"clusters={clusters} is more than the {count} activation vectors of {len(sample.seeds)} images "
-            f"at layer {layer!r}; ask for fewer clusters or give more seeds"
-        )
+    _check_clusters(clusters, sample, layer, max_vectors)
     # (the vectors are held by nobody once they are clustered)
     centers = _centers(
         sample.vectors(layer, max_vectors=max_vectors, random_state=random_state),
@@ -121,6 +116,15 @@ def dissect(
         return catalog
     options: dict[str, Any] = {"batch_size": batch_size, "progress": progress, "executor": executor}
     return by_effect(catalog, generator, probes=probes, random_state=random_state, **options)
+
+
+def _check_clusters(clusters: int, sample: Sample, layer: str, max_vectors: int) -> None:
+    count = sample.count(layer, max_vectors)
+    if clusters > count:
+        raise ValueError(
+            f"clusters={clusters} is more than the {count} activation vectors of {len(sample.seeds)} images "
+            f"at layer {layer!r}; ask for fewer clusters or give more seeds"
+        )
 
 
 def _centers(vectors: Tensor, clusters: int, *, method: str, n_init: int, random_state: int) -> Tensor:
@@ -182,9 +186,9 @@ def estimate(
     one = Sample(generator, sample.seeds[: sample.batch_size], batch_size=batch_size, progress=False)
     count = sample.count(layer, max_vectors)
     given = min(max_vectors, 1024 * len(one.seeds))
-    # (the first call of all is the slow one)
+    # (the first call of all is the slow one; a device is waited for by reading a value)
     vectors = one.vectors(layer, max_vectors=given, random_state=0)
-    first = _seconds(lambda: one.vectors(layer, max_vectors=given, random_state=0))
+    first = _seconds(lambda: float(one.vectors(layer, max_vectors=given, random_state=0)[0, 0]))
     centers = normalize(vectors.new_ones(clusters, vectors.shape[1]), dim=1)
     second = _seconds(lambda: one.contributions(layer, centers))
     passes = (first * sample.images_for_vectors + second * images) / len(one.seeds)

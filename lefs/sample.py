@@ -22,9 +22,11 @@ from lefs.progress import track
 
 __all__ = ["Sample", "batch_bytes", "default_batch"]
 
-# More images than this add nothing to where the centres are, only to the contributions.
+# Images that the vectors come from, at most: more add little to where the centres are, and cost a pass.
 _IMAGES = 1024
-_BATCH, _BUDGET = 16, 2**30  # images in a batch, at most; bytes that it may take
+_BATCH = 16  # images in a batch, at most
+# Bytes that a batch may take: on a processor larger ones are no faster, other devices want to be kept busy.
+_BUDGET, _BUDGET_ELSEWHERE = 2**29, 2**31
 _COPIES = 5  # of the largest maps that a synthesis holds at once: scaled, convolved, filtered, sums
 _STRIP = 2**20  # squares that are formed at once: enough for a matrix product, few enough for the cache
 
@@ -143,8 +145,9 @@ def batch_bytes(generator: Generator, clusters: int = 0) -> int:
 
 
 def default_batch(generator: Generator) -> int:
-    """Images in a batch: 16, or fewer where they would take more than 1 GiB."""
-    return max(1, min(_BATCH, _BUDGET // batch_bytes(generator)))
+    """Images in a batch: 16, or fewer where they would take more than 0.5 GiB (2 GiB on a GPU)."""
+    budget = _BUDGET if generator.device.type == "cpu" else _BUDGET_ELSEWHERE
+    return max(1, min(_BATCH, budget // batch_bytes(generator)))
 
 
 @lru_cache(maxsize=2)

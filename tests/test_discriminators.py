@@ -323,6 +323,17 @@ def test_square_layers_of_a_fused_progan_are_of_the_same_kind() -> None:
     assert not square[len(bias) :].any()
 
 
+def test_what_nobody_foresaw_is_an_artifact_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    generator = lefs.load(STYLEGAN)
+
+    def fails(path: Path) -> Any:
+        raise IndexError("list index out of range")
+
+    monkeypatch.setattr("lefs.generators.publishers.tensorflow.read_pickle", fails)
+    with pytest.raises(ArtifactError, match=r"stylegan\.pkl: its discriminator is damaged.*IndexError"):
+        _ = generator.discriminator
+
+
 # -- the architecture --------------------------------------------------------------------------------------
 
 TINY: dict[str, Any] = {"resolution": 8, "channels": {4: 2, 8: 2}}

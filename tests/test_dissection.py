@@ -223,11 +223,11 @@ def test_vectors_come_from_so_many_images_and_no_more(
 
 
 def test_a_batch_is_made_smaller_where_maps_are_large(lively: StyleGAN2, portraits: Generator) -> None:
-    channels = {4: 8, 8: 8, 16: 8, 32: 8, 64: 8, 128: 8, 256: 64}
+    channels = {4: 8, 8: 8, 16: 8, 32: 8, 64: 8, 128: 8, 256: 32}
     large = StyleGAN2(lefs.StyleGAN2Config(256, 8, 8, channels))
     assert sample_module.default_batch(lively) == sample_module.default_batch(portraits) == 16
     assert 1 < sample_module.default_batch(large) < 16
-    assert sample_module.default_batch(large) * sample_module.batch_bytes(large) <= 2**30
+    assert sample_module.default_batch(large) * sample_module.batch_bytes(large) <= 2**29
     assert sample_module.default_batch(large.bfloat16()) > sample_module.default_batch(large.float())
 
 

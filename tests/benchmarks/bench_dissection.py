@@ -119,7 +119,7 @@ def dissect_portraits(images: int) -> dict[str, float]:
 
 def bench_end_to_end(official: Path | None, quick: bool) -> Iterator[Row]:
     """From a file of configuration F at 256 × 256 (random weights) to contributions, in processes."""
-    images = 6 if quick else 200
+    images = 16 if quick else 200
     title = f"dissection end to end, configuration F, 256², {images} images"
     if official is None:
         yield skip(title, "no --official")

@@ -15,17 +15,15 @@ from lefs.generators.discriminator import Discriminator, DiscriminatorConfig
 from lefs.generators.filling import build
 from lefs.generators.operations import ACTIVATIONS
 from lefs.generators.publishers import Parsed
-from lefs.generators.publishers.persistence import Module, check_plain, find_network, is_module
+from lefs.generators.publishers.persistence import NETWORKS, Module, check_plain, find_network, is_module
 from lefs.generators.unpickle import read_pickle
 
 __all__ = ["label_dim", "matches", "read", "read_discriminator", "read_mapping"]
 
-_KEYS = ("G_ema", "G", "g_ema", "generator")
-
 
 def matches(tree: Any) -> bool:
     """Whether the file's generator has StyleGAN2's synthesis network."""
-    found = find_network(tree, *_KEYS)
+    found = find_network(tree, *NETWORKS)
     inside = _modules(found[1]).get("synthesis") if found else None
     return is_module(inside) and "b4" in _modules(inside)
 
@@ -37,7 +35,7 @@ def _modules(record: Any) -> Mapping[str, Any]:
 
 def read(tree: Any, path: Path) -> Parsed:
     """Read the generator, the averaged one if there is one; the discriminator waits until asked for."""
-    found = find_network(tree, *_KEYS)
+    found = find_network(tree, *NETWORKS)
     assert found is not None
     where, record = found
     check_plain(record, path, where)

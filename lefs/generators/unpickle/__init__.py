@@ -20,13 +20,14 @@ from lefs.generators.unpickle.machine import Machine
 from lefs.generators.unpickle.mapping import MappedFile
 from lefs.generators.unpickle.policy import is_inert
 from lefs.generators.unpickle.sniffing import explain, sniff_bytes
-from lefs.generators.unpickle.tensors import aligned
+from lefs.generators.unpickle.tensors import Stored, aligned
 from lefs.generators.unpickle.values import Global, Instance, Session, check_depth, damaged, walk
 
 __all__ = [
     "Global",
     "Instance",
     "MappedFile",
+    "Stored",
     "aligned",
     "is_inert",
     "opened",
@@ -40,7 +41,7 @@ Source = str | os.PathLike[str] | bytes | bytearray | memoryview | MappedFile
 _Value = TypeVar("_Value")
 
 
-def read_pickle(source: Source, *, align: bool = True) -> Any:
+def read_pickle(source: Source, *, align: bool = True, lazy: bool = False) -> Any:
     """Read a pickle of any protocol as a tree of plain values. Nothing that it contains is executed.
 
     Parameters
@@ -49,6 +50,8 @@ def read_pickle(source: Source, *, align: bool = True) -> Any:
     align : whether every tensor lies in memory as arithmetic needs it, which copies those that do not in the
         file. With False, tensors of more than 64 KiB are views of the file wherever they lie; pass those that
         are used through `aligned`.
+    lazy : for who takes one network out of several: tensors that other files inside the pickle hold come as
+        `Stored`, and how deep values lie is not checked, which `walk` does in what is taken
 
     Returns
     -------
@@ -62,7 +65,7 @@ def read_pickle(source: Source, *, align: bool = True) -> Any:
         If it is no pickle, damaged, asks for what could run code, or would need more memory than its size
         justifies. The message says what the file is, what was expected, and what to do.
     """
-    return _read(source, _pickle, ("pickle",), "a pickle", align)
+    return _read(source, _pickle, ("pickle",), "a pickle", align, lazy)
 
 
 def read_torch(source: Source, *, align: bool = True) -> Any:
@@ -131,6 +134,7 @@ def _read(
     kinds: tuple[str, ...],
     expected: str,
     align: bool,
+    lazy: bool = False,
 ) -> Any:
     def read() -> Any:
         if isinstance(source, bytes | bytearray | memoryview):
@@ -143,8 +147,9 @@ def _read(
         kind = sniff_bytes(data)
         if kind not in kinds:
             raise ArtifactError(f"{explain(data, kind)} (expected {expected})")
-        tree = reader(data, Session.of(len(data), align=align))
-        check_depth(tree)
+        tree = reader(data, Session.of(len(data), align=align, lazy=lazy))
+        if not lazy:
+            check_depth(tree)
         return tree
 
     with _collector_paused():

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from lefs.generators.unpickle.dill import DILL
-from lefs.generators.unpickle.tensors import STORAGES, aligned, array, as_bytes, scalar, strided
+from lefs.generators.unpickle.tensors import STORAGES, Stored, aligned, array, as_bytes, scalar, strided
 from lefs.generators.unpickle.values import Global, Instance, Unfinished, check_key, damaged, refused
 
 if TYPE_CHECKING:
@@ -182,6 +182,8 @@ def _tensor(machine: Machine, args: Arguments) -> Any:
 
 def _typed_tensor(machine: Machine, args: Arguments) -> Any:
     """A tensor whose storage has no type; the type comes with the tensor."""
+    if args and isinstance(args[0], Stored):
+        args = (args[0].tensor(), *args[1:])
     match args:
         case (Tensor() as base, int(), tuple(), tuple(), _, _, Global(module="torch", name=name), *_):
             dtype = _DTYPES.get(name)
@@ -195,7 +197,7 @@ def _typed_tensor(machine: Machine, args: Arguments) -> Any:
 
 
 def _parameter(machine: Machine, args: Arguments) -> Any:
-    return args[0] if args and isinstance(args[0], Tensor) else NotImplemented
+    return args[0] if args and isinstance(args[0], Tensor | Stored) else NotImplemented
 
 
 def _tensor_of_type(machine: Machine, args: Arguments) -> Any:

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable
 from typing import Any
 
 from lefs.artifacts import ArtifactError
 from lefs.generators.unpickle.calls import call
 from lefs.generators.unpickle.handlers import HANDLERS
-from lefs.generators.unpickle.opcodes import argument_of, ends
-from lefs.generators.unpickle.values import Global, Session, Unfinished, damaged, refused
+from lefs.generators.unpickle.opcodes import LENGTHS, argument_of, ends
+from lefs.generators.unpickle.values import ORDERED, Global, Session, Unfinished, damaged, refused
 
 __all__ = ["Machine"]
 
-_GET, _MEMOIZE, _EMPTY_TUPLE, _REDUCE, _BYTE, _STOP = b"h\x94)RK."
+_GET, _LONG_GET, _MEMOIZE, _EMPTY_TUPLE, _REDUCE, _BYTE, _STOP = b"hj\x94)RK."
+_NOTHING = memoryview(b"")
+_long = struct.Struct("<I").unpack_from
 _ABSENT = Unfinished()
 
 
@@ -46,37 +49,41 @@ class Machine:
         """Follow the pickle at `start`; return its value and the position behind it."""
         data, session, memo, stack, position = self.data, self.session, self.memo, self.stack, start
         try:
-            while True:
+            for used in range(1, session.steps + 1):
                 code = data[position]
-                session.steps -= 1
-                if session.steps < 0:
-                    raise session.endless()
                 # Most of a snapshot's instructions are these first ones, which take less time than a call
                 # of their handlers, that do the same.
-                if code == _GET:
-                    value = memo.get(data[position + 1], _ABSENT)
+                if code == _GET or code == _LONG_GET:
+                    name = data[position + 1] if code == _GET else _long(data, position + 1)[0]
+                    value = memo.get(name, _ABSENT)
                     if value.__class__ is Unfinished:
-                        self.recall(data[position + 1])
+                        self.recall(name)
                     stack.append(value)
-                    position += 2
+                    position += 2 if code == _GET else 5
                 elif code == _MEMOIZE and stack[-1].__class__ is not Unfinished:
                     memo[len(memo)] = stack[-1]
                     position += 1
-                elif code == _EMPTY_TUPLE and data[position + 1] == _REDUCE:
-                    session.steps -= 1
-                    self.make(stack.pop(), (), {})
+                elif code == _EMPTY_TUPLE and data[position + 1] == _REDUCE and stack[-1] is ORDERED:
+                    session.object()
+                    stack[-1] = {}
                     position += 2
                 elif code == _BYTE:
                     stack.append(data[position + 1])
                     position += 2
+                elif LENGTHS[code] == 1:
+                    position += 1
+                    HANDLERS[code](self, _NOTHING)
+                    if code == _STOP:
+                        session.steps -= used
+                        return self._result(), position
+                    stack = self.stack
                 else:
                     argument, following = argument_of(data, code, position)
                     HANDLERS[code](self, argument)
                     stack, position = self.stack, following
-                    if code == _STOP:
-                        return self._result(), position
-        except IndexError:
+        except (IndexError, struct.error):
             raise self._cut(position) from None
+        raise session.endless()
 
     def _cut(self, position: int) -> ArtifactError:
         """The error for an instruction that needs what is not there."""

@@ -11,6 +11,7 @@ from lefs.artifacts import ArtifactError
 
 __all__ = [
     "LONGEST_KEY",
+    "ORDERED",
     "Global",
     "Instance",
     "Session",
@@ -34,6 +35,10 @@ class Global:
 
     def __str__(self) -> str:
         return f"{self.module}.{self.name}"
+
+
+# the one that a module's dozen of empty hooks are made by, always the same object
+ORDERED = Global("collections", "OrderedDict")
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -87,7 +92,7 @@ class Session:
     odd_keys : keys other than text and integers, which can be chosen to hash alike, that may still be used
     align : whether tensors must lie at multiples of their item size (else a large one may be a plain view)
     depth : payloads inside payloads that may still be opened
-    headers : what the headers of PyTorch's legacy files said, by their bytes
+    lazy : whether the tensors of storages inside a pickle are left as records
     """
 
     steps: int
@@ -97,12 +102,12 @@ class Session:
     odd_keys: int
     align: bool
     depth: int = 3
-    headers: dict[bytes, bool] = field(default_factory=dict)
+    lazy: bool = False
 
     @classmethod
-    def of(cls, size: int, *, align: bool) -> Session:
+    def of(cls, size: int, *, align: bool, lazy: bool = False) -> Session:
         """For a file of `size` bytes."""
-        return cls(1_000_000, 250_000, 20_000, 4 * size + 2**24, 5_000, align)
+        return cls(1_000_000, 250_000, 20_000, 4 * size + 2**24, 5_000, align, lazy=lazy)
 
     def endless(self) -> ArtifactError:
         """The error for a file without any `steps` left."""
