@@ -38,7 +38,7 @@ def dissect(
     n_init: int = 4,
     batch_size: int | None = None,
     max_vectors: int = 65_536,
-    sample_size: int | None | Literal["auto"] = "auto",
+    sample_size: int | Literal["auto"] | None = "auto",
     contributions: Literal["energy", "effect"] = "energy",
     probes: int = 1,
     progress: bool = True,
