@@ -63,6 +63,7 @@ def prepare(way: str, official: Path | None, size: int) -> Callable[[Path], Any]
     if way == "lefs.load":
         formats: Any = importlib.import_module("lefs.generators.formats")
         importlib.import_module("lefs.generators.stylegan2")
+        importlib.import_module("lefs.generators.publishers.nvlabs_stylegan2")
         return lambda file: formats.load(file)
     if way == "official":
         sys.path.insert(0, str(official))

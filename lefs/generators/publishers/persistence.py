@@ -33,6 +33,8 @@ class Module:
         if not isinstance(state, Mapping) or not is_module(record):
             raise ArtifactError(f"{path}: {where} should be a network module, found {_kind(record)}")
         self._state = state
+        self._children: dict[str, Module] | None = None
+        self._tensors: dict[str, Tensor] | None = None
 
     @property
     def name(self) -> str:
@@ -65,24 +67,28 @@ class Module:
 
     def children(self) -> dict[str, Module]:
         """The modules inside, by name; those that are None are left out."""
-        inside = self._inside("_modules")
-        return {k: Module(v, self.path, f"{self.where}.{k}") for k, v in inside.items() if v is not None}
+        if self._children is None:
+            inside = {k: v for k, v in self._inside("_modules").items() if v is not None}
+            self._children = {k: Module(v, self.path, f"{self.where}.{k}") for k, v in inside.items()}
+        return self._children
 
     def child(self, name: str) -> Module:
         """The module called `name`, which must be there."""
-        found = self._inside("_modules").get(name)
+        found = self.children().get(name)
         if found is None:
             raise self.error(f"lacks the module {name!r}")
-        return Module(found, self.path, f"{self.where}.{name}")
+        return found
 
     def tensors(self) -> dict[str, Tensor]:
         """Its own parameters and buffers, without those of the modules inside."""
-        given = {**self._inside("_parameters"), **self._inside("_buffers")}
-        found = {k: _made(v) for k, v in given.items() if v is not None}
-        for name, value in found.items():
-            if not isinstance(value, Tensor):
-                raise self.error(f"has {_kind(value)} where the tensor {name!r} should be")
-        return found
+        if self._tensors is None:
+            given = {**self._inside("_parameters"), **self._inside("_buffers")}
+            found = {k: _made(v) for k, v in given.items() if v is not None}
+            for name, value in found.items():
+                if not isinstance(value, Tensor):
+                    raise self.error(f"has {_kind(value)} where the tensor {name!r} should be")
+            self._tensors = found
+        return self._tensors
 
     def tensor(self, name: str) -> Tensor:
         """The parameter or buffer called `name`, which must be there."""
