@@ -74,9 +74,7 @@ def fill(
     given = {name: tensor.detach() for name, tensor in tensors.items()}
     ready = {k: _view(v) for k, v in given.items()} if mapped else _allocated(given, path)
     for name, tensor in ready.items():
-        if not mapped:
-            _copy(given[name], tensor, source)
-        if not _finite(aligned(tensor)):
+        if not (_finite(aligned(tensor)) if mapped else _copied(given[name], tensor, source)):
             raise ArtifactError(
                 f"{path} has NaN or infinite values in {name!r}; it may come from a training that diverged"
             )
@@ -119,6 +117,7 @@ def _view(tensor: Tensor) -> Tensor:
     return tensor if tensor.dtype == torch.float32 else aligned(tensor).float()
 
 
+_PIECE = 2**19  # numbers
 _LINE = 64  # bytes; whole cache lines, which vector instructions like best
 
 
@@ -145,6 +144,16 @@ def _allocated(tensors: Mapping[str, Tensor], path: Path) -> dict[str, Tensor]:
         else torch.empty(v.shape)
         for (k, v), start in zip(tensors.items(), starts, strict=False)
     }
+
+
+def _copied(tensor: Tensor, target: Tensor, source: MappedFile | None) -> bool:
+    """Copy `tensor` into `target`; whether it is finite."""
+    if target.numel() <= _PIECE or not tensor.is_contiguous():
+        _copy(tensor, target, source)
+        return _finite(target)
+    # What has just been copied is still near the processor.
+    pieces = zip(tensor.view(-1).split(_PIECE), target.view(-1).split(_PIECE), strict=True)
+    return all(_copied(piece, place, source) for piece, place in pieces)
 
 
 def _copy(tensor: Tensor, target: Tensor, source: MappedFile | None) -> None:

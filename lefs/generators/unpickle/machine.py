@@ -64,9 +64,9 @@ class Machine:
                 # their handlers, that do the same.
                 if code == _GET:
                     value = memo.get(data[position + 1], _ABSENT)
-                    stack.append(
-                        value if value.__class__ is not Unfinished else self.recall(data[position + 1])
-                    )
+                    if value.__class__ is Unfinished:
+                        value = self.recall(data[position + 1])
+                    stack.append(value)
                     position += 2
                 elif code == _MEMOIZE and stack[-1].__class__ is not Unfinished:
                     memo[len(memo)] = stack[-1]
