@@ -30,7 +30,7 @@ import torch
 
 from lefs.artifacts import ArtifactError
 from lefs.generators.publishers import nvlabs_stylegan2, nvlabs_stylegan3, tensorflow
-from lefs.generators.unpickle import Global, Instance, is_inert, read_pickle, read_torch, walk
+from lefs.generators.unpickle import Global, Instance, Stored, is_inert, read_pickle, read_torch, walk
 
 FIXTURES = Path(__file__).parent / "fixtures"
 
@@ -667,6 +667,12 @@ def test_a_billion_laughs_take_no_longer_than_a_few() -> None:
     assert len(list(walk(found))) == 61
 
 
+@pytest.mark.parametrize("name", [n for n in CLAIMS if re.match("tensor|offset|stride|size|storage", n)])
+def test_claims_are_refused_before_tensors_are_asked_for(name: str) -> None:
+    with pytest.raises(ArtifactError):
+        read_pickle(CLAIMS[name](), lazy=True)
+
+
 # -- broken files --------------------------------------------------------------------------------------------
 
 
@@ -740,6 +746,32 @@ def test_a_thousand_mutations_of_each(name: str, record_property: Callable[[str,
     record_property("inputs", 1000)
     rng = np.random.default_rng(len(name))
     sum(survives(readers[name], mutated(FILES[name], rng)) for _ in range(1000))
+
+
+def test_tensors_made_on_demand_are_those_of_a_full_reading(
+    record_property: Callable[[str, object], None],
+) -> None:
+    record_property("inputs", 4000)
+    rng, written = np.random.default_rng(0), FILES["tensors in a pickle"]
+    read = 0
+    for changed in [
+        written,
+        *(mutated(written, rng) for _ in range(1500)),
+        *(program(rng) for _ in range(2500)),
+    ]:
+        try:
+            found = [
+                v.tensor() if isinstance(v, Stored) else v for v in walk(read_pickle(changed, lazy=True))
+            ]
+        except ArtifactError:
+            continue
+        expected = list(walk(read_pickle(changed)))
+        assert [type(v) for v in found] == [type(v) for v in expected]
+        for one, other in zip(found, expected, strict=True):
+            if isinstance(one, torch.Tensor):
+                torch.testing.assert_close(one, other, rtol=0, atol=0, equal_nan=True)
+                read += 1
+    assert read > 200, "hardly any of the inputs holds a tensor"
 
 
 # What a random program is put together from: values, containers, memo, names, calls, arrays and storages.

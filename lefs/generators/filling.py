@@ -117,7 +117,7 @@ def _view(tensor: Tensor) -> Tensor:
     return tensor if tensor.dtype == torch.float32 else aligned(tensor).float()
 
 
-_PIECE = 2**19  # numbers
+_FEW, _PIECE = 2**13, 2**19  # numbers
 _LINE = 64  # bytes; whole cache lines, which vector instructions like best
 
 
@@ -157,7 +157,8 @@ def _copied(tensor: Tensor, target: Tensor, source: MappedFile | None) -> bool:
 
 
 def _copy(tensor: Tensor, target: Tensor, source: MappedFile | None) -> None:
-    if source is not None and source.read(tensor, target):
+    # (small ones are no views of the file)
+    if source is not None and target.numel() > _FEW and source.read(tensor, target):
         return
     loose = tensor.data_ptr() % tensor.itemsize if tensor.device.type == "cpu" else 0
     if loose and tensor.dtype == target.dtype and tensor.is_contiguous():

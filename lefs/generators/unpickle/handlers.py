@@ -50,6 +50,11 @@ def _parsed(parse: Callable[[memoryview], Any]) -> Handler:
     return lambda machine, argument: machine.stack.append(parse(argument))
 
 
+def _constant(value: bool | None) -> Plain:
+    return lambda machine: machine.stack.append(value)
+
+
+PLAIN.update({ord("N"): _constant(None), 0x88: _constant(True), 0x89: _constant(False)})
 HANDLERS.update({code: _parsed(parse) for codes, parse in PARSERS.items() for code in codes})
 
 

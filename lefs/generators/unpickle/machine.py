@@ -16,7 +16,6 @@ __all__ = ["Machine"]
 
 _GET, _LONG_GET, _MEMOIZE, _EMPTY_TUPLE, _REDUCE, _BYTE, _SHORT, _STOP = b"hj\x94)RKM."
 _long = struct.Struct("<I").unpack_from
-_CONSTANTS = {ord("N"): None, 0x88: True, 0x89: False}
 _ABSENT = Unfinished()
 
 
@@ -51,7 +50,7 @@ class Machine:
         try:
             self._follow(self.data, self.session, self.memo, self.stack, start)
         except (IndexError, struct.error):
-            raise self._cut(self.position) from None
+            raise self._cut(self.position - 1) from None
         return self._result(), self.position
 
     def _follow(
@@ -60,45 +59,38 @@ class Machine:
         try:
             for used in range(1, session.steps + 1):
                 code = data[position]
+                position += 1
                 # Most of a snapshot's instructions are these first ones, which take less time than a call of
                 # their handlers, that do the same.
                 if code == _GET:
-                    value = memo.get(data[position + 1], _ABSENT)
-                    if value.__class__ is Unfinished:
-                        value = self.recall(data[position + 1])
-                    stack.append(value)
-                    position += 2
+                    value = memo.get(data[position], _ABSENT)
+                    stack.append(value if value.__class__ is not Unfinished else self.recall(data[position]))
+                    position += 1
                 elif code == _MEMOIZE and stack[-1].__class__ is not Unfinished:
                     memo[len(memo)] = stack[-1]
-                    position += 1
-                elif code == _EMPTY_TUPLE and data[position + 1] == _REDUCE and stack[-1] is ORDERED:
+                elif code == _EMPTY_TUPLE and data[position] == _REDUCE and stack[-1] is ORDERED:
                     session.object()
                     stack[-1] = {}
-                    position += 2
+                    position += 1
                 elif code == _BYTE:
-                    stack.append(data[position + 1])
-                    position += 2
+                    stack.append(data[position])
+                    position += 1
                 elif code == _LONG_GET:
-                    name = _long(data, position + 1)[0]
+                    name = _long(data, position)[0]
                     value = memo.get(name, _ABSENT)
                     stack.append(value if value.__class__ is not Unfinished else self.recall(name))
-                    position += 5
+                    position += 4
                 elif code == _SHORT:
-                    stack.append(data[position + 1] | data[position + 2] << 8)
-                    position += 3
-                elif code in _CONSTANTS:
-                    stack.append(_CONSTANTS[code])
-                    position += 1
+                    stack.append(data[position] | data[position + 1] << 8)
+                    position += 2
                 elif code in PLAIN:
                     PLAIN[code](self)
                     stack = self.stack
-                    position += 1
                 elif code == _STOP:
                     session.steps -= used
-                    position += 1
                     return
                 else:
-                    argument, following = argument_of(data, code, position)
+                    argument, following = argument_of(data, code, position - 1)
                     HANDLERS[code](self, argument)
                     stack, position = self.stack, following
         finally:
@@ -106,8 +98,8 @@ class Machine:
         raise session.endless()
 
     def _cut(self, position: int) -> ArtifactError:
-        """The error for an instruction that needs what is not there."""
-        if position >= len(self.data):
+        """The error for the instruction at `position`, which needs what is not there."""
+        if position >= len(self.data) - 1:
             return ends(self.data)
         _, following = argument_of(self.data, self.data[position], position)
         if following == len(self.data):
