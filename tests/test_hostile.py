@@ -28,6 +28,7 @@ import numpy as np
 import pytest
 import torch
 
+import lefs
 from lefs.artifacts import ArtifactError
 from lefs.generators.publishers import nvlabs_stylegan2, nvlabs_stylegan3, tensorflow
 from lefs.generators.unpickle import Global, Instance, Stored, is_inert, read_pickle, read_torch, walk
@@ -418,6 +419,20 @@ def test_a_used_discriminator_may_not_hold_them(monkeypatch: pytest.MonkeyPatch)
             nvlabs_stylegan2.read_discriminator(Path("file.pkl"))
 
 
+def test_a_used_network_may_not_be_deep() -> None:
+    """Where tensors wait, depth is looked at in the network that is taken, and only there."""
+    tree, deep = read_pickle(FIXTURES / "stylegan3/r_conditional.pkl", lazy=True), list[Any]()
+    for _ in range(1000):
+        deep = [deep]
+    _inside(tree, "D")["_forward_hooks"] = deep
+    assert nvlabs_stylegan3.read(tree, Path("file.pkl")).tensors
+    _inside(tree, "G_ema")["_forward_hooks"] = deep
+    with pytest.raises(
+        ArtifactError, match=r"file\.pkl is refused: its values lie more than 400 levels deep"
+    ):
+        nvlabs_stylegan3.read(tree, Path("file.pkl"))
+
+
 def test_networks_of_tensorflow_may_not_hold_them() -> None:
     network = read_pickle(FIXTURES / "tensorflow/stylegan2.pkl")[2]
     for value in MENTIONS:
@@ -665,6 +680,17 @@ def read_any_or_error(written: bytes) -> Any:
 def test_a_billion_laughs_take_no_longer_than_a_few() -> None:
     found = read_pickle(LAUGHS)
     assert len(list(walk(found))) == 61
+
+
+def test_whole_files_of_tensors_on_demand(tmp_path: Path) -> None:
+    """A pickle without a network of modules is read in full; one too deep for that is refused by its name."""
+    written = tmp_path / "tensors.pkl"
+    written.write_bytes(FILES["tensors in a pickle"])
+    with pytest.raises(ArtifactError, match=r"tensors\.pkl holds no generator that lefs knows"):
+        lefs.load(written)
+    written.write_bytes(b"\x80\x04" + b"]" * 1000 + b"a" * 999 + b".")
+    with pytest.raises(ArtifactError, match=r"tensors\.pkl is refused: its values lie more than 400 levels"):
+        lefs.load(written)
 
 
 @pytest.mark.parametrize("name", [n for n in CLAIMS if re.match("tensor|offset|stride|size|storage", n)])

@@ -131,7 +131,10 @@ def check_plain(record: Any, path: Path, where: str) -> None:
 
     Other parts of a file may: lefs neither calls nor uses them.
     """
-    found = next((value for value in walk(record) if is_inert(value)), None)
+    try:
+        found = next((value for value in walk(record) if is_inert(value)), None)
+    except ArtifactError as error:
+        raise ArtifactError(f"{path} {error}") from None
     if found is not None:
         raise ArtifactError(
             f"{path} is refused: its {where} holds {found.module}.{found.name}, which could run code and "
