@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from concurrent.futures import Executor
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
 from lefs.catalog import Catalog, GeneratorId, Sampling
-from lefs.checks import check_integer, check_seeds
+from lefs.checks import check_choice, check_integer, check_seeds
 from lefs.clustering import SphericalKMeans, assign
+from lefs.effects import by_effect
 from lefs.generators import Generator
 from lefs.sample import Sample
 
@@ -29,6 +30,8 @@ def dissect(
     n_init: int = 4,
     batch_size: int = 16,
     max_vectors: int = 65_536,
+    contributions: Literal["energy", "effect"] = "energy",
+    probes: int = 1,
     progress: bool = True,
     executor: Executor | None = None,
 ) -> Catalog:
@@ -50,6 +53,9 @@ def dissect(
     n_init : runs of k-means, the best of which is kept
     batch_size : images at a time; any size gives the same contributions to 1e-6
     max_vectors : most vectors that are clustered at once
+    contributions : ``"energy"``, where a channel is active (the paper's M), or ``"effect"``, where it acts:
+        a third pass, of backward passes (`lefs.effects.by_effect`)
+    probes : of `by_effect`, random signs for each image
     progress : show a bar
     executor : any `concurrent.futures.Executor`; the result is the serial one bit for bit
 
@@ -66,6 +72,9 @@ def dissect(
     check_integer("clusters", clusters, minimum=1)
     check_integer("random_state", random_state, maximum=2**32 - 1)
     check_integer("n_init", n_init, minimum=1)
+    if check_choice("contributions", contributions, ("energy", "effect")) == "effect":
+        generator.check_styles()
+    check_integer("probes", probes, minimum=1)
     sample = Sample(
         generator, seeds, truncation=truncation, batch_size=batch_size, executor=executor, progress=progress
     )
@@ -77,17 +86,21 @@ def dissect(
         )
     vectors = sample.vectors(layer, max_vectors=max_vectors, random_state=random_state)
     kmeans = SphericalKMeans(clusters, n_init=n_init, random_state=random_state).fit(vectors)
-    contributions, sizes = sample.contributions(layer, kmeans.cluster_centers_)
-    return Catalog(
+    energy, sizes = sample.contributions(layer, kmeans.cluster_centers_)
+    catalog = Catalog(
         centers=kmeans.cluster_centers_.float().cpu(),
         layer=layer,
-        contributions=contributions,
+        contributions=energy,
         sizes=sizes,
         layers=generator.layers,
         parts={f"cluster {k}": (k,) for k in range(clusters)},
         generator=GeneratorId.of(generator),
         sampling=Sampling.of(generator, sample.seeds, truncation=truncation, random_state=random_state),
     )
+    if contributions == "energy":
+        return catalog
+    options: dict[str, Any] = {"batch_size": batch_size, "progress": progress, "executor": executor}
+    return by_effect(catalog, generator, probes=probes, random_state=random_state, **options)
 
 
 def sample_vectors(

@@ -86,7 +86,9 @@ def compose(target_styles: Tensor, references: Tensor, queries: Tensor, strength
 
 @dataclass(frozen=True)
 class QuerySettings:
-    """How channels are chosen: the options of `Catalog.query`, which explains them."""
+    """How channels are chosen: the options of `Catalog.query` and, for the method ``"pair"``, of
+    `Catalog.pair_query`, which explain them.
+    """
 
     method: Method = "sequential"
     rho: float = 0.1
@@ -95,10 +97,26 @@ class QuerySettings:
     coarse: float = 0.5
     rgb: float = 0.5
     shifts: bool = False
+    leak: float = 50.0
 
-    def query(self, catalog: Catalog, part: str) -> Tensor:
-        """The query of one part: (S,)."""
-        return catalog.query(part, **asdict(self))
+    def query(
+        self,
+        catalog: Catalog,
+        part: str,
+        target_styles: Tensor | None = None,
+        reference_styles: Tensor | None = None,
+    ) -> Tensor:
+        """The query of one part: (S,), or (N, S) for the method ``"pair"``, which needs the styles of the
+        targets and references, each of shape (N, S) or (1, S).
+        """
+        options = asdict(self)
+        leak = options.pop("leak")
+        if self.method != "pair" or target_styles is None or reference_styles is None:
+            check_number("leak", leak, minimum=0, finite=False)
+            return catalog.query(part, **options)
+        for name in ("method", "epsilon", "slope"):
+            del options[name]
+        return catalog.pair_query(part, target_styles, reference_styles, leak=leak, **options)
 
     def budgets(self, catalog: Catalog) -> list[float]:
         """The budget ε of each layer after its gate: L numbers, in channels."""
@@ -232,11 +250,11 @@ class Editor:
         self._check_owner(recipe)
         with self._lock, torch.inference_mode():
             trunk = self.trunk(recipe.target, recipe.truncation, label=recipe.label)
-            queries = self._queries(recipe)
             seeds = [c.reference for c in recipe.changes]
-            styles = trunk.styles
+            styles, queries = trunk.styles, torch.zeros(0, self.generator.num_styles)
             if seeds:
                 references = self._styles(seeds, recipe.truncation, recipe.label)
+                queries = self._queries(recipe.changes, styles, references)
                 styles = compose(styles, references, queries, [c.strength for c in recipe.changes])
             return Edit(
                 recipe=self.sign(recipe),
@@ -289,7 +307,8 @@ class Editor:
             styles = self.generator.sample_styles(references, truncation=truncation)
             for part in parts:
                 chosen = settings if isinstance(settings, QuerySettings) else settings[part]
-                edited = transfer(trunk.styles, styles, chosen.query(self.catalog, part), strength=strength)
+                q = chosen.query(self.catalog, part, trunk.styles, styles)
+                edited = transfer(trunk.styles, styles, q, strength=strength)
                 rows[part] = self._synthesize(edited, trunk, None)
         return rows
 
@@ -301,7 +320,7 @@ class Editor:
         name : ``"strength"`` or a field of `QuerySettings` that is a number, such as ``"rho"``
         values : what it takes in turn
         """
-        check_choice("name", name, ("strength", "rho", "epsilon", "slope", "coarse", "rgb"))
+        check_choice("name", name, ("strength", "rho", "epsilon", "slope", "coarse", "rgb", "leak"))
         return torch.stack([self.render(_turned(recipe, name, v)).image for v in values])
 
     def sign(self, recipe: Recipe) -> Recipe:
@@ -313,12 +332,13 @@ class Editor:
         labels = None if label is None else [label] * len(seeds)
         return self.generator.sample_styles(seeds, truncation=truncation, labels=labels)
 
-    def _queries(self, recipe: Recipe) -> Tensor:
-        if not recipe.changes:
-            return torch.zeros(0, self.generator.num_styles)
-        queries = torch.stack([c.settings.query(self.catalog, c.part) for c in recipe.changes])
-        contributions = torch.stack([self.catalog.contribution(c.part) for c in recipe.changes])
-        return resolve_claims(queries, contributions).to(self.generator.device)
+    def _queries(self, changes: Sequence[Change], target: Tensor, references: Tensor) -> Tensor:
+        """The query of each change, after claims were resolved: (R, S)."""
+        pairs = zip(changes, references, strict=True)
+        found = [c.settings.query(self.catalog, c.part, target, r[None]).reshape(-1) for c, r in pairs]
+        contributions = torch.stack([self.catalog.contribution(c.part) for c in changes])
+        # (one for a pair is where its styles are, the others on the CPU)
+        return resolve_claims(torch.stack([q.cpu() for q in found]), contributions).to(self.generator.device)
 
     def _synthesize(self, styles: Tensor, trunk: Trunk | None, upto: int | None) -> Tensor:
         return self.generator.synthesize(styles, self.noise, upto, trunk)  # type: ignore[arg-type]

@@ -1,4 +1,6 @@
-"""Which channels to move: contributions m of one layer → query q in [0, 1] (Editing in Style, §3.2)."""
+"""Which channels to move: contributions m of one layer → query q in [0, 1] (Editing in Style, §3.2), or, for
+one given pair of images, effects and differences of all channels → q.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,7 @@ from torch import Tensor
 
 from lefs.checks import check_number
 
-__all__ = ["budget_spent", "sequential_query", "simultaneous_query"]
+__all__ = ["budget_spent", "pair_query", "predicted_change", "sequential_query", "simultaneous_query"]
 
 Vector = TypeVar("Vector", Tensor, np.ndarray)
 
@@ -79,6 +81,76 @@ def sequential_query(m: Vector, *, rho: float, epsilon: float) -> Vector:
     return _like(m, q)
 
 
+def pair_query(
+    difference: Vector,
+    inside: Vector,
+    outside: Vector,
+    *,
+    epsilon: float,
+    rho: float = 0.0,
+    gate: Vector | None = None,
+) -> Vector:
+    """Channels for given pairs, by what moving each would change inside the part and outside it.
+
+    To first order, and taking channels as independent, moving channel c by q_c of the way δ_c changes the
+    image by q_c² δ_c² E_c. In x = q² that is linear, and x is the exact maximiser of
+    Σ x_c [g_c δ_c² E_in,c − ρ δ_c² E_out,c] subject to Σ x_c δ_c² E_out,c ≤ ε and 0 ≤ x_c ≤ 1: a fractional
+    knapsack in the order of g_c E_in,c / E_out,c, which stops where that falls to ρ. The last channel gets
+    √ of its share, so that what the model predicts outside is ε, and q is continuous in ε.
+
+    Parameters
+    ----------
+    difference : array or Tensor of shape (S,) or (N, S)
+        δ = σ_R − σ_S of each pair.
+    inside, outside : of shape (S,), at least 0
+        E_in and E_out, the effect of each channel inside the part and outside it.
+    epsilon : at least 0, may be infinite
+        Budget of image change outside the part, in the units of δ² E.
+    rho : at least 0
+        Price of change outside, in change inside.
+    gate : of shape (S,), at least 0; None: 1 for all
+        Multiplies what a channel's change inside is worth; a channel of gate 0 is not moved.
+
+    Returns
+    -------
+    of the kind, shape and (floating) type of `difference`, in [0, 1]; 0 where a pair does not differ
+
+    Raises
+    ------
+    ValueError
+        If shapes do not agree, an effect or gate is negative or not finite, a difference is not finite, or
+        `epsilon` or `rho` is negative or NaN.
+    """
+    rho = check_number("rho", rho, minimum=0)
+    epsilon = check_number("epsilon", epsilon, minimum=0, finite=False)
+    delta, within, beyond = _double(difference), _double(inside), _double(outside)
+    worth = within * (1 if gate is None else _double(gate))
+    _check_pairs(delta, within, beyond, worth)
+    # (0 / 0, a channel without effect, is not worth moving)
+    ratio = torch.where(worth > 0, worth / beyond, 0.0)
+    order = ratio.argsort(descending=True, stable=True)
+    weight = (delta.square() * beyond)[..., order]
+    left = epsilon - (weight.cumsum(-1) - weight)
+    # (a channel without weight costs nothing and is taken whole, whatever the budget)
+    share = torch.where(weight > 0, (left / weight).clamp(0, 1), (delta[..., order] != 0).to(weight))
+    share[..., ratio[order] <= rho] = 0
+    q = torch.empty_like(share)
+    q[..., order] = share.sqrt()
+    return _like(difference, q)
+
+
+def predicted_change(q: Vector, difference: Vector, effects: Vector) -> Tensor:
+    """Σ_c q_c² δ_c² E_c, the image change that `pair_query` reckons with: a float64 Tensor, one number for
+    each pair.
+
+    Parameters
+    ----------
+    q, difference : of shape (S,) or (N, S)
+    effects : of shape (S,)
+    """
+    return ((_double(q) * _double(difference)).square() * _double(effects)).sum(dim=-1)
+
+
 def budget_spent(q: Vector, m: Vector) -> float:
     """Σ q_c (1 − m_c): how much of ε a query of one layer uses, in channels."""
     return float((_double(q) * (1 - _double(m))).sum())
@@ -95,6 +167,20 @@ def _check_contributions(m: Tensor | np.ndarray) -> Tensor:
         worst = float(contributions[~valid][0])
         raise ValueError(f"m must lie in [0, 1] (contributions are shares of energy); got {worst!r}")
     return contributions.clamp(max=1)
+
+
+def _check_pairs(difference: Tensor, inside: Tensor, outside: Tensor, worth: Tensor) -> None:
+    shapes = [tuple(t.shape) for t in (inside, outside, worth)]
+    if difference.ndim not in (1, 2) or set(shapes) != {tuple(difference.shape[-1:])}:
+        raise ValueError(
+            "difference must have shape (S,) or (N, S), inside, outside and gate (S,); got "
+            f"{tuple(difference.shape)} and {', '.join(map(str, shapes))}"
+        )
+    for name, values in (("inside", inside), ("outside", outside), ("gate", worth)):
+        if not bool(((values >= 0) & values.isfinite()).all()):
+            raise ValueError(f"{name} must be finite and at least 0")
+    if not bool(difference.isfinite().all()):
+        raise ValueError("difference must be finite")
 
 
 def _double(values: Tensor | np.ndarray) -> Tensor:

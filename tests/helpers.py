@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -10,6 +11,7 @@ from torch import Tensor
 from lefs import Catalog, StyleGAN2, StyleGAN2Config
 from lefs.catalog import GeneratorId, Sampling
 from lefs.generators import Generator, StyleLayer
+from lefs.generators.base import Noise, Trunk
 
 
 def random_network(
@@ -55,3 +57,45 @@ def made_up_catalog(
 
 def by_layer(layers: Sequence[StyleLayer], styles: Tensor) -> dict[str, Tensor]:
     return {layer.name: styles[:, layer.slice] for layer in layers}
+
+
+class LinearGenerator(Generator):
+    """Images that are sums of pictures, each weighed by one style: I = Σ_c σ_c painted_c.
+
+    Its one layer has the same `active` maps (C, h, w) in every image; `painted` is (C, 3, H, W). Styles are
+    the latents themselves.
+    """
+
+    architecture = "linear"
+    num_ws, label_dim = 1, 0
+
+    def __init__(self, *, active: Tensor, painted: Tensor):
+        super().__init__()
+        count = len(active)
+        self.resolution, self.z_dim, self.w_dim = painted.shape[-1], count, count
+        self.layers = (StyleLayer("only", "conv", active.shape[-1], count, slice(0, count)),)
+        self.active = torch.nn.Parameter(active.float())
+        self.painted = torch.nn.Parameter(painted.float().clone())
+        self.label = "linear"
+        self.freeze()
+
+    @property
+    def architecture_config(self) -> dict[str, Any]:
+        return {}
+
+    def map(self, z: Tensor, truncation: float = 1.0, labels: Sequence[int] | None = None) -> Tensor:
+        return z[:, None] * truncation
+
+    def styles(self, w: Tensor) -> Tensor:
+        return w[:, 0]
+
+    def synthesize(
+        self, styles: Tensor, noise: Noise = "const", upto: int | None = None, resume: Trunk | None = None
+    ) -> Tensor:
+        return torch.einsum("ns,spij->npij", styles, self.painted)
+
+    def trunk(self, styles: Tensor, noise: Noise = "const") -> Trunk:
+        return Trunk(styles, noise, (), self.synthesize(styles))
+
+    def activations(self, styles: Tensor) -> Iterator[tuple[StyleLayer, Tensor]]:
+        yield self.layers[0], self.active.expand(len(styles), -1, -1, -1)

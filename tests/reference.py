@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -159,6 +159,35 @@ def best_query(m: np.ndarray, rho: float, epsilon: float) -> tuple[np.ndarray, f
     found = linprog(-value, A_ub=weight[None], b_ub=[epsilon], bounds=(0, 1), method="highs")
     assert found.status == 0, found.message
     return found.x, -found.fun
+
+
+def best_pair_query(value: np.ndarray, weight: np.ndarray, budget: float) -> tuple[np.ndarray, float]:
+    """The linear programme in x = q² of the query for one pair, by SciPy's solver: x and its objective."""
+    found = linprog(-value, A_ub=weight[None], b_ub=[budget], bounds=(0, 1), method="highs")
+    assert found.status == 0, found.message
+    return found.x, -found.fun
+
+
+# -- effects -------------------------------------------------------------------------------------------
+
+
+def effects(synthesize: Callable[[Tensor], Tensor], styles: Tensor, regions: Tensor) -> tuple[Tensor, Tensor]:
+    """Σ_pixels region · (∂I/∂σ)² from the whole Jacobian, and the variance of one random-sign probe of it.
+
+    Parameters
+    ----------
+    styles : Tensor of shape (S,), float64
+    regions : Tensor of shape (K, H, W)
+
+    Returns
+    -------
+    two Tensors of shape (K, S)
+    """
+    jacobian = torch.autograd.functional.jacobian(lambda s: synthesize(s[None])[0], styles)
+    squared = regions[:, None, :, :, None] * jacobian.square()[None]  # (K, 3, H, W, S)
+    total = squared.sum(dim=(1, 2, 3))
+    # Var[(Σ v_p a_p)²] = 2 [(Σ a_p²)² − Σ a_p⁴] for independent signs v
+    return total, 2 * (total.square() - squared.square().sum(dim=(1, 2, 3)))
 
 
 # -- colour ----------------------------------------------------------------------------------------------

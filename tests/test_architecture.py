@@ -22,7 +22,7 @@ ROWS = (
     ("clustering", "query", "generators", "segmenter"),
     ("sample", "foreign"),
     ("catalog",),
-    ("dissection", "editing", "units"),
+    ("dissection", "editing", "effects", "units"),
     ("evaluation",),
     ("plotting",),
     ("widgets",),

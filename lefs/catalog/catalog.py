@@ -17,12 +17,13 @@ from torch.nn.functional import interpolate
 from lefs.artifacts import ArtifactError, locate
 from lefs.catalog.files import VERSION, read_catalog, write_catalog
 from lefs.catalog.identity import GeneratorId, Sampling
+from lefs.catalog.pairs import PartEffects, channel_gates
 from lefs.catalog.queries import Method, layer_gates, layerwise_query
 from lefs.checks import check_choice, check_name
 from lefs.clustering import assign
 from lefs.foreign import fitting_layer, read_foreign_catalog
 from lefs.generators.base import Generator, StyleLayer
-from lefs.sample import Sample
+from lefs.sample import Sample, _shares
 
 __all__ = ["Catalog"]
 
@@ -48,6 +49,8 @@ class Catalog:
     method : ``"kmeans"``, clusters are directions (`SphericalKMeans`), or ``"nmf"``, they are factors
         (Deep Feature Factorization)
     measure : what `contributions` are shares of: ``"energy"`` (the paper's M) or ``"effect"``
+    effects : Tensor of shape (K, S), float64, or None where they were not measured
+        E of `lefs.effects`: what one unit of each style changes in each cluster.
     version : of the file format
     """
 
@@ -61,6 +64,7 @@ class Catalog:
     sampling: Sampling
     method: Literal["kmeans", "nmf"] = "kmeans"
     measure: Literal["energy", "effect"] = "energy"
+    effects: Tensor | None = None
     version: int = VERSION
 
     def __post_init__(self) -> None:
@@ -84,6 +88,8 @@ class Catalog:
             "contributions": (self.num_clusters, max([self._scales, *self.contributions.shape[1:2]])),
             "sizes": (self.num_clusters,),
         }
+        if self.effects is not None:
+            expected["effects"] = tuple(self.contributions.shape)
         for name, shape in expected.items():
             found = tuple(getattr(self, name).shape)
             if found != shape:
@@ -247,6 +253,62 @@ class Catalog:
             slope=slope,
             shifts=shifts,
         )
+
+    def pair_query(
+        self,
+        part: str,
+        target_styles: Tensor,
+        reference_styles: Tensor,
+        *,
+        leak: float = 50.0,
+        rho: float = 0.1,
+        coarse: float = 0.5,
+        rgb: float = 0.5,
+        coarse_resolution: int = 8,
+        shifts: bool = False,
+    ) -> Tensor:
+        """Which channels to move for given pairs, each weighed by how much it differs there: `pair_query` of
+        `lefs.query`, over all layers together.
+
+        Parameters
+        ----------
+        part : name of a part
+        target_styles, reference_styles : Tensor of shape (N, S), or (1, S) for one against many
+        leak : how much the image may change outside the part: the mean squared change of a pixel there, in
+            squared 8-bit levels (images in 0 to 255), as `PartEffects` predicts it
+        rho : price of change outside, in change inside
+        coarse, rgb, coarse_resolution : as of `query`; here gates multiply what a layer's channels are worth
+        shifts : whether shifts (StyleGAN) move too, each a channel of its own
+
+        Returns
+        -------
+        Tensor of shape (N, S), float32 in [0, 1]
+
+        Raises
+        ------
+        ValueError
+            If the catalog has no effects.
+        """
+        gates = self.gates(coarse=coarse, rgb=rgb, coarse_resolution=coarse_resolution)
+        gate = channel_gates(gates, self.layers, self.contributions.shape[1], shifts=shifts)
+        part_effects = self.part_effects(part)
+        return part_effects.query(target_styles, reference_styles, leak=leak, rho=rho, gate=gate)
+
+    def part_effects(self, part: str) -> PartEffects:
+        """What every channel does to a part and to the rest; a ValueError if the catalog has no effects."""
+        return PartEffects.of(self._measured(), self._clusters(part), self.sizes, self.layers)
+
+    def by_effect(self) -> Catalog:
+        """The same with the shares of its `effects` as contributions; a ValueError if it has none."""
+        return replace(self, contributions=_shares(self._measured()), measure="effect")
+
+    def _measured(self) -> Tensor:
+        if self.effects is None:
+            raise ValueError(
+                "this catalog has no effects; measure them with lefs.effects.by_effect(catalog, generator), "
+                'or dissect(..., contributions="effect")'
+            )
+        return self.effects
 
     def gates(self, *, coarse: float, rgb: float, coarse_resolution: int = 8) -> list[float]:
         """What multiplies the budget ε (or the slope) of each layer: L numbers in [0, 1]; see `query`."""

@@ -16,13 +16,15 @@ __all__ = ["VERSION", "read_catalog", "write_catalog"]
 VERSION = 1
 _FORMAT = "lefs-catalog"
 _TENSORS = ("centers", "contributions", "sizes")
+_OPTIONAL = ("effects",)  # tensors that a catalog may be without
 # what catalogs could not be at first: left out of a file where it has its default
 _LATER: dict[str, Any] = {"method": "kmeans", "measure": "energy"}
 
 
 def write_catalog(folder: Path, values: Mapping[str, Any]) -> Path:
     """Write the fields of a `Catalog` into `folder`; each of the two files is replaced whole or not."""
-    save_tensors(folder / "catalog.safetensors", {name: values[name] for name in _TENSORS})
+    tensors = {n: values[n] for n in (*_TENSORS, *_OPTIONAL) if n in _TENSORS or values[n] is not None}
+    save_tensors(folder / "catalog.safetensors", tensors)
     sampling = asdict(values["sampling"])
     meta = {
         "format": _FORMAT,
@@ -62,6 +64,7 @@ def read_catalog(folder: Path) -> dict[str, Any]:
     try:
         return {
             **{name: tensors[name] for name in _TENSORS},
+            **{name: tensors.get(name) for name in _OPTIONAL},
             **{name: meta.get(name, default) for name, default in _LATER.items()},
             "layer": meta["layer"],
             "layers": tuple(StyleLayer.from_json(entry) for entry in meta["layers"]),

@@ -14,7 +14,7 @@ from lefs.query import sequential_query, simultaneous_query
 
 __all__ = ["Method", "layer_gates", "layerwise_query"]
 
-Method = Literal["sequential", "simultaneous", "global"]
+Method = Literal["sequential", "simultaneous", "global", "pair"]
 
 
 def layerwise_query(
@@ -39,6 +39,11 @@ def layerwise_query(
     -------
     Tensor of shape (S,), float32 in [0, 1]
     """
+    if method == "pair":
+        raise ValueError(
+            'method="pair" needs the styles of a target and a reference: Catalog.pair_query(part, '
+            "target_styles, reference_styles), or QuerySettings.query with both"
+        )
     check_choice("method", method, ("sequential", "simultaneous", "global"))
     check_number("rho", rho, minimum=0)
     check_number("epsilon", epsilon, minimum=0, finite=False)

@@ -1,0 +1,197 @@
+"""Contributions by effect: where a channel acts, instead of where it is active.
+
+The effect of style channel c on region k is what a small change of its style does to the pixels there,
+
+    E[k, c] = mean over images of Σ_{pixels in k, colours} (∂I/∂σ_c)²,
+
+with images I in [-1, 1]. All channels of all layers come out of one backward pass at once: for random signs v
+on the pixels of the region, the mean over v of (∂⟨v, I⟩/∂σ_c)² is that sum (Hutchinson's estimator: the
+cross terms of independent signs have mean zero).
+
+Effect and activity part ways in both directions: what is active may be overpainted later, and StyleGAN2's
+demodulation lets the style of a channel that is never active act through the norm that it shares in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from concurrent.futures import Executor
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lefs.catalog import Catalog
+from lefs.checks import check_integer
+from lefs.generators import Generator
+from lefs.images import resample_partition
+from lefs.sample import Sample, _Chunk, _Source, _styles
+
+__all__ = ["by_effect", "measure_effects", "squared_gradients"]
+
+_PIXELS = 2**18  # of the images whose graphs are kept at once: four at 256 × 256, one from 512 × 512 on
+
+
+def by_effect(
+    catalog: Catalog,
+    generator: Generator,
+    seeds: Iterable[int] | None = None,
+    *,
+    truncation: float | None = None,
+    probes: int = 1,
+    random_state: int = 0,
+    batch_size: int = 16,
+    progress: bool = True,
+    executor: Executor | None = None,
+) -> Catalog:
+    """The same clusters and names, with contributions by effect: M[k, c] = E[k, c] / Σ_k E[k, c].
+
+    A channel that changes nothing gets 0. The shift of a channel (StyleGAN) has an effect of its own and so
+    contributions of its own; styles that belong to no layer (StyleGAN3's input) have 0.
+
+    Parameters
+    ----------
+    catalog, generator : must belong together
+    seeds, truncation : the images to measure on; the catalog's own where None
+    probes : random signs for each image; the mean over images evens out most of what a single one leaves
+    random_state : seeds the signs, together with each image's seed
+    batch_size : images at a time; any size gives the same contributions to 1e-5
+    progress : show a bar
+    executor : any `concurrent.futures.Executor`; the result is the serial one bit for bit
+
+    Returns
+    -------
+    Catalog with ``measure="effect"`` and the `effects` themselves
+
+    Raises
+    ------
+    TypeError
+        If the generator has no styles.
+    ArtifactError
+        If the catalog is of another generator.
+    """
+    effects = measure_effects(
+        catalog,
+        generator,
+        seeds,
+        truncation=truncation,
+        probes=probes,
+        random_state=random_state,
+        batch_size=batch_size,
+        progress=progress,
+        executor=executor,
+    )
+    return replace(catalog, effects=effects).by_effect()
+
+
+def measure_effects(
+    catalog: Catalog,
+    generator: Generator,
+    seeds: Iterable[int] | None = None,
+    *,
+    truncation: float | None = None,
+    probes: int = 1,
+    random_state: int = 0,
+    batch_size: int = 16,
+    progress: bool = True,
+    executor: Executor | None = None,
+) -> Tensor:
+    """E[k, c], the effect of every style channel on every cluster; `by_effect` explains the options.
+
+    An image costs one forward pass and, for each probe, a backward pass for each cluster that it shows.
+    Nothing grows with the number of images, and the signs of an image depend on its seed alone: the E of
+    many images is the mean of the E of each.
+
+    Returns
+    -------
+    Tensor of shape (K, S), float64, at least 0: squared change of an image in [-1, 1], summed over the
+    cluster's pixels and the three colours, for one unit of style
+    """
+    catalog.check_generator(generator)
+    generator.check_styles()
+    check_integer("probes", probes, minimum=1)
+    check_integer("random_state", random_state, maximum=2**32 - 1)
+    own = catalog.sampling
+    if own.label is not None and own.label != generator.usual_label:
+        generator = generator.with_label(own.label)
+    sample = Sample(
+        generator,
+        own.seeds if seeds is None else seeds,
+        truncation=own.truncation if truncation is None else truncation,
+        batch_size=batch_size,
+        executor=executor,
+        progress=progress,
+    )
+    job = partial(_batch_effects, catalog=catalog, probes=probes, random_state=random_state)
+    total = torch.zeros(catalog.num_clusters, generator.num_styles, dtype=torch.float64)
+    for part in sample._each(job, "effects"):
+        total += part
+    # What belongs to no layer has an effect too, on the whole picture, but is no part's.
+    total[:, generator.num_styles - generator.extra_styles :] = 0
+    return total / (len(sample.seeds) * probes)
+
+
+def squared_gradients(generator: Generator, styles: Tensor, regions: Tensor, signs: Tensor) -> Tensor:
+    """Σ over images and probes of (∂⟨v_k, I⟩/∂σ)², v_k the signs times the square root of region k.
+
+    Regions are weights of pixels, for a partition 0 or 1, and the mean over signs of each term is
+    Σ_pixels region · (∂I/∂σ)².
+
+    Parameters
+    ----------
+    styles : Tensor of shape (N, S)
+    regions : Tensor of shape (N, K, H, W), at least 0
+    signs : Tensor of shape (probes, N, 3, H, W), -1 or 1
+
+    Returns
+    -------
+    Tensor of shape (K, S), float64, on the CPU
+    """
+    total = torch.zeros(regions.shape[1], styles.shape[1], dtype=torch.float64)
+    weights = regions.to(signs).sqrt()
+    # Images of a batch are independent, so each may be at a region of its own: all go through the regions
+    # that they show, and nothing is spent on those that they do not.
+    shown = weights.flatten(2).any(dim=2)
+    order, rows = shown.int().argsort(dim=1, descending=True, stable=True), torch.arange(len(styles))
+    with torch.inference_mode(False), torch.enable_grad():
+        # (a clone made here is an ordinary tensor, which gradients can reach)
+        leaf = styles.clone().requires_grad_()
+        images = generator.synthesize(leaf)
+        for region in order[:, : int(shown.sum(dim=1).max())].t():
+            weight = weights[rows.to(region.device), region][:, None].clone()
+            for v in signs:
+                (gradient,) = torch.autograd.grad(images, leaf, (v * weight).to(images), retain_graph=True)
+                # (Apple's devices have no float64.)
+                total.index_add_(0, region.cpu(), gradient.cpu().double().square())
+    return total
+
+
+def _batch_effects(
+    source: _Source, chunk: _Chunk, *, truncation: float, catalog: Catalog, probes: int, random_state: int
+) -> Tensor:
+    """Σ over the images of one batch and their probes: (K, S) float64."""
+    generator, styles = _styles(source, chunk[1], truncation)
+    side = generator.resolution
+    total = torch.zeros(catalog.num_clusters, styles.shape[1], dtype=torch.float64)
+    step = max(1, _PIXELS // side**2)
+    for i in range(0, len(styles), step):
+        membership = catalog.membership(generator, styles[i : i + step])
+        regions = resample_partition(membership, side).float()
+        signs = np.stack(
+            [
+                [_signs(side, random_state, seed, probe) for seed in chunk[1][i : i + step]]
+                for probe in range(probes)
+            ]
+        )
+        total += squared_gradients(
+            generator, styles[i : i + step], regions, torch.from_numpy(signs).to(regions)
+        )
+    return total
+
+
+def _signs(side: int, random_state: int, seed: int, probe: int) -> np.ndarray:
+    """Random signs for the pixels of one image, whatever batch it is in: (3, side, side), int8."""
+    random = np.random.default_rng([random_state, seed, probe])
+    return random.integers(0, 2, size=(3, side, side), dtype=np.int8) * 2 - 1

@@ -1,0 +1,292 @@
+"""Effects against the whole Jacobian, and on generators whose channels act where we put them."""
+
+from __future__ import annotations
+
+import copy
+import multiprocessing
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import reference
+import torch
+from helpers import LinearGenerator, made_up_catalog, random_network
+from test_stylegan import make as stylegan
+
+import lefs
+from lefs import Catalog, StyleGAN2, dissect
+from lefs.effects import by_effect, measure_effects, squared_gradients
+
+# The four quarters of an image of 8 × 8: (4, 8, 8).
+PLACES = torch.eye(4).reshape(4, 2, 2).repeat_interleave(4, 1).repeat_interleave(4, 2)
+
+
+def quick(generator: Any, **options: Any) -> Catalog:
+    return dissect(generator, range(5), clusters=3, n_init=1, progress=False, **options)
+
+
+@pytest.fixture(scope="module")
+def dissected(lively: StyleGAN2) -> Catalog:
+    return quick(lively, truncation=0.8)
+
+
+# -- the definition ----------------------------------------------------------------------------------------
+
+
+def test_many_probes_come_to_the_sum_over_the_jacobian(lively: StyleGAN2) -> None:
+    """Within the statistical error that the estimator must have, neither more nor less."""
+    generator = copy.deepcopy(lively).double()
+    styles = generator.sample_styles([3, 4]).double().clone()
+    random, probes = torch.Generator().manual_seed(0), 150
+    regions = torch.rand(2, 3, 16, 16, generator=random, dtype=torch.float64)
+    regions[:, 2] = (regions[:, 2] > 0.9).double()
+    signs = torch.randint(0, 2, (probes, 2, 3, 16, 16), generator=random).double() * 2 - 1
+    found = squared_gradients(generator, styles, regions, signs) / probes
+    exact = [reference.effects(generator.synthesize, s, r) for s, r in zip(styles, regions, strict=True)]
+    mean, variance = (sum(parts) for parts in zip(*exact, strict=True))
+    live = variance > 1e-12 * mean.square().max()
+    errors = ((found - mean) / (variance / probes).sqrt())[live]
+    assert live.float().mean() > 0.9
+    assert 0.8 < float(errors.square().mean().sqrt()) < 1.25
+    assert float(errors.abs().max()) < 5.5
+    torch.testing.assert_close(found[~live], mean[~live], rtol=1e-6, atol=1e-10)
+
+
+def test_one_pixel_is_exact_with_one_probe(lively: StyleGAN2) -> None:
+    generator = copy.deepcopy(lively).double()
+    styles = generator.sample_styles([5]).double().clone()
+    regions = torch.zeros(1, 2, 16, 16, dtype=torch.float64)
+    regions[0, 0, 7, 9] = 1
+    signs = torch.zeros(1, 1, 3, 16, 16, dtype=torch.float64)
+    signs[:, :, 1] = -1  # one colour of it
+    found = squared_gradients(generator, styles, regions, signs)
+    jacobian = torch.autograd.functional.jacobian(lambda s: generator.synthesize(s)[0, 1, 7, 9], styles)
+    torch.testing.assert_close(found[0], jacobian[0].square(), rtol=1e-9, atol=1e-15)
+    assert not found[1].any()
+
+
+def test_effects_of_a_catalog_follow_the_jacobian(lively: StyleGAN2, dissected: Catalog) -> None:
+    generator = copy.deepcopy(lively).double()
+    seeds, probes = [0, 1], 100
+    found = measure_effects(dissected, generator, seeds, probes=probes, progress=False)
+    styles = generator.sample_styles(seeds, truncation=0.8).double().clone()
+    regions = dissected.membership(generator, styles).double().repeat_interleave(2, 2).repeat_interleave(2, 3)
+    exact = [reference.effects(generator.synthesize, s, r) for s, r in zip(styles, regions, strict=True)]
+    mean, variance = (sum(parts) for parts in zip(*exact, strict=True))
+    error = (found * len(seeds) - mean).abs()
+    assert bool((error <= 6 * (variance / probes).sqrt() + 1e-9).all())
+    assert bool((variance > 0).any())
+
+
+# -- where channels act is known ---------------------------------------------------------------------------
+
+
+def test_contributions_by_effect_are_the_truth_where_channels_act_apart() -> None:
+    """Channel c is active in quarter c but paints the quarter opposite: every single probe sees that."""
+    generator = LinearGenerator(active=PLACES, painted=PLACES.flip(0)[:, None].expand(-1, 3, -1, -1))
+    catalog = made_up_catalog(torch.zeros(4, 4), generator)
+    catalog = replace(catalog, centers=torch.eye(4))
+    for state in range(3):
+        found = by_effect(catalog, generator, range(2), random_state=state, progress=False)
+        torch.testing.assert_close(found.contributions, torch.eye(4, dtype=torch.float64).flip(0))
+    energy = dissect(generator, range(2), clusters=4, progress=False)
+    effect = dissect(generator, range(2), clusters=4, contributions="effect", progress=False)
+    where = energy.contributions.argmax(dim=0)
+    torch.testing.assert_close(energy.contributions.amax(dim=0), torch.ones(4, dtype=torch.float64))
+    assert torch.equal(effect.contributions.argmax(dim=0), where.flip(0))
+    assert (energy.measure, effect.measure) == ("energy", "effect")
+    assert torch.equal(energy.centers, effect.centers)
+
+
+def test_a_channel_that_does_nothing_has_no_contribution() -> None:
+    painted = PLACES[:, None].expand(-1, 3, -1, -1).clone()
+    painted[2] = 0
+    generator = LinearGenerator(active=PLACES, painted=painted)
+    found = dissect(generator, range(2), clusters=4, contributions="effect", progress=False)
+    torch.testing.assert_close(found.contributions.sum(dim=0), torch.tensor([1.0, 1, 0, 1]).double())
+    q = found.pair_query("cluster 0", *generator.sample_styles([0, 1]).split(1), leak=float("inf"), rho=0)
+    assert q[0, 2] == 0
+
+
+def test_demodulation_lets_a_channel_act_that_is_never_active(lively: StyleGAN2, dissected: Catalog) -> None:
+    """A dead channel's style still shares in the norm that all channels of its layer are divided by."""
+    assert not dissected.contributions[:, 3].any()
+    effects = measure_effects(dissected, lively, progress=False)
+    assert bool((effects[:, 3] > 0).any())
+
+
+def test_the_predicted_leak_is_the_leak_where_channels_act_apart() -> None:
+    """Each channel paints values of its own, some of them in other quarters; then nothing is approximate."""
+    random = torch.Generator().manual_seed(4)
+    owner = torch.randint(0, 6, (3, 8, 8), generator=random)
+    painted = (owner == torch.arange(6)[:, None, None, None]) * torch.randn(6, 3, 8, 8, generator=random)
+    active = torch.cat([PLACES, torch.zeros(2, 8, 8)])
+    generator = LinearGenerator(active=active, painted=painted)
+    catalog = replace(made_up_catalog(torch.zeros(4, 6), generator), centers=torch.eye(4, 6))
+    catalog = replace(catalog, sizes=torch.full((4,), 16))
+    exact = torch.einsum("spij,kij->ks", painted.double().square(), PLACES.double())
+    catalog = replace(catalog, effects=exact)
+    # (a sum over several pixels is met on average only)
+    many = measure_effects(catalog, generator, [0], probes=2000, progress=False)
+    torch.testing.assert_close(many, exact, rtol=0.2, atol=1e-6)
+    target, reference_styles = generator.sample_styles([1]), generator.sample_styles([2, 3])
+    for leak in (1.0, 20.0, 400.0):
+        q = catalog.pair_query("cluster 0", target, reference_styles, leak=leak, rho=0, coarse=1)
+        edited = target + q * (reference_styles - target)
+        change = (127.5 * (generator.synthesize(edited) - generator.synthesize(target))).square()
+        measured = change[..., PLACES[0] == 0].mean(dim=(1, 2))
+        predicted = catalog.part_effects("cluster 0").predicted_leak(q, target, reference_styles)
+        torch.testing.assert_close(measured.double(), predicted, rtol=1e-4, atol=1e-4)
+        spent = predicted[(q < 1).any(dim=1)]
+        assert len(spent)
+        torch.testing.assert_close(spent, torch.full_like(spent, leak), rtol=1e-5, atol=0)
+
+
+# -- streaming ---------------------------------------------------------------------------------------------
+
+
+def test_effects_are_additive_over_images(lively: StyleGAN2, dissected: Catalog) -> None:
+    whole = measure_effects(dissected, lively, range(6), progress=False)
+    halves = [measure_effects(dissected, lively, s, progress=False) for s in (range(2), range(2, 6))]
+    torch.testing.assert_close(whole, (2 * halves[0] + 4 * halves[1]) / 6, rtol=1e-5, atol=1e-9)
+
+
+def test_batch_and_threads_do_not_matter(lively: StyleGAN2, dissected: Catalog) -> None:
+    serial = measure_effects(dissected, lively, batch_size=2, probes=2, progress=False)
+    for size in (1, 3, 16):
+        other = measure_effects(dissected, lively, batch_size=size, probes=2, progress=False)
+        torch.testing.assert_close(other, serial, rtol=1e-5, atol=1e-9)
+    with ThreadPoolExecutor(3) as executor:
+        threaded = measure_effects(
+            dissected, lively, batch_size=2, probes=2, progress=False, executor=executor
+        )
+    assert torch.equal(threaded, serial)
+
+
+def test_a_process_gives_the_same_bits(lively: StyleGAN2, dissected: Catalog, tmp_path: Path) -> None:
+    loaded = lefs.load(lefs.save_generator(lively, tmp_path, label="lively"))
+    serial = measure_effects(dissected, loaded, batch_size=3, progress=False)
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as executor:
+        apart = measure_effects(dissected, loaded, batch_size=3, progress=False, executor=executor)
+    assert torch.equal(serial, apart)
+
+
+def test_large_images_go_through_a_few_at_a_time(
+    lively: StyleGAN2, dissected: Catalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at_once = measure_effects(dissected, lively, progress=False)
+    seen: list[int] = []
+    synthesize = StyleGAN2.synthesize
+    monkeypatch.setattr("lefs.effects._PIXELS", 2 * 16**2)
+    monkeypatch.setattr(
+        StyleGAN2, "synthesize", lambda self, s, *a: (seen.append(len(s)), synthesize(self, s, *a))[1]
+    )
+    few = measure_effects(dissected, lively, progress=False)
+    assert seen == [2, 2, 1]
+    torch.testing.assert_close(few, at_once, rtol=1e-5, atol=1e-9)
+
+
+def test_the_same_state_gives_the_same_signs_and_another_gives_others(
+    lively: StyleGAN2, dissected: Catalog
+) -> None:
+    one, same, other = (
+        measure_effects(dissected, lively, [7], random_state=s, progress=False) for s in (0, 0, 1)
+    )
+    assert torch.equal(one, same)
+    assert not torch.allclose(one, other)
+
+
+# -- catalogs ----------------------------------------------------------------------------------------------
+
+
+def test_the_catalog_by_effect_keeps_clusters_and_names(lively: StyleGAN2, dissected: Catalog) -> None:
+    named = dissected.named(["a", "b", "a"])
+    found = by_effect(named, lively, progress=False)
+    assert found.parts == named.parts
+    assert found.measure == "effect"
+    assert torch.equal(found.centers, named.centers)
+    assert torch.equal(found.sizes, named.sizes)
+    total = found.contributions.sum(dim=0)
+    live = found.effects.sum(dim=0) > 0
+    torch.testing.assert_close(total[live], torch.ones_like(total[live]))
+    assert not total[~live].any()
+    assert live.sum() > 0.9 * len(live)
+    assert torch.equal(replace(named, effects=found.effects).by_effect().contributions, found.contributions)
+
+
+def test_dissect_by_effect_is_dissect_then_by_effect(lively: StyleGAN2) -> None:
+    found = quick(lively, truncation=0.8, contributions="effect", probes=2, random_state=3)
+    apart = by_effect(
+        quick(lively, truncation=0.8, random_state=3), lively, probes=2, random_state=3, progress=False
+    )
+    assert torch.equal(found.contributions, apart.contributions)
+    assert torch.equal(found.effects, apart.effects)
+    assert found.query("cluster 1").shape == (lively.num_styles,)
+
+
+def test_shifts_have_an_effect_of_their_own() -> None:
+    generator = stylegan()
+    found = quick(generator, contributions="effect")
+    layer = generator.layers[2]
+    assert layer.shift is not None
+    scales, shifts = found.effects[:, layer.slice], found.effects[:, layer.shift]
+    assert bool((shifts.sum(dim=0) > 0).all())
+    assert not torch.allclose(scales, shifts)
+    total = found.contributions[:, layer.shift].sum(dim=0)
+    torch.testing.assert_close(total, torch.ones_like(total))
+    target, wanted = generator.sample_styles([0]), generator.sample_styles([1])
+    still = found.pair_query("cluster 0", target, wanted, leak=float("inf"), rho=0)
+    moved = found.pair_query("cluster 0", target, wanted, leak=float("inf"), rho=0, shifts=True)
+    assert not still[:, layer.shift].any()
+    assert moved[:, layer.shift].any()
+
+
+def test_the_class_of_the_catalog_is_the_class_that_is_measured() -> None:
+    generator = random_network(seed=2, label_dim=3)
+    catalog = quick(generator.with_label(2))
+    expected = measure_effects(catalog, generator.with_label(2), progress=False)
+    assert torch.equal(measure_effects(catalog, generator.with_label(1), progress=False), expected)
+    assert torch.equal(measure_effects(catalog, generator, progress=False), expected)
+
+
+# -- wrong input -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "says"),
+    [
+        ({"probes": 0}, ValueError, "probes must be at least 1"),
+        ({"probes": 1.5}, TypeError, "probes must be an integer"),
+        ({"random_state": -1}, ValueError, "random_state"),
+        ({"seeds": []}, ValueError, "seeds"),
+        ({"truncation": float("nan")}, ValueError, "truncation"),
+        ({"batch_size": 0}, ValueError, "batch_size"),
+    ],
+)
+def test_wrong_options(
+    lively: StyleGAN2, dissected: Catalog, options: dict[str, Any], error: type, says: str
+) -> None:
+    with pytest.raises(error, match=says):
+        by_effect(dissected, lively, progress=False, **options)
+
+
+def test_another_generator_is_refused(dissected: Catalog) -> None:
+    with pytest.raises(lefs.ArtifactError, match="belongs to generator"):
+        by_effect(dissected, random_network(seed=9), progress=False)
+
+
+def test_dissect_refuses_before_it_works(lively: StyleGAN2) -> None:
+    with pytest.raises(ValueError, match="contributions"):
+        quick(lively, contributions="cause")
+    with pytest.raises(ValueError, match="probes must be at least 1"):
+        quick(lively, probes=0)
+
+
+def test_no_effects_says_how_to_get_them(lively: StyleGAN2, dissected: Catalog) -> None:
+    styles = lively.sample_styles([0, 1])
+    with pytest.raises(ValueError, match="by_effect"):
+        dissected.by_effect()
+    with pytest.raises(ValueError, match=r'dissect\(..., contributions="effect"\)'):
+        dissected.pair_query("cluster 0", styles[:1], styles[1:])
