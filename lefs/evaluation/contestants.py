@@ -30,11 +30,11 @@ __all__ = ["Contestant", "standard_contestants"]
 Edit = Callable[[PairBatch, str, float], Tensor]
 Query = Callable[[str, float], Tensor]
 
-BUDGETS = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0)  # ε, channels in each layer
+BUDGETS = (1.0, 4.0, 16.0, 32.0, 64.0, 128.0)  # ε, channels in each layer
 SLOPES = (0.1, 0.25, 0.5, 1.0, 2.0, 4.0)
 STRENGTHS = (0.1, 0.2, 0.4, 1.0)
 THRESHOLDS = (0.99, 0.95, 0.8, 0.5, 0.3)
-SHARES = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2)
+LEAKS = (2.0, 10.0, 50.0, 200.0, 800.0)  # squared 8-bit levels outside the part
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,7 +98,7 @@ def standard_contestants(
     ----------
     effect : the same parts with contributions by effect (`lefs.effects.by_effect`); without it, the
         effect-based and the pair-aware method are left out
-    settings : ρ and the gates of the methods that have them
+    settings : ρ and the gates of the methods that have them; None: ρ = 0.02, so that the budget decides
 
     Returns
     -------
@@ -106,10 +106,10 @@ def standard_contestants(
     masks, random, coarse, middle and fine mixing (where there are such layers), feature blending, pixel
     compositing, global
     """
-    base = settings or QuerySettings()
+    base = settings or QuerySettings(rho=0.02)
     found = [_sequential("sequential", catalog, base), _simultaneous(catalog, base)]
     if effect is not None:
-        found += [_sequential("effect-based", effect, base), _pair_aware(effect)]
+        found += [_sequential("effect-based", effect, base), _pair_aware(effect, base)]
     found += [_released(catalog, base), _per_image(generator, catalog)]
     found += [_random(catalog, base, random_state), *_mixing(generator)]
     return (*found, _blending(generator), _compositing(), _global())
@@ -149,21 +149,35 @@ def _random(catalog: Catalog, base: QuerySettings, random_state: int) -> Contest
     return by_query("random channels", "ε", BUDGETS, 16.0, query)
 
 
-def _pair_aware(effect: Catalog) -> Contestant:
-    raise NotImplementedError
+def _pair_aware(effect: Catalog, base: QuerySettings) -> Contestant:
+    def edit(batch: PairBatch, part: str, value: float) -> Tensor:
+        q = effect.pair_query(
+            part,
+            batch.target_styles,
+            batch.reference_styles,
+            leak=value,
+            rho=base.rho,
+            coarse=base.coarse,
+            rgb=base.rgb,
+            shifts=base.shifts,
+        )
+        return batch.transferred(q)
+
+    return Contestant("pair-aware", "leak", LEAKS, 50.0, edit)
 
 
 def _per_image(generator: Generator, catalog: Catalog) -> Contestant:
     rows = {name: i for i, name in enumerate(catalog.parts)}
     coarse = hair_like(catalog.parts)
 
+    def masks(batch: PairBatch, side: str, part: str, value: float) -> Tensor:
+        styles: Tensor = getattr(batch, side)
+        shares = batch.kept(side, lambda: image_contributions(generator, catalog, styles))
+        return image_masks(shares, threshold=value)[:, rows[part]]
+
     def edit(batch: PairBatch, part: str, value: float) -> Tensor:
-        masks = []
-        for side in ("target_styles", "reference_styles"):
-            styles = getattr(batch, side)
-            shares = batch.kept(side, lambda s=styles: image_contributions(generator, catalog, s))
-            masks.append(image_masks(shares, threshold=value)[:, rows[part]])
-        return batch.transferred(image_query(*masks, catalog.layers, coarse=part in coarse))
+        own, wanted = (masks(batch, s, part, value) for s in ("target_styles", "reference_styles"))
+        return batch.transferred(image_query(own, wanted, catalog.layers, coarse=part in coarse))
 
     return Contestant("per-image masks", "threshold", THRESHOLDS, 0.8, edit)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -123,7 +123,7 @@ def locality(
     pairs: Sequence[tuple[int, int]],
     *,
     parts: Iterable[str] | None = None,
-    settings: QuerySettings = _USUAL,
+    settings: QuerySettings | Mapping[str, QuerySettings] = _USUAL,
     truncation: float = 0.7,
     segmenter: Segmenter | None = None,
     random_state: int = 0,
@@ -139,7 +139,7 @@ def locality(
     ----------
     pairs : seeds (target, reference)
     parts : names of the catalog's parts; all if None
-    settings : how channels are chosen
+    settings : how channels are chosen, the same for all parts or a table by part
     segmenter : tells where a part is, if it has a part of that name (``.names``); the catalog's own
         membership otherwise
 
@@ -167,11 +167,18 @@ def locality(
     return [_joined(pieces) for pieces in found.values()]
 
 
-def _contestants(catalog: Catalog, parts: list[str], settings: QuerySettings, random_state: int) -> _Queries:
+def _contestants(
+    catalog: Catalog,
+    parts: list[str],
+    settings: QuerySettings | Mapping[str, QuerySettings],
+    random_state: int,
+) -> _Queries:
     queries: _Queries = {}
     for part in parts:
-        q, contribution = settings.query(catalog, part), catalog.contribution(part)
-        queries[part, settings.method] = q
+        contribution = catalog.contribution(part)
+        chosen = settings if isinstance(settings, QuerySettings) else settings[part]
+        q = chosen.query(catalog, part)
+        queries[part, chosen.method] = q
         queries[part, "random"] = random_query(q, contribution, catalog, random_state=random_state)
         queries[part, "global"] = torch.ones_like(q)
     return queries

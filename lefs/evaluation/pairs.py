@@ -62,6 +62,11 @@ class PairBatch:
     masks: dict[str, Tensor]
     notes: dict[object, Tensor] = field(default_factory=dict)
 
+    @property
+    def span(self) -> slice:
+        """The same places, as a slice of the list of all pairs."""
+        return slice(int(self.index[0]), int(self.index[-1]) + 1)
+
     def shown(self, part: str) -> Tensor:
         """Which pairs show the part and something else: bool, (n,)."""
         flat = self.masks[part].flatten(1)

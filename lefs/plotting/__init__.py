@@ -4,6 +4,7 @@ Every function returns a `matplotlib.figure.Figure` that pyplot does not know: a
 is shown once, and nothing keeps it in memory. Functions of one panel also draw into given axes (``ax=``).
 """
 
+from lefs.plotting.comparison import part_leak_matrix, tradeoff_curves, tuning_curve
 from lefs.plotting.contributions import contribution_heatmap, layer_profile, strongest_channels, sum_to_one
 from lefs.plotting.edits import comparison_strip, edit_strip, filmstrip, transfer_grid
 from lefs.plotting.grids import image_grid, membership_overlays, overlay_grid
@@ -23,10 +24,13 @@ __all__ = [
     "locality_bars",
     "membership_overlays",
     "overlay_grid",
+    "part_leak_matrix",
     "query_profile",
     "stability_curve",
     "strongest_channels",
     "sum_to_one",
     "tradeoff",
+    "tradeoff_curves",
     "transfer_grid",
+    "tuning_curve",
 ]

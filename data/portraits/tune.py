@@ -1,0 +1,43 @@
+"""
+Tune the price ρ and the budget ε of every part of the embedded catalog, and store them beside it.
+
+    python data/portraits/tune.py
+
+The pairs are held out: no number that lefs reports is measured on them.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import lefs
+from lefs.evaluation import save_settings, seed_pairs, tune
+
+
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(description="Tune the editing settings of every part.")
+    parser.add_argument("--leak", type=float, default=0.05, help="share of global transfer's leak to allow")
+    parser.add_argument("--pairs", type=int, default=64)
+    options = parser.parse_args()
+    model, catalog = lefs.load("portraits"), lefs.Catalog.load("portraits")
+    segmenter = lefs.load_segmenter("portraits")
+    pairs = seed_pairs(options.pairs, targets=30_000, references=40_000)
+    found = [
+        tune(model, catalog, part, leak=options.leak, pairs=pairs, segmenter=segmenter)
+        for part in catalog.parts
+        if part != "background"
+    ]
+    note = f"{options.pairs} held-out pairs, truncation 0.7, masks by the segmenter"
+    print(save_settings(Path(__file__).parent, catalog, found, note=note))
+    for t in found:
+        best = t.best
+        print(
+            f"{t.part:9} rho {best.settings.rho:<5g} epsilon {best.settings.epsilon:<5g} "
+            f"effect {best.effect[0]:.1%} leak {best.leak[0]:.1%}"
+        )
+
+
+if __name__ == "__main__":
+    main()
