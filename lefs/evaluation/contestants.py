@@ -112,7 +112,7 @@ def standard_contestants(
         found += [_sequential("effect-based", effect, base), _pair_aware(effect, base)]
     found += [_released(catalog, base), _per_image(generator, catalog)]
     found += [_random(catalog, base, random_state), *_mixing(generator)]
-    return (*found, _blending(generator), _compositing(), _global())
+    return (*found, *_blending(generator), _compositing(), _global())
 
 
 def _sequential(name: str, catalog: Catalog, base: QuerySettings) -> Contestant:
@@ -198,14 +198,18 @@ def _of_strength(name: str, q: Tensor) -> Contestant:
     return Contestant(name, "λ", STRENGTHS, 1.0, edit, whole=True)
 
 
-def _blending(generator: Generator) -> Contestant:
-    layer = generator.default_layer
+def _blending(generator: Generator) -> list[Contestant]:
+    """At the layer that is clustered by default; the first layer's input is the same in all images."""
+    names = [la.name for la in generator.layers[1:] if la.kind == "conv"]
+    if not names:
+        return []
+    layer = generator.default_layer if generator.default_layer in names else names[0]
 
     def edit(batch: PairBatch, part: str, value: float) -> Tensor:
         target, reference = batch.trunks
         return blend_features(generator, target, reference, batch.masks[part], layer=layer, strength=value)
 
-    return Contestant("feature blending", "λ", STRENGTHS, 1.0, edit)
+    return [Contestant("feature blending", "λ", STRENGTHS, 1.0, edit)]
 
 
 def _compositing() -> Contestant:

@@ -71,8 +71,8 @@ class PartLeak:
 
 
 def _off_diagonal_share(matrix: np.ndarray) -> float:
-    total = float(matrix.sum())
-    return (total - float(np.trace(matrix))) / total if total > 0 else float("nan")
+    total, off = float(matrix.sum()), float(matrix[~np.eye(len(matrix), dtype=bool)].sum())
+    return off / total if total > 0 else float("nan")
 
 
 def part_leak(

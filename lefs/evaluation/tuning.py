@@ -24,8 +24,8 @@ from lefs.images import to_lab
 __all__ = ["Trial", "Tuning", "load_settings", "part_settings", "save_settings", "tune"]
 
 _FORMAT = "lefs-settings"
-RHOS = (0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
-EPSILONS = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0)
+RHOS = (0.02, 0.1, 0.3, 1.0)
+EPSILONS = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0)
 
 
 @dataclass(frozen=True)

@@ -115,7 +115,7 @@ def _share_axes(ax: Axes) -> None:
 
 def _outer_labels(grid: np.ndarray, count: int) -> None:
     """Axis labels at the left and below the last panel of each column only."""
-    rows, columns = grid.shape
+    columns = grid.shape[1]
     for i, ax in enumerate(list(grid.flat)[:count]):
         if i % columns == 0:
             ax.set_ylabel("effect (% of global transfer)")
@@ -178,11 +178,11 @@ def tuning_curve(tuning: Tuning, *, ax: Axes | None = None) -> Figure:
     edge = tuning.frontier
     ax.step([t.leak[0] for t in edge], [t.effect[0] for t in edge], where="post", color=INK, linewidth=1.4,
             zorder=0, label="Pareto curve")  # fmt: skip
-    (x, *xs), (y, *ys) = tuning.best.leak, tuning.best.effect
-    ax.plot(xs, [y, y], [x, x], ys, color=INK, linewidth=1.0, zorder=4)
-    ax.scatter(x, y, s=90, facecolors="none", edgecolors=INK, linewidths=1.4, zorder=5)
+    (at, *xs), (up, *ys) = tuning.best.leak, tuning.best.effect
+    ax.plot(xs, [up, up], [at, at], ys, color=INK, linewidth=1.0, zorder=4)
+    ax.scatter(at, up, s=90, facecolors="none", edgecolors=INK, linewidths=1.4, zorder=5)
     chosen = tuning.settings
-    ax.annotate(f"ρ = {chosen.rho:g}, ε = {chosen.epsilon:g}", (x, y), xytext=(9, -12),
+    ax.annotate(f"ρ = {chosen.rho:g}, ε = {chosen.epsilon:g}", (at, up), xytext=(9, -12),
                 textcoords="offset points", weight="bold")  # fmt: skip
     ax.axvline(tuning.limit, color=MUTED, linewidth=0.8, dashes=(4, 3), zorder=0)
     ax.set(xlabel="leak (share of global transfer's)", ylabel="effect (share of global transfer's)")
