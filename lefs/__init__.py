@@ -21,8 +21,9 @@ if TYPE_CHECKING:
     from lefs.clustering import SphericalKMeans
     from lefs.dissection import dissect
     from lefs.editing import Change, Edit, Editor, QuerySettings, Recipe, transfer
+    from lefs.effects import by_effect
     from lefs.generators import Generator, StyleGAN2, StyleGAN2Config, StyleLayer, load, save_generator
-    from lefs.query import sequential_query, simultaneous_query
+    from lefs.query import pair_query, sequential_query, simultaneous_query
     from lefs.segmenter import PartSegmenter, load_segmenter
 
 __version__ = "0.1.0"
@@ -41,9 +42,11 @@ __all__ = [
     "StyleGAN2",
     "StyleGAN2Config",
     "StyleLayer",
+    "by_effect",
     "dissect",
     "load",
     "load_segmenter",
+    "pair_query",
     "save_generator",
     "sequential_query",
     "simultaneous_query",
@@ -57,8 +60,9 @@ _HOMES = {
     "clustering": ("SphericalKMeans",),
     "dissection": ("dissect",),
     "editing": ("Change", "Edit", "Editor", "QuerySettings", "Recipe", "transfer"),
+    "effects": ("by_effect",),
     "generators": ("Generator", "StyleGAN2", "StyleGAN2Config", "StyleLayer", "load", "save_generator"),
-    "query": ("sequential_query", "simultaneous_query"),
+    "query": ("pair_query", "sequential_query", "simultaneous_query"),
     "segmenter": ("PartSegmenter", "load_segmenter"),
 }
 

@@ -109,14 +109,15 @@ class QuerySettings:
         """The query of one part: (S,), or (N, S) for the method ``"pair"``, which needs the styles of the
         targets and references, each of shape (N, S) or (1, S).
         """
+        for name in ("epsilon", "leak", "slope"):  # also where the method has no use for it
+            check_number(name, getattr(self, name), minimum=0, finite=name == "slope")
         options = asdict(self)
-        leak = options.pop("leak")
         if self.method != "pair" or target_styles is None or reference_styles is None:
-            check_number("leak", leak, minimum=0, finite=False)
+            del options["leak"]
             return catalog.query(part, **options)
         for name in ("method", "epsilon", "slope"):
             del options[name]
-        return catalog.pair_query(part, target_styles, reference_styles, leak=leak, **options)
+        return catalog.pair_query(part, target_styles, reference_styles, **options)
 
     def budgets(self, catalog: Catalog) -> list[float]:
         """The budget ε of each layer after its gate: L numbers, in channels."""

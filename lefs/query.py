@@ -124,8 +124,9 @@ def pair_query(
     rho = check_number("rho", rho, minimum=0)
     epsilon = check_number("epsilon", epsilon, minimum=0, finite=False)
     delta, within, beyond = _double(difference), _double(inside), _double(outside)
-    worth = within * (1 if gate is None else _double(gate))
-    _check_pairs(delta, within, beyond, worth)
+    gates = torch.ones_like(within) if gate is None else _double(gate)
+    _check_pairs(delta, within, beyond, gates)
+    worth = within * gates
     # (0 / 0, a channel without effect, is not worth moving)
     ratio = torch.where(worth > 0, worth / beyond, 0.0)
     order = ratio.argsort(descending=True, stable=True)
@@ -169,14 +170,14 @@ def _check_contributions(m: Tensor | np.ndarray) -> Tensor:
     return contributions.clamp(max=1)
 
 
-def _check_pairs(difference: Tensor, inside: Tensor, outside: Tensor, worth: Tensor) -> None:
-    shapes = [tuple(t.shape) for t in (inside, outside, worth)]
+def _check_pairs(difference: Tensor, inside: Tensor, outside: Tensor, gate: Tensor) -> None:
+    shapes = [tuple(t.shape) for t in (inside, outside, gate)]
     if difference.ndim not in (1, 2) or set(shapes) != {tuple(difference.shape[-1:])}:
         raise ValueError(
             "difference must have shape (S,) or (N, S), inside, outside and gate (S,); got "
             f"{tuple(difference.shape)} and {', '.join(map(str, shapes))}"
         )
-    for name, values in (("inside", inside), ("outside", outside), ("gate", worth)):
+    for name, values in (("inside", inside), ("outside", outside), ("gate", gate)):
         if not bool(((values >= 0) & values.isfinite()).all()):
             raise ValueError(f"{name} must be finite and at least 0")
     if not bool(difference.isfinite().all()):

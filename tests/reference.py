@@ -183,7 +183,7 @@ def effects(synthesize: Callable[[Tensor], Tensor], styles: Tensor, regions: Ten
     -------
     two Tensors of shape (K, S)
     """
-    jacobian = torch.autograd.functional.jacobian(lambda s: synthesize(s[None])[0], styles)
+    jacobian = torch.autograd.functional.jacobian(lambda s: synthesize(s[None])[0], styles, vectorize=True)
     squared = regions[:, None, :, :, None] * jacobian.square()[None]  # (K, 3, H, W, S)
     total = squared.sum(dim=(1, 2, 3))
     # Var[(Σ v_p a_p)²] = 2 [(Σ a_p²)² − Σ a_p⁴] for independent signs v

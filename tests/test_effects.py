@@ -13,11 +13,13 @@ import pytest
 import reference
 import torch
 from helpers import LinearGenerator, made_up_catalog, random_network
+from safetensors.torch import load_file
 from test_stylegan import make as stylegan
 
 import lefs
-from lefs import Catalog, StyleGAN2, dissect
+from lefs import Catalog, Change, Editor, QuerySettings, Recipe, StyleGAN2, dissect
 from lefs.effects import by_effect, measure_effects, squared_gradients
+from lefs.widgets import EditStudio
 
 # The four quarters of an image of 8 × 8: (4, 8, 8).
 PLACES = torch.eye(4).reshape(4, 2, 2).repeat_interleave(4, 1).repeat_interleave(4, 2)
@@ -243,6 +245,20 @@ def test_shifts_have_an_effect_of_their_own() -> None:
     assert moved[:, layer.shift].any()
 
 
+def test_what_belongs_to_no_layer_is_no_parts(root: Path) -> None:
+    generator = lefs.load(root / "tests" / "fixtures" / "stylegan3" / "t.pkl")
+    assert generator.extra_styles
+    classes = {"label": 1} if generator.label_dim else {}
+    generator = generator.with_label(**classes) if classes else generator
+    found = dissect(generator, range(2), clusters=2, n_init=1, contributions="effect", progress=False)
+    extras = slice(generator.num_styles - generator.extra_styles, None)
+    assert not found.effects[:, extras].any()
+    styles = generator.sample_styles([0, 1])
+    q = found.pair_query("cluster 0", styles[:1], styles[1:], leak=float("inf"), rho=0)
+    assert not q[:, extras].any()
+    assert bool(q.any())
+
+
 def test_the_class_of_the_catalog_is_the_class_that_is_measured() -> None:
     generator = random_network(seed=2, label_dim=3)
     catalog = quick(generator.with_label(2))
@@ -290,3 +306,130 @@ def test_no_effects_says_how_to_get_them(lively: StyleGAN2, dissected: Catalog) 
         dissected.by_effect()
     with pytest.raises(ValueError, match=r'dissect\(..., contributions="effect"\)'):
         dissected.pair_query("cluster 0", styles[:1], styles[1:])
+
+
+def test_the_shipped_effects_are_those_of_the_shipped_generator(
+    portraits: lefs.Generator, portraits_catalog: Catalog
+) -> None:
+    assert portraits_catalog.measure == "energy"
+    few = measure_effects(portraits_catalog, portraits, range(700, 706), progress=False)
+    shipped = portraits_catalog.by_effect().contributions
+    again = replace(portraits_catalog, effects=few).by_effect().contributions
+    alike = torch.corrcoef(torch.stack([shipped.flatten(), again.flatten()]))[0, 1]
+    energy = torch.corrcoef(torch.stack([shipped.flatten(), portraits_catalog.contributions.flatten()]))[0, 1]
+    assert alike > 0.6 > energy
+
+
+# -- files, the editor, the studio -------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def measured(lively: StyleGAN2, dissected: Catalog) -> Catalog:
+    """By energy, with effects beside."""
+    return replace(dissected, effects=measure_effects(dissected, lively, progress=False))
+
+
+def test_files_keep_effects_and_measure(measured: Catalog, dissected: Catalog, tmp_path: Path) -> None:
+    for catalog in (measured, measured.by_effect()):
+        again = Catalog.load(catalog.save(tmp_path / catalog.measure))
+        assert again.measure == catalog.measure
+        assert torch.equal(again.effects, catalog.effects)
+        assert torch.equal(again.contributions, catalog.contributions)
+    assert Catalog.load(dissected.save(tmp_path / "without")).effects is None
+    assert "effects" not in load_file(tmp_path / "without" / "catalog.safetensors")
+
+
+def test_effects_of_another_shape_are_refused(measured: Catalog) -> None:
+    with pytest.raises(ValueError, match="effects must have shape"):
+        replace(measured, effects=measured.effects[:, :-1])
+
+
+def test_the_part_of_everything_has_nothing_outside(measured: Catalog, lively: StyleGAN2) -> None:
+    whole = measured.named(["all"] * 3)
+    styles = lively.sample_styles([0, 1])
+    q = whole.pair_query("all", styles[:1], styles[1:], leak=0, rho=0, coarse=1, rgb=1)
+    acts = whole.effects.sum(dim=0) > 0
+    assert torch.equal(q[0] == 1, acts & (styles[0] != styles[1]))
+    assert float(whole.part_effects("all").predicted_leak(q, styles[:1], styles[1:])) == 0
+
+
+def test_gates_and_price_hold_channels_back(measured: Catalog, lively: StyleGAN2) -> None:
+    styles = lively.sample_styles([0, 1])
+    wide: dict[str, Any] = {"leak": float("inf"), "rho": 0.0}
+    open_ = measured.pair_query("cluster 0", styles[:1], styles[1:], coarse=1, rgb=1, **wide)
+    closed = measured.pair_query("cluster 0", styles[:1], styles[1:], coarse=0, rgb=0, **wide)
+    for layer in lively.layers:
+        assert bool(open_[:, layer.slice].any())
+        assert bool(closed[:, layer.slice].any()) == (layer.kind == "conv" and layer.resolution > 8)
+    part = measured.part_effects("cluster 0")
+    q = measured.pair_query("cluster 0", styles[:1], styles[1:], leak=float("inf"), rho=0.7, coarse=1, rgb=1)
+    assert torch.equal(q[0] > 0, (part.inside > 0.7 * part.outside) & (styles[0] != styles[1]))
+
+
+def test_the_editor_weighs_each_pair(measured: Catalog, lively: StyleGAN2) -> None:
+    settings = QuerySettings("pair", rho=0.0, coarse=1.0, rgb=1.0, leak=30.0)
+    editor = Editor(lively, measured)
+    changes = [Change("cluster 0", 5, settings=settings), Change("cluster 1", 6, settings=settings)]
+    target, references = (lively.sample_styles(s, truncation=0.7) for s in ([4], [5, 6]))
+    single = [editor.render(Recipe(4, (c,))) for c in changes]
+    for edit, part, reference_styles in zip(single, ("cluster 0", "cluster 1"), references, strict=True):
+        q = measured.pair_query(part, target, reference_styles[None], leak=30, rho=0, coarse=1, rgb=1)
+        torch.testing.assert_close(edit.queries, q, rtol=1e-3, atol=1e-3)
+        assert 0 < q.sum() < q.numel()
+    assert not torch.equal(single[0].queries, single[1].queries)
+    both = editor.render(Recipe(4, tuple(changes)))
+    assert bool((both.queries.count_nonzero(dim=0) <= 1).all())
+    grid = editor.grid(4, [5, 6], ["cluster 0"], settings=settings)
+    torch.testing.assert_close(grid["cluster 0"][0], single[0].image, rtol=1e-4, atol=1e-5)
+    strip = editor.filmstrip(Recipe(4, (changes[0],)), "leak", [0.0, 30.0])
+    torch.testing.assert_close(strip[1], single[0].image)
+    torch.testing.assert_close(strip[0], single[0].target, rtol=1e-4, atol=1e-5)
+
+
+def test_a_recipe_of_a_pair_is_replayed(measured: Catalog, lively: StyleGAN2, tmp_path: Path) -> None:
+    recipe = Recipe(4, (Change("cluster 0", 5, settings=QuerySettings("pair", leak=12.0)),))
+    again = Recipe.load(recipe.save(tmp_path / "recipe.json"))
+    assert again == recipe
+    editor = Editor(lively, measured)
+    assert torch.equal(editor.render(again).image, editor.render(recipe).image)
+
+
+def test_the_method_for_pairs_says_what_it_needs(measured: Catalog, dissected: Catalog) -> None:
+    with pytest.raises(ValueError, match="needs the styles of a target and a reference"):
+        QuerySettings("pair").query(measured, "cluster 0")
+    with pytest.raises(ValueError, match="needs the styles"):
+        measured.query("cluster 0", method="pair")
+    styles = torch.zeros(1, dissected.contributions.shape[1])
+    with pytest.raises(ValueError, match="this catalog has no effects"):
+        QuerySettings("pair").query(dissected, "cluster 0", styles, styles)
+    with pytest.raises(ValueError, match="leak"):
+        QuerySettings("pair", leak=-1.0).query(measured, "cluster 0", styles, styles)
+    with pytest.raises(ValueError, match="target_styles must have shape"):
+        measured.pair_query("cluster 0", styles[0], styles)
+    with pytest.raises(KeyError, match="part"):
+        measured.pair_query("cluster 9", styles, styles)
+
+
+def test_the_studio_offers_pairs_where_there_are_effects(
+    measured: Catalog, dissected: Catalog, lively: StyleGAN2
+) -> None:
+    recipe = Recipe(4, (Change("cluster 0", 5),))
+    studio = EditStudio(lively, measured, recipe)
+    studio.controls["method"].value = "pair"
+    assert studio.error == ""
+    shown = {
+        n for n in ("rho", "epsilon", "slope", "leak") if "lefs-hidden" not in studio.controls[n]._dom_classes
+    }
+    assert shown == {"rho", "leak"}
+    before = studio.edit.image
+    studio.controls["leak"].value = 3.0
+    assert not torch.equal(studio.edit.image, before)
+    assert studio.recipe.changes[0].settings.leak == 3.0
+    edit, target = studio.edit, lively.sample_styles([4], truncation=0.7)
+    reference_styles = lively.sample_styles([5], truncation=0.7)
+    expected = measured.part_effects("cluster 0").predicted_leak(edit.queries, target, reference_styles)
+    assert f"<b>{float(expected):.1f}</b> squared levels" in studio._summary.value
+    assert "pair" not in EditStudio(lively, dissected, recipe).controls["method"].options
+    wrong = Recipe(4, (Change("cluster 0", 5, settings=QuerySettings("pair")),))
+    with pytest.raises(ValueError, match="this catalog has no effects"):
+        EditStudio(lively, dissected, wrong)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from lefs import sequential_query, simultaneous_query
-from lefs.query import budget_spent
+from lefs.query import budget_spent, pair_query, predicted_change
 
 # Multiples of 1/64: free of denormal corner cases of the solver, and rich in ties, zeros and ones.
 SHARES = st.integers(0, 64).map(lambda k: k / 64)
@@ -176,3 +176,96 @@ def test_bad_contributions(m: np.ndarray, told: str) -> None:
         sequential_query(m, rho=0.1, epsilon=1.0)
     with pytest.raises(ValueError, match=told):
         simultaneous_query(m, slope=1.0)
+
+
+# -- one pair, by effects --------------------------------------------------------------------------------
+
+
+EFFECTS = st.integers(0, 40).map(lambda k: k / 8)
+DIFFERENCES = st.integers(-16, 16).map(lambda k: k / 4)
+
+
+@st.composite
+def pairs(draw: st.DrawFn) -> tuple[np.ndarray, ...]:
+    """δ, E_in, E_out and gates of the same number of channels."""
+    count = draw(st.integers(1, 25))
+    numbers = (DIFFERENCES, EFFECTS, EFFECTS, st.sampled_from([0.0, 0.5, 1.0]))
+    return tuple(draw(arrays(np.float64, count, elements=e)) for e in numbers)
+
+
+@settings(deadline=None, max_examples=200)
+@given(problem=pairs(), rho=PRICES, epsilon=st.floats(0, 200))
+def test_pair_query_is_the_optimum_of_the_linear_programme(
+    problem: tuple[np.ndarray, ...], rho: float, epsilon: float
+) -> None:
+    difference, inside, outside, gate = problem
+    q = pair_query(difference, inside, outside, epsilon=epsilon, rho=rho, gate=gate)
+    assert q.min() >= 0
+    assert q.max() <= 1
+    weight = difference**2 * outside
+    value = gate * difference**2 * inside - rho * weight
+    assert q**2 @ weight <= epsilon * (1 + 1e-12) + 1e-9
+    best = reference.best_pair_query(value, weight, epsilon)[1]
+    assert q**2 @ value == pytest.approx(best, rel=1e-9, abs=1e-7)
+
+
+@settings(deadline=None, max_examples=60)
+@given(problem=pairs(), epsilon=st.floats(0.01, 100))
+def test_the_pair_budget_is_met_exactly_where_it_binds(
+    problem: tuple[np.ndarray, ...], epsilon: float
+) -> None:
+    difference, inside, outside, _ = problem
+    q = pair_query(difference, inside, outside, epsilon=epsilon)
+    everything = float((difference**2 * outside)[inside > 0].sum())
+    spent = float(predicted_change(q, difference, outside))
+    assert spent == pytest.approx(min(epsilon, everything), rel=1e-9, abs=1e-12)
+    assert not q[(inside == 0) | (difference == 0)].any()
+
+
+def test_pairs_in_a_batch_are_pairs_alone() -> None:
+    random = np.random.default_rng(3)
+    difference, (inside, outside) = random.normal(size=(4, 30)), random.exponential(size=(2, 30))
+    together = pair_query(difference, inside, outside, epsilon=2.0, rho=0.3)
+    for row, delta in zip(together, difference, strict=True):
+        np.testing.assert_array_equal(row, pair_query(delta, inside, outside, epsilon=2.0, rho=0.3))
+    as_tensors = pair_query(
+        *(torch.from_numpy(a).float() for a in (difference, inside, outside)), epsilon=2.0, rho=0.3
+    )
+    assert as_tensors.dtype == torch.float32
+    torch.testing.assert_close(as_tensors, torch.from_numpy(together).float(), rtol=1e-4, atol=1e-4)
+
+
+def test_a_channel_that_leaks_nothing_is_free() -> None:
+    q = pair_query(np.array([1.0, 2.0, 0.0]), np.ones(3), np.array([0.0, 1.0, 0.0]), epsilon=0.0)
+    np.testing.assert_array_equal(q, [1, 0, 0])
+
+
+def test_the_pair_query_is_continuous_in_its_budget() -> None:
+    random = np.random.default_rng(5)
+    difference, inside, outside = random.normal(size=20), *random.exponential(size=(2, 20))
+    budgets = np.linspace(0, 30, 3001)
+    change = np.array([pair_query(difference, inside, outside, epsilon=e) ** 2 for e in budgets])
+    # in x = q², which spends the budget evenly
+    weight = difference**2 * outside
+    assert np.abs(np.diff(change, axis=0) * weight).max() <= 0.01 + 1e-9
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        ({"epsilon": -1.0}, "epsilon"),
+        ({"epsilon": float("nan")}, "epsilon"),
+        ({"rho": -0.1}, "rho"),
+        ({"inside": np.array([1.0, -1.0])}, "inside must be finite and at least 0"),
+        ({"outside": np.array([1.0, np.inf])}, "outside must be finite and at least 0"),
+        ({"gate": np.array([-1.0, 1.0])}, "gate must be finite and at least 0"),
+        ({"gate": np.ones(3)}, "gate"),
+        ({"inside": np.ones(3)}, r"inside, outside and gate \(S,\); got \(2,\)"),
+        ({"difference": np.ones((1, 1, 2))}, "difference must have shape"),
+        ({"difference": np.array([np.nan, 0.0])}, "difference must be finite"),
+    ],
+)
+def test_wrong_pairs(wrong: dict[str, object], says: str) -> None:
+    good: dict[str, object] = {"difference": np.ones(2), "inside": np.ones(2), "outside": np.ones(2)}
+    with pytest.raises(ValueError, match=says):
+        pair_query(**{"epsilon": 1.0, **good, **wrong})  # type: ignore[arg-type]

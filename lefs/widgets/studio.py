@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import ipywidgets
@@ -25,7 +26,12 @@ __all__ = ["EditStudio"]
 
 _MAX_SEED = 2**32 - 1
 _METHODS = ("sequential", "simultaneous", "global")
-_OWN_SLIDERS = {"sequential": ("rho", "epsilon"), "simultaneous": ("slope",), "global": ()}
+_OWN_SLIDERS = {
+    "sequential": ("rho", "epsilon"),
+    "simultaneous": ("slope",),
+    "global": (),
+    "pair": ("rho", "leak"),
+}
 # Fixed, so that the map grows and fades with the strength instead of being rescaled at every step.
 _CHANGE_LIMIT = 60.0
 
@@ -46,8 +52,9 @@ class EditStudio(Panel):
     Attributes
     ----------
     edit : the `Edit` that is shown
-    controls : {"part", "method", "target", "reference", "strength", "rho", "epsilon", "slope", "coarse",
-        "rgb", "save"}, the widgets by name; setting a value draws before the assignment returns
+    controls : {"part", "method", "target", "reference", "strength", "rho", "epsilon", "slope", "leak",
+        "coarse", "rgb", "save"}, the widgets by name; setting a value draws before the assignment returns.
+        The method "pair" is offered where the catalog has effects
 
     Raises
     ------
@@ -78,7 +85,8 @@ class EditStudio(Panel):
             )
         parts, (change,) = list(catalog.parts), recipe.changes
         # Sliders would silently pull a wrong value into their range.
-        change.settings.query(catalog, change.part)
+        anything = torch.zeros(1, generator.num_styles)
+        change.settings.query(catalog, change.part, anything, anything)
         check_number("strength", change.strength, minimum=0, maximum=1)
         target = check_integer("target", recipe.target, maximum=_MAX_SEED)
         reference = check_integer("reference", change.reference, maximum=_MAX_SEED)
@@ -88,9 +96,10 @@ class EditStudio(Panel):
         self._label = self._editor.sign(recipe).label
         self._folder = None if folder is None else Path(folder)
         self._masks: dict[int, dict[str, torch.Tensor]] = {}
+        methods = _METHODS if catalog.effects is None else (*_METHODS, "pair")
         widest = float(max(layer.channels for layer in catalog.layers))
         self.controls = {
-            **_choices(parts, change.part, change.settings.method),
+            **_choices(parts, change.part, methods, change.settings.method),
             "target": _seed("target", target, "Seed of the image that is edited"),
             "reference": _seed("reference", reference, "Seed of the image that the part is taken from"),
             **_sliders(change.strength, change.settings, widest),
@@ -109,7 +118,7 @@ class EditStudio(Panel):
     def recipe(self) -> Recipe:
         """What the controls say."""
         value = {name: widget.value for name, widget in self.controls.items() if name != "save"}
-        names = ("method", "rho", "epsilon", "slope", "coarse", "rgb")
+        names = ("method", "rho", "epsilon", "slope", "leak", "coarse", "rgb")
         settings = QuerySettings(**{name: value[name] for name in names})
         change = Change(
             part=value["part"], reference=value["reference"], strength=value["strength"], settings=settings
@@ -144,7 +153,7 @@ class EditStudio(Panel):
         advanced = ipywidgets.Accordion([row(c["coarse"], c["rgb"], kind="two")], titles=["Advanced"])
         self._arrange(
             row(c["part"], c["method"], c["target"], c["reference"], kind="four"),
-            row(c["strength"], c["rho"], c["epsilon"], c["slope"], kind="three"),
+            row(c["strength"], c["rho"], c["epsilon"], c["slope"], c["leak"], kind="three"),
             self.canvas,
             row(self._summary, c["save"], kind="ends"),
             self._status,
@@ -153,7 +162,7 @@ class EditStudio(Panel):
 
     def _redraw(self, _: object = None) -> None:
         method = self.controls["method"].value
-        for name in ("rho", "epsilon", "slope"):
+        for name in ("rho", "epsilon", "slope", "leak"):
             shown = name in _OWN_SLIDERS[method]
             (self.controls[name].remove_class if shown else self.controls[name].add_class)("lefs-hidden")
         self.edit = self._editor.render(self.recipe)
@@ -177,7 +186,9 @@ class EditStudio(Panel):
         change = self.edit.recipe.changes[0]
         q = _array(self.edit.queries[0])
         texts = [f"<b>{np.count_nonzero(q):,}</b> of {len(q):,} channels move"]
-        if change.settings.method != "global":
+        if change.settings.method == "pair":
+            texts.append(f"predicted outside <b>{self._predicted():.1f}</b> squared levels")
+        elif change.settings.method != "global":
             spent = float((q * (1 - _array(self._catalog.contribution(change.part)))).sum())
             texts.append(f"budget spent <b>{spent:.1f}</b>")
         mask = self._mask(self.edit.recipe.target, change.part)
@@ -185,6 +196,13 @@ class EditStudio(Panel):
         inside, outside = (_mean(difference[pixels]) for pixels in (mask, ~mask))
         texts.append(f"mean ΔE inside the part <b>{inside}</b>, outside <b>{outside}</b>")
         return " &ensp;·&ensp; ".join(texts)
+
+    def _predicted(self) -> float:
+        """The leak that the effects predict for the whole edit."""
+        edit, change = self.edit, self.edit.recipe.changes[0]
+        target = self._editor.trunk(edit.recipe.target, self._truncation, label=self._label).styles
+        effects = self._catalog.part_effects(change.part)
+        return float(effects.predicted_leak(torch.ones(1), target, edit.styles))
 
     def _mask(self, target: int, part: str) -> np.ndarray:
         """Where the part is in the target: (H, W) bool; those of the last targets are kept."""
@@ -216,17 +234,20 @@ def _array(values: torch.Tensor) -> np.ndarray:
     return values.detach().cpu().numpy()
 
 
-def _choices(parts: list[str], part: str, method: str) -> dict[str, ipywidgets.Widget]:
+def _choices(
+    parts: list[str], part: str, methods: Sequence[str], method: str
+) -> dict[str, ipywidgets.Widget]:
     return {
         "part": ipywidgets.Dropdown(
             options=parts, value=part, description="part", tooltip="The part that is taken from the reference"
         ),
         "method": ipywidgets.Dropdown(
-            options=_METHODS,
+            options=methods,
             value=method,
             description="method",
             tooltip="sequential: the most relevant channels first, up to a budget; simultaneous: all, in "
-            "proportion to their contribution; global: every channel, whatever the part",
+            "proportion to their contribution; global: every channel, whatever the part; pair: those of most "
+            "effect inside for the least outside, for these two images",
         ),
     }
 
@@ -254,6 +275,13 @@ def _sliders(strength: float, settings: QuerySettings, widest: float) -> dict[st
             10,
             0.05,
             "How soon a channel moves: q = min(1, slope · M)",
+        ),
+        "leak": (
+            "leak",
+            settings.leak,
+            400,
+            1,
+            "Mean squared change of a pixel outside, in 8-bit levels",
         ),
         "coarse": (
             "coarse layers",
