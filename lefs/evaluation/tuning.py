@@ -25,7 +25,7 @@ __all__ = ["Trial", "Tuning", "load_settings", "part_settings", "save_settings",
 
 _FORMAT = "lefs-settings"
 RHOS = (0.02, 0.1, 0.3, 1.0)
-EPSILONS = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0)
+EPSILONS = (0.0, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0)
 
 
 @dataclass(frozen=True)
@@ -183,13 +183,17 @@ def save_settings(
     return write_json(Path(folder) / "settings.json", {"format": _FORMAT, "version": 1, **content})
 
 
-def load_settings(name_or_folder: str | os.PathLike[str], catalog: Catalog) -> dict[str, QuerySettings]:
+def load_settings(
+    name_or_folder: str | os.PathLike[str], catalog: Catalog, generator: Generator | None = None
+) -> dict[str, QuerySettings]:
     """The tuned settings that lie beside a catalog, by part; none where there is no such file.
 
     Parameters
     ----------
     name_or_folder : what `Catalog.load` took
     catalog : what it gave
+    generator : if given, settings that lie beside its file stand in where the catalog has none: they were
+        tuned for the parts of the same names
 
     Raises
     ------
@@ -197,8 +201,11 @@ def load_settings(name_or_folder: str | os.PathLike[str], catalog: Catalog) -> d
         If the file is damaged or was made for another generator.
     """
     folder = locate(name_or_folder)
-    path = (folder if folder.is_dir() else folder.parent) / "settings.json"
-    if not path.is_file():
+    folders = [folder if folder.is_dir() else folder.parent]
+    if generator is not None and generator.source is not None:
+        folders.append(generator.source.parent)
+    path = next((p for f in folders if (p := f / "settings.json").is_file()), None)
+    if path is None:
         return {}
     meta = read_json(path, expect=_FORMAT)
     try:

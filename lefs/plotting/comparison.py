@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from lefs.checks import check_name
 from lefs.evaluation import PartLeak, Report, Row, Tuning
 from lefs.plotting.style import (
     FAINT,
@@ -64,6 +65,10 @@ def tradeoff_curves(
     tables compare, filled marks are usual values
     """
     shown, names = list(parts or report.parts), list(methods or report.methods)
+    for part in shown:
+        check_name("parts", part, report.parts, what="part")
+    for method in names:
+        check_name("methods", method, report.methods, what="method")
     columns = min(3, len(shown))
     rows = -(-(len(shown) + 1) // columns) if len(shown) > 1 else 1
     figure = new_figure(WIDTH, 2.55 * rows + 0.3 if len(shown) > 1 else 4.4)
@@ -85,7 +90,8 @@ def tradeoff_curves(
         for m in names
     ]
     place = {"loc": "upper left", "ncols": 2} if spare else {"loc": "outside right upper"}
-    (spare[0] if spare else figure).legend(handles=handles, handlelength=2.4, **place)
+    legend = (spare[0] if spare else figure).legend(handles=handles, handlelength=2.4, **place)
+    legend.set_in_layout(not spare)  # (else its panel's column would grow)
     figure.suptitle(title or "", x=0.01, ha="left", fontweight="bold", fontsize=10.5)
     return figure
 
