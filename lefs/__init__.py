@@ -55,6 +55,7 @@ __all__ = [
 
 # Where a name lives; imported when first asked for, so that `lefs info` does not wait for the rest
 _HOMES = {
+    "adapters": (),
     "artifacts": ("ArtifactError",),
     "catalog": ("Catalog",),
     "clustering": ("SphericalKMeans",),
@@ -64,6 +65,7 @@ _HOMES = {
     "generators": ("Generator", "StyleGAN2", "StyleGAN2Config", "StyleLayer", "load", "save_generator"),
     "query": ("pair_query", "sequential_query", "simultaneous_query"),
     "segmenter": ("PartSegmenter", "load_segmenter"),
+    "units": (),
 }
 
 

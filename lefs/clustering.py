@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 import torch
@@ -14,12 +14,21 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor
 from torch.nn.functional import normalize, one_hot
 
-from lefs.checks import check_integer, check_number
+from lefs.checks import check_choice, check_integer, check_number
 
-__all__ = ["SphericalKMeans", "assign"]
+__all__ = ["SphericalKMeans", "assign", "sample_limit"]
 
 _SAME = 1e-6  # relative difference of inertia below which two runs are the same
-_CHUNK = 16_384  # rows scored at once: bounds memory, large enough for full speed
+# Rows looked at together: few enough to stay in a processor's cache between the two matrix products, enough
+# for threads (and on other devices for the launches) to be worth while.
+_CHUNK, _CHUNK_ELSEWHERE = 4096, 65_536
+_SAMPLE, _PER_CLUSTER = 24_576, 1024  # vectors of an automatic sample: at least, and for each cluster
+_FINISH = 2  # most iterations on all vectors, after those on a sample
+
+
+def sample_limit(clusters: int) -> int:
+    """Most vectors that the runs of `SphericalKMeans` see by default, for that many clusters."""
+    return max(_SAMPLE, _PER_CLUSTER * clusters)
 
 
 def assign(maps: Tensor, centers: Tensor) -> Tensor:
@@ -41,14 +50,45 @@ def assign(maps: Tensor, centers: Tensor) -> Tensor:
 
 
 @dataclass
+class _Rows:
+    """Vectors, with what every look at them needs."""
+
+    data: Tensor  # (n, C)
+    inverse: Tensor  # (n,): 1 / norm, 0 for a zero vector
+
+    @classmethod
+    def of(cls, data: Tensor) -> _Rows:
+        return cls(data, torch.cat([_inverse_norms(rows) for rows in data.split(_chunk(data))]))
+
+    def live(self) -> Tensor:
+        """Indices of the non-zero vectors."""
+        return self.inverse.nonzero()[:, 0]
+
+    def at(self, index: Tensor) -> _Rows:
+        return _Rows(self.data[index], self.inverse[index])
+
+    def unit(self, index: Tensor) -> Tensor:
+        return normalize(self.data[index], dim=1)
+
+    def chunks(self) -> Iterator[tuple[slice, Tensor, Tensor]]:
+        step = _chunk(self.data)
+        for start in range(0, len(self.data), step):
+            part = slice(start, start + step)
+            yield part, self.data[part], self.inverse[part]
+
+
+@dataclass
 class _Pass:
     """What one look at all vectors yields."""
 
     labels: Tensor  # (n,) int64; zero vectors carry the label of their (arbitrary) best centre
+    cosines: Tensor  # (n,) to that centre; infinite for a zero vector, which never is the worst-fitted
     sums: Tensor  # (K, C) float64: sum of unit vectors per cluster
     counts: Tensor  # (K,) int64: non-zero vectors per cluster
-    inertia: float  # Σ (1 − cos) over non-zero vectors
-    worst: Tensor  # (K,) indices of the worst-fitted vectors
+
+    @property
+    def inertia(self) -> float:  # Σ (1 − cos) over the non-zero vectors
+        return sum(float((1 - _wide(c[c.isfinite()])).sum()) for c in self.cosines.split(_CHUNK_ELSEWHERE))
 
 
 class SphericalKMeans(ClusterMixin, BaseEstimator):
@@ -59,12 +99,18 @@ class SphericalKMeans(ClusterMixin, BaseEstimator):
     worst-fitted vector; zero vectors take no part. Results do not change when vectors are scaled by positive
     factors.
 
+    Of many vectors the runs see a random sample; the best is finished by a few iterations on all. Where a run
+    starts matters more than whether it sees every vector: time is better spent on runs than on vectors.
+
     Parameters
     ----------
     n_clusters : number of clusters, K
+    init : ``"k-means++"``, or the centres to begin with, of shape (K, C); then there is one run
     n_init : number of runs from different initialisations
     max_iter : most iterations of a run
     tol : a run ends when no centre moves by more than this (Euclidean, of a unit vector)
+    sample_size : most vectors that the runs see, drawn without replacement, at least K; None: all;
+        ``"auto"``: 24,576, or 1,024 K if that is more
     random_state : int, `numpy.random.RandomState` or None
 
     Attributes
@@ -73,23 +119,35 @@ class SphericalKMeans(ClusterMixin, BaseEstimator):
     labels_ : (n,), int64
     inertia_ : Σ (1 − cos) over all non-zero vectors
     sums_ : (K, C), float64, the sum of the unit vectors that each centre is the direction of
-    n_iter_ : iterations of the best run
+    n_iter_ : iterations of the best run, and those on all vectors that finished it
     n_features_in_ : C
+
+    Notes
+    -----
+    Vectors that do not fit into memory are clustered a batch at a time, each a random part of them::
+
+        kmeans = SphericalKMeans(20, random_state=0)
+        for batch in batches:
+            kmeans.partial_fit(batch)
     """
 
     def __init__(
         self,
         n_clusters: int = 8,
         *,
+        init: Any = "k-means++",
         n_init: int = 4,
         max_iter: int = 100,
         tol: float = 1e-4,
+        sample_size: int | Literal["auto"] | None = "auto",
         random_state: Any = None,
     ):
         self.n_clusters = n_clusters
+        self.init = init
         self.n_init = n_init
         self.max_iter = max_iter
         self.tol = tol
+        self.sample_size = sample_size
         self.random_state = random_state
 
     # -- estimator contract -----------------------------------------------------------------------
@@ -106,26 +164,24 @@ class SphericalKMeans(ClusterMixin, BaseEstimator):
         ValueError
             If there are fewer non-zero vectors than clusters, or a parameter or value is out of range.
         """
-        data = self._tensor(X, reset=True)
+        rows = _Rows.of(self._tensor(X, reset=True))
         self._check_parameters()
-        live = _live(data)
+        live = rows.live()
         if self.n_clusters > len(live):
             raise ValueError(
                 f"n_clusters={self.n_clusters} is more than the {len(live)} non-zero vectors "
-                f"(n_samples={len(data)}) in X; ask for fewer clusters or give more vectors"
+                f"(n_samples={len(rows.data)}) in X; ask for fewer clusters or give more vectors"
             )
         random = check_random_state(self.random_state)
-        centers, last, iterations = self._run(data, _plus_plus(data, live, self.n_clusters, random))
-        for _ in range(1, self.n_init):
-            run = self._run(data, _plus_plus(data, live, self.n_clusters, random))
-            # Runs that reach the same optimum differ by rounding: the first stays, whatever the threads.
-            if run[1].inertia < last.inertia * (1 - _SAME):
-                centers, last, iterations = run
-        self._store(centers, X)
+        sample = self._sample(live, random)
+        centers, last, self.n_iter_ = self._best(rows if sample is None else rows.at(sample), random)
+        if sample is not None:
+            centers, last, more = self._run(rows, centers, most=_FINISH)
+            self.n_iter_ += more
+        self.cluster_centers_ = self._give(centers, X)
         self.sums_ = last.sums  # partial_fit goes on from here
         self.labels_ = self._give(last.labels, X)
         self.inertia_ = last.inertia
-        self.n_iter_ = iterations
         return self
 
     def partial_fit(self, X: Any, y: Any = None) -> Self:
@@ -139,9 +195,9 @@ class SphericalKMeans(ClusterMixin, BaseEstimator):
         data = self._tensor(X, reset=False)
         self._check_parameters()
         centers = torch.as_tensor(self.cluster_centers_, device=data.device).to(data.dtype)
-        step = _look(data, centers)
+        step = _look(_Rows.of(data), centers)
         self.sums_ = self.sums_.to(step.sums.device) + step.sums
-        self._store(_unit(self.sums_, fallback=centers), X)
+        self.cluster_centers_ = self._give(_unit(self.sums_, fallback=centers), X)
         self.labels_ = self._give(step.labels, X)
         self.inertia_ = step.inertia
         return self
@@ -151,28 +207,72 @@ class SphericalKMeans(ClusterMixin, BaseEstimator):
         check_is_fitted(self, "cluster_centers_")
         data = self._tensor(X, reset=False)
         centers = torch.as_tensor(self.cluster_centers_).to(data)
-        labels = torch.cat([(chunk @ centers.t()).argmax(dim=1) for chunk in data.split(_CHUNK)])
+        labels = torch.cat([(centers @ rows.t()).max(dim=0).indices for rows in data.split(_chunk(data))])
         return self._give(labels, X)
 
     # -- inside -----------------------------------------------------------------------------------
-    def _run(self, data: Tensor, centers: Tensor) -> tuple[Tensor, _Pass, int]:
+    def _sample(self, live: Tensor, random: np.random.RandomState) -> Tensor | None:
+        """Indices of the vectors that the runs see, in order, or None for all."""
+        size = sample_limit(self.n_clusters) if self.sample_size == "auto" else self.sample_size
+        if size is None or size >= len(live):
+            return None
+        if size < self.n_clusters:
+            raise ValueError(
+                f"sample_size={size} is less than n_clusters={self.n_clusters}; give at least that"
+            )
+        chosen = np.sort(random.choice(len(live), size, replace=False))
+        return live[torch.from_numpy(chosen).to(live.device)]
+
+    def _best(self, rows: _Rows, random: np.random.RandomState) -> tuple[Tensor, _Pass, int]:
+        """The best of the runs from different initialisations."""
+        if not isinstance(self.init, str):
+            return self._run(rows, self._given(rows.data))
+        live = rows.live()
+        best = self._run(rows, _plus_plus(rows, live, self.n_clusters, random))
+        for _ in range(1, self.n_init):
+            run = self._run(rows, _plus_plus(rows, live, self.n_clusters, random))
+            # Runs that reach the same optimum differ by rounding: the first stays, whatever the threads.
+            if run[1].inertia < best[1].inertia * (1 - _SAME):
+                best = run
+        return best
+
+    def _given(self, like: Tensor) -> Tensor:
+        """The centres to begin with, from `init`."""
+        centers = torch.as_tensor(self.init).to(like)
+        expected = (self.n_clusters, like.shape[1])
+        if (
+            centers.shape != expected
+            or not bool(centers.isfinite().all())
+            or not bool(centers.any(dim=1).all())
+        ):
+            raise ValueError(
+                f"init must be 'k-means++' or {expected[0]} finite non-zero centres, an array of shape "
+                f"{expected}, got one of shape {tuple(centers.shape)}"
+            )
+        return normalize(centers, dim=1)
+
+    def _run(self, rows: _Rows, centers: Tensor, most: int | None = None) -> tuple[Tensor, _Pass, int]:
         """Lloyd's iterations from given centres → centres, the pass that scored them, iterations."""
-        iteration = 0
-        while iteration < self.max_iter:
+        iteration, step = 0, None
+        while iteration < (self.max_iter if most is None else most):
             iteration += 1
-            step = _look(data, centers)
-            moved = _reseed(data, step, _unit(step.sums, fallback=centers))
+            step = _look(rows, centers, step)
+            moved = _reseed(rows, step, _unit(step.sums, fallback=centers))
             shift = (moved - centers).norm(dim=1).max()
             centers = moved
             if shift <= self.tol:
                 break
-        return centers, _look(data, centers), iteration
+        return centers, _look(rows, centers, step), iteration
 
     def _check_parameters(self) -> None:
         check_integer("n_clusters", self.n_clusters, minimum=1)
+        if isinstance(self.init, str):
+            check_choice("init", self.init, ("k-means++",))
         check_integer("n_init", self.n_init, minimum=1)
         check_integer("max_iter", self.max_iter, minimum=1)
         check_number("tol", self.tol, minimum=0)
+        if self.sample_size is not None and self.sample_size != "auto":
+            check_integer("sample_size", self.sample_size, minimum=1)
 
     def _tensor(self, X: Any, *, reset: bool) -> Tensor:
         if not isinstance(X, Tensor):
@@ -181,7 +281,8 @@ class SphericalKMeans(ClusterMixin, BaseEstimator):
         if X.ndim != 2 or not X.is_floating_point() or len(X) == 0:
             found = f"{X.dtype} {tuple(X.shape)}"
             raise ValueError(f"X must be a float tensor of shape (n, C) with n ≥ 1, got {found}")
-        if not bool(torch.isfinite(X).all()):
+        # (a finite sum has no others in it, and is found without a mask of the size of X)
+        if not bool(X.detach().sum().isfinite()) and not bool(torch.isfinite(X).all()):
             raise ValueError("X holds NaN or infinite values; remove them before clustering")
         if reset:
             self.n_features_in_ = X.shape[1]
@@ -190,9 +291,6 @@ class SphericalKMeans(ClusterMixin, BaseEstimator):
             raise ValueError(f"X has {X.shape[1]} features, but {expected}")
         # sums of half-precision vectors would not be worth having
         return X.detach().to(torch.promote_types(X.dtype, torch.float32))
-
-    def _store(self, centers: Tensor, like: Any) -> None:
-        self.cluster_centers_ = self._give(centers, like)
 
     @staticmethod
     def _give(result: Tensor, like: Any) -> Any:
@@ -204,20 +302,14 @@ def _wide(values: Tensor) -> Tensor:
     return (values.cpu() if values.device.type == "mps" else values).double()
 
 
-def _chunks(data: Tensor) -> Iterator[tuple[int, Tensor]]:
-    for start in range(0, len(data), _CHUNK):
-        yield start, data[start : start + _CHUNK]
+def _chunk(data: Tensor) -> int:
+    return _CHUNK if data.device.type == "cpu" else _CHUNK_ELSEWHERE
 
 
 def _inverse_norms(rows: Tensor) -> Tensor:
     """1 / norm of each row, 0 for a zero row."""
     norms = rows.norm(dim=1)
     return torch.where(norms > 0, 1 / norms.clamp_min(torch.finfo(rows.dtype).tiny), 0.0)
-
-
-def _live(data: Tensor) -> Tensor:
-    """Indices of the non-zero rows."""
-    return torch.cat([start + _inverse_norms(rows).nonzero()[:, 0] for start, rows in _chunks(data)])
 
 
 def _unit(sums: Tensor, *, fallback: Tensor) -> Tensor:
@@ -227,59 +319,81 @@ def _unit(sums: Tensor, *, fallback: Tensor) -> Tensor:
     return torch.where(norms.to(fallback.device) > 0, directions, fallback)
 
 
-def _look(data: Tensor, centers: Tensor) -> _Pass:
-    """Assign every row and add up what the next centres need, a chunk at a time."""
+def _look(rows: _Rows, centers: Tensor, before: _Pass | None = None) -> _Pass:
+    """Assign every row and add up what the next centres need, a chunk at a time.
+
+    After a pass `before` over the same rows, only those that changed sides are added and taken away, unless
+    they are many.
+    """
     count = len(centers)
+    labels, cosines = _assign(rows, centers)
+    counts = torch.bincount(labels[rows.inverse > 0], minlength=count)
     sums = _wide(torch.zeros_like(centers))
-    counts = torch.zeros(count, dtype=torch.int64, device=data.device)
-    labels, cosines, inertia = [], [], 0.0
-    for _, rows in _chunks(data):
-        inverse = _inverse_norms(rows)
-        best, label = (rows @ centers.t()).max(dim=1)
-        # a zero vector fits anywhere: it adds nothing to the inertia and never seeds a cluster
-        cosine = torch.where(inverse > 0, best * inverse, torch.inf)
-        weights = one_hot(label, count).to(rows.dtype) * inverse[:, None]
-        sums += _wide(weights.t() @ rows).to(sums.device)
-        counts += (weights > 0).sum(dim=0).to(counts.device)
-        inertia += float((1 - _wide(cosine[inverse > 0])).sum())
-        labels.append(label)
-        cosines.append(cosine)
-    worst = torch.cat(cosines).topk(min(count, len(data)), largest=False).indices
-    return _Pass(torch.cat(labels), sums, counts, inertia, worst)
+    changed = None if before is None else (before.labels != labels).nonzero()[:, 0]
+    if before is None or changed is None or 4 * len(changed) > len(labels):
+        for part, data, inverse in rows.chunks():
+            sums += _wide(_weights(labels[part], inverse, count) @ data)
+    else:
+        sums += before.sums
+        for index in changed.split(_chunk(rows.data)):
+            few = rows.at(index)
+            weights = _weights(labels[index], few.inverse, count)
+            weights -= _weights(before.labels[index], few.inverse, count)
+            sums += _wide(weights @ few.data)
+        sums[(counts == 0).to(sums.device)] = 0  # not what rounding leaves of a difference
+    return _Pass(labels, cosines, sums, counts)
 
 
-def _reseed(data: Tensor, step: _Pass, centers: Tensor) -> Tensor:
+def _assign(rows: _Rows, centers: Tensor) -> tuple[Tensor, Tensor]:
+    """Index of the centre of largest cosine for each row, and that cosine, infinite for a zero row."""
+    labels = torch.empty(len(rows.data), dtype=torch.int64, device=centers.device)
+    cosines = torch.empty(len(rows.data), dtype=centers.dtype, device=centers.device)
+    for part, data, inverse in rows.chunks():
+        # (this way round the product of a narrow and a tall matrix is faster)
+        best, labels[part] = (centers @ data.t()).max(dim=0)
+        cosines[part] = torch.where(inverse > 0, best * inverse, torch.inf)
+    return labels, cosines
+
+
+def _weights(labels: Tensor, inverse: Tensor, count: int) -> Tensor:
+    """1 / norm of each row in the place of its cluster: (K, rows)."""
+    return inverse.new_zeros(count, len(labels)).scatter_(0, labels[None], inverse[None])
+
+
+def _reseed(rows: _Rows, step: _Pass, centers: Tensor) -> Tensor:
     """Put the centre of each empty cluster on one of the worst-fitted vectors."""
     empty = (step.counts == 0).nonzero()[:, 0]
     if len(empty):
+        worst = step.cosines.topk(min(len(empty), len(step.cosines)), largest=False).indices
         centers = centers.clone()
-        centers[empty] = normalize(data[step.worst[: len(empty)]], dim=1)
+        centers[empty] = rows.unit(worst)
     return centers
 
 
-def _plus_plus(data: Tensor, live: Tensor, count: int, random: np.random.RandomState) -> Tensor:
+def _plus_plus(rows: _Rows, live: Tensor, count: int, random: np.random.RandomState) -> Tensor:
     """k-means++ (Arthur & Vassilvitskii 2007) in cosine distance, each centre the best of a few draws."""
     trials = 2 + int(np.log(count))
-    first = normalize(data[live[random.randint(len(live))]][None], dim=1)
-    centers, distance = [first], _cosine_distance(data, live, first)[0]
+    first = rows.unit(live[random.randint(len(live))][None])
+    centers, distance = [first], _cosine_distance(rows, first)[0]
     for _ in range(count - 1):
         # Fewer distinct directions than clusters: any vector will do, the cluster stays a duplicate.
         total = float(distance.sum())
-        weights = distance.cumsum(0) if total > 0 else torch.ones_like(distance).cumsum(0)
+        weights = (distance if total > 0 else (rows.inverse > 0).to(distance)).cumsum(0)
         drawn = torch.from_numpy(random.random_sample(trials)).to(weights) * weights[-1]
-        picks = torch.searchsorted(weights, drawn).clamp(max=len(live) - 1).to(live.device)
-        candidates = normalize(data[live[picks]], dim=1)
-        reached = torch.minimum(_cosine_distance(data, live, candidates), distance)
+        # (the first place where the sum passes the draw is never one where it stands still, at a zero vector)
+        picks = torch.searchsorted(weights, drawn, right=True).to(live.device)
+        candidates = rows.unit(picks.clamp(max=int(live[-1])))
+        reached = torch.minimum(_cosine_distance(rows, candidates), distance)
         best = int(reached.sum(dim=1).argmin())
         centers.append(candidates[best : best + 1])
         distance = reached[best]
     return torch.cat(centers)
 
 
-def _cosine_distance(data: Tensor, live: Tensor, directions: Tensor) -> Tensor:
-    """1 − cos of each direction with each non-zero row: (directions, rows), float64, at least 0."""
+def _cosine_distance(rows: _Rows, directions: Tensor) -> Tensor:
+    """1 − cos of each direction with each row, at least 0; 0 with a zero row: (directions, n), float64."""
     parts = []
-    for index in live.split(_CHUNK):
-        rows = data[index]
-        parts.append(_wide(directions @ rows.t()) * _wide(_inverse_norms(rows)))
-    return (1 - torch.cat(parts, dim=1)).clamp_min(0)
+    for _, data, inverse in rows.chunks():
+        distance = (1 - _wide(directions @ data.t()) * _wide(inverse)).clamp_min(0)
+        parts.append(torch.where(_wide(inverse) > 0, distance, 0.0))
+    return torch.cat(parts, dim=1)

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable
 from concurrent.futures import Executor
+from dataclasses import dataclass
 from typing import Any, Literal
 
+import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.functional import normalize
 
 from lefs.catalog import Catalog, GeneratorId, Sampling
 from lefs.checks import check_choice, check_integer, check_seeds
-from lefs.clustering import SphericalKMeans, assign
+from lefs.clustering import SphericalKMeans, assign, sample_limit
 from lefs.effects import by_effect
+from lefs.factorization import factorize
 from lefs.generators import Generator
-from lefs.sample import Sample
+from lefs.sample import Sample, batch_bytes
 
-__all__ = ["compare_partitions", "dissect", "sample_vectors"]
+__all__ = ["Estimate", "compare_partitions", "dissect", "estimate", "sample_vectors"]
+
+_ITERATIONS = 40  # of a run of k-means, as they come
 
 
 def dissect(
@@ -25,10 +32,11 @@ def dissect(
     *,
     clusters: int,
     layer: str | None = None,
+    method: Literal["kmeans", "nmf"] = "kmeans",
     truncation: float = 1.0,
     random_state: int = 0,
     n_init: int = 4,
-    batch_size: int = 16,
+    batch_size: int | None = None,
     max_vectors: int = 65_536,
     contributions: Literal["energy", "effect"] = "energy",
     probes: int = 1,
@@ -38,9 +46,10 @@ def dissect(
     """Find the parts that a generator knows and the channels that make them.
 
     Two passes over the images, a batch at a time, so that memory does not grow with their number: the first
-    collects activation vectors of `layer` (a random, fixed subset once there are more than `max_vectors`) for
-    spherical k-means; the second adds up each channel's energy inside each cluster, for every layer, in
-    float64.
+    collects activation vectors of `layer` (a random, fixed subset once there are more than `max_vectors`, of
+    at most 1,024 images, evenly spread) for spherical k-means, or for a non-negative factorisation (Deep
+    Feature Factorization), and goes no further than that layer; the second adds up each channel's energy
+    inside each cluster, for every layer, in float64. `estimate` says beforehand what it takes.
 
     Parameters
     ----------
@@ -48,10 +57,13 @@ def dissect(
     seeds : the images to look at
     clusters : K
     layer : the layer to cluster; ``generator.default_layer`` if None
+    method : ``"kmeans"``, clusters divide the positions (`SphericalKMeans`), or ``"nmf"``, soft ones overlap
+        (`lefs.factorization`)
     truncation : ψ of the sample
     random_state : seeds the subset and the clustering; the same one gives the same catalog
-    n_init : runs of k-means, the best of which is kept
-    batch_size : images at a time; any size gives the same contributions to 1e-6
+    n_init : runs of k-means, the best of which is kept; a factorisation starts from an SVD, once
+    batch_size : images at a time; any size gives the same contributions to 1e-6. None: 16, or fewer where
+        they would take more than 0.5 GiB (2 GiB on a GPU)
     max_vectors : most vectors that are clustered at once
     contributions : ``"energy"``, where a channel is active (the paper's M), or ``"effect"``, where it acts:
         a third pass, of backward passes (`lefs.effects.by_effect`)
@@ -69,6 +81,7 @@ def dissect(
         For an empty seed list, more clusters than vectors, a layer that does not exist, and the like.
     """
     layer = generator.default_layer if layer is None else generator.layer(layer).name
+    check_choice("method", method, ("kmeans", "nmf"))
     check_integer("clusters", clusters, minimum=1)
     check_integer("random_state", random_state, maximum=2**32 - 1)
     check_integer("n_init", n_init, minimum=1)
@@ -78,17 +91,18 @@ def dissect(
     sample = Sample(
         generator, seeds, truncation=truncation, batch_size=batch_size, executor=executor, progress=progress
     )
-    count = sample.count(layer, max_vectors)
-    if clusters > count:
-        raise ValueError(
-            f"clusters={clusters} is more than the {count} activation vectors of {len(sample.seeds)} images "
-            f"at layer {layer!r}; ask for fewer clusters or give more seeds"
-        )
-    vectors = sample.vectors(layer, max_vectors=max_vectors, random_state=random_state)
-    kmeans = SphericalKMeans(clusters, n_init=n_init, random_state=random_state).fit(vectors)
-    energy, sizes = sample.contributions(layer, kmeans.cluster_centers_)
+    _check_clusters(clusters, sample, layer, max_vectors)
+    # (the vectors are held by nobody once they are clustered)
+    centers = _centers(
+        sample.vectors(layer, max_vectors=max_vectors, random_state=random_state),
+        clusters,
+        method=method,
+        n_init=n_init,
+        random_state=random_state,
+    )
+    energy, sizes = sample.contributions(layer, centers, method=method)
     catalog = Catalog(
-        centers=kmeans.cluster_centers_.float().cpu(),
+        centers=centers.float().cpu(),
         layer=layer,
         contributions=energy,
         sizes=sizes,
@@ -96,11 +110,114 @@ def dissect(
         parts={f"cluster {k}": (k,) for k in range(clusters)},
         generator=GeneratorId.of(generator),
         sampling=Sampling.of(generator, sample.seeds, truncation=truncation, random_state=random_state),
+        method=method,
     )
     if contributions == "energy":
         return catalog
     options: dict[str, Any] = {"batch_size": batch_size, "progress": progress, "executor": executor}
     return by_effect(catalog, generator, probes=probes, random_state=random_state, **options)
+
+
+def _check_clusters(clusters: int, sample: Sample, layer: str, max_vectors: int) -> None:
+    count = sample.count(layer, max_vectors)
+    if clusters > count:
+        raise ValueError(
+            f"clusters={clusters} is more than the {count} activation vectors of {len(sample.seeds)} images "
+            f"at layer {layer!r}; ask for fewer clusters or give more seeds"
+        )
+
+
+def _centers(vectors: Tensor, clusters: int, *, method: str, n_init: int, random_state: int) -> Tensor:
+    """The directions of k-means, or the factors: (K, C)."""
+    if method == "nmf":
+        return factorize(vectors, clusters, random_state=random_state)
+    kmeans = SphericalKMeans(clusters, n_init=n_init, random_state=random_state).fit(vectors)
+    centers: Tensor = kmeans.cluster_centers_
+    return centers
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a dissection will take, roughly: within a factor of two or three.
+
+    Attributes
+    ----------
+    seconds : on this machine, from the time that one batch took
+    peak_bytes : most memory at once, beyond what the generator itself takes
+    """
+
+    seconds: float
+    peak_bytes: int
+
+    def __str__(self) -> str:
+        minutes = self.seconds / 60
+        time = f"{self.seconds:.0f} s" if minutes < 2 else f"{minutes:.0f} min"
+        return f"about {time} and {max(self.peak_bytes / 2**30, 0.1):.1f} GiB"
+
+
+def estimate(
+    generator: Generator,
+    images: int,
+    *,
+    clusters: int,
+    layer: str | None = None,
+    n_init: int = 4,
+    batch_size: int | None = None,
+    max_vectors: int = 65_536,
+) -> Estimate:
+    """Time and memory of `dissect` for that many images, from one batch of them; nothing is kept.
+
+    Parameters
+    ----------
+    generator : Generator
+    images : number of images
+    clusters, layer, n_init, batch_size, max_vectors : as `dissect` would get them
+
+    Raises
+    ------
+    ValueError, TypeError, KeyError
+        For numbers out of range and a layer that does not exist.
+    """
+    layer = generator.default_layer if layer is None else generator.layer(layer).name
+    check_integer("images", images, minimum=1)
+    check_integer("clusters", clusters, minimum=1)
+    check_integer("n_init", n_init, minimum=1)
+    sample = Sample(generator, range(images), batch_size=batch_size, progress=False)
+    one = Sample(generator, sample.seeds[: sample.batch_size], batch_size=batch_size, progress=False)
+    count = sample.count(layer, max_vectors)
+    given = min(max_vectors, 1024 * len(one.seeds))
+    # (the first call of all is the slow one; a device is waited for by reading a value)
+    vectors = one.vectors(layer, max_vectors=given, random_state=0)
+    first = _seconds(lambda: float(one.vectors(layer, max_vectors=given, random_state=0)[0, 0]))
+    centers = normalize(vectors.new_ones(clusters, vectors.shape[1]), dim=1)
+    second = _seconds(lambda: one.contributions(layer, centers))
+    passes = (first * sample.images_for_vectors + second * images) / len(one.seeds)
+    seconds = passes + _kmeans_seconds(vectors, clusters, count, n_init)
+    return Estimate(seconds, _peak_bytes(sample, clusters, count, vectors.shape[1]))
+
+
+def _kmeans_seconds(like: Tensor, clusters: int, count: int, n_init: int) -> float:
+    """What k-means of `count` vectors will take, from one short run over random ones."""
+    tried, seen = max(min(count, 8192), clusters), min(count, sample_limit(clusters))
+    rows = torch.from_numpy(np.random.default_rng(0).standard_normal((tried, like.shape[1]))).to(like)
+    kmeans = SphericalKMeans(clusters, n_init=1, max_iter=_ITERATIONS // 4, tol=0, random_state=0)
+    run = 4 * _seconds(lambda: kmeans.fit(rows)) / tried
+    return run * (n_init * seen + count / 10)
+
+
+def _peak_bytes(sample: Sample, clusters: int, count: int, width: int) -> int:
+    """The vectors beside a batch, or beside the work of k-means, or a batch with its memberships."""
+    together = min(sample.batch_size, len(sample.seeds))
+    vectors, seen = 4 * count * width, min(count, sample_limit(clusters))
+    kmeans = (4 * seen * width if seen < count else 0) + 40 * count + 150 * seen
+    walk = batch_bytes(sample.generator, clusters) * together
+    return max(vectors + walk, vectors + kmeans)
+
+
+def _seconds(act: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    act()
+    return time.perf_counter() - start
 
 
 def sample_vectors(
@@ -110,7 +227,7 @@ def sample_vectors(
     layer: str,
     truncation: float = 1.0,
     random_state: int = 0,
-    batch_size: int = 16,
+    batch_size: int | None = None,
     max_vectors: int = 65_536,
 ) -> Tensor:
     """Activation vectors of one layer, as `dissect` clusters them: (n, C); `max_vectors` or one per image."""

@@ -42,7 +42,7 @@ def by_effect(
     truncation: float | None = None,
     probes: int = 1,
     random_state: int = 0,
-    batch_size: int = 16,
+    batch_size: int | None = None,
     progress: bool = True,
     executor: Executor | None = None,
 ) -> Catalog:
@@ -57,7 +57,7 @@ def by_effect(
     seeds, truncation : the images to measure on; the catalog's own where None
     probes : random signs for each image; the mean over images evens out most of what a single one leaves
     random_state : seeds the signs, together with each image's seed
-    batch_size : images at a time; any size gives the same contributions to 1e-5
+    batch_size : images at a time; any size gives the same contributions to 1e-5; None: as `dissect`
     progress : show a bar
     executor : any `concurrent.futures.Executor`; the result is the serial one bit for bit
 
@@ -94,7 +94,7 @@ def measure_effects(
     truncation: float | None = None,
     probes: int = 1,
     random_state: int = 0,
-    batch_size: int = 16,
+    batch_size: int | None = None,
     progress: bool = True,
     executor: Executor | None = None,
 ) -> Tensor:
@@ -172,7 +172,8 @@ def _batch_effects(
     source: _Source, chunk: _Chunk, *, truncation: float, catalog: Catalog, probes: int, random_state: int
 ) -> Tensor:
     """Σ over the images of one batch and their probes: (K, S) float64."""
-    generator, styles = _styles(source, chunk[1], truncation)
+    generator, styles = _styles(source, chunk, truncation)
+    seeds = [seed for _, seed in chunk]
     side = generator.resolution
     total = torch.zeros(catalog.num_clusters, styles.shape[1], dtype=torch.float64)
     step = max(1, _PIXELS // side**2)
@@ -181,7 +182,7 @@ def _batch_effects(
         regions = resample_partition(membership, side).float()
         signs = np.stack(
             [
-                [_signs(side, random_state, seed, probe) for seed in chunk[1][i : i + step]]
+                [_signs(side, random_state, seed, probe) for seed in seeds[i : i + step]]
                 for probe in range(probes)
             ]
         )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+import weakref
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from functools import lru_cache, partial
 from pathlib import Path
@@ -14,14 +15,22 @@ from torch import Tensor
 
 from lefs.artifacts import ArtifactError
 from lefs.checks import check_integer, check_number, check_seeds
-from lefs.clustering import assign
-from lefs.generators import Generator, load
+from lefs.factorization import membership_by
+from lefs.generators import Generator, StyleLayer, load
 from lefs.images import resample_partition
 from lefs.progress import track
 
-__all__ = ["Sample"]
+__all__ = ["Sample", "batch_bytes", "default_batch"]
 
-_Chunk = tuple[int, list[int]]  # position of the first image in the sample, seeds
+# Images that the vectors come from, at most: more add little to where the centres are, and cost a pass.
+_IMAGES = 1024
+_BATCH = 16  # images in a batch, at most
+# Bytes that a batch may take: on a processor larger ones are no faster, other devices want to be kept busy.
+_BUDGET, _BUDGET_ELSEWHERE = 2**29, 2**31
+_COPIES = 5  # of the largest maps that a synthesis holds at once: scaled, convolved, filtered, sums
+_STRIP = 2**20  # squares that are formed at once: enough for a matrix product, few enough for the cache
+
+_Chunk = Sequence[tuple[int, int]]  # position in the sample and seed of each image
 # a generator, or how another process gets the same one: file, device, type, fingerprint, usual class
 _Source = Generator | tuple[Path, str, torch.dtype, str, int | None]
 
@@ -35,55 +44,82 @@ class Sample:
         seeds: Iterable[int],
         *,
         truncation: float = 1.0,
-        batch_size: int = 16,
+        batch_size: int | None = None,
         executor: Executor | None = None,
         progress: bool = True,
     ):
         self.generator, self.seeds = generator, check_seeds(seeds)
         self.truncation = check_number("truncation", truncation)
         self.executor, self.progress = executor, progress
+        if batch_size is None:
+            batch_size = default_batch(generator)
         check_integer("batch_size", batch_size, minimum=1)
-        self._chunks = [(i, self.seeds[i : i + batch_size]) for i in range(0, len(self.seeds), batch_size)]
+        self.batch_size = batch_size
 
     def count(self, layer: str, max_vectors: int) -> int:
-        """How many vectors `vectors` gives: `max_vectors`, all there are if those are fewer, one per image
-        at least.
+        """How many vectors `vectors` gives: `max_vectors`, or all there are in the images that it looks at if
+        those are fewer; one per image at least.
         """
-        return self._per_image(layer, max_vectors) * len(self.seeds)
+        return self._per_image(layer, max_vectors) * len(self._spread())
 
     def vectors(self, layer: str, *, max_vectors: int, random_state: int) -> Tensor:
-        """Activation vectors of one layer, at positions inside the picture drawn once for all: (n, C)."""
+        """Activation vectors of one layer, at positions inside the picture drawn once for all: (n, C).
+
+        Of more than 1,024 images, that many are looked at, evenly spread.
+        """
         per_image = self._per_image(layer, max_vectors)
         job = partial(_vectors, layer=layer, per_image=per_image, random_state=random_state)
-        return torch.cat(list(self._each(job, f"activations of {layer}")))
+        found: Tensor | None = None
+        start = 0
+        for rows in self._each(job, f"activations of {layer}", self._spread()):
+            if found is None:  # filled as they come: two copies are never held
+                found = rows.new_empty(self.count(layer, max_vectors), rows.shape[1])
+            found[start : start + len(rows)] = rows
+            start += len(rows)
+        assert found is not None
+        return found
 
-    def contributions(self, layer: str, centers: Tensor) -> tuple[Tensor, Tensor]:
+    def contributions(self, layer: str, centers: Tensor, *, method: str = "kmeans") -> tuple[Tensor, Tensor]:
         """M (Editing in Style, Eq. 1) of every style channel to the clusters of these centres.
 
         Parameters
         ----------
         layer : the clustered layer
         centers : Tensor of shape (K, C), unit norm
+        method : what the centres are, ``"kmeans"`` or ``"nmf"``; see `membership_by`
 
         Returns
         -------
         M, (K, S) float64, each live channel's shares of energy, 0 for a dead one; and the positions in each
-        cluster, (K,) int64
+        cluster, (K,) int64: of soft clusters their membership added up over all positions, rounded
         """
         total = torch.zeros(len(centers), self.generator.num_styles, dtype=torch.float64)
-        sizes = torch.zeros(len(centers), dtype=torch.int64)
-        job = partial(_energy, layer=layer, centers=centers)
+        sizes = torch.zeros(len(centers), dtype=torch.float64)
+        job = partial(_energy, layer=layer, centers=centers, method=method)
         for energy, count in self._each(job, "contributions"):
             total += energy
             sizes += count
-        return _shares(total), sizes
+        return _shares(total), sizes.round().long()
+
+    @property
+    def images_for_vectors(self) -> int:
+        """How many images `vectors` looks at."""
+        return len(self._spread())
+
+    def _spread(self) -> range | list[int]:
+        """Positions in the sample of the images that give vectors."""
+        count = len(self.seeds)
+        return range(count) if count <= _IMAGES else [i * count // _IMAGES for i in range(_IMAGES)]
 
     def _per_image(self, layer: str, max_vectors: int) -> int:
         check_integer("max_vectors", max_vectors, minimum=1)
         side = self.generator.layer(layer).resolution - 2 * self.generator.layer(layer).margin
-        return max(1, min(side**2, max_vectors // len(self.seeds)))
+        return max(1, min(side**2, max_vectors // len(self._spread())))
 
-    def _each(self, job: Callable[..., Any], description: str) -> Iterator[Any]:
+    def _each(
+        self, job: Callable[..., Any], description: str, positions: Sequence[int] | None = None
+    ) -> Iterator[Any]:
+        """What `job` makes of each batch of the images at `positions` (all if None), in order."""
         source: _Source = self.generator
         # Threads share the generator; processes read its file once instead of getting it with every batch.
         apart = self.executor is not None and not isinstance(self.executor, ThreadPoolExecutor)
@@ -91,8 +127,27 @@ class Sample:
             it = self.generator
             source = (self.generator.source, str(it.device), it.dtype, it.fingerprint, it.usual_label)
         work = partial(job, source, truncation=self.truncation)
-        mapped = (map if self.executor is None else self.executor.map)(work, self._chunks)
-        yield from track(mapped, total=len(self._chunks), description=description, show=self.progress)
+        images = [(i, self.seeds[i]) for i in (range(len(self.seeds)) if positions is None else positions)]
+        chunks = [images[i : i + self.batch_size] for i in range(0, len(images), self.batch_size)]
+        mapped = (map if self.executor is None else self.executor.map)(work, chunks)
+        yield from track(mapped, total=len(chunks), description=description, show=self.progress)
+
+
+def batch_bytes(generator: Generator, clusters: int = 0) -> int:
+    """About how much memory one image takes on its way through the generator, in bytes.
+
+    Several copies of the largest maps, the maps that wait for the clustered layer, and the memberships.
+    """
+    maps = [la.channels * la.resolution**2 for la in generator.layers]
+    waiting = sum(m for m, la in zip(maps, generator.layers, strict=True) if la.resolution <= 32)
+    memberships = clusters * max(la.resolution for la in generator.layers) ** 2
+    return generator.dtype.itemsize * (_COPIES * max(maps) + waiting) + 4 * memberships
+
+
+def default_batch(generator: Generator) -> int:
+    """Images in a batch: 16, or fewer where they would take more than 0.5 GiB (2 GiB on a GPU)."""
+    budget = _BUDGET if generator.device.type == "cpu" else _BUDGET_ELSEWHERE
+    return max(1, min(_BATCH, budget // batch_bytes(generator)))
 
 
 @lru_cache(maxsize=2)
@@ -103,24 +158,23 @@ def _loaded(path: Path, device: str, dtype: torch.dtype, fingerprint: str, label
     return generator.to(dtype)
 
 
-def _styles(source: _Source, seeds: list[int], truncation: float) -> tuple[Generator, Tensor]:
+def _styles(source: _Source, chunk: _Chunk, truncation: float) -> tuple[Generator, Tensor]:
     generator = source if isinstance(source, Generator) else _loaded(*source)
-    return generator, generator.sample(seeds, truncation=truncation)
+    return generator, generator.sample([seed for _, seed in chunk], truncation=truncation)
 
 
 def _vectors(
     source: _Source, chunk: _Chunk, *, truncation: float, layer: str, per_image: int, random_state: int
 ) -> Tensor:
     """Activation vectors at random positions; which ones depends on the image alone, not on its batch."""
-    start, seeds = chunk
-    generator, styles = _styles(source, seeds, truncation)
+    generator, styles = _styles(source, chunk, truncation)
     with torch.inference_mode():
         maps = generator.layer(layer).inside(generator.record(styles, layer)[layer])
     maps_nlc = maps.flatten(2).movedim(1, 2)
     rows = []
-    for i, vectors_lc in enumerate(maps_nlc):
+    for (i, _), vectors_lc in zip(chunk, maps_nlc, strict=True):
         if per_image < len(vectors_lc):
-            random = np.random.default_rng([random_state, start + i])
+            random = np.random.default_rng([random_state, i])
             chosen = np.sort(random.choice(len(vectors_lc), per_image, replace=False))
             vectors_lc = vectors_lc[torch.from_numpy(chosen).to(vectors_lc.device)]
         rows.append(vectors_lc)
@@ -130,35 +184,76 @@ def _vectors(
 
 
 def _energy(
-    source: _Source, chunk: _Chunk, *, truncation: float, layer: str, centers: Tensor
+    source: _Source, chunk: _Chunk, *, truncation: float, layer: str, centers: Tensor, method: str
 ) -> tuple[Tensor, Tensor]:
     """Σ A² ⊙ U over one batch, for every layer: (K, S) float64; and positions per cluster, (K,)."""
-    generator, styles = _styles(source, chunk[1], truncation)
-    energy = torch.zeros(len(centers), generator.num_styles, dtype=torch.float64)
-    membership: Tensor | None = None
+    generator, styles = _styles(source, chunk, truncation)
+    found: list[tuple[StyleLayer, Tensor]] = []
+    partition: _Partition | None = None
     waiting = []  # layers before the clustered one, which are smaller
     with torch.inference_mode():
         for current, maps in generator.activations(styles):
             # (margins differ from layer to layer, what lies inside the picture fits)
-            waiting.append((current, current.inside(maps)))
+            waiting.append((current, maps))
             if current.name == layer:
-                membership = assign(current.inside(maps), centers)
-            if membership is not None:
-                for la, a in waiting:
-                    energy[:, la.slice] = _energy_by_cluster(a, membership)
-                    if la.shift is not None:  # a channel's shift acts where the channel does
-                        energy[:, la.shift] = energy[:, la.slice]
+                partition = _Partition(membership_by(method)(current.inside(maps), centers))
+            if partition is not None:
+                found += [(la, partition.energy(la, a)) for la, a in waiting]
                 waiting.clear()
-    assert membership is not None
-    return energy, membership.sum(dim=(0, 2, 3), dtype=torch.int64).cpu()
+    assert partition is not None
+    # Brought over once, so that a device is never waited for between its layers.
+    energy = torch.zeros(len(centers), generator.num_styles, dtype=torch.float64)
+    for la, values in found:
+        energy[:, la.slice] = values.cpu()
+        if la.shift is not None:  # a channel's shift acts where the channel does
+            energy[:, la.shift] = energy[:, la.slice]
+    return energy, partition.sizes
 
 
-def _energy_by_cluster(maps: Tensor, membership: Tensor) -> Tensor:
-    """Σ_{n,h,w} A² ⊙ U: one matrix product per image, added up in float64: (K, C), on the CPU."""
-    maps = maps.to(torch.promote_types(maps.dtype, torch.float32))
-    resampled = resample_partition(membership, maps.shape[-1]).flatten(2).to(maps)
-    # (Apple's devices have no float64.)
-    return torch.bmm(resampled, maps.square().flatten(2).movedim(1, 2)).cpu().sum(dim=0, dtype=torch.float64)
+class _Partition:
+    """Memberships of one batch, and the energy of layers' maps inside each cluster."""
+
+    def __init__(self, membership: Tensor):
+        self.membership = membership  # (N, K, h, w)
+        self._resampled: tuple[int, Tensor] = (0, membership)  # the size last asked for: (N, K, H W)
+        self._last: tuple[weakref.ref[Tensor], Tensor] | None = None
+
+    @property
+    def sizes(self) -> Tensor:
+        """Positions per cluster, shares of them added up: (K,), float64, on the CPU."""
+        return self.membership.cpu().sum(dim=(0, 2, 3), dtype=torch.float64)
+
+    def energy(self, layer: StyleLayer, maps: Tensor) -> Tensor:
+        """Σ_{n,h,w} A² ⊙ U, inside the picture: (K, C), float64."""
+        # The layers of one size that see the same maps (to colours, and on to the next size) are one sum.
+        if self._last is None or self._last[0]() is not maps:
+            inside = layer.inside(maps)
+            self._last = weakref.ref(maps), _energy_by_cluster(inside, self._at(inside.shape[-1]))
+        return self._last[1]
+
+    def _at(self, size: int) -> Tensor:
+        if self._resampled[0] != size:
+            self._resampled = size, resample_partition(self.membership, size).flatten(2)
+        return self._resampled[1]
+
+
+def _energy_by_cluster(maps: Tensor, memberships: Tensor) -> Tensor:
+    """Σ_{n,p} A² ⊙ U for maps (N, C, H, W) and memberships (N, K, H W): (K, C), added up in float64.
+
+    On a processor a strip of positions at a time, whose squares stay in its cache; else one matrix product.
+    """
+    values = maps.flatten(2)
+    on_cpu, wide = maps.device.type == "cpu", maps.dtype.itemsize >= 4
+    step = max(256, _STRIP // values[..., 0].numel()) if on_cpu else values.shape[2]
+    energy: Tensor | None = None
+    for strip, members in zip(values.split(step, dim=2), memberships.split(step, dim=2), strict=True):
+        squares = (strip if wide else strip.float()).square().movedim(1, 2)
+        part = torch.bmm(members.to(squares.dtype), squares)
+        # (Apple's devices have no float64.)
+        total = (part.cpu() if part.device.type == "mps" else part).sum(dim=0, dtype=torch.float64)
+        energy = total if energy is None else energy.add_(total)
+    assert energy is not None
+    return energy
 
 
 def _shares(energy: Tensor) -> Tensor:

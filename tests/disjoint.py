@@ -1,4 +1,4 @@
-"""A linear generator whose channels paint disjoint quarters, and a segmenter that knows them."""
+"""A generator in which everything is known: a part is a strip of the image, a channel lives in one strip."""
 
 from __future__ import annotations
 
@@ -6,105 +6,87 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import normalize
 
-from lefs import Catalog
-from lefs.catalog import GeneratorId, Sampling
-from lefs.generators import StyledGenerator, StyleLayer
+from lefs.generators import StyleLayer
 from lefs.generators.base import Noise, State
+from lefs.generators.styled import StyledGenerator
 
-SIDE, EACH = 16, 3  # of the pictures; channels of each quarter in each of two layers
-NAMES = ("north-west", "north-east", "south-west", "south-east")
-
-
-def quarters() -> Tensor:
-    """(4, SIDE, SIDE), zeros and ones."""
-    half = (torch.arange(SIDE) >= SIDE // 2).long()
-    return torch.nn.functional.one_hot(2 * half[:, None] + half, 4).movedim(-1, 0).float()
+STRIPS, EACH = 4, 2  # strips of the image, channels of each layer in each
 
 
-class Plain(nn.Module):
-    """W is z."""
+class _Mapping(nn.Module):
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(size, size) / size**0.5)
+        self.register_buffer("w_avg", torch.zeros(size))
 
     def forward(self, z: Tensor, labels: Tensor | None) -> Tensor:
-        return z
+        return (z @ self.weight).sinh()  # (not normal, so that its covariance is its own)
 
 
 class DisjointGenerator(StyledGenerator):
-    """Image = Σ_c σ_c · pattern of c, in two layers; channel c of a layer paints quarter c // EACH alone.
-
-    What a layer scales are its patterns themselves; the state carries the image so far.
+    """I(x) = Σ_c σ_c A_c(x) colour_c over two layers; σ = B w + b. Channel c is positive inside strip c mod
+    STRIPS and zero elsewhere, so that M is 1 there, and editing the channels of a strip changes nothing else.
     """
 
     architecture = "disjoint"
 
-    def __init__(self, *, seed: int = 0) -> None:
+    def __init__(self, seed: int = 0) -> None:
         super().__init__()
-        count = 4 * EACH
-        random = torch.Generator().manual_seed(seed)
-        supports = quarters().repeat_interleave(EACH, dim=0)
-        self.resolution, self.z_dim, self.w_dim, self.num_ws, self.label_dim = (
-            SIDE,
-            2 * count,
-            2 * count,
-            1,
-            0,
+        self.resolution, self.z_dim, self.w_dim, self.num_ws, self.label_dim = 16, 6, 6, 2, 0
+        count = STRIPS * EACH
+        self.layers = (
+            StyleLayer("b8.conv0", "conv", 8, count, slice(0, count)),
+            StyleLayer("b16.conv0", "conv", 16, count, slice(count, 2 * count)),
         )
-        self.mapping = Plain()
-        self.mapping.register_buffer("w_avg", torch.zeros(2 * count))
-        self.patterns = nn.Parameter(supports * (0.5 + torch.rand(count, SIDE, SIDE, generator=random)))
-        self.colors = nn.Parameter(torch.randn(2, count, 3, generator=random) * 0.04)
-        self.layers = tuple(
-            StyleLayer(name, "conv", SIDE, count, slice(i * count, (i + 1) * count))
-            for i, name in enumerate("ab")
-        )
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            self.mapping = _Mapping(self.w_dim)
+            for layer in self.layers:
+                key, side = layer.name.partition(".")[0], layer.resolution
+                strips = torch.arange(side) * STRIPS // side == torch.arange(count)[:, None] % STRIPS
+                self.register_buffer(f"{key}_maps", strips[:, None, :] * (0.5 + torch.rand(count, side, 1)))
+                self.register_buffer(f"{key}_colours", 0.1 * torch.rand(count, 3))
+            self.register_buffer("weight", 0.3 * torch.randn(2 * count, self.w_dim))
+            self.register_buffer("bias", torch.randn(2 * count))
         self.label = "disjoint"
         self.freeze()
 
     @property
     def architecture_config(self) -> dict[str, Any]:
-        return {"each": EACH}
+        return {}
+
+    def _maps(self, layer: StyleLayer) -> Tensor:
+        return self.get_buffer(f"{layer.name.partition('.')[0]}_maps")
 
     def _styles(self, w: Tensor) -> Tensor:
-        return w[:, 0]
+        half = len(self.bias) // 2
+        return torch.cat(
+            [w[:, i] @ self.weight[i * half : (i + 1) * half].t() for i in (0, 1)], dim=1
+        ) + self.get_buffer("bias")
 
+    # A state is (maps of the next layer, image so far).
     def _begin(self, styles: Tensor) -> State:
-        maps = self.patterns[None].expand(len(styles), -1, -1, -1)
-        return maps, maps.new_zeros(len(styles), 3, SIDE, SIDE)
+        first = self._maps(self.layers[0]).expand(len(styles), -1, -1, -1)
+        return first, styles.new_zeros(len(styles), 3, self.resolution, self.resolution)
 
     def _step(self, layer: StyleLayer, state: State, styles: Tensor, noise: Noise) -> State:
         maps, image = state
-        colors = self.colors[self.layers.index(layer)]
-        painted = torch.einsum("nc,chw,cr->nrhw", styles[:, layer.slice], self.patterns, colors)
+        assert maps is not None
         assert image is not None
-        return maps, image + painted
+        colours = self.get_buffer(f"{layer.name.partition('.')[0]}_colours")
+        added = torch.einsum("nchw,nc,cd->ndhw", maps, styles[:, layer.slice], colours)
+        factor = self.resolution // layer.resolution
+        image = image + added.repeat_interleave(factor, dim=2).repeat_interleave(factor, dim=3)
+        following = self._maps(self.layers[-1]).expand(len(styles), -1, -1, -1)
+        return following, image
 
     def _finish(self, state: State, size: int) -> Tensor:
         assert state[1] is not None
         return state[1]
 
-
-def disjoint_catalog(generator: DisjointGenerator, truth: Tensor | None = None) -> Catalog:
-    """Four parts, the quarters; contributions are the truth, or given ones (4, S)."""
-    own = torch.arange(4).repeat_interleave(EACH).repeat(2)
-    shares = torch.nn.functional.one_hot(own, 4).t().double() if truth is None else truth
-    centers = normalize(torch.eye(4).repeat_interleave(EACH, dim=1), dim=1)
-    return Catalog(
-        centers=centers,
-        layer="a",
-        contributions=shares,
-        sizes=torch.full((4,), SIDE * SIDE // 4),
-        layers=generator.layers,
-        parts={name: (k,) for k, name in enumerate(NAMES)},
-        generator=GeneratorId.of(generator),
-        sampling=Sampling((0, 1), 1.0, 0),
-    )
-
-
-class Quarters:
-    """The true parts."""
-
-    names = NAMES
-
-    def __call__(self, images: Tensor) -> Tensor:
-        return quarters().argmax(dim=0).expand(len(images), -1, -1)
+    def strip_masks(self, count: int) -> Tensor:
+        """Where each strip is: (count, STRIPS, 16, 16), bool."""
+        owner = torch.arange(16) * STRIPS // 16
+        mask = owner[None, :] == torch.arange(STRIPS)[:, None]
+        return mask[None, :, None, :].expand(count, -1, 16, -1)

@@ -21,7 +21,7 @@ def random_network(
 
     `dead` is a channel of the constant input that is set to zero.
     """
-    channels = {4: 10, 8: 8, 16: 6, 32: 4}
+    channels = {4: 10, 8: 8, 16: 6, 32: 4, 64: 3, 128: 2}
     config = StyleGAN2Config(resolution, z_dim=12, w_dim=14, channels=channels, label_dim=label_dim)
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         torch.manual_seed(seed)
@@ -99,3 +99,6 @@ class LinearGenerator(Generator):
 
     def activations(self, styles: Tensor) -> Iterator[tuple[StyleLayer, Tensor]]:
         yield self.layers[0], self.active.expand(len(styles), -1, -1, -1)
+
+    def intervene(self, styles: Tensor, edits: Any, *, noise: Noise = "const", resume: Any = None) -> Tensor:
+        raise NotImplementedError("its pictures are painted, not made of its maps")

@@ -19,11 +19,11 @@ FILES = sorted(p for p in PACKAGE.rglob("*.py") if "data" not in p.relative_to(P
 # A module imports only from its own row and those above; the first part of its name says which row it is in.
 ROWS = (
     ("checks", "images", "artifacts", "progress", "tables"),
-    ("clustering", "query", "generators", "segmenter"),
+    ("clustering", "factorization", "query", "generators", "segmenter", "adapters"),
     ("sample", "foreign"),
     ("catalog",),
-    ("dissection", "editing", "effects", "units"),
-    ("evaluation",),
+    ("dissection", "directions", "editing", "effects", "units"),
+    ("contrast", "evaluation"),
     ("plotting",),
     ("widgets",),
     ("runner",),

@@ -85,7 +85,7 @@ def test_equals_a_naive_lloyd(iterations: int) -> None:
     data = torch.from_numpy(mixed(0, count=300, width=8)).double()
     start = normalize(data[:5], dim=1)
     kmeans = SphericalKMeans(5, max_iter=iterations, tol=0)
-    centers, last, done = kmeans._run(data, start)
+    centers, last, done = kmeans._run(module._Rows.of(data), start)
     expected, labels, inertia = reference.lloyd(data.numpy(), start.numpy(), iterations=iterations)
     assert done == iterations
     np.testing.assert_allclose(centers.numpy(), expected, atol=1e-12)
@@ -106,7 +106,10 @@ def test_the_end_is_a_fixed_point() -> None:
 def test_more_iterations_and_more_runs_never_hurt() -> None:
     data = torch.from_numpy(mixed(2)).double()
     start = normalize(data[:8], dim=1)
-    runs = [SphericalKMeans(8, max_iter=n, tol=0)._run(data, start)[1].inertia for n in (1, 2, 4, 8, 16)]
+    runs = [
+        SphericalKMeans(8, max_iter=n, tol=0)._run(module._Rows.of(data), start)[1].inertia
+        for n in (1, 2, 4, 8, 16)
+    ]
     assert runs == sorted(runs, reverse=True)
     assert runs[0] > runs[-1]
     best = [SphericalKMeans(8, n_init=n, random_state=3).fit(data).inertia_ for n in (1, 3, 9)]
@@ -199,7 +202,7 @@ def test_an_empty_cluster_is_seeded_again() -> None:
     vectors, labels, directions = planted(4, clusters=3)
     # the third centre looks away from everything, so that its cluster is empty at first
     start = torch.from_numpy(np.stack([directions[0], directions[1], -directions.sum(axis=0) / np.sqrt(3)]))
-    centers, last, _ = SphericalKMeans(3)._run(torch.from_numpy(vectors), start)
+    centers, last, _ = SphericalKMeans(3)._run(module._Rows.of(torch.from_numpy(vectors)), start)
     assert adjusted_rand_score(labels, last.labels) == 1
     assert (centers.numpy() @ directions.T).max(axis=0).min() > 0.99
 
@@ -239,6 +242,135 @@ def test_partial_fit_goes_on_from_fit() -> None:
     np.testing.assert_allclose(kmeans.cluster_centers_, before, atol=1e-9)
     again = SphericalKMeans(6, random_state=0).partial_fit(vectors[::-1]).fit(vectors)
     np.testing.assert_array_equal(again.cluster_centers_, before)
+
+
+# -- many vectors: runs on a sample, the best finished on all ---------------------------------------------
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_sample_loses_nothing_of_a_good_start(seed: int) -> None:
+    data = mixed(seed, count=20_000)
+    every = SphericalKMeans(10, n_init=1, sample_size=None, random_state=seed).fit(data)
+    some = SphericalKMeans(10, init=every.cluster_centers_, sample_size=4000, random_state=seed).fit(data)
+    assert some.inertia_ <= 1.001 * every.inertia_
+    assert some.labels_.shape == (20_000,)
+    cosine = mean_cosine(data, some.cluster_centers_)
+    assert some.inertia_ == pytest.approx(len(data) * (1 - cosine), rel=1e-4)
+    np.testing.assert_array_equal(some.predict(data), some.labels_)
+
+
+def test_what_the_runs_found_is_finished_on_all() -> None:
+    """The centres are one Lloyd iteration on from others, with which all vectors fit less well."""
+    data = torch.from_numpy(mixed(3)).double()
+    found = SphericalKMeans(8, sample_size=500, random_state=0).fit(data)
+    rough = SphericalKMeans(8, init=found.cluster_centers_, max_iter=1, tol=0).fit(data)
+    assert rough.inertia_ <= found.inertia_
+    before = SphericalKMeans(8, sample_size=None, random_state=0).fit(data[::8])
+    _, last, iterations = before._run(module._Rows.of(data), before.cluster_centers_, most=2)
+    assert iterations <= 2
+    assert last.inertia <= module._look(module._Rows.of(data), before.cluster_centers_).inertia
+
+
+def test_a_sample_of_all_is_all() -> None:
+    data = mixed(1, count=1000)
+    plain, capped = (SphericalKMeans(5, random_state=0, sample_size=s).fit(data) for s in (None, 1000))
+    np.testing.assert_array_equal(plain.cluster_centers_, capped.cluster_centers_)
+    # up to 24,576 the default sees all, too
+    np.testing.assert_array_equal(SphericalKMeans(5, random_state=0).fit(data).labels_, plain.labels_)
+
+
+def test_the_automatic_sample_is_what_its_description_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+    monkeypatch.setattr(
+        SphericalKMeans, "_best", lambda self, rows, random: seen.append(len(rows.data)) or 1 / 0
+    )
+    data = np.random.default_rng(0).standard_normal((40_000, 2))
+    data[:100] = 0  # zero vectors are not drawn
+    for clusters in (3, 35):
+        with pytest.raises(ZeroDivisionError):
+            SphericalKMeans(clusters, random_state=0).fit(data)
+    assert seen == [24_576, 35 * 1024]
+
+
+def test_zero_vectors_are_not_in_the_sample() -> None:
+    vectors, labels, _ = planted(3)
+    padded = np.concatenate([np.zeros((5000, 16)), vectors])
+    found = SphericalKMeans(6, sample_size=300, random_state=0).fit(padded)
+    assert adjusted_rand_score(labels, found.labels_[5000:]) == 1
+
+
+def test_given_centres_are_where_the_run_begins() -> None:
+    data = mixed(2, count=300, width=8).astype(np.float64)
+    start = 3 * data[:5]  # of any length
+    found = SphericalKMeans(5, init=start, max_iter=4, tol=0, n_init=9).fit(data)
+    unit = start / np.linalg.norm(start, axis=1, keepdims=True)
+    expected, labels, _ = reference.lloyd(data, unit, iterations=4)
+    np.testing.assert_allclose(found.cluster_centers_, expected, atol=1e-12)
+    np.testing.assert_array_equal(found.labels_, labels)
+    assert found.n_iter_ == 4
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("moved", [0.01, 1.0])
+def test_a_pass_after_another_equals_a_pass_from_nothing(dtype: torch.dtype, moved: float) -> None:
+    """Adding and taking away what changed sides (few, or nearly all) gives the sums of all."""
+    data = torch.from_numpy(mixed(8)).to(dtype)
+    data[5:9] = 0
+    rows, start = module._Rows.of(data), normalize(data[20:32], dim=1)
+    other = normalize(start + moved * start.flip(0), dim=1)
+    before, fresh = module._look(rows, start), module._look(rows, other)
+    after = module._look(rows, other, before)
+    changed = int((before.labels != fresh.labels).sum())
+    assert (0 < changed < 1000) if moved < 1 else changed > 1000
+    assert torch.equal(after.labels, fresh.labels)
+    assert torch.equal(after.counts, fresh.counts)
+    torch.testing.assert_close(after.sums, fresh.sums, atol=1e-3 if dtype == torch.float32 else 1e-10, rtol=0)
+
+
+def test_a_cluster_that_is_left_by_all_keeps_no_remainder() -> None:
+    directions = torch.eye(8)[[0] * 360 + [1] * 40]  # few enough to be taken away, not added up anew
+    rows = module._Rows.of(
+        directions + 0.1 * torch.from_numpy(np.random.default_rng(0).random((400, 8))).float()
+    )
+    before = module._look(rows, torch.eye(8)[:2])
+    assert before.counts.tolist() == [360, 40]
+    after = module._look(rows, torch.eye(8)[:2] * torch.tensor([[1], [-1]]), before)
+    assert after.counts.tolist() == [400, 0]
+    assert float(after.sums[1].abs().sum()) == 0
+
+
+def test_batches_in_any_number_come_near_to_all_at_once() -> None:
+    data = mixed(9, count=12_000)
+    every = SphericalKMeans(10, random_state=0).fit(data)
+    batched = SphericalKMeans(10, random_state=0)
+    for batch in np.array_split(np.random.default_rng(0).permutation(data), 12):
+        batched.partial_fit(batch)
+    assert mean_cosine(data, batched.cluster_centers_) >= mean_cosine(data, every.cluster_centers_) - 0.01
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"init": "random"}, "init must be one of"),
+        (
+            {"init": np.ones((3, 3))},
+            r"init must be 'k-means\+\+' or 2 finite non-zero centres, an array of shape",
+        ),
+        ({"init": np.zeros((2, 3))}, "finite non-zero"),
+        ({"init": np.full((2, 3), np.nan)}, "finite non-zero"),
+        ({"sample_size": 0}, "sample_size must be at least 1"),
+        ({"sample_size": 1}, "sample_size=1 is less than n_clusters=2"),
+    ],
+)
+def test_starts_and_samples_out_of_range(options: dict, told: str) -> None:
+    with pytest.raises(ValueError, match=told):
+        SphericalKMeans(2, **options).fit(np.random.default_rng(0).random((10, 3)))
+
+
+@pytest.mark.parametrize("size", ["all", 2.5])
+def test_a_sample_size_is_a_number(size: object) -> None:
+    with pytest.raises(TypeError, match="sample_size must be an integer"):
+        SphericalKMeans(2, sample_size=size).fit(np.random.default_rng(0).random((10, 3)))  # type: ignore[arg-type]
 
 
 def test_same_state_same_result() -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import multiprocessing
+import subprocess
+import sys
 import weakref
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from pathlib import Path
@@ -16,7 +18,8 @@ from helpers import random_network
 
 import lefs
 from lefs import ArtifactError, Catalog, StyleGAN2, dissect, save_generator
-from lefs.dissection import compare_partitions, sample_vectors
+from lefs import sample as sample_module
+from lefs.dissection import Estimate, compare_partitions, estimate, sample_vectors
 from lefs.generators import Generator
 
 SEEDS = range(10)
@@ -173,6 +176,133 @@ def test_activations_are_not_kept(lively: StyleGAN2, monkeypatch: pytest.MonkeyP
     assert len(alive) > 12 * per_batch
     assert max(counts) <= per_batch
     assert sum(ref() is not None for ref in alive) == 0
+
+
+def test_layers_that_see_the_same_maps_are_added_up_once(
+    lively: StyleGAN2, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To colours, and on to the next size: the same input, the same energies."""
+    calls: list[tuple[int, ...]] = []
+    original = sample_module._energy_by_cluster
+    monkeypatch.setattr(
+        sample_module, "_energy_by_cluster", lambda a, u: calls.append(tuple(a.shape)) or original(a, u)
+    )
+    catalog = quick(lively, batch_size=10)
+    shared = [("b4.torgb", "b8.conv0"), ("b8.torgb", "b16.conv0")]
+    assert len(calls) == len(lively.layers) - len(shared)
+    for one, other in shared:
+        a, b = (catalog.contributions[:, lively.layer(n).slice] for n in (one, other))
+        assert torch.equal(a, b)
+
+
+@pytest.mark.parametrize("strip", [1, 300, 10**9])
+def test_strips_of_positions_do_not_matter(
+    lively: StyleGAN2, monkeypatch: pytest.MonkeyPatch, strip: int
+) -> None:
+    whole = quick(lively)
+    monkeypatch.setattr(sample_module, "_STRIP", strip)
+    parts = quick(lively)
+    assert float((whole.contributions - parts.contributions).abs().max()) < 1e-6
+    assert torch.equal(whole.sizes, parts.sizes)
+
+
+def test_vectors_come_from_so_many_images_and_no_more(
+    lively: StyleGAN2, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sample_module, "_IMAGES", 4)
+    options = {"layer": "b16.conv1", "max_vectors": 40, "random_state": 1}
+    some = sample_vectors(lively, SEEDS, **options)  # type: ignore[arg-type]
+    assert some.shape == (40, 6)
+    maps = lively.record(lively.sample_styles(SEEDS), "b16.conv1")["b16.conv1"].flatten(2).movedim(1, 2)
+    for image, rows in zip([0, 2, 5, 7], some.split(10), strict=True):  # evenly spread
+        nearest = (rows[:, None] - maps[image]).abs().amax(dim=-1).min(dim=1)
+        assert float(nearest.values.max()) < 1e-4
+    torch.testing.assert_close(sample_vectors(lively, SEEDS, batch_size=3, **options), some)  # type: ignore[arg-type]
+    # the contributions are those of all
+    assert int(quick(lively, layer="b16.conv1", max_vectors=40).sizes.sum()) == 10 * 256
+
+
+def test_a_batch_is_made_smaller_where_maps_are_large(lively: StyleGAN2, portraits: Generator) -> None:
+    channels = {4: 8, 8: 8, 16: 8, 32: 8, 64: 8, 128: 8, 256: 32}
+    large = StyleGAN2(lefs.StyleGAN2Config(256, 8, 8, channels))
+    assert sample_module.default_batch(lively) == sample_module.default_batch(portraits) == 16
+    assert 1 < sample_module.default_batch(large) < 16
+    assert sample_module.default_batch(large) * sample_module.batch_bytes(large) <= 2**29
+    assert sample_module.default_batch(large.bfloat16()) > sample_module.default_batch(large.float())
+
+
+def test_an_estimate_grows_with_what_is_asked_for(lively: StyleGAN2) -> None:
+    options = {"clusters": 4, "batch_size": 4, "max_vectors": 10}
+    base = estimate(lively, 2000, **options)
+    assert base.seconds > 0
+    for more in ({"batch_size": 8}, {"clusters": 40}, {"max_vectors": 10**6}):
+        assert estimate(lively, 2000, **(options | more)).peak_bytes > base.peak_bytes
+    # the images pass by a batch at a time
+    assert estimate(lively, 10**5, **options).peak_bytes == base.peak_bytes
+
+
+def test_seconds_add_up_what_was_measured(lively: StyleGAN2, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a clock on which every step takes one second."""
+    ticks = iter(range(10**6))
+    monkeypatch.setattr("lefs.dissection.time.perf_counter", lambda: next(ticks))
+    few, many = (estimate(lively, n, clusters=4, batch_size=4, max_vectors=1).seconds for n in (400, 1000))
+    assert 2 * 600 / 4 <= many - few < 1.2 * 2 * 600 / 4  # both passes, 150 batches more
+
+
+def test_an_estimate_is_near_the_truth() -> None:
+    """In a process of its own, whose highest memory is the system's to tell."""
+    status = Path("/proc/self/status")
+    if not status.exists():
+        pytest.skip("no /proc to tell the highest memory")
+    done = subprocess.run(
+        [sys.executable, "-c", _MEASURE], capture_output=True, text=True, check=True, timeout=120
+    )
+    expected, truth = (float(v) for v in done.stdout.split())
+    assert expected / 2.5 < truth < expected * 2.5
+
+
+_MEASURE = """
+import torch, lefs
+from lefs.dissection import estimate
+def memory(key):
+    lines = open('/proc/self/status').read().splitlines()
+    return int(next(x for x in lines if x.startswith(key)).split()[1]) * 1024
+torch.set_num_threads(1)
+channels = {4: 32, 8: 32, 16: 32, 32: 32, 64: 32, 128: 16}
+generator = lefs.StyleGAN2(lefs.StyleGAN2Config(128, 8, 8, channels)).eval()
+generator.freeze()
+lefs.dissect(generator, range(2), clusters=2, progress=False, batch_size=1)  # what is loaded on first use
+before = memory('VmRSS')
+lefs.dissect(generator, range(48), clusters=4, progress=False, n_init=1)
+highest = memory('VmHWM')
+print(estimate(generator, 48, clusters=4, n_init=1).peak_bytes, highest - before)
+"""
+
+
+@pytest.mark.parametrize(
+    ("seconds", "size", "told"),
+    [(12.4, 3 * 2**30, "about 12 s and 3.0 GiB"), (600.0, 1, "about 10 min and 0.1 GiB")],
+)
+def test_an_estimate_in_words(seconds: float, size: int, told: str) -> None:
+    assert str(Estimate(seconds, size)) == told
+
+
+@pytest.mark.parametrize(
+    ("images", "options", "error", "told"),
+    [
+        (0, {}, ValueError, "images must be at least 1"),
+        (2.5, {}, TypeError, "images must be an integer"),
+        (4, {"clusters": 0}, ValueError, "clusters must be at least 1"),
+        (4, {"n_init": 0}, ValueError, "n_init must be at least 1"),
+        (4, {"max_vectors": 0}, ValueError, "max_vectors must be at least 1"),
+        (4, {"layer": "b8.conv3"}, KeyError, "no style layer named"),
+    ],
+)
+def test_no_estimate_of_nonsense(
+    lively: StyleGAN2, images: int, options: dict, error: type[Exception], told: str
+) -> None:
+    with pytest.raises(error, match=told):
+        estimate(lively, images, **{"clusters": 4, **options})
 
 
 @pytest.mark.parametrize("count", [8, 80])

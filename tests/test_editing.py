@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from lefs import ArtifactError, Catalog, Change, Editor, QuerySettings, Recipe, StyleGAN2, dissect, transfer
-from lefs.editing import compose, resolve_claims
+from lefs.editing import Superseded, compose, resolve_claims
 
 OPEN = QuerySettings(rho=0.0, epsilon=3.0, coarse=1.0, rgb=1.0)
 
@@ -317,6 +317,22 @@ def test_catalogs_and_recipes_of_others_are_refused(catalog: Catalog, editor: Ed
     foreign = made_up_catalog(catalog.contributions, stranger).generator
     with pytest.raises(ArtifactError, match=r"'stranger'.*'lively'.*load that generator"):
         editor.render(replace(recipe(), generator=foreign))
+
+
+def test_a_rendering_can_be_stopped_and_taken_up_again(catalog: Catalog) -> None:
+    network = random_network(seed=3, resolution=128)
+    editor = Editor(network, made_up_catalog(torch.rand(2, network.num_styles), network, ["hair", "skin"]))
+    wanted = recipe(Change("hair", 5, settings=OPEN))
+    asked: list[int] = []
+    with pytest.raises(Superseded):
+        editor.render(wanted, stop=lambda: len(asked) == 2 or asked.append(1))
+    whole = editor.render(wanted, stop=lambda: False)
+    assert torch.equal(whole.image, editor.render(wanted).image)
+    # a preview makes no trunk of another target, and is the same picture
+    preview = editor.render(replace(wanted, target=7), upto=64).image
+    assert editor.trunk(1, 0.8) is editor.trunk(1, 0.8)
+    editor.trunk(7, 0.8)
+    assert torch.equal(editor.render(replace(wanted, target=7), upto=64).image, preview)
 
 
 # -- recipes -----------------------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from disjoint import EACH, NAMES, DisjointGenerator, Quarters, disjoint_catalog, quarters
+from quarters import EACH, NAMES, QuarterGenerator, Quarters, quarter_catalog, quarters
 from torch import Tensor
 
 from lefs import Catalog, Generator, QuerySettings, StyleGAN2, dissect
@@ -36,13 +36,13 @@ PAIRS = seed_pairs(6)
 
 
 @pytest.fixture(scope="module")
-def disjoint() -> DisjointGenerator:
-    return DisjointGenerator()
+def disjoint() -> QuarterGenerator:
+    return QuarterGenerator()
 
 
 @pytest.fixture(scope="module")
-def truth(disjoint: DisjointGenerator) -> Catalog:
-    return disjoint_catalog(disjoint)
+def truth(disjoint: QuarterGenerator) -> Catalog:
+    return quarter_catalog(disjoint)
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +60,7 @@ def one_batch(generator: Generator, catalog: Catalog, count: int = 4, **options)
 
 
 def test_every_proper_method_is_exactly_local_where_channels_are_disjoint(
-    disjoint: DisjointGenerator, truth: Catalog
+    disjoint: QuarterGenerator, truth: Catalog
 ) -> None:
     effect = by_effect(truth, disjoint, range(4), progress=False)
     torch.testing.assert_close(effect.contributions, truth.contributions)
@@ -83,7 +83,7 @@ def test_every_proper_method_is_exactly_local_where_channels_are_disjoint(
 
 
 def test_with_the_budget_to_do_so_a_proper_method_reaches_the_reference(
-    disjoint: DisjointGenerator, truth: Catalog
+    disjoint: QuarterGenerator, truth: Catalog
 ) -> None:
     found = compare(disjoint, truth, PAIRS, segmenter=Quarters(), progress=False)
     table = report(found)
@@ -102,7 +102,7 @@ def test_with_the_budget_to_do_so_a_proper_method_reaches_the_reference(
 
 
 def test_the_part_leak_matrix_of_disjoint_channels_is_diagonal(
-    disjoint: DisjointGenerator, truth: Catalog
+    disjoint: QuarterGenerator, truth: Catalog
 ) -> None:
     found = part_leak(disjoint, truth, PAIRS, segmenter=Quarters(), progress=False)
     assert found.parts == NAMES
@@ -115,12 +115,12 @@ def test_the_part_leak_matrix_of_disjoint_channels_is_diagonal(
     np.testing.assert_allclose(found.shares, np.eye(4))
 
 
-def test_channels_that_serve_two_parts_show_in_the_matrix(disjoint: DisjointGenerator) -> None:
+def test_channels_that_serve_two_parts_show_in_the_matrix(disjoint: QuarterGenerator) -> None:
     """A catalog that gives the first part the second one's channels: its edit changes the second only."""
     own = torch.arange(4).repeat_interleave(EACH).repeat(2)
     swapped = torch.nn.functional.one_hot(torch.tensor([1, 0, 2, 3])[own], 4).t().double()
     found = part_leak(
-        disjoint, disjoint_catalog(disjoint, swapped), PAIRS, segmenter=Quarters(), progress=False
+        disjoint, quarter_catalog(disjoint, swapped), PAIRS, segmenter=Quarters(), progress=False
     )
     shares = found.shares
     assert shares[0, 1] > 0.7  # (the widened mask of one reaches a pixel into the other)
@@ -244,7 +244,7 @@ def test_blending_is_the_target_outside_and_the_reference_inside_everything(live
         blend_features(lively, *trunks, nowhere, layer=lively.layers[0].name)
 
 
-def test_blending_in_the_last_layers_input_is_local(disjoint: DisjointGenerator, truth: Catalog) -> None:
+def test_blending_in_the_last_layers_input_is_local(disjoint: QuarterGenerator, truth: Catalog) -> None:
     batch = one_batch(disjoint, truth, segmenter=Quarters())
     mask = batch.masks[NAMES[0]]
     found = blend_features(disjoint, *batch.trunks, mask, layer="b", strength=0.5)
@@ -298,7 +298,7 @@ def test_per_image_contributions_equal_loops(lively: StyleGAN2, clustered: Catal
 
 
 def test_per_image_masks_know_the_truth_where_channels_are_disjoint(
-    disjoint: DisjointGenerator, truth: Catalog
+    disjoint: QuarterGenerator, truth: Catalog
 ) -> None:
     masks = image_masks(image_contributions(disjoint, truth, disjoint.sample_styles([1, 2])))
     assert torch.equal(masks, truth.contributions.float().expand(2, -1, -1))

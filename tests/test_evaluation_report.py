@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import reference
 import torch
-from disjoint import NAMES, DisjointGenerator, Quarters, disjoint_catalog
+from quarters import NAMES, QuarterGenerator, Quarters, quarter_catalog
 from scipy.linalg import sqrtm
 from scipy.stats import bootstrap
 from torch import Tensor, nn
@@ -363,18 +363,18 @@ def test_a_discriminator_scores_the_shift(lively: StyleGAN2, catalog: Catalog) -
 
 
 @pytest.fixture(scope="module")
-def blurred() -> tuple[DisjointGenerator, Catalog]:
+def blurred() -> tuple[QuarterGenerator, Catalog]:
     """Contributions that only lean toward the truth, so that more effect costs more leak."""
-    generator = DisjointGenerator()
+    generator = QuarterGenerator()
     random = torch.Generator().manual_seed(1)
-    truth = disjoint_catalog(generator).contributions
+    truth = quarter_catalog(generator).contributions
     mixed = truth * torch.rand(truth.shape, generator=random) + 0.4 * torch.rand(
         truth.shape, generator=random
     )
-    return generator, disjoint_catalog(generator, mixed / mixed.sum(dim=0))
+    return generator, quarter_catalog(generator, mixed / mixed.sum(dim=0))
 
 
-def test_tuning_finds_the_best_of_its_grid(blurred: tuple[DisjointGenerator, Catalog]) -> None:
+def test_tuning_finds_the_best_of_its_grid(blurred: tuple[QuarterGenerator, Catalog]) -> None:
     generator, catalog = blurred
     rhos, epsilons, part = (0.05, 0.4), (0.5, 1.0, 2.0, 4.0), NAMES[1]
     base = QuerySettings(coarse=1.0, rgb=1.0)
@@ -413,12 +413,12 @@ def test_tuning_finds_the_best_of_its_grid(blurred: tuple[DisjointGenerator, Cat
     assert leaks == sorted(leaks)
 
 
-def one_batch(generator: DisjointGenerator, catalog: Catalog):  # type: ignore[no-untyped-def]
+def one_batch(generator: QuarterGenerator, catalog: Catalog):  # type: ignore[no-untyped-def]
     options = {"truncation": 0.7, "segmenter": Quarters(), "progress": False}
     return next(iter(pair_batches(generator, catalog, PAIRS, **options)))  # type: ignore[arg-type]
 
 
-def test_tuning_says_when_nothing_fits(blurred: tuple[DisjointGenerator, Catalog]) -> None:
+def test_tuning_says_when_nothing_fits(blurred: tuple[QuarterGenerator, Catalog]) -> None:
     generator, catalog = blurred
     options = {"pairs": PAIRS, "rhos": [0.0], "segmenter": Quarters(), "progress": False}
     with pytest.raises(ValueError, match="no setting of the grid keeps 'north-west' to 0"):
@@ -432,7 +432,7 @@ def test_tuning_says_when_nothing_fits(blurred: tuple[DisjointGenerator, Catalog
 
 
 def test_tuned_settings_lie_beside_a_catalog(
-    blurred: tuple[DisjointGenerator, Catalog], tmp_path: Path
+    blurred: tuple[QuarterGenerator, Catalog], tmp_path: Path
 ) -> None:
     generator, catalog = blurred
     catalog.save(tmp_path)

@@ -14,6 +14,7 @@ import lefs
 from lefs import ArtifactError, StyleGAN2, save_generator
 from lefs.artifacts import load_tensors, save_tensors
 from lefs.generators import filling, formats
+from lefs.generators.unpickle import opened
 
 
 @pytest.fixture
@@ -191,6 +192,54 @@ def test_filling_copies_tensors_that_lie_anywhere() -> None:
     assert network.bias.tolist() == [0, 2, 4]
     assert network.weight.data_ptr() % 4 == 0
     assert network.bias.dtype == torch.float32
+
+
+def test_filling_reads_what_the_file_holds(tmp_path: Path) -> None:
+    numbers = torch.arange(17.0)
+    content = b"x" + numbers.numpy().tobytes()
+    (tmp_path / "numbers").write_bytes(content)
+    with opened(tmp_path / "numbers") as file:
+        loose = torch.frombuffer(file.data[1:], dtype=torch.uint8).view(torch.float32)
+        given = {
+            "weight": loose[1:13].view(3, 4),
+            "turned": loose[1:13].view(4, 3).T,
+            "elsewhere": numbers[2:5].clone(),
+            "whole": loose[:8].view(torch.float64).clone(),
+            "one": loose[3],
+            "empty": loose[:0],
+        }
+        network = torch.nn.Module()
+        for name, tensor in given.items():
+            network.register_buffer(name, torch.empty(tensor.shape, device="meta"))
+        expected = {k: v.clone().float().tolist() for k, v in given.items()}
+        filling.fill(network, given, Path("any.pkl"), source=file)
+    (tmp_path / "numbers").write_bytes(bytes(len(content)))
+    found = network.state_dict()
+    assert {k: v.tolist() for k, v in found.items()} == expected
+    assert all(v.is_contiguous() and v.dtype == torch.float32 for v in found.values())
+    # Each has a storage of its own: saving one does not save all, writing to one changes no other.
+    assert [len(v.untyped_storage()) for v in found.values()] == [v.nbytes for v in found.values()]
+    found["weight"].fill_(-1)
+    assert found["turned"].tolist() == expected["turned"]
+
+
+def test_a_file_that_shrinks_while_it_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "numbers"
+    path.write_bytes(bytes(2**16))
+    with opened(path) as file:
+        numbers = torch.frombuffer(file.data, dtype=torch.float32)
+        path.write_bytes(bytes(2**12))
+        with pytest.raises(ArtifactError, match="numbers became shorter"):
+            file.read(numbers, torch.empty(len(numbers)))
+
+
+def test_memory_does_not_depend_on_large_pages(monkeypatch: pytest.MonkeyPatch) -> None:
+    network = torch.nn.Linear(4, 3, device="meta")
+    weights = {"weight": torch.rand(3, 4), "bias": torch.rand(3)}
+    monkeypatch.delattr("mmap.MADV_HUGEPAGE", raising=False)
+    filling.fill(network, weights, Path("any.pkl"))
+    assert torch.equal(network.weight, weights["weight"])
+    assert network.weight.data_ptr() != weights["weight"].data_ptr()
 
 
 def test_finite_numbers_may_have_an_infinite_sum() -> None:

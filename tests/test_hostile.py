@@ -13,6 +13,7 @@ import json
 import operator
 import os
 import pickle
+import re
 import resource
 import struct
 import subprocess
@@ -21,14 +22,17 @@ import zipfile
 from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
 import torch
 
 from lefs.artifacts import ArtifactError
-from lefs.generators.unpickle import Instance, read_pickle, read_torch, walk
+from lefs.generators.publishers import nvlabs_stylegan2, nvlabs_stylegan3, tensorflow
+from lefs.generators.unpickle import Global, Instance, is_inert, read_pickle, read_torch, walk
+
+FIXTURES = Path(__file__).parent / "fixtures"
 
 
 def saved(value: Any, *, zipped: bool, protocol: int = 2) -> bytes:
@@ -70,7 +74,19 @@ def _attribute(value: Any, *names: str) -> Any:
     return value
 
 
-def payloads(trace: Path) -> dict[str, Call]:
+class Tripwire:
+    """What looks at an attribute of it, or sets one, leaves a trace."""
+
+    looked: ClassVar[list[str]] = []
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        self.looked.append(name)
+        return self
+
+
+def payloads(trace: Path) -> dict[str, Any]:
     """What to run, by name; each makes the file `trace`."""
     command = f"touch {trace}"
     touch = f"__import__('pathlib').Path({str(trace)!r}).touch()"
@@ -94,6 +110,16 @@ def payloads(trace: Path) -> dict[str, Call]:
         "torch.load": Call(torch.load, Call(io.BytesIO, inner.getvalue()), None, Call(__import__, "pickle")),
         "payload in a payload": Call(torch.storage._load_from_bytes, inner.getvalue()),
         "pickle.loads": Call(pickle.loads, pickle.dumps(Call(os.system, command))),
+        "getattr of an object": Call(Call(getattr, Call(type(trace), str(trace)), "touch")),
+        "getattr of getattr": Call(
+            Call(getattr, Call(getattr, Call(type(trace), str(trace)), "touch"), "__call__")
+        ),
+        "partial of a method": Call(Call(functools.partial, type(trace).touch, trace)),
+        "partial of getattr": Call(Call(functools.partial, Call(getattr, trace, "touch"))),
+        "attribute set, then called": [
+            Call(setattr, Tripwire, "planted", Call(getattr, trace, "touch")),
+            Call(Call(getattr, Tripwire, "planted")),
+        ],
     }
 
 
@@ -201,6 +227,12 @@ def test_payloads_in_persistent_ids_and_headers(tmp_path: Path) -> None:
 # -- instructions written by hand ----------------------------------------------------------------------------
 
 RUN = b"(S'touch TRACE'\nt"
+
+
+def _dill(name: bytes, arguments: bytes) -> bytes:
+    return b"cdill._dill\n" + name + b"\n(" + arguments + b"tR"
+
+
 BY_HAND = {
     "GLOBAL": b"cos\nsystem\n" + RUN + b"R.",
     "INST": b"(S'touch TRACE'\nios\nsystem\n.",
@@ -227,6 +259,24 @@ BY_HAND = {
     "NEXT_BUFFER": b"\x80\x05\x97.",
     "READONLY_BUFFER": b"\x80\x05C\x01a\x98.",
     "calls a call": b"cargparse\nNamespace\n)R)R.",
+    "calls a getattr": b"cbuiltins\ngetattr\n(cpathlib\nPath\nS'touch'\ntR(tR.",
+    "INST of a getattr's name": b"(S'os'\nS'system'\nibuiltins\ngetattr\n" + RUN + b"R.",
+    "OBJ of a getattr's name": b"(cbuiltins\ngetattr\nS'os'\nS'system'\no" + RUN + b"R.",
+    "NEWOBJ of a partial": b"\x80\x02cfunctools\npartial\n(cpathlib\nPath\nt\x81)R.",
+    "NEWOBJ_EX of a partial": b"\x80\x04cfunctools\npartial\n(cpathlib\nPath\nt}\x92)R.",
+    "state of a getattr": b"cbuiltins\ngetattr\n}S'x'\nI1\nsb.",
+    "getattr of old": b"c__builtin__\ngetattr\n(cpathlib\nPath\nS'touch'\ntR(tR.",
+    "dill's function": _dill(b"_create_function", b"cpathlib\nPath\n") + b")R.",
+    "dill's type of functions": _dill(b"_load_type", b"S'FunctionType'\n") + b"(tR)R.",
+    "dill's type of methods": _dill(b"_load_type", b"S'MethodType'\n") + b"(cpathlib\nPath\ntR)R.",
+    "dill's type that is no name": _dill(b"_load_type", b"S'os.system'\n") + RUN + b"R.",
+    "dill's setattr": b"cbuiltins\ngetattr\n(cdill\n_dill\nS'_setattr'\ncbuiltins\nsetattr\ntR(tR)R.",
+    "dill's getattr": b"cbuiltins\ngetattr\n(cdill\n_dill\nS'_getattribute'\ncbuiltins\ngetattr\ntR(tR.",
+    "dill's attribute of a class": _dill(b"_get_attr", b"cpathlib\nPath\nS'touch'\n") + b"(tR.",
+    "dill's attribute of a module": _dill(b"_get_attr", b"cpathlib\nos\nS'system'\n") + RUN + b"R.",
+    "dill's module": _dill(b"_import_module", b"S'os'\n") + b".",
+    "dill's module without a name": _dill(b"_import_module", b"I1\n") + b".",
+    "dill's code": _dill(b"_eval_repr", b"S'1'\n") + b")R.",
     "calls text": b"S'os.system'\n)R.",
     "calls a tensor": b"cnumpy.core.multiarray\n_reconstruct\n(cnumpy\nndarray\n(I0\ntS'b'\ntR)R.",
 }
@@ -243,10 +293,13 @@ def test_instructions_by_hand(name: str, tmp_path: Path) -> None:
 
 REFUSED = """
     os.system posix.system nt.system subprocess.Popen sys.modules importlib.import_module shutil.rmtree
-    socket.socket runpy.run_path ctypes.CDLL operator.attrgetter functools.partial types.FunctionType
+    socket.socket runpy.run_path ctypes.CDLL operator.attrgetter functools.reduce _functools.partial
+    functools.partial.func functools.partialmethod builtins.getattr.__call__ builtins.vars
+    builtins.delattr builtins.hasattr
+    types.FunctionType types.MethodType
     types.CodeType pickle.loads _pickle.loads cPickle.loads marshal.loads code.interact pty.spawn
     pdb.run bdb.Bdb timeit.timeit cProfile.run webbrowser.open builtins.eval builtins.exec
-    builtins.compile builtins.getattr builtins.setattr builtins.open builtins.__import__
+    builtins.compile builtins.open builtins.__import__
     builtins.globals builtins.map builtins.apply builtins.type __builtin__.eval __builtin__.execfile
     copyreg.add_extension copy_reg.pickle _codecs.decode codecs.open torch.load torch.hub.load
     torch.jit.load torch.serialization.load torch.package.PackageImporter torch.utils.data.DataLoader
@@ -276,6 +329,111 @@ def test_names_that_are_refused_at_once(name: str) -> None:
         ):
             with pytest.raises(ArtifactError, match="could run code"):
                 read_pickle(written)
+
+
+@pytest.mark.parametrize("name", REFUSED.split())
+def test_names_that_are_refused_as_dill_spells_them(name: str) -> None:
+    """Compiled functions are named by a module and an attribute; the same names are refused."""
+    module, _, own = name.rpartition(".")
+    found = b"(S'%s'\ntR" % module.encode()
+    written = b"cdill._dill\n_get_attr\n(cdill._dill\n_import_module\n" + found + b"S'%s'\ntR." % own.encode()
+    with pytest.raises(ArtifactError, match="could run code"):
+        read_pickle(written)
+
+
+# -- names that honest files mention -------------------------------------------------------------------------
+
+INERT = ("builtins.getattr", "builtins.setattr", "functools.partial")
+
+
+@pytest.mark.parametrize("name", INERT)
+def test_inert_names_are_names(name: str) -> None:
+    module, own = name.encode().split(b".")
+    assert read_pickle(b"c" + module + b"\n" + own + b"\n.") == Global(module.decode(), own.decode())
+    found = read_pickle(b"c" + module + b"\n" + own + b"\n(cpathlib\nPath\nS'y'\nI1\ntR.")
+    assert (f"{found.module}.{found.name}", found.args[1:]) == (name, ("y", 1))
+
+
+@pytest.mark.parametrize("protocol", range(6))
+def test_inert_calls_are_not_made(protocol: int) -> None:
+    """What they would do is done by Python's own reader, and shows."""
+    for how, trace in (
+        (Call(getattr, Call(Tripwire), "attribute"), lambda: "attribute" in Tripwire.looked),
+        (Call(setattr, Tripwire, "planted", 1), lambda: hasattr(Tripwire, "planted")),
+    ):
+        Tripwire.looked.clear()
+        if hasattr(Tripwire, "planted"):
+            del Tripwire.planted
+        written = pickle.dumps(how, protocol)
+        found = read_pickle(written)
+        assert isinstance(found, Instance)
+        assert found.module == "builtins"
+        assert not trace()
+        run_for_real(written)
+        assert trace()
+
+
+MENTIONS: list[Global | Instance] = [Global(*name.split(".")) for name in INERT]
+MENTIONS += [Instance(*name.split("."), args=(1,)) for name in INERT]
+MENTIONS += [Instance("dill._dill", n, (1,)) for n in ("_create_function", "MethodType", "_setattr")]
+
+
+def _inside(tree: Any, network: str, *names: str) -> dict[str, Any]:
+    """The attributes of a module of a snapshot."""
+    record = tree[network]
+    for name in names:
+        record = record.state["_modules"][name]
+    state: dict[str, Any] = record.state
+    return state
+
+
+@pytest.mark.parametrize("file", ["nvlabs_stylegan2/ada_skip_conditional.pkl", "stylegan3/r_conditional.pkl"])
+def test_what_is_used_may_not_hold_them(file: str) -> None:
+    """In any place of the generator and however deep; what lies beside it may."""
+    reader = nvlabs_stylegan3 if file.startswith("stylegan3") else nvlabs_stylegan2
+    tree = read_pickle(FIXTURES / file)
+    for value in MENTIONS:
+        message = re.escape(f"file.pkl is refused: its G_ema holds {value.module}.{value.name},")
+        for hidden in (value, [({"deep": (value,)},)], Instance("a", "b", (), {}, {"x": value})):
+            for place in ((), ("mapping",), ("mapping", "fc0"), ("synthesis",)):
+                state = _inside(tree, "G_ema", *place)
+                for key in ("_forward_hooks", "forward", "w_dim"):
+                    before = dict(state)
+                    state[key] = hidden
+                    with pytest.raises(ArtifactError, match=message):
+                        reader.read(tree, Path("file.pkl"))
+                    state.clear()
+                    state.update(before)
+        _inside(tree, "D")["_forward_hooks"] = tree["training_set_kwargs"] = value
+        assert reader.read(tree, Path("file.pkl")).tensors
+
+
+def test_a_used_discriminator_may_not_hold_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    tree = read_pickle(FIXTURES / "stylegan3/r_conditional.pkl")
+    monkeypatch.setattr(nvlabs_stylegan2, "read_pickle", lambda path: tree)
+    assert nvlabs_stylegan2.read_discriminator(Path("file.pkl"))
+    for value in MENTIONS:
+        _inside(tree, "D", "b8")["_forward_hooks"] = {0: value}
+        with pytest.raises(ArtifactError, match=rf"file\.pkl is refused: its D holds {value.module}"):
+            nvlabs_stylegan2.read_discriminator(Path("file.pkl"))
+
+
+def test_networks_of_tensorflow_may_not_hold_them() -> None:
+    network = read_pickle(FIXTURES / "tensorflow/stylegan2.pkl")[2]
+    for value in MENTIONS:
+        network.state["static_kwargs"]["func"] = value
+        with pytest.raises(ArtifactError, match=rf"file\.pkl is refused: its generator holds {value.module}"):
+            tensorflow.read(network, Path("file.pkl"))
+
+
+def test_stylegan_xl_is_read_without_its_bound_methods() -> None:
+    """Its discriminator holds functions, their code and bound methods, as dill writes them: records here."""
+    before = set(sys.modules)
+    tree = read_pickle(FIXTURES / "stylegan3/xl_conditional.pkl")
+    names = {str(v.name) for v in walk(tree["D"]) if isinstance(v, Instance) and v.module == "dill._dill"}
+    assert names >= {"_create_function", "_create_code", "_create_cell", "MethodType"}
+    assert not any(is_inert(v) for v in walk(tree["G_ema"]))
+    assert set(sys.modules) == before
 
 
 def test_unknown_names_are_never_looked_up() -> None:

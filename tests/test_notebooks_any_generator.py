@@ -15,6 +15,7 @@ import nbformat
 import pytest
 
 import lefs
+from lefs.directions import Directions
 from lefs.runner.gallery import figures
 
 pytestmark = pytest.mark.slow
@@ -35,8 +36,16 @@ SMALL = {
     "2_catalog.images": 8,
     "3_editing.pairs": 2,
     "3_editing.references": [1, 2],
+    "4_units.images": 6,
+    "4_units.tested": 2,
+    "4_units.steps": 2,
+    "4_units.units": 2,
+    "4_units.doses": [1, 2],
+    "4_units.moved_images": 1,
+    "6_directions.targets": 4,
+    "6_directions.samples": 200,
 }
-NOTEBOOKS = ("1_dissection", "2_catalog", "3_editing")
+NOTEBOOKS = ("1_dissection", "2_catalog", "3_editing", "4_units", "6_directions")
 
 
 @dataclass(frozen=True)
@@ -52,10 +61,22 @@ class Done:
         return self.folder / "artifacts"
 
 
-def run(root: Path, out: Path, file: str, label: int | None) -> Done:
-    given = {**SMALL, "generator": FIXTURES / file} | ({} if label is None else {"label": label})
+def run(root: Path, out: Path, file: str, label: int | None, *stems: str) -> Done:
+    """``lefs run`` of some notebooks, or of all."""
+    small = {n: v for n, v in SMALL.items() if not stems or n.partition(".")[0] in stems}
+    given = {**small, "generator": FIXTURES / file} | ({} if label is None else {"label": label})
     options = [text for name, value in given.items() for text in ("-p", name, str(value))]
-    command = [sys.executable, "-m", "lefs", "run", "--notebooks", str(root / "notebooks"), "--out", str(out)]
+    command = [
+        sys.executable,
+        "-m",
+        "lefs",
+        "run",
+        *stems,
+        "--notebooks",
+        str(root / "notebooks"),
+        "--out",
+        str(out),
+    ]
     path = os.pathsep.join(filter(None, [str(root), os.environ.get("PYTHONPATH")]))
     done = subprocess.run(
         [*command, *options], capture_output=True, text=True, env={**os.environ, "PYTHONPATH": path}
@@ -99,6 +120,7 @@ def test_all_notebooks_run(family: str, runs: dict[str, Done]) -> None:
     catalog = lefs.Catalog.load(done.artifacts / "catalog")
     catalog.check_generator(generator)
     assert catalog.layer == generator.default_layer
+    Directions.load(done.artifacts / "directions").check_generator(generator)
     recipe = lefs.Recipe.load(done.artifacts / "recipe.json")
     assert recipe.changes[0].part == "cluster 0"  # these have no hair
 
@@ -116,6 +138,18 @@ def test_what_has_no_styles_is_dissected_and_the_editing_notebook_says_why_it_st
     assert "Traceback" not in done.message
     records = json.loads((done.folder / "run.json").read_text())["notebooks"]
     assert [bool(record["error"]) for record in records] == [False, False, True]
+
+
+def test_units_need_no_styles(root: Path, tmp_path: Path) -> None:
+    done = run(root, tmp_path, *GENERATORS["ProGAN"], "1_dissection", "4_units")
+    assert done.code == 0, done.message
+    check_shown(done.folder, "4_units")
+    executed = nbformat.read(done.folder / "4_units.ipynb", as_version=4)
+    text = "".join(o.text for o in outputs(executed) if o.get("name") == "stdout")
+    assert "progan_fused has no styles: there are no style channels to move, so this part is skipped" in text
+    found = lefs.units.UnitDissection.load(done.artifacts / "units")
+    found.check_generator(lefs.load(FIXTURES / GENERATORS["ProGAN"][0]))
+    assert found.concepts == ("cluster 0", "cluster 1", "cluster 2")
 
 
 def test_a_class_is_asked_for(runs: dict[str, Done]) -> None:

@@ -332,6 +332,17 @@ def test_sum_to_one_states_the_worst_channel_and_fills_the_unit(contributions):
     assert sorted(tops.tolist()) == pytest.approx(sorted(contributions.sum(0).tolist()))
 
 
+def test_styles_of_no_layer_are_no_dead_channels(catalog):
+    """As the four numbers that place a StyleGAN3's input, at the end of its styles."""
+    more = np.concatenate([catalog.contributions.numpy(), np.zeros((K, 4))], axis=1)
+    titles = [
+        plotting.sum_to_one(shares, layers=layers).axes[0].get_title(loc="left")
+        for shares, layers in ((catalog.contributions, None), (more, LAYERS), (more, None))
+    ]
+    assert titles[0] == titles[1]
+    assert titles[2].endswith(f"{int(titles[0].split()[-2]) + 4} dead")
+
+
 def test_layer_profile_draws_maximum_and_mean(catalog):
     ax = plotting.layer_profile(catalog, "hair").axes[0]
     m = catalog.contribution("hair").numpy()

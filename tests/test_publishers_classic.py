@@ -209,16 +209,11 @@ def test_the_average_is_taken_whatever_the_order() -> None:
         assert all(torch.equal(parsed.tensors[k], v) for k, v in expected.items())
 
 
-@pytest.mark.parametrize("name", ["stylegan2", "stylegan2_resnet", "stylegan2_revised"])
+@pytest.mark.parametrize("name", ["stylegan2", "stylegan2_resnet"])
 def test_discriminator_on_demand(name: str) -> None:
     generator, numbers = lefs.load(FIXTURES / f"tensorflow/{name}.pkl"), numbers_of(f"tensorflow/{name}.pkl")
     assert generator.discriminator is not None
     assert_relative(generator.discriminator(numbers["image 1 const 3"]), numbers["scores"], 1e-4)
-
-
-def test_no_discriminator_where_lefs_has_none() -> None:
-    for name in ("stylegan", "progan", "stylegan2_conditional"):
-        assert lefs.load(FIXTURES / f"tensorflow/{name}.pkl").discriminator is None
 
 
 def test_discriminator_alone() -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import pickle
+from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,7 +17,9 @@ from torch.nn.functional import conv_transpose2d
 
 from lefs import StyleGAN2, StyleGAN2Config
 from lefs.generators import Generator
+from lefs.generators.modulated import ModulatedConvolution
 from lefs.generators.operations import up_convolution, upsample
+from lefs.generators.strips import spans, windows
 
 
 @pytest.fixture(scope="module")
@@ -331,6 +335,193 @@ def test_bfloat16_is_close_and_keeps_latents_precise(lively: StyleGAN2, styles: 
     assert found.dtype == torch.float32
     error = (found - expected).square().mean().sqrt() / expected.std()
     assert 1e-5 < error < 0.05  # eight bits of mantissa, not fewer; and it did compute in them
+
+
+# -- strips, and what is kept of the weights ---------------------------------------------------------------
+
+
+@pytest.fixture
+def strips_everywhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lefs.generators.strips._STRIP", 2**8)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_windows_are_rows_with_zeros_outside(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    height = int(rng.integers(1, 30))
+    x = torch.randn(1, 3, height, 4).contiguous(memory_format=torch.channels_last)
+    cuts = [0, *sorted(rng.choice(np.arange(1, height), min(height - 1, 4), replace=False)), height]
+    source = [x[:, :, a:b] for a, b in pairwise(cuts)]
+    starts = np.sort(rng.integers(-3, height, 6))
+    wanted = [(int(a), int(max(a, 0) + rng.integers(1, 12))) for a in starts]
+    padded = torch.nn.functional.pad(x, (0, 0, 3, 12))
+    for (start, stop), found in zip(wanted, windows(iter(source), wanted), strict=True):
+        assert torch.equal(found, padded[:, :, start + 3 : stop + 3])
+        assert found.is_contiguous(memory_format=torch.channels_last)
+
+
+@pytest.mark.parametrize("height", [1, 8, 17, 64])
+@pytest.mark.parametrize("row", [1, 2**18, 2**30])
+def test_spans_tile_the_rows(height: int, row: int) -> None:
+    found = spans(height, row)
+    assert [i for span in found for i in range(*span)] == list(range(height))
+    assert all(start % 2 == 0 for start, _ in found)
+
+
+@pytest.mark.usefixtures("strips_everywhere")
+@pytest.mark.parametrize("count", [1, 3])
+def test_strips_equal_the_reference(count: int) -> None:
+    network = random_network(seed=3, resolution=32).double()
+    styles = network.sample_styles(range(count)).double()
+    expected, seen = reference.stylegan2(network.state_dict(), by_layer(network.layers, styles), noise=True)
+    assert largest(network.synthesize(styles) - expected) < 1e-10 * largest(expected)
+    for name, maps in network.record(styles, list(seen)).items():
+        assert largest(maps - seen[name]) < 1e-10 * largest(seen[name])
+
+
+@pytest.mark.usefixtures("strips_everywhere")
+@pytest.mark.parametrize("count", [1, 2])
+@pytest.mark.parametrize("size", [8, 32])
+def test_strips_resume_bit_for_bit(count: int, size: int) -> None:
+    """What lies in strips when a render runs through is whole when it starts from a trunk."""
+    network = random_network(seed=3, resolution=32)
+    styles = network.sample_styles(range(count)).clone()
+    trunk = network.trunk(styles)
+    assert torch.equal(trunk.image, network.synthesize(styles))
+    assert torch.equal(
+        network.synthesize(styles, upto=size, resume=trunk), network.synthesize(styles, upto=size)
+    )
+    for layer in network.layers:
+        moved = styles.clone()
+        moved[:, layer.slice] += 0.1
+        found = network.synthesize(moved, upto=size, resume=trunk)
+        assert torch.equal(found, network.synthesize(moved, upto=size)), layer.name
+
+
+STRIPPED: list[dict[str, Any]] = [
+    {},
+    {"activation": "swish", "conv_clamp": 1.0},
+    {"activation": "relu", "conv_clamp": 0.5, "noise": False},
+    {"architecture": "orig", "image_channels": 1},
+    {"architecture": "resnet"},
+    {"kernel_size": 5},
+    {"filter": (1.0, 2.0, 1.0)},
+]
+
+
+@pytest.mark.parametrize("change", STRIPPED)
+def test_strips_change_nothing(change: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    channels = {4: 5, 8: 6, 16: 4, 32: 3}
+    network = StyleGAN2(StyleGAN2Config(32, 4, 6, channels, **change)).freeze().double()
+    results = []
+    for strip in (2**23, 2**8):
+        monkeypatch.setattr("lefs.generators.strips._STRIP", strip)
+        styles = network.sample_styles([1, 2]).double().clone().requires_grad_()
+        image = network.synthesize(styles, 5)
+        image.square().mean().backward()
+        assert styles.grad is not None
+        results.append((image.detach(), styles.grad))
+    for whole, strips in zip(*results, strict=True):
+        torch.testing.assert_close(whole, strips, rtol=1e-10, atol=1e-10 * largest(whole))
+
+
+def test_an_image_alone_is_that_of_its_batch(double: Generator, styles: Tensor) -> None:
+    """For one image the styles are in the weight, for several around it."""
+    batch = double.synthesize(styles.double())
+    for i in range(3):
+        alone = double.synthesize(styles[i : i + 1].double())
+        assert largest(alone[0] - batch[i]) < 1e-10 * largest(batch)
+
+
+def _doubled_in_place(network: StyleGAN2) -> None:
+    with torch.no_grad():
+        for module in network.synthesis.modules():
+            if isinstance(module, ModulatedConvolution):
+                module.weight[:, ::2] *= 2
+
+
+def _doubled_behind(network: StyleGAN2) -> None:
+    for module in network.synthesis.modules():
+        if isinstance(module, ModulatedConvolution):
+            module.weight.data[:, ::2] *= 2
+    network.freeze()
+
+
+def _loaded(network: StyleGAN2) -> None:
+    network.load_state_dict(random_network(seed=9).state_dict())
+
+
+def _rounded(network: StyleGAN2) -> None:
+    network.to(torch.bfloat16).to(torch.float32)
+
+
+@pytest.mark.parametrize("change", [_doubled_in_place, _doubled_behind, _loaded, _rounded])
+def test_changed_weights_are_noticed(lively: StyleGAN2, styles: Tensor, change: Any) -> None:
+    network = copy.deepcopy(lively)
+    with torch.inference_mode():
+        before = network.synthesize(styles)
+    change(network)
+    fresh = copy.deepcopy(network)
+    assert not torch.equal(network.synthesize(styles), before)
+    assert torch.equal(network.synthesize(styles), fresh.synthesize(styles))
+
+
+def test_gradients_after_inference(lively: StyleGAN2, styles: Tensor) -> None:
+    """What is kept of the weights in inference mode serves calls with gradients too."""
+    network = copy.deepcopy(lively)
+    with torch.inference_mode():
+        network.synthesize(styles)
+    start = styles.detach().clone().requires_grad_()
+    network.synthesize(start).sum().backward()
+    fresh = styles.detach().clone().requires_grad_()
+    copy.deepcopy(lively).synthesize(fresh).sum().backward()
+    assert torch.equal(start.grad, fresh.grad)  # type: ignore[arg-type]
+
+
+def test_gradients_reach_weights_that_ask_for_them(lively: StyleGAN2, styles: Tensor) -> None:
+    network = copy.deepcopy(lively)
+    network.synthesize(styles)
+    network.requires_grad_(True)
+    network.synthesize(styles.detach()).sum().backward()
+    assert all(p.grad is not None for n, p in network.named_parameters() if n.endswith("conv1.weight"))
+
+
+def test_copies_and_pickles_leave_behind_what_can_be_made_again(lively: StyleGAN2, styles: Tensor) -> None:
+    network = copy.deepcopy(lively)
+    size = len(pickle.dumps(network))
+    expected = network.synthesize(styles)
+    assert len(pickle.dumps(network)) <= size + 10_000
+    assert torch.equal(pickle.loads(pickle.dumps(network)).synthesize(styles), expected)
+
+
+def test_coarse_blocks_stay_precise_in_half_precision() -> None:
+    channels = {2**k: 4 for k in range(2, 9)}
+    network = StyleGAN2(StyleGAN2Config(256, 4, 4, channels)).freeze()
+    styles = network.sample_styles([0])
+    expected = network.synthesize(styles)
+    narrow = copy.deepcopy(network).to(torch.bfloat16)
+    types = {
+        name: p.dtype for name, p in narrow.synthesis.named_parameters() if name.endswith("conv1.weight")
+    }
+    assert [types[f"b{r}.conv1.weight"] for r in channels] == [torch.float32] + [torch.bfloat16] * 6
+    assert torch.equal(narrow.synthesize(styles, upto=4), network.synthesize(styles, upto=4))
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        cast = network.synthesize(styles)
+    for found in (narrow.synthesize(styles), cast):
+        error = (found - expected).square().mean().sqrt() / expected.std()
+        assert found.dtype == torch.float32
+        assert 1e-5 < error < 0.02
+
+
+def test_half_precision_holds_large_styles() -> None:
+    """float16 ends at 65504; demodulation makes the length of a style vector irrelevant."""
+    network = random_network(seed=4)
+    styles = network.sample_styles([0, 1]).clone()
+    for layer in network.layers:
+        if layer.kind == "conv":
+            styles[:, layer.slice] *= 1e5
+    found = copy.deepcopy(network).to(torch.float16).synthesize(styles)
+    torch.testing.assert_close(found, network.synthesize(styles), rtol=0.02, atol=0.02 * largest(found))
 
 
 # -- identity ----------------------------------------------------------------------------------------------

@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import base64
 import io
+import math
 import threading
+import time
 
 import numpy as np
 import pytest
 import torch
+from helpers import random_network
 from PIL import Image
 
 import lefs
 from lefs.artifacts import ArtifactError
+from lefs.editing import Superseded
 from lefs.images import to_uint8
 from lefs.plotting import cluster_colors
 from lefs.widgets import CatalogBrowser, EditStudio
 from lefs.widgets.canvas import Canvas, Picture, heat_picture
+from lefs.widgets.pacing import frame_size
 from lefs.widgets.panel import Panel
 
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
@@ -120,7 +125,7 @@ def test_summary_counts_channels_and_measures_the_change(studio):
     q = studio.edit.queries[0]
     text = studio._summary.value
     assert f"<b>{int((q > 0).sum())}</b> of {len(q)} channels" in text
-    mask = studio._mask(1, "cluster 0")
+    mask = studio._mask(1, "cluster 0", studio.edit.image.shape[-1])
     assert f"<b>{studio.edit.change.numpy()[mask].mean():.2f}</b>" in text
 
 
@@ -150,7 +155,7 @@ def test_without_a_folder_there_is_no_saving(tiny, catalog):
 def test_errors_are_shown_and_the_last_edit_stays(studio, monkeypatch):
     before = studio.edit
 
-    def fail(*_: object) -> None:
+    def fail(*_: object, **__: object) -> None:
         raise RuntimeError("out of <memory>")
 
     with monkeypatch.context() as patch:
@@ -161,6 +166,91 @@ def test_errors_are_shown_and_the_last_edit_stays(studio, monkeypatch):
         assert studio.edit is before
     studio.controls["strength"].value = 0.5
     assert studio.error == ""
+
+
+@pytest.fixture(scope="module")
+def large():
+    return random_network(seed=3, resolution=128)
+
+
+def slow_studio(large, **options) -> EditStudio:
+    """A studio for which even the smallest picture takes longer than a frame may."""
+    catalog = lefs.dissect(large, range(4), clusters=3, progress=False)
+    recipe = one_change(settings=lefs.QuerySettings(rho=0.0, epsilon=4.0, coarse=1.0, rgb=1.0))
+    return EditStudio(large, catalog, recipe, **options)
+
+
+def wait_until(condition) -> None:
+    deadline = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_a_moving_control_shows_a_preview_and_the_whole_picture_at_rest(large):
+    studio = slow_studio(large, frame=0.0)
+    assert studio.edit.image.shape[-1] == 128
+    for strength in (0.8, 0.5, 0.2):
+        studio.controls["strength"].value = strength
+        preview = studio.edit.image
+        assert preview.shape[-1] == 64
+        assert studio.canvas.frame["panels"][1]["width"] == 64
+        assert torch.equal(preview, studio._editor.render(studio.recipe, upto=64).image)
+    early = studio.figure()  # a figure is made of the whole picture at any time
+    wait_until(lambda: studio.edit.image.shape[-1] == 128)
+    assert studio.error == ""
+    for one, other in zip(early.axes, studio.figure().axes, strict=True):
+        assert not one.images or np.array_equal(one.images[0].get_array(), other.images[0].get_array())
+    assert torch.equal(studio.edit.image, lefs.Editor(large, studio._catalog).render(studio.recipe).image)
+    assert studio._summary.value == studio._measures()
+
+
+def test_pictures_are_whole_where_a_frame_has_time_for_them(large):
+    studio = slow_studio(large, frame=math.inf)
+    studio.controls["strength"].value = 0.3
+    assert studio.edit.image.shape[-1] == 128
+
+
+def test_a_picture_that_is_no_longer_wanted_is_given_up(large, monkeypatch):
+    studio = slow_studio(large, frame=0.0)
+    layer, given_up = large.layers[-1], []
+    at_work, moved = threading.Event(), threading.Event()
+    intervene = type(large).intervene
+
+    def slowly(self, styles, edits, **options):
+        def look(maps):
+            at_work.set()
+            assert moved.wait(30)
+            return edits[layer.name](maps)
+
+        try:
+            return intervene(self, styles, {**edits, layer.name: look}, **options)
+        except Superseded:
+            given_up.append(styles)
+            raise
+
+    monkeypatch.setattr(type(large), "intervene", slowly)
+    studio.controls["strength"].value = 0.7
+    assert at_work.wait(30)  # the whole picture is being made
+    mover = threading.Thread(target=setattr, args=(studio.controls["strength"], "value", 0.4))
+    latest = studio._latest
+    mover.start()
+    wait_until(lambda: studio._latest is not latest)
+    moved.set()
+    mover.join()
+    wait_until(lambda: studio.edit.image.shape[-1] == 128)
+    assert len(given_up) == 1
+    assert studio.edit.recipe.changes[0].strength == 0.4
+    assert studio.error == ""
+
+
+@pytest.mark.parametrize(("seconds", "side"), [(0.0, 64), (math.inf, 128)])
+def test_the_preview_is_the_largest_that_a_frame_has_time_for(large, seconds, side):
+    assert frame_size(large, seconds) == side
+
+
+def test_without_smaller_pictures_there_is_no_preview(tiny):
+    assert frame_size(tiny, 0.0) == tiny.resolution
 
 
 def test_controls_act_from_any_thread_without_gradients(studio):

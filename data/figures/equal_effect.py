@@ -25,7 +25,7 @@ from lefs.evaluation import confusion, measure, name_by_truth
 from lefs.progress import track
 
 METHODS = ("energy", "effect", "pair")
-EPSILONS = (4, 8, 12, 16, 24, 32, 40, 48, 64, 80, 96, 112, 128)
+EPSILONS = (4, 8, 12, 16, 18, 20, 24, 28, 32, 48, 64, 96, 128)
 LEAKS = (20, 60, 150, 220, 300, 450, 600, 900, 1200, 1700, 2200, 4000, float("inf"))
 OPEN = {"rho": 0.0, "coarse": 1.0, "rgb": 1.0}
 BATCH = 26

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor
-from torch.nn.functional import interpolate
+from torch.nn.functional import interpolate, one_hot
 
 from lefs.artifacts import ArtifactError, locate
 from lefs.catalog.files import VERSION, read_catalog, write_catalog
@@ -20,7 +20,7 @@ from lefs.catalog.identity import GeneratorId, Sampling
 from lefs.catalog.pairs import PartEffects, channel_gates
 from lefs.catalog.queries import Method, layer_gates, layerwise_query
 from lefs.checks import check_choice, check_name
-from lefs.clustering import assign
+from lefs.factorization import membership_by
 from lefs.foreign import fitting_layer, read_foreign_catalog
 from lefs.generators.base import Generator, StyleLayer
 from lefs.sample import Sample, _shares
@@ -36,12 +36,12 @@ class Catalog:
 
     Attributes
     ----------
-    centers : Tensor of shape (K, C), float32, unit norm
+    centers : Tensor of shape (K, C), float32, unit norm: directions, or non-negative factors
     layer : name of the clustered layer
     contributions : Tensor of shape (K, S), float64
         M (Editing in Style, Eq. 1, for maps of any variance): the share of a channel's energy that lies in
         a cluster; sums to 1 over K for a live channel, 0 for a dead one and for what scales no channel.
-    sizes : Tensor of shape (K,), int64, positions of the sample in each cluster
+    sizes : Tensor of shape (K,), int64, positions of the sample in each cluster (soft shares add up, rounded)
     layers : the generator's table of style layers
     parts : {name: cluster indices}, a partition of the clusters
     generator : `GeneratorId`
@@ -189,21 +189,28 @@ class Catalog:
             )
 
     def membership(self, generator: Generator, styles: Tensor) -> Tensor:
-        """Clusters of any images: (N, K, h, w), float32, a single 1 along K; h, w of the clustered layer,
-        without its margin.
+        """Clusters of any images: (N, K, h, w), float32; h, w of the clustered layer, without its margin.
+
+        Sums to 1 along K: a single 1 for ``"kmeans"``, shares of the activation for ``"nmf"``.
         """
         self.check_generator(generator)
         with torch.inference_mode():
             maps = generator.record(styles, self.layer)[self.layer]
-            return assign(generator.layer(self.layer).inside(maps), self.centers)
+            return membership_by(self.method)(generator.layer(self.layer).inside(maps), self.centers)
 
     def part_masks(
         self, generator: Generator, styles: Tensor, *, size: int | None = None
     ) -> dict[str, Tensor]:
-        """Where each part is: {part: bool Tensor (N, size, size)}; `size` defaults to the images'."""
+        """Where each part is: {part: bool Tensor (N, size, size)}; `size` defaults to the images'.
+
+        Each pixel is in one part, that of the largest membership; of equal ones the first.
+        """
         side = generator.resolution if size is None else size
-        membership = interpolate(self.membership(generator, styles), size=(side, side), mode="nearest")
-        return {n: membership[:, list(ks)].sum(dim=1) > 0 for n, ks in self.parts.items()}
+        membership = self.membership(generator, styles)
+        by_part = torch.stack([membership[:, list(ks)].sum(dim=1) for ks in self.parts.values()], dim=1)
+        owner = one_hot(by_part.argmax(dim=1), len(self.parts)).movedim(-1, 1).float()
+        masks = interpolate(owner, size=(side, side), mode="nearest") > 0
+        return {name: masks[:, p] for p, name in enumerate(self.parts)}
 
     def contribution(self, part: str) -> Tensor:
         """Contribution of every channel to a part, the sum over its clusters: (S,), float64 in [0, 1]."""

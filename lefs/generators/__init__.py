@@ -1,6 +1,6 @@
 """What makes images: the contract, the architectures, the files they come in."""
 
-from lefs.generators.base import Generator, StyleLayer, StylelessGenerator, Trunk
+from lefs.generators.base import Generator, StyleLayer, Trunk
 from lefs.generators.formats import convert, load, save_generator
 from lefs.generators.progan import ProGAN, ProGANConfig
 from lefs.generators.styled import StyledGenerator
@@ -8,6 +8,7 @@ from lefs.generators.stylegan import StyleGAN, StyleGANConfig
 from lefs.generators.stylegan2 import StyleGAN2, StyleGAN2Config
 from lefs.generators.stylegan3 import StyleGAN3
 from lefs.generators.stylegan3_config import StyleGAN3Config
+from lefs.generators.styleless import StylelessGenerator
 
 __all__ = [
     "Generator",

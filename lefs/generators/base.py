@@ -1,8 +1,9 @@
 """What lefs asks of a generator: the contract that every architecture keeps.
 
 An architecture with styles derives from `lefs.generators.styled.StyledGenerator`, which walks through the
-layers for it; one without styles (ProGAN) from `StylelessGenerator`. What `synthesize`, `record` and
-`activations` take is what `sample` returns: styles, or the latents themselves where there are no styles.
+layers for it; one without styles (ProGAN) from `lefs.generators.styleless.StylelessGenerator`. What
+`synthesize`, `record`, `activations` and `intervene` take is what `sample` returns: styles, or the latents
+themselves where there are no styles.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal, NoReturn
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -22,12 +23,23 @@ from torch import Tensor, nn
 
 from lefs.checks import check_integer, check_name, check_seeds
 
-__all__ = ["Generator", "Noise", "State", "StyleLayer", "StylelessGenerator", "Trunk", "fingerprint_of"]
+__all__ = [
+    "Generator",
+    "MapEdit",
+    "Noise",
+    "State",
+    "StyleLayer",
+    "Trunk",
+    "edited",
+    "fingerprint_of",
+]
 
 Noise = Literal["const", "none"] | int
 Span = slice
 # What a synthesis carries from layer to layer: the features first, then what the architecture needs besides.
 State = tuple[Tensor | None, ...]
+# Replaces the maps (N, C, H, W) that enter a layer by others of that shape; it must not change them in place.
+MapEdit = Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True)
@@ -94,6 +106,16 @@ class Trunk:
     noise: Noise
     states: tuple[State, ...]
     image: Tensor
+
+
+def edited(layer: StyleLayer, maps: Tensor, edit: MapEdit) -> Tensor:
+    """What `edit` makes of the maps that enter `layer`; a ValueError if it gives them another shape."""
+    found = edit(maps)
+    if found.shape != maps.shape:
+        raise ValueError(
+            f"edits[{layer.name!r}] must return maps of shape {tuple(maps.shape)}, got {tuple(found.shape)}"
+        )
+    return found
 
 
 def fingerprint_of(architecture: str, config: dict[str, Any], tensors: dict[str, Tensor]) -> str:
@@ -307,6 +329,31 @@ class Generator(nn.Module, ABC):
     def activations(self, styles: Tensor) -> Iterator[tuple[StyleLayer, Tensor]]:
         """Yield each layer with the tensor that it scales, (N, C, H, W), one at a time and in order."""
 
+    @abstractmethod
+    def intervene(
+        self,
+        styles: Tensor,
+        edits: Mapping[str, MapEdit],
+        *,
+        noise: Noise = "const",
+        resume: Trunk | None = None,
+    ) -> Tensor:
+        """Synthesize with the maps of some layers replaced on the way: images (N, 3, H, W).
+
+        An edit gets the tensor that its layer scales, what `activations` yields, with all edits before it
+        done, and returns what the network goes on with. (An edit that returns what it got only looks.) A map
+        that enters two layers, first a toRGB and then a convolution, is replaced for both by an edit of the
+        first. Gradients reach what the edits are made of.
+
+        Parameters
+        ----------
+        styles : as for `synthesize`
+        edits : {layer name: function of maps (N, C, H, W) that returns maps of that shape, new ones}
+        noise : as for `synthesize`
+        resume : a `trunk` of the same noise; work starts at the first layer that is edited or whose styles
+            differ from it, or at the beginning if gradients to the styles are asked for
+        """
+
     def record(self, styles: Tensor, layers: str | Iterable[str]) -> dict[str, Tensor]:
         """The tensors that `layers` scale, before they are scaled; no others are kept.
 
@@ -344,42 +391,3 @@ class Generator(nn.Module, ABC):
         """Seeds → styles (N, S) without gradients: ``styles(map(latents(seeds), truncation))``."""
         with torch.inference_mode():
             return self.styles(self.map(self.latents(seeds), truncation, labels))
-
-
-class StylelessGenerator(Generator):
-    """A generator whose layers are not scaled by styles, such as ProGAN: it can be dissected, not edited.
-
-    Derived classes give `architecture_config`, `layers` (each slice counts the channels of the tensor that
-    enters a convolution), ``synthesize(latents, noise, upto, resume)`` and ``activations(latents)``.
-    """
-
-    has_styles = False
-    w_dim = num_ws = 0
-
-    def sample(
-        self, seeds: int | Iterable[int], *, truncation: float = 1.0, labels: Sequence[int] | None = None
-    ) -> Tensor:
-        """Latents (N, z_dim) of the seeds; with no mean to go toward, `truncation` has no effect."""
-        return self.latents(seeds)
-
-    def map(self, z: Tensor, truncation: float = 1.0, labels: Sequence[int] | None = None) -> Tensor:
-        """Raise a TypeError: there is no w."""
-        self._refuse()
-
-    def styles(self, w: Tensor) -> Tensor:
-        """Raise a TypeError: there are no styles."""
-        self._refuse()
-
-    def trunk(self, styles: Tensor, noise: Noise = "const") -> Trunk:
-        """Raise a TypeError: there are no styles."""
-        self._refuse()
-
-    def check_styles(self) -> NoReturn:
-        """As `Generator.check_styles`: raise a TypeError."""
-        self._refuse()
-
-    def _refuse(self) -> NoReturn:
-        raise TypeError(
-            f"{self.label} is a {type(self).__name__}, which has no styles: dissection works, editing does "
-            "not. Give generator.sample(seeds) to synthesize, record, activations; to edit, load a StyleGAN"
-        )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from typing import Any
 
@@ -11,12 +11,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import conv2d, conv_transpose2d, interpolate, pad
 
-from lefs.checks import check_choice, check_integer
+from lefs.checks import check_choice, check_integer, check_number
 from lefs.generators.operations import normal
 
 __all__ = [
     "Colours",
+    "blur",
     "changed_settings",
+    "check_blur",
     "check_channels",
     "check_images",
     "pixel_norm",
@@ -51,6 +53,14 @@ def check_images(resolution: int, images: list[int] | None) -> list[int]:
     if resolution not in chosen:
         raise ValueError(f"images must contain the resolution {resolution}, got {chosen}")
     return chosen
+
+
+def check_blur(taps: Sequence[float]) -> tuple[float, ...]:
+    """Return `taps` if there are none, or an odd number of them with a sum to divide by."""
+    found = tuple(check_number("blur", tap) for tap in taps)
+    if found and (len(found) % 2 == 0 or sum(found) == 0):
+        raise ValueError(f"blur must have an odd number of taps and a sum, got {found}")
+    return found
 
 
 def changed_settings(config: Any) -> dict[str, Any]:
@@ -91,6 +101,14 @@ def up_convolution(x: Tensor, weight: Tensor) -> Tensor:
     rim = pad(weight.flip(2, 3).transpose(0, 1), (1, 1, 1, 1))
     spread = rim[..., 1:, 1:] + rim[..., :-1, 1:] + rim[..., 1:, :-1] + rim[..., :-1, :-1]
     return conv_transpose2d(x, spread, stride=2, padding=1)
+
+
+def blur(x: Tensor, taps: Sequence[float]) -> Tensor:
+    """Filter each map with `taps`, of odd length and brought to sum 1; zeros outside, the size stays."""
+    row = x.new_tensor(taps) / sum(taps)
+    channels, half = x.shape[1], len(taps) // 2
+    kernel = torch.outer(row, row).expand(channels, 1, -1, -1)
+    return conv2d(x, kernel, padding=half, groups=channels)
 
 
 class Colours(nn.Module):

@@ -1,4 +1,8 @@
-"""StyleGAN2's discriminator: how real an image looks to what the generator was trained against."""
+"""Discriminators of ProGAN, StyleGAN, StyleGAN2: how real an image looks to what trained the generator.
+
+The older two are the newest's "orig" architecture with another way to halve maps. Their activations are
+followed by no gain, which does not matter for leaky ReLU: a reader divides biases by √2 instead.
+"""
 
 from __future__ import annotations
 
@@ -9,9 +13,10 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import conv2d
+from torch.nn.functional import avg_pool2d, conv2d
 
 from lefs.checks import check_choice, check_integer
+from lefs.generators.classic import blur, check_blur, check_channels
 from lefs.generators.mapping import FullyConnected, Mapping
 from lefs.generators.operations import (
     ACTIVATIONS,
@@ -29,7 +34,7 @@ __all__ = ["Discriminator", "DiscriminatorConfig"]
 
 @dataclass(frozen=True)
 class DiscriminatorConfig:
-    """What, besides the tensors, defines a StyleGAN2 discriminator.
+    """What, besides the tensors, defines a discriminator.
 
     Attributes
     ----------
@@ -39,8 +44,12 @@ class DiscriminatorConfig:
     architecture : ``"resnet"``, ``"skip"`` or ``"orig"``
     activation, filter, conv_clamp, image_channels : as in `lefs.generators.StyleGAN2Config`
     group, group_channels : images are compared in groups of this size (None: all), in that many feature maps
-    class_dim : width of a mapped class
+    class_dim : width of a mapped class; 0: classes are not mapped, each has a score of its own
     mapping_layers, mapping_lr, mapping_width, embed_dim, mapping_activation : of the mapping of classes
+    blur : StyleGAN's filter before each layer that halves, of odd length, cut off at the maps' edges; empty
+        for none
+    pool_last : whether maps are halved by averaging after the activation, and not by `filter` before it
+    colour_activation : that of the layers that take colours, where it is another; None: `activation`
     """
 
     resolution: int
@@ -59,21 +68,25 @@ class DiscriminatorConfig:
     mapping_width: int | None = None
     embed_dim: int | None = None
     mapping_activation: str = "lrelu"
+    blur: tuple[float, ...] = ()
+    pool_last: bool = False
+    colour_activation: str | None = None
 
     def __post_init__(self) -> None:
-        if check_integer("resolution", self.resolution, minimum=8, maximum=2**14) & (self.resolution - 1):
-            raise ValueError(f"resolution must be a power of two from 8 on, got {self.resolution}")
+        check_integer("resolution", self.resolution, minimum=8)
+        object.__setattr__(self, "channels", check_channels(self.resolution, self.channels))
         check_choice("architecture", self.architecture, ("resnet", "skip", "orig"))
-        check_choice("activation", self.activation, ACTIVATIONS)
+        for name in ("activation", "mapping_activation", "colour_activation"):
+            if getattr(self, name) is not None or name == "activation":
+                check_choice(name, getattr(self, name), ACTIVATIONS)
         check_choice("image_channels", self.image_channels, (3, 1))
-        check_integer("mapping_layers", self.mapping_layers, minimum=1, maximum=64)
+        check_integer("mapping_layers", self.mapping_layers, maximum=64)
         object.__setattr__(self, "filter", check_filter("filter", self.filter))
-        object.__setattr__(self, "channels", {int(r): c for r, c in self.channels.items()})
-        for r in (4, *self.resolutions):
-            check_integer(f"channels[{r}]", self.channels.get(r), minimum=1)
+        object.__setattr__(self, "blur", check_blur(self.blur))
         if self.group is not None:
             check_integer("group", self.group, minimum=1)
-        check_integer("group_channels", self.group_channels)
+        for name in ("label_dim", "class_dim", "group_channels"):
+            check_integer(name, getattr(self, name))
 
     @property
     def resolutions(self) -> list[int]:
@@ -87,22 +100,26 @@ class DiscriminatorConfig:
 
 class _Convolution(nn.Module):
     def __init__(self, inputs: int, outputs: int, side: int, config: DiscriminatorConfig, *,
-                 down: bool = False, plain: bool = False, clamp: bool = True):  # fmt: skip
+                 down: bool = False, plain: bool = False, clamp: bool = True, act: str = ""):  # fmt: skip
         super().__init__()
         self.weight = nn.Parameter(normal(outputs, inputs, side, side))
         self.bias = None if plain else nn.Parameter(torch.zeros(outputs))
-        self.gain, self.down, self.taps = 1 / math.sqrt(inputs * side**2), down, config.filter
-        self.act = "linear" if plain else config.activation
+        self.config = config
+        self.gain, self.down = 1 / math.sqrt(inputs * side**2), down
+        self.act = "linear" if plain else act or config.activation
         self.clamp = config.conv_clamp if clamp and not plain else None
 
     def forward(self, x: Tensor, gain: float = 1.0) -> Tensor:
-        weight = self.weight * self.gain
-        if self.down:
-            x = down_convolution(x, weight, self.taps)
+        weight, pool_last = self.weight * self.gain, self.config.pool_last
+        if self.down and self.config.blur:
+            x = blur(x, self.config.blur)
+        if self.down and not pool_last:
+            x = down_convolution(x, weight, self.config.filter)
         else:
             x = conv2d(x, weight, padding=weight.shape[-1] // 2)
         x = x if self.bias is None else x + self.bias[:, None, None]
-        return activate(x, self.act, gain=gain, clamp=self.clamp)
+        x = activate(x, self.act, gain=gain, clamp=self.clamp)
+        return avg_pool2d(x, 2) if self.down and pool_last else x
 
 
 class _Block(nn.Module):
@@ -113,7 +130,8 @@ class _Block(nn.Module):
         self.config = config
         inputs, outputs = config.channels[resolution], config.channels[resolution // 2]
         if resolution == config.resolution or config.architecture == "skip":
-            self.fromrgb = _Convolution(config.image_channels, inputs, 1, config)
+            act = config.colour_activation or ""
+            self.fromrgb = _Convolution(config.image_channels, inputs, 1, config, act=act)
         self.conv0 = _Convolution(inputs, inputs, 3, config)
         self.conv1 = _Convolution(inputs, outputs, 3, config, down=True)
         if config.architecture == "resnet":
@@ -133,7 +151,7 @@ class _Block(nn.Module):
 
 
 class _End(nn.Module):
-    """From 4 × 4 maps to one number, or to as many as a mapped class has."""
+    """From 4 × 4 maps to one number, to one for each class, or to as many as a mapped class has."""
 
     def __init__(self, config: DiscriminatorConfig):
         super().__init__()
@@ -143,7 +161,7 @@ class _End(nn.Module):
             self.fromrgb = _Convolution(config.image_channels, width, 1, config, clamp=False)
         self.conv = _Convolution(width + config.group_channels, width, 3, config)
         self.fc = FullyConnected(width * 16, width, act=config.activation)
-        self.out = FullyConnected(width, config.class_dim if config.label_dim else 1)
+        self.out = FullyConnected(width, (config.class_dim or config.label_dim) if config.label_dim else 1)
 
     def forward(self, x: Tensor, images: Tensor) -> Tensor:
         if self.config.architecture == "skip":
@@ -167,7 +185,7 @@ class _End(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """StyleGAN2's discriminator, with the tensor names of the official PyTorch code.
+    """A discriminator, with the tensor names of StyleGAN2's in the official PyTorch code.
 
     Parameters
     ----------
@@ -180,7 +198,7 @@ class Discriminator(nn.Module):
         for r in config.resolutions:
             self.add_module(f"b{r}", _Block(r, config))
         self.b4 = _End(config)
-        if config.label_dim:
+        if config.label_dim and config.class_dim:
             self.mapping = Mapping(
                 0,
                 config.class_dim,
@@ -218,6 +236,8 @@ class Discriminator(nn.Module):
         if labels is None:
             return scores[:, 0]
         index = [check_integer(f"labels[{i}]", c, maximum=config.label_dim - 1) for i, c in enumerate(labels)]
+        if not config.class_dim:
+            return scores[range(len(index)), index]
         one_hot = torch.eye(config.label_dim, device=images.device)[index]
         mapped = self.mapping(images.new_empty(len(images), 0), one_hot)
         return (scores * mapped).sum(dim=1) / math.sqrt(config.class_dim)

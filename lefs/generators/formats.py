@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import importlib
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -19,8 +19,9 @@ from lefs.generators import filling
 from lefs.generators.base import Generator
 from lefs.generators.discriminator import Discriminator, DiscriminatorConfig
 from lefs.generators.publishers import Parsed
+from lefs.generators.publishers.persistence import NETWORKS, find_network
 from lefs.generators.publishers.unknown import explain
-from lefs.generators.unpickle import read_pickle, read_torch, sniff
+from lefs.generators.unpickle import MappedFile, opened, read_pickle, read_torch, sniff
 
 __all__ = ["ARCHITECTURES", "READERS", "build", "convert", "load", "peek", "save_generator"]
 
@@ -121,28 +122,48 @@ def _load_discriminator(file: Path, config: dict[str, Any]) -> Discriminator:
 
 
 def _load_published(path: Path, *, mapped: bool) -> Generator:
-    parsed = _parse(path)
-    generator = build(parsed, parsed.tensors, path, mapped=mapped)
-    generator.make_discriminator = parsed.discriminator
+    with opened(path) as file:
+        parsed = _parse(file)
+        generator = build(parsed, parsed.tensors, path, mapped=mapped, source=file)
+    if parsed.discriminator is not None:
+        generator.make_discriminator = partial(_make_discriminator, parsed.discriminator, path)
     return _finished(generator, path.stem, path, parsed.notes)
 
 
-def _parse(path: Path) -> Parsed:
-    reader = read_torch if sniff(path).startswith("torch") else read_pickle
-    tree = reader(path, align=False)
-    try:
+def _parse(file: MappedFile) -> Parsed:
+    tree, path = _tree(file), file.path
+    with _unforeseen(path):
         for name in READERS:
             publisher = importlib.import_module(f"lefs.generators.publishers.{name}")
             if publisher.matches(tree):
                 parsed: Parsed = publisher.read(tree, path)
                 return parsed
         found = explain(tree)
-    except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
-        # Every known case has its own message; this is for what nobody thought of.
-        raise ArtifactError(
-            f"{path} is damaged, or a variant that lefs does not know: {type(error).__name__}: {error}"
-        ) from None
     raise ArtifactError(f"{path} holds no generator that lefs knows: {found}")
+
+
+def _tree(file: MappedFile) -> Any:
+    if sniff(file).startswith("torch"):
+        return read_torch(file, align=False)
+    tree = read_pickle(file, align=False, lazy=True)
+    # One network is taken out of its module and the rest never looked at; whatever else it is may need all.
+    return tree if find_network(tree, *NETWORKS) else read_pickle(file, align=False)
+
+
+def _make_discriminator(make: Callable[[], nn.Module], path: Path) -> nn.Module:
+    with _unforeseen(f"{path}: its discriminator"):
+        return make()
+
+
+@contextmanager
+def _unforeseen(what: object) -> Iterator[None]:
+    """Every known case has its own message; this is for what nobody thought of."""
+    try:
+        yield
+    except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
+        raise ArtifactError(
+            f"{what} is damaged, or a variant that lefs does not know: {type(error).__name__}: {error}"
+        ) from None
 
 
 @contextmanager
@@ -157,7 +178,14 @@ def _no_collection() -> Iterator[None]:
             gc.enable()
 
 
-def build(parsed: Parsed, tensors: Mapping[str, Tensor], path: Path, *, mapped: bool = False) -> Generator:
+def build(
+    parsed: Parsed,
+    tensors: Mapping[str, Tensor],
+    path: Path,
+    *,
+    mapped: bool = False,
+    source: MappedFile | None = None,
+) -> Generator:
     """Make the architecture without memory, check every tensor against it, then put them in."""
     if not isinstance(parsed.architecture, str) or parsed.architecture not in ARCHITECTURES:
         known = ", ".join(ARCHITECTURES)
@@ -169,7 +197,7 @@ def build(parsed: Parsed, tensors: Mapping[str, Tensor], path: Path, *, mapped: 
         made: Generator = getattr(classes, network)(getattr(classes, config)(**parsed.config))
         return made
 
-    return filling.build(make, tensors, path, what=network, mapped=mapped)
+    return filling.build(make, tensors, path, what=network, mapped=mapped, source=source)
 
 
 def _finished(generator: Generator, label: str, source: Path, origin: Any) -> Generator:

@@ -16,12 +16,17 @@ __all__ = ["FullyConnected", "Mapping", "Precise", "unit_variance"]
 
 
 class Precise(nn.Module):
-    """Keeps its tensors in float32 at least: latents in bfloat16 would move every pixel."""
+    """Keeps its tensors in float32 at least: latents in bfloat16 would move every pixel.
+
+    A derived class may set `precise` to False where that does not matter.
+    """
+
+    precise = True
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Precise:
         def precise(t: Tensor) -> Tensor:
             moved = fn(t)
-            narrowed = moved.is_floating_point() and moved.element_size() < 4
+            narrowed = self.precise and moved.is_floating_point() and moved.element_size() < 4
             return t.to(moved.device, torch.float32) if narrowed else moved
 
         return super()._apply(precise, recurse)

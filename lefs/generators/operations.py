@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -14,16 +15,21 @@ from torch.nn.functional import conv2d, conv_transpose2d, interpolate, pad
 __all__ = [
     "ACTIVATIONS",
     "DEFAULT_FILTER",
+    "HOMOGENEOUS",
     "Filter",
     "activate",
+    "activate_",
     "check_filter",
     "down_convolution",
     "downsample",
+    "enlarging_convolution",
     "filtered",
+    "memory_format",
     "normal",
     "uniform",
     "up_convolution",
     "upsample",
+    "working_type",
 ]
 
 Filter = tuple[float, ...] | tuple[tuple[float, ...], ...]
@@ -42,6 +48,9 @@ ACTIVATIONS: dict[str, tuple[Callable[[Tensor], Tensor], float]] = {
     "swish": (functional.silu, math.sqrt(2)),
 }
 
+# those with f(c · x) = c · f(x) for c > 0, and their own gain, which can then come before them
+HOMOGENEOUS = {name: ACTIVATIONS[name][1] for name in ("linear", "relu", "lrelu")}
+
 
 def activate(x: Tensor, name: str, *, gain: float = 1.0, clamp: float | None = None) -> Tensor:
     """Activation, then its own gain times `gain`, then a clamp to ±`clamp` · `gain` unless that is None."""
@@ -49,6 +58,31 @@ def activate(x: Tensor, name: str, *, gain: float = 1.0, clamp: float | None = N
     x = function(x)
     x = x if own * gain == 1 else x * (own * gain)
     return x if clamp is None else x.clamp(-clamp * gain, clamp * gain)
+
+
+def activate_(x: Tensor, name: str, *, gain: float = 1.0, clamp: float | None = None) -> Tensor:
+    """As `activate`, but may overwrite `x`, and the gains of `HOMOGENEOUS` activations are in `x` already."""
+    if name not in HOMOGENEOUS:
+        return activate(x, name, gain=gain, clamp=clamp)
+    x = functional.leaky_relu_(x, 0.2) if name == "lrelu" else x.relu_() if name == "relu" else x
+    if clamp is None:
+        return x
+    # (the activation's gradient needs what it returned)
+    return x.clamp(-clamp * gain, clamp * gain) if x.requires_grad else x.clamp_(-clamp * gain, clamp * gain)
+
+
+def memory_format(x: Tensor) -> torch.memory_format:
+    """The layout in which convolutions of such a tensor are fastest: channels last on a CPU and for half
+    precision on CUDA.
+    """
+    fast = x.dtype != torch.float64 if x.device.type == "cpu" else x.is_cuda and x.element_size() < 4
+    return torch.channels_last if fast else torch.contiguous_format
+
+
+def working_type(weight: Tensor) -> torch.dtype:
+    """What a layer with this weight computes in: autocast's type where that is on, else the weight's own."""
+    kind = weight.device.type
+    return torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else weight.dtype
 
 
 def normal(*shape: int, deviation: float = 1.0) -> Tensor:
@@ -138,22 +172,17 @@ def filtered(
 def upsample(x: Tensor, taps: Filter = DEFAULT_FILTER) -> Tensor:
     """Double the size with the filter `taps` and zeros outside: (N, C, h, w) → (N, C, 2h, 2w)."""
     if taps == DEFAULT_FILTER:
-        return _upsample_with_rim(x)[:, :, 1:-1, 1:-1]
+        # Bilinear interpolation is that filter, but for the border: there it repeats the last pixels.
+        x = interpolate(x, scale_factor=2.0, mode="bilinear")
+        for border in (x[:, :, 0], x[:, :, -1], x[..., 0], x[..., -1]):
+            border.mul_(0.75)
+        return x
     length = len(taps)
     return filtered(x, taps, ((length + 1) // 2, (length - 2) // 2), up=2, gain=4)
 
 
-def _upsample_with_rim(x: Tensor) -> Tensor:
-    # Bilinear interpolation is that filter; one ring of zeros around x gives it StyleGAN2's borders.
-    return interpolate(pad(x, (1, 1, 1, 1)), scale_factor=2.0, mode="bilinear")[:, :, 1:-1, 1:-1]
-
-
 def up_convolution(x: Tensor, weight: Tensor, taps: Filter = DEFAULT_FILTER) -> Tensor:
     """StyleGAN2's stride-2 transposed convolution followed by its filter.
-
-    Both are linear and shift-invariant on a map that is zero outside, so their order may be changed. For
-    the usual filter and 3 × 3 kernels: filter first, with a rim of one pixel, then convolve without
-    padding. Equal to the usual order, borders included, and faster.
 
     Parameters
     ----------
@@ -164,14 +193,34 @@ def up_convolution(x: Tensor, weight: Tensor, taps: Filter = DEFAULT_FILTER) -> 
     -------
     Tensor of shape (N, O, 2h, 2w)
     """
-    side = weight.shape[-1]
-    if side == 1:
+    if weight.shape[-1] == 1:
         return upsample(conv2d(x, weight), taps)
+    return enlarging_convolution(x, weight.transpose(0, 1), taps)
+
+
+def enlarging_convolution(
+    x: Tensor, weight: Tensor, taps: Filter, bias: Tensor | None = None, *, cut: bool = False
+) -> Tensor:
+    """As `up_convolution`, with a weight of shape (I, O, k, k) and a bias (O,).
+
+    `cut`, for the usual filter and 3 × 3 kernels only: the first and last row of `x` are what lies around the
+    rows that are to be enlarged.
+    """
+    side, length, outputs = weight.shape[-1], len(taps), weight.shape[1]
     if side == 3 and taps == DEFAULT_FILTER:
-        return conv2d(_upsample_with_rim(x), weight.flip(2, 3))
-    length = len(taps)
+        x = conv_transpose2d(x, weight, stride=2, padding=(int(cut), 0))
+        kernel = _usual_kernel(x.dtype, x.device).expand(outputs, 1, 4, 4)
+        return conv2d(x, kernel, bias, padding=(int(not cut), 1), groups=outputs)
     before, after = side // 2 + (length + 1) // 2 - (side - 1), side // 2 + (length - 2) // 2 - (side - 2)
-    return filtered(conv_transpose2d(x, weight.transpose(0, 1), stride=2), taps, (before, after), gain=4)
+    x = filtered(conv_transpose2d(x, weight, stride=2), taps, (before, after), gain=4)
+    return x if bias is None else x + bias[:, None, None]
+
+
+@lru_cache(maxsize=8)
+def _usual_kernel(dtype: torch.dtype, device: torch.device) -> Tensor:
+    taps = np.asarray(DEFAULT_FILTER) / np.sum(DEFAULT_FILTER)
+    with torch.inference_mode(False):
+        return torch.from_numpy(4 * np.outer(taps, taps)).to(device, dtype)
 
 
 # -- down ------------------------------------------------------------------------------------------------

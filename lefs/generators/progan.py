@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn.functional import conv2d, leaky_relu
 
 from lefs.checks import check_choice, check_integer
-from lefs.generators.base import Noise, StyleLayer, StylelessGenerator, Trunk
+from lefs.generators.base import MapEdit, Noise, StyleLayer, Trunk, edited
 from lefs.generators.classic import (
     Colours,
     changed_settings,
@@ -23,6 +23,7 @@ from lefs.generators.classic import (
     up_convolution,
 )
 from lefs.generators.operations import normal
+from lefs.generators.styleless import StylelessGenerator
 
 __all__ = ["ProGAN", "ProGANConfig"]
 
@@ -185,15 +186,36 @@ class ProGAN(StylelessGenerator):
             if name in table:
                 yield table[name], x
 
-    def _steps(self, codes: Tensor) -> Iterator[tuple[str, Tensor]]:
-        """Yield every layer's name with what enters it."""
+    def intervene(
+        self,
+        styles: Tensor,
+        edits: Mapping[str, MapEdit],
+        *,
+        noise: Noise = "const",
+        resume: Trunk | None = None,
+    ) -> Tensor:
+        """As `Generator.intervene`, from latents; there is no noise, and nothing to `resume`."""
+        if resume is not None:
+            self._refuse()
+        last, table = self.layers[-1], {self.layer(name).name: edit for name, edit in edits.items()}
+        *_, (_, x) = self._steps(styles, table)
+        image: Tensor = self.synthesis.get_submodule(last.name)(x)
+        return image
+
+    def _steps(
+        self, codes: Tensor, edits: Mapping[str, MapEdit] | None = None
+    ) -> Iterator[tuple[str, Tensor]]:
+        """Yield every layer's name with what enters it, edited if `edits` names the layer."""
         x = self._normalized(codes)
         for r in resolutions_of(self.resolution):
             block = self.synthesis.get_submodule(f"b{r}")
-            for part in ("conv0", "conv1"):
-                yield f"b{r}.{part}", x
-                x = block.get_submodule(part)(x)
-            yield f"b{r}.torgb", x
+            for part in ("conv0", "conv1", "torgb"):
+                name = f"b{r}.{part}"
+                if edits and name in edits:
+                    x = edited(self.layer(name), x, edits[name])
+                yield name, x
+                if part != "torgb":
+                    x = block.get_submodule(part)(x)
 
     def _normalized(self, codes: Tensor) -> Tensor:
         width = self.z_dim + self.label_dim

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections import abc
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -11,7 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from lefs.checks import check_choice, check_integer, check_number
-from lefs.generators.base import Generator, Noise, State, StyleLayer, Trunk
+from lefs.generators.base import Generator, MapEdit, Noise, State, StyleLayer, Trunk, edited
+from lefs.generators.mapping import Mapping
 
 __all__ = ["StyledGenerator"]
 
@@ -36,7 +38,19 @@ class StyledGenerator(Generator):
     """
 
     mapping: nn.Module
+    synthesis: nn.Module
     truncation_cutoff: int | None = None
+
+    def _set_up(self, config: Any, **mapping: Any) -> None:
+        """Take over what every configuration has; make the mapping network, and room for the synthesis.
+
+        `mapping` are further arguments of `lefs.generators.mapping.Mapping`.
+        """
+        self.resolution, self.z_dim, self.w_dim = config.resolution, config.z_dim, config.w_dim
+        self.label_dim = config.label_dim
+        depth, lr = config.mapping_layers, config.mapping_lr
+        self.mapping = Mapping(self.z_dim, self.w_dim, self.label_dim, depth=depth, lr=lr, **mapping)
+        self.synthesis = nn.Module()
 
     @abstractmethod
     def _styles(self, w: Tensor) -> Tensor:
@@ -109,24 +123,59 @@ class StyledGenerator(Generator):
         self._check_synthesis(styles, noise, upto, resume)
         size = self.resolution if upto is None else upto
         end = next((i for i, la in enumerate(self.layers) if self._stage(la) > size), len(self.layers))
-        start, state = 0, None
-        # Gradients must reach the styles of every layer, also of those that have not changed.
-        if resume is not None and not (styles.requires_grad and torch.is_grad_enabled()):
-            start = min(self._first_change(styles, resume), end)
-            state = tuple(
-                t if t is None else t.expand(len(styles), *t.shape[1:]) for t in resume.states[start]
-            )
-        # (what the first layer gets may follow extra styles, so it is not taken from the trunk)
-        state = self._begin(styles) if state is None or start == 0 else state
-        for layer in self.layers[start:end]:
+        start, state = self._start(styles, resume, end)
+        return self._finish(self._walk(self.layers[start:end], state, styles, noise), size)
+
+    def _walk(self, layers: Sequence[StyleLayer], state: State, styles: Tensor, noise: Noise) -> State:
+        """The state after `layers`, as far as `_finish` needs it."""
+        for layer in layers:
             state = self._step(layer, state, styles, noise)
-        return self._finish(state, size)
+        return state
 
     def trunk(self, styles: Tensor, noise: Noise = "const") -> Trunk:
         """As `Generator.trunk`."""
         self._check_synthesis(styles, noise, None, None)
         states = tuple(state for _, state in self._states(styles, noise))
         return Trunk(styles, noise, states, self._finish(states[-1], self.resolution))
+
+    def intervene(
+        self,
+        styles: Tensor,
+        edits: abc.Mapping[str, MapEdit],
+        *,
+        noise: Noise = "const",
+        resume: Trunk | None = None,
+    ) -> Tensor:
+        """As `Generator.intervene`."""
+        self._check_synthesis(styles, noise, None, resume)
+        wanted = {self.layer(name).name for name in edits}
+        first = next((i for i, la in enumerate(self.layers) if la.name in wanted), len(self.layers))
+        start, state = self._start(styles, resume, first)
+        for layer in self.layers[start:]:
+            if layer.name in wanted:
+                state = self._edited_step(layer, state, styles, noise, edits[layer.name])
+            else:
+                state = self._step(layer, state, styles, noise)
+        return self._finish(state, self.resolution)
+
+    def _start(self, styles: Tensor, resume: Trunk | None, limit: int) -> tuple[int, State]:
+        """Index of the first layer to compute, `limit` at most, and the state before it."""
+        # Gradients must reach the styles of every layer, also of those that have not changed.
+        if resume is None or (styles.requires_grad and torch.is_grad_enabled()):
+            return 0, self._begin(styles)
+        start = min(self._first_change(styles, resume), limit)
+        # (what the first layer gets may follow extra styles, so it is not taken from the trunk)
+        if start == 0:
+            return 0, self._begin(styles)
+        kept = resume.states[start]
+        return start, tuple(t if t is None else t.expand(len(styles), *t.shape[1:]) for t in kept)
+
+    def _edited_step(
+        self, layer: StyleLayer, state: State, styles: Tensor, noise: Noise, edit: MapEdit
+    ) -> State:
+        """As `_step`, after `edit` has replaced the tensor that the layer scales."""
+        assert state[0] is not None
+        return self._step(layer, (edited(layer, state[0], edit), *state[1:]), styles, noise)
 
     def activations(self, styles: Tensor) -> Iterator[tuple[StyleLayer, Tensor]]:
         """As `Generator.activations`, with the constant noise."""

@@ -13,16 +13,18 @@ from torch import Tensor, nn
 from torch.nn.functional import conv2d, instance_norm, leaky_relu
 
 from lefs.checks import check_choice, check_integer, check_number
-from lefs.generators.base import Noise, State, StyleLayer
+from lefs.generators.base import MapEdit, Noise, State, StyleLayer, edited
 from lefs.generators.classic import (
     Colours,
+    blur,
     changed_settings,
+    check_blur,
     check_channels,
     check_images,
     resolutions_of,
     up_convolution,
 )
-from lefs.generators.mapping import FullyConnected, Mapping
+from lefs.generators.mapping import FullyConnected
 from lefs.generators.operations import normal
 from lefs.generators.styled import StyledGenerator
 
@@ -82,9 +84,7 @@ class StyleGANConfig:
             check_integer("mapping_width", self.mapping_width, minimum=1)
         if self.truncation_cutoff is not None:
             check_integer("truncation_cutoff", self.truncation_cutoff)
-        object.__setattr__(self, "blur", tuple(check_number("blur", b) for b in self.blur))
-        if self.blur and (len(self.blur) % 2 == 0 or sum(self.blur) == 0):
-            raise ValueError(f"blur must have an odd number of taps and a sum, got {self.blur}")
+        object.__setattr__(self, "blur", check_blur(self.blur))
 
 
 class _Layer(nn.Module):
@@ -128,16 +128,8 @@ class _Layer(nn.Module):
         if self.index == 1:
             return conv2d(x, weight, padding=1)
         x = up_convolution(x, weight)
-        return self._blurred(x + self.bias[:, None, None] if self.biased_early else x)
-
-    def _blurred(self, x: Tensor) -> Tensor:
-        taps = self.config.blur
-        if not taps:
-            return x
-        row = x.new_tensor(taps) / sum(taps)
-        channels, half = x.shape[1], len(taps) // 2
-        kernel = torch.outer(row, row).expand(channels, 1, -1, -1)
-        return conv2d(x, kernel, padding=half, groups=channels)
+        x = x + self.bias[:, None, None] if self.biased_early else x
+        return blur(x, self.config.blur) if self.config.blur else x
 
     def _noise_maps(self, noise: Noise) -> Tensor:
         if noise == "const" and self.config.noise == "stored":
@@ -182,20 +174,14 @@ class StyleGAN(StyledGenerator):
     def __init__(self, config: StyleGANConfig):
         super().__init__()
         self.config = config
-        self.resolution, self.z_dim, self.w_dim = config.resolution, config.z_dim, config.w_dim
-        self.label_dim, self.truncation_cutoff = config.label_dim, config.truncation_cutoff
-        self.mapping = Mapping(
-            config.z_dim,
-            config.w_dim,
-            config.label_dim,
-            depth=config.mapping_layers,
-            lr=config.mapping_lr,
+        self.truncation_cutoff = config.truncation_cutoff
+        self._set_up(
+            config,
             width=config.mapping_width,
             embed_dim=config.z_dim,
             normalize="joint",
             average=config.mean,
         )
-        self.synthesis = nn.Module()
         for r in resolutions_of(config.resolution):
             self.synthesis.add_module(f"b{r}", _Block(r, config))
         self.layers = self._tabulate()
@@ -236,6 +222,12 @@ class StyleGAN(StyledGenerator):
 
     def _step(self, layer: StyleLayer, state: State, styles: Tensor, noise: Noise) -> State:
         return (self._styled(layer, self._module(layer)(state[0], noise), styles),)
+
+    def _edited_step(
+        self, layer: StyleLayer, state: State, styles: Tensor, noise: Noise, edit: MapEdit
+    ) -> State:
+        maps = self._module(layer)(state[0], noise)
+        return (self._styled(layer, edited(layer, maps, edit), styles),)
 
     def _styled(self, layer: StyleLayer, maps: Tensor, styles: Tensor) -> Tensor:
         scale, shift = (styles[:, s].to(maps.dtype)[:, :, None, None] for s in (layer.slice, layer.shift))

@@ -3,187 +3,30 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import asdict
+from functools import cached_property
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import conv2d
 
-from lefs.checks import check_choice, check_integer, check_number
 from lefs.generators.base import Noise, State, StyleLayer
-from lefs.generators.mapping import FullyConnected, Mapping
+from lefs.generators.mapping import Precise
+from lefs.generators.modulated import ModulatedConvolution, ToRGB
 from lefs.generators.operations import (
-    ACTIVATIONS,
     DEFAULT_FILTER,
-    Filter,
-    activate,
-    check_filter,
+    memory_format,
     normal,
     up_convolution,
     upsample,
+    working_type,
 )
+from lefs.generators.strips import needs_strips
 from lefs.generators.styled import StyledGenerator
+from lefs.generators.stylegan2_config import StyleGAN2Config
 
 __all__ = ["StyleGAN2", "StyleGAN2Config"]
-
-
-@dataclass(frozen=True)
-class StyleGAN2Config:
-    """What, besides the tensors, defines a StyleGAN2.
-
-    Attributes
-    ----------
-    resolution : side of the images, a power of two from 4 on
-    z_dim, w_dim : sizes of the latents
-    channels : {resolution: number of feature maps there}, for 4, 8, ... resolution
-    label_dim : number of classes of a conditional network, 0 for none
-    mapping_layers, mapping_lr : depth of the mapping network and its learning-rate multiplier
-    noise : whether the layers add noise maps
-    architecture : ``"skip"`` (each resolution adds its own image to the upsampled one so far), ``"resnet"``
-        (residual blocks) or ``"orig"``; the last two make an image at the end only
-    mapping_width, embed_dim : widths inside the mapping network and of the embedded class; None: `w_dim`
-    mapping_activation, activation : names from `lefs.generators.operations.ACTIVATIONS`
-    normalize : whether latents and embedded class are normalised ``"each"``, ``"joint"``-ly or not (``"no"``)
-    average : whether the file has a mean w; else it is estimated when truncation asks for it
-    truncation_cutoff : truncation pulls only that many of the w vectors; None: all
-    filter : taps of the resampling filter, or its rows if it is not separable
-    image_filter : the one that enlarges images, where it is another; None: `filter`
-    conv_clamp : features and colours are clamped to ± this; None: they are not
-    kernel_size : side of the convolutions' kernels, odd
-    image_channels : 3, or 1 for grey images, which come out as three equal channels
-    """
-
-    resolution: int
-    z_dim: int
-    w_dim: int
-    channels: dict[int, int]
-    label_dim: int = 0
-    mapping_layers: int = 8
-    mapping_lr: float = 0.01
-    noise: bool = True
-    architecture: str = "skip"
-    mapping_width: int | None = None
-    embed_dim: int | None = None
-    mapping_activation: str = "lrelu"
-    activation: str = "lrelu"
-    normalize: str = "each"
-    average: bool = True
-    truncation_cutoff: int | None = None
-    filter: Filter = DEFAULT_FILTER
-    image_filter: Filter | None = None
-    conv_clamp: float | None = None
-    kernel_size: int = 3
-    image_channels: int = 3
-
-    def __post_init__(self) -> None:
-        if check_integer("resolution", self.resolution, minimum=4, maximum=2**14) & (self.resolution - 1):
-            raise ValueError(f"resolution must be a power of two from 4 on, got {self.resolution}")
-        for name in ("z_dim", "w_dim"):
-            check_integer(name, getattr(self, name), minimum=1)
-        for name in ("mapping_width", "embed_dim", "truncation_cutoff"):
-            if getattr(self, name) is not None:
-                check_integer(name, getattr(self, name), minimum=int(name != "truncation_cutoff"))
-        check_integer("label_dim", self.label_dim)
-        check_integer("mapping_layers", self.mapping_layers, minimum=1, maximum=64)
-        check_number("mapping_lr", self.mapping_lr)
-        self._check_synthesis()
-        # JSON turns integer keys into strings
-        object.__setattr__(self, "channels", {int(r): c for r, c in self.channels.items()})
-        for r in self.resolutions:
-            if r not in self.channels:
-                raise ValueError(f"channels lacks the resolution {r}; got {self.channels}")
-            check_integer(f"channels[{r}]", self.channels[r], minimum=1)
-
-    def _check_synthesis(self) -> None:
-        check_choice("architecture", self.architecture, ("skip", "resnet", "orig"))
-        check_choice("normalize", self.normalize, ("each", "joint", "no"))
-        check_choice("activation", self.activation, ACTIVATIONS)
-        check_choice("mapping_activation", self.mapping_activation, ACTIVATIONS)
-        check_choice("image_channels", self.image_channels, (3, 1))
-        object.__setattr__(self, "filter", check_filter("filter", self.filter))
-        if self.image_filter is not None:
-            taps = check_filter("image_filter", self.image_filter)
-            object.__setattr__(self, "image_filter", None if taps == self.filter else taps)
-        if self.conv_clamp is not None:
-            check_number("conv_clamp", self.conv_clamp, minimum=0)
-        if check_integer("kernel_size", self.kernel_size, minimum=1, maximum=15) % 2 == 0:
-            raise ValueError(f"kernel_size must be odd, got {self.kernel_size}")
-
-    @property
-    def resolutions(self) -> list[int]:
-        """4, 8, ... resolution."""
-        return [2**k for k in range(2, int(math.log2(self.resolution)) + 1)]
-
-    def parts(self, resolution: int) -> tuple[str, ...]:
-        """The layers of one resolution in order, of "conv0" (which doubles the size), "conv1" and "torgb"."""
-        colours = self.architecture == "skip" or resolution == self.resolution
-        return ("conv0",) * (resolution > 4) + ("conv1",) + ("torgb",) * colours
-
-
-class _Convolution(nn.Module):
-    """Modulated convolution: scale in, shared convolution, scale out, noise, bias, activation."""
-
-    noise_const: Tensor
-
-    def __init__(self, inputs: int, outputs: int, config: StyleGAN2Config, *, resolution: int, up: bool):
-        super().__init__()
-        self.config, self.resolution, self.up = config, resolution, up
-        self.affine = FullyConnected(config.w_dim, inputs, bias=1.0)
-        self.weight = nn.Parameter(normal(outputs, inputs, config.kernel_size, config.kernel_size))
-        self.bias = nn.Parameter(torch.zeros(outputs))
-        if config.noise:
-            self.noise_strength = nn.Parameter(torch.zeros([]))
-            self.register_buffer("noise_const", normal(resolution, resolution))
-
-    def forward(self, x: Tensor, styles: Tensor, noise: Tensor | None, gain: float = 1.0) -> Tensor:
-        with torch.autocast(x.device.type, enabled=False):
-            scale_out = self._demodulation(styles)
-        x = x * styles.to(x.dtype)[:, :, None, None]
-        if self.up:
-            x = up_convolution(x, self.weight, self.config.filter)
-        else:
-            x = conv2d(x, self.weight, padding=self.config.kernel_size // 2)
-        x = x * scale_out.to(x.dtype)[:, :, None, None]
-        if noise is not None:
-            x = x + noise.to(x.dtype)
-        x = x + self.bias.to(x.dtype)[:, None, None]
-        return activate(x, self.config.activation, gain=gain, clamp=self.config.conv_clamp)
-
-    def _demodulation(self, styles: Tensor) -> Tensor:
-        """1 / norm of each modulated filter, (N, outputs), without forming those filters."""
-        energy = self.weight.to(styles.dtype).square().sum(dim=(2, 3))
-        return (styles.square() @ energy.t() + 1e-8).rsqrt()
-
-    def noise_maps(self, noise: Noise) -> Tensor | None:
-        """What is added to every channel: (1, 1, H, W) or None."""
-        if not self.config.noise or noise == "none":
-            return None
-        maps = self.noise_const if noise == "const" else self._seeded(int(noise))
-        return maps[None, None] * self.noise_strength
-
-    def _seeded(self, seed: int) -> Tensor:
-        # Each layer draws from its own stream, so that a trunk can be resumed anywhere.
-        stream = np.random.RandomState([seed, self.resolution, int(self.up)])
-        maps = stream.randn(self.resolution, self.resolution).astype(np.float32)
-        return torch.from_numpy(maps).to(self.noise_const)
-
-
-class _ToRGB(nn.Module):
-    """Modulated 1 × 1 convolution to colours, without demodulation."""
-
-    def __init__(self, inputs: int, config: StyleGAN2Config):
-        super().__init__()
-        self.affine = FullyConnected(config.w_dim, inputs, bias=1.0)
-        self.weight = nn.Parameter(normal(config.image_channels, inputs, 1, 1))
-        self.bias = nn.Parameter(torch.zeros(config.image_channels))
-        self.gain, self.clamp = 1 / math.sqrt(inputs), config.conv_clamp
-
-    def forward(self, x: Tensor, styles: Tensor) -> Tensor:
-        x = x * (styles * self.gain).to(x.dtype)[:, :, None, None]
-        x = conv2d(x, self.weight).to(styles.dtype) + self.bias.to(styles.dtype)[:, None, None]
-        return activate(x, "linear", clamp=self.clamp)
 
 
 class _Shortcut(nn.Module):
@@ -198,22 +41,26 @@ class _Shortcut(nn.Module):
         return up_convolution(x, self.weight * self.gain, self.taps)
 
 
-class _Block(nn.Module):
-    """All layers of one resolution."""
+class _Block(Precise):
+    """All layers of one resolution.
+
+    Blocks before the six largest stay in float32: they cost next to nothing, and all others build on them.
+    """
 
     def __init__(self, resolution: int, config: StyleGAN2Config):
         super().__init__()
+        self.precise = resolution < config.resolution // 32
         outputs = config.channels[resolution]
         if resolution == 4:
             self.const = nn.Parameter(normal(outputs, 4, 4))
         else:
             inputs = config.channels[resolution // 2]
-            self.conv0 = _Convolution(inputs, outputs, config, resolution=resolution, up=True)
+            self.conv0 = ModulatedConvolution(inputs, outputs, config, resolution=resolution, up=True)
             if config.architecture == "resnet":
                 self.skip = _Shortcut(inputs, outputs, config)
-        self.conv1 = _Convolution(outputs, outputs, config, resolution=resolution, up=False)
+        self.conv1 = ModulatedConvolution(outputs, outputs, config, resolution=resolution, up=False)
         if "torgb" in config.parts(resolution):
-            self.torgb = _ToRGB(outputs, config)
+            self.torgb = ToRGB(outputs, config)
 
 
 class StyleGAN2(StyledGenerator):
@@ -233,21 +80,15 @@ class StyleGAN2(StyledGenerator):
     def __init__(self, config: StyleGAN2Config):
         super().__init__()
         self.config = config
-        self.resolution, self.z_dim, self.w_dim = config.resolution, config.z_dim, config.w_dim
-        self.label_dim, self.truncation_cutoff = config.label_dim, config.truncation_cutoff
-        self.mapping = Mapping(
-            config.z_dim,
-            config.w_dim,
-            config.label_dim,
-            depth=config.mapping_layers,
-            lr=config.mapping_lr,
+        self.truncation_cutoff = config.truncation_cutoff
+        self._set_up(
+            config,
             act=config.mapping_activation,
             width=config.mapping_width,
             embed_dim=config.embed_dim,
             normalize=config.normalize,
             average=config.average,
         )
-        self.synthesis = nn.Module()
         for r in config.resolutions:
             self.synthesis.add_module(f"b{r}", _Block(r, config))
         self.layers = self._tabulate()
@@ -287,22 +128,84 @@ class StyleGAN2(StyledGenerator):
     # -- styles → images --------------------------------------------------------------------------
     # A state is (features, image so far, what a residual block will add to its result).
     def _begin(self, styles: Tensor) -> State:
-        const = self.synthesis.get_parameter("b4.const")
-        return const[None].expand(len(styles), -1, -1, -1), None, None
+        const = self.synthesis.get_parameter("b4.const")[None].expand(len(styles), -1, -1, -1)
+        return const.contiguous(memory_format=memory_format(const)), None, None
+
+    def _walk(self, layers: Sequence[StyleLayer], state: State, styles: Tensor, noise: Noise) -> State:
+        large = next((i for i, la in enumerate(layers) if self._is_large(la, len(styles))), len(layers))
+        state = super()._walk(layers[:large], state, styles, noise)
+        return self._flow(layers[large:], state, styles, noise, keep=False) if layers[large:] else state
+
+    def _is_large(self, layer: StyleLayer, count: int) -> bool:
+        """Whether the maps around `layer` are better made image by image, in strips."""
+        numbers = self._numbers[layer.name] * count
+        if not needs_strips(numbers * 8) or self.device.type != "cpu":  # (most layers of small networks)
+            return False
+        config, weight = self.config, self._module(layer).weight
+        usual = (
+            config.architecture != "resnet" and config.kernel_size == 3 and config.filter == DEFAULT_FILTER
+        )
+        return usual and needs_strips(numbers * working_type(weight).itemsize)
+
+    @cached_property
+    def _numbers(self) -> dict[str, int]:
+        """How many numbers an image's map behind each layer has (of colours: before it)."""
+        found = {}
+        for layer in self.layers:
+            resolution = int(layer.name.partition(".")[0][1:])
+            found[layer.name] = resolution**2 * self.config.channels[resolution]
+        return found
 
     def _step(self, layer: StyleLayer, state: State, styles: Tensor, noise: Noise) -> State:
+        if self._is_large(layer, len(styles)):
+            return self._flow([layer], state, styles, noise, keep=True)
         (x, image, residual), module, scales = state, self._module(layer), styles[:, layer.slice]
         assert x is not None
         if layer.kind == "rgb":
-            rgb = module(x, scales)
-            taps = self.config.image_filter or self.config.filter
-            return x, rgb if image is None else upsample(image, taps) + rgb, None
+            return x, self._over(image, module(x, scales)), None
         if module.up and self.config.architecture == "resnet":
             residual = self.synthesis.get_submodule(layer.name.replace("conv0", "skip"))(x)
         # Both summands of a residual block weigh √½; clamps shrink with them.
         last = residual is not None and not module.up
-        x = module(x, scales, module.noise_maps(noise), math.sqrt(0.5) if last else 1.0)
+        x = module(x, module.modulation(scales, noise, math.sqrt(0.5) if last else 1.0))
         return (x + residual, image, None) if last else (x, image, residual)
+
+    def _over(self, image: Tensor | None, colours: Tensor) -> Tensor:
+        """What a resolution adds, over the image so far."""
+        if image is None:
+            return colours
+        return upsample(image, self.config.image_filter or self.config.filter).add_(colours)
+
+    def _flow(
+        self, layers: Sequence[StyleLayer], state: State, styles: Tensor, noise: Noise, *, keep: bool
+    ) -> State:
+        """Through several layers strip by strip; without `keep`, the maps behind the last one are dropped."""
+        if len(styles) > 1:
+            alone = [
+                self._flow(
+                    layers,
+                    tuple(t if t is None else t[i : i + 1] for t in state),
+                    styles[i : i + 1],
+                    noise,
+                    keep=keep,
+                )
+                for i in range(len(styles))
+            ]
+            return tuple(map(_joined, zip(*alone, strict=True)))
+        (x, image, _), colours = state, list[list[Tensor]]()
+        assert x is not None
+        strips = iter([x])
+        for layer in layers:
+            module, scales = self._module(layer), styles[:, layer.slice]
+            if layer.kind == "rgb":
+                colours.append([])
+                strips = module.tap(strips, scales, layer.resolution, colours[-1])
+            else:
+                strips = module.strips(strips, module.modulation(scales, noise))
+        kept = [strip for strip in strips if keep]
+        for found in colours:
+            image = self._over(image, torch.cat(found, dim=2))
+        return torch.cat(kept, dim=2) if keep else None, image, None
 
     def _finish(self, state: State, size: int) -> Tensor:
         image = state[1]
@@ -313,6 +216,12 @@ class StyleGAN2(StyledGenerator):
         return (
             int(layer.name.partition(".")[0][1:]) if self.config.architecture == "skip" else self.resolution
         )
+
+
+def _joined(parts: tuple[Tensor | None, ...]) -> Tensor | None:
+    """One tensor of those of single images."""
+    found = [t for t in parts if t is not None]
+    return torch.cat(found) if found else None
 
 
 # what has always been written into the configuration, and so into fingerprints

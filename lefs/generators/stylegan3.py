@@ -15,7 +15,7 @@ from torch.nn.functional import conv2d, linear, pad
 from lefs.checks import check_number
 from lefs.generators.alias_free import FilteredLeakyReLU, spare_border
 from lefs.generators.base import Noise, State, StyleLayer
-from lefs.generators.mapping import FullyConnected, Mapping, Precise
+from lefs.generators.mapping import FullyConnected, Precise
 from lefs.generators.operations import normal, uniform
 from lefs.generators.styled import StyledGenerator
 from lefs.generators.stylegan3_config import FourierPlan, LayerPlan, StyleGAN3Config
@@ -168,20 +168,10 @@ class StyleGAN3(StyledGenerator):
     def __init__(self, config: StyleGAN3Config):
         super().__init__()
         self.config = config
-        self.resolution, self.z_dim, self.w_dim = config.resolution, config.z_dim, config.w_dim
-        self.label_dim = config.label_dim
         self.num_ws = len(config.layers) + 1
-        self.mapping = Mapping(
-            config.z_dim,
-            config.w_dim,
-            config.label_dim,
-            depth=config.mapping_layers,
-            lr=config.mapping_lr,
-            embed_dim=config.embed_dim,
-        )
+        self._set_up(config, embed_dim=config.embed_dim)
         if config.class_means:
             self.mapping.register_buffer("w_avg", torch.zeros(config.label_dim, config.w_dim))
-        self.synthesis = nn.Module()
         self.synthesis.add_module("input", _FourierInput(config.input, config.w_dim))
         for plan in config.layers:
             self.synthesis.add_module(plan.name, _Layer(plan, config.w_dim))

@@ -7,17 +7,25 @@ is shown once, and nothing keeps it in memory. Functions of one panel also draw 
 from lefs.plotting.comparison import part_leak_matrix, tradeoff_curves, tuning_curve
 from lefs.plotting.contributions import contribution_heatmap, layer_profile, strongest_channels, sum_to_one
 from lefs.plotting.edits import comparison_strip, edit_strip, filmstrip, transfer_grid
+from lefs.plotting.factors import agreement_dots, factor_maps, soft_overlays
 from lefs.plotting.grids import image_grid, membership_overlays, overlay_grid
 from lefs.plotting.measures import confusion, locality_bars, stability_curve, tradeoff
+from lefs.plotting.paths import path_strips, road_curves
 from lefs.plotting.queries import query_profile
 from lefs.plotting.style import cluster_colors
+from lefs.plotting.units import agreement_profile, concept_counts, dose_curves, unit_gallery
 
 __all__ = [
+    "agreement_dots",
+    "agreement_profile",
     "cluster_colors",
     "comparison_strip",
+    "concept_counts",
     "confusion",
     "contribution_heatmap",
+    "dose_curves",
     "edit_strip",
+    "factor_maps",
     "filmstrip",
     "image_grid",
     "layer_profile",
@@ -25,7 +33,10 @@ __all__ = [
     "membership_overlays",
     "overlay_grid",
     "part_leak_matrix",
+    "path_strips",
     "query_profile",
+    "road_curves",
+    "soft_overlays",
     "stability_curve",
     "strongest_channels",
     "sum_to_one",
@@ -33,4 +44,5 @@ __all__ = [
     "tradeoff_curves",
     "transfer_grid",
     "tuning_curve",
+    "unit_gallery",
 ]

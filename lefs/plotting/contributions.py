@@ -97,13 +97,21 @@ def _strip(ax: Axes, box: tuple[float, float, float, float], colors: np.ndarray)
 
 
 @styled
-def sum_to_one(contributions: Any, *, names: Names | None = None, ax: Axes | None = None) -> Figure:
+def sum_to_one(
+    contributions: Any,
+    *,
+    names: Names | None = None,
+    layers: Sequence[StyleLayer] | None = None,
+    ax: Axes | None = None,
+) -> Figure:
     """Every channel as a column of its clusters' shares, stacked: they fill the unit exactly.
 
     Parameters
     ----------
     contributions : array of shape (K, S), M in [0, 1]
     names : one name a cluster, or a catalog's ``parts``, for the colours and a legend
+    layers : a catalog's ``layers``; styles that are no channel of theirs, such as those that place a
+        StyleGAN3's input, are left out instead of counted as dead. None: all columns are channels
 
     Returns
     -------
@@ -111,6 +119,8 @@ def sum_to_one(contributions: Any, *, names: Names | None = None, ax: Axes | Non
     the live channels and counts the dead ones.
     """
     shares = as_array("contributions", contributions, ndim=2)
+    if layers is not None:
+        shares = np.concatenate([shares[:, layer.slice] for layer in layers], axis=1)
     order = channel_order(shares)
     sums = shares.sum(0)
     live = sums > 0

@@ -25,7 +25,19 @@ function squares(canvas, factor) {
   return large;
 }
 
-function paint(canvas, panel) {
+/** Where the next keyboard stroke falls: a ring in black and white, seen on any picture. */
+function ring(canvas, [x, y]) {
+  const context = canvas.getContext("2d");
+  for (const [color, width] of [["#000", 4], ["#fff", 2]]) {
+    context.strokeStyle = color;
+    context.lineWidth = width;
+    context.beginPath();
+    context.arc(x * canvas.width, y * canvas.height, canvas.width / 40, 0, 2 * Math.PI);
+    context.stroke();
+  }
+}
+
+function paint(canvas, panel, cursor) {
   const box = canvas.getBoundingClientRect();
   const width = Math.round(box.width * window.devicePixelRatio);
   const height = Math.round(width * panel.height / panel.width);
@@ -37,6 +49,40 @@ function paint(canvas, panel) {
   context.imageSmoothingEnabled = true;
   context.imageSmoothingQuality = SMOOTHING;
   context.drawImage(picture, 0, 0, width, height);
+  if (panel.paint && document.activeElement === canvas && canvas.matches(":focus-visible")) ring(canvas, cursor);
+}
+
+const clamp = (value) => Math.min(1, Math.max(0, value));
+const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
+
+/** Painting on a canvas. `begin` starts a stroke, `extend` adds a point to it, `moved` follows the cursor. */
+function connect(parts, { begin, extend, moved }) {
+  const { canvas, cursor } = parts;
+  const place = (event) => {
+    const box = canvas.getBoundingClientRect();
+    return [clamp((event.clientX - box.left) / box.width), clamp((event.clientY - box.top) / box.height)];
+  };
+  const paints = () => canvas.classList.contains("lefs-paint");
+  canvas.addEventListener("pointerdown", (event) => {
+    if (!paints() || event.button !== 0) return;
+    canvas.setPointerCapture(event.pointerId);
+    begin(place(event));
+  });
+  canvas.addEventListener("pointermove", (event) => {
+    if (paints() && event.buttons & 1 && canvas.hasPointerCapture(event.pointerId)) extend(place(event));
+  });
+  canvas.addEventListener("keydown", (event) => {
+    if (!paints()) return;
+    const arrow = ARROWS[event.key];
+    if (arrow) arrow.forEach((step, axis) => (cursor[axis] = clamp(cursor[axis] + step / 32)));
+    else if (event.key === " ") begin([...cursor]);
+    else return;
+    // The notebook would scroll, or leave the cell.
+    event.preventDefault();
+    event.stopPropagation();
+    moved();
+  });
+  for (const name of ["focus", "blur"]) canvas.addEventListener(name, moved);
 }
 
 function element(tag, name, parent) {
@@ -53,13 +99,16 @@ function cell(grid) {
   const canvas = element("canvas", "lefs-picture", figure);
   canvas.setAttribute("role", "img");
   const note = element("div", "lefs-note", figure);
-  return { figure, title, canvas, note };
+  return { figure, title, canvas, note, cursor: [0.5, 0.5] };
 }
 
 function describe(parts, panel) {
   const { title, canvas, note } = parts;
   title.textContent = panel.title;
   canvas.dataset.panel = panel.title;
+  canvas.classList.toggle("lefs-paint", panel.paint);
+  if (panel.paint) canvas.tabIndex = 0;
+  else canvas.removeAttribute("tabindex");
   canvas.style.aspectRatio = `${panel.width} / ${panel.height}`;
   canvas.setAttribute("aria-label", [panel.title, panel.note].filter(Boolean).join(": "));
   note.replaceChildren();
@@ -78,17 +127,33 @@ function render({ model, el }) {
   const cells = [];
   let pending = 0;
 
+  // Each message holds the whole stroke so far: of several that wait, only the newest is sent.
+  let stroke = { number: 0, panel: 0, points: [] };
+  function send(next) {
+    stroke = next;
+    model.set("stroke", stroke);
+    model.save_changes();
+  }
+  function paintable(parts, index) {
+    connect(parts, {
+      begin: (point) => send({ number: stroke.number + 1, panel: index, points: [point] }),
+      extend: (point) => send({ ...stroke, points: [...stroke.points, point] }),
+      moved: schedule,
+    });
+    return parts;
+  }
+
   function draw() {
     pending = 0;
     const { panels } = model.get("frame");
     const columns = model.get("columns");
     const widest = `${model.get("widest")}px`;
     grid.style.gridTemplateColumns = `repeat(${columns}, minmax(0, ${widest}))`;
-    while (cells.length < panels.length) cells.push(cell(grid));
+    while (cells.length < panels.length) cells.push(paintable(cell(grid), cells.length));
     while (cells.length > panels.length) cells.pop().figure.remove();
     panels.forEach((panel, i) => {
       describe(cells[i], panel);
-      paint(cells[i].canvas, panel);
+      paint(cells[i].canvas, panel, cells[i].cursor);
     });
     grid.dataset.frame = model.get("frame").number;
   }

@@ -28,6 +28,7 @@ class Picture:
     note : small line below it
     smooth : enlarge by interpolation (photographs), or as squares (maps of values)
     scale : label of the low end, of the high end, and the colours between, drawn below instead of the note
+    paint : whether one can paint on it, with the pointer or with arrow keys and space bar (`Canvas.stroke`)
     """
 
     pixels: np.ndarray
@@ -35,6 +36,7 @@ class Picture:
     note: str = ""
     smooth: bool = True
     scale: tuple[str, str, tuple[str, ...]] | None = None
+    paint: bool = False
 
     def state(self) -> dict[str, Any]:
         """What is sent to the browser: plain values and one buffer."""
@@ -49,6 +51,7 @@ class Picture:
             "note": self.note,
             "smooth": self.smooth,
             "scale": self.scale,
+            "paint": self.paint,
             "width": width,
             "height": height,
             "pixels": np.ascontiguousarray(self.pixels).tobytes(),
@@ -70,6 +73,8 @@ class Canvas(anywidget.AnyWidget):
     columns : pictures side by side
     widest : largest width of a picture, in CSS pixels
     frame : what is shown; set it through `show`
+    stroke : the newest stroke painted: {"number": which, "panel": on which picture, "points": [[x, y], ...]},
+        all its points so far, in [0, 1] from the upper left; it grows while the pointer moves
     """
 
     _esm = _FOLDER / "canvas.js"
@@ -78,6 +83,7 @@ class Canvas(anywidget.AnyWidget):
     _number = 0
     # One trait for everything, so that the browser never paints new bytes with an old size.
     frame = traitlets.Dict({"number": 0, "panels": []}).tag(sync=True)
+    stroke = traitlets.Dict({}).tag(sync=True)
     columns = traitlets.Int(4).tag(sync=True)
     widest = traitlets.Int(260).tag(sync=True)
 

@@ -46,6 +46,7 @@ class Panel:
 
     def __init__(self) -> None:
         self._lock = threading.RLock()
+        self._latest = object()
         self._message = ""
         self._error = ipywidgets.HTML()
         self._error.add_class("lefs-hidden")
@@ -72,11 +73,13 @@ class Panel:
         (self._error.remove_class if message else self._error.add_class)("lefs-hidden")
 
     @contextmanager
-    def _guarded(self) -> Iterator[None]:
+    def _guarded(self) -> Iterator[object]:
+        """Yields what `_latest` is until another callback comes and waits."""
+        self._latest = turn = object()
         # Gradient mode belongs to a thread: what a cell switched off is on again in a callback's thread.
         with self._lock, torch.inference_mode():
             try:
-                yield
+                yield turn
             except Exception as error:
                 self._fail(error_text(error))
             else:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import html
 import os
+import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import ipywidgets
@@ -14,12 +16,13 @@ from matplotlib.figure import Figure
 
 from lefs.catalog import Catalog
 from lefs.checks import check_integer, check_number
-from lefs.editing import Change, Edit, Editor, QuerySettings, Recipe
+from lefs.editing import Change, Edit, Editor, QuerySettings, Recipe, Superseded
 from lefs.generators.base import Generator
 from lefs.images import to_uint8
 from lefs.plotting import edit_strip
 from lefs.plotting.style import CHANGE_MAP
 from lefs.widgets.canvas import Canvas, Picture, heat_picture
+from lefs.widgets.pacing import frame_size
 from lefs.widgets.panel import Panel, row
 
 __all__ = ["EditStudio"]
@@ -34,6 +37,7 @@ _OWN_SLIDERS = {
 }
 # Fixed, so that the map grows and fades with the strength instead of being rescaled at every step.
 _CHANGE_LIMIT = 60.0
+_REST = 0.25  # seconds after which a control that has not moved is taken to rest
 
 
 class EditStudio(Panel):
@@ -48,6 +52,8 @@ class EditStudio(Panel):
     catalog : its `Catalog`
     recipe : `Recipe` to start with, of a single change; its truncation ψ, in [0, 1], stays
     folder : where "Save recipe" writes; the button needs one
+    frame : seconds that a picture may take while a control moves. A generator that needs longer is shown at a
+        lower resolution, if it has one, until the control comes to rest
 
     Attributes
     ----------
@@ -76,6 +82,7 @@ class EditStudio(Panel):
         recipe: Recipe,
         *,
         folder: str | os.PathLike[str] | None = None,
+        frame: float = 0.1,
     ) -> None:
         super().__init__()
         catalog.check_generator(generator)
@@ -95,7 +102,10 @@ class EditStudio(Panel):
         self._editor = Editor(generator, catalog)
         self._label = self._editor.sign(recipe).label
         self._folder = None if folder is None else Path(folder)
-        self._masks: dict[int, dict[str, torch.Tensor]] = {}
+        self._frame = check_number("frame", frame, minimum=0, finite=False)
+        self._size: int | None = None  # of pictures while a control moves; measured when one does
+        self._moves = 0
+        self._masks: dict[tuple[int, int], dict[str, torch.Tensor]] = {}
         methods = _METHODS if catalog.effects is None else (*_METHODS, "pair")
         widest = float(max(layer.channels for layer in catalog.layers))
         self.controls = {
@@ -128,7 +138,9 @@ class EditStudio(Panel):
 
     def figure(self) -> Figure:
         """Target | edit | reference | where it changed, as a figure."""
-        edit, change = self.edit, self.edit.recipe.changes[0]
+        preview = self.edit.image.shape[-1] < self._generator.resolution
+        edit = self._editor.render(self.recipe) if preview else self.edit
+        change = edit.recipe.changes[0]
         pair = f"{change.part} of seed {change.reference} onto seed {edit.recipe.target}"
         title = f"{pair}, λ = {change.strength:g}"
         return edit_strip(edit.target, edit.image, edit.references[0], edit.change, title=title)
@@ -142,11 +154,11 @@ class EditStudio(Panel):
         self._lay_out()
         for name, widget in self.controls.items():
             if name != "save":
-                self._on_change(widget, self._redraw)
+                self._on_change(widget, self._preview)
         self._on_click(self.controls["save"], self._save)
         # The first drawing is not a callback: an error here belongs to the caller.
         with self._lock, torch.inference_mode():
-            self._redraw()
+            self._draw(self._editor.render(self.recipe))
 
     def _lay_out(self) -> None:
         c = self.controls
@@ -160,12 +172,32 @@ class EditStudio(Panel):
             advanced,
         )
 
-    def _redraw(self, _: object = None) -> None:
+    def _preview(self, _: object = None) -> None:
+        """Draw what a frame has time for, and the whole picture once the controls have come to rest."""
+        if self._size is None:
+            self._size = frame_size(self._generator, self._frame)
+        self._moves += 1
+        whole = self._size == self._generator.resolution
+        self._draw(self._editor.render(self.recipe, upto=None if whole else self._size))
+        if not whole:
+            rest = threading.Timer(_REST, self._come_to_rest, [self._moves])
+            rest.daemon = True
+            rest.start()
+
+    def _come_to_rest(self, move: int) -> None:
+        """The whole picture, unless a control has moved again (or does so before it is finished)."""
+        if move != self._moves:  # (asked outside too: to end quietly would clear the panel's error)
+            return
+        with self._guarded() as turn, suppress(Superseded):
+            if move == self._moves:
+                self._draw(self._editor.render(self.recipe, stop=lambda: self._latest is not turn))
+
+    def _draw(self, edit: Edit) -> None:
         method = self.controls["method"].value
         for name in ("rho", "epsilon", "slope", "leak"):
             shown = name in _OWN_SLIDERS[method]
             (self.controls[name].remove_class if shown else self.controls[name].add_class)("lefs-hidden")
-        self.edit = self._editor.render(self.recipe)
+        self.edit = edit
         self.canvas.show(self._pictures())
         self._summary.value = self._measures()
         self._status.value = ""
@@ -191,8 +223,8 @@ class EditStudio(Panel):
         elif change.settings.method != "global":
             spent = float((q * (1 - _array(self._catalog.contribution(change.part)))).sum())
             texts.append(f"budget spent <b>{spent:.1f}</b>")
-        mask = self._mask(self.edit.recipe.target, change.part)
         difference = _array(self.edit.change)
+        mask = self._mask(self.edit.recipe.target, change.part, len(difference))
         inside, outside = (_mean(difference[pixels]) for pixels in (mask, ~mask))
         texts.append(f"mean ΔE inside the part <b>{inside}</b>, outside <b>{outside}</b>")
         return " &ensp;·&ensp; ".join(texts)
@@ -200,18 +232,24 @@ class EditStudio(Panel):
     def _predicted(self) -> float:
         """The leak that the effects predict for the whole edit."""
         edit, change = self.edit, self.edit.recipe.changes[0]
-        target = self._editor.trunk(edit.recipe.target, self._truncation, label=self._label).styles
         effects = self._catalog.part_effects(change.part)
-        return float(effects.predicted_leak(torch.ones(1), target, edit.styles))
+        return float(
+            effects.predicted_leak(torch.ones(1), self._target_styles(edit.recipe.target), edit.styles)
+        )
 
-    def _mask(self, target: int, part: str) -> np.ndarray:
-        """Where the part is in the target: (H, W) bool; those of the last targets are kept."""
-        if target not in self._masks:
-            styles = self._editor.trunk(target, self._truncation, label=self._label).styles
+    def _target_styles(self, target: int) -> torch.Tensor:
+        labels = None if self._label is None else [self._label]
+        return self._generator.sample_styles(target, truncation=self._truncation, labels=labels)
+
+    def _mask(self, target: int, part: str, size: int) -> np.ndarray:
+        """Where the part is in the target: (size, size) bool; those of the last targets are kept."""
+        key = (target, size)
+        if key not in self._masks:
+            styles = self._target_styles(target)
             while len(self._masks) >= 8:
                 del self._masks[next(iter(self._masks))]
-            self._masks[target] = self._catalog.part_masks(self._generator, styles)
-        return self._masks[target][part][0].cpu().numpy()
+            self._masks[key] = self._catalog.part_masks(self._generator, styles, size=size)
+        return self._masks[key][part][0].cpu().numpy()
 
     def _save(self) -> None:
         if self._folder is None:

@@ -3,9 +3,11 @@
     python tests/benchmarks/bench_load.py [--snapshot FILE] [--official FOLDER] [--repeats 7]
 
 FOLDER is a checkout of stylegan2-ada-pytorch, whose `legacy.load_network_pkl` is then timed as well; nothing
-of it is needed otherwise. Without FILE, a snapshot of that size is made: by the official code where there is
-FOLDER; else in its layout, but of one module with weights of these sizes, which lefs can read yet not build,
-so that only the reading is compared, with the `pickle` module. Every measurement is a process of its own, the
+of it is needed otherwise. As many bytes as the generator has are also copied alone, from the mapped file into
+fresh memory, and read alone into fresh memory in large pages, which is the least that `lefs.load` can take.
+Without FILE, a snapshot of that size is made: by the official code where there is FOLDER; else in its layout,
+but of one module with weights of these sizes, which lefs can read yet not build, so that only the reading is
+compared, with the `pickle` module. Every measurement is a process of its own, the
 ways take turns, and the file is in the page cache. Also times `lefs info`.
 """
 
@@ -17,18 +19,21 @@ import copy
 import importlib
 import io
 import json
+import mmap
 import pickle
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import bench_unpickle
 import torch
+from harness import Row
 
 Result = dict[str, float]
 
@@ -54,7 +59,7 @@ def make(folder: Path, official: Path | None) -> Path:
     return file
 
 
-def prepare(way: str, official: Path | None) -> Callable[[Path], Any]:
+def prepare(way: str, official: Path | None, size: int) -> Callable[[Path], Any]:
     """Import what `way` needs; return what it does to a file."""
     if way == "lefs.load":
         formats: Any = importlib.import_module("lefs.generators.formats")
@@ -65,8 +70,30 @@ def prepare(way: str, official: Path | None) -> Callable[[Path], Any]:
         legacy: Any = importlib.import_module("legacy")
         importlib.import_module("training.networks")
         return lambda file: _opened(file, legacy.load_network_pkl)
+    if way in ALONE:
+        return partial(ALONE[way], size=size)
     bench_unpickle.install_publisher()
     return lambda file: bench_unpickle.read(file, "lefs" if way == "lefs, reading" else "usual")
+
+
+def _copied(file: Path, *, size: int) -> torch.Tensor:
+    """The last `size` bytes of `file`, copied into fresh memory."""
+    whole = torch.from_file(str(file), size=file.stat().st_size, dtype=torch.uint8)
+    return torch.empty(size, dtype=torch.uint8).copy_(whole[-size:])
+
+
+def _read(file: Path, *, size: int) -> Any:
+    """The last `size` bytes of `file`, read into fresh memory in large pages, where there are any."""
+    memory = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    if hasattr(mmap, "MADV_HUGEPAGE"):
+        memory.madvise(mmap.MADV_HUGEPAGE)
+    with open(file, "rb", buffering=0) as f:
+        f.seek(-size, 2)
+        f.readinto(memory)
+    return memory
+
+
+ALONE = {"copying alone": _copied, "reading alone": _read}
 
 
 def _opened(file: Path, load: Callable[[Any], Any]) -> Any:
@@ -74,13 +101,13 @@ def _opened(file: Path, load: Callable[[Any], Any]) -> Any:
         return load(f)
 
 
-def measure(way: str, file: Path, official: Path | None) -> Result:
+def measure(way: str, file: Path, official: Path | None, size: int) -> Result:
     """Load once: seconds, seconds of the processor, and MiB of private memory kept beyond what it returns.
 
     Private (anonymous) memory is what the system cannot take back; pages of the mapped file are not counted
     there, but are in the highest total.
     """
-    act = prepare(way, official)
+    act = prepare(way, official, size)
     before, start, busy = bench_unpickle.resident(), time.perf_counter(), time.process_time()
     with contextlib.redirect_stdout(io.StringIO()):
         kept = act(file)
@@ -98,15 +125,24 @@ def info(file: Path) -> Result:
     return {"wall": time.perf_counter() - start}
 
 
-def compare(file: Path, ways: list[str], arguments: argparse.Namespace) -> dict[str, list[Result]]:
+def compare(
+    file: Path, ways: list[str], arguments: argparse.Namespace, size: int = 0
+) -> dict[str, list[Result]]:
     """The results of each way, taking turns."""
     results: dict[str, list[Result]] = {way: [] for way in ways}
-    extra = ["--official", str(arguments.official)] if arguments.official else []
+    extra = ["--size", str(size)]
+    extra += ["--official", str(arguments.official)] if arguments.official else []
     for way in ways * arguments.repeats:
         command = [sys.executable, __file__, "--measure", way, "--snapshot", str(file), *extra]
         done = subprocess.run(command, check=True, capture_output=True)
         results[way].append(json.loads(done.stdout))
     return results
+
+
+def weights_size(file: Path) -> int:
+    """Bytes of the generator in `file`."""
+    peek: Any = importlib.import_module("lefs.generators.formats").peek
+    return sum(t.nbytes for t in peek(file).state_dict().values())
 
 
 def show(results: dict[str, list[Result]]) -> None:
@@ -125,15 +161,28 @@ def show(results: dict[str, list[Result]]) -> None:
     first, *others = results
     for way in others:
         ratios = [both(way, k)[i] / both(first, k)[i] for k in ("wall", "cpu") for i in (0, 1)]
-        print_line(f"{'  times faster':16} " + " ".join(f"{r:8.1f}" for r in ratios))
+        print_line(f"{f'  / {way}':16} " + " ".join(f"{r:8.1f}" for r in ratios))
     weights = results[first][0]["weights"]
     if weights:
-        beyond = both(first, "private")[1] - weights
-        print_line(f"the generator's weights take {weights:.0f} MiB; private memory beyond: {beyond:.1f} MiB")
+        private, peak = (both(first, key)[1] - weights for key in ("private", "peak"))
+        print_line(f"the generator's weights take {weights:.0f} MiB; beyond them {private:.1f} MiB stay,")
+        print_line(f"and there were {peak:.1f} MiB at the peak, pages of the mapped file included")
 
 
 def print_line(text: str) -> None:
     sys.stdout.write(f"{text}\n")
+
+
+def bench_load(official: Path | None, quick: bool) -> Iterator[Row]:
+    """Rows of the table of all benchmarks: wall time and private memory of loading a snapshot of 382 MB."""
+    ways = ["lefs.load", "official"] if official else ["lefs, reading", "pickle, reading"]
+    with tempfile.TemporaryDirectory() as folder:
+        arguments = argparse.Namespace(official=official, repeats=3 if quick else 7)
+        ours, usual = compare(make(Path(folder), official), ways, arguments).values()
+    names = "load a snapshot of 382 MB", ways[1]
+    yield Row(names[0], *(min(r["wall"] for r in found) for found in (ours, usual)), names[1], target=10)
+    kept = (statistics.median(r["private"] for r in found) for found in (ours, usual))
+    yield Row(f"{names[0]}: private memory kept", *kept, names[1], "MiB")
 
 
 def main() -> None:
@@ -142,9 +191,10 @@ def main() -> None:
     parser.add_argument("--official", type=Path)
     parser.add_argument("--repeats", type=int, default=7)
     parser.add_argument("--measure", help=argparse.SUPPRESS)
+    parser.add_argument("--size", type=int, default=0, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.measure:
-        result = measure(arguments.measure, arguments.snapshot, arguments.official)
+        result = measure(arguments.measure, arguments.snapshot, arguments.official, arguments.size)
         sys.stdout.write(json.dumps(result))
         return
     with tempfile.TemporaryDirectory() as folder:
@@ -153,7 +203,8 @@ def main() -> None:
         ways = ["lefs.load"] if buildable else ["lefs, reading"]
         ways += ["official"] if arguments.official else ["pickle, reading"]
         print_line(f"{file.name}, {file.stat().st_size / 1e6:.0f} MB, {torch.get_num_threads()} threads")
-        show(compare(file, ways, arguments))
+        size = weights_size(file) if buildable else 0
+        show(compare(file, ways + [*ALONE] * bool(size), arguments, size))
         if buildable:
             seconds = [info(file)["wall"] for _ in range(arguments.repeats)]
             print_line(f"lefs info: min {min(seconds):.2f} s, median {statistics.median(seconds):.2f} s")

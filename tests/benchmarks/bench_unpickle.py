@@ -17,10 +17,12 @@ import sys
 import tempfile
 import time
 import types
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
+from harness import Row
 
 import lefs.generators.unpickle as unpickle
 
@@ -120,22 +122,35 @@ def main() -> None:
             compare(kind, file, options.repeats)
 
 
-def compare(kind: str, file: Path, repeats: int) -> None:
-    """Print the median of each way, alternating the two."""
+def bench_unpickle(quick: bool) -> Iterator[Row]:
+    """Rows of the table of all benchmarks: seconds to read each format."""
+    install_publisher()
+    with tempfile.TemporaryDirectory() as folder:
+        for kind, file in make(Path(folder), 100 if quick else 380).items():
+            ours, usual = (median["seconds"] for median in take_turns(file, 3 if quick else 5).values())
+            name = f"read a snapshot ({kind}), {file.stat().st_size / 1e6:.0f} MB"
+            yield Row(name, ours, usual, "pickle" if kind == "pkl" else "torch.load")
+
+
+def take_turns(file: Path, repeats: int) -> dict[str, dict[str, float]]:
+    """The median of what each way takes, the two alternating."""
     ways: dict[str, list[dict[str, float]]] = {"lefs": [], "usual": []}
     for way in [*ways] * repeats:
         command = [sys.executable, __file__, "--measure", str(file), way]
         ways[way].append(json.loads(subprocess.run(command, check=True, capture_output=True).stdout))
+    return {w: {k: sorted(r[k] for r in found)[repeats // 2] for k in found[0]} for w, found in ways.items()}
+
+
+def compare(kind: str, file: Path, repeats: int) -> None:
+    """Print the median of each way."""
+    medians = take_turns(file, repeats)
     sys.stdout.write(f"{kind}: {file.stat().st_size / 1e6:.0f} MB\n")
-    medians = {}
-    for way, results in ways.items():
-        median = {k: sorted(r[k] for r in results)[repeats // 2] for k in results[0]}
-        medians[way] = median["seconds"]
+    for way, median in medians.items():
         sys.stdout.write(
-            f"  {way:6} {1000 * medians[way]:8.1f} ms, {median['RssAnon']:7.1f} MiB private memory kept, "
+            f"  {way:6} {1000 * median['seconds']:8.1f} ms, {median['RssAnon']:7.1f} MiB private memory, "
             f"{median['VmHWM']:7.1f} MiB more at the peak\n"
         )
-    sys.stdout.write(f"  {medians['usual'] / medians['lefs']:.1f} times faster\n")
+    sys.stdout.write(f"  {medians['usual']['seconds'] / medians['lefs']['seconds']:.1f} times faster\n")
 
 
 if __name__ == "__main__":

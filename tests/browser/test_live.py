@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
+import nbformat
 import pytest
 from jupyterlab_page import Notebook, change, picture, wait_for_change
 from playwright.sync_api import expect
@@ -69,4 +70,50 @@ def test_naming_a_part_saves_the_catalog(
     notebook.page.keyboard.press("ArrowLeft")
     wait_for_change(panel.locator("canvas").first, before)
     panel.screenshot(path=tmp_path / "catalog.png")
+    assert panel.locator(".lefs-error").count() == 0
+
+
+PAINTER = """
+import lefs
+from lefs.widgets import UnitPainter
+
+model, judge = lefs.load("portraits"), lefs.load_segmenter("portraits")
+found = lefs.units.characterize(model, range(16), segmenter=judge, layers=["b8.torgb"], progress=False)
+painter = UnitPainter(model, found, 97, concept="glasses", layer="b8.torgb", segmenter=judge)
+painter
+"""
+
+
+def test_painting_switches_units_where_the_pointer_or_the_keys_go(
+    open_notebook: OpenNotebook, workplace: Path, tmp_path: Path
+) -> None:
+    cells = [nbformat.v4.new_code_cell(PAINTER)]
+    kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
+    nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=kernel), workplace / "painter.ipynb")
+    notebook = open_notebook("painter.ipynb")
+    notebook.run_all()
+    assert notebook.errors() == []
+
+    panel = notebook.panel()
+    source, result = (panel.locator(f"canvas[data-panel='{name}']") for name in ("paint here", "result"))
+    expect(source).to_be_visible()
+    before = picture(result)
+    box = source.bounding_box()
+    assert box is not None
+    place = [(box["x"] + x * box["width"], box["y"] + 0.45 * box["height"]) for x in (0.35, 0.65)]
+    notebook.page.mouse.move(*place[0])
+    notebook.page.mouse.down()
+    notebook.page.mouse.move(*place[1], steps=5)
+    notebook.page.mouse.up()
+    wait_for_change(result, before)
+    notebook.settle()
+    expect(panel.locator(".lefs-summary").first).to_contain_text("glasses on the painted positions")
+
+    panel.get_by_role("button", name="Clear").click()
+    expect(panel.locator(".lefs-summary").first).not_to_contain_text("painted positions")
+    source.focus()
+    notebook.page.keyboard.press("ArrowUp")
+    notebook.page.keyboard.press("Space")
+    expect(panel.locator(".lefs-summary").first).to_contain_text("glasses on the painted positions")
+    panel.screenshot(path=tmp_path / "painter.png")
     assert panel.locator(".lefs-error").count() == 0

@@ -70,12 +70,12 @@ def _layer(source: Contents, there: str, here: str) -> dict[str, Tensor]:
 
 
 def read_stylegan2_discriminator(state: Mapping[str, Any], path: Path) -> Discriminator:
-    """The discriminator's state → ours.
+    """The discriminator's state → ours; one with classes has a score for each.
 
     Raises
     ------
     ArtifactError
-        If it is not that of a StyleGAN2 without classes.
+        If it is not that of a StyleGAN2.
     """
     source = Contents(state, path, "with its discriminator a StyleGAN2 of genforce")
     source.drop(r".*\.kernel")

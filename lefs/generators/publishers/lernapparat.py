@@ -4,24 +4,36 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
+from lefs.artifacts import ArtifactError
+from lefs.generators.discriminator import Discriminator
 from lefs.generators.publishers import Parsed
 from lefs.generators.publishers.contents import Contents, scaled_from_one, stylegan_config
+from lefs.generators.publishers.tensorflow_discriminators import DISCRIMINATORS
+from lefs.generators.unpickle import read_torch
 
-__all__ = ["matches", "read"]
+__all__ = ["matches", "read", "read_discriminator"]
 
 _CONST = "g_synthesis.blocks.4x4.const"
 _FUSED_FROM = 128
 
 
 def matches(tree: Any) -> bool:
-    """Whether `tree` is a state dict with the names of that port."""
-    return isinstance(tree, Mapping) and _CONST in tree
+    """Whether `tree` is a state dict with the names of that port, or what its conversion starts from."""
+    return (isinstance(tree, Mapping) and _CONST in tree) or _is_intermediate(tree)
+
+
+def _is_intermediate(tree: Any) -> bool:
+    """Whether it is TensorFlow's trained variables of G, D and Gs, as the port's first step writes them."""
+    three = isinstance(tree, list | tuple) and len(tree) == 3 and all(isinstance(t, Mapping) for t in tree)
+    return three and "G_synthesis/4x4/Const/const" in tree[-1]
 
 
 def read(tree: Any, path: Path) -> Parsed:
@@ -30,6 +42,8 @@ def read(tree: Any, path: Path) -> Parsed:
     It keeps neither noise maps nor, in lernapparat's file, the mean w, and adds 1e-5 to variances where
     TensorFlow adds 1e-8. In Editing in Style's the affine maps lie apart and truncation reaches every layer.
     """
+    if _is_intermediate(tree):
+        return replace(read(_converted(tree[-1]), path), discriminator=partial(read_discriminator, path))
     source = Contents(tree, path, "a StyleGAN of lernapparat or of Editing in Style")
     source.drop(r".*\.intermediate\.kernel")
     apart = any(name.startswith("g_style.") for name in tree)
@@ -74,3 +88,48 @@ def _block(source: Contents, resolution: int, apart: bool) -> dict[str, Tensor]:
         tensors[f"{ours}.affine.weight"] = source.take(f"{style}.lin.weight", 2)
         tensors[f"{ours}.affine.bias"] = scaled_from_one(source.take(f"{style}.lin.bias", 1))
     return tensors
+
+
+# -- what the conversion starts from -----------------------------------------------------------------------
+
+_BLOCK = r"G_synthesis/(\d+x\d+)"
+_NAMES = (
+    (r"G_mapping/Dense(\d+)", r"g_mapping.dense\1"),
+    (r"G_synthesis/ToRGB_lod0", r"g_synthesis.torgb"),
+    (rf"{_BLOCK}/(?:Const|Conv0_up)/StyleMod", r"g_synthesis.blocks.\1.epi1.style_mod.lin"),
+    (rf"{_BLOCK}/(?:Const|Conv0_up)/Noise", r"g_synthesis.blocks.\1.epi1.top_epi.noise"),
+    (rf"{_BLOCK}/Conv1?/StyleMod", r"g_synthesis.blocks.\1.epi2.style_mod.lin"),
+    (rf"{_BLOCK}/Conv1?/Noise", r"g_synthesis.blocks.\1.epi2.top_epi.noise"),
+    (rf"{_BLOCK}/Const", r"g_synthesis.blocks.\1"),
+    (rf"{_BLOCK}/Conv0_up", r"g_synthesis.blocks.\1.conv0_up"),
+    (rf"{_BLOCK}/Conv(1?)", r"g_synthesis.blocks.\1.conv\2"),
+)
+_AXES: dict[int, Callable[[Tensor], Tensor]] = {2: lambda w: w.t(), 4: lambda w: w.permute(3, 2, 0, 1)}
+
+
+def _converted(variables: Mapping[Any, Any]) -> dict[str, Any]:
+    """TensorFlow's variables in the names and the order of axes of the port, which has one colour layer."""
+    state = dict[str, Any]()
+    for name, value in variables.items():
+        if re.fullmatch(r"G_synthesis/ToRGB_lod[1-9]\d*/\w+", str(name)):
+            continue
+        scope, _, own = str(name).rpartition("/")
+        new = next((re.sub(old, to, scope) for old, to in _NAMES if re.fullmatch(old, scope)), scope)
+        turn = _AXES.get(value.ndim) if isinstance(value, Tensor) and own == "weight" else None
+        state[f"{new}.{own}"] = turn(value) if turn else value
+    return state
+
+
+def read_discriminator(path: Path) -> Discriminator:
+    """Read the discriminator of such a file.
+
+    Raises
+    ------
+    ArtifactError
+        If it is not that of a StyleGAN without classes, or the file has changed.
+    """
+    tree = read_torch(path)
+    if not _is_intermediate(tree):
+        raise ArtifactError(f"{path} no longer holds a discriminator; it has changed since it was loaded")
+    source = Contents(tree[1], path, "with its discriminator a StyleGAN of TensorFlow")
+    return DISCRIMINATORS["D_basic"](source, {})

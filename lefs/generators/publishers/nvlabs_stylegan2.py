@@ -15,17 +15,15 @@ from lefs.generators.discriminator import Discriminator, DiscriminatorConfig
 from lefs.generators.filling import build
 from lefs.generators.operations import ACTIVATIONS
 from lefs.generators.publishers import Parsed
-from lefs.generators.publishers.persistence import Module, find_network, is_module
+from lefs.generators.publishers.persistence import NETWORKS, Module, check_plain, find_network, is_module
 from lefs.generators.unpickle import read_pickle
 
 __all__ = ["label_dim", "matches", "read", "read_discriminator", "read_mapping"]
 
-_KEYS = ("G_ema", "G", "g_ema", "generator")
-
 
 def matches(tree: Any) -> bool:
     """Whether the file's generator has StyleGAN2's synthesis network."""
-    found = find_network(tree, *_KEYS)
+    found = find_network(tree, *NETWORKS)
     inside = _modules(found[1]).get("synthesis") if found else None
     return is_module(inside) and "b4" in _modules(inside)
 
@@ -37,9 +35,10 @@ def _modules(record: Any) -> Mapping[str, Any]:
 
 def read(tree: Any, path: Path) -> Parsed:
     """Read the generator, the averaged one if there is one; the discriminator waits until asked for."""
-    found = find_network(tree, *_KEYS)
+    found = find_network(tree, *NETWORKS)
     assert found is not None
     where, record = found
+    check_plain(record, path, where)
     network = Module(record, path, where).check_class("Generator")
     mapping, tensors = read_mapping(network.child("mapping"))
     synthesis, more = _synthesis(network.child("synthesis"))
@@ -253,7 +252,11 @@ def read_discriminator(path: Path) -> Discriminator:
     found = find_network(read_pickle(path), "D")
     if found is None:
         raise ArtifactError(f"{path} no longer holds a discriminator; it has changed since it was loaded")
-    network = Module(found[1], path, "D").check_class("Discriminator")
+    network = Module(found[1], path, "D")
+    if "feature_networks" in network.children():
+        raise network.error("judges by the features of pretrained networks, which lefs does not have")
+    network.check_class("Discriminator")
+    check_plain(found[1], path, "D")
     resolution = network.get("img_resolution", int)
     if not 8 <= resolution <= 2**14 or resolution & (resolution - 1):
         raise network.error(f"takes images of {resolution} pixels; expected a power of two from 8 on")

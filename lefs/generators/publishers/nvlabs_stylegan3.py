@@ -11,17 +11,15 @@ from torch import Tensor
 
 from lefs.generators.publishers import Parsed
 from lefs.generators.publishers.nvlabs_stylegan2 import discriminator_of, read_mapping
-from lefs.generators.publishers.persistence import Module, find_network, is_module
+from lefs.generators.publishers.persistence import NETWORKS, Module, check_plain, find_network, is_module
 from lefs.generators.publishers.stylegan_xl import is_class_mapping, read_class_mapping
 
 __all__ = ["matches", "read"]
 
-_KEYS = ("G_ema", "G", "g_ema", "generator")
-
 
 def matches(tree: Any) -> bool:
     """Whether the file's generator begins with StyleGAN3's Fourier features."""
-    found = find_network(tree, *_KEYS)
+    found = find_network(tree, *NETWORKS)
     return found is not None and is_module(_inside(_inside(found[1], "synthesis"), "input"))
 
 
@@ -35,9 +33,10 @@ def read(tree: Any, path: Path) -> Parsed:
 
     Everything comes from the layers' own attributes; the repository's defaults play no part.
     """
-    found = find_network(tree, *_KEYS)
+    found = find_network(tree, *NETWORKS)
     assert found is not None
     where, record = found
+    check_plain(record, path, where)
     network = Module(record, path, where).check_class("Generator", "SuperresGenerator")
     mapping, tensors = _mapping(network.child("mapping"))
     synthesis = network.child("synthesis").check_class("SynthesisNetwork")

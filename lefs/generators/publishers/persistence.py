@@ -9,8 +9,12 @@ from typing import Any
 from torch import Tensor
 
 from lefs.artifacts import ArtifactError
+from lefs.generators.unpickle import Stored, is_inert, walk
 
-__all__ = ["Module", "find_network", "is_module"]
+__all__ = ["NETWORKS", "Module", "check_plain", "find_network", "is_module"]
+
+# where snapshots keep the generator; the averaged one first
+NETWORKS = ("G_ema", "G", "g_ema", "generator")
 
 
 class Module:
@@ -49,7 +53,7 @@ class Module:
         """An attribute that must be there and of a kind."""
         if attribute not in self._state:
             raise self.error(f"lacks the attribute {attribute!r}")
-        value = self._state[attribute]
+        value = _made(self._state[attribute])
         kinds = kind if isinstance(kind, tuple) else (kind,)
         # 1 is a fine float; True is no number
         if isinstance(value, int) and not isinstance(value, bool) and float in kinds:
@@ -73,11 +77,12 @@ class Module:
 
     def tensors(self) -> dict[str, Tensor]:
         """Its own parameters and buffers, without those of the modules inside."""
-        found = {**self._inside("_parameters"), **self._inside("_buffers")}
+        given = {**self._inside("_parameters"), **self._inside("_buffers")}
+        found = {k: _made(v) for k, v in given.items() if v is not None}
         for name, value in found.items():
-            if value is not None and not isinstance(value, Tensor):
+            if not isinstance(value, Tensor):
                 raise self.error(f"has {_kind(value)} where the tensor {name!r} should be")
-        return {k: v for k, v in found.items() if v is not None}
+        return found
 
     def tensor(self, name: str) -> Tensor:
         """The parameter or buffer called `name`, which must be there."""
@@ -109,6 +114,19 @@ class Module:
         return found
 
 
+def check_plain(record: Any, path: Path, where: str) -> None:
+    """Raise an `ArtifactError` if a network that is to be used holds what could run code elsewhere.
+
+    Other parts of a file may: lefs neither calls nor uses them.
+    """
+    found = next((value for value in walk(record) if is_inert(value)), None)
+    if found is not None:
+        raise ArtifactError(
+            f"{path} is refused: its {where} holds {found.module}.{found.name}, which could run code and "
+            "which no network of a known kind needs; nothing of it was run. Get it from its publisher again"
+        )
+
+
 def is_module(value: Any) -> bool:
     """Whether a value of the tree is a saved network module."""
     state = getattr(value, "state", None)
@@ -122,6 +140,10 @@ def find_network(tree: Any, *keys: str) -> tuple[str, Any] | None:
     if isinstance(tree, Mapping):
         return next(((k, tree[k]) for k in keys if is_module(tree.get(k))), None)
     return None
+
+
+def _made(value: Any) -> Any:
+    return value.tensor() if isinstance(value, Stored) else value
 
 
 def _kind(value: Any) -> str:

@@ -19,8 +19,10 @@ from lefs.artifacts import ArtifactError
 from lefs.generators.discriminator import Discriminator
 from lefs.generators.publishers import Parsed
 from lefs.generators.publishers.contents import Contents
+from lefs.generators.publishers.persistence import check_plain
 from lefs.generators.publishers.tensorflow_classic import read_progan, read_stylegan
-from lefs.generators.publishers.tensorflow_stylegan2 import read_stylegan2, read_stylegan2_discriminator
+from lefs.generators.publishers.tensorflow_discriminators import DISCRIMINATORS
+from lefs.generators.publishers.tensorflow_stylegan2 import read_stylegan2
 from lefs.generators.unpickle import Instance, read_pickle
 
 __all__ = ["matches", "read", "read_discriminator"]
@@ -64,6 +66,7 @@ def read(tree: Any, path: Path) -> Parsed:
             f"{', '.join(_READERS)}"
         )
     network, name = found[known[-1]], names[known[-1]]
+    check_plain(network, path, "generator")
     source = Contents(_variables(network, path), path, f"a TensorFlow network built by {name}")
     parsed = _READERS[name](source, _settings(network))
     source.finish()
@@ -72,27 +75,29 @@ def read(tree: Any, path: Path) -> Parsed:
 
 
 def _discriminator(tree: Any) -> Mapping[str, Any] | None:
-    """The network of a StyleGAN2's discriminator without classes, the only one that lefs has."""
-    for network in _networks(tree):
-        known = network.get("build_func_name") in ("D_stylegan2", "D_main")
-        if known and _settings(network).get("label_size", 0) in (0, None):
-            return network
-    return None
+    """The file's discriminator: its last network, if any, that makes no images."""
+    networks = [n for n in _networks(tree) if str(n.get("build_func_name")).startswith("D_")]
+    return networks[-1] if networks else None
 
 
 def read_discriminator(path: Path) -> Discriminator:
-    """Read the discriminator of the StyleGAN2 at `path`.
+    """Read the discriminator of the file at `path`.
 
     Raises
     ------
     ArtifactError
-        If it is not that of a StyleGAN2 without classes, or the file has changed.
+        If it is of a kind that lefs does not know, or the file has changed.
     """
     network = _discriminator(read_pickle(path))
     if network is None:
         raise ArtifactError(f"{path} no longer holds a discriminator; it has changed since it was loaded")
-    source = Contents(_variables(network, path), path, "with its discriminator a StyleGAN2 of TensorFlow")
-    return read_stylegan2_discriminator(source, _settings(network))
+    name = str(network["build_func_name"])
+    if name not in DISCRIMINATORS:
+        known = ", ".join(DISCRIMINATORS)
+        raise ArtifactError(f"{path}: its discriminator was built by {name}; lefs takes one built by {known}")
+    check_plain(network, path, "discriminator")
+    source = Contents(_variables(network, path), path, f"with a discriminator built by {name} of TensorFlow")
+    return DISCRIMINATORS[name](source, _settings(network))
 
 
 def _settings(network: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""ProGAN and StyleGAN as the official TensorFlow code names their variables."""
+"""ProGAN and StyleGAN as the official TensorFlow code names their variables, generators only."""
 
 from __future__ import annotations
 

@@ -7,13 +7,12 @@ from typing import Any
 
 from torch import Tensor
 
-from lefs.generators.discriminator import Discriminator
 from lefs.generators.publishers import Parsed
 from lefs.generators.publishers.contents import Contents, check_grown, embedding
-from lefs.generators.publishers.stylegan2_shapes import build_discriminator, stylegan2_config
+from lefs.generators.publishers.stylegan2_shapes import stylegan2_config
 from lefs.generators.publishers.tensorflow_classic import option, require, resolutions
 
-__all__ = ["read_stylegan2", "read_stylegan2_discriminator"]
+__all__ = ["read_stylegan2"]
 
 
 def read_stylegan2(source: Contents, settings: Mapping[str, Any]) -> Parsed:
@@ -104,47 +103,3 @@ def _modulated(source: Contents, there: str, here: str) -> dict[str, Tensor]:
         f"{here}.affine.weight": source.take(f"{there}/mod_weight", 2).t(),
         f"{here}.affine.bias": source.take(f"{there}/mod_bias", 1) + 1,
     }
-
-
-# -- discriminator -----------------------------------------------------------------------------------------
-
-
-def read_stylegan2_discriminator(source: Contents, settings: Mapping[str, Any]) -> Discriminator:
-    """A discriminator's variables → ours.
-
-    Raises
-    ------
-    ArtifactError
-        If it is not that of a StyleGAN2 without classes.
-    """
-    require(source, settings, use_wscale=True, label_size=0)
-    tensors = dict[str, Tensor]()
-    for r in resolutions(source):
-        for there, here in (
-            ("FromRGB", "fromrgb"),
-            ("Conv0", "conv0"),
-            ("Conv1_down", "conv1"),
-            ("Skip", "skip"),
-        ):
-            tensors |= _plain(source, f"{r}x{r}/{there}", f"b{r}.{here}")
-    tensors |= _plain(source, "4x4/Conv", "b4.conv")
-    tensors |= _dense(source, "4x4/Dense0", "b4.fc") | _dense(source, "Output", "b4.out")
-    source.finish()
-    features = tensors["b4.conv.weight"].shape[1] - len(tensors["b4.conv.weight"])
-    taps = option(source, settings, "resample_kernel", [1, 3, 3, 1], tuple)
-    return build_discriminator(
-        tensors,
-        source.path,
-        activation=option(source, settings, "nonlinearity", "lrelu"),
-        filter=list(taps or (1, 1)),
-        conv_clamp=option(source, settings, "conv_clamp", None, int, float),
-        group=option(source, settings, "mbstd_group_size", 4),
-        group_channels=features,
-    )
-
-
-def _plain(source: Contents, there: str, here: str) -> dict[str, Tensor]:
-    if f"{there}/weight" not in source:
-        return {}
-    tensors = {f"{here}.weight": source.take(f"{there}/weight", 4).permute(3, 2, 0, 1)}
-    return tensors | ({f"{here}.bias": source.take(f"{there}/bias", 1)} if f"{there}/bias" in source else {})

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from lefs.generators.publishers.persistence import find_network, is_module
+from lefs.generators.publishers.persistence import NETWORKS, find_network, is_module
 
 __all__ = ["explain"]
 
@@ -22,7 +22,7 @@ _GET = "it makes no images from latents; load the file of a generator"
 
 def explain(tree: Any) -> str:
     """One sentence to follow "... holds no generator that lefs knows: ". Looks at names only."""
-    found = find_network(tree, "G_ema", "G", "g_ema", "generator")
+    found = find_network(tree, *NETWORKS)
     if found is not None and found[1].name == "Discriminator":
         return f"a discriminator alone; {_GET}, which often keeps both"
     if found is not None:

@@ -7,38 +7,51 @@ names as `Global`, arrays and tensors as tensors that are views of the memory-ma
 from __future__ import annotations
 
 import gc
-import mmap
 import os
-import stat
 import struct
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
-from typing import Any
-
-import torch
+from typing import Any, TypeVar
 
 from lefs.artifacts import ArtifactError
 from lefs.generators.unpickle.checkpoints import read_checkpoint
 from lefs.generators.unpickle.machine import Machine
+from lefs.generators.unpickle.mapping import MappedFile
+from lefs.generators.unpickle.policy import is_inert
 from lefs.generators.unpickle.sniffing import explain, sniff_bytes
-from lefs.generators.unpickle.tensors import aligned
-from lefs.generators.unpickle.values import Global, Instance, Session, damaged, walk
+from lefs.generators.unpickle.tensors import Stored, aligned
+from lefs.generators.unpickle.values import Global, Instance, Session, check_depth, damaged, walk
 
-__all__ = ["Global", "Instance", "aligned", "read_pickle", "read_torch", "sniff", "walk"]
+__all__ = [
+    "Global",
+    "Instance",
+    "MappedFile",
+    "Stored",
+    "aligned",
+    "is_inert",
+    "opened",
+    "read_pickle",
+    "read_torch",
+    "sniff",
+    "walk",
+]
 
-Source = str | os.PathLike[str] | bytes | bytearray | memoryview
+Source = str | os.PathLike[str] | bytes | bytearray | memoryview | MappedFile
+_Value = TypeVar("_Value")
 
 
-def read_pickle(source: Source, *, align: bool = True) -> Any:
+def read_pickle(source: Source, *, align: bool = True, lazy: bool = False) -> Any:
     """Read a pickle of any protocol as a tree of plain values. Nothing that it contains is executed.
 
     Parameters
     ----------
-    source : path of the file, or its content
+    source : path of the file, or the file `opened`, or its content
     align : whether every tensor lies in memory as arithmetic needs it, which copies those that do not in the
         file. With False, tensors of more than 64 KiB are views of the file wherever they lie; pass those that
         are used through `aligned`.
+    lazy : for who takes one network out of several: tensors that other files inside the pickle hold come as
+        `Stored`, and how deep values lie is not checked, which `walk` does in what is taken
 
     Returns
     -------
@@ -52,7 +65,7 @@ def read_pickle(source: Source, *, align: bool = True) -> Any:
         If it is no pickle, damaged, asks for what could run code, or would need more memory than its size
         justifies. The message says what the file is, what was expected, and what to do.
     """
-    return _read(source, _pickle, ("pickle",), "a pickle", align)
+    return _read(source, _pickle, ("pickle",), "a pickle", align, lazy)
 
 
 def read_torch(source: Source, *, align: bool = True) -> Any:
@@ -63,7 +76,18 @@ def read_torch(source: Source, *, align: bool = True) -> Any:
     return _read(source, read_checkpoint, ("torch-zip", "torch-legacy"), "a PyTorch checkpoint", align)
 
 
-def sniff(path: str | os.PathLike[str]) -> str:
+def opened(path: str | os.PathLike[str]) -> MappedFile:
+    """Open and map the file at `path` once for all that reads it; close it in the end, or use ``with``.
+
+    Raises
+    ------
+    ArtifactError
+        If it does not exist, may not be read, or is no regular file.
+    """
+    return _guarded(lambda: MappedFile(path), str(path))
+
+
+def sniff(path: str | os.PathLike[str] | MappedFile) -> str:
     """Say what kind of file `path` is, from its content.
 
     Returns
@@ -76,12 +100,25 @@ def sniff(path: str | os.PathLike[str]) -> str:
     ArtifactError
         If it does not exist or may not be read.
     """
-    if Path(path).is_dir():
+    if not isinstance(path, MappedFile) and Path(path).is_dir():
         return "folder"
-    outcome = _guarded(lambda: sniff_bytes(_mapped(Path(path))), str(path))
-    if isinstance(outcome, ArtifactError):
-        raise outcome
-    return str(outcome)
+
+    def look() -> str:
+        with _file(path) as file:
+            return sniff_bytes(file.data)
+
+    return _guarded(look, _name(path))
+
+
+def _file(source: str | os.PathLike[str] | MappedFile) -> AbstractContextManager[MappedFile]:
+    # Whoever opened a file closes it.
+    return nullcontext(source) if isinstance(source, MappedFile) else MappedFile(source)
+
+
+def _name(source: Source) -> str:
+    if isinstance(source, bytes | bytearray | memoryview):
+        return "the content"
+    return str(source.path if isinstance(source, MappedFile) else source)
 
 
 def _pickle(data: memoryview, session: Session) -> Any:
@@ -97,24 +134,26 @@ def _read(
     kinds: tuple[str, ...],
     expected: str,
     align: bool,
+    lazy: bool = False,
 ) -> Any:
-    name = "the content" if isinstance(source, bytes | bytearray | memoryview) else str(source)
-
     def read() -> Any:
-        data = _opened(source)
+        if isinstance(source, bytes | bytearray | memoryview):
+            # Tensors may be written to; a copy keeps the caller's bytes as they are.
+            return follow(memoryview(bytearray(source)))
+        with _file(source) as file:
+            return follow(file.data)
+
+    def follow(data: memoryview) -> Any:
         kind = sniff_bytes(data)
         if kind not in kinds:
             raise ArtifactError(f"{explain(data, kind)} (expected {expected})")
-        tree = reader(data, Session.of(len(data), align=align))
-        for _ in walk(tree):
-            pass
+        tree = reader(data, Session.of(len(data), align=align, lazy=lazy))
+        if not lazy:
+            check_depth(tree)
         return tree
 
     with _collector_paused():
-        outcome = _guarded(read, name)
-    if isinstance(outcome, ArtifactError):
-        raise outcome
-    return outcome
+        return _guarded(read, _name(source))
 
 
 @contextmanager
@@ -130,13 +169,20 @@ def _collector_paused() -> Iterator[None]:
             gc.enable()
 
 
-def _guarded(read: Callable[[], Any], name: str) -> Any:
-    """What `read` returns, or the error to raise.
+def _guarded(act: Callable[[], _Value], name: str) -> _Value:
+    """What `act` returns.
 
-    The error is a new one without the frames that it came from, so that they cannot keep the file mapped.
+    What it raises comes as a new error, without the frames it came from: they would keep the file mapped.
     """
+    outcome = _outcome(act, name)
+    if isinstance(outcome, ArtifactError):
+        raise outcome
+    return outcome
+
+
+def _outcome(act: Callable[[], _Value], name: str) -> _Value | ArtifactError:
     try:
-        return read()
+        return act()
     except ArtifactError as error:
         return ArtifactError(f"{name} {error}")
     except MemoryError:
@@ -160,37 +206,3 @@ def _guarded(read: Callable[[], Any], name: str) -> Any:
     ) as error:
         # Every known case has its own message above; this is for what nobody thought of.
         return ArtifactError(f"{name} is damaged: {type(error).__name__}: {error}; download or copy it again")
-
-
-def _opened(source: Source) -> memoryview:
-    if isinstance(source, bytes | bytearray | memoryview):
-        # Tensors may be written to; a copy keeps the caller's bytes as they are.
-        return memoryview(bytearray(source))
-    return _mapped(Path(source))
-
-
-def _mapped(path: Path) -> memoryview:
-    """The content of a file, mapped copy-on-write: whoever writes to a tensor never writes to the file.
-
-    PyTorch's mapping keeps no file handle open, Python's does. It lives as long as a tensor over it.
-    """
-    with open(path, "rb") as file:
-        status = os.fstat(file.fileno())
-        if stat.S_ISDIR(status.st_mode):
-            raise IsADirectoryError
-        if not stat.S_ISREG(status.st_mode):
-            raise ArtifactError("is no regular file; save it to disk first")
-        size = status.st_size
-    if size == 0:
-        return memoryview(b"")
-    try:
-        return _whole(str(path), size)
-    except UnicodeEncodeError:
-        # A name that is no text on this computer; Python's mapping takes the open file instead of a name.
-        with open(path, "rb") as file:
-            return memoryview(mmap.mmap(file.fileno(), size, access=mmap.ACCESS_COPY))
-
-
-def _whole(path: str, size: int) -> memoryview:
-    whole: Any = torch.UntypedStorage.from_file(path, shared=False, nbytes=size)
-    return torch.empty(0, dtype=torch.uint8).set_(whole).numpy().data

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from lefs.generators.unpickle.tensors import STORAGES, aligned, array, as_bytes, scalar, strided
+from lefs.generators.unpickle.dill import DILL
+from lefs.generators.unpickle.tensors import STORAGES, Stored, aligned, array, as_bytes, scalar, strided
 from lefs.generators.unpickle.values import Global, Instance, Unfinished, check_key, damaged, refused
 
 if TYPE_CHECKING:
@@ -181,6 +182,8 @@ def _tensor(machine: Machine, args: Arguments) -> Any:
 
 def _typed_tensor(machine: Machine, args: Arguments) -> Any:
     """A tensor whose storage has no type; the type comes with the tensor."""
+    if args and isinstance(args[0], Stored):
+        args = (args[0].tensor(), *args[1:])
     match args:
         case (Tensor() as base, int(), tuple(), tuple(), _, _, Global(module="torch", name=name), *_):
             dtype = _DTYPES.get(name)
@@ -194,7 +197,7 @@ def _typed_tensor(machine: Machine, args: Arguments) -> Any:
 
 
 def _parameter(machine: Machine, args: Arguments) -> Any:
-    return args[0] if args and isinstance(args[0], Tensor) else NotImplemented
+    return args[0] if args and isinstance(args[0], Tensor | Stored) else NotImplemented
 
 
 def _tensor_of_type(machine: Machine, args: Arguments) -> Any:
@@ -255,19 +258,6 @@ def _array_of_buffer(machine: Machine, args: Arguments) -> Any:
     return NotImplemented
 
 
-def _array_of_dill(machine: Machine, args: Arguments) -> Any:
-    """How dill writes an array: what begins one, for which class, the content, and further attributes."""
-    match args:
-        case (
-            Global(),
-            (Global(module="numpy", name="ndarray"), *_),
-            (int(), shape, dtype, fortran, raw),
-            None,
-        ):
-            return array(shape, dtype, raw, machine.session, fortran=bool(fortran))
-    return NotImplemented
-
-
 _MAKERS: dict[tuple[str, str], Maker] = {
     ("collections", "OrderedDict"): _entries,
     ("collections", "Counter"): _entries,
@@ -298,11 +288,12 @@ _MAKERS: dict[tuple[str, str], Maker] = {
     ("torch._tensor", "_rebuild_from_type_v2"): _tensor_of_type,
     ("torch.storage", "_load_from_bytes"): _payload,
     ("torch", "Size"): _size,
-    ("dill._dill", "_create_array"): _array_of_dill,
+    **DILL,
 }
 for _package in ("numpy.core", "numpy._core"):
-    _MAKERS[f"{_package}.multiarray", "_reconstruct"] = _begun_array
-    _MAKERS[f"{_package}.multiarray", "scalar"] = _scalar
+    for _inner in ("multiarray", "_multiarray_umath"):
+        _MAKERS[f"{_package}.{_inner}", "_reconstruct"] = _begun_array
+        _MAKERS[f"{_package}.{_inner}", "scalar"] = _scalar
     _MAKERS[f"{_package}.numeric", "_frombuffer"] = _array_of_buffer
 
 # Classes that each repository carries in a place of its own.

@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Any
 from lefs.generators.unpickle.literals import PARSERS, decimal, line_text, text, unsigned
 from lefs.generators.unpickle.policy import name_global
 from lefs.generators.unpickle.tensors import array
-from lefs.generators.unpickle.values import Global, Instance, Unfinished, check_key, damaged, refused
+from lefs.generators.unpickle.values import (
+    LONGEST_KEY,
+    Global,
+    Instance,
+    Unfinished,
+    check_key,
+    damaged,
+    refused,
+)
 
 if TYPE_CHECKING:
     from lefs.generators.unpickle.machine import Machine
@@ -205,7 +213,10 @@ def _set_items(target: Any, values: list[Any], machine: Machine) -> None:
     if not isinstance(target, dict) or len(values) % 2:
         raise damaged(f"it puts {len(values)} values as keys and contents into {type(target).__name__}")
     for key, value in zip(values[::2], values[1::2], strict=True):
-        target[check_key(key, machine.session)] = value
+        # Nearly all keys are short text, which needs no closer look.
+        if key.__class__ is not str or len(key) > LONGEST_KEY:
+            check_key(key, machine.session)
+        target[key] = value
 
 
 # -- names, calls, attributes --------------------------------------------------------------------------------

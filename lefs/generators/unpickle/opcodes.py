@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from lefs.artifacts import ArtifactError
 from lefs.generators.unpickle.values import Session, damaged, refused
 
-__all__ = ["instructions"]
+__all__ = ["LENGTHS", "argument_of", "ends", "instructions"]
 
 _LINE = re.compile(rb"\n")
 
@@ -25,9 +26,7 @@ def _shapes() -> dict[int, tuple[str, int]]:
 
 _SHAPES = _shapes()
 # Bytes of each instruction of fixed length, its own included; 0 of the others.
-_LENGTHS = [
-    size + 1 if kind == "fixed" else 0 for kind, size in (_SHAPES.get(c, ("", 0)) for c in range(256))
-]
+LENGTHS = [size + 1 if kind == "fixed" else 0 for kind, size in (_SHAPES.get(c, ("", 0)) for c in range(256))]
 _NOTHING = memoryview(b"")
 _OUTSIDE = dict.fromkeys(b"\x97\x98", "it keeps data outside the file (out-of-band buffers)")
 
@@ -49,22 +48,37 @@ def instructions(data: memoryview, start: int, session: Session) -> Iterator[tup
     position, end = start, len(data)
     while position < end:
         code = data[position]
-        following = position + _LENGTHS[code]
-        if following == position + 1:
-            argument = _NOTHING
-        elif position < following <= end:
-            argument = data[position + 1 : following]
-        else:
-            first, last, following = _argument(data, code, position)
-            argument = data[first:last]
+        argument, following = argument_of(data, code, position)
         session.steps -= 1
         if session.steps < 0:
-            raise refused("it takes more than a million steps to read, which no network needs")
+            raise session.endless()
         yield code, argument, following
         if code == 0x2E:
             return
         position = following
-    raise damaged(f"it ends after {end:,} bytes in the middle of its content")
+    raise ends(data)
+
+
+def ends(data: memoryview) -> ArtifactError:
+    """The error for a pickle without an end."""
+    return damaged(f"it ends after {len(data):,} bytes in the middle of its content")
+
+
+def argument_of(data: memoryview, code: int, position: int) -> tuple[memoryview, int]:
+    """The argument of the instruction `code` at `position`, and the position behind both.
+
+    Raises
+    ------
+    ArtifactError
+        If the instruction is unknown, or reaches beyond the end of `data`.
+    """
+    following = position + LENGTHS[code]
+    if following == position + 1:
+        return _NOTHING, following
+    if position < following <= len(data):
+        return data[position + 1 : following], following
+    first, last, following = _argument(data, code, position)
+    return data[first:last], following
 
 
 def _argument(data: memoryview, code: int, position: int) -> tuple[int, int, int]:

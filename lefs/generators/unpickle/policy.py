@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from lefs.generators.unpickle.values import Global, damaged, refused
+from lefs.generators.unpickle.values import ORDERED, Global, Instance, damaged, refused
 
-__all__ = ["name_global"]
+__all__ = ["is_inert", "name_global"]
 
 _RENAMED = {"__builtin__": "builtins", "copy_reg": "copyreg"}
 
@@ -45,6 +45,18 @@ _NUMPY_RUNS_CODE = _words("load save savez fromfile memmap DataSource f2py testi
 _INNER = _words("eval exec system popen getattr __import__ __globals__ __builtins__ __subclasses__")
 
 
+# Names that could run code elsewhere and that honest files mention, as the parts of StyleGAN-XL's that hold
+# bound methods and hooks. Here their calls are records like any other, and no reader may use what holds one.
+_INERT = frozenset([("builtins", "getattr"), ("builtins", "setattr"), ("functools", "partial")])
+
+
+def is_inert(value: object) -> bool:
+    """Whether `value` is the name, or the record of a call, of what no part that is used may hold."""
+    if not isinstance(value, Global | Instance):
+        return False
+    return (value.module, value.name) in _INERT or value.module.startswith("dill.")
+
+
 def name_global(module: str, name: str) -> Global:
     """The record of ``module.name``.
 
@@ -61,11 +73,12 @@ def name_global(module: str, name: str) -> Global:
             f"it asks for {module}.{name}, which could run code on the computer that opens it and "
             "which no weights file needs"
         )
-    return Global(module, name)
+    found = Global(module, name)
+    return ORDERED if found == ORDERED else found
 
 
 def _runs_code(module: str, name: str) -> bool:
-    if name in _HARMLESS.get(module, ()):
+    if name in _HARMLESS.get(module, ()) or (module, name) in _INERT:
         return False
     first, *inner = module.split(".")
     path = [*inner, *name.split(".")]

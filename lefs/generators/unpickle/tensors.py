@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import codecs
-import math
+import struct
 from typing import Any
 
 import torch
@@ -14,6 +14,7 @@ from lefs.generators.unpickle.values import Instance, Session, damaged, refused
 __all__ = [
     "STORAGES",
     "Raw",
+    "Stored",
     "aligned",
     "array",
     "as_bytes",
@@ -58,8 +59,13 @@ _NUMPY = {
     "c8": torch.complex64,
     "c16": torch.complex128,
 }
+# size, stride, offset, in items
+Geometry = tuple[tuple[int, ...], tuple[int, ...], int]
+# what the struct module calls the types of which networks keep single numbers
+_PLAIN = {"f4": "f", "f8": "d", "i4": "i", "i8": "q"}
 _LONGEST_SIDE, _MOST_DIMENSIONS, _SMALL_OVERLAP = 2**40, 32, 4096
 _ALWAYS_ALIGNED = 2**16
+_NO_SHAPE = "a tensor's shape is not one of up to 32 sensible integers"
 
 
 def storage(raw: memoryview, dtype: torch.dtype, session: Session, *, swap: bool = False) -> Tensor:
@@ -102,7 +108,42 @@ def aligned(tensor: Tensor) -> Tensor:
     return flat.as_strided(tensor.shape, tensor.stride(), tensor.storage_offset())
 
 
-def strided(base: Any, offset: int, size: tuple[Any, ...], stride: tuple[Any, ...]) -> Tensor:
+class Stored:
+    """A tensor of a file, checked but not made until `tensor` is called; a storage is one as well.
+
+    A snapshot has several networks, of whose tensors most are never asked for.
+    """
+
+    __slots__ = ("_content", "_geometry", "_made", "_session", "dtype")
+
+    def __init__(self, content: memoryview, dtype: torch.dtype, geometry: Geometry, session: Session):
+        self._content, self.dtype, self._geometry, self._session = content, dtype, geometry, session
+        self._made: Tensor | None = None
+
+    @classmethod
+    def storage(cls, raw: memoryview, dtype: torch.dtype, session: Session) -> Stored:
+        """A storage over `raw`, whole items of `dtype`."""
+        return cls(raw, dtype, ((len(raw) // dtype.itemsize,), (1,), 0), session)
+
+    def __len__(self) -> int:
+        return len(self._content) // self.dtype.itemsize
+
+    def strided(self, size: tuple[int, ...], stride: tuple[int, ...], offset: int) -> Stored:
+        """Another one of this storage."""
+        return Stored(self._content, self.dtype, (size, stride, offset), self._session)
+
+    def is_storage(self) -> bool:
+        """Whether it has its whole storage in one dimension."""
+        return self._geometry == ((len(self),), (1,), 0)
+
+    def tensor(self) -> Tensor:
+        """The tensor itself."""
+        if self._made is None:
+            self._made = storage(self._content, self.dtype, self._session).as_strided(*self._geometry)
+        return self._made
+
+
+def strided(base: Any, offset: int, size: tuple[Any, ...], stride: tuple[Any, ...]) -> Tensor | Stored:
     """The view of the storage `base` with this geometry, after checking that it lies inside.
 
     Raises
@@ -110,27 +151,42 @@ def strided(base: Any, offset: int, size: tuple[Any, ...], stride: tuple[Any, ..
     ArtifactError
         If it reaches beyond the storage, or repeats its items to claim more than there are.
     """
+    if base.__class__ is Stored and base.is_storage():
+        check_inside(len(base), offset, size, stride)
+        return base.strided(size, stride, offset)
     if not isinstance(base, Tensor) or base.ndim != 1 or not base.is_contiguous():
         raise damaged(f"a tensor is to be made over {type(base).__name__}, which is no storage")
+    check_inside(len(base), offset, size, stride)
+    return base.as_strided(size, stride, base.storage_offset() + offset)
+
+
+def check_inside(items: int, offset: int, size: tuple[Any, ...], stride: tuple[Any, ...]) -> None:
+    """Raise an `ArtifactError` unless a storage of so many items holds a tensor of this geometry."""
     count = check_shape(size)
     if not isinstance(offset, int) or offset < 0 or len(stride) != len(size):
         raise damaged(f"a tensor of shape {size} has offset {offset!r} and {len(stride)} strides")
-    if not all(isinstance(s, int) and 0 <= s <= _LONGEST_SIDE for s in stride):
-        raise damaged(f"a tensor of shape {size} has strides {stride}")
-    last = offset + sum((n - 1) * s for n, s in zip(size, stride, strict=True)) if count else offset - 1
-    if last >= len(base):
-        raise damaged(f"a tensor of shape {size} and strides {stride} needs item {last:,} of {len(base):,}")
-    if count > max(len(base), _SMALL_OVERLAP):
-        raise refused(f"a tensor of shape {size} claims {count:,} items, but {len(base):,} are stored")
-    return base.as_strided(size, stride, base.storage_offset() + offset)
+    last = offset if count else offset - 1
+    for n, step in zip(size, stride, strict=True):
+        if not isinstance(step, int) or not 0 <= step <= _LONGEST_SIDE:
+            raise damaged(f"a tensor of shape {size} has strides {stride}")
+        if count:
+            last += (n - 1) * step
+    if last >= items:
+        raise damaged(f"a tensor of shape {size} and strides {stride} needs item {last:,} of {items:,}")
+    if count > max(items, _SMALL_OVERLAP):
+        raise refused(f"a tensor of shape {size} claims {count:,} items, but {items:,} are stored")
 
 
 def check_shape(size: tuple[Any, ...]) -> int:
     """Number of items in a tensor of shape `size`, which must be one that a network can have."""
-    whole = all(isinstance(n, int) and 0 <= n <= _LONGEST_SIDE for n in size)
-    if not whole or len(size) > _MOST_DIMENSIONS or math.prod(max(n, 1) for n in size) > 2**50:
-        raise damaged("a tensor's shape is not one of up to 32 sensible integers")
-    return math.prod(size)
+    count = filled = 1
+    for n in size:
+        if not isinstance(n, int) or not 0 <= n <= _LONGEST_SIDE or filled > 2**50:
+            raise damaged(_NO_SHAPE)
+        count, filled = count * n, filled * (n or 1)
+    if len(size) > _MOST_DIMENSIONS or filled > 2**50:
+        raise damaged(_NO_SHAPE)
+    return count
 
 
 def as_bytes(raw: Any, session: Session) -> bytes | memoryview:
@@ -218,5 +274,7 @@ def scalar(dtype: Any, raw: Any, session: Session) -> Any:
     if code.startswith("U"):
         decode = codecs.utf_32_be_decode if swap else codecs.utf_32_le_decode
         return decode(content, "replace")[0].rstrip("\0")
+    if code in _PLAIN and len(content) == _NUMPY[code].itemsize:
+        return struct.unpack((">" if swap else "<") + _PLAIN[code], content)[0]
     value = array((), dtype, content, session)
     return value.item() if isinstance(value, Tensor) else value

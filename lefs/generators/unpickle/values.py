@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any
 
 from lefs.artifacts import ArtifactError
 
-__all__ = ["Global", "Instance", "Session", "Unfinished", "check_key", "damaged", "refused", "walk"]
+__all__ = [
+    "LONGEST_KEY",
+    "ORDERED",
+    "Global",
+    "Instance",
+    "Session",
+    "Unfinished",
+    "check_depth",
+    "check_key",
+    "damaged",
+    "refused",
+    "walk",
+]
 
-_MAX_DEPTH, _LONGEST_KEY = 400, 10_000
+_MAX_DEPTH, LONGEST_KEY = 400, 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +35,10 @@ class Global:
 
     def __str__(self) -> str:
         return f"{self.module}.{self.name}"
+
+
+# the one that a module's dozen of empty hooks are made by, always the same object
+ORDERED = Global("collections", "OrderedDict")
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -75,7 +92,7 @@ class Session:
     odd_keys : keys other than text and integers, which can be chosen to hash alike, that may still be used
     align : whether tensors must lie at multiples of their item size (else a large one may be a plain view)
     depth : payloads inside payloads that may still be opened
-    headers : what the headers of PyTorch's legacy files said, by their bytes
+    lazy : whether the tensors of storages inside a pickle are left as records
     """
 
     steps: int
@@ -85,12 +102,16 @@ class Session:
     odd_keys: int
     align: bool
     depth: int = 3
-    headers: dict[bytes, bool] = field(default_factory=dict)
+    lazy: bool = False
 
     @classmethod
-    def of(cls, size: int, *, align: bool) -> Session:
+    def of(cls, size: int, *, align: bool, lazy: bool = False) -> Session:
         """For a file of `size` bytes."""
-        return cls(1_000_000, 250_000, 20_000, 4 * size + 2**24, 5_000, align)
+        return cls(1_000_000, 250_000, 20_000, 4 * size + 2**24, 5_000, align, lazy=lazy)
+
+    def endless(self) -> ArtifactError:
+        """The error for a file without any `steps` left."""
+        return refused("it takes more than a million steps to read, which no network needs")
 
     def object(self, count: int = 1) -> None:
         """Account for `count` containers, or entries copied between containers."""
@@ -139,7 +160,7 @@ def check_key(key: Any, session: Session, depth: int = 0) -> Any:
         case int() if abs(key) < 2**61 - 1:
             # Larger ones can be chosen to hash alike, which makes a dictionary of them very slow.
             pass
-        case str() | bytes() if len(key) <= _LONGEST_KEY:
+        case str() | bytes() if len(key) <= LONGEST_KEY:
             pass
         case _:
             raise damaged(f"a value of type {type(key).__name__} is used as a key, expected short text")
@@ -158,21 +179,40 @@ def walk(tree: Any) -> Iterator[Any]:
     while level:
         yield from level
         following = []
-        for inner in (value for outer in level for value in _inside(outer)):
+        for inner in chain.from_iterable(map(_inside, level)):
             if id(inner) not in seen:
                 seen.add(id(inner))
                 following.append(inner)
         level, depth = following, depth + 1
-        if depth > _MAX_DEPTH:
-            raise refused(f"its values lie more than {_MAX_DEPTH} levels deep")
+        _check_depth(depth)
 
 
-def _inside(value: Any) -> Iterator[Any]:
-    match value:
-        case dict():
-            yield from value
-            yield from value.values()
-        case list() | tuple() | set() | frozenset():
-            yield from value
-        case Instance():
-            yield from (value.args, value.kwargs, value.state, value.items, value.entries)
+def check_depth(tree: Any) -> None:
+    """Raise an `ArtifactError` if values in `tree` lie more than 400 levels deep."""
+    level, depth, seen = [tree], 0, {id(tree)}
+    while level:
+        found = {
+            id(inner): inner
+            for inner in chain.from_iterable(map(_inside, level))
+            if inner.__class__ in _CONTAINERS and id(inner) not in seen
+        }
+        seen.update(found)
+        level, depth = [*found.values()], depth + 1
+        _check_depth(depth)
+
+
+def _check_depth(depth: int) -> None:
+    if depth > _MAX_DEPTH:
+        raise refused(f"its values lie more than {_MAX_DEPTH} levels deep")
+
+
+_CONTAINERS = frozenset((dict, list, tuple, set, frozenset, Instance))
+
+
+def _inside(value: Any) -> Iterable[Any]:
+    kind = value.__class__
+    if kind is dict:
+        return (*value, *value.values())
+    if kind is Instance:
+        return (value.args, value.kwargs, value.state, value.items, value.entries)
+    return value if kind in _CONTAINERS else ()

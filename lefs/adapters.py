@@ -1,0 +1,219 @@
+"""Other people's semantic-segmentation models as segmenters: torchvision's and those of Hugging Face.
+
+Neither library is needed by lefs: a model that you have made with one of them is wrapped::
+
+    from torchvision.models.segmentation import DeepLabV3_ResNet50_Weights as Weights, deeplabv3_resnet50
+    weights = Weights.DEFAULT
+    segmenter = torchvision_segmenter(deeplabv3_resnet50(weights=weights).eval(), weights.meta["categories"])
+
+    from transformers import AutoImageProcessor, AutoModelForSemanticSegmentation
+    name = "nvidia/segformer-b0-finetuned-ade-512-512"
+    model = AutoModelForSemanticSegmentation.from_pretrained(name).eval()
+    segmenter = huggingface_segmenter(model, AutoImageProcessor.from_pretrained(name))
+
+What comes out is what `lefs.units` and `lefs.evaluation` take: images (N, 3, H, W) in [-1, 1] → labels
+(N, H, W), int64.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import interpolate
+
+from lefs.checks import check_integer
+
+__all__ = ["ImageSegmenter", "huggingface_segmenter", "torchvision_segmenter"]
+
+# What most models were trained with: the means and deviations of ImageNet, of RGB in [0, 1]
+_MEAN, _DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+class ImageSegmenter:
+    """Images of a generator → labels, through a model that wants them in another size and range.
+
+    The size and range are changed on the images' device, by differentiable steps, so that gradients reach the
+    images; the answer is brought back to the images' size before the likeliest class is taken.
+
+    Parameters
+    ----------
+    model : network of images, normalised and resized; it is followed to the device it is on
+    read : what the model returns → log-odds or scores (N, P, h, w)
+    names : P classes; their positions are the labels
+    size : (height, width) that the model gets; an int: the shorter side; None: as they come
+    mean, deviation : subtracted from RGB in [0, 1], and then divided by
+
+    Attributes
+    ----------
+    names : as given
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        read: Callable[[Any], Tensor],
+        names: Sequence[str],
+        *,
+        size: int | tuple[int, int] | None = None,
+        mean: Sequence[float] = _MEAN,
+        deviation: Sequence[float] = _DEVIATION,
+    ):
+        if not callable(model):
+            raise TypeError(f"model must be a network that can be called, got {type(model).__name__}")
+        if getattr(model, "training", False):
+            raise ValueError(
+                "model is in training mode, where it answers differently each time; call .eval()"
+            )
+        if len(mean) != 3 or len(deviation) != 3 or min(deviation) <= 0:
+            raise ValueError(
+                f"mean and deviation must be three numbers each, the latter above 0; got {mean}, {deviation}"
+            )
+        for side in (size,) if isinstance(size, int) else size or ():
+            check_integer("size", side, minimum=1)
+        self.names = tuple(str(n) for n in names)
+        self._model, self._read, self._size = model, read, size
+        self._mean, self._deviation = tuple(mean), tuple(deviation)
+
+    def logits(self, images: Tensor) -> Tensor:
+        """Images (N, 3, H, W) in [-1, 1] → log-odds (N, P, H, W), float32."""
+        if images.ndim != 4 or images.shape[1] != 3:
+            raise ValueError(f"images must have shape (N, 3, H, W), got {tuple(images.shape)}")
+        scores = self._read(self._model(self._prepared(images)))
+        if scores.ndim != 4 or scores.shape[1] != len(self.names):
+            raise ValueError(
+                f"names has {len(self.names)} classes, but the model returns scores of shape "
+                f"{tuple(scores.shape)}; give one name for each channel of them"
+            )
+        return interpolate(scores.float(), size=images.shape[-2:], mode="bilinear", align_corners=False)
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """Images (N, 3, H, W) in [-1, 1] → the likeliest class of each pixel, (N, H, W), int64."""
+        with torch.no_grad():
+            return self.logits(images).argmax(dim=1)
+
+    def _prepared(self, images: Tensor) -> Tensor:
+        weight = next(iter(self._model.parameters()), images)
+        mean, deviation = (
+            torch.tensor(v, device=images.device)[:, None, None] for v in (self._mean, self._deviation)
+        )
+        x = ((images.float().clamp(-1, 1) + 1) / 2 - mean) / deviation
+        height, width = x.shape[-2:]
+        target = self._size
+        if isinstance(target, int):
+            scale = target / min(height, width)
+            target = (round(height * scale), round(width * scale))
+        if target is not None and target != (height, width):
+            x = interpolate(x, size=target, mode="bilinear", align_corners=False, antialias=True)
+        return x.to(weight)
+
+
+def torchvision_segmenter(
+    model: nn.Module,
+    names: Sequence[str],
+    *,
+    size: int | tuple[int, int] | None = 520,
+    mean: Sequence[float] = _MEAN,
+    deviation: Sequence[float] = _DEVIATION,
+) -> ImageSegmenter:
+    """Wrap a model of ``torchvision.models.segmentation``.
+
+    Parameters
+    ----------
+    model : in eval mode; returns ``{"out": (N, P, h, w)}``, as FCN, DeepLabV3 and LR-ASPP do
+    names : the classes, ``weights.meta["categories"]``
+    size : of the shorter side that the model gets, that of ``weights.transforms()``
+    mean, deviation : of that normalisation
+
+    Returns
+    -------
+    ImageSegmenter
+    """
+
+    def read(output: Any) -> Tensor:
+        scores = output.get("out") if isinstance(output, Mapping) else output
+        if not isinstance(scores, Tensor):
+            raise TypeError(
+                "model must return a mapping with 'out', as those of torchvision.models.segmentation do, "
+                f"or a tensor; got {type(output).__name__}"
+            )
+        return scores
+
+    return ImageSegmenter(model, read, names, size=size, mean=mean, deviation=deviation)
+
+
+def huggingface_segmenter(
+    model: nn.Module, processor: Any = None, *, names: Sequence[str] | None = None
+) -> ImageSegmenter:
+    """Wrap a semantic-segmentation model of Hugging Face's transformers.
+
+    Parameters
+    ----------
+    model : in eval mode; called with ``pixel_values``, it returns an object with ``logits`` (N, P, h, w), as
+        SegFormer, UPerNet, DPT and BEiT do, or with ``class_queries_logits`` and ``masks_queries_logits``, as
+        MaskFormer and Mask2Former do
+    processor : its image processor, whose ``size``, ``image_mean``, ``image_std``, ``do_resize`` and
+        ``do_normalize`` are read; None: images
+        go in at their own size, normalised as ImageNet's
+    names : the classes; None: those of ``model.config.id2label``
+
+    Returns
+    -------
+    ImageSegmenter
+    """
+    if names is None:
+        table = getattr(getattr(model, "config", None), "id2label", None)
+        if not table:
+            raise ValueError("model has no config.id2label that names its classes: give names=[...]")
+        by_label = {int(i): str(n) for i, n in table.items()}
+        names = [by_label.get(i, f"label {i}") for i in range(max(by_label) + 1)]
+    resized, normalized = (getattr(processor, f"do_{what}", True) for what in ("resize", "normalize"))
+    return ImageSegmenter(
+        _ByKeyword(model),
+        _read_transformers,
+        names,
+        size=_processor_size(getattr(processor, "size", None)) if resized else None,
+        mean=(getattr(processor, "image_mean", None) or _MEAN) if normalized else (0.0, 0.0, 0.0),
+        deviation=(getattr(processor, "image_std", None) or _DEVIATION) if normalized else (1.0, 1.0, 1.0),
+    )
+
+
+class _ByKeyword(nn.Module):
+    """Models of transformers take images by the name ``pixel_values``."""
+
+    def __init__(self, model: nn.Module):
+        super().__init__()
+        self.training, self.model = model.training, model
+
+    def forward(self, images: Tensor) -> Any:
+        return self.model(pixel_values=images)
+
+
+def _processor_size(size: Any) -> int | tuple[int, int] | None:
+    """What processors call a size: an int, {"shortest_edge": n}, or {"height": h, "width": w}."""
+    if size is None or isinstance(size, int):
+        return size
+    sides = dict(size)
+    if "shortest_edge" in sides:
+        return int(sides["shortest_edge"])
+    if "height" in sides and "width" in sides:
+        return int(sides["height"]), int(sides["width"])
+    raise ValueError(f"processor.size must hold shortest_edge, or height and width; got {sides}")
+
+
+def _read_transformers(output: Any) -> Tensor:
+    """Scores (N, P, h, w) of a per-pixel classifier, or of a mask classifier (Cheng et al., NeurIPS 2021)."""
+    if isinstance(getattr(output, "logits", None), Tensor):
+        scores: Tensor = output.logits
+        return scores
+    classes, masks = (getattr(output, f"{n}_queries_logits", None) for n in ("class", "masks"))
+    if not isinstance(classes, Tensor) or not isinstance(masks, Tensor):
+        raise TypeError(
+            "model must return logits, or class_queries_logits and masks_queries_logits; got "
+            f"{type(output).__name__}"
+        )
+    # The last class of a query is "no object".
+    chances = classes.softmax(dim=-1)[..., :-1]
+    return torch.einsum("nqp,nqhw->nphw", chances, masks.sigmoid()).clamp_min(1e-12).log()

@@ -1,0 +1,72 @@
+"""The edit itself: move chosen style channels of a target toward a reference (Editing in Style, §3.2)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from lefs.checks import check_number
+
+__all__ = ["compose", "resolve_claims", "transfer"]
+
+
+def transfer(target_styles: Tensor, reference_styles: Tensor, q: Tensor, *, strength: float = 1.0) -> Tensor:
+    """Move the target's styles toward the reference's: σ_G = σ_S + strength · q ⊙ (σ_R − σ_S).
+
+    Parameters
+    ----------
+    target_styles, reference_styles : Tensor of shape (N, S), or (1, S) for one against many
+    q : Tensor of shape (S,) or (N, S), in [0, 1]
+    strength : in [0, 1]. The paper writes λ for it.
+
+    Returns
+    -------
+    Tensor of shape (N, S). ``q = 0`` gives the target's styles bit for bit, ``q = 1`` at strength 1 the
+    reference's.
+    """
+    strength = check_number("strength", strength, minimum=0, maximum=1)
+    if target_styles.shape[-1] != reference_styles.shape[-1] or q.shape[-1] != target_styles.shape[-1]:
+        raise ValueError(
+            "target_styles, reference_styles and q must have the same number of channels S; got "
+            f"{target_styles.shape[-1]}, {reference_styles.shape[-1]} and {q.shape[-1]}"
+        )
+    if bool(((q < 0) | (q > 1) | q.isnan()).any()):
+        raise ValueError(f"q must lie in [0, 1]; it ranges from {float(q.min()):g} to {float(q.max()):g}")
+    # lerp, unlike the formula as written, is exact at both ends
+    return torch.lerp(target_styles, reference_styles, (strength * q).to(target_styles))
+
+
+def resolve_claims(queries: Tensor, contributions: Tensor) -> Tensor:
+    """Give each channel that several parts want to the part of larger contribution, so that Σ_i q_i ≤ 1.
+
+    Parameters
+    ----------
+    queries : Tensor of shape (R, S), one query for each change
+    contributions : Tensor of shape (R, S), the contributions of each change's part
+
+    Returns
+    -------
+    Tensor of shape (R, S); of equal contributions the first keeps the channel
+    """
+    # (compared as precisely as they come: float32 would make ties)
+    claimed = torch.where(queries > 0, contributions.to(queries.device), -1.0)
+    owner = claimed.argmax(dim=0)
+    return torch.where(owner == torch.arange(len(queries), device=queries.device)[:, None], queries, 0.0)
+
+
+def compose(target_styles: Tensor, references: Tensor, queries: Tensor, strengths: Sequence[float]) -> Tensor:
+    """Several parts from several references: σ_S + Σ_i strength_i · q_i ⊙ (σ_Ri − σ_S).
+
+    Parameters
+    ----------
+    target_styles : Tensor of shape (1, S)
+    references, queries : Tensor of shape (R, S); the queries of `resolve_claims`, at most one at a channel
+    strengths : R numbers in [0, 1]
+    """
+    styles = target_styles
+    for reference, q, strength in zip(references, queries, strengths, strict=True):
+        # At most one query is positive at a channel, so transferring in turn is the sum.
+        styles = transfer(styles, reference[None], q, strength=strength)
+    return styles

@@ -1,0 +1,242 @@
+"""Does a contribution predict a cause? Style channels moved one at a time, held against M."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from scipy.stats import bootstrap, rankdata
+from torch import Tensor
+
+from lefs.catalog import Catalog, GeneratorId
+from lefs.checks import check_integer, check_name, check_number, check_seeds
+from lefs.generators.base import Generator, StyleLayer, Trunk
+from lefs.progress import track
+from lefs.tables import Table
+from lefs.units.concepts import Segmenter
+
+__all__ = ["Agreement", "ChannelEffects", "agreement", "channel_effects", "misleading_channels"]
+
+_DEVIATIONS_FROM = 256  # images whose styles tell how far each channel usually goes
+
+
+@dataclass(frozen=True, eq=False)
+class ChannelEffects:
+    """What changes in each part when one style channel is moved.
+
+    Attributes
+    ----------
+    parts : P names
+    layers : those whose channels were moved
+    effect : Tensor of shape (P, S), float64: Σ squared pixel change inside the part, over RGB in [-1, 1], a
+        mean over the images; 0 for channels that were not moved
+    total : Tensor of shape (S,), float64, the same over the whole picture
+    areas : Tensor of shape (P,), float64, the share of the picture that each part takes, a mean
+    resolution : side of the picture
+    step : how far, in standard deviations of the channel over images
+    images : how many
+    generator : whose channels they are
+    """
+
+    parts: tuple[str, ...]
+    layers: tuple[StyleLayer, ...]
+    effect: Tensor
+    total: Tensor
+    areas: Tensor
+    resolution: int
+    step: float
+    images: int
+    generator: GeneratorId
+
+    @property
+    def share(self) -> Tensor:
+        """The share of a channel's squared change that lies in each part: (P, S); 0 where nothing changed."""
+        return torch.where(self.total > 0, self.effect / self.total.clamp_min(1e-300), 0.0)
+
+    @property
+    def rms(self) -> Tensor:
+        """Root mean squared change of the picture's values when a channel is moved: (S,)."""
+        return (self.total / (3 * self.resolution**2)).sqrt()
+
+
+def channel_effects(
+    generator: Generator,
+    catalog: Catalog,
+    seeds: Iterable[int],
+    *,
+    layers: Iterable[str] | None = None,
+    step: float = 1.0,
+    segmenter: Segmenter | None = None,
+    truncation: float = 1.0,
+    batch_size: int = 64,
+    progress: bool = True,
+) -> ChannelEffects:
+    """Move style channels one at a time, by `step` of their standard deviations, and see where pixels change.
+
+    Parameters
+    ----------
+    catalog : whose parts they are
+    seeds : the images
+    layers : names of the layers whose channels are moved; None: all convolutions
+    step : in standard deviations of each channel over images
+    segmenter : tells where a part is, if it has a part of that name (``.names``); the catalog's own
+        membership otherwise
+    batch_size : channels at a time
+
+    Raises
+    ------
+    TypeError
+        If the generator has no styles.
+    """
+    generator.check_styles()
+    catalog.check_generator(generator)
+    sample, psi = check_seeds(seeds), check_number("truncation", truncation)
+    check_integer("batch_size", batch_size, minimum=1)
+    if check_number("step", step) == 0:
+        raise ValueError("step must not be 0: nothing would be moved")
+    known = [la.name for la in generator.layers if la.kind == "conv"] if layers is None else list(layers)
+    chosen = tuple(generator.layer(name) for name in known)
+    moved = torch.cat([torch.arange(la.slice.start, la.slice.stop) for la in chosen])
+    delta = step * generator.sample_styles(range(_DEVIATIONS_FROM), truncation=psi).std(dim=0)
+    effect = torch.zeros(len(catalog.parts) + 1, generator.num_styles, dtype=torch.float64)
+    areas = torch.zeros(len(catalog.parts), dtype=torch.float64)
+    for seed in track(sample, total=len(sample), description="channels", show=progress):
+        with torch.inference_mode():
+            styles = generator.sample_styles(seed, truncation=psi)
+            masks = _masks(generator, catalog, styles, segmenter)
+            areas += masks[:-1].mean(dim=1).cpu().double()
+            # (one image at a time: its trunk serves all channels)
+            trunk = generator.trunk(styles)
+            for own in moved.split(batch_size):
+                effect[:, own] += _changes(generator, trunk, masks, own, delta).cpu().double().t()
+    count, who = len(sample), GeneratorId(generator.fingerprint, generator.label)
+    parts, total = effect[:-1] / count, effect[-1] / count
+    return ChannelEffects(
+        tuple(catalog.parts), chosen, parts, total, areas / count, generator.resolution, step, count, who
+    )
+
+
+def _masks(generator: Generator, catalog: Catalog, styles: Tensor, segmenter: Segmenter | None) -> Tensor:
+    """Where each part of one image is, and a last row of ones: (P + 1, pixels), float32."""
+    masks = catalog.part_masks(generator, styles)
+    if segmenter is not None:
+        labels, names = segmenter(generator.synthesize(styles)), list(getattr(segmenter, "names", ()))
+        masks |= {n: labels == names.index(n) for n in masks if n in names}
+    rows = torch.stack([m[0].flatten() for m in masks.values()]).float()
+    return torch.cat([rows, torch.ones_like(rows[:1])])
+
+
+def _changes(generator: Generator, trunk: Trunk, masks: Tensor, channels: Tensor, delta: Tensor) -> Tensor:
+    """Σ squared change under each mask for each channel: (channels, masks)."""
+    moved = trunk.styles.repeat(len(channels), 1)
+    rows, own = torch.arange(len(channels), device=moved.device), channels.to(moved.device)
+    moved[rows, own] += delta[own]
+    difference = generator.synthesize(moved, resume=trunk).float() - trunk.image.float()
+    return difference.square().sum(dim=1).flatten(1) @ masks.t()
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """Rank correlation of contribution M with effect, over the channels of one layer.
+
+    Attributes
+    ----------
+    layer, part : of which channels, for which part
+    rho : Spearman's ρ of M with the share of the effect that lies in the part; NaN if either is constant
+    low, high : its 95 % bootstrap interval over the channels
+    channels : how many
+    """
+
+    layer: str
+    part: str
+    rho: float
+    low: float
+    high: float
+    channels: int
+
+
+def agreement(
+    effects: ChannelEffects, catalog: Catalog, *, parts: Iterable[str] | None = None
+) -> list[Agreement]:
+    """Does a contribution predict a cause? Spearman's ρ for each layer and part.
+
+    Parameters
+    ----------
+    effects : what `channel_effects` measured with this catalog's parts
+    parts : names; None: all
+    """
+    _check_same(effects, catalog)
+    names = list(effects.parts if parts is None else parts)
+    found = []
+    for part in names:
+        p = effects.parts.index(check_name("part", part, effects.parts, what="part"))
+        predicted, share = catalog.contribution(part).numpy(), effects.share[p].numpy()
+        for layer in effects.layers:
+            rho, low, high = _spearman(predicted[layer.slice], share[layer.slice])
+            found.append(Agreement(layer.name, part, rho, low, high, layer.channels))
+    return found
+
+
+def _check_same(effects: ChannelEffects, catalog: Catalog) -> None:
+    same = effects.generator.fingerprint == catalog.generator.fingerprint
+    if not same or effects.parts != tuple(catalog.parts):
+        raise ValueError(
+            f"effects were measured on parts {list(effects.parts)} of {effects.generator}, the catalog has "
+            f"{list(catalog.parts)} of {catalog.generator}; measure them with this catalog"
+        )
+
+
+def _spearman(x: np.ndarray, y: np.ndarray) -> tuple[float, float, float]:
+    """ρ with its 95 % percentile interval, 500 resamples of the pairs."""
+    if len(x) < 3 or np.ptp(x) == 0 or np.ptp(y) == 0:
+        return float("nan"), float("nan"), float("nan")
+    found = bootstrap(
+        (x, y),
+        _rank_correlation,
+        paired=True,
+        vectorized=True,
+        n_resamples=500,
+        method="percentile",
+        rng=np.random.default_rng(0),
+    ).confidence_interval
+    return float(_rank_correlation(x, y)), float(found.low), float(found.high)
+
+
+def _rank_correlation(x: np.ndarray, y: np.ndarray, axis: int = -1) -> np.ndarray:
+    """Spearman's ρ along an axis; ties share their mean rank. (SciPy's own takes no stack of samples.)"""
+    a, b = (rankdata(v, axis=axis) for v in (x, y))
+    a, b = (v - v.mean(axis=axis, keepdims=True) for v in (a, b))
+    scale = np.sqrt((a**2).sum(axis=axis) * (b**2).sum(axis=axis))
+    return np.divide((a * b).sum(axis=axis), scale, out=np.zeros_like(scale), where=scale > 0)
+
+
+def misleading_channels(effects: ChannelEffects, catalog: Catalog, part: str, *, count: int = 8) -> Table:
+    """The channels in which M and effect differ most for a part, weighed by how much each changes at all.
+
+    Parameters
+    ----------
+    part : name of a part
+    count : how many channels
+
+    Returns
+    -------
+    Table of layer, channel, M, the share of the effect that lies in the part, the part that has most of it,
+    and the root mean squared change of the picture, largest |M − share| · change first
+    """
+    _check_same(effects, catalog)
+    p = effects.parts.index(check_name("part", part, effects.parts, what="part"))
+    share, strength = effects.share, effects.rms
+    predicted = catalog.contribution(part)
+    gap = (predicted - share[p]).abs() * strength
+    rows: list[tuple[str | float, ...]] = []
+    for s in torch.argsort(gap, descending=True, stable=True).tolist()[: check_integer("count", count)]:
+        layer = next((la for la in effects.layers if la.slice.start <= s < la.slice.stop), None)
+        if layer is None or gap[s] == 0:
+            continue
+        most = effects.parts[int(share[:, s].argmax())]
+        numbers = (float(predicted[s]), float(share[p, s]))
+        rows.append((layer.name, f"{s - layer.slice.start}", *numbers, most, float(strength[s])))
+    heads = (f"M for {part}", f"effect in {part}", "most of it in", "RMS change")
+    return Table(("layer", "channel", *heads), rows)

@@ -1,0 +1,148 @@
+"""What a pixel shows: from a segmenter that looks at images, or from a catalog that looks at activations."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.functional import interpolate, normalize
+
+from lefs.catalog import Catalog
+from lefs.checks import check_name
+from lefs.clustering import assign
+from lefs.generators.base import Generator, MapEdit, Trunk
+
+__all__ = ["Concepts", "Segmenter"]
+
+#: Images (N, 3, H, W) in [-1, 1] → labels (N, H, W), int64; may say what they mean: ``.names``.
+Segmenter = Callable[[Tensor], Tensor]
+# Cosines differ by a few tenths between clusters; this makes log-odds of them.
+_SHARPNESS = 20.0
+
+
+class Concepts:
+    """Labels of a generator's images, also after an intervention on the way to them.
+
+    Parameters
+    ----------
+    generator : `Generator`
+    segmenter : a `Segmenter`, or a `Catalog` of this generator. With a catalog the concepts are its parts,
+        read off the activations of its layer, so that only interventions up to that layer are seen.
+
+    Attributes
+    ----------
+    names : the concepts, in the order of the labels; empty for a segmenter without ``.names``, whose label 3
+        is called ``"label 3"``
+    """
+
+    def __init__(self, generator: Generator, segmenter: Segmenter | Catalog):
+        self.generator, self.segmenter = generator, segmenter
+        self.names: tuple[str, ...] = ()
+        if isinstance(segmenter, Catalog):
+            segmenter.check_generator(generator)
+            self.names = tuple(segmenter.parts)
+        elif callable(segmenter):
+            self.names = tuple(str(n) for n in getattr(segmenter, "names", ()))
+        else:
+            raise TypeError(
+                "segmenter must be a function of images (N, 3, H, W) that returns labels (N, H, W), or a "
+                f"Catalog; got {type(segmenter).__name__}"
+            )
+
+    def index(self, concept: str) -> int:
+        """The label of a concept; a KeyError lists those there are."""
+        numbered = re.fullmatch(r"label (\d+)", str(concept))
+        if not self.names and numbered:
+            return int(numbered[1])
+        return self.names.index(check_name("concept", concept, self.names or ["label 0"], what="concept"))
+
+    def name(self, label: int) -> str:
+        """The concept that a label stands for."""
+        return self.names[label] if self.names else f"label {label}"
+
+    def check_layer(self, layer: str) -> None:
+        """Raise a ValueError if interventions at this layer could not be seen."""
+        names = [la.name for la in self.generator.layers]
+        self.generator.layer(layer)
+        if isinstance(self.segmenter, Catalog) and names.index(layer) > names.index(self.segmenter.layer):
+            raise ValueError(
+                f"layer {layer!r} comes after {self.segmenter.layer!r}, where the catalog's parts are read, "
+                "so that nothing would be seen; choose an earlier layer, or give a segmenter"
+            )
+
+    def look(
+        self, styles: Tensor, edits: Mapping[str, MapEdit] | None = None, *, resume: Trunk | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Images of styles (or latents), with `edits` done on the way, and their labels.
+
+        Returns
+        -------
+        images of shape (N, 3, H, W) and labels of shape (N, H, W), int64
+        """
+        with torch.inference_mode():
+            images, maps = self._run(styles, edits or {}, resume)
+            if isinstance(self.segmenter, Catalog):
+                membership = interpolate(assign(maps, self.segmenter.centers), size=images.shape[-2:])
+                return images, self._part_of_cluster().to(images.device)[membership.argmax(dim=1)]
+            return images, _checked(self.segmenter(images), images, len(self.names))
+
+    def logits(self, styles: Tensor, edits: Mapping[str, MapEdit], *, resume: Trunk | None = None) -> Tensor:
+        """Log-odds (N, P, H, W) of each concept at each pixel, through which gradients reach the edits.
+
+        Raises
+        ------
+        TypeError
+            If the segmenter has no method ``logits``.
+        """
+        found: Any = getattr(self.segmenter, "logits", None)
+        if isinstance(self.segmenter, Catalog):
+            images, maps = self._run(styles, edits, resume)
+            centers = self.segmenter.centers.to(maps)
+            cosines = torch.einsum("nchw,kc->nkhw", normalize(maps, dim=1), centers) * _SHARPNESS
+            by_part = [cosines[:, list(ks)].logsumexp(dim=1) for ks in self.segmenter.parts.values()]
+            return interpolate(torch.stack(by_part, dim=1), size=images.shape[-2:])
+        if not callable(found):
+            raise TypeError(
+                "segmenter has no method logits(images) → (N, P, H, W), which an optimisation needs; wrap "
+                "the model with lefs.adapters, or rank the units by IoU instead"
+            )
+        logits: Tensor = found(self.generator.intervene(styles, edits, resume=resume))
+        return logits
+
+    def _run(
+        self, styles: Tensor, edits: Mapping[str, MapEdit], resume: Trunk | None
+    ) -> tuple[Tensor, Tensor]:
+        """Images, and the maps inside the picture that a catalog reads its parts from."""
+        seen: list[Tensor] = []
+        if not isinstance(self.segmenter, Catalog):
+            return self.generator.intervene(styles, edits, resume=resume), styles
+        layer = self.generator.layer(self.segmenter.layer)
+
+        def watch(maps: Tensor) -> Tensor:
+            changed = edits[layer.name](maps) if layer.name in edits else maps
+            seen.append(layer.inside(changed))
+            return changed
+
+        images = self.generator.intervene(styles, {**edits, layer.name: watch}, resume=resume)
+        return images, seen[0]
+
+    def _part_of_cluster(self) -> Tensor:
+        assert isinstance(self.segmenter, Catalog)
+        return torch.tensor([self.names.index(name) for name in self.segmenter.cluster_names])
+
+
+def _checked(labels: Tensor, images: Tensor, count: int) -> Tensor:
+    shape = (len(images), *images.shape[-2:])
+    if not isinstance(labels, Tensor) or labels.is_floating_point() or tuple(labels.shape) != shape:
+        found = (
+            f"{labels.dtype} {tuple(labels.shape)}" if isinstance(labels, Tensor) else type(labels).__name__
+        )
+        raise ValueError(f"segmenter must return integer labels of shape {shape}, got {found}")
+    low, high = (int(v) for v in labels.aminmax())
+    if low < 0 or (count and high >= count):
+        wanted = f"from 0 to {count - 1}, one for each of its names" if count else "at least 0"
+        raise ValueError(f"segmenter must return labels {wanted}; got {low} to {high}")
+    return labels

@@ -1,0 +1,156 @@
+"""Ablate and insert units at chosen positions (GAN Dissection, §3.2)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor
+from torch.nn.functional import adaptive_max_pool2d, interpolate, pad
+
+from lefs.checks import check_integer
+from lefs.generators.base import Generator, MapEdit, StyleLayer, Trunk
+
+__all__ = ["ablate", "cells_of", "insert", "pixels_of", "replacement", "unit_layers"]
+
+
+def unit_layers(generator: Generator) -> tuple[StyleLayer, ...]:
+    """The layers whose maps are units, each map once: at the first layer that it enters.
+
+    In a StyleGAN2 the maps that a toRGB layer sees go on, unchanged, into the next convolution; they are
+    listed, and should be changed, at the toRGB layer, so that both get what an intervention leaves.
+    """
+    before = (None, *generator.layers[:-1])
+    return tuple(
+        la for la, last in zip(generator.layers, before, strict=True) if last is None or last.kind != "rgb"
+    )
+
+
+def cells_of(layer: StyleLayer, mask: Tensor) -> Tensor:
+    """The positions of a layer's maps that a painted mask touches.
+
+    Parameters
+    ----------
+    mask : bool Tensor of shape (H, W) or (N, H, W), of any size, over the whole picture
+
+    Returns
+    -------
+    bool Tensor of shape (N, h, w), N = 1 for one mask; h, w of the layer's maps inside the picture
+    """
+    if mask.ndim not in (2, 3) or 0 in mask.shape:
+        raise ValueError(f"where must be a mask of shape (H, W) or (N, H, W), got {tuple(mask.shape)}")
+    side = layer.resolution - 2 * layer.margin
+    values = (mask if mask.ndim == 3 else mask[None])[:, None].bool().float()
+    # Down: a cell that any painted pixel touches, of whatever sizes; up: every cell under a painted one.
+    shrunk = adaptive_max_pool2d(values, [min(side, s) for s in mask.shape[-2:]])
+    return interpolate(shrunk, size=(side, side), mode="nearest")[:, 0] > 0
+
+
+def pixels_of(cells: Tensor, size: int) -> Tensor:
+    """The pixels under positions of a layer's maps: bool (N, h, w) → bool (N, size, size)."""
+    return interpolate(cells[:, None].float(), size=(size, size), mode="nearest")[:, 0] > 0
+
+
+def replacement(
+    layer: StyleLayer,
+    units: Iterable[int] | Tensor,
+    *,
+    levels: Tensor | None = None,
+    where: Tensor | None = None,
+) -> MapEdit:
+    """An edit for `Generator.intervene`: units take a level at some positions and stay the same elsewhere.
+
+    Parameters
+    ----------
+    layer : whose maps they are
+    units : numbers of units; or a Tensor of shape (C,), float in [0, 1], how far each unit goes (the α of
+        GAN Dissection, Eq. 8)
+    levels : Tensor of shape (C,), what each unit takes; None: 0
+    where : mask over the picture, as for `cells_of`; None: every position, also in a margin
+    """
+    weight = _weights(layer, units)
+    values = torch.zeros(layer.channels) if levels is None else levels
+    if tuple(values.shape) != (layer.channels,) or not bool(torch.isfinite(values.detach()).all()):
+        raise ValueError(
+            f"levels must be {layer.channels} finite numbers, one for each unit of {layer.name}; got shape "
+            f"{tuple(values.shape)}"
+        )
+    cells = None if where is None else pad(cells_of(layer, where).float(), (layer.margin,) * 4)
+
+    def edit(maps: Tensor) -> Tensor:
+        amount = weight.to(maps)[:, None, None]
+        if cells is not None:
+            if len(cells) not in (1, len(maps)):
+                raise ValueError(f"where holds {len(cells)} masks, expected 1 or {len(maps)}, one an image")
+            amount = amount * cells.to(maps)[:, None]
+        # (lerp is exact at both ends: what is not chosen stays bit for bit)
+        return torch.lerp(maps, values.to(maps)[:, None, None].expand_as(maps), amount.expand_as(maps))
+
+    return edit
+
+
+def _weights(layer: StyleLayer, units: Iterable[int] | Tensor) -> Tensor:
+    if isinstance(units, Tensor) and units.is_floating_point():
+        low, high = (float(v) for v in units.detach().aminmax())
+        if tuple(units.shape) != (layer.channels,) or not 0 <= low <= high <= 1:
+            raise ValueError(
+                f"units, as weights, must be {layer.channels} numbers in [0, 1], one for each unit of "
+                f"{layer.name}; got shape {tuple(units.shape)} from {low:g} to {high:g}"
+            )
+        return units
+    chosen = [check_integer(f"units[{i}]", u, maximum=layer.channels - 1) for i, u in enumerate(units)]
+    weight = torch.zeros(layer.channels)
+    weight[chosen] = 1
+    return weight
+
+
+def ablate(
+    generator: Generator,
+    styles: Tensor,
+    layer: str,
+    units: Iterable[int] | Tensor,
+    *,
+    where: Tensor | None = None,
+    resume: Trunk | None = None,
+) -> Tensor:
+    """Images with some units switched off: set to 0.
+
+    Parameters
+    ----------
+    styles : what ``generator.sample(seeds)`` returns
+    layer : name of a layer; see `unit_layers`
+    units : numbers of units, or weights (C,) in [0, 1]
+    where : bool Tensor of shape (H, W) or (N, H, W) over the picture; None: everywhere
+    resume : a trunk of these styles, which saves the layers before
+
+    Returns
+    -------
+    Tensor of shape (N, 3, H, W)
+    """
+    edit = replacement(generator.layer(layer), units, where=where)
+    return generator.intervene(styles, {layer: edit}, resume=resume)
+
+
+def insert(
+    generator: Generator,
+    styles: Tensor,
+    layer: str,
+    units: Iterable[int] | Tensor,
+    levels: Tensor,
+    *,
+    where: Tensor | None = None,
+    resume: Trunk | None = None,
+) -> Tensor:
+    """Images with some units switched on: set to `levels`, as `UnitDissection.levels_of` gives them.
+
+    Parameters
+    ----------
+    levels : Tensor of shape (C,), for every unit of the layer
+    styles, layer, units, where, resume : as for `ablate`
+
+    Returns
+    -------
+    Tensor of shape (N, 3, H, W)
+    """
+    edit = replacement(generator.layer(layer), units, levels=levels, where=where)
+    return generator.intervene(styles, {layer: edit}, resume=resume)

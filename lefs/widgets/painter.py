@@ -1,0 +1,302 @@
+"""The unit painter: paint on a picture where units are to be switched off or on, and see it at once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import ipywidgets
+import numpy as np
+import torch
+from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from lefs.catalog import Catalog
+from lefs.checks import check_choice, check_integer, check_number
+from lefs.generators.base import Generator, Trunk
+from lefs.images import colour_difference, to_uint8
+from lefs.plotting import comparison_strip
+from lefs.plotting.style import CHANGE_MAP, LINES
+from lefs.units import UnitDissection, cells_of, pixels_of, replacement
+from lefs.units.concepts import Concepts, Segmenter
+from lefs.widgets.canvas import Canvas, Picture, heat_picture
+from lefs.widgets.panel import Panel, row
+
+__all__ = ["UnitPainter"]
+
+_MAX_SEED = 2**32 - 1
+_NOTHING, _ABLATED, _INSERTED = range(3)
+_ACTIONS = {"insert": _INSERTED, "ablate": _ABLATED, "erase": _NOTHING}
+_COLORS = {_ABLATED: to_rgb(LINES[1]), _INSERTED: to_rgb(LINES[0])}
+_CHANGE_LIMIT = 60.0
+
+
+class UnitPainter(Panel):
+    """Paint on a picture where units of one layer are ablated or inserted.
+
+    Shown as a cell's last value: the picture to paint on, what comes of it, and where it changed. Painting
+    works with the pointer, or with arrow keys and space bar. Whole positions of the layer's maps are changed:
+    the tint shows which, and the concept's pixels are counted under exactly those.
+
+    Parameters
+    ----------
+    generator : any, with styles or without
+    dissection : its `UnitDissection`: which units stand for a concept, and at what level
+    seed : of the picture
+    concept, layer : to start with; None: the concept most units stand for, and the layer of its best unit
+    units : how many of them, to start with
+    order : the units of that layer in the order in which they are taken for that concept, for example those
+        that `lefs.units.optimize_units` ranks first; None, and for any other layer or concept: by IoU
+    segmenter : counts the concept's pixels; None: they are not counted
+
+    Attributes
+    ----------
+    image, result : Tensor of shape (3, H, W), before and after
+    painted : ndarray of shape (H, W), int8: 0 as it is, 1 ablated, 2 inserted
+    controls : {"concept", "layer", "units", "action", "brush", "seed", "clear"}, the widgets by name; setting
+        a value draws before the assignment returns
+
+    Raises
+    ------
+    KeyError
+        If there is no such concept or layer; the message lists them.
+    ArtifactError
+        If the units are of another generator.
+    """
+
+    image: Tensor
+    result: Tensor
+    painted: np.ndarray
+
+    def __init__(
+        self,
+        generator: Generator,
+        dissection: UnitDissection,
+        seed: int,
+        *,
+        concept: str | None = None,
+        layer: str | None = None,
+        units: int = 8,
+        order: Sequence[int] | None = None,
+        segmenter: Segmenter | Catalog | None = None,
+    ) -> None:
+        super().__init__()
+        dissection.check_generator(generator)
+        self._generator, self._dissection = generator, dissection
+        self._concepts = None if segmenter is None else Concepts(generator, segmenter)
+        names = [la.name for la in dissection.layers]
+        shown = [c for c, n in zip(dissection.concepts, dissection.concept_pixels, strict=True) if n > 0]
+        most = int(dissection.histogram().sum(dim=0).argmax())
+        concept = dissection.concepts[most] if concept is None else concept
+        layer = dissection.best_layer(concept) if layer is None else layer
+        dissection.levels_of(layer, concept)
+        self._orders = {} if order is None else {(concept, layer): _checked(order, generator, layer)}
+        self.painted = np.zeros((generator.resolution, generator.resolution), np.int8)
+        self._stroke: tuple[Any, int] = (None, 0)
+        widest = dissection.span(layer).stop - dissection.span(layer).start
+        self.controls = {
+            "concept": _choice(shown, concept, "What the units stand for", name="concept"),
+            "layer": _choice(names, layer, "Whose units are switched", name="layer"),
+            "units": _count(min(check_integer("units", units, minimum=1), widest), widest),
+            "action": _choice(list(_ACTIONS), "insert", "What painting does", name="paint to"),
+            "brush": _brush(),
+            "seed": _seed(check_integer("seed", seed, maximum=_MAX_SEED)),
+            "clear": ipywidgets.Button(description="Clear", icon="eraser", tooltip="Take all paint away"),
+        }
+        self._build()
+
+    def __repr__(self) -> str:
+        value = {name: c.value for name, c in self.controls.items() if name != "clear"}
+        counts = [int((self.painted == kind).sum()) for kind in (_ABLATED, _INSERTED)]
+        return (
+            f"UnitPainter: {value['units']} units of {value['layer']} for {value['concept']!r}, seed "
+            f"{value['seed']}; {counts[0]} pixels ablated, {counts[1]} inserted"
+        )
+
+    @property
+    def units(self) -> list[int]:
+        """The units that are switched: the first of their order, as many as the slider says."""
+        concept, layer, count = (self.controls[name].value for name in ("concept", "layer", "units"))
+        order = self._orders.get((concept, layer))
+        return self._dissection.best_units(concept, layer)[:count] if order is None else order[:count]
+
+    def paint(self, points: Sequence[Sequence[float]], *, action: str | None = None) -> None:
+        """Paint along points (x, y) in [0, 1] from the upper left, with the brush of the controls.
+
+        Parameters
+        ----------
+        action : ``"insert"``, ``"ablate"`` or ``"erase"``; None: what the control says
+        """
+        kind = check_choice("action", self.controls["action"].value if action is None else action, _ACTIONS)
+        side = len(self.painted)
+        where = [tuple(check_number("points", v, minimum=0, maximum=1) * side for v in p) for p in points]
+        y, x = np.mgrid[:side, :side] + 0.5
+        radius = self.controls["brush"].value * side / 2
+        for start, end in zip(where[:1] + where[:-1], where, strict=True):
+            # The pixels whose distance from the segment is at most the brush's radius
+            (ax, ay), (bx, by) = start, end
+            length = (bx - ax) ** 2 + (by - ay) ** 2
+            t = np.clip(((x - ax) * (bx - ax) + (y - ay) * (by - ay)) / length, 0, 1) if length else 0.0
+            near = np.hypot(x - ax - t * (bx - ax), y - ay - t * (by - ay)) <= max(radius, 0.71)
+            self.painted[near] = _ACTIONS[kind]
+        with self._lock, torch.inference_mode():
+            self._draw()
+
+    def figure(self) -> Figure:
+        """What was painted, what came of it, and where it changed, as a figure."""
+        tinted = torch.from_numpy(self._tinted()).movedim(-1, 0).float() / 127.5 - 1
+        images = {"picture": self.image, "painted": tinted, "result": self.result}
+        value = {name: c.value for name, c in self.controls.items() if name != "clear"}
+        title = f"{value['units']} units of {value['layer']} for {value['concept']}"
+        return comparison_strip(images, changes={"result": self._change()}, title=title)
+
+    # -- drawing ----------------------------------------------------------------------------------
+    def _build(self) -> None:
+        self.canvas = Canvas(columns=3)
+        self._summary = ipywidgets.HTML()
+        self._summary.add_class("lefs-summary")
+        c = self.controls
+        self._arrange(
+            row(c["concept"], c["layer"], c["units"], kind="three"),
+            row(c["action"], c["brush"], c["seed"], kind="three"),
+            self.canvas,
+            row(self._summary, c["clear"], kind="ends"),
+        )
+        self._on_change(c["concept"], self._draw)
+        self._on_change(c["layer"], self._turn_to_layer)
+        self._on_change(c["units"], self._draw)
+        self._on_change(c["seed"], self._turn_to_seed)
+        self._on_click(c["clear"], self._clear)
+        self.canvas.observe(self._stroked, names="stroke")
+        with self._lock, torch.inference_mode():
+            self._turn_to_seed()
+
+    def _stroked(self, event: dict[str, Any]) -> None:
+        with self._guarded():
+            stroke = event["new"]
+            if not stroke or stroke["panel"] != 0:
+                return
+            number, done = self._stroke
+            new = stroke["points"][max(0, done - 1) if number == stroke["number"] else 0 :]
+            self._stroke = (stroke["number"], len(stroke["points"]))
+            self.paint(new)
+
+    def _clear(self) -> None:
+        self.painted[:] = _NOTHING
+        self._draw()
+
+    def _turn_to_layer(self, name: str) -> None:
+        widest = self._generator.layer(name).channels
+        self.controls["units"].max = widest
+        self._draw()
+
+    def _turn_to_seed(self, _: object = None) -> None:
+        psi = self._dissection.sampling.truncation
+        self._styles = self._generator.sample(self.controls["seed"].value, truncation=psi)
+        self._trunk: Trunk | None = None
+        if self._generator.has_styles:
+            self._trunk = self._generator.trunk(self._styles)
+        self._draw()
+
+    def _draw(self, _: object = None) -> None:
+        before, labels = self._look({})
+        after, relabelled = self._look(self._edits())
+        self.image, self.result = before, after
+        self._summary.value = self._measures(labels, relabelled)
+        self.canvas.show(
+            [
+                Picture(self._tinted(), "paint here", "orange: ablated, blue: inserted", paint=True),
+                Picture(to_uint8(after), "result", f"seed {self.controls['seed'].value}"),
+                heat_picture(
+                    self._change().numpy(), CHANGE_MAP, _CHANGE_LIMIT, title="where it changed", unit="ΔE"
+                ),
+            ]
+        )
+
+    def _look(self, edits: dict[str, Any]) -> tuple[Tensor, Tensor | None]:
+        if self._concepts is None:
+            images = self._generator.intervene(self._styles, edits, resume=self._trunk)
+            return images[0].float().cpu(), None
+        images, labels = self._concepts.look(self._styles, edits, resume=self._trunk)
+        return images[0].float().cpu(), labels[0].cpu()
+
+    def _edits(self) -> dict[str, Any]:
+        layer = self._generator.layer(self.controls["layer"].value)
+        levels = self._dissection.levels_of(layer.name, self.controls["concept"].value)
+        steps = []
+        for kind, values in ((_ABLATED, torch.zeros_like(levels)), (_INSERTED, levels)):
+            if (self.painted == kind).any():
+                where = torch.from_numpy(self.painted == kind)
+                steps.append(replacement(layer, self.units, levels=values, where=where))
+
+        def edit(maps: Tensor) -> Tensor:
+            for step in steps:
+                maps = step(maps)
+            return maps
+
+        return {layer.name: edit} if steps else {}
+
+    def _pixels(self, kind: int) -> np.ndarray:
+        """The pixels under the positions that this kind of paint touches: (H, W) bool."""
+        layer = self._generator.layer(self.controls["layer"].value)
+        cells = cells_of(layer, torch.from_numpy(self.painted == kind))
+        return pixels_of(cells, len(self.painted))[0].numpy()
+
+    def _tinted(self) -> np.ndarray:
+        picture = to_uint8(self.image).astype(np.float32)
+        for kind, color in _COLORS.items():
+            where = self._pixels(kind)
+            picture[where] = 0.55 * picture[where] + 0.45 * 255 * np.array(color, np.float32)
+        return picture.round().astype(np.uint8)
+
+    def _change(self) -> Tensor:
+        return colour_difference(self.image, self.result)
+
+    def _measures(self, before: Tensor | None, after: Tensor | None) -> str:
+        units, concept = self.units, self.controls["concept"].value
+        listed = ", ".join(map(str, units[:6])) + (", …" if len(units) > 6 else "")
+        texts = [f"units {listed}"]
+        where = torch.from_numpy(self._pixels(_ABLATED) | self._pixels(_INSERTED))
+        if self._concepts is not None and before is not None and after is not None and bool(where.any()):
+            label = self._concepts.index(concept)
+            counts = [int(((labels == label) & where).sum()) for labels in (before, after)]
+            texts.append(
+                f"{concept} on the painted positions: <b>{counts[0]}</b> → <b>{counts[1]}</b> "
+                f"of {int(where.sum())} pixels"
+            )
+        return " &ensp;·&ensp; ".join(texts)
+
+
+def _checked(order: Sequence[int], generator: Generator, layer: str) -> list[int]:
+    units = [
+        check_integer(f"order[{i}]", u, maximum=generator.layer(layer).channels - 1)
+        for i, u in enumerate(order)
+    ]
+    if not units or len(set(units)) < len(units):
+        raise ValueError(f"order must list units of {layer}, each once; got {units}")
+    return units
+
+
+def _choice(options: list[str], value: str, tooltip: str, *, name: str) -> ipywidgets.Dropdown:
+    if value not in options:
+        raise KeyError(f"no {value!r} here. Choose from: {', '.join(options)}")
+    return ipywidgets.Dropdown(options=options, value=value, description=name, tooltip=tooltip)
+
+
+def _count(value: int, widest: int) -> ipywidgets.IntSlider:
+    tooltip = "How many units are switched, those of largest IoU first"
+    return ipywidgets.IntSlider(value, min=1, max=widest, description="units", tooltip=tooltip)
+
+
+def _brush() -> ipywidgets.FloatSlider:
+    tooltip = "Diameter of the brush, as a share of the picture's side"
+    return ipywidgets.FloatSlider(
+        0.1, min=0.01, max=0.5, step=0.01, description="brush", tooltip=tooltip, readout_format=".2f"
+    )
+
+
+def _seed(value: int) -> ipywidgets.BoundedIntText:
+    return ipywidgets.BoundedIntText(
+        value, min=0, max=_MAX_SEED, description="seed", tooltip="Seed of the picture"
+    )

@@ -1,0 +1,203 @@
+"""The direction walker: one target, one direction, how far to go, and in which part."""
+
+from __future__ import annotations
+
+import ipywidgets
+import torch
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from lefs.catalog import Catalog
+from lefs.checks import check_integer, check_name, check_number
+from lefs.directions import RANGES, Direction, Directions, layer_range, move
+from lefs.editing import QuerySettings
+from lefs.generators import Generator
+from lefs.images import colour_difference, to_uint8
+from lefs.plotting import comparison_strip
+from lefs.plotting.style import CHANGE_MAP
+from lefs.widgets.canvas import Canvas, Picture, heat_picture
+from lefs.widgets.panel import Panel, row
+
+__all__ = ["DirectionWalker"]
+
+_EVERYWHERE = ""  # (a part has a name)
+_MAX_SEED = 2**32 - 1
+_CHANGE_LIMIT = 60.0  # fixed, so that the map grows and fades with the amount
+_USUAL = QuerySettings()
+
+
+class DirectionWalker(Panel):
+    """Walk along directions of the whole latent space, everywhere or in one part only, live.
+
+    Shown as a cell's last value: the target, where the walk has led, and where that changed the target.
+
+    Parameters
+    ----------
+    generator : `Generator`
+    directions : its `Directions`
+    catalog : its `Catalog`, whose parts a walk can be confined to
+    target : seed of the image that is walked from
+    part : a part to begin with; None for everywhere
+    settings : how the channels of a part are chosen
+    truncation : ψ of the target
+    limit : how far the slider goes to either side, in standard deviations
+
+    Attributes
+    ----------
+    image, target_image : Tensor of shape (3, H, W), after and before
+    controls : {"direction", "layers", "part", "target", "amount"}, the widgets by name; setting a value draws
+        before the assignment returns
+
+    Raises
+    ------
+    ArtifactError
+        If directions or catalog are of another generator.
+    KeyError
+        If there is no such part; the message lists them.
+    """
+
+    image: Tensor
+    target_image: Tensor
+
+    def __init__(
+        self,
+        generator: Generator,
+        directions: Directions,
+        catalog: Catalog,
+        *,
+        target: int = 0,
+        part: str | None = None,
+        settings: QuerySettings = _USUAL,
+        truncation: float = 0.7,
+        limit: float = 6.0,
+    ) -> None:
+        super().__init__()
+        directions.check_generator(generator)
+        catalog.check_generator(generator)
+        if part is not None:
+            check_name("part", part, list(catalog.parts), what="part")
+        check_number("limit", limit, minimum=0)
+        self._generator, self._directions, self._catalog = generator, directions, catalog
+        self._settings, self._truncation = settings, check_number("truncation", truncation)
+        self._target: tuple[int, Tensor] | None = None
+        seed = check_integer("target", target, maximum=_MAX_SEED)
+        ranges = [name for name in RANGES if _moves(generator, directions, name)]
+        self.controls = _controls(directions, ranges, list(catalog.parts), part, seed, limit)
+        self.canvas, self._summary = Canvas(columns=3), ipywidgets.HTML()
+        self._summary.add_class("lefs-summary")
+        c = self.controls
+        self._arrange(
+            row(c["direction"], c["layers"], c["part"], c["target"], kind="four"),
+            row(c["amount"], kind="two"),
+            self.canvas,
+            self._summary,
+        )
+        for widget in self.controls.values():
+            self._on_change(widget, self._redraw)
+        # The first drawing is not a callback: an error here belongs to the caller.
+        with self._lock, torch.inference_mode():
+            self._redraw()
+
+    def __repr__(self) -> str:
+        value = {name: widget.value for name, widget in self.controls.items()}
+        return (
+            f"DirectionWalker: seed {value['target']}, {self.direction.name} ({value['layers']} layers), "
+            f"{value['amount']:+g} standard deviations, {value['part'] or 'everywhere'}"
+        )
+
+    @property
+    def direction(self) -> Direction:
+        """The direction that is walked along, in the layers that are chosen."""
+        chosen: Direction = self._directions[self.controls["direction"].value]
+        return chosen.within(self._generator, self.controls["layers"].value)
+
+    def figure(self) -> Figure:
+        """Target | walked | where it changed, as a figure."""
+        images = {"target": self.target_image, "walked": self.image}
+        title = repr(self).partition(": ")[2]
+        return comparison_strip(images, changes={"walked": self._change}, title=title)
+
+    # -- drawing ----------------------------------------------------------------------------------
+    def _redraw(self, _: object = None) -> None:
+        part, amount = self.controls["part"].value, self.controls["amount"].value
+        styles = self._styles(self.controls["target"].value)
+        q = None if part == _EVERYWHERE else self._settings.query(self._catalog, part)
+        moved = move(styles, self.direction, amount, q=q)
+        self.target_image, self.image = self._generator.synthesize(torch.cat([styles, moved]))
+        self._change = colour_difference(self.target_image, self.image)
+        self.canvas.show(self._pictures())
+        self._summary.value = self._measures(part, int((moved != styles).sum()))
+
+    def _styles(self, seed: int) -> Tensor:
+        if self._target is None or self._target[0] != seed:
+            self._target = seed, self._generator.sample_styles([seed], truncation=self._truncation)
+        return self._target[1]
+
+    def _pictures(self) -> list[Picture]:
+        target, image = to_uint8(torch.stack([self.target_image, self.image]))
+        note = f"{self.controls['amount'].value:+.1f} standard deviations"
+        change = self._change.cpu().numpy()
+        return [
+            Picture(target, "target", f"seed {self.controls['target'].value}"),
+            Picture(image, "walked", note),
+            heat_picture(change, CHANGE_MAP, _CHANGE_LIMIT, title="where it changed", unit="ΔE"),
+        ]
+
+    def _measures(self, part: str, count: int) -> str:
+        direction = self.direction
+        texts = [
+            f"<b>{count:,}</b> of {self._generator.num_styles:,} channels move",
+            f"{direction.name} explains <b>{direction.explained:.1%}</b>",
+        ]
+        if part != _EVERYWHERE:
+            mask = self._catalog.part_masks(self._generator, self._styles(self.controls["target"].value))
+            here = mask[part][0].to(self._change.device)
+            inside, outside = (self._change[m] for m in (here, ~here))
+            means = [f"{float(v.mean()):.2f}" if v.numel() else "–" for v in (inside, outside)]
+            texts.append(f"mean ΔE inside the part <b>{means[0]}</b>, outside <b>{means[1]}</b>")
+        return " &ensp;·&ensp; ".join(texts)
+
+
+def _moves(generator: Generator, directions: Directions, layers: str) -> bool:
+    """Whether the directions move any layer of a range (a small generator may have none in it)."""
+    try:
+        return bool(set(layer_range(generator, layers)) & set(directions.layers))
+    except ValueError:
+        return False
+
+
+def _controls(
+    directions: Directions, ranges: list[str], parts: list[str], part: str | None, target: int, limit: float
+) -> dict[str, ipywidgets.Widget]:
+    return {
+        "direction": ipywidgets.Dropdown(
+            options=[(d.name, i) for i, d in enumerate(directions)],
+            value=0,
+            description="direction",
+            tooltip="The direction to walk along, the most important first",
+        ),
+        "layers": ipywidgets.Dropdown(
+            options=ranges,
+            value=ranges[0],
+            description="layers",
+            tooltip="Which layers move: coarse ones carry shape and pose, fine ones colour",
+        ),
+        "part": ipywidgets.Dropdown(
+            options=[("everywhere", _EVERYWHERE), *((name, name) for name in parts)],
+            value=part or _EVERYWHERE,
+            description="part",
+            tooltip="Confine the walk to the channels of one part, or walk everywhere",
+        ),
+        "target": ipywidgets.BoundedIntText(
+            target, min=0, max=_MAX_SEED, description="target", tooltip="Seed of the image to start from"
+        ),
+        "amount": ipywidgets.FloatSlider(
+            min(2.0, limit),
+            min=-limit,
+            max=limit,
+            step=0.1,
+            description="amount",
+            tooltip="How far, in standard deviations of w along the direction; 0 is the target",
+            readout_format="+.1f",
+        ),
+    }
