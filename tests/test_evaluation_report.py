@@ -196,10 +196,12 @@ def test_a_report_is_kept_by_its_file(compared: Comparison, tmp_path: Path) -> N
         )  # fmt: skip
         np.testing.assert_allclose(one.effect, two.effect, rtol=1e-4)
         np.testing.assert_allclose(one.efficacy, two.efficacy, rtol=1e-4, atol=1e-4)
-    assert Report.load(again.save(tmp_path / "again.json")) == again
+    twice = Report.load(again.save(tmp_path / "again.json"))
+    assert twice.rows == again.rows
+    assert str(twice.table()) == str(again.table())
     assert str(again.within_table()) == str(found.within_table())
     content = json.loads((tmp_path / "numbers.json").read_text())
-    del content["rows"][0]["effect"]
+    content["rows"][0] = content["rows"][0].rpartition(" | ")[0]
     (tmp_path / "numbers.json").write_text(json.dumps(content))
     with pytest.raises(ArtifactError, match="is not a whole comparison"):
         Report.load(tmp_path / "numbers.json")

@@ -60,7 +60,7 @@ def bootstrap_interval(
     check_number("confidence", confidence, minimum=0, maximum=1)
     value = share_of(numerator, denominator)
     constant = denominator is None and len(numerator) > 0 and np.ptp(numerator) == 0
-    if len(numerator) < 2 or constant:
+    if len(numerator) < 2 or constant or np.isnan(value):
         return value, value
     tail = 50 * (1 - confidence)
     low, high = np.nanpercentile(resampled_means(numerator, denominator), [tail, 100 - tail])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -144,21 +144,32 @@ class Report:
         return Table(("method", "all parts", *parts), rows)
 
     def save(self, path: str | os.PathLike[str]) -> Path:
-        """Write as JSON, atomically; numbers with five significant digits."""
-        return write_json(path, {"format": _FORMAT, "version": 1, **_packed(asdict(self))})
+        """Write as JSON, atomically; numbers with five significant digits, the table a line of text a row."""
+        floor = self.unedited and [self.unedited[0], _word(self.unedited[1])]
+        content = {
+            "pairs": self.pairs,
+            "curve_pairs": self.curve_pairs,
+            "leak": self.leak,
+            "note": self.note,
+            "unedited": floor,
+            "row": " | ".join(f.name for f in fields(Row)),
+            "rows": [_line(r) for r in self.rows],
+            "summary": " | ".join(f.name for f in fields(Summary)),
+            "summaries": [_line(s) for s in self.summaries],
+        }
+        return write_json(path, {"format": _FORMAT, "version": 1, **content})
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Report:
         """Read what `save` wrote; an `ArtifactError` says what is wrong with the file."""
         meta = read_json(path, expect=_FORMAT)
         try:
-            rows = tuple(Row(**_unpacked(r)) for r in meta["rows"])
-            summaries = tuple(Summary(**_unpacked(s)) for s in meta["summaries"])
-            floor = meta.get("unedited")
-            floor = floor and (floor[0], _estimate_of(floor[1]))
+            rows = tuple(_read_line(Row, r) for r in meta["rows"])
+            summaries = tuple(_read_line(Summary, s) for s in meta["summaries"])
+            floor = meta["unedited"] and (meta["unedited"][0], _value("Estimate", meta["unedited"][1]))
             counts = meta["pairs"], meta["curve_pairs"], meta["leak"]
             return cls(*counts, rows, summaries, floor, meta["note"])
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise ArtifactError(f"{path} is not a whole comparison: {error!r}") from error
 
 
@@ -345,24 +356,35 @@ def _without_empty(table: Table) -> Table:
 # -- as a file -----------------------------------------------------------------------------------------------
 
 
-def _packed(value: Any) -> Any:
-    """Five significant digits; a number with its interval as one text, which keeps the file small."""
-    if isinstance(value, dict):
-        return {k: _packed(v) for k, v in value.items() if v is not None}
-    if isinstance(value, tuple) and value and all(isinstance(v, float) for v in value):
+def _line(entry: Row | Summary) -> str:
+    """All fields in one line of text, which keeps the file small: five digits, nothing for None."""
+    return " | ".join(_word(getattr(entry, f.name)) for f in fields(entry))
+
+
+def _word(value: Any) -> str:
+    if isinstance(value, tuple):
         return " ".join(f"{v:.5g}" for v in value)
-    if isinstance(value, list | tuple):
-        return [_packed(v) for v in value]
-    return float(f"{value:.5g}") if isinstance(value, float) else value
+    if isinstance(value, float):
+        return f"{value:.5g}"
+    return "" if value is None else str(value)
 
 
-def _unpacked(entry: dict[str, Any]) -> dict[str, Any]:
-    return {k: _estimate_of(v) if k in _ESTIMATES else v for k, v in entry.items()}
+def _read_line(kind: type[Any], text: str) -> Any:
+    """The `Row` or `Summary` that `_line` wrote."""
+    words = text.split(" | ")
+    names = fields(kind)
+    if len(words) != len(names):
+        raise ValueError(f"a line of a {kind.__name__} must hold {len(names)} values, got {text!r}")
+    return kind(*(_value(str(f.type), word) for f, word in zip(names, words, strict=True)))
 
 
-def _estimate_of(text: str) -> Estimate:
-    middle, low, high = (float(v) for v in text.split())
-    return middle, low, high
-
-
-_ESTIMATES = {f.name for f in (*fields(Row), *fields(Summary)) if "Estimate" in str(f.type)}
+def _value(kind: str, word: str) -> Any:
+    """A field from its text, by the annotation of its type."""
+    if "None" in kind and not word:
+        return None
+    if kind == "bool":
+        return word == "True"
+    if "Estimate" in kind:
+        middle, low, high = (float(v) for v in word.split())
+        return middle, low, high
+    return {"str": str, "int": int}.get(kind, float)(word)

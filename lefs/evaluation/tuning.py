@@ -25,7 +25,7 @@ __all__ = ["Trial", "Tuning", "load_settings", "part_settings", "save_settings",
 
 _FORMAT = "lefs-settings"
 RHOS = (0.02, 0.1, 0.3, 1.0)
-EPSILONS = (0.0, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0)
+EPSILONS = (0.0, 1.0, 2.0, 4.0, 6.0, 8.0, 12.0, 16.0, 20.0, 24.0, 32.0, 48.0, 64.0)
 
 
 @dataclass(frozen=True)
@@ -172,7 +172,7 @@ def save_settings(
     """Write ``settings.json`` into a catalog's folder: the tuned settings of its parts, and their shares."""
     parts = {
         t.part: {
-            "settings": asdict(t.settings),
+            "settings": _stated(t.settings),
             "effect": round(t.best.effect[0], 4),
             "leak": round(t.best.leak[0], 4),
             "limit": t.limit,
@@ -181,6 +181,12 @@ def save_settings(
     }
     content = {"generator": asdict(catalog.generator), "note": note, "parts": parts}
     return write_json(Path(folder) / "settings.json", {"format": _FORMAT, "version": 1, **content})
+
+
+def _stated(settings: QuerySettings) -> dict[str, object]:
+    """What was tuned, and what is not as usual."""
+    usual = asdict(QuerySettings())
+    return {k: v for k, v in asdict(settings).items() if k in ("rho", "epsilon") or v != usual[k]}
 
 
 def load_settings(
