@@ -79,6 +79,8 @@ class Road:
 
 def _leak_at(effect: np.ndarray, leak: np.ndarray, level: float) -> float:
     """Leak where the effect first reaches `level`; beyond the last value in proportion."""
+    if level == 0:
+        return 0.0
     x, y = np.concatenate([[0.0], effect]), np.concatenate([[0.0], leak])
     reached = np.flatnonzero(x >= level)
     if not len(reached):

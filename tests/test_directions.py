@@ -342,6 +342,11 @@ def test_leaks_are_compared_where_effects_are_equal() -> None:
     assert equal_effect([road, weaker]) == pytest.approx(0.8 * 5)
     with pytest.raises(ValueError, match="roads is empty"):
         equal_effect([])
+    idle = replace(road, effect=0 * effect)  # a query without channels
+    assert equal_effect([road, idle]) == 0
+    assert idle.leak_at(0.0) == road.leak_at(0.0) == (0, 0, 0)
+    assert math.isnan(idle.leak_at(1.0)[0])
+    road_curves([road, idle]).draw_without_rendering()
 
 
 def test_the_interval_of_a_leak_covers_its_mean_about_as_often_as_it_says() -> None:
@@ -437,8 +442,12 @@ def test_bad_arguments_are_named(deep: StyleGAN2, found: Directions) -> None:
         walk(styles[:1], direction, [])
     with pytest.raises(ValueError, match="reference_styles must have shape"):
         mix(deep, styles, styles[:, :3], layers="all")
-    with pytest.raises(KeyError, match=r"no style layer named 'b4.conv9'"):
+    with pytest.raises(KeyError, match=r"no range or style layer named 'b4.conv9'; did you mean 'b4.conv1'"):
         mix(deep, styles, styles, layers="b4.conv9")
+    with pytest.raises(KeyError, match="did you mean 'coarse'"):
+        mix(deep, styles, styles, layers="corse")
+    with pytest.raises(ValueError, match="layers: 'fine' is a range; give it alone"):
+        mix(deep, styles, styles, layers=["fine", "b4.conv1"])
     with pytest.raises(ValueError, match="layers: there are none in"):
         layer_range(deep, [])
     with pytest.raises(ValueError, match="seeds must be at least 2"):

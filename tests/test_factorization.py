@@ -220,6 +220,14 @@ def test_soft_shares_sum_to_one(lively: StyleGAN2) -> None:
     assert float(catalog.contributions.min()) >= 0
 
 
+def test_soft_parts_have_effects_too(lively: StyleGAN2) -> None:
+    catalog = quick(lively, range(3), contributions="effect")
+    assert (catalog.method, catalog.measure) == ("nmf", "effect")
+    total = catalog.contributions.sum(dim=0)
+    torch.testing.assert_close(total[total > 0], torch.ones_like(total[total > 0]))
+    assert float((total > 0).double().mean()) > 0.9
+
+
 @pytest.mark.parametrize("batch_size", [1, 7])
 def test_batches_do_not_matter(lively: StyleGAN2, batch_size: int) -> None:
     one, two = quick(lively), quick(lively, batch_size=batch_size)

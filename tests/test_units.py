@@ -159,6 +159,15 @@ def test_cells_and_pixels_are_the_same_set() -> None:
         units.cells_of(layer, torch.ones(1, 1, 4, 4))
 
 
+def test_units_may_be_numbers_a_mask_or_weights(linear: Linear) -> None:
+    styles, mask = linear.sample(range(2)), torch.tensor([0, 0, 1, 0, 0, 1], dtype=torch.bool)
+    expected = units.ablate(linear, styles, "a", [2, 5])
+    for same in (mask, mask.float(), torch.tensor([5, 2]), iter([2, 5]), np.array([2, 5])):
+        assert units.ablate(linear, styles, "a", same).equal(expected)
+    half = linear.synthesize(styles).lerp(expected, 0.5)  # (the generator is linear)
+    torch.testing.assert_close(units.ablate(linear, styles, "a", 0.5 * mask.float()), half)
+
+
 def test_bad_units_and_levels_are_named(linear: Linear) -> None:
     styles = linear.sample(0)
     with pytest.raises(ValueError, match=r"units\[1\] must be between 0 and 5, got 6"):
@@ -327,6 +336,21 @@ def test_bad_segmenters_and_arguments_are_named(linear: Linear) -> None:
         run(Colours(), quantile=0.7)
     with pytest.raises(KeyError, match="no style layer named 'c'"):
         run(Colours(), layers=["c"])
+    with pytest.raises(ValueError, match="layers is empty"):
+        run(Colours(), layers=[])
+
+
+def test_a_layer_is_dissected_once_in_any_order(linear: Linear) -> None:
+    options = {"segmenter": Colours(), "quantile": 0.2, "progress": False}
+    whole = units.characterize(linear, range(3), **options)
+    turned = units.characterize(linear, range(3), layers=["b", "a", "b"], **options)
+    assert turned.num_units == 2 * CHANNELS
+    for name in ("a", "b"):
+        assert turned.iou[turned.span(name)].equal(whole.iou[whole.span(name)])
+    alone = units.characterize(linear, range(3), layers="b", **options)
+    assert alone.iou.equal(whole.iou[whole.span("b")])
+    with pytest.raises(ValueError, match="no dissected layer comes before"):
+        units.usable(alone, catalog_of(linear), "red", "b")
 
 
 # -- files -------------------------------------------------------------------------------------------------
@@ -426,6 +450,19 @@ def test_the_effect_is_the_closed_form(linear: Linear, chosen: list[int], batch_
     assert found.counted.tolist() == [4 * cells.sum()] * len(seeds)
     assert found.ace == np.mean(expected["inserted"] - expected["ablated"])
     assert found.units == len(chosen)
+    several = units.causal_effects(  # (what can be read only once is good for all batches)
+        linear,
+        seeds,
+        "a",
+        {"once": iter(chosen)},
+        "red",
+        segmenter=Colours(),
+        levels=levels,
+        where=torch.from_numpy(cells),
+        batch_size=batch_size,
+        progress=False,
+    )
+    np.testing.assert_array_equal(several["once"].effect, found.effect)
     if chosen == [0]:  # above one half wherever it is put; gone where nothing else is red
         others = cells & (SUPPORTS[1] > 0)
         assert found.inserted.tolist() == [4 * cells.sum()] * len(seeds)
@@ -668,3 +705,19 @@ def test_labels_without_names_are_numbered(linear: Linear) -> None:
     assert (concepts.index("label 12"), concepts.name(2)) == (12, "label 2")
     with pytest.raises(KeyError, match="no concept named 'red'"):
         concepts.index("red")
+
+
+def test_large_images_come_in_small_batches_and_are_not_kept(
+    lively: Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    layer = lively.layers[2]
+    options = {"segmenter": fixed_brightness, "levels": torch.ones(layer.channels), "progress": False}
+    usual = units.causal_effect(lively, range(5), layer.name, [0, 1], "label 2", **options)
+    monkeypatch.setattr("lefs.units.interventions._PIXELS", 2 * 16**2)
+    monkeypatch.setattr("lefs.units.interventions._KEPT", 8)
+    monkeypatch.setattr(type(lively), "trunk", None)
+    sizes: list[int] = []
+    options["segmenter"] = lambda images: [sizes.append(len(images)), fixed_brightness(images)][1]
+    again = units.causal_effect(lively, range(5), layer.name, [0, 1], "label 2", **options)
+    assert max(sizes) == 2
+    np.testing.assert_allclose(again.inserted, usual.inserted, atol=2)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import copy
 import io
 import math
 import threading
@@ -21,7 +22,7 @@ from lefs.images import to_uint8
 from lefs.plotting import cluster_colors
 from lefs.widgets import CatalogBrowser, EditStudio
 from lefs.widgets.canvas import Canvas, Picture, heat_picture
-from lefs.widgets.pacing import frame_size
+from lefs.widgets.pacing import preview_of
 from lefs.widgets.panel import Panel
 
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
@@ -195,7 +196,7 @@ def test_a_moving_control_shows_a_preview_and_the_whole_picture_at_rest(large):
         preview = studio.edit.image
         assert preview.shape[-1] == 64
         assert studio.canvas.frame["panels"][1]["width"] == 64
-        assert torch.equal(preview, studio._editor.render(studio.recipe, upto=64).image)
+        assert torch.equal(preview, studio._hasty[0].render(studio.recipe, upto=64).image)
     early = studio.figure()  # a figure is made of the whole picture at any time
     wait_until(lambda: studio.edit.image.shape[-1] == 128)
     assert studio.error == ""
@@ -246,11 +247,27 @@ def test_a_picture_that_is_no_longer_wanted_is_given_up(large, monkeypatch):
 
 @pytest.mark.parametrize(("seconds", "side"), [(0.0, 64), (math.inf, 128)])
 def test_the_preview_is_the_largest_that_a_frame_has_time_for(large, seconds, side):
-    assert frame_size(large, seconds) == side
+    generator, found = preview_of(large, seconds)
+    assert found == side
+    assert generator.fingerprint == large.fingerprint
+    assert seconds == 0 or generator is large
 
 
 def test_without_smaller_pictures_there_is_no_preview(tiny):
-    assert frame_size(tiny, 0.0) == tiny.resolution
+    assert preview_of(tiny, 0.0) == (tiny, tiny.resolution)
+
+
+def test_a_preview_in_half_precision_is_the_same_picture(large, monkeypatch):
+    half = copy.deepcopy(large).to(torch.bfloat16)
+    monkeypatch.setattr("lefs.widgets.studio.preview_of", lambda *_: (half, 64))
+    studio = slow_studio(large)
+    studio.controls["strength"].value = 0.4
+    exact = studio._editor.render(studio.recipe, upto=64)
+    assert studio.edit.image.dtype == torch.float32
+    span = float(exact.image.max() - exact.image.min())
+    torch.testing.assert_close(studio.edit.image, exact.image, atol=0.02 * span, rtol=0)
+    assert studio.edit.recipe == exact.recipe
+    assert large.dtype == torch.float32
 
 
 def test_controls_act_from_any_thread_without_gradients(studio):

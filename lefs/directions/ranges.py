@@ -8,6 +8,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
+from lefs.checks import check_name
 from lefs.generators import Generator
 
 __all__ = ["RANGES", "Layers", "check_styles_shape", "layer_range", "mix", "style_mask"]
@@ -33,7 +34,11 @@ def layer_range(generator: Generator, layers: Layers = "all") -> tuple[str, ...]
         below, upto = limits[layers]
         names = [la.name for la in generator.layers if below < la.fineness <= upto]
     else:
-        names = [generator.layer(n).name for n in ([layers] if isinstance(layers, str) else layers)]
+        known = [la.name for la in generator.layers]
+        wanted = [layers] if isinstance(layers, str) else layers
+        names = [check_name("layers", n, [*RANGES, *known], what="range or style layer") for n in wanted]
+        if ranges := [n for n in names if n in RANGES]:
+            raise ValueError(f"layers: {ranges[0]!r} is a range; give it alone, or layers by name")
     if not names:
         raise ValueError(f"layers: there are none in {layers!r}; choose one of {RANGES} or layers by name")
     return tuple(dict.fromkeys(names))

@@ -92,8 +92,8 @@ class ModulatedConvolution(nn.Module):
     def forward(self, x: Tensor, modulation: Modulation, rows: slice | None = None) -> Tensor:
         """Maps (N, inputs, h, w) → (N, outputs, H, W).
 
-        With `rows`, only those of the result, from the rows of the input that they need: one more above and
-        below for each pixel that the kernel reaches over the edge of a map.
+        With `rows`, only those of the result, from the rows of the input that they need: some above and below
+        are part of `x` then, zeros outside the map too.
         """
         weight, bias, noise, scale_in, scale_out, gain = modulation
         x, cut = x.to(weight.dtype), rows is not None

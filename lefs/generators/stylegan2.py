@@ -158,7 +158,8 @@ class StyleGAN2(StyledGenerator):
 
     def _step(self, layer: StyleLayer, state: State, styles: Tensor, noise: Noise) -> State:
         if self._is_large(layer, len(styles)):
-            return self._flow([layer], state, styles, noise, keep=True)
+            x, image, _ = self._flow([layer], state, styles, noise, keep=layer.kind == "conv")
+            return state[0] if x is None else x, image, None
         (x, image, residual), module, scales = state, self._module(layer), styles[:, layer.slice]
         assert x is not None
         if layer.kind == "rgb":

@@ -107,8 +107,9 @@ def road_curves(
         own = [road for road in every if road.part == parts[i]]
         for road in own:
             _draw_road(ax, road, methods.index(road.method))
-        ax.axhline(equal_effect(own), color=MUTED, linewidth=0.9, linestyle=":", zorder=1)
         ax.set(xscale="log", yscale="log")
+        if (level := equal_effect(own)) > 0:
+            ax.axhline(level, color=MUTED, linewidth=0.9, linestyle=":", zorder=1)
         ax.set_title(f"{parts[i]}, {len(own[0].effect)} targets", weight="normal")
         ax.grid()
         settle_ticks(ax)

@@ -17,7 +17,7 @@ from lefs.generators.base import Generator, StyleLayer, Trunk
 from lefs.progress import track
 from lefs.tables import Table
 from lefs.units.concepts import Concepts, Segmenter
-from lefs.units.interventions import cells_of, pixels_of, replacement
+from lefs.units.interventions import batch_of, cells_of, kept_trunk, pixels_of, replacement
 
 __all__ = [
     "CausalEffect",
@@ -143,7 +143,7 @@ def causal_effects(
     levels: Tensor,
     where: Where = "everywhere",
     truncation: float = 1.0,
-    batch_size: int = 16,
+    batch_size: int | None = None,
     progress: bool = True,
 ) -> dict[str, CausalEffect]:
     """Average causal effect of several sets of units of one layer, on the same images.
@@ -160,6 +160,7 @@ def causal_effects(
         (`UnitDissection.levels_of`)
     where : ``"everywhere"``; ``"concept"``: where the unaltered image shows the concept, images without it
         left out; or a mask (H, W) over the picture
+    batch_size : images at a time; None: 16, fewer if they are large
 
     Returns
     -------
@@ -174,12 +175,14 @@ def causal_effects(
     concepts.check_layer(layer)
     la, label = generator.layer(layer), concepts.index(concept)
     positions = Positions(generator, la, where, label)
-    check_integer("batch_size", batch_size, minimum=1)
+    size = batch_of(generator, batch_size, 16)
     check_number("truncation", truncation)
     if not sets:
         raise ValueError("sets is empty; give at least one set of units")
+    # (each is read once a batch)
+    sets = {name: own if isinstance(own, Tensor) else list(own) for name, own in sets.items()}
     counts: dict[str, list[np.ndarray]] = {name: [] for name in sets}
-    batches = [sample[i : i + batch_size] for i in range(0, len(sample), batch_size)]
+    batches = [sample[i : i + size] for i in range(0, len(sample), size)]
     for batch in track(batches, total=len(batches), description="interventions", show=progress):
         styles = generator.sample(batch, truncation=truncation)
         for name, rows in _count(concepts, styles, la, sets, levels, positions):
@@ -194,7 +197,8 @@ def causal_effects(
 
 def _size(units: Iterable[int] | Tensor) -> int:
     if isinstance(units, Tensor):
-        return int((units > 0).sum()) if units.is_floating_point() else len(units)
+        whole = not units.is_floating_point() and units.dtype != torch.bool
+        return len(units.unique()) if whole else int((units > 0).sum())
     return len(set(units))
 
 
@@ -204,7 +208,7 @@ def _count(
     """Yield (set, pixels before, ablated, inserted, looked at: (4, n)) of one batch."""
     generator = concepts.generator
     with torch.inference_mode():
-        trunk = generator.trunk(styles) if generator.has_styles else None
+        trunk = kept_trunk(generator, styles)
         _, labels = concepts.look(styles, resume=trunk)
         cells, pixels = positions.of(labels)
         kept = pixels.flatten(1).any(dim=1)
@@ -234,7 +238,7 @@ def causal_effect(
     levels: Tensor,
     where: Where = "everywhere",
     truncation: float = 1.0,
-    batch_size: int = 16,
+    batch_size: int | None = None,
     progress: bool = True,
 ) -> CausalEffect:
     """Average causal effect of one set of units; see `causal_effects`."""
@@ -267,7 +271,7 @@ def dose_curve(
     levels: Tensor,
     where: Where = "everywhere",
     truncation: float = 1.0,
-    batch_size: int = 16,
+    batch_size: int | None = None,
     progress: bool = True,
 ) -> list[CausalEffect]:
     """How many units it takes until the object goes: the first k units of several orders, for each k.

@@ -16,6 +16,7 @@ from lefs.generators.base import Generator, StyleLayer, Trunk
 from lefs.progress import track
 from lefs.tables import Table
 from lefs.units.concepts import Segmenter
+from lefs.units.interventions import batch_of, chosen_layers
 
 __all__ = ["Agreement", "ChannelEffects", "agreement", "channel_effects", "misleading_channels"]
 
@@ -66,11 +67,11 @@ def channel_effects(
     catalog: Catalog,
     seeds: Iterable[int],
     *,
-    layers: Iterable[str] | None = None,
+    layers: str | Iterable[str] | None = None,
     step: float = 1.0,
     segmenter: Segmenter | None = None,
     truncation: float = 1.0,
-    batch_size: int = 64,
+    batch_size: int | None = None,
     progress: bool = True,
 ) -> ChannelEffects:
     """Move style channels one at a time, by `step` of their standard deviations, and see where pixels change.
@@ -83,7 +84,7 @@ def channel_effects(
     step : in standard deviations of each channel over images
     segmenter : tells where a part is, if it has a part of that name (``.names``); the catalog's own
         membership otherwise
-    batch_size : channels at a time
+    batch_size : channels at a time; None: 64, fewer if the images are large
 
     Raises
     ------
@@ -93,11 +94,10 @@ def channel_effects(
     generator.check_styles()
     catalog.check_generator(generator)
     sample, psi = check_seeds(seeds), check_number("truncation", truncation)
-    check_integer("batch_size", batch_size, minimum=1)
+    size = batch_of(generator, batch_size, 64)
     if check_number("step", step) == 0:
         raise ValueError("step must not be 0: nothing would be moved")
-    known = [la.name for la in generator.layers if la.kind == "conv"] if layers is None else list(layers)
-    chosen = tuple(generator.layer(name) for name in known)
+    chosen = chosen_layers(generator, layers, [la for la in generator.layers if la.kind == "conv"])
     moved = torch.cat([torch.arange(la.slice.start, la.slice.stop) for la in chosen])
     delta = step * generator.sample_styles(range(_DEVIATIONS_FROM), truncation=psi).std(dim=0)
     effect = torch.zeros(len(catalog.parts) + 1, generator.num_styles, dtype=torch.float64)
@@ -109,7 +109,7 @@ def channel_effects(
             areas += masks[:-1].mean(dim=1).cpu().double()
             # (one image at a time: its trunk serves all channels)
             trunk = generator.trunk(styles)
-            for own in moved.split(batch_size):
+            for own in moved.split(size):
                 effect[:, own] += _changes(generator, trunk, masks, own, delta).cpu().double().t()
     count, who = len(sample), GeneratorId(generator.fingerprint, generator.label)
     parts, total = effect[:-1] / count, effect[-1] / count
@@ -146,7 +146,7 @@ class Agreement:
     layer, part : of which channels, for which part
     rho : Spearman's ρ of M with the share of the effect that lies in the part; NaN if either is constant
     low, high : its 95 % bootstrap interval over the channels
-    channels : how many
+    channels : how many change anything
     """
 
     layer: str
@@ -174,8 +174,10 @@ def agreement(
         p = effects.parts.index(check_name("part", part, effects.parts, what="part"))
         predicted, share = catalog.contribution(part).numpy(), effects.share[p].numpy()
         for layer in effects.layers:
-            rho, low, high = _spearman(predicted[layer.slice], share[layer.slice])
-            found.append(Agreement(layer.name, part, rho, low, high, layer.channels))
+            # A channel that changes nothing has no share to be predicted.
+            live = (effects.total[layer.slice] > 0).numpy()
+            rho, low, high = _spearman(predicted[layer.slice][live], share[layer.slice][live])
+            found.append(Agreement(layer.name, part, rho, low, high, int(live.sum())))
     return found
 
 

@@ -15,7 +15,7 @@ from lefs.generators.base import Generator, MapEdit, StyleLayer
 from lefs.progress import track
 from lefs.units.concepts import Concepts, Segmenter
 from lefs.units.dissection import UnitDissection
-from lefs.units.interventions import unit_layers
+from lefs.units.interventions import batch_of, chosen_layers, unit_layers
 from lefs.units.quantiles import QuantileSketch
 
 __all__ = ["characterize", "strongest_images", "usable"]
@@ -31,13 +31,13 @@ def characterize(
     seeds: Iterable[int],
     *,
     segmenter: Segmenter | Catalog,
-    layers: Iterable[str] | None = None,
+    layers: str | Iterable[str] | None = None,
     quantile: float = 0.01,
     truncation: float = 1.0,
     size: int | None = None,
     peaks: int = 8,
     relative_error: float = 0.005,
-    batch_size: int = 16,
+    batch_size: int | None = None,
     progress: bool = True,
 ) -> UnitDissection:
     """Hold every unit against every concept (GAN Dissection, §3.1).
@@ -57,6 +57,7 @@ def characterize(
     size : side of the grid on which maps and labels are compared; None: the images', at most 256
     peaks : how many of the images that a unit is strongest in are remembered
     relative_error : of the thresholds; see `QuantileSketch`
+    batch_size : images at a time; None: 16, fewer if they are large
 
     Returns
     -------
@@ -69,11 +70,11 @@ def characterize(
     """
     sample, concepts = check_seeds(seeds), Concepts(generator, segmenter)
     check_number("quantile", quantile, minimum=1e-6, maximum=0.5)
-    check_integer("batch_size", batch_size, minimum=1)
+    count = batch_of(generator, batch_size, 16)
     side = min(generator.resolution, _SIDE) if size is None else check_integer("size", size, minimum=1)
     psi = check_number("truncation", truncation)
-    chosen = unit_layers(generator) if layers is None else tuple(generator.layer(n) for n in layers)
-    batches = [sample[i : i + batch_size] for i in range(0, len(sample), batch_size)]
+    chosen = chosen_layers(generator, layers, unit_layers(generator))
+    batches = [sample[i : i + count] for i in range(0, len(sample), count)]
     summits = _Peaks(min(check_integer("peaks", peaks, minimum=1), len(sample)))
     sketches = {la.name: QuantileSketch(la.channels, relative_error=relative_error) for la in chosen}
     for batch in track(batches, total=len(batches), description="thresholds", show=progress):
@@ -274,6 +275,11 @@ def usable(
     if isinstance(segmenter, Catalog):
         order = [la.name for la in segmenter.layers]
         names = [n for n in names if order.index(n) <= order.index(segmenter.layer)]
+    if not names:
+        raise ValueError(
+            "no dissected layer comes before that which the catalog's parts are read from; "
+            "dissect earlier ones"
+        )
     rows = {n: dissection.iou[dissection.span(n)].amax(dim=0) for n in names}
     best = torch.stack(list(rows.values()))
     if concept not in dissection.concepts:

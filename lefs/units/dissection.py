@@ -227,7 +227,7 @@ class UnitDissection:
                 sampling=Sampling(**{**meta["sampling"], "seeds": tuple(meta["sampling"]["seeds"])}),
                 **cast(Any, {name: tensors[name] for name in _TENSORS}),
             )
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
             raise ArtifactError(
                 f"{folder / 'units.json'} is not a whole record of units: {error!r}"
             ) from error

@@ -11,7 +11,23 @@ from torch.nn.functional import adaptive_max_pool2d, interpolate, pad
 from lefs.checks import check_integer
 from lefs.generators.base import Generator, MapEdit, StyleLayer, Trunk
 
-__all__ = ["ablate", "cells_of", "insert", "pixels_of", "replacement", "unit_layers"]
+__all__ = [
+    "ablate",
+    "batch_of",
+    "cells_of",
+    "chosen_layers",
+    "insert",
+    "kept_trunk",
+    "pixels_of",
+    "replacement",
+    "unit_layers",
+]
+
+# Pixels of a batch at most: 64 images of 256 × 256, 4 of 1024 × 1024
+_PIXELS = 2**22
+# Up to this side it pays to keep what all layers got; of larger images the fine layers are nearly all the
+# work, and keeping those would fill the memory
+_KEPT = 256
 
 
 def unit_layers(generator: Generator) -> tuple[StyleLayer, ...]:
@@ -24,6 +40,30 @@ def unit_layers(generator: Generator) -> tuple[StyleLayer, ...]:
     return tuple(
         la for la, last in zip(generator.layers, before, strict=True) if last is None or last.kind != "rgb"
     )
+
+
+def batch_of(generator: Generator, given: int | None, usual: int) -> int:
+    """The size of a batch: as given, or the usual one, less for large images."""
+    if given is not None:
+        return check_integer("batch_size", given, minimum=1)
+    return max(1, min(usual, _PIXELS // generator.resolution**2))
+
+
+def kept_trunk(generator: Generator, styles: Tensor) -> Trunk | None:
+    """What interventions on these styles can start from, if there is that and it is worth its memory."""
+    return generator.trunk(styles) if generator.has_styles and generator.resolution <= _KEPT else None
+
+
+def chosen_layers(
+    generator: Generator, layers: str | Iterable[str] | None, usual: Iterable[StyleLayer]
+) -> tuple[StyleLayer, ...]:
+    """The layers of some names, each once, or the usual ones if None; a ValueError if there are none."""
+    if layers is None:
+        return tuple(usual)
+    names = dict.fromkeys([layers] if isinstance(layers, str) else layers)
+    if not names:
+        raise ValueError("layers is empty; name at least one layer, or leave it out")
+    return tuple(generator.layer(name) for name in names)
 
 
 def cells_of(layer: StyleLayer, mask: Tensor) -> Tensor:
@@ -63,8 +103,8 @@ def replacement(
     Parameters
     ----------
     layer : whose maps they are
-    units : numbers of units; or a Tensor of shape (C,), float in [0, 1], how far each unit goes (the α of
-        GAN Dissection, Eq. 8)
+    units : numbers of units; or a Tensor of shape (C,), bool, or float in [0, 1], how far each unit goes (the
+        α of GAN Dissection, §3.2)
     levels : Tensor of shape (C,), what each unit takes; None: 0
     where : mask over the picture, as for `cells_of`; None: every position, also in a margin
     """
@@ -90,6 +130,8 @@ def replacement(
 
 
 def _weights(layer: StyleLayer, units: Iterable[int] | Tensor) -> Tensor:
+    if isinstance(units, Tensor) and units.dtype == torch.bool:
+        units = units.float()
     if isinstance(units, Tensor) and units.is_floating_point():
         low, high = (float(v) for v in units.detach().aminmax())
         if tuple(units.shape) != (layer.channels,) or not 0 <= low <= high <= 1:
@@ -114,6 +156,8 @@ def ablate(
     resume: Trunk | None = None,
 ) -> Tensor:
     """Images with some units switched off: set to 0.
+
+    (In a StyleGAN these are maps that have just been normalised, so that 0 is each map's mean.)
 
     Parameters
     ----------

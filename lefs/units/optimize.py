@@ -15,7 +15,7 @@ from lefs.progress import track
 from lefs.units.causal import Positions, Where
 from lefs.units.concepts import Concepts, Segmenter
 from lefs.units.dissection import UnitDissection
-from lefs.units.interventions import replacement
+from lefs.units.interventions import kept_trunk, replacement
 
 __all__ = ["optimize_units", "rankings"]
 
@@ -107,7 +107,7 @@ def _gain(
     # (clones made outside inference mode are tensors that autograd can keep)
     styles = styles.clone()
     with torch.no_grad():
-        trunk = generator.trunk(styles) if generator.has_styles else None
+        trunk = kept_trunk(generator, styles)
     cells, pixels = (m.clone() for m in positions.in_images(concepts, styles, trunk))
     chances = []
     for values in (levels, torch.zeros_like(levels)):

@@ -44,7 +44,8 @@ class UnitPainter(Panel):
     generator : any, with styles or without
     dissection : its `UnitDissection`: which units stand for a concept, and at what level
     seed : of the picture
-    concept, layer : to start with; None: the concept most units stand for, and the layer of its best unit
+    concept, layer : to start with; None: the concept of the unit with the largest IoU, and the
+        layer of its best unit
     units : how many of them, to start with
     order : the units of that layer in the order in which they are taken for that concept, for example those
         that `lefs.units.optimize_units` ranks first; None, and for any other layer or concept: by IoU
@@ -87,7 +88,7 @@ class UnitPainter(Panel):
         self._concepts = None if segmenter is None else Concepts(generator, segmenter)
         names = [la.name for la in dissection.layers]
         shown = [c for c, n in zip(dissection.concepts, dissection.concept_pixels, strict=True) if n > 0]
-        most = int(dissection.histogram().sum(dim=0).argmax())
+        most = int(dissection.iou.amax(dim=0).argmax())
         concept = dissection.concepts[most] if concept is None else concept
         layer = dissection.best_layer(concept) if layer is None else layer
         dissection.levels_of(layer, concept)

@@ -22,7 +22,7 @@ from lefs.images import to_uint8
 from lefs.plotting import edit_strip
 from lefs.plotting.style import CHANGE_MAP
 from lefs.widgets.canvas import Canvas, Picture, heat_picture
-from lefs.widgets.pacing import frame_size
+from lefs.widgets.pacing import preview_of
 from lefs.widgets.panel import Panel, row
 
 __all__ = ["EditStudio"]
@@ -103,7 +103,7 @@ class EditStudio(Panel):
         self._label = self._editor.sign(recipe).label
         self._folder = None if folder is None else Path(folder)
         self._frame = check_number("frame", frame, minimum=0, finite=False)
-        self._size: int | None = None  # of pictures while a control moves; measured when one does
+        self._hasty: tuple[Editor, int] | None = None  # for previews; chosen when a control moves
         self._moves = 0
         self._masks: dict[tuple[int, int], dict[str, torch.Tensor]] = {}
         methods = _METHODS if catalog.effects is None else (*_METHODS, "pair")
@@ -174,11 +174,14 @@ class EditStudio(Panel):
 
     def _preview(self, _: object = None) -> None:
         """Draw what a frame has time for, and the whole picture once the controls have come to rest."""
-        if self._size is None:
-            self._size = frame_size(self._generator, self._frame)
+        if self._hasty is None:
+            generator, side = preview_of(self._generator, self._frame)
+            own = generator is self._generator
+            self._hasty = self._editor if own else Editor(generator, self._catalog), side
         self._moves += 1
-        whole = self._size == self._generator.resolution
-        self._draw(self._editor.render(self.recipe, upto=None if whole else self._size))
+        editor, side = self._hasty
+        whole = side == self._generator.resolution
+        self._draw(editor.render(self.recipe, upto=None if whole else side))
         if not whole:
             rest = threading.Timer(_REST, self._come_to_rest, [self._moves])
             rest.daemon = True

@@ -215,10 +215,13 @@ def bench_roofline(quick: bool) -> Iterator[Row]:
             f"convolution {2 * 9 * 64**2 * 256 * 512 / conv / 1e9:.0f}, matrix product "
             f"{2 * 1024**3 / product / 1e9:.0f} GFLOP/s, copy {2 * copied.nbytes / moved / 1e9:.0f} GB/s"
         )
-        every = sum(operations(network, s)[0] for s in network.preview_sizes)
-        yield Row(
-            f"roofline, all, {kind}", times[-1], every / fastest, "arithmetic", target=2 / 3, note=ceilings
-        )
+        for size, seconds in zip(sizes, times, strict=True):
+            if size in (128, 256, network.resolution):
+                work = sum(operations(network, s)[0] for s in network.preview_sizes if s <= size)
+                # (aimed at where a target of `bench_render` asks for more than the machine has)
+                target = 2 / 3 if dtype == torch.float32 and size <= 256 else None
+                name = f"roofline, up to {size}², {kind}"
+                yield Row(name, seconds, work / fastest, "arithmetic", target=target, note=ceilings)
         for size, before, after in zip(sizes[1:], times, times[1:], strict=False):
             work, maps = operations(network, size)
             note = (

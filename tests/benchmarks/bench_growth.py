@@ -102,9 +102,11 @@ def draw(rows: list[dict[str, Any]], machine: str) -> Figure:
     panels = figure.subplots(2, len(SERIES), sharex="col", sharey="row", height_ratios=[1.5, 1])
     for column, what in enumerate(SERIES):
         for i, part in enumerate(PARTS):
-            line(panels[0, column], series[f"growth of {part} with {AXES[what]}"], LINES[i], part)
-        line(panels[1, column], series[f"growth of memory with {AXES[what]}"], INK, "memory")
+            line(panels[0, column], series[f"growth of {part} with {AXES[what]}"], LINES[i], "os^"[i])
+        line(panels[1, column], series[f"growth of memory with {AXES[what]}"], INK, "D")
         panels[1, column].set_xlabel(AXES[what])
+    panels[1, 0].set_yticks([50, 100, 200, 400, 800], [50, 100, 200, 400, 800])
+    panels[0, 0].set_yticks([0.01, 0.1, 1, 10], ["0.01", "0.1", "1", "10"])
     panels[0, 0].set_ylabel("time, s")
     panels[1, 0].set_ylabel("memory, MiB")
     handles = [panels[0, 0].get_lines()[i] for i in range(len(PARTS))]
@@ -118,9 +120,9 @@ def draw(rows: list[dict[str, Any]], machine: str) -> Figure:
     return figure
 
 
-def line(ax: Axes, row: dict[str, Any], color: str, label: str) -> None:
+def line(ax: Axes, row: dict[str, Any], color: str, marker: str) -> None:
     x, y = np.array(row["points"]).T
-    ax.loglog(x, y, "o-", color=color, label=label)
+    ax.loglog(x, y, f"{marker}-", color=color)
     ax.annotate(
         f"{row['ours']:.1f}",
         (x[-1], y[-1]),
@@ -132,9 +134,8 @@ def line(ax: Axes, row: dict[str, Any], color: str, label: str) -> None:
     )
     ax.set_xlim(x[0] / 1.3, x[-1] * (x[-1] / x[0]) ** 0.28)
     ax.set_xticks(x)
-    ax.xaxis.set_major_formatter(
-        FuncFormatter(lambda v, _: f"{v / 1000:.0f}k" if v >= 10_000 else f"{v:.0f}")
-    )
+    pixels = row["name"].endswith("pixels")
+    ax.xaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{v**0.5:.0f}²" if pixels else f"{v:.0f}"))
     ax.xaxis.set_minor_formatter(NullFormatter())
     ax.minorticks_off()
 
