@@ -56,6 +56,16 @@ def one_batch(generator: Generator, catalog: Catalog, count: int = 4, **options)
     return batch
 
 
+def test_a_batch_does_not_leave_its_reader_in_another_mode(lively: StyleGAN2, clustered: Catalog) -> None:
+    batches = pair_batches(lively, clustered, PAIRS, truncation=0.7, segmenter=None, progress=False)
+    batch = next(batches)
+    assert not torch.is_inference_mode_enabled()
+    assert batch.span == slice(0, 6)
+    assert next(batches, None) is None
+    with pytest.raises(ValueError, match="batch_size must be at least 1"):
+        one_batch(lively, clustered, batch_size=0)
+
+
 # -- the constructed generator -------------------------------------------------------------------------------
 
 

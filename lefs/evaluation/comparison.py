@@ -205,7 +205,7 @@ class _Scene:
         self.batch, self.features = batch, features
         self.before, self.wanted = batch.labs
         self.most = (self.wanted - self.before).square().sum(dim=1)
-        self.discriminator = batch.generator.discriminator
+        self.discriminator = None if features is None else batch.generator.discriminator
         if features is not None:
             self.of_targets, self.of_references = features(batch.targets), features(batch.references)
             self.other_vectors = pooled(features(batch.generator.synthesize(other_styles)))

@@ -190,7 +190,8 @@ def _measure_batch(batch: PairBatch, queries: _Queries) -> Iterator[tuple[tuple[
         here = batch.shown(part)
         if bool(here.any()):
             # (a global transfer at full strength is the reference)
-            after = batch.references if method == "global" else batch.transferred(q)
+            with torch.inference_mode():
+                after = batch.references if method == "global" else batch.transferred(q)
             mask = batch.masks[part][here]
             yield (part, method), measure(batch.targets[here], after[here], mask, part=part, method=method)
 

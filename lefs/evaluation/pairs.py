@@ -119,12 +119,24 @@ def pair_batches(
     starts = range(0, len(check_pairs(pairs)), batch_size)
     for start in track(starts, total=len(starts), description=description, show=progress):
         seeds = [list(side) for side in zip(*pairs[start : start + batch_size], strict=True)]
-        with torch.inference_mode():
-            one, two = (generator.sample_styles(s, truncation=truncation) for s in seeds)
-            before, wanted = generator.synthesize(one), generator.synthesize(two)
-            masks = _union_masks(generator, catalog, [(one, before), (two, wanted)], segmenter)
-            index = torch.arange(start, start + len(one))
-            yield PairBatch(generator, catalog, index, one, two, before, wanted, masks)
+        # (not yielded from inside the context, which would hold for whoever asked)
+        yield _rendered(generator, catalog, start, seeds, truncation, segmenter)
+
+
+@torch.inference_mode()
+def _rendered(
+    generator: Generator,
+    catalog: Catalog,
+    start: int,
+    seeds: list[list[int]],
+    truncation: float,
+    segmenter: Segmenter | None,
+) -> PairBatch:
+    one, two = (generator.sample_styles(s, truncation=truncation) for s in seeds)
+    before, wanted = generator.synthesize(one), generator.synthesize(two)
+    masks = _union_masks(generator, catalog, [(one, before), (two, wanted)], segmenter)
+    index = torch.arange(start, start + len(one))
+    return PairBatch(generator, catalog, index, one, two, before, wanted, masks)
 
 
 def _union_masks(

@@ -94,11 +94,11 @@ def image_contributions(generator: Generator, catalog: Catalog, styles: Tensor) 
     with torch.inference_mode():
         for layer, maps in generator.activations(styles):
             energy = _instance_normalised(layer.inside(maps)).square().flatten(2)
-            regions = resample_partition(parts, layer.inside(maps).shape[-1]).flatten(2)
+            regions = resample_partition(parts, layer.inside(maps).shape[-1]).flatten(2).to(energy)
             mean = torch.einsum("ncx,npx->npc", energy, regions) / regions.sum(dim=2)[:, :, None]
             for place in (layer.slice, layer.shift):
                 if place is not None:
-                    found[:, :, place] = mean.nan_to_num(nan=-torch.inf)
+                    found[:, :, place] = mean.nan_to_num(nan=-torch.inf).to(found)
     return found
 
 
