@@ -176,6 +176,17 @@ def test_bad_units_and_levels_are_named(linear: Linear) -> None:
         units.insert(linear, styles, "a", [0], torch.ones(5))
     with pytest.raises(ValueError, match=r"units, as weights, must be 6 numbers in \[0, 1\]"):
         units.ablate(linear, styles, "a", torch.full((6,), 1.5))
+    with pytest.raises(TypeError, match=r"units must be numbers of units, such as \[3, 5\]; got 3"):
+        units.ablate(linear, styles, "a", 3)
+    effect = {"segmenter": Colours(), "levels": torch.ones(CHANNELS), "progress": False}
+    with pytest.raises(TypeError, match=r"levels must be 6 finite numbers.*got ndarray"):
+        units.causal_effect(linear, [0], "a", [1], "red", **{**effect, "levels": np.ones(6)})
+    with pytest.raises(TypeError, match=r"where must be 'everywhere', 'concept' or a Tensor.*got ndarray"):
+        units.causal_effect(linear, [0], "a", [1], "red", where=np.ones((4, 4)), **effect)
+    with pytest.raises(ValueError, match="where must be a mask of shape"):
+        units.causal_effect(linear, [0], "a", [1], "red", where=torch.zeros(4, 4), **effect)
+    with pytest.raises(ValueError, match="sets is empty"):
+        units.causal_effects(linear, [0], "a", {}, "red", **effect)
     with pytest.raises(ValueError, match="where holds 3 masks, expected 1 or 1"):
         units.ablate(linear, styles, "a", [0], where=torch.ones(3, 4, 4, dtype=torch.bool))
 

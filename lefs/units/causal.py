@@ -17,7 +17,7 @@ from lefs.generators.base import Generator, StyleLayer, Trunk
 from lefs.progress import track
 from lefs.tables import Table
 from lefs.units.concepts import Concepts, Segmenter
-from lefs.units.interventions import batch_of, cells_of, kept_trunk, pixels_of, replacement
+from lefs.units.interventions import batch_of, cells_of, check_levels, kept_trunk, pixels_of, replacement
 
 __all__ = [
     "CausalEffect",
@@ -110,8 +110,12 @@ class Positions:
                     "where must be a mask of shape (H, W) that picks some position, got shape "
                     f"{tuple(where.shape)} with {int(where.sum())} picked"
                 )
-        else:
+        elif isinstance(where, str):
             check_choice("where", where, ("everywhere", "concept"))
+        else:
+            raise TypeError(
+                f"where must be 'everywhere', 'concept' or a Tensor (H, W); got {type(where).__name__}"
+            )
 
     def in_images(self, concepts: Concepts, styles: Tensor, resume: Trunk | None) -> tuple[Tensor, Tensor]:
         """As `of`; the images are made only if it is they that tell where the concept is."""
@@ -180,7 +184,10 @@ def causal_effects(
     if not sets:
         raise ValueError("sets is empty; give at least one set of units")
     # (each is read once a batch)
-    sets = {name: own if isinstance(own, Tensor) else list(own) for name, own in sets.items()}
+    sets = {n: list(own) if isinstance(own, Iterator) else own for n, own in sets.items()}
+    check_levels(la, levels)
+    for own in sets.values():  # (what is wrong with them is better said before the work than after)
+        replacement(la, own)
     counts: dict[str, list[np.ndarray]] = {name: [] for name in sets}
     batches = [sample[i : i + size] for i in range(0, len(sample), size)]
     for batch in track(batches, total=len(batches), description="interventions", show=progress):
@@ -242,12 +249,11 @@ def causal_effect(
     progress: bool = True,
 ) -> CausalEffect:
     """Average causal effect of one set of units; see `causal_effects`."""
-    own = units if isinstance(units, Tensor) else list(units)
     (found,) = causal_effects(
         generator,
         seeds,
         layer,
-        {"given": own},
+        {"given": units},
         concept,
         segmenter=segmenter,
         levels=levels,

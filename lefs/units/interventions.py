@@ -15,6 +15,7 @@ __all__ = [
     "ablate",
     "batch_of",
     "cells_of",
+    "check_levels",
     "chosen_layers",
     "insert",
     "kept_trunk",
@@ -109,12 +110,7 @@ def replacement(
     where : mask over the picture, as for `cells_of`; None: every position, also in a margin
     """
     weight = _weights(layer, units)
-    values = torch.zeros(layer.channels) if levels is None else levels
-    if tuple(values.shape) != (layer.channels,) or not bool(torch.isfinite(values.detach()).all()):
-        raise ValueError(
-            f"levels must be {layer.channels} finite numbers, one for each unit of {layer.name}; got shape "
-            f"{tuple(values.shape)}"
-        )
+    values = torch.zeros(layer.channels) if levels is None else check_levels(layer, levels)
     cells = None if where is None else pad(cells_of(layer, where).float(), (layer.margin,) * 4)
 
     def edit(maps: Tensor) -> Tensor:
@@ -129,6 +125,16 @@ def replacement(
     return edit
 
 
+def check_levels(layer: StyleLayer, levels: Tensor) -> Tensor:
+    """Return `levels` if they are a finite number for each unit of a layer; else an error that says so."""
+    wanted = f"levels must be {layer.channels} finite numbers, one for each unit of {layer.name}"
+    if not isinstance(levels, Tensor):
+        raise TypeError(f"{wanted}, as a Tensor; got {type(levels).__name__}")
+    if tuple(levels.shape) != (layer.channels,) or not bool(torch.isfinite(levels.detach()).all()):
+        raise ValueError(f"{wanted}; got shape {tuple(levels.shape)}")
+    return levels
+
+
 def _weights(layer: StyleLayer, units: Iterable[int] | Tensor) -> Tensor:
     if isinstance(units, Tensor) and units.dtype == torch.bool:
         units = units.float()
@@ -140,6 +146,8 @@ def _weights(layer: StyleLayer, units: Iterable[int] | Tensor) -> Tensor:
                 f"{layer.name}; got shape {tuple(units.shape)} from {low:g} to {high:g}"
             )
         return units
+    if not isinstance(units, Iterable):
+        raise TypeError(f"units must be numbers of units, such as [3, 5]; got {units!r}")
     chosen = [check_integer(f"units[{i}]", u, maximum=layer.channels - 1) for i, u in enumerate(units)]
     weight = torch.zeros(layer.channels)
     weight[chosen] = 1

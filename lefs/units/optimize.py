@@ -15,7 +15,7 @@ from lefs.progress import track
 from lefs.units.causal import Positions, Where
 from lefs.units.concepts import Concepts, Segmenter
 from lefs.units.dissection import UnitDissection
-from lefs.units.interventions import kept_trunk, replacement
+from lefs.units.interventions import check_levels, kept_trunk, replacement
 
 __all__ = ["optimize_units", "rankings"]
 
@@ -68,6 +68,7 @@ def optimize_units(
     positions = Positions(generator, la, where, label)
     check_integer("steps", steps, minimum=1)
     check_number("budget", budget, minimum=0)
+    check_levels(la, levels)
     size = check_integer("batch_size", batch_size, minimum=1)
     random = np.random.default_rng(random_state)
     rate = check_number("learning_rate", learning_rate, minimum=0)
