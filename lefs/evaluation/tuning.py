@@ -24,8 +24,8 @@ from lefs.images import to_lab
 __all__ = ["Trial", "Tuning", "load_settings", "part_settings", "save_settings", "tune"]
 
 _FORMAT = "lefs-settings"
-RHOS = (0.02, 0.1, 0.2, 0.3, 0.5, 1.0)
-EPSILONS = (0.0, 1.0, 2.0, 4.0, 6.0, 8.0, 12.0, 16.0, 20.0, 24.0, 32.0, 48.0, 64.0)
+RHOS = (0.02, 0.1, 0.3, 0.5)
+EPSILONS = (0.0, 1.0, 2.0, 4.0, 8.0, 12.0, 16.0, 24.0, 32.0, 48.0)
 
 
 @dataclass(frozen=True)
