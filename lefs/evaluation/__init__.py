@@ -14,6 +14,7 @@ from lefs.evaluation.measures import Locality, locality, locality_table, measure
 from lefs.evaluation.pairs import PairBatch, Segmenter, check_pairs, pair_batches, seed_pairs
 from lefs.evaluation.realism import AsBytes, Realism, RealismMeter
 from lefs.evaluation.report import Report, Row, Summary, effect_within, report
+from lefs.evaluation.roads import Road, contrast, contrast_table, equal_effect
 from lefs.evaluation.tuning import Trial, Tuning, load_settings, part_settings, save_settings, tune
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "Realism",
     "RealismMeter",
     "Report",
+    "Road",
     "Row",
     "Segmenter",
     "Summary",
@@ -36,7 +38,10 @@ __all__ = [
     "check_pairs",
     "compare",
     "confusion",
+    "contrast",
+    "contrast_table",
     "effect_within",
+    "equal_effect",
     "load_settings",
     "locality",
     "locality_table",
