@@ -13,6 +13,7 @@ P named parts · D latent size · H, W.
 """
 
 import importlib
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -55,7 +56,6 @@ __all__ = [
 
 # Where a name lives; imported when first asked for, so that `lefs info` does not wait for the rest
 _HOMES = {
-    "adapters": (),
     "artifacts": ("ArtifactError",),
     "catalog": ("Catalog",),
     "clustering": ("SphericalKMeans",),
@@ -65,7 +65,6 @@ _HOMES = {
     "generators": ("Generator", "StyleGAN2", "StyleGAN2Config", "StyleLayer", "load", "save_generator"),
     "query": ("pair_query", "sequential_query", "simultaneous_query"),
     "segmenter": ("PartSegmenter", "load_segmenter"),
-    "units": (),
 }
 
 
@@ -75,7 +74,7 @@ def __getattr__(name: str) -> Any:
             value = getattr(importlib.import_module(f"lefs.{home}"), name)
             globals()[name] = value
             return value
-    if name in _HOMES:
+    if not name.startswith("_") and find_spec(f"lefs.{name}"):
         return importlib.import_module(f"lefs.{name}")
     raise AttributeError(f"module 'lefs' has no attribute {name!r}")
 

@@ -209,3 +209,15 @@ def test_public_names_of_the_package_exist_once() -> None:
     assert len(lefs.__all__) == len(set(lefs.__all__))
     assert all(hasattr(lefs, name) for name in lefs.__all__)
     assert "Dimension key" in (lefs.__doc__ or "")
+
+
+@pytest.mark.parametrize("path", sorted(p for p in PACKAGE.iterdir() if p.suffix == ".py" or p.is_dir()))
+def test_every_module_is_an_attribute_of_the_package(path: Path) -> None:
+    if path.stem.startswith("_") or path.name == "data":
+        return
+    assert getattr(lefs, path.stem).__name__ == f"lefs.{path.stem}"
+
+
+def test_other_attributes_do_not_exist() -> None:
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = lefs.nothing
