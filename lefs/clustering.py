@@ -238,16 +238,16 @@ class SphericalKMeans(ClusterMixin, BaseEstimator):
 
     def _given(self, like: Tensor) -> Tensor:
         """The centres to begin with, from `init`."""
-        centers = torch.as_tensor(self.init).to(like)
         expected = (self.n_clusters, like.shape[1])
-        if (
-            centers.shape != expected
-            or not bool(centers.isfinite().all())
-            or not bool(centers.any(dim=1).all())
-        ):
+        try:
+            centers = torch.as_tensor(self.init).to(like)
+            found = f"one of shape {tuple(centers.shape)}"
+        except (TypeError, ValueError, RuntimeError):  # (torch raises any of them for what is no array)
+            centers, found = like.new_zeros(0), f"{self.init!r:.60}"
+        if centers.shape != expected or not bool((centers.isfinite().all(dim=1) & centers.any(dim=1)).all()):
             raise ValueError(
                 f"init must be 'k-means++' or {expected[0]} finite non-zero centres, an array of shape "
-                f"{expected}, got one of shape {tuple(centers.shape)}"
+                f"{expected}, got {found}"
             )
         return normalize(centers, dim=1)
 

@@ -5,22 +5,38 @@ from __future__ import annotations
 import importlib.util
 import json
 import math
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
 
-@pytest.fixture(scope="module")
-def harness(root: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location("harness", root / "tests/benchmarks/harness.py")
+@contextmanager
+def imported(path: Path) -> Iterator[ModuleType]:
+    """A module of the benchmarks, whose folder is not on the path."""
+    spec = importlib.util.spec_from_file_location(path.stem, path)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     # a dataclass looks its module up by name
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(importlib.sys.modules, "harness", module)  # type: ignore[attr-defined]
+        patch.setitem(sys.modules, path.stem, module)
         spec.loader.exec_module(module)
+        yield module
+
+
+@pytest.fixture(scope="module")
+def harness(root: Path) -> Iterator[ModuleType]:
+    with imported(root / "tests/benchmarks/harness.py") as module:
+        yield module
+
+
+@pytest.fixture
+def unpickling(harness: ModuleType, root: Path) -> Iterator[ModuleType]:
+    with imported(root / "tests/benchmarks/bench_unpickle.py") as module:
         yield module
 
 
@@ -97,6 +113,25 @@ def test_memory_and_result_of_another_process(harness: ModuleType) -> None:
     assert found["peak"] >= found["start"] > 0
     with pytest.raises(RuntimeError, match="failed in its process"):
         harness.in_process("builtins", "float", nonsense=1)
+
+
+@pytest.mark.parametrize("already", [True, False])
+def test_a_benchmark_leaves_modules_to_the_others(
+    unpickling: ModuleType, monkeypatch: pytest.MonkeyPatch, already: bool
+) -> None:
+    """The official generator, a baseline elsewhere, has the name that a stand-in takes here."""
+    official = ModuleType("torch_utils")
+    if already:
+        monkeypatch.setitem(sys.modules, "torch_utils", official)
+    before = sys.modules.copy()
+    result = {"lefs": {"seconds": 1.0}, "usual": {"seconds": 2.0}}
+    monkeypatch.setattr(unpickling, "take_turns", lambda *_: result)
+    small = unpickling.make
+    monkeypatch.setattr(unpickling, "make", lambda folder, _: small(folder, 1))
+    rows = list(unpickling.bench_unpickle(quick=True))
+    assert [row.ratio for row in rows] == [2.0] * 3
+    for name in ("torch_utils", "torch_utils.persistence"):
+        assert sys.modules.get(name) is before.get(name)
 
 
 def test_a_plain_run_collects_no_benchmark(request: pytest.FixtureRequest) -> None:

@@ -8,6 +8,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import reference
@@ -207,6 +208,28 @@ def test_previews_are_the_smaller_images(editor: Editor, lively: StyleGAN2, upto
         assert image.shape == (3, upto, upto)
         assert torch.equal(image, lively.synthesize(styles, upto=upto)[0])
     assert edit.references.shape == (1, 3, upto, upto)
+
+
+def test_previews_make_only_the_picture_that_moves(
+    editor: Editor, lively: StyleGAN2, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[Tensor] = []
+    synthesize = StyleGAN2.synthesize
+
+    def counted(self: StyleGAN2, styles: Tensor, *arguments: Any) -> Tensor:
+        made.append(styles)
+        return synthesize(self, styles, *arguments)
+
+    monkeypatch.setattr(StyleGAN2, "synthesize", counted)
+    edits = [
+        editor.render(recipe(Change("hair", 5, strength, settings=OPEN)), upto=8)
+        for strength in (0.2, 0.4, 0.6)
+    ]
+    assert len(made) == 2 + len(edits)  # target and reference once
+    for edit in edits:
+        assert torch.equal(
+            edit.target, synthesize(lively, lively.sample_styles(1, truncation=0.8), upto=8)[0]
+        )
 
 
 def test_what_was_rendered_before_does_not_matter(

@@ -212,8 +212,8 @@ def test_pictures_are_whole_where_a_frame_has_time_for_them(large):
     assert studio.edit.image.shape[-1] == 128
 
 
-def test_a_picture_that_is_no_longer_wanted_is_given_up(large, monkeypatch):
-    studio = slow_studio(large, frame=0.0)
+def interrupted(studio: EditStudio, large, monkeypatch, act) -> int:
+    """Move a control, and `act` while the whole picture is made: how many pictures were given up."""
     layer, given_up = large.layers[-1], []
     at_work, moved = threading.Event(), threading.Event()
     intervene = type(large).intervene
@@ -233,16 +233,29 @@ def test_a_picture_that_is_no_longer_wanted_is_given_up(large, monkeypatch):
     monkeypatch.setattr(type(large), "intervene", slowly)
     studio.controls["strength"].value = 0.7
     assert at_work.wait(30)  # the whole picture is being made
-    mover = threading.Thread(target=setattr, args=(studio.controls["strength"], "value", 0.4))
+    actor = threading.Thread(target=act)
     latest = studio._latest
-    mover.start()
+    actor.start()
     wait_until(lambda: studio._latest is not latest)
     moved.set()
-    mover.join()
+    actor.join()
     wait_until(lambda: studio.edit.image.shape[-1] == 128)
-    assert len(given_up) == 1
-    assert studio.edit.recipe.changes[0].strength == 0.4
     assert studio.error == ""
+    return len(given_up)
+
+
+def test_a_picture_that_is_no_longer_wanted_is_given_up(large, monkeypatch):
+    studio = slow_studio(large, frame=0.0)
+    strength = studio.controls["strength"]
+    assert interrupted(studio, large, monkeypatch, lambda: setattr(strength, "value", 0.4)) == 1
+    assert studio.edit.recipe.changes[0].strength == 0.4
+
+
+def test_saving_does_not_cost_the_whole_picture(large, monkeypatch, tmp_path):
+    studio = slow_studio(large, frame=0.0, folder=tmp_path)
+    assert interrupted(studio, large, monkeypatch, studio.controls["save"].click) == 1
+    assert lefs.Recipe.load(next(tmp_path.glob("*.json"))).changes[0].strength == 0.7
+    assert studio.edit.recipe.changes[0].strength == 0.7
 
 
 @pytest.mark.parametrize(("seconds", "side"), [(0.0, 64), (math.inf, 128)])

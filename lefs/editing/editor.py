@@ -117,11 +117,17 @@ class Editor:
                 references = self._styles(seeds, recipe.truncation, recipe.label)
                 queries = self._queries(recipe.changes, styles, references)
                 styles = compose(styles, references, queries, [c.strength for c in recipe.changes])
+            options: dict[str, Any] = {"truncation": recipe.truncation, "upto": upto, "label": recipe.label}
             return Edit(
                 recipe=self.sign(recipe),
-                target=self._synthesize(target, kept, upto)[0],
+                # (from a trunk it costs nothing; without one it is kept, and costs nothing the next time)
+                target=(
+                    self._synthesize(target, kept, upto)
+                    if kept
+                    else self.pictures([recipe.target], **options)
+                )[0],
                 image=self._synthesize(styles, kept, upto, stop)[0],
-                references=self.pictures(seeds, truncation=recipe.truncation, upto=upto, label=recipe.label),
+                references=self.pictures(seeds, **options),
                 queries=queries,
                 styles=styles,
             )

@@ -6,7 +6,6 @@ import html
 import os
 import threading
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 
 import ipywidgets
@@ -183,17 +182,23 @@ class EditStudio(Panel):
         whole = side == self._generator.resolution
         self._draw(editor.render(self.recipe, upto=None if whole else side))
         if not whole:
-            rest = threading.Timer(_REST, self._come_to_rest, [self._moves])
-            rest.daemon = True
-            rest.start()
+            self._wait_for_rest()
+
+    def _wait_for_rest(self) -> None:
+        rest = threading.Timer(_REST, self._come_to_rest, [self._moves])
+        rest.daemon = True
+        rest.start()
 
     def _come_to_rest(self, move: int) -> None:
         """The whole picture, unless a control has moved again (or does so before it is finished)."""
         if move != self._moves:  # (asked outside too: to end quietly would clear the panel's error)
             return
-        with self._guarded() as turn, suppress(Superseded):
-            if move == self._moves:
-                self._draw(self._editor.render(self.recipe, stop=lambda: self._latest is not turn))
+        with self._guarded() as turn:
+            try:
+                if move == self._moves:
+                    self._draw(self._editor.render(self.recipe, stop=lambda: self._latest is not turn))
+            except Superseded:
+                self._wait_for_rest()  # (what came may have been no move, but a click)
 
     def _draw(self, edit: Edit) -> None:
         method = self.controls["method"].value

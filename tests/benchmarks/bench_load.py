@@ -42,8 +42,8 @@ Result = dict[str, float]
 def make(folder: Path, official: Path | None) -> Path:
     """A snapshot as training leaves it: G, D and G_ema of configuration F at 1024 x 1024, 382 MB."""
     if official is None:
-        bench_unpickle.install_publisher()
-        return bench_unpickle.make(folder, 382)["pkl"]
+        with bench_unpickle.publisher():
+            return bench_unpickle.make(folder, 382)["pkl"]
     sys.path.insert(0, str(official))
     networks = importlib.import_module("training.networks")
     sizes = {"c_dim": 0, "img_resolution": 1024, "img_channels": 3}

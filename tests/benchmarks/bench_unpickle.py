@@ -10,6 +10,7 @@ processes.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import pickle
 import subprocess
@@ -34,6 +35,20 @@ def install_publisher() -> Any:
     sys.modules["torch_utils"] = types.ModuleType("torch_utils")
     sys.modules["torch_utils.persistence"] = module
     return module
+
+
+@contextlib.contextmanager
+def publisher() -> Iterator[None]:
+    """`install_publisher` for a while; the real one may be a baseline of other benchmarks."""
+    names = ("torch_utils", "torch_utils.persistence")
+    usual = {name: sys.modules[name] for name in names if name in sys.modules}
+    install_publisher()
+    try:
+        yield
+    finally:
+        for name in names:
+            del sys.modules[name]
+        sys.modules.update(usual)
 
 
 def _reconstruct_persistent_obj(meta: dict[str, Any]) -> dict[str, Any]:
@@ -124,9 +139,10 @@ def main() -> None:
 
 def bench_unpickle(quick: bool) -> Iterator[Row]:
     """Rows of the table of all benchmarks: seconds to read each format."""
-    install_publisher()
     with tempfile.TemporaryDirectory() as folder:
-        for kind, file in make(Path(folder), 100 if quick else 380).items():
+        with publisher():
+            files = make(Path(folder), 100 if quick else 380)
+        for kind, file in files.items():
             ours, usual = (median["seconds"] for median in take_turns(file, 3 if quick else 5).values())
             name = f"read a snapshot ({kind}), {file.stat().st_size / 1e6:.0f} MB"
             yield Row(name, ours, usual, "pickle" if kind == "pkl" else "torch.load")
