@@ -6,6 +6,7 @@ import copy
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from helpers import random_network
@@ -16,7 +17,7 @@ from lefs import directions, units
 from lefs.artifacts import ArtifactError
 from lefs.generators import StyleGAN2
 from lefs.units.concepts import Concepts
-from lefs.widgets import UnitPainter
+from lefs.widgets import CatalogBrowser, UnitPainter
 
 
 @pytest.fixture(scope="module")
@@ -47,6 +48,18 @@ def test_soft_parts_are_the_same_for_units_as_for_the_catalog(
     _, labels = Concepts(lively, factors).look(styles)
     for p, mask in enumerate(factors.part_masks(lively, styles).values()):
         assert (labels == p).equal(mask)
+
+
+def test_the_browser_colours_soft_parts_as_the_catalog_masks_them(
+    lively: StyleGAN2, factors: lefs.Catalog
+) -> None:
+    browser = CatalogBrowser(lively, factors, range(4))
+    browser.controls["opacity"].value = 1.0
+    for n, panel in enumerate(browser.canvas.frame["panels"]):
+        shown = np.frombuffer(panel["pixels"], np.uint8).reshape(panel["height"], panel["width"], 3)
+        masks = factors.part_masks(lively, lively.sample([n]), size=panel["height"])
+        colors = [np.unique(shown[mask[0].numpy()], axis=0) for mask in masks.values()]
+        assert all(len(own) <= 1 for own in colors), "a part has one colour"
 
 
 def test_a_search_sees_what_factors_see(lively: StyleGAN2, factors: lefs.Catalog) -> None:
