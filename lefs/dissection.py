@@ -38,6 +38,7 @@ def dissect(
     n_init: int = 4,
     batch_size: int | None = None,
     max_vectors: int = 65_536,
+    sample_size: int | Literal["auto"] | None = "auto",
     contributions: Literal["energy", "effect"] = "energy",
     probes: int = 1,
     progress: bool = True,
@@ -65,6 +66,7 @@ def dissect(
     batch_size : images at a time; any size gives the same contributions to 1e-6. None: 16, or fewer where
         they would take more than 0.5 GiB (2 GiB on a GPU)
     max_vectors : most vectors that are clustered at once
+    sample_size : of `SphericalKMeans`: how many of them its runs see; None: all, slower and a little better
     contributions : ``"energy"``, where a channel is active (the paper's M), or ``"effect"``, where it acts:
         a third pass, of backward passes (`lefs.effects.by_effect`)
     probes : of `by_effect`, random signs for each image
@@ -96,9 +98,9 @@ def dissect(
     centers = _centers(
         sample.vectors(layer, max_vectors=max_vectors, random_state=random_state),
         clusters,
-        method=method,
-        n_init=n_init,
-        random_state=random_state,
+        method,
+        random_state,
+        {"n_init": n_init, "sample_size": sample_size},
     )
     energy, sizes = sample.contributions(layer, centers, method=method)
     catalog = Catalog(
@@ -127,11 +129,13 @@ def _check_clusters(clusters: int, sample: Sample, layer: str, max_vectors: int)
         )
 
 
-def _centers(vectors: Tensor, clusters: int, *, method: str, n_init: int, random_state: int) -> Tensor:
+def _centers(
+    vectors: Tensor, clusters: int, method: str, random_state: int, options: dict[str, Any]
+) -> Tensor:
     """The directions of k-means, or the factors: (K, C)."""
     if method == "nmf":
         return factorize(vectors, clusters, random_state=random_state)
-    kmeans = SphericalKMeans(clusters, n_init=n_init, random_state=random_state).fit(vectors)
+    kmeans = SphericalKMeans(clusters, random_state=random_state, **options).fit(vectors)
     centers: Tensor = kmeans.cluster_centers_
     return centers
 

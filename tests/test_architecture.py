@@ -23,7 +23,7 @@ ROWS = (
     ("sample", "foreign"),
     ("catalog",),
     ("dissection", "directions", "editing", "effects", "units"),
-    ("contrast", "evaluation"),
+    ("evaluation",),
     ("plotting",),
     ("widgets",),
     ("runner",),

@@ -17,7 +17,6 @@ from torch import Tensor
 
 import lefs
 from lefs import ArtifactError, Catalog, StyleGAN2, dissect
-from lefs.contrast import AMOUNTS, Road, contrast, contrast_table, equal_effect
 from lefs.directions import (
     RANGES,
     Direction,
@@ -31,6 +30,7 @@ from lefs.directions import (
     style_matrix,
     walk,
 )
+from lefs.evaluation.roads import AMOUNTS, Road, contrast, contrast_table, equal_effect
 from lefs.generators import Generator
 from lefs.plotting import path_strips, road_curves
 from lefs.widgets import DirectionWalker

@@ -376,3 +376,14 @@ def test_bad_arguments_are_refused_before_any_work(
     monkeypatch.setattr(StyleGAN2, "activations", no_work)
     with pytest.raises(error, match=told):
         quick(lively, **{"seeds": SEEDS, **options})
+
+
+def test_sample_size_reaches_k_means(tiny: StyleGAN2) -> None:
+    few = dissect(tiny, range(8), clusters=3, sample_size=16, progress=False)
+    whole = dissect(tiny, range(8), clusters=3, sample_size=None, progress=False)
+    assert not torch.equal(few.centers, whole.centers)
+    torch.testing.assert_close(
+        dissect(tiny, range(8), clusters=3, progress=False).centers, whole.centers
+    )  # so few are all seen
+    with pytest.raises(ValueError, match="sample_size"):
+        dissect(tiny, range(8), clusters=3, sample_size=-1, progress=False)

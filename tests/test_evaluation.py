@@ -220,7 +220,7 @@ def test_locality_does_not_depend_on_batches(
     lively: StyleGAN2, catalog: Catalog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = locality(lively, catalog, PAIRS, settings=OPEN, progress=False)
-    monkeypatch.setattr("lefs.evaluation._BATCH", 2)
+    monkeypatch.setattr("lefs.evaluation.measures._BATCH", 2)
     for one, two in zip(whole, locality(lively, catalog, PAIRS, settings=OPEN, progress=False), strict=True):
         assert (one.part, one.method) == (two.part, two.method)
         np.testing.assert_allclose(one.effect, two.effect, rtol=1e-3)
@@ -253,7 +253,7 @@ def test_bad_seeds_and_parts(lively: StyleGAN2, catalog: Catalog) -> None:
 def test_confusion_counts_pixels(
     lively: StyleGAN2, catalog: Catalog, monkeypatch: pytest.MonkeyPatch, batch: int
 ) -> None:
-    monkeypatch.setattr("lefs.evaluation._BATCH", batch)
+    monkeypatch.setattr("lefs.evaluation.agreement._BATCH", batch)
     seeds, judge = range(7), Quadrants()
     table = confusion(lively, catalog, seeds, segmenter=judge, progress=False)
     assert table.shape == (4, 4)

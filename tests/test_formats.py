@@ -223,6 +223,31 @@ def test_filling_reads_what_the_file_holds(tmp_path: Path) -> None:
     assert found["turned"].tolist() == expected["turned"]
 
 
+def test_filling_goes_through_large_tensors_in_pieces(tmp_path: Path) -> None:
+    numbers = torch.randn(2**20 + 5)
+    (tmp_path / "numbers").write_bytes(b"x" + numbers.numpy().tobytes())
+
+    def filled(weight: torch.Tensor) -> torch.Tensor:
+        network = torch.nn.Module()
+        network.register_buffer("weight", torch.empty(weight.shape, device="meta"))
+        with opened(tmp_path / "numbers") as file:
+            loose = torch.frombuffer(file.data[1:], dtype=torch.uint8).view(torch.float32)
+            filling.fill(
+                network, {"weight": loose.as_strided(weight.shape, weight.stride())}, file.path, source=file
+            )
+        return network.get_buffer("weight")
+
+    assert torch.equal(filled(numbers), numbers)
+    square = numbers[: 2**20].view(2**10, 2**10)
+    assert torch.equal(filled(square), square)
+    assert torch.equal(filled(square.T), square.T)
+    numbers[-1] = torch.nan
+    (tmp_path / "numbers").write_bytes(b"x" + numbers.numpy().tobytes())
+    assert torch.equal(filled(square), square)
+    with pytest.raises(ArtifactError, match="NaN or infinite values in 'weight'"):
+        filled(numbers)
+
+
 def test_a_file_that_shrinks_while_it_is_read(tmp_path: Path) -> None:
     path = tmp_path / "numbers"
     path.write_bytes(bytes(2**16))

@@ -28,9 +28,10 @@ import numpy as np
 import pytest
 import torch
 
+import lefs
 from lefs.artifacts import ArtifactError
 from lefs.generators.publishers import nvlabs_stylegan2, nvlabs_stylegan3, tensorflow
-from lefs.generators.unpickle import Global, Instance, is_inert, read_pickle, read_torch, walk
+from lefs.generators.unpickle import Global, Instance, Stored, is_inert, read_pickle, read_torch, walk
 
 FIXTURES = Path(__file__).parent / "fixtures"
 
@@ -418,6 +419,20 @@ def test_a_used_discriminator_may_not_hold_them(monkeypatch: pytest.MonkeyPatch)
             nvlabs_stylegan2.read_discriminator(Path("file.pkl"))
 
 
+def test_a_used_network_may_not_be_deep() -> None:
+    """Where tensors wait, depth is looked at in the network that is taken, and only there."""
+    tree, deep = read_pickle(FIXTURES / "stylegan3/r_conditional.pkl", lazy=True), list[Any]()
+    for _ in range(1000):
+        deep = [deep]
+    _inside(tree, "D")["_forward_hooks"] = deep
+    assert nvlabs_stylegan3.read(tree, Path("file.pkl")).tensors
+    _inside(tree, "G_ema")["_forward_hooks"] = deep
+    with pytest.raises(
+        ArtifactError, match=r"file\.pkl is refused: its values lie more than 400 levels deep"
+    ):
+        nvlabs_stylegan3.read(tree, Path("file.pkl"))
+
+
 def test_networks_of_tensorflow_may_not_hold_them() -> None:
     network = read_pickle(FIXTURES / "tensorflow/stylegan2.pkl")[2]
     for value in MENTIONS:
@@ -667,6 +682,23 @@ def test_a_billion_laughs_take_no_longer_than_a_few() -> None:
     assert len(list(walk(found))) == 61
 
 
+def test_whole_files_of_tensors_on_demand(tmp_path: Path) -> None:
+    """A pickle without a network of modules is read in full; one too deep for that is refused by its name."""
+    written = tmp_path / "tensors.pkl"
+    written.write_bytes(FILES["tensors in a pickle"])
+    with pytest.raises(ArtifactError, match=r"tensors\.pkl holds no generator that lefs knows"):
+        lefs.load(written)
+    written.write_bytes(b"\x80\x04" + b"]" * 1000 + b"a" * 999 + b".")
+    with pytest.raises(ArtifactError, match=r"tensors\.pkl is refused: its values lie more than 400 levels"):
+        lefs.load(written)
+
+
+@pytest.mark.parametrize("name", [n for n in CLAIMS if re.match("tensor|offset|stride|size|storage", n)])
+def test_claims_are_refused_before_tensors_are_asked_for(name: str) -> None:
+    with pytest.raises(ArtifactError):
+        read_pickle(CLAIMS[name](), lazy=True)
+
+
 # -- broken files --------------------------------------------------------------------------------------------
 
 
@@ -740,6 +772,32 @@ def test_a_thousand_mutations_of_each(name: str, record_property: Callable[[str,
     record_property("inputs", 1000)
     rng = np.random.default_rng(len(name))
     sum(survives(readers[name], mutated(FILES[name], rng)) for _ in range(1000))
+
+
+def test_tensors_made_on_demand_are_those_of_a_full_reading(
+    record_property: Callable[[str, object], None],
+) -> None:
+    record_property("inputs", 4000)
+    rng, written = np.random.default_rng(0), FILES["tensors in a pickle"]
+    read = 0
+    for changed in [
+        written,
+        *(mutated(written, rng) for _ in range(1500)),
+        *(program(rng) for _ in range(2500)),
+    ]:
+        try:
+            found = [
+                v.tensor() if isinstance(v, Stored) else v for v in walk(read_pickle(changed, lazy=True))
+            ]
+        except ArtifactError:
+            continue
+        expected = list(walk(read_pickle(changed)))
+        assert [type(v) for v in found] == [type(v) for v in expected]
+        for one, other in zip(found, expected, strict=True):
+            if isinstance(one, torch.Tensor):
+                torch.testing.assert_close(one, other, rtol=0, atol=0, equal_nan=True)
+                read += 1
+    assert read > 200, "hardly any of the inputs holds a tensor"
 
 
 # What a random program is put together from: values, containers, memo, names, calls, arrays and storages.

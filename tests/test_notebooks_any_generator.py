@@ -42,10 +42,13 @@ SMALL = {
     "4_units.units": 2,
     "4_units.doses": [1, 2],
     "4_units.moved_images": 1,
+    "5_evaluation.pairs": 2,
+    "5_evaluation.curve_pairs": 1,
+    "5_evaluation.effect_images": 2,
     "6_directions.targets": 4,
     "6_directions.samples": 200,
 }
-NOTEBOOKS = ("1_dissection", "2_catalog", "3_editing", "4_units", "6_directions")
+NOTEBOOKS = ("1_dissection", "2_catalog", "3_editing", "4_units", "5_evaluation", "6_directions")
 
 
 @dataclass(frozen=True)

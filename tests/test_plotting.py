@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 from IPython.core.pylabtools import print_figure
+from made_up import made_up_matrix, made_up_report, made_up_tuning
 from matplotlib.collections import PathCollection
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
@@ -123,6 +124,9 @@ def figures(images, membership, contributions, catalog, table, random) -> dict[s
         "comparison_strip": lambda: plotting.comparison_strip(
             {"local": images[0], "global": images[1]}, changes={"global": change[0]}
         ),
+        "tradeoff_curves": lambda: plotting.tradeoff_curves(made_up_report()),
+        "part_leak_matrix": lambda: plotting.part_leak_matrix(made_up_matrix()),
+        "tuning_curve": lambda: plotting.tuning_curve(made_up_tuning()),
     }
 
 

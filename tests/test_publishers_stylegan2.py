@@ -215,7 +215,7 @@ def test_loading_and_info_wait_for_little() -> None:
     lines = (
         "import sys, lefs.__main__",
         f"lefs.__main__.main(['info', {str(SNAPSHOT)!r}])",
-        "slow = {'torch._dynamo', 'sympy', 'sklearn', 'papermill', 'matplotlib', 'skimage'}",
+        "slow = {'torch._dynamo', 'sympy', 'sklearn', 'papermill', 'matplotlib', 'torchmetrics'}",
         "sys.exit(', '.join(slow & set(sys.modules)) or 0)",
     )
     done = subprocess.run(

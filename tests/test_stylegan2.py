@@ -466,6 +466,72 @@ def test_changed_weights_are_noticed(lively: StyleGAN2, styles: Tensor, change: 
     assert torch.equal(network.synthesize(styles), fresh.synthesize(styles))
 
 
+def test_a_weight_in_the_place_of_a_former_one_is_noticed(lively: StyleGAN2, styles: Tensor) -> None:
+    """Memory is given out again: an address and a count of changes are not a weight's own."""
+    network = copy.deepcopy(lively)
+    weight = network.synthesis.get_submodule("b8.conv1").weight
+    for _ in range(6):
+        network.synthesize(styles)
+        place = weight.data_ptr()
+        for _ in range(2):
+            weight.data = torch.randn_like(weight)
+        assert torch.equal(network.synthesize(styles), copy.deepcopy(network).synthesize(styles))
+        assert weight.data_ptr() != place
+
+
+def test_a_weight_made_anew_while_another_thread_renders(lively: StyleGAN2, styles: Tensor) -> None:
+    """What is kept may be replaced between two looks at it."""
+
+    class Fickle(ModulatedConvolution):
+        looks = 0
+
+        def __getattribute__(self, name: str) -> Any:
+            if name == "_derived":
+                Fickle.looks += 1
+                if Fickle.looks % 2 == 0:
+                    self.__dict__["_derived"] = None
+            return super().__getattribute__(name)
+
+    network = copy.deepcopy(lively)
+    expected = network.synthesize(styles)
+    for module in network.synthesis.modules():
+        if isinstance(module, ModulatedConvolution):
+            module.__class__ = Fickle
+    for _ in range(3):
+        assert torch.equal(network.synthesize(styles), expected)
+    assert Fickle.looks
+
+
+def test_results_are_the_callers_own(double: Generator, styles: Tensor) -> None:
+    """Overwriting them changes neither the network nor a trunk."""
+    start = styles[:1].double().clone()
+    trunk = double.trunk(start)
+    expected = trunk.image.clone()
+    for size in double.preview_sizes:
+        double.synthesize(start, upto=size, resume=trunk).zero_()
+    double.record(start, "b4.conv1")["b4.conv1"].zero_()
+    assert torch.equal(double.synthesize(start), expected)
+    for layer in double.layers:
+        moved = start.clone()
+        moved[:, layer.slice] += 1
+        assert torch.equal(double.synthesize(moved, resume=trunk), double.synthesize(moved))
+
+
+def test_every_weight_can_be_given_from_outside(lively: StyleGAN2, styles: Tensor) -> None:
+    class Synthesis(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.network = copy.deepcopy(lively)
+
+        def forward(self, styles: Tensor) -> Tensor:
+            return self.network.synthesize(styles)
+
+    outer, other = Synthesis(), random_network(seed=9)
+    given = {f"network.{name}": p for name, p in other.named_parameters()}
+    given |= {f"network.{name}": b for name, b in other.named_buffers()}
+    assert torch.equal(torch.func.functional_call(outer, given, (styles,)), other.synthesize(styles))
+
+
 def test_gradients_after_inference(lively: StyleGAN2, styles: Tensor) -> None:
     """What is kept of the weights in inference mode serves calls with gradients too."""
     network = copy.deepcopy(lively)

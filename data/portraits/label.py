@@ -31,7 +31,8 @@ def main() -> None:
     parser.add_argument("--layer", default=None, help="layer to cluster; the generator's default if left out")
     args = parser.parse_args()
     model, segmenter = lefs.load(HERE), lefs.load_segmenter(HERE)
-    catalog = lefs.dissect(model, range(args.images), clusters=args.clusters, layer=args.layer, n_init=10)
+    options = {"layer": args.layer, "n_init": 10, "sample_size": None}
+    catalog = lefs.dissect(model, range(args.images), clusters=args.clusters, **options)
     table = confusion(model, catalog, range(100_000, 100_256), segmenter=segmenter)
     catalog = catalog.named(name_by_truth(table, segmenter.names))
     replace(catalog, effects=measure_effects(catalog, model)).save(HERE)

@@ -21,7 +21,7 @@ from lefs.generators.discriminator import Discriminator, DiscriminatorConfig
 from lefs.generators.publishers import Parsed
 from lefs.generators.publishers.persistence import NETWORKS, find_network
 from lefs.generators.publishers.unknown import explain
-from lefs.generators.unpickle import MappedFile, opened, read_pickle, read_torch, sniff
+from lefs.generators.unpickle import MappedFile, Stored, opened, read_pickle, read_torch, sniff, walk
 
 __all__ = ["ARCHITECTURES", "READERS", "build", "convert", "load", "peek", "save_generator"]
 
@@ -147,7 +147,15 @@ def _tree(file: MappedFile) -> Any:
         return read_torch(file, align=False)
     tree = read_pickle(file, align=False, lazy=True)
     # One network is taken out of its module and the rest never looked at; whatever else it is may need all.
-    return tree if find_network(tree, *NETWORKS) else read_pickle(file, align=False)
+    return tree if find_network(tree, *NETWORKS) or _is_whole(tree) else read_pickle(file, align=False)
+
+
+def _is_whole(tree: Any) -> bool:
+    try:
+        return not any(isinstance(value, Stored) for value in walk(tree))
+    except ArtifactError:
+        # A full reading says what is wrong.
+        return False
 
 
 def _make_discriminator(make: Callable[[], nn.Module], path: Path) -> nn.Module:

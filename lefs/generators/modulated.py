@@ -42,6 +42,15 @@ class Modulation(NamedTuple):
     gain: float
 
 
+class _Derived(NamedTuple):
+    """What is kept of a layer's weight."""
+
+    key: object  # what tells one weight from another: where it is, above all
+    source: Tensor  # that weight: as long as it is held, no other one can be in its place
+    weight: Tensor
+    energy: Tensor
+
+
 class ModulatedConvolution(nn.Module):
     """Modulated convolution (of StyleGAN2; Karras et al., CVPR 2020, §2.2), noise, bias, activation.
 
@@ -64,7 +73,7 @@ class ModulatedConvolution(nn.Module):
         if config.noise:
             self.noise_strength = nn.Parameter(torch.zeros([]))
             self.register_buffer("noise_const", normal(resolution, resolution))
-        self._derived: tuple[object, Tensor, Tensor] | None = None
+        self._derived: _Derived | None = None
 
     def modulation(self, styles: Tensor, noise: Noise, gain: float = 1.0) -> Modulation:
         """Everything that the styles (N, inputs) decide, ready for `forward`; `gain` is on the result."""
@@ -140,11 +149,12 @@ class ModulatedConvolution(nn.Module):
             return self._derive(dtype, precise)
         version = 0 if self.weight.is_inference() else self.weight._version
         key = (self.weight.data_ptr(), version, self.weight.dtype, self.weight.device, dtype, precise)
-        if self._derived is None or self._derived[0] != key:
+        kept = self._derived  # (looked at once: another thread may replace it at any time)
+        if kept is None or kept.key != key:
             # (made outside of inference mode, it serves calls with and without gradients)
             with torch.inference_mode(False), torch.no_grad():
-                self._derived = (key, *self._derive(dtype, precise))
-        return self._derived[1:]
+                kept = self._derived = _Derived(key, self.weight.detach(), *self._derive(dtype, precise))
+        return kept.weight, kept.energy
 
     def _derive(self, dtype: torch.dtype, precise: torch.dtype) -> tuple[Tensor, Tensor]:
         energy = self.weight.to(precise).square().sum(dim=(2, 3))

@@ -124,7 +124,9 @@ class StyledGenerator(Generator):
         size = self.resolution if upto is None else upto
         end = next((i for i, la in enumerate(self.layers) if self._stage(la) > size), len(self.layers))
         start, state = self._start(styles, resume, end)
-        return self._finish(self._walk(self.layers[start:end], state, styles, noise), size)
+        image = self._finish(self._walk(self.layers[start:end], state, styles, noise), size)
+        # (where nothing has changed it is the trunk's own)
+        return image if start < end else image.clone()
 
     def _walk(self, layers: Sequence[StyleLayer], state: State, styles: Tensor, noise: Noise) -> State:
         """The state after `layers`, as far as `_finish` needs it."""

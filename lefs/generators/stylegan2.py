@@ -128,8 +128,10 @@ class StyleGAN2(StyledGenerator):
     # -- styles → images --------------------------------------------------------------------------
     # A state is (features, image so far, what a residual block will add to its result).
     def _begin(self, styles: Tensor) -> State:
-        const = self.synthesis.get_parameter("b4.const")[None].expand(len(styles), -1, -1, -1)
-        return const.contiguous(memory_format=memory_format(const)), None, None
+        const: Tensor = self.synthesis.get_submodule("b4").const  # type: ignore[assignment]
+        const = const[None].expand(len(styles), -1, -1, -1)
+        # (a copy even of a single one: what is done to an image's maps is not done to the network)
+        return const.clone(memory_format=memory_format(const)), None, None
 
     def _walk(self, layers: Sequence[StyleLayer], state: State, styles: Tensor, noise: Noise) -> State:
         large = next((i for i, la in enumerate(layers) if self._is_large(la, len(styles))), len(layers))

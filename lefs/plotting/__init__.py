@@ -4,6 +4,7 @@ Every function returns a `matplotlib.figure.Figure` that pyplot does not know: a
 is shown once, and nothing keeps it in memory. Functions of one panel also draw into given axes (``ax=``).
 """
 
+from lefs.plotting.comparison import part_leak_matrix, tradeoff_curves, tuning_curve
 from lefs.plotting.contributions import contribution_heatmap, layer_profile, strongest_channels, sum_to_one
 from lefs.plotting.edits import comparison_strip, edit_strip, filmstrip, transfer_grid
 from lefs.plotting.factors import agreement_dots, factor_maps, soft_overlays
@@ -31,6 +32,7 @@ __all__ = [
     "locality_bars",
     "membership_overlays",
     "overlay_grid",
+    "part_leak_matrix",
     "path_strips",
     "query_profile",
     "road_curves",
@@ -39,6 +41,8 @@ __all__ = [
     "strongest_channels",
     "sum_to_one",
     "tradeoff",
+    "tradeoff_curves",
     "transfer_grid",
+    "tuning_curve",
     "unit_gallery",
 ]

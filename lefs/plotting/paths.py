@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from lefs.contrast import Road, equal_effect
+from lefs.evaluation.roads import Road, equal_effect
 from lefs.plotting.arrays import as_changes, as_images
 from lefs.plotting.sheet import CAPTION, Sheet, change_limit
 from lefs.plotting.style import MUTED, WIDTH, line_color, new_figure, settle_ticks, styled
@@ -83,7 +83,7 @@ def road_curves(
 
     Parameters
     ----------
-    roads : what `lefs.contrast.contrast` returns
+    roads : what `lefs.evaluation.contrast` returns
     unit : of effect and leak
 
     Returns
@@ -93,7 +93,7 @@ def road_curves(
     """
     every = list(roads)
     if not every or not all(isinstance(road, Road) for road in every):
-        raise TypeError("roads must be a non-empty list of Road, as lefs.contrast.contrast returns it")
+        raise TypeError("roads must be a non-empty list of Road, as lefs.evaluation.contrast returns it")
     parts = list(dict.fromkeys(road.part for road in every))
     methods = list(dict.fromkeys(road.method for road in every))
     columns = min(columns, len(parts))

@@ -1,4 +1,4 @@
-"""Previews: how large a picture may be while a control moves, in the time that this machine has for a frame."""
+"""Previews: how large a picture may be while a control moves, in the time a frame has on this machine."""
 
 from __future__ import annotations
 

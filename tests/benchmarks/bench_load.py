@@ -3,8 +3,9 @@
     python tests/benchmarks/bench_load.py [--snapshot FILE] [--official FOLDER] [--repeats 7]
 
 FOLDER is a checkout of stylegan2-ada-pytorch, whose `legacy.load_network_pkl` is then timed as well; nothing
-of it is needed otherwise. As many bytes as the generator has are also copied alone, from the mapped file into
-fresh memory, and read alone into fresh memory in large pages, which is the least that `lefs.load` can take.
+of it is needed otherwise. What `lefs.load` consists of is also done alone: following the pickle to the
+records of its tensors, and reading as many bytes as the generator has into fresh memory in large pages, which
+is the least that it can take; and copying these bytes from the mapped file, as one usually does.
 Without FILE, a snapshot of that size is made: by the official code where there is FOLDER; else in its layout,
 but of one module with weights of these sizes, which lefs can read yet not build, so that only the reading is
 compared, with the `pickle` module. Every measurement is a process of its own, the
@@ -64,12 +65,16 @@ def prepare(way: str, official: Path | None, size: int) -> Callable[[Path], Any]
     if way == "lefs.load":
         formats: Any = importlib.import_module("lefs.generators.formats")
         importlib.import_module("lefs.generators.stylegan2")
+        importlib.import_module("lefs.generators.publishers.nvlabs_stylegan2")
         return lambda file: formats.load(file)
     if way == "official":
         sys.path.insert(0, str(official))
         legacy: Any = importlib.import_module("legacy")
         importlib.import_module("training.networks")
         return lambda file: _opened(file, legacy.load_network_pkl)
+    if way == "pickle alone":
+        unpickle: Any = importlib.import_module("lefs.generators.unpickle")
+        return lambda file: unpickle.read_pickle(file, align=False, lazy=True)
     if way in ALONE:
         return partial(ALONE[way], size=size)
     bench_unpickle.install_publisher()
@@ -204,7 +209,7 @@ def main() -> None:
         ways += ["official"] if arguments.official else ["pickle, reading"]
         print_line(f"{file.name}, {file.stat().st_size / 1e6:.0f} MB, {torch.get_num_threads()} threads")
         size = weights_size(file) if buildable else 0
-        show(compare(file, ways + [*ALONE] * bool(size), arguments, size))
+        show(compare(file, ways + ["pickle alone", *ALONE] * bool(size), arguments, size))
         if buildable:
             seconds = [info(file)["wall"] for _ in range(arguments.repeats)]
             print_line(f"lefs info: min {min(seconds):.2f} s, median {statistics.median(seconds):.2f} s")

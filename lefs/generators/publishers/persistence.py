@@ -33,6 +33,8 @@ class Module:
         if not isinstance(state, Mapping) or not is_module(record):
             raise ArtifactError(f"{path}: {where} should be a network module, found {_kind(record)}")
         self._state = state
+        self._children: dict[str, Module] | None = None
+        self._tensors: dict[str, Tensor] | None = None
 
     @property
     def name(self) -> str:
@@ -53,7 +55,7 @@ class Module:
         """An attribute that must be there and of a kind."""
         if attribute not in self._state:
             raise self.error(f"lacks the attribute {attribute!r}")
-        value = _made(self._state[attribute])
+        value = self._made(self._state[attribute])
         kinds = kind if isinstance(kind, tuple) else (kind,)
         # 1 is a fine float; True is no number
         if isinstance(value, int) and not isinstance(value, bool) and float in kinds:
@@ -65,24 +67,28 @@ class Module:
 
     def children(self) -> dict[str, Module]:
         """The modules inside, by name; those that are None are left out."""
-        inside = self._inside("_modules")
-        return {k: Module(v, self.path, f"{self.where}.{k}") for k, v in inside.items() if v is not None}
+        if self._children is None:
+            inside = {k: v for k, v in self._inside("_modules").items() if v is not None}
+            self._children = {k: Module(v, self.path, f"{self.where}.{k}") for k, v in inside.items()}
+        return self._children
 
     def child(self, name: str) -> Module:
         """The module called `name`, which must be there."""
-        found = self._inside("_modules").get(name)
+        found = self.children().get(name)
         if found is None:
             raise self.error(f"lacks the module {name!r}")
-        return Module(found, self.path, f"{self.where}.{name}")
+        return found
 
     def tensors(self) -> dict[str, Tensor]:
         """Its own parameters and buffers, without those of the modules inside."""
-        given = {**self._inside("_parameters"), **self._inside("_buffers")}
-        found = {k: _made(v) for k, v in given.items() if v is not None}
-        for name, value in found.items():
-            if not isinstance(value, Tensor):
-                raise self.error(f"has {_kind(value)} where the tensor {name!r} should be")
-        return found
+        if self._tensors is None:
+            given = {**self._inside("_parameters"), **self._inside("_buffers")}
+            found = {k: self._made(v) for k, v in given.items() if v is not None}
+            for name, value in found.items():
+                if not isinstance(value, Tensor):
+                    raise self.error(f"has {_kind(value)} where the tensor {name!r} should be")
+            self._tensors = found
+        return self._tensors
 
     def tensor(self, name: str) -> Tensor:
         """The parameter or buffer called `name`, which must be there."""
@@ -107,6 +113,12 @@ class Module:
         """All tensors by their dotted names, as ``torch.nn.Module.state_dict`` would give them."""
         return {f"{prefix}{k}": v for prefix, module in self.walk() for k, v in module.tensors().items()}
 
+    def _made(self, value: Any) -> Any:
+        try:
+            return value.tensor() if isinstance(value, Stored) else value
+        except ArtifactError as error:
+            raise ArtifactError(f"{self.path} {error}") from None
+
     def _inside(self, kind: str) -> Mapping[str, Any]:
         found = self._state.get(kind, {})
         if not isinstance(found, Mapping) or not all(isinstance(k, str) for k in found):
@@ -119,7 +131,10 @@ def check_plain(record: Any, path: Path, where: str) -> None:
 
     Other parts of a file may: lefs neither calls nor uses them.
     """
-    found = next((value for value in walk(record) if is_inert(value)), None)
+    try:
+        found = next((value for value in walk(record) if is_inert(value)), None)
+    except ArtifactError as error:
+        raise ArtifactError(f"{path} {error}") from None
     if found is not None:
         raise ArtifactError(
             f"{path} is refused: its {where} holds {found.module}.{found.name}, which could run code and "
@@ -140,10 +155,6 @@ def find_network(tree: Any, *keys: str) -> tuple[str, Any] | None:
     if isinstance(tree, Mapping):
         return next(((k, tree[k]) for k in keys if is_module(tree.get(k))), None)
     return None
-
-
-def _made(value: Any) -> Any:
-    return value.tensor() if isinstance(value, Stored) else value
 
 
 def _kind(value: Any) -> str:

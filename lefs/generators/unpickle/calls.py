@@ -164,8 +164,10 @@ def _new_object_with_keywords(machine: Machine, args: Arguments) -> Any:
 
 def _persistent(machine: Machine, args: Arguments) -> Any:
     match args:
-        case ({"type": "class", "class_name": str(name), "state": state},):
-            return Instance("torch_utils.persistence", name, (), {}, state)
+        case (dict(meta),) if meta.get("type") == "class" and "state" in meta:
+            name = meta.get("class_name")
+            if isinstance(name, str):
+                return Instance("torch_utils.persistence", name, (), {}, meta["state"])
     return NotImplemented
 
 
@@ -173,11 +175,11 @@ def _persistent(machine: Machine, args: Arguments) -> Any:
 
 
 def _tensor(machine: Machine, args: Arguments) -> Any:
-    match args:
-        case (base, int(offset), tuple(size), tuple(stride), *_):
-            machine.session.tensor()
-            return strided(base, offset, size, stride)
-    return NotImplemented
+    # (hundreds of these in a snapshot: no pattern matching, which takes as long as all the rest)
+    if len(args) < 4 or args[2].__class__ is not tuple or args[3].__class__ is not tuple:
+        return NotImplemented
+    machine.session.tensor()
+    return strided(*args[:4])
 
 
 def _typed_tensor(machine: Machine, args: Arguments) -> Any:
@@ -210,14 +212,13 @@ def _tensor_of_type(machine: Machine, args: Arguments) -> Any:
 
 def _payload(machine: Machine, args: Arguments) -> Any:
     """A storage, written by PyTorch as a whole file inside this one. Read like any other file, not loaded."""
-    match args:
-        case (bytes() | str() | memoryview() as raw,):
-            content = as_bytes(raw, machine.session)
-            if isinstance(content, bytes):
-                machine.session.copy(len(content))
-                content = memoryview(bytearray(content))
-            return machine.payload(content, machine.session)
-    return NotImplemented
+    if len(args) != 1:
+        return NotImplemented
+    content = as_bytes(args[0], machine.session)
+    if isinstance(content, bytes):
+        machine.session.copy(len(content))
+        content = memoryview(bytearray(content))
+    return machine.payload(content, machine.session)
 
 
 def _size(machine: Machine, args: Arguments) -> Any:

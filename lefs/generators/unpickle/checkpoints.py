@@ -26,8 +26,8 @@ LEGACY_START = re.compile(rb"\x80[\x02-\x05](?:\x95.{8})?\x8a\nl\xfc\x9cF\xf9 j\
 # persistent id, the list of its only key, the number of its items.
 _BARE = re.compile(
     re.escape(
-        b"\x80\2\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.\x80\2M\xe9\3.\x80\2}q\0(X\x10\0\0\0protocol_versionq\1M\xe9\3"
-        b"X\r\0\0\0little_endianq\2\x88X\n\0\0\0type_sizesq\3}q\4(X\5\0\0\0shortq\5K\2X\3\0\0\0intq\6K\4"
+        b"\x80\2\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.\x80\2M\xe9\3."
+        b"\x80\2}q\0(X\x10\0\0\0protocol_versionq\1M\xe9\3X\r\0\0\0little_endianq\2\x88X\n\0\0\0type_sizesq\3}q\4(X\5\0\0\0shortq\5K\2X\3\0\0\0intq\6K\4"
         b"X\4\0\0\0longq\7K\4uu.\x80\2(X\7\0\0\0storageq\0"
     )
     + rb"ctorch(?:\.cuda)?\n(\w+)\nq\x01X(.)\0\0\0(\d+)q\x02X(.)\0\0\0([a-z:0-9]+)q\x03"
@@ -193,7 +193,7 @@ def _bare_storage(data: memoryview, session: Session) -> Tensor | Stored | None:
     # What is not sound is followed step by step, which finds out what is wrong with it.
     if not sound:
         return None
-    return Stored.storage(raw, dtype, session) if session.lazy else storage(raw, dtype, session)
+    return Stored(raw, dtype, session) if session.lazy else storage(raw, dtype, session)
 
 
 def _header(data: memoryview, session: Session) -> tuple[int, bool]:

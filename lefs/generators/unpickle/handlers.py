@@ -21,10 +21,13 @@ from lefs.generators.unpickle.values import (
 if TYPE_CHECKING:
     from lefs.generators.unpickle.machine import Machine
 
-__all__ = ["HANDLERS"]
+__all__ = ["HANDLERS", "PLAIN"]
 
+# what instructions with an argument do, and those without one
 Handler = Callable[["Machine", memoryview], None]
+Plain = Callable[["Machine"], None]
 HANDLERS: dict[int, Handler] = {}
+PLAIN: dict[int, Plain] = {}
 
 
 def _on(codes: bytes) -> Callable[[Handler], Handler]:
@@ -35,62 +38,56 @@ def _on(codes: bytes) -> Callable[[Handler], Handler]:
     return register
 
 
-def _constant(make: Callable[[], Any]) -> Handler:
-    return lambda machine, argument: machine.stack.append(make())
+def _plain(codes: bytes) -> Callable[[Plain], Plain]:
+    def register(function: Plain) -> Plain:
+        PLAIN.update(dict.fromkeys(codes, function))
+        return function
 
-
-def _container(make: Callable[[], Any]) -> Handler:
-    return lambda machine, argument: machine.push_new(make())
+    return register
 
 
 def _parsed(parse: Callable[[memoryview], Any]) -> Handler:
     return lambda machine, argument: machine.stack.append(parse(argument))
 
 
-HANDLERS.update(
-    {
-        ord("N"): _constant(lambda: None),
-        0x88: _constant(lambda: True),
-        0x89: _constant(lambda: False),
-        ord(")"): _constant(tuple),
-        ord("]"): _container(list),
-        ord("}"): _container(dict),
-        0x8F: _container(set),
-    }
-)
+def _constant(value: bool | None) -> Plain:
+    return lambda machine: machine.stack.append(value)
+
+
+PLAIN.update({ord("N"): _constant(None), 0x88: _constant(True), 0x89: _constant(False)})
 HANDLERS.update({code: _parsed(parse) for codes, parse in PARSERS.items() for code in codes})
 
 
 # -- stack and memo ------------------------------------------------------------------------------------------
 
 
-@_on(b".\x80\x95")
+@_on(b"\x80\x95")
 def _nothing(machine: Machine, argument: memoryview) -> None:
-    """STOP, the protocol's number, and frames: every instruction's length is checked anyway."""
+    """The protocol's number, and frames: every instruction's length is checked anyway."""
 
 
-@_on(b"(")
-def _mark(machine: Machine, argument: memoryview) -> None:
+@_plain(b"(")
+def _mark(machine: Machine) -> None:
     machine.session.object()
     machine.outer.append(machine.stack)
     machine.stack = []
 
 
-@_on(b"0")
-def _pop(machine: Machine, argument: memoryview) -> None:
+@_plain(b"0")
+def _pop(machine: Machine) -> None:
     if machine.stack:
         machine.stack.pop()
     else:
         machine.since_mark()
 
 
-@_on(b"1")
-def _pop_mark(machine: Machine, argument: memoryview) -> None:
+@_plain(b"1")
+def _pop_mark(machine: Machine) -> None:
     machine.since_mark()
 
 
-@_on(b"2")
-def _duplicate(machine: Machine, argument: memoryview) -> None:
+@_plain(b"2")
+def _duplicate(machine: Machine) -> None:
     value = machine.stack[-1]
     if isinstance(value, Unfinished):
         raise damaged("it uses an array before its content")
@@ -107,91 +104,111 @@ def _put(machine: Machine, argument: memoryview) -> None:
     machine.remember(unsigned(argument))
 
 
-@_on(b"\x94")
-def _memoize(machine: Machine, argument: memoryview) -> None:
+@_plain(b"\x94")
+def _memoize(machine: Machine) -> None:
     machine.remember(len(machine.memo))
 
 
 @_on(b"g")
 def _get_line(machine: Machine, argument: memoryview) -> None:
-    machine.recall(decimal(argument))
+    machine.stack.append(machine.recall(decimal(argument)))
 
 
 @_on(b"h")
 def _get(machine: Machine, argument: memoryview) -> None:
-    machine.recall(argument[0])
+    machine.stack.append(machine.recall(argument[0]))
 
 
 @_on(b"j")
 def _get_long(machine: Machine, argument: memoryview) -> None:
-    machine.recall(unsigned(argument))
+    machine.stack.append(machine.recall(unsigned(argument)))
 
 
 # -- containers ----------------------------------------------------------------------------------------------
 
 
-def _tuple_of(count: int) -> Handler:
-    def make(machine: Machine, argument: memoryview) -> None:
-        if len(machine.stack) < count:
+@_plain(b")")
+def _empty_tuple(machine: Machine) -> None:
+    machine.stack.append(())
+
+
+@_plain(b"]")
+def _empty_list(machine: Machine) -> None:
+    machine.push_new([])
+
+
+@_plain(b"}")
+def _empty_dict(machine: Machine) -> None:
+    machine.push_new({})
+
+
+@_plain(b"\x8f")
+def _empty_set(machine: Machine) -> None:
+    machine.push_new(set())
+
+
+def _tuple_of(count: int) -> Plain:
+    def make(machine: Machine) -> None:
+        stack = machine.stack
+        if len(stack) < count:
             raise IndexError
-        values = tuple(machine.stack[-count:])
-        del machine.stack[-count:]
-        machine.push_new(values)
+        machine.session.object()
+        stack[-count:] = [tuple(stack[-count:])]
 
     return make
 
 
-HANDLERS.update({0x84 + count: _tuple_of(count) for count in (1, 2, 3)})
+PLAIN.update({0x84 + count: _tuple_of(count) for count in (1, 2, 3)})
 
 
-@_on(b"t")
-def _tuple(machine: Machine, argument: memoryview) -> None:
+@_plain(b"t")
+def _tuple(machine: Machine) -> None:
     machine.push_new(tuple(machine.since_mark()))
 
 
-@_on(b"l")
-def _list(machine: Machine, argument: memoryview) -> None:
+@_plain(b"l")
+def _list(machine: Machine) -> None:
     machine.push_new(machine.since_mark())
 
 
-@_on(b"d")
-def _dict(machine: Machine, argument: memoryview) -> None:
+@_plain(b"d")
+def _dict(machine: Machine) -> None:
     content: dict[Any, Any] = {}
     _set_items(content, machine.since_mark(), machine)
     machine.push_new(content)
 
 
-@_on(b"\x91")
-def _frozenset(machine: Machine, argument: memoryview) -> None:
+@_plain(b"\x91")
+def _frozenset(machine: Machine) -> None:
     machine.push_new(frozenset(check_key(v, machine.session) for v in machine.since_mark()))
 
 
-@_on(b"a")
-def _append(machine: Machine, argument: memoryview) -> None:
+@_plain(b"a")
+def _append(machine: Machine) -> None:
     value = machine.stack.pop()
     _extend(machine.stack[-1], [value], machine)
 
 
-@_on(b"e")
-def _appends(machine: Machine, argument: memoryview) -> None:
+@_plain(b"e")
+def _appends(machine: Machine) -> None:
     values = machine.since_mark()
     _extend(machine.stack[-1], values, machine)
 
 
-@_on(b"\x90")
-def _add_items(machine: Machine, argument: memoryview) -> None:
+@_plain(b"\x90")
+def _add_items(machine: Machine) -> None:
     values = machine.since_mark()
     _extend(machine.stack[-1], values, machine)
 
 
-@_on(b"s")
-def _set_item(machine: Machine, argument: memoryview) -> None:
+@_plain(b"s")
+def _set_item(machine: Machine) -> None:
     value, key = machine.stack.pop(), machine.stack.pop()
     _set_items(machine.stack[-1], [key, value], machine)
 
 
-@_on(b"u")
-def _set_many(machine: Machine, argument: memoryview) -> None:
+@_plain(b"u")
+def _set_many(machine: Machine) -> None:
     values = machine.since_mark()
     _set_items(machine.stack[-1], values, machine)
 
@@ -212,11 +229,12 @@ def _set_items(target: Any, values: list[Any], machine: Machine) -> None:
         target = target.entries
     if not isinstance(target, dict) or len(values) % 2:
         raise damaged(f"it puts {len(values)} values as keys and contents into {type(target).__name__}")
-    for key, value in zip(values[::2], values[1::2], strict=True):
-        # Nearly all keys are short text, which needs no closer look.
+    keys = values[::2]
+    for key in keys:
+        # Nearly all are short text, which needs no closer look.
         if key.__class__ is not str or len(key) > LONGEST_KEY:
             check_key(key, machine.session)
-        target[key] = value
+    target.update(zip(keys, values[1::2], strict=True))
 
 
 # -- names, calls, attributes --------------------------------------------------------------------------------
@@ -227,8 +245,8 @@ def _global(machine: Machine, argument: memoryview) -> None:
     machine.stack.append(_named(argument))
 
 
-@_on(b"\x93")
-def _global_of_stack(machine: Machine, argument: memoryview) -> None:
+@_plain(b"\x93")
+def _global_of_stack(machine: Machine) -> None:
     name, module = machine.stack.pop(), machine.stack.pop()
     if not isinstance(name, str) or not isinstance(module, str):
         raise damaged("a class's name is no text")
@@ -240,17 +258,17 @@ def _named(argument: memoryview) -> Global:
     return name_global(module, name)
 
 
-@_on(b"R")
-def _reduce(machine: Machine, argument: memoryview) -> None:
+@_plain(b"R")
+def _reduce(machine: Machine) -> None:
     args, what = machine.stack.pop(), machine.stack.pop()
     machine.make(what, args, {})
 
 
-HANDLERS[0x81] = _reduce
+PLAIN[0x81] = _reduce
 
 
-@_on(b"\x92")
-def _new_with_keywords(machine: Machine, argument: memoryview) -> None:
+@_plain(b"\x92")
+def _new_with_keywords(machine: Machine) -> None:
     kwargs, args, what = machine.stack.pop(), machine.stack.pop(), machine.stack.pop()
     machine.make(what, args, kwargs)
 
@@ -260,8 +278,8 @@ def _old_instance(machine: Machine, argument: memoryview) -> None:
     machine.make(_named(argument), tuple(machine.since_mark()), {})
 
 
-@_on(b"o")
-def _old_object(machine: Machine, argument: memoryview) -> None:
+@_plain(b"o")
+def _old_object(machine: Machine) -> None:
     what, *args = machine.since_mark() or [None]
     machine.make(what, tuple(args), {})
 
@@ -276,13 +294,13 @@ def _external_line(machine: Machine, argument: memoryview) -> None:
     machine.resolve(line_text(argument))
 
 
-@_on(b"Q")
-def _external(machine: Machine, argument: memoryview) -> None:
+@_plain(b"Q")
+def _external(machine: Machine) -> None:
     machine.resolve(machine.stack.pop())
 
 
-@_on(b"b")
-def _build(machine: Machine, argument: memoryview) -> None:
+@_plain(b"b")
+def _build(machine: Machine) -> None:
     state, target = machine.stack.pop(), machine.stack[-1]
     if isinstance(target, Unfinished):
         machine.finish(_array_of(state, machine))

@@ -8,14 +8,13 @@ from typing import Any
 
 from lefs.artifacts import ArtifactError
 from lefs.generators.unpickle.calls import call
-from lefs.generators.unpickle.handlers import HANDLERS
-from lefs.generators.unpickle.opcodes import LENGTHS, argument_of, ends
+from lefs.generators.unpickle.handlers import HANDLERS, PLAIN
+from lefs.generators.unpickle.opcodes import argument_of, ends
 from lefs.generators.unpickle.values import ORDERED, Global, Session, Unfinished, damaged, refused
 
 __all__ = ["Machine"]
 
-_GET, _LONG_GET, _MEMOIZE, _EMPTY_TUPLE, _REDUCE, _BYTE, _STOP = b"hj\x94)RK."
-_NOTHING = memoryview(b"")
+_GET, _LONG_GET, _MEMOIZE, _EMPTY_TUPLE, _REDUCE, _BYTE, _SHORT, _STOP = b"hj\x94)RKM."
 _long = struct.Struct("<I").unpack_from
 _ABSENT = Unfinished()
 
@@ -47,47 +46,60 @@ class Machine:
 
     def run(self, start: int = 0) -> tuple[Any, int]:
         """Follow the pickle at `start`; return its value and the position behind it."""
-        data, session, memo, stack, position = self.data, self.session, self.memo, self.stack, start
+        self.position = start
+        try:
+            self._follow(self.data, self.session, self.memo, self.stack, start)
+        except (IndexError, struct.error):
+            raise self._cut(self.position - 1) from None
+        return self._result(), self.position
+
+    def _follow(
+        self, data: memoryview, session: Session, memo: dict[int, Any], stack: list[Any], position: int
+    ) -> None:
         try:
             for used in range(1, session.steps + 1):
                 code = data[position]
-                # Most of a snapshot's instructions are these first ones, which take less time than a call
-                # of their handlers, that do the same.
-                if code == _GET or code == _LONG_GET:
-                    name = data[position + 1] if code == _GET else _long(data, position + 1)[0]
-                    value = memo.get(name, _ABSENT)
-                    if value.__class__ is Unfinished:
-                        self.recall(name)
-                    stack.append(value)
-                    position += 2 if code == _GET else 5
+                position += 1
+                # Most of a snapshot's instructions are these first ones, which take less time than a call of
+                # their handlers, that do the same.
+                if code == _GET:
+                    value = memo.get(data[position], _ABSENT)
+                    stack.append(value if value.__class__ is not Unfinished else self.recall(data[position]))
+                    position += 1
                 elif code == _MEMOIZE and stack[-1].__class__ is not Unfinished:
                     memo[len(memo)] = stack[-1]
-                    position += 1
-                elif code == _EMPTY_TUPLE and data[position + 1] == _REDUCE and stack[-1] is ORDERED:
+                elif code == _EMPTY_TUPLE and data[position] == _REDUCE and stack[-1] is ORDERED:
                     session.object()
                     stack[-1] = {}
-                    position += 2
-                elif code == _BYTE:
-                    stack.append(data[position + 1])
-                    position += 2
-                elif LENGTHS[code] == 1:
                     position += 1
-                    HANDLERS[code](self, _NOTHING)
-                    if code == _STOP:
-                        session.steps -= used
-                        return self._result(), position
+                elif code == _BYTE:
+                    stack.append(data[position])
+                    position += 1
+                elif code == _LONG_GET:
+                    name = _long(data, position)[0]
+                    value = memo.get(name, _ABSENT)
+                    stack.append(value if value.__class__ is not Unfinished else self.recall(name))
+                    position += 4
+                elif code == _SHORT:
+                    stack.append(data[position] | data[position + 1] << 8)
+                    position += 2
+                elif code in PLAIN:
+                    PLAIN[code](self)
                     stack = self.stack
+                elif code == _STOP:
+                    session.steps -= used
+                    return
                 else:
-                    argument, following = argument_of(data, code, position)
+                    argument, following = argument_of(data, code, position - 1)
                     HANDLERS[code](self, argument)
                     stack, position = self.stack, following
-        except (IndexError, struct.error):
-            raise self._cut(position) from None
+        finally:
+            self.position = position
         raise session.endless()
 
     def _cut(self, position: int) -> ArtifactError:
-        """The error for an instruction that needs what is not there."""
-        if position >= len(self.data):
+        """The error for the instruction at `position`, which needs what is not there."""
+        if position >= len(self.data) - 1:
             return ends(self.data)
         _, following = argument_of(self.data, self.data[position], position)
         if following == len(self.data):
@@ -122,15 +134,15 @@ class Machine:
             value.names.append(name)
         self.memo[name] = value
 
-    def recall(self, name: int) -> None:
-        """Push a value of the memo."""
+    def recall(self, name: int) -> Any:
+        """A value of the memo."""
         try:
             value = self.memo[name]
         except KeyError:
             raise damaged(f"it refers to value {name}, which it never made") from None
         if isinstance(value, Unfinished):
             raise damaged("it uses an array before its content")
-        self.stack.append(value)
+        return value
 
     def make(self, what: Any, args: Any, kwargs: Any) -> None:
         """Push what a call of the name `what` stands for."""

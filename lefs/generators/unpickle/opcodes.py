@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from lefs.artifacts import ArtifactError
 from lefs.generators.unpickle.values import Session, damaged, refused
 
-__all__ = ["LENGTHS", "argument_of", "ends", "instructions"]
+__all__ = ["argument_of", "ends", "instructions"]
 
 _LINE = re.compile(rb"\n")
 
@@ -26,7 +26,9 @@ def _shapes() -> dict[int, tuple[str, int]]:
 
 _SHAPES = _shapes()
 # Bytes of each instruction of fixed length, its own included; 0 of the others.
-LENGTHS = [size + 1 if kind == "fixed" else 0 for kind, size in (_SHAPES.get(c, ("", 0)) for c in range(256))]
+_LENGTHS = [
+    size + 1 if kind == "fixed" else 0 for kind, size in (_SHAPES.get(c, ("", 0)) for c in range(256))
+]
 _NOTHING = memoryview(b"")
 _OUTSIDE = dict.fromkeys(b"\x97\x98", "it keeps data outside the file (out-of-band buffers)")
 
@@ -72,7 +74,7 @@ def argument_of(data: memoryview, code: int, position: int) -> tuple[memoryview,
     ArtifactError
         If the instruction is unknown, or reaches beyond the end of `data`.
     """
-    following = position + LENGTHS[code]
+    following = position + _LENGTHS[code]
     if following == position + 1:
         return _NOTHING, following
     if position < following <= len(data):

@@ -112,34 +112,34 @@ class Stored:
     """A tensor of a file, checked but not made until `tensor` is called; a storage is one as well.
 
     A snapshot has several networks, of whose tensors most are never asked for.
+
+    Parameters
+    ----------
+    content : of the storage, whole items of `dtype`
+    session : pays for what has to be copied
+    geometry : size, stride, offset of a tensor that lies inside; None: the storage itself
     """
 
-    __slots__ = ("_content", "_geometry", "_made", "_session", "dtype")
+    __slots__ = ("_content", "_dtype", "_geometry", "_made", "_session")
 
-    def __init__(self, content: memoryview, dtype: torch.dtype, geometry: Geometry, session: Session):
-        self._content, self.dtype, self._geometry, self._session = content, dtype, geometry, session
+    def __init__(
+        self, content: memoryview, dtype: torch.dtype, session: Session, geometry: Geometry | None = None
+    ):
+        self._content, self._dtype, self._session, self._geometry = content, dtype, session, geometry
         self._made: Tensor | None = None
 
-    @classmethod
-    def storage(cls, raw: memoryview, dtype: torch.dtype, session: Session) -> Stored:
-        """A storage over `raw`, whole items of `dtype`."""
-        return cls(raw, dtype, ((len(raw) // dtype.itemsize,), (1,), 0), session)
-
-    def __len__(self) -> int:
-        return len(self._content) // self.dtype.itemsize
-
-    def strided(self, size: tuple[int, ...], stride: tuple[int, ...], offset: int) -> Stored:
-        """Another one of this storage."""
-        return Stored(self._content, self.dtype, (size, stride, offset), self._session)
-
-    def is_storage(self) -> bool:
-        """Whether it has its whole storage in one dimension."""
-        return self._geometry == ((len(self),), (1,), 0)
+    def strided(self, offset: int, size: tuple[Any, ...], stride: tuple[Any, ...]) -> Stored:
+        """As `strided`."""
+        if self._geometry is not None:
+            raise damaged("a tensor is to be made over a tensor, which is no storage")
+        _check_inside(len(self._content) // self._dtype.itemsize, offset, size, stride)
+        return Stored(self._content, self._dtype, self._session, (size, stride, offset))
 
     def tensor(self) -> Tensor:
-        """The tensor itself."""
+        """The tensor itself, always the same."""
         if self._made is None:
-            self._made = storage(self._content, self.dtype, self._session).as_strided(*self._geometry)
+            whole = storage(self._content, self._dtype, self._session)
+            self._made = whole if self._geometry is None else whole.as_strided(*self._geometry)
         return self._made
 
 
@@ -151,17 +151,15 @@ def strided(base: Any, offset: int, size: tuple[Any, ...], stride: tuple[Any, ..
     ArtifactError
         If it reaches beyond the storage, or repeats its items to claim more than there are.
     """
-    if base.__class__ is Stored and base.is_storage():
-        check_inside(len(base), offset, size, stride)
-        return base.strided(size, stride, offset)
+    if base.__class__ is Stored:
+        return base.strided(offset, size, stride)
     if not isinstance(base, Tensor) or base.ndim != 1 or not base.is_contiguous():
         raise damaged(f"a tensor is to be made over {type(base).__name__}, which is no storage")
-    check_inside(len(base), offset, size, stride)
+    _check_inside(len(base), offset, size, stride)
     return base.as_strided(size, stride, base.storage_offset() + offset)
 
 
-def check_inside(items: int, offset: int, size: tuple[Any, ...], stride: tuple[Any, ...]) -> None:
-    """Raise an `ArtifactError` unless a storage of so many items holds a tensor of this geometry."""
+def _check_inside(items: int, offset: int, size: tuple[Any, ...], stride: tuple[Any, ...]) -> None:
     count = check_shape(size)
     if not isinstance(offset, int) or offset < 0 or len(stride) != len(size):
         raise damaged(f"a tensor of shape {size} has offset {offset!r} and {len(stride)} strides")

@@ -18,7 +18,8 @@ from lefs.catalog import Catalog
 from lefs.checks import check_number, check_seeds
 from lefs.directions import Direction
 from lefs.editing import QuerySettings, transfer
-from lefs.evaluation import Segmenter, measure
+from lefs.evaluation.measures import measure
+from lefs.evaluation.pairs import Segmenter
 from lefs.generators import Generator
 from lefs.progress import track
 from lefs.tables import Table

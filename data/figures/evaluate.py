@@ -1,0 +1,83 @@
+"""Compare all methods on the same pairs: print the README's tables, draw its figures, keep the numbers.
+
+python data/figures/evaluate.py              measure, print and draw: a quarter of an hour of one processor
+python data/figures/evaluate.py --draw       print and draw again from the stored numbers
+python data/figures/evaluate.py --matrix     measure and draw the part-leak matrix alone
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import lefs
+from lefs import plotting
+from lefs.effects import by_effect
+from lefs.evaluation import (
+    Report,
+    compare,
+    load_settings,
+    part_leak,
+    part_settings,
+    report,
+    seed_pairs,
+    standard_contestants,
+)
+
+HERE = Path(__file__).parent
+NUMBERS = HERE / "comparison.json"
+PARTS = ("hair", "clothes", "skin", "eyes", "brows", "nose", "mouth")
+
+
+def measure(pairs: int, curve_pairs: int) -> Report:
+    """Every method on `pairs` pairs; the other values of its knob on the first `curve_pairs` of them."""
+    model, catalog = lefs.load("portraits"), lefs.Catalog.load("portraits")
+    segmenter = lefs.load_segmenter("portraits")
+    effect = by_effect(catalog, model) if catalog.effects is None else catalog.by_effect()
+    found = compare(
+        model,
+        catalog,
+        seed_pairs(pairs),
+        parts=PARTS,
+        contestants=standard_contestants(model, catalog, effect=effect),
+        segmenter=segmenter,
+        features=segmenter.features,
+        curve_pairs=curve_pairs,
+        batch_size=25,
+    )
+    return report(found, leak=0.05, note="portraits, truncation 0.7, masks by the segmenter")
+
+
+def draw_matrix(pairs: int) -> None:
+    """Write part_leak.png: what each part's edit changes, with the tuned settings."""
+    model, catalog = lefs.load("portraits"), lefs.Catalog.load("portraits")
+    settings = part_settings(catalog, load_settings("portraits", catalog))
+    segmenter = lefs.load_segmenter("portraits")
+    found = part_leak(model, catalog, seed_pairs(pairs), parts=PARTS, settings=settings, segmenter=segmenter)
+    plotting.part_leak_matrix(found).savefig(HERE / "part_leak.png", dpi=144)
+
+
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(description="Compare all methods of editing on the same pairs.")
+    parser.add_argument("--pairs", type=int, default=1000)
+    parser.add_argument("--curve-pairs", type=int, default=100, help="pairs away from the usual settings")
+    parser.add_argument("--draw", action="store_true", help="from the stored numbers")
+    parser.add_argument("--matrix", action="store_true", help="the part-leak matrix alone")
+    options = parser.parse_args()
+    if not options.draw:
+        draw_matrix(min(200, options.pairs))
+    if options.matrix:
+        return
+    if not options.draw:
+        measure(options.pairs, options.curve_pairs).save(NUMBERS)
+    found = Report.load(NUMBERS)
+    plotting.tradeoff_curves(found).savefig(HERE / "tradeoff.png", dpi=144)
+    print(found.table(), found.within_table(), sep="\n\n")
+    if found.unedited is not None:
+        distance, kernel = found.unedited
+        print(f"\nunedited pictures: Fréchet {distance:.3f}, kernel × 1000 {1000 * kernel[0]:.2f}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,187 @@
+"""What clusters really are: their agreement with true parts, and with each other over seeds and samples."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from itertools import combinations
+from typing import Protocol
+
+import numpy as np
+import torch
+from sklearn.metrics import adjusted_rand_score
+from torch import Tensor
+from torch.nn.functional import one_hot
+
+from lefs.catalog import Catalog
+from lefs.checks import check_integer, check_seeds
+from lefs.clustering import SphericalKMeans
+from lefs.generators import Generator
+from lefs.images import resample_partition
+from lefs.progress import track
+from lefs.tables import Table
+
+__all__ = [
+    "NamedSegmenter",
+    "agreement_table",
+    "confusion",
+    "name_by_truth",
+    "stability",
+    "stability_of_halves",
+]
+
+_BATCH = 16
+
+
+class NamedSegmenter(Protocol):
+    """A segmenter that says what its labels mean, such as `PartSegmenter`."""
+
+    @property
+    def names(self) -> Sequence[str]:
+        """The parts; their positions are the labels."""
+
+    def __call__(self, images: Tensor, /) -> Tensor:
+        """Images (N, 3, H, W) → labels (N, H, W), int64."""
+
+
+def confusion(
+    generator: Generator,
+    catalog: Catalog,
+    seeds: Iterable[int],
+    *,
+    segmenter: NamedSegmenter,
+    truncation: float = 1.0,
+    progress: bool = True,
+) -> np.ndarray:
+    """Pixels of each cluster in each true part: (K, P), float64, over the images of `seeds`.
+
+    `segmenter` needs ``.names``, its P parts.
+    """
+    names = segmenter.names
+    sample, table = check_seeds(seeds), np.zeros((catalog.num_clusters, len(names)))
+    batches = [sample[i : i + _BATCH] for i in range(0, len(sample), _BATCH)]
+    for batch in track(batches, total=len(batches), description="clusters × parts", show=progress):
+        styles = generator.sample_styles(batch, truncation=truncation)
+        with torch.inference_mode():
+            labels = segmenter(generator.synthesize(styles))
+        truth = one_hot(labels, len(names)).movedim(-1, 1).cpu().double()
+        membership = (
+            resample_partition(catalog.membership(generator, styles), labels.shape[-1]).cpu().double()
+        )
+        table += torch.einsum("nkhw,nphw->kp", membership, truth).numpy()
+    return table
+
+
+def name_by_truth(table: np.ndarray, names: Sequence[str]) -> list[str]:
+    """A name for each cluster: the part with the best balance of purity and recall, √(purity · recall).
+
+    Parameters
+    ----------
+    table : (K, P), of `confusion`
+    names : the P parts
+
+    Returns
+    -------
+    K names; clusters of the same name make one part (`Catalog.named`)
+    """
+    purity = table / np.maximum(table.sum(axis=1, keepdims=True), 1)
+    recall = table / np.maximum(table.sum(axis=0, keepdims=True), 1)
+    return [names[p] for p in np.sqrt(purity * recall).argmax(axis=1)]
+
+
+def agreement_table(table: np.ndarray, cluster_names: Sequence[str], names: Sequence[str]) -> Table:
+    """How well each named part covers the true part of its name.
+
+    Parameters
+    ----------
+    table : (K, P), of `confusion`
+    cluster_names : the part of each of the K clusters (`Catalog.cluster_names`)
+    names : the P true parts
+
+    Returns
+    -------
+    Table with, for each true part, its share of all pixels; recall (how much of it the part covers), purity
+    (how much of the part is it) and their intersection over union; 0 where no cluster bears its name
+    """
+    rows: list[tuple[str | float, ...]] = []
+    for p, name in enumerate(names):
+        own = table[[n == name for n in cluster_names]]
+        hit, truth = float(own[:, p].sum()), float(table[:, p].sum())
+        union = max(float(own.sum()) + truth - hit, 1.0)
+        recall, purity = hit / max(truth, 1.0), hit / max(float(own.sum()), 1.0)
+        rows.append((name, f"{len(own)}", f"{truth / table.sum():.1%}", recall, purity, hit / union))
+    return Table(("true part", "clusters", "share of pixels", "recall", "purity", "IoU"), rows)
+
+
+def stability(
+    vectors: Tensor, clusters: Iterable[int], *, seeds: Iterable[int] = range(5), n_init: int = 1
+) -> dict[int, np.ndarray]:
+    """How alike clusterings from different initialisations are: adjusted Rand index of every pair of seeds.
+
+    Parameters
+    ----------
+    vectors : Tensor of shape (n, C)
+    clusters : the K to try
+
+    Returns
+    -------
+    {K: ndarray of one score for each pair of seeds}; 1 means the same partition, 0 chance
+    """
+    scores, states = {}, check_seeds(seeds)
+    for count in clusters:
+        check_integer("clusters", count, minimum=1)
+        fits = [SphericalKMeans(count, n_init=n_init, random_state=s).fit(vectors) for s in states]
+        runs = [torch.as_tensor(fit.labels_).cpu() for fit in fits]
+        scores[count] = np.array([adjusted_rand_score(a, b) for a, b in combinations(runs, 2)])
+    return scores
+
+
+def stability_of_halves(
+    vectors: Tensor,
+    clusters: Iterable[int],
+    *,
+    images: Tensor | np.ndarray | None = None,
+    repeats: int = 5,
+    n_init: int = 1,
+) -> dict[int, np.ndarray]:
+    """How alike the clusterings of two halves of a sample are: each half is clustered for itself, and the
+    adjusted Rand index compares what the two make of *all* vectors.
+
+    Parameters
+    ----------
+    vectors : Tensor of shape (n, C)
+    clusters : the K to try
+    images : of shape (n,), the image that each vector comes from, whose vectors then stay in one half; by
+        default every vector stands for itself
+    repeats : how many random divisions
+
+    Returns
+    -------
+    {K: ndarray of one score for each division}; 1 means that the clusters do not depend on the sample
+    """
+    rows = torch.as_tensor(vectors)
+    groups = np.arange(len(rows)) if images is None else np.asarray(images)
+    if groups.shape != (len(rows),) or len(np.unique(groups)) < 2:
+        raise ValueError(
+            f"images must name the image of each of the {len(rows)} vectors, at least two in all; "
+            f"got shape {groups.shape}"
+        )
+    sides = [_half(groups, r) for r in range(check_integer("repeats", repeats, minimum=1))]
+    scores = {}
+    for count in clusters:
+        check_integer("clusters", count, minimum=1)
+        found = [[_labels_by(rows, m, count, n_init) for m in (side, ~side)] for side in sides]
+        scores[count] = np.array([adjusted_rand_score(a, b) for a, b in found])
+    return scores
+
+
+def _half(groups: np.ndarray, random_state: int) -> np.ndarray:
+    names = np.unique(groups)
+    chosen = np.random.default_rng(random_state).permutation(names)[: len(names) // 2]
+    return np.isin(groups, chosen)
+
+
+def _labels_by(rows: Tensor, half: np.ndarray, count: int, n_init: int) -> np.ndarray:
+    """The cluster of every vector by the centres of one half of them."""
+    mine = rows[torch.from_numpy(half).to(rows.device)]
+    fit = SphericalKMeans(count, n_init=n_init, random_state=0).fit(mine)
+    return torch.as_tensor(fit.predict(rows)).cpu().numpy()

@@ -1,0 +1,83 @@
+"""What the figures of an evaluation show."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from made_up import METHODS, PARTS, made_up_matrix, made_up_report, made_up_tuning
+from matplotlib.figure import Figure
+
+from lefs import plotting
+from lefs.evaluation import PartLeak
+
+
+def panels(figure: Figure) -> list:
+    return [ax for ax in figure.axes if ax.axison and ax.get_label() != "<colorbar>"]
+
+
+def test_each_method_is_a_curve_through_its_values_with_whiskers() -> None:
+    report = made_up_report()
+    figure = plotting.tradeoff_curves(report)
+    assert [ax.get_title(loc="left") for ax in panels(figure)] == list(PARTS)
+    ax = panels(figure)[1]
+    curves = [line for line in ax.lines if len(line.get_xdata()) == 4]
+    assert len(curves) == len(METHODS)
+    rows = report.curve("skin", METHODS[4])
+    np.testing.assert_allclose(curves[4].get_xdata(), [r.leak_share[0] for r in rows])
+    np.testing.assert_allclose(curves[4].get_ydata(), [r.effect_share[0] for r in rows])
+    whiskers = [c for c in ax.collections if hasattr(c, "get_segments")]
+    across = whiskers[2 * 4].get_segments()
+    np.testing.assert_allclose([s[:, 0] for s in across], [r.leak_share[1:] for r in rows])
+
+
+def test_no_two_methods_look_alike() -> None:
+    looks = []
+    figure = plotting.tradeoff_curves(made_up_report())
+    (legend,) = [c for ax in figure.axes for c in ax.get_children() if type(c).__name__ == "Legend"]
+    for handle in legend.legend_handles:
+        looks.append((handle.get_color(), handle.get_linestyle(), handle.get_marker()))
+    assert [t.get_text() for t in legend.texts] == list(METHODS)
+    assert len(set(looks)) == len(looks)
+
+
+def test_one_part_and_some_methods() -> None:
+    figure = plotting.tradeoff_curves(made_up_report(), parts=["hair"], methods=METHODS[:2], title="two")
+    assert len(panels(figure)) == 1
+    assert [t.get_text() for t in figure.legends[0].texts] == list(METHODS[:2])
+    with pytest.raises(KeyError, match="parts: no part named 'hare'; did you mean 'hair'"):
+        plotting.tradeoff_curves(made_up_report(), parts=["hare"])
+    with pytest.raises(KeyError, match="methods: no method named 'mine'"):
+        plotting.tradeoff_curves(made_up_report(), methods=["mine"])
+
+
+def test_the_matrix_shows_shares_of_rows() -> None:
+    found = made_up_matrix()
+    figure = plotting.part_leak_matrix(found)
+    (shown,) = [i.get_array() for ax in panels(figure) for i in ax.images]
+    np.testing.assert_allclose(shown.sum(axis=1), 1)
+    np.testing.assert_allclose(shown, found.matrix / found.matrix.sum(axis=1, keepdims=True))
+    share = 1 - np.trace(found.matrix) / found.matrix.sum()
+    assert found.interference == pytest.approx(share)
+    middle, low, high = found.interval()
+    assert low < middle < high
+    title = panels(figure)[0].get_title(loc="left")
+    assert title == f"off the diagonal: {share:.0%} [{low:.0%}, {high:.0%}]"
+
+
+def test_a_part_that_nobody_saw_is_white() -> None:
+    change = np.full((3, 2, 2), np.nan)
+    change[:, 0, 0] = 5
+    found = PartLeak(("a", "b"), change)
+    assert found.interference == 0
+    assert found.shares.tolist() == [[1, 0], [0, 0]]
+    assert np.isnan(found.matrix[1]).all()
+    plotting.part_leak_matrix(found)
+
+
+def test_the_sweep_marks_what_was_chosen() -> None:
+    tuning = made_up_tuning()
+    figure = plotting.tuning_curve(tuning)
+    (ax,) = panels(figure)
+    assert "ρ = 0.1, ε = 4" in [t.get_text() for t in ax.texts]
+    rings = [c for c in ax.collections if len(c.get_offsets()) == 1]
+    np.testing.assert_allclose(rings[0].get_offsets()[0], [tuning.best.leak[0], tuning.best.effect[0]])
