@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ from lefs import directions, units
 from lefs.artifacts import ArtifactError
 from lefs.generators import StyleGAN2
 from lefs.units.concepts import Concepts
-from lefs.widgets import CatalogBrowser, UnitPainter
+from lefs.widgets import CatalogBrowser, EditStudio, UnitPainter
 
 
 @pytest.fixture(scope="module")
@@ -162,3 +163,21 @@ def test_counts_that_do_not_agree_are_named(lively: StyleGAN2) -> None:
     catalog = lefs.dissect(lively, range(3), clusters=2, contributions="effect", progress=False)
     with pytest.raises(ValueError, match=r"target_styles and reference_styles .* got 3 and 2"):
         catalog.pair_query("cluster 0", styles, styles[:2])
+    with pytest.raises(ValueError, match=r"target_styles and reference_styles .* got 3 and 2"):
+        lefs.transfer(styles, styles[:2], torch.ones(styles.shape[1]))
+
+
+def test_the_studio_keeps_settings_that_have_no_slider(root: Path) -> None:
+    generator = lefs.load(root / "tests" / "fixtures" / "genforce" / "stylegan.pth")
+    catalog = lefs.dissect(generator, range(4), clusters=3, contributions="effect", progress=False)
+
+    def studio(**settings: Any) -> EditStudio:
+        change = lefs.Change("cluster 1", 1, settings=lefs.QuerySettings(**settings))
+        return EditStudio(generator, catalog, lefs.Recipe(0, (change,)))
+
+    shown = studio(shifts=True, epsilon=2.0)
+    assert shown.recipe.changes[0].settings.shifts
+    assert shown.edit.queries[0].equal(catalog.query("cluster 1", shifts=True, epsilon=2.0))
+    for name in ("epsilon", "leak"):
+        with pytest.raises(ValueError, match=f"{name} must be a finite number"):
+            studio(**{name: float("inf")})  # which a slider could not show
