@@ -49,8 +49,10 @@ class UnitPainter(Panel):
         layer of its best unit
     units : how many of them, to start with
     order : the units of that layer in the order in which they are taken for that concept, for example those
-        that `lefs.units.optimize_units` ranks first; None, and for any other layer or concept: by IoU
-    segmenter : counts the concept's pixels; None: they are not counted
+        that `lefs.units.optimize_units` ranks first, those that it leaves out by IoU; None, and for any other
+        layer or concept: by IoU
+    segmenter : counts the concept's pixels; only what it can count is offered: concepts that it knows and,
+        for a catalog, layers up to its own; None: they are not counted
 
     Attributes
     ----------
@@ -63,6 +65,8 @@ class UnitPainter(Panel):
     ------
     KeyError
         If there is no such concept or layer; the message lists them.
+    ValueError
+        If the segmenter knows none of the concepts or does not see the layer, or an argument is out of range.
     ArtifactError
         If the units are of another generator.
     """
