@@ -40,7 +40,8 @@ class ImageSegmenter:
 
     Parameters
     ----------
-    model : network of images, normalised and resized; it is followed to the device it is on
+    model : network of images, normalised and resized; they go to the device it is on, the answer comes back
+        to theirs
     read : what the model returns → log-odds or scores (N, P, h, w)
     names : P classes; their positions are the labels
     size : (height, width) that the model gets; an int: the shorter side; None: as they come
@@ -87,7 +88,8 @@ class ImageSegmenter:
                 f"names has {len(self.names)} classes, but the model returns scores of shape "
                 f"{tuple(scores.shape)}; give one name for each channel of them"
             )
-        return interpolate(scores.float(), size=images.shape[-2:], mode="bilinear", align_corners=False)
+        scores = scores.to(images.device, torch.float32)
+        return interpolate(scores, size=images.shape[-2:], mode="bilinear", align_corners=False)
 
     def __call__(self, images: Tensor) -> Tensor:
         """Images (N, 3, H, W) in [-1, 1] → the likeliest class of each pixel, (N, H, W), int64."""

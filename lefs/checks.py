@@ -5,10 +5,10 @@ from __future__ import annotations
 import difflib
 import math
 import operator
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sized
 from typing import Any
 
-__all__ = ["check_choice", "check_integer", "check_name", "check_number", "check_seeds"]
+__all__ = ["check_choice", "check_counts", "check_integer", "check_name", "check_number", "check_seeds"]
 
 _MAX_SEED = 2**32 - 1
 
@@ -65,6 +65,16 @@ def check_seeds(seeds: int | Iterable[int], *, name: str = "seeds") -> list[int]
     if not checked:
         raise ValueError(f"{name} is empty; give at least one seed, for example range(64)")
     return checked
+
+
+def check_counts(**values: Sized) -> None:
+    """Raise a ValueError unless all of these hold as many items, or a single one."""
+    counts = [len(v) for v in values.values()]
+    if len({*counts, 1}) > 2:
+        raise ValueError(
+            f"{' and '.join(values)} must hold as many images as each other, or a single one; "
+            f"got {' and '.join(map(str, counts))}"
+        )
 
 
 def check_choice(name: str, value: Any, choices: Collection[Any]) -> Any:

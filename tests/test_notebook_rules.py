@@ -45,6 +45,10 @@ def markdown(notebook: NotebookNode) -> list[str]:
     return [c.source for c in notebook.cells if c.cell_type == "markdown"]
 
 
+def types(path: Path) -> dict[str, str]:
+    return {p.name: p.type for p in read_parameters(nbformat.read(path, as_version=4)).values()}
+
+
 def python(cell: NotebookNode) -> ast.Module:
     """Syntax tree of a code cell; only ``%`` lines are let through."""
     return ast.parse(re.sub(r"^%.*$", "pass", cell.source, flags=re.MULTILINE))
@@ -97,6 +101,14 @@ def test_parameters_are_annotated_literals_with_help(notebook: NotebookNode) -> 
         assert parameter.help, f"{parameter.name} has no help behind #"
         assert "|" not in parameter.type, f"{parameter.name}: papermill loses a parameter with | in its type"
         assert parameter.accepts(parameter.default), f"{parameter.name}: the default is no {parameter.type}"
+
+
+def test_a_parameter_of_several_notebooks_is_of_one_type(path: Path) -> None:
+    """So that ``lefs run -p name value`` can hand it to all of them."""
+    own = types(path)
+    for other in FILES:
+        shared = {name: kind for name, kind in types(other).items() if name in own}
+        assert shared == {name: own[name] for name in shared}, f"not as in {other.stem}"
 
 
 def test_it_takes_what_a_run_hands_it(path: Path, notebook: NotebookNode) -> None:

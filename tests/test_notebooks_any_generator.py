@@ -38,7 +38,7 @@ SMALL = {
     "3_editing.references": [1, 2],
     "4_units.images": 6,
     "4_units.tested": 2,
-    "4_units.steps": 2,
+    "4_units.search_steps": 2,
     "4_units.units": 2,
     "4_units.doses": [1, 2],
     "4_units.moved_images": 1,

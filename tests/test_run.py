@@ -351,6 +351,13 @@ def test_formulas_become_mathml() -> None:
     assert "<code>$5</code>" in rendered
 
 
+@pytest.mark.parametrize("latex", [r"\lVert A v \rVert^2", r"|A \cap B|^2"])
+def test_bars_around_a_power_are_of_one_size(latex: str) -> None:
+    bars = re.findall(r"<mo([^>]*)>[‖|]</mo>", math_to_mathml(latex, display=True))
+    assert len(bars) == 2
+    assert all('stretchy="false"' in bar for bar in bars)
+
+
 def test_links_between_notebooks_lead_to_their_pages() -> None:
     rendered = markdown_to_html("[next](2_use.ipynb), [there](2_use.ipynb#why), [far](https://a.org/b.ipynb)")
     assert re.findall(r'href="(.*?)"', rendered) == ["2_use.html", "2_use.html#why", "https://a.org/b.ipynb"]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from lefs.checks import check_number
+from lefs.checks import check_counts, check_number
 from lefs.generators.base import StyleLayer
 from lefs.query import pair_query, predicted_change
 
@@ -75,6 +75,7 @@ class PartEffects:
         for name, styles in (("target_styles", target_styles), ("reference_styles", reference_styles)):
             if styles.ndim != 2 or styles.shape[1] != count:
                 raise ValueError(f"{name} must have shape (N, {count}), got {tuple(styles.shape)}")
+        check_counts(target_styles=target_styles, reference_styles=reference_styles)
         return (reference_styles - target_styles).float()
 
 

@@ -147,6 +147,11 @@ class Directions(Sequence[Direction]):
         tensors = load_tensors(Path(folder) / "directions.safetensors")
         if meta.get("tensors_sha256") != file_sha256(Path(folder) / "directions.safetensors"):
             raise ArtifactError(f"{folder}: the two files are not of one saving; save the directions again")
+        if meta.get("version") != _VERSION:
+            raise ArtifactError(
+                f"{path} has version {meta.get('version')!r}, this lefs reads {_VERSION}; "
+                "find the directions again, or use the lefs that wrote it"
+            )
         try:
             owner = GeneratorId(**meta["generator"])
             given = {name: tensors[name] for name in _TENSORS}
@@ -179,13 +184,20 @@ def move(
         raise ValueError(f"amount must be one number or {len(styles)}, one an image; got {len(numbers)}")
     step = direction.styles.to(styles) * (styles.new_tensor(numbers) * direction.deviation)[:, None]
     if q is not None:
-        if q.shape[-1] != styles.shape[-1]:
-            raise ValueError(f"q must have the {styles.shape[-1]} channels of styles, got {q.shape[-1]}")
-        if bool(((q < 0) | (q > 1) | q.isnan()).any()):
-            raise ValueError(f"q must lie in [0, 1]; it goes from {float(q.min()):g} to {float(q.max()):g}")
+        _check_query(q, max(len(styles), len(step)), styles.shape[1])
         step = step * q.to(step)
     # (adding zero would turn −0 into 0)
     return torch.where(step == 0, styles, styles + step)
+
+
+def _check_query(q: Tensor, images: int, channels: int) -> None:
+    shape = tuple(q.shape)
+    rows = shape[0] if len(shape) == 2 else 1
+    if shape[-1:] != (channels,) or len(shape) > 2 or (images != 1 and rows not in (1, images)):
+        wanted = f"({channels},) or ({images}, {channels})"
+        raise ValueError(f"q must have the {channels} channels of styles, shape {wanted}; got {shape}")
+    if bool(((q < 0) | (q > 1) | q.isnan()).any()):
+        raise ValueError(f"q must lie in [0, 1]; it goes from {float(q.min()):g} to {float(q.max()):g}")
 
 
 def walk(

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
-from lefs.checks import check_name
+from lefs.checks import check_counts, check_name
 from lefs.generators import Generator
 
 __all__ = ["RANGES", "Layers", "check_styles_shape", "layer_range", "mix", "style_mask"]
@@ -77,6 +77,7 @@ def mix(generator: Generator, target_styles: Tensor, reference_styles: Tensor, *
     mask = style_mask(generator, layers)
     for name, styles in {"target_styles": target_styles, "reference_styles": reference_styles}.items():
         check_styles_shape(name, styles, len(mask))
+    check_counts(target_styles=target_styles, reference_styles=reference_styles)
     return torch.where(mask.to(target_styles.device), reference_styles.to(target_styles), target_styles)
 
 

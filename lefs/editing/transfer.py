@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from lefs.checks import check_number
+from lefs.checks import check_counts, check_number
 
 __all__ = ["compose", "resolve_claims", "transfer"]
 
@@ -32,6 +32,7 @@ def transfer(target_styles: Tensor, reference_styles: Tensor, q: Tensor, *, stre
             "target_styles, reference_styles and q must have the same number of channels S; got "
             f"{target_styles.shape[-1]}, {reference_styles.shape[-1]} and {q.shape[-1]}"
         )
+    check_counts(target_styles=target_styles, reference_styles=reference_styles)
     if bool(((q < 0) | (q > 1) | q.isnan()).any()):
         raise ValueError(f"q must lie in [0, 1]; it ranges from {float(q.min()):g} to {float(q.max()):g}")
     # lerp, unlike the formula as written, is exact at both ends

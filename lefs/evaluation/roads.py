@@ -237,5 +237,5 @@ def contrast_table(roads: Iterable[Road]) -> Table:
             rows.append(
                 (part, road.method, count, amount, level, f"{leak:.1f} [{low:.1f}, {high:.1f}]", ratio)
             )
-    columns = ("part", "method", "targets", "amount", "effect inside", "leak outside", "ratio")
+    columns = ("part", "method", "targets", "amount", "effect inside", "leak outside", "effect / leak")
     return Table(columns, rows)

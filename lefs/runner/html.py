@@ -22,6 +22,7 @@ from nbformat import NotebookNode
 __all__ = ["MATH_STYLE", "markdown_to_html", "math_to_mathml", "notebook_to_html"]
 
 _NAMESPACE = ' xmlns="http://www.w3.org/1998/Math/MathML"'  # HTML knows <math> without it
+_BARS = ("|", "‖")
 _UNDER = ("max", "min", "lim", "sup", "inf")  # what LaTeX writes below these, in a formula of its own
 
 # Only a font with a table for mathematics has tall sums and brackets; every system has one of these.
@@ -68,6 +69,10 @@ def math_to_mathml(latex: str, *, display: bool = False) -> str:
     for element in mathml.iter("msub"):
         if display and element[0].text in _UNDER:
             element.tag = "munder"
+    for element in mathml.iter("mo"):
+        # Bars of no stated size stretch, each to what is beside it: unequal ones around a base with a power.
+        if element.text in _BARS and not element.attrib:
+            element.attrib.update(stretchy="false", form="postfix")
     return ElementTree.tostring(mathml, encoding="unicode")
 
 

@@ -181,6 +181,10 @@ def causal_effects(
     positions = Positions(generator, la, where, label)
     size = batch_of(generator, batch_size, 16)
     check_number("truncation", truncation)
+    if not isinstance(sets, Mapping):
+        raise TypeError(
+            f"sets must be a mapping of names to units, such as {{'mine': [3, 5]}}; got {type(sets).__name__}"
+        )
     if not sets:
         raise ValueError("sets is empty; give at least one set of units")
     # (each is read once a batch)

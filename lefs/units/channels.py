@@ -111,7 +111,7 @@ def channel_effects(
             trunk = generator.trunk(styles)
             for own in moved.split(size):
                 effect[:, own] += _changes(generator, trunk, masks, own, delta).cpu().double().t()
-    count, who = len(sample), GeneratorId(generator.fingerprint, generator.label)
+    count, who = len(sample), GeneratorId.of(generator)
     parts, total = effect[:-1] / count, effect[-1] / count
     return ChannelEffects(
         tuple(catalog.parts), chosen, parts, total, areas / count, generator.resolution, step, count, who

@@ -97,8 +97,8 @@ def characterize(
         frequency=(sums.shown / len(sample)).float(),
         peaks=summits.values,
         peak_seeds=summits.seeds,
-        generator=GeneratorId(generator.fingerprint, generator.label),
-        sampling=Sampling(tuple(sample), psi, 0),
+        generator=GeneratorId.of(generator),
+        sampling=Sampling.of(generator, sample, truncation=psi),
     )
 
 
@@ -205,7 +205,7 @@ class _Sums:
             # (whole numbers below 2^24, exact in float32; Apple's devices have no float64)
             self.activated[own] += active.sum(dim=1).cpu().long()
             self.intersections[own] += (active @ masks.t()).cpu().long()
-            self.values[own] += (large @ masks.t()).cpu().double()
+            self.values[own] += (large @ masks.t().to(large)).cpu().double()
 
 
 class _Peaks:
@@ -244,7 +244,7 @@ def strongest_images(
     for i, u in enumerate(units):
         unit = check_integer(f"units[{i}]", u, maximum=la.channels - 1)
         seeds = dissection.peak_seeds[span.start + unit, :count].tolist()
-        styles = generator.sample(seeds, truncation=dissection.sampling.truncation)
+        styles = dissection.sample(generator, seeds)
         maps: dict[str, Tensor] = {}
         with torch.inference_mode():
             images = generator.intervene(styles, {layer: _recorder(la, maps)})

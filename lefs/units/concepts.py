@@ -12,7 +12,7 @@ from torch.nn.functional import interpolate, normalize
 
 from lefs.catalog import Catalog
 from lefs.checks import check_name
-from lefs.clustering import assign
+from lefs.factorization import membership_by
 from lefs.generators.base import Generator, MapEdit, Trunk
 
 __all__ = ["Concepts", "Segmenter"]
@@ -63,11 +63,15 @@ class Concepts:
         """The concept that a label stands for."""
         return self.names[label] if self.names else f"label {label}"
 
+    def sees(self, layer: str) -> bool:
+        """Whether interventions at this layer can be seen: by a catalog, up to the layer that it reads."""
+        names = [la.name for la in self.generator.layers]
+        own = self.segmenter.layer if isinstance(self.segmenter, Catalog) else names[-1]
+        return names.index(self.generator.layer(layer).name) <= names.index(own)
+
     def check_layer(self, layer: str) -> None:
         """Raise a ValueError if interventions at this layer could not be seen."""
-        names = [la.name for la in self.generator.layers]
-        self.generator.layer(layer)
-        if isinstance(self.segmenter, Catalog) and names.index(layer) > names.index(self.segmenter.layer):
+        if isinstance(self.segmenter, Catalog) and not self.sees(layer):
             raise ValueError(
                 f"layer {layer!r} comes after {self.segmenter.layer!r}, where the catalog's parts are read, "
                 "so that nothing would be seen; choose an earlier layer, or give a segmenter"
@@ -85,12 +89,14 @@ class Concepts:
         with torch.inference_mode():
             images, maps = self._run(styles, edits or {}, resume)
             if isinstance(self.segmenter, Catalog):
-                membership = interpolate(assign(maps, self.segmenter.centers), size=images.shape[-2:])
-                return images, self._part_of_cluster().to(images.device)[membership.argmax(dim=1)]
+                return images, _owners(self.segmenter, maps, images.shape[-1])
             return images, _checked(self.segmenter(images), images, len(self.names))
 
     def logits(self, styles: Tensor, edits: Mapping[str, MapEdit], *, resume: Trunk | None = None) -> Tensor:
         """Log-odds (N, P, H, W) of each concept at each pixel, through which gradients reach the edits.
+
+        Of a catalog they are cosines with its centres, made steep; of soft parts, whose factors see what is
+        positive only, cosines of that.
 
         Raises
         ------
@@ -101,6 +107,7 @@ class Concepts:
         if isinstance(self.segmenter, Catalog):
             images, maps = self._run(styles, edits, resume)
             centers = self.segmenter.centers.to(maps)
+            maps = maps.clamp_min(0) if self.segmenter.method == "nmf" else maps
             cosines = torch.einsum("nchw,kc->nkhw", normalize(maps, dim=1), centers) * _SHARPNESS
             by_part = [cosines[:, list(ks)].logsumexp(dim=1) for ks in self.segmenter.parts.values()]
             return interpolate(torch.stack(by_part, dim=1), size=images.shape[-2:])
@@ -129,9 +136,13 @@ class Concepts:
         images = self.generator.intervene(styles, {**edits, layer.name: watch}, resume=resume)
         return images, seen[0]
 
-    def _part_of_cluster(self) -> Tensor:
-        assert isinstance(self.segmenter, Catalog)
-        return torch.tensor([self.names.index(name) for name in self.segmenter.cluster_names])
+
+def _owners(catalog: Catalog, maps: Tensor, size: int) -> Tensor:
+    """The part of largest membership at each pixel, as `Catalog.part_masks` tells it: (N, size, size)."""
+    membership = membership_by(catalog.method)(maps, catalog.centers)
+    by_part = [membership[:, list(ks)].sum(dim=1) for ks in catalog.parts.values()]
+    owner = torch.stack(by_part, dim=1).argmax(dim=1, keepdim=True).float()
+    return interpolate(owner, size=(size, size), mode="nearest")[:, 0].long()
 
 
 def _checked(labels: Tensor, images: Tensor, count: int) -> Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -108,8 +108,15 @@ class UnitDissection:
         if generator.fingerprint != self.generator.fingerprint:
             raise ArtifactError(
                 f"these units belong to generator {self.generator} and not to "
-                f"{GeneratorId(generator.fingerprint, generator.label)}; characterize that one"
+                f"{GeneratorId.of(generator)}; characterize that one"
             )
+
+    def sample(self, generator: Generator, seeds: int | Iterable[int]) -> Tensor:
+        """What ``generator.sample(seeds)`` gives at the truncation, and of the class, of `sampling`."""
+        self.check_generator(generator)
+        own = self.sampling
+        labelled = generator if own.label is None else generator.with_label(own.label)
+        return labelled.sample(seeds, truncation=own.truncation)
 
     # -- what units stand for ---------------------------------------------------------------------
     @property

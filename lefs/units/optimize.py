@@ -61,6 +61,8 @@ def optimize_units(
     ------
     TypeError
         If the segmenter gives no logits.
+    ValueError
+        If no image shows the concept and `where` asks for it, or an argument is out of range.
     """
     sample, concepts = check_seeds(seeds), Concepts(generator, segmenter)
     concepts.check_layer(layer)
@@ -73,18 +75,23 @@ def optimize_units(
     random = np.random.default_rng(random_state)
     rate = check_number("learning_rate", learning_rate, minimum=0)
     alpha = torch.full((la.channels,), min(1.0, budget / la.channels), device=generator.device)
-    speed, mean = torch.zeros_like(alpha), torch.zeros_like(alpha)
+    speed, mean, counted = torch.zeros_like(alpha), torch.zeros_like(alpha), 0
     for i in track(range(steps), total=steps, description="optimising units", show=progress):
         batch = random.choice(sample, min(size, len(sample)), replace=False).tolist()
         styles = generator.sample(batch, truncation=truncation)
         with torch.enable_grad():
             free = alpha.clone().requires_grad_()
-            gain = _gain(concepts, styles, la, free, levels.to(alpha), positions)
+            gain, count = _gain(concepts, styles, la, free, levels.to(alpha), positions)
             (slope,) = torch.autograd.grad(gain, [free])
+        counted += count
         # (only its direction: how large a slope is depends on how certain the segmenter is)
         speed = 0.8 * speed + slope / slope.abs().max().clamp_min(1e-12)
         alpha = _projected(alpha + rate * speed, budget)
         mean += alpha * (i >= steps // 2) / (steps - steps // 2)
+    if not counted:
+        raise ValueError(
+            f"no image of the sample shows {concept!r}; give more seeds, or choose where otherwise"
+        )
     return mean.cpu()
 
 
@@ -102,8 +109,8 @@ def _projected(alpha: Tensor, budget: float) -> Tensor:
 
 def _gain(
     concepts: Concepts, styles: Tensor, layer: StyleLayer, alpha: Tensor, levels: Tensor, positions: Positions
-) -> Tensor:
-    """Mean over the changed pixels of p after insertion − p after ablation."""
+) -> tuple[Tensor, int]:
+    """Mean over the changed pixels of p after insertion − p after ablation, and how many pixels there are."""
     generator = concepts.generator
     # (clones made outside inference mode are tensors that autograd can keep)
     styles = styles.clone()
@@ -115,7 +122,7 @@ def _gain(
         edit = replacement(layer, alpha, levels=values, where=cells)
         logits = concepts.logits(styles, {layer.name: edit}, resume=trunk)
         chances.append((logits.softmax(dim=1)[:, positions.label] * pixels).sum())
-    return (chances[0] - chances[1]) / pixels.sum().clamp_min(1)
+    return (chances[0] - chances[1]) / pixels.sum().clamp_min(1), int(pixels.sum())
 
 
 def rankings(
@@ -142,6 +149,11 @@ def rankings(
     found = {"IoU": by_iou, "random": drawn}
     if weights is None:
         return found
+    if not isinstance(weights, Tensor):
+        raise TypeError(
+            f"weights must be a Tensor of shape ({len(by_iou)},), as of optimize_units; "
+            f"got {type(weights).__name__}"
+        )
     if tuple(weights.shape) != (len(by_iou),):
         raise ValueError(f"weights must have shape ({len(by_iou)},), got {tuple(weights.shape)}")
     order = torch.argsort(weights[by_iou], descending=True, stable=True).tolist()

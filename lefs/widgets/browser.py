@@ -137,14 +137,20 @@ class CatalogBrowser(Panel):
         self._draw()
 
     def _draw(self, _: object = None) -> None:
-        labels = self._membership.argmax(1).numpy()
         chosen = self.controls["cluster"].value
+        labels = self._part_labels() if chosen == _ALL else self._membership.argmax(1).numpy()
         if chosen != _ALL:
             labels = np.where(labels == chosen, labels, -1)
         opacity = self.controls["opacity"].value
         pictures = overlay(to_uint8(self._images), labels, self._colors(), opacity, side=_SIDE)
         seeds = self._seeds[self._first :]
         self.canvas.show([Picture(p, note=f"seed {s}") for p, s in zip(pictures, seeds, strict=False)])
+
+    def _part_labels(self) -> np.ndarray:
+        """The first cluster of the part of largest membership at each position: (N, h, w)."""
+        parts = [list(ks) for ks in self.catalog.parts.values()]
+        owner = torch.stack([self._membership[:, ks].sum(dim=1) for ks in parts], dim=1).argmax(dim=1)
+        return np.array([ks[0] for ks in parts])[owner.numpy()]
 
     def _colors(self) -> np.ndarray:
         """The colour of each cluster, (K, 3): its part's."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import ipywidgets
@@ -48,8 +49,10 @@ class UnitPainter(Panel):
         layer of its best unit
     units : how many of them, to start with
     order : the units of that layer in the order in which they are taken for that concept, for example those
-        that `lefs.units.optimize_units` ranks first; None, and for any other layer or concept: by IoU
-    segmenter : counts the concept's pixels; None: they are not counted
+        that `lefs.units.optimize_units` ranks first, those that it leaves out by IoU; None, and for any other
+        layer or concept: by IoU
+    segmenter : counts the concept's pixels; only what it can count is offered: concepts that it knows and,
+        for a catalog, layers up to its own; None: they are not counted
 
     Attributes
     ----------
@@ -62,6 +65,8 @@ class UnitPainter(Panel):
     ------
     KeyError
         If there is no such concept or layer; the message lists them.
+    ValueError
+        If the segmenter knows none of the concepts or does not see the layer, or an argument is out of range.
     ArtifactError
         If the units are of another generator.
     """
@@ -86,13 +91,16 @@ class UnitPainter(Panel):
         dissection.check_generator(generator)
         self._generator, self._dissection = generator, dissection
         self._concepts = None if segmenter is None else Concepts(generator, segmenter)
-        names = [la.name for la in dissection.layers]
-        shown = [c for c, n in zip(dissection.concepts, dissection.concept_pixels, strict=True) if n > 0]
-        most = int(dissection.iou.amax(dim=0).argmax())
-        concept = dissection.concepts[most] if concept is None else concept
-        layer = dissection.best_layer(concept) if layer is None else layer
+        shown, names = _countable(dissection, self._concepts)
+        concept = max(shown, key=partial(_largest_iou, dissection)) if concept is None else concept
+        layer = max(names, key=partial(_largest_iou, dissection, concept)) if layer is None else layer
         dissection.levels_of(layer, concept)
-        self._orders = {} if order is None else {(concept, layer): _checked(order, generator, layer)}
+        if self._concepts is not None:
+            self._concepts.index(concept)
+            self._concepts.check_layer(layer)
+        self._orders = (
+            {} if order is None else {(concept, layer): _checked(order, dissection, concept, layer)}
+        )
         self.painted = np.zeros((generator.resolution, generator.resolution), np.int8)
         self._stroke: tuple[Any, int] = (None, 0)
         widest = dissection.span(layer).stop - dissection.span(layer).start
@@ -193,8 +201,7 @@ class UnitPainter(Panel):
         self._draw()
 
     def _turn_to_seed(self, _: object = None) -> None:
-        psi = self._dissection.sampling.truncation
-        self._styles = self._generator.sample(self.controls["seed"].value, truncation=psi)
+        self._styles = self._dissection.sample(self._generator, self.controls["seed"].value)
         self._trunk: Trunk | None = None
         if self._generator.has_styles:
             self._trunk = self._generator.trunk(self._styles)
@@ -269,14 +276,35 @@ class UnitPainter(Panel):
         return " &ensp;·&ensp; ".join(texts)
 
 
-def _checked(order: Sequence[int], generator: Generator, layer: str) -> list[int]:
-    units = [
-        check_integer(f"order[{i}]", u, maximum=generator.layer(layer).channels - 1)
-        for i, u in enumerate(order)
-    ]
+def _countable(dissection: UnitDissection, concepts: Concepts | None) -> tuple[list[str], list[str]]:
+    """The concepts that some image shows and the layers: of both, those that can be counted."""
+    shown = [c for c, n in zip(dissection.concepts, dissection.concept_pixels, strict=True) if n > 0]
+    names = [la.name for la in dissection.layers]
+    if concepts is None:
+        return shown, names
+    known = [c for c in shown if c in concepts.names or not concepts.names]
+    seen = [n for n in names if concepts.sees(n)]
+    if not known or not seen:
+        lacking = f"concepts {shown}; it has {list(concepts.names)}" if not known else f"layers {names}"
+        raise ValueError(
+            f"segmenter knows none of the dissected {lacking}; give the one that the units were held against"
+        )
+    return known, seen
+
+
+def _largest_iou(dissection: UnitDissection, concept: str, layer: str | None = None) -> float:
+    """The largest IoU with a concept that a unit has, of all layers or of one."""
+    scores = dissection.iou[:, dissection.concept(concept)]
+    return float(scores[slice(None) if layer is None else dissection.span(layer)].max())
+
+
+def _checked(order: Sequence[int], dissection: UnitDissection, concept: str, layer: str) -> list[int]:
+    """The given units, and after them the others of the layer by IoU."""
+    by_iou = dissection.best_units(concept, layer)
+    units = [check_integer(f"order[{i}]", u, maximum=len(by_iou) - 1) for i, u in enumerate(order)]
     if not units or len(set(units)) < len(units):
         raise ValueError(f"order must list units of {layer}, each once; got {units}")
-    return units
+    return units + [u for u in by_iou if u not in units]
 
 
 def _choice(options: list[str], value: str, tooltip: str, *, name: str) -> ipywidgets.Dropdown:

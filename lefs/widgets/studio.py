@@ -6,6 +6,7 @@ import html
 import os
 import threading
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import ipywidgets
@@ -96,7 +97,9 @@ class EditStudio(Panel):
         check_number("strength", change.strength, minimum=0, maximum=1)
         target = check_integer("target", recipe.target, maximum=_MAX_SEED)
         reference = check_integer("reference", change.reference, maximum=_MAX_SEED)
-        self._generator, self._catalog = generator, catalog
+        for name in ("epsilon", "leak"):  # (a slider has an end)
+            check_number(name, getattr(change.settings, name), minimum=0)
+        self._generator, self._catalog, self._settings = generator, catalog, change.settings
         self._truncation = check_number("truncation", recipe.truncation, minimum=0, maximum=1)
         self._editor = Editor(generator, catalog)
         self._label = self._editor.sign(recipe).label
@@ -128,7 +131,7 @@ class EditStudio(Panel):
         """What the controls say."""
         value = {name: widget.value for name, widget in self.controls.items() if name != "save"}
         names = ("method", "rho", "epsilon", "slope", "leak", "coarse", "rgb")
-        settings = QuerySettings(**{name: value[name] for name in names})
+        settings = replace(self._settings, **{name: value[name] for name in names})
         change = Change(
             part=value["part"], reference=value["reference"], strength=value["strength"], settings=settings
         )
