@@ -25,8 +25,10 @@ from lefs.evaluation import confusion, measure, name_by_truth
 from lefs.progress import track
 
 METHODS = ("energy", "effect", "pair")
-EPSILONS = (4, 8, 12, 16, 18, 20, 24, 28, 32, 48, 64, 96, 128)
-LEAKS = (20, 60, 150, 220, 300, 450, 600, 900, 1200, 1700, 2200, 4000, float("inf"))
+# (fine where the finest layers run out of channels and curves are steep)
+EPSILONS = (2, 4, 6, 8, 10, 12, 14, *range(16, 33), 36, 40, 48, 64, 96, 128)
+LEAKS = (5, 10, 20, 30, 40, 60, 80, 100, 130, 160, 190, 220, 260, 300, 350, 400, 450, 520, 600, 680)
+LEAKS += (780, 900, 1050, 1200, 1450, 1700, 2200, 3000, 4000, float("inf"))
 OPEN = {"rho": 0.0, "coarse": 1.0, "rgb": 1.0}
 BATCH = 26
 

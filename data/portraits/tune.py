@@ -23,7 +23,7 @@ LARGE_PARTS = ("hair", "skin", "clothes")
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description="Tune the editing settings of every part.")
-    parser.add_argument("--pairs", type=int, default=64)
+    parser.add_argument("--pairs", type=int, default=32)
     options = parser.parse_args()
     model, catalog = lefs.load("portraits"), lefs.Catalog.load("portraits")
     segmenter = lefs.load_segmenter("portraits")
