@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from lefs import QuerySettings
-from lefs.evaluation import PartLeak, Report, Row, Trial, Tuning
+from lefs.evaluation import PartLeak, Report, Road, Row, Trial, Tuning, agreement_table
+from lefs.tables import Table
+from lefs.units import Agreement, CausalEffect
 
 METHODS = tuple(f"method {i}" for i in range(13))
 PARTS = ("hair", "skin", "eyes", "mouth", "a part with a long name")
@@ -44,3 +46,40 @@ def made_up_tuning() -> Tuning:
         for e in (1.0, 4.0, 16.0)
     )
     return Tuning("hair", 0.05, trials[1], trials)
+
+
+def made_up_roads() -> list[Road]:
+    """Three roads to each of two parts, of 20 targets."""
+    random = np.random.default_rng(0)
+    amounts = {"path": (0.5, 1.0, 2.0, 3.0), "path through q": (1.0, 2.0, 4.0), "transfer": (0.5, 1.0)}
+    return [
+        Road(part, method, steps, *(random.gamma(3, k, (20, 1)) * np.array(steps) for k in (30, 3)))
+        for part in PARTS[:2]
+        for method, steps in amounts.items()
+    ]
+
+
+def made_up_agreements() -> list[Agreement]:
+    """Rank correlations of three parts in four layers."""
+    return [
+        Agreement(layer, part, 0.2 * i, 0.2 * i - 0.2, min(0.2 * i + 0.2, 1), 9)
+        for i, layer in enumerate(("b4.conv1", "b8.conv0", "b8.conv1", "b16.conv0"))
+        for part in PARTS[:3]
+    ]
+
+
+def made_up_doses() -> list[CausalEffect]:
+    """Five numbers of units in two orders, of 12 images."""
+    random = np.random.default_rng(0)
+    before = random.gamma(3, 9, 12)
+    return [
+        CausalEffect("hair", "b8.conv1", order, 2**k, before, before / (k + 1), before * (1 + s * k), before)
+        for order, s in (("IoU", 0.4), ("random", 0.0))
+        for k in range(5)
+    ]
+
+
+def made_up_agreement_table(seed: int) -> Table:
+    """How five clusters agree with four true parts."""
+    counts = np.random.default_rng(seed).integers(1, 99, (5, 4))
+    return agreement_table(counts.astype(float), ["hair", "hair", "skin", "eyes", "mouth"], PARTS[:4])

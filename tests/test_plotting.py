@@ -14,7 +14,15 @@ import numpy as np
 import pytest
 import torch
 from IPython.core.pylabtools import print_figure
-from made_up import made_up_matrix, made_up_report, made_up_tuning
+from made_up import (
+    made_up_agreement_table,
+    made_up_agreements,
+    made_up_doses,
+    made_up_matrix,
+    made_up_report,
+    made_up_roads,
+    made_up_tuning,
+)
 from matplotlib.collections import PathCollection
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
@@ -95,6 +103,7 @@ def figures(images, membership, contributions, catalog, table, random) -> dict[s
     q = catalog.query("hair", epsilon=2.0, coarse=1.0)
     counts = random.integers(1, 99, (K, 4))
     scores = {k: random.uniform(0.5, 1, 6) for k in (4, 8, 16)}
+    soft = torch.from_numpy(random.dirichlet(np.full(K, 0.5), (6, 8, 8))).movedim(-1, 1).float()
     return {
         "image_grid": lambda: plotting.image_grid(images, columns=4, titles=list("abcdef"), title="six"),
         "image_rows": lambda: plotting.image_grid(images, columns=3, row_labels=["one", "a long row label"]),
@@ -127,6 +136,21 @@ def figures(images, membership, contributions, catalog, table, random) -> dict[s
         "tradeoff_curves": lambda: plotting.tradeoff_curves(made_up_report()),
         "part_leak_matrix": lambda: plotting.part_leak_matrix(made_up_matrix()),
         "tuning_curve": lambda: plotting.tuning_curve(made_up_tuning()),
+        "agreement_dots": lambda: plotting.agreement_dots(
+            {"k-means": made_up_agreement_table(0), "NMF": made_up_agreement_table(1)}
+        ),
+        "factor_maps": lambda: plotting.factor_maps(images, soft, names=[f"factor {k}" for k in range(K)]),
+        "soft_overlays": lambda: plotting.soft_overlays(images, {"k-means": membership, "NMF": soft}),
+        "path_strips": lambda: plotting.path_strips(
+            {"everywhere": images, "hair only": images}, [-3, -2, -1, 0, 1, 2], changes={"hair only": change}
+        ),
+        "road_curves": lambda: plotting.road_curves(made_up_roads()),
+        "agreement_profile": lambda: plotting.agreement_profile(made_up_agreements()),
+        "dose_curves": lambda: plotting.dose_curves(made_up_doses()),
+        "concept_counts": lambda: plotting.concept_counts(counts, [f"b{k}.conv1" for k in range(K)], PARTS),
+        "unit_gallery": lambda: plotting.unit_gallery(
+            images, images.mean(dim=1) > 0, columns=3, row_labels=["b8.conv1 · 3", "b8.conv1 · 71"]
+        ),
     }
 
 
