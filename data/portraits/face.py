@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import skia
-from attributes import Eyes, Glasses, Head, Mouth, Nose, Part, Portrait, blend
+from colors import blend
+from head import Eyes, Glasses, Head, Mouth, Nose
+from parts import Part
 from pen import Pen, curve, linear, oval, radial
+
+if TYPE_CHECKING:
+    from portrait import Portrait
 
 WHITE = (255, 255, 255)
 SIDES = (-1, 1)
+EYES = {-1: Part.RIGHT_EYE, 1: Part.LEFT_EYE}
+BROWS = {-1: Part.RIGHT_BROW, 1: Part.LEFT_BROW}
+EARS = {-1: Part.RIGHT_EAR, 1: Part.LEFT_EAR}
 
 
 def draw_ears(pen: Pen, portrait: Portrait) -> None:
@@ -18,7 +28,7 @@ def draw_ears(pen: Pen, portrait: Portrait) -> None:
     for side in SIDES:
         x = side * (head.width - 1) - head.turn * 0.5
         tone = blend(head.skin, head.shadow, 0.25 if side * light > 0 else 0.55)
-        pen.fill(oval(x, head.ear_y, 9.5, 14.5), tone, Part.EARS)
+        pen.fill(oval(x, head.ear_y, 9.5, 14.5), tone, EARS[side])
         pen.fill(oval(x + side, head.ear_y + 1, 5, 8.5), head.deep, alpha=110)
 
 
@@ -41,7 +51,7 @@ def draw_skin(pen: Pen, portrait: Portrait) -> None:
     head, eyes = portrait.head, portrait.eyes
     middle = (head.width * 0.55 * portrait.scene.light + head.turn, head.nod - 10)
     tones = [head.lit, head.skin, blend(head.skin, head.shadow, 0.75)]
-    pen.fill(face_outline(head), radial(middle, head.height * 1.35, tones, [0, 0.5, 1]), Part.SKIN)
+    pen.fill(face_outline(head), radial(middle, head.height * 1.35, tones, [0, 0.5, 1]), Part.FACE)
     blush = blend(head.skin, (230, 80, 80), 0.55)
     for side in SIDES:
         x, y = side * (eyes.spacing + 6) + head.turn, 25 + head.nod
@@ -95,14 +105,14 @@ def _draw_open_mouth(pen: Pen, mouth: Mouth) -> None:
     upper = (0, smile * 0.5 - opening * 0.4, width, -smile)
     lower = (0, smile * 1.3 + opening * 2.1, -width, -smile)
     outline = curve((-width, -smile), upper, lower)
-    pen.fill(outline, (84, 24, 30), Part.MOUTH)
+    pen.fill(outline, (84, 24, 30), Part.UPPER_LIP)
     with pen.clipped(outline):
         pen.fill(
             oval(0, smile * 0.25 - opening * 0.1 - 1, width * 0.82, 4.2 + opening * 0.18), (250, 246, 240)
         )
         if opening > 5:
             pen.fill(oval(0, smile + opening * 1.35, width * 0.5, opening * 0.5), (206, 90, 96))
-    pen.stroke(outline, mouth.color, mouth.lip * 0.95, Part.MOUTH)
+    pen.stroke(outline, mouth.color, mouth.lip * 0.95, Part.UPPER_LIP)
 
 
 def _draw_closed_mouth(pen: Pen, mouth: Mouth, light: float) -> None:
@@ -115,12 +125,12 @@ def _draw_closed_mouth(pen: Pen, mouth: Mouth, light: float) -> None:
         (width * 0.45, -lip * 1.35, width, -smile),
         (0, smile * 1.2 + lip * 2.6, -width, -smile),
     )
-    pen.fill(lips, mouth.color, Part.MOUTH)
+    pen.fill(lips, mouth.color, Part.UPPER_LIP)
     pen.stroke(
         curve((-width, -smile), (0, smile * 1.05 + 0.5, width, -smile), closed=False),
         mouth.color * 0.5,
         2.4,
-        Part.MOUTH,
+        Part.UPPER_LIP,
     )
     pen.fill(oval(3 * light, lip * 0.75 + smile * 0.45, width * 0.32, 1.8), (255, 230, 230), alpha=90)
 
@@ -130,22 +140,22 @@ def draw_eyes(pen: Pen, portrait: Portrait) -> None:
     eyes, head = portrait.eyes, portrait.head
     for side in SIDES:
         with pen.placed(side * eyes.spacing + head.turn * 1.05, eyes.y, degrees=-side * eyes.tilt):
-            _draw_eye(pen, eyes, head, portrait.scene.light)
+            _draw_eye(pen, eyes, head, portrait.scene.light, EYES[side])
 
 
-def _draw_eye(pen: Pen, eyes: Eyes, head: Head, light: float) -> None:
+def _draw_eye(pen: Pen, eyes: Eyes, head: Head, light: float, part: Part) -> None:
     width, height = eyes.width, eyes.height
     if eyes.shadow is not None:
-        pen.fill(oval(0, -3.5, width + 1, height + 1.5), eyes.shadow, Part.EYES, alpha=150)
+        pen.fill(oval(0, -3.5, width + 1, height + 1.5), eyes.shadow, part, alpha=150)
     upper = (-width * 0.5, -height * 1.25, width * 0.5, -height * 1.25, width, 1)
     lower = (width * 0.5, height * 1.1, -width * 0.5, height * 1.1, -width, 1)
     outline = curve((-width, 1), upper, lower)
-    pen.fill(outline, (248, 246, 244), Part.EYES)
+    pen.fill(outline, (248, 246, 244), part)
     with pen.clipped(outline):
         _draw_iris(pen, eyes, light)
         pen.fill(oval(0, -height * 1.25, width, height * 0.55), head.shadow, alpha=110)
     lid = (-width * 0.5, -height * 1.3, width * 0.5, -height * 1.3, width + 1, 1.5)
-    pen.stroke(curve((-width - 1, 1.5), lid, closed=False), (38, 24, 24), eyes.lash, Part.EYES)
+    pen.stroke(curve((-width - 1, 1.5), lid, closed=False), (38, 24, 24), eyes.lash, part)
 
 
 def _draw_iris(pen: Pen, eyes: Eyes, light: float) -> None:
@@ -163,7 +173,7 @@ def draw_brows(pen: Pen, portrait: Portrait) -> None:
         x = side * (eyes.spacing + 1) + head.turn * 1.05
         with pen.placed(x, eyes.y - brows.lift, degrees=side * brows.angle):
             arc = curve((-15, 2), (side * 4, -brows.arch * 2, 15, 2), closed=False)
-            pen.stroke(arc, brows.color, brows.thickness, Part.BROWS)
+            pen.stroke(arc, brows.color, brows.thickness, BROWS[side])
 
 
 def draw_glasses(pen: Pen, head: Head, eyes: Eyes, glasses: Glasses) -> None:

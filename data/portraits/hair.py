@@ -5,12 +5,18 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
 import numpy as np
 import skia
-from attributes import Hair, Head, Part, Portrait
 from face import face_outline
+from hairstyle import Hair
+from head import Head
+from parts import Part
 from pen import Pen, curve, linear, oval, radial
+
+if TYPE_CHECKING:
+    from portrait import Portrait
 
 
 def draw_back_hair(pen: Pen, portrait: Portrait) -> None:

@@ -15,28 +15,27 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-from attributes import CANVAS, Part, sample_portrait
-from figure import draw_portrait
 from numpy.typing import NDArray
+from parts import CANVAS
 from pen import Pen
 from PIL import Image
+from portrait import draw_portrait, sample_portrait
 from tqdm.auto import tqdm
 
 from lefs.artifacts import write_atomically
 
 Pixels = NDArray[np.uint8]
 
-PARTS: tuple[str, ...] = tuple(part.name.lower() for part in Part)
-"""Names of the parts; their positions are the numbers in the masks."""
-
 PART_COLORS = np.array(
     [
-        (40, 40, 60), (150, 90, 40), (245, 200, 160), (60, 120, 255), (90, 50, 10),
-        (255, 140, 0), (230, 30, 60), (60, 170, 90), (20, 20, 20), (200, 100, 220),
+        (40, 40, 60), (150, 90, 40), (245, 200, 160), (226, 170, 130), (240, 240, 250), (214, 220, 240),
+        (60, 120, 255), (40, 80, 200), (90, 50, 10), (120, 70, 20), (255, 140, 0), (200, 20, 50),
+        (240, 80, 110), (255, 255, 255), (60, 170, 90), (20, 20, 20), (200, 100, 220), (170, 70, 190),
+        (110, 110, 60), (40, 150, 190), (255, 220, 40),
     ],
     dtype=np.uint8,
 )  # fmt: skip
-"""How a mask is shown."""
+"""How a fine mask is shown."""
 
 SUPERSAMPLING = 4
 

@@ -1,35 +1,19 @@
-"""A portrait from back to front; here are background, neck and clothes."""
+"""What is around the head: background, neck and clothes."""
 
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 import skia
-from attributes import CANVAS, Clothes, Head, Part, Portrait, Scene, blend
-from face import draw_brows, draw_ears, draw_eyes, draw_glasses, draw_mouth, draw_nose, draw_skin
-from hair import draw_back_hair, draw_front_hair
+from colors import blend
+from head import Head
+from parts import CANVAS, Part
 from pen import Pen, curve, linear, radial
+from scene import Clothes, Scene
 
-
-def draw_portrait(pen: Pen, portrait: Portrait) -> None:
-    """Draw everything, from back to front."""
-    head = portrait.head
-    pose = (128 + head.x, 123 + head.y)
-    draw_background(pen, portrait.scene)
-    with pen.placed(*pose, degrees=head.tilt, scale=(head.scale, head.scale)):
-        draw_back_hair(pen, portrait)
-    draw_neck(pen, head, portrait.clothes)
-    draw_clothes(pen, portrait)
-    with pen.placed(*pose, degrees=head.tilt, scale=(head.scale, head.scale)):
-        draw_head(pen, portrait)
-
-
-def draw_head(pen: Pen, portrait: Portrait) -> None:
-    """Draw what is in front of the neck, in the coordinates of the head."""
-    for draw in (draw_ears, draw_skin, draw_nose, draw_mouth, draw_eyes, draw_brows, draw_front_hair):
-        draw(pen, portrait)
-    if portrait.glasses is not None:
-        draw_glasses(pen, portrait.head, portrait.eyes, portrait.glasses)
+if TYPE_CHECKING:
+    from portrait import Portrait
 
 
 def draw_background(pen: Pen, scene: Scene) -> None:
@@ -52,7 +36,7 @@ def draw_neck(pen: Pen, head: Head, clothes: Clothes) -> None:
     )  # fmt: skip
     tones = [blend(head.shadow, head.deep, 0.5), head.shadow, blend(head.skin, head.shadow, 0.35)]
     with pen.placed(128 + head.x * 0.7):
-        pen.fill(outline, linear((0, 185), (0, 240), tones), Part.SKIN)
+        pen.fill(outline, linear((0, 185), (0, 240), tones), Part.NECK)
 
 
 def draw_clothes(pen: Pen, portrait: Portrait) -> None:
