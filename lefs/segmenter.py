@@ -26,21 +26,39 @@ class PartSegmenter(nn.Module):
     Parameters
     ----------
     names : sequence of str
-        The parts; their positions are the labels.
+        The parts that the network tells apart, fine ones if they are grouped.
     width : int
         Number of feature maps at full resolution.
+    groups : mapping of str to sequence of str, optional
+        Coarse parts and the fine ones that each of them holds, every one of `names` once.
 
     Attributes
     ----------
-    names, width : as given
+    width : as given
+    fine : tuple of str
+        `names` as given.
+    groups : dict of str to tuple of str
+        As given; each part by itself if none were.
+    names : tuple of str
+        The parts whose positions are the labels: the groups if there are any, or else the fine ones.
     """
 
-    def __init__(self, names: Sequence[str], *, width: int = 16):
+    def __init__(
+        self, names: Sequence[str], *, width: int = 16, groups: Mapping[str, Sequence[str]] | None = None
+    ):
         super().__init__()
-        self.names = tuple(names)
+        self.fine = tuple(names)
         self.width = check_integer("width", width, minimum=1)
-        if len(self.names) < 2 or len(set(self.names)) < len(self.names):
+        if len(self.fine) < 2 or len(set(self.fine)) < len(self.fine):
             raise ValueError(f"names must be at least two different parts, got {list(names)}")
+        self.groups = {name: tuple(parts) for name, parts in (groups or {n: (n,) for n in names}).items()}
+        members = [part for parts in self.groups.values() for part in parts]
+        if sorted(members) != sorted(self.fine) or len(self.groups) < 2:
+            raise ValueError(
+                f"groups must hold each of {list(names)} once, in at least two groups, got {groups}"
+            )
+        self.names = tuple(self.groups)
+        self._members = [[self.fine.index(part) for part in parts] for parts in self.groups.values()]
         self.down = nn.ModuleList(
             _twice(inputs * width if inputs else 3, outputs * width)
             for inputs, outputs in ((0, 1), (1, 2), (2, 4), (4, 4))
@@ -48,7 +66,7 @@ class PartSegmenter(nn.Module):
         self.up = nn.ModuleList(
             _convolution(inputs * width, outputs * width) for inputs, outputs in ((8, 2), (4, 1), (2, 1))
         )
-        self.head = nn.Conv2d(width, len(self.names), 1)
+        self.head = nn.Conv2d(width, len(self.fine), 1)
 
     def features(self, images: Tensor) -> list[Tensor]:
         """Compute the maps of the contracting half.
@@ -73,7 +91,15 @@ class PartSegmenter(nn.Module):
         return maps
 
     def logits(self, images: Tensor) -> Tensor:
-        """Images (N, 3, H, W) in [-1, 1] → log-odds (N, parts, H, W) before the softmax."""
+        """Images (N, 3, H, W) in [-1, 1] → log-odds (N, parts, H, W) of `names` before the softmax."""
+        fine = self.fine_logits(images)
+        if len(self.names) == len(self.fine):
+            return fine[:, [members[0] for members in self._members]]
+        # a group is as probable as its parts together
+        return torch.stack([fine[:, members].logsumexp(dim=1) for members in self._members], dim=1)
+
+    def fine_logits(self, images: Tensor) -> Tensor:
+        """Images (N, 3, H, W) in [-1, 1] → log-odds (N, fine parts, H, W) of `fine` before the softmax."""
         *skips, x = self.features(images)
         for block, skip in zip(self.up, reversed(skips), strict=True):
             x = block(torch.cat([interpolate(x, scale_factor=2.0), skip], dim=1))
@@ -103,13 +129,15 @@ class PartSegmenter(nn.Module):
         """
         folder = Path(folder)
         save_tensors(folder / f"{stem}.safetensors", self.state_dict())
-        content = {"format": _FORMAT, "version": 1, "names": list(self.names), "width": self.width}
+        content = {"format": _FORMAT, "version": 1, "names": list(self.fine), "width": self.width}
+        if len(self.names) < len(self.fine):
+            content["groups"] = {name: list(parts) for name, parts in self.groups.items()}
         write_json(folder / f"{stem}.json", {**content, "training": dict(training or {})})
         return folder
 
 
 def load_segmenter(
-    name_or_path: str | os.PathLike[str], *, device: str | torch.device | None = None
+    name_or_path: str | os.PathLike[str], *, fine: bool = False, device: str | torch.device | None = None
 ) -> PartSegmenter:
     """Load a trained segmenter.
 
@@ -118,6 +146,8 @@ def load_segmenter(
     name_or_path : str or path
         ``"portraits"`` (the embedded one), a folder that holds ``segmenter.safetensors`` and
         ``segmenter.json``, or the path of either of two such files.
+    fine : bool
+        Whether its labels are to be the fine parts (left eye, right eye, …) instead of their groups (eyes).
     device : str or torch.device, optional
         Where to put it; None keeps it on the CPU.
 
@@ -137,7 +167,9 @@ def load_segmenter(
     meta = read_json(stem.with_name(f"{stem.name}.json"), expect=_FORMAT)
     tensors = load_tensors(weights)
     try:
-        segmenter = PartSegmenter(meta["names"], width=meta["width"])
+        segmenter = PartSegmenter(
+            meta["names"], width=meta["width"], groups=None if fine else meta.get("groups")
+        )
         segmenter.load_state_dict(tensors)
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise ArtifactError(f"{weights} and the .json beside it do not fit together: {error}") from error

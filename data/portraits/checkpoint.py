@@ -75,6 +75,67 @@ def load_checkpoint(
     return _below("value/", tensors)
 
 
+def load_widened(path: Path, modules: Mapping[str, nn.Module]) -> dict[str, Tensor]:
+    """
+    Fill modules from the same ones of fewer channels, or of fewer layers, in a file of `save_checkpoint`.
+
+    Parameters
+    ----------
+    path : Path
+    modules : mapping of str to Module
+        Freshly made: what the file lacks stays as it is. Layers at equalised learning rate compute what they
+        did before, with further channels beside.
+
+    Returns
+    -------
+    dict of str to Tensor
+        The further values.
+
+    Raises
+    ------
+    ArtifactError
+        If the file is missing or damaged, or a layer in it is larger than the module's.
+    """
+    tensors = load_tensors(path)
+    for name, module in modules.items():
+        known = _below(f"module/{name}/", tensors)
+        for key, own in module.state_dict().items():
+            if key in known:
+                widen(own, known[key], of=f"{path}: {name}.{key}")
+    return _below("value/", tensors)
+
+
+@torch.no_grad()
+def widen(own: Tensor, known: Tensor, *, of: str) -> None:
+    """
+    Put a smaller weight, or an equal one, into the first channels of `own`, in place.
+
+    Parameters
+    ----------
+    own : Tensor of shape (outputs, ...) or (outputs, inputs, ...)
+        New outputs keep their random weights. Old outputs get nothing from new inputs.
+    known : Tensor
+        No side longer than that of `own`.
+    of : str
+        What it is, for the message.
+
+    Raises
+    ------
+    ArtifactError
+        If `known` is larger.
+    """
+    if own.ndim != known.ndim or any(a < b for a, b in zip(own.shape, known.shape, strict=True)):
+        raise ArtifactError(
+            f"{of} has shape {tuple(known.shape)}, more than {tuple(own.shape)} of this recipe; "
+            "begin from a checkpoint of smaller networks"
+        )
+    if own.ndim > 1 and own.shape[1] != known.shape[1]:
+        own[: known.shape[0]] = 0
+        # the runtime gain is 1 / sqrt(inputs): old outputs stay what they were
+        known = known * (own.shape[1] / known.shape[1]) ** 0.5
+    own[tuple(slice(side) for side in known.shape)] = known
+
+
 def _below(prefix: str, tensors: Tensors) -> dict[str, Tensor]:
     return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
 

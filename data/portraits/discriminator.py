@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import pairwise
 
 import torch
@@ -129,22 +129,32 @@ class FeatureDiscriminator(nn.Module):
     ----------
     segmenter : PartSegmenter
         Its weights are not trained and not saved with the heads.
+    views : sequence of str
+        Ways of showing it images (whole and small, or a piece at full size); each has heads of its own.
     hidden : int
         Width of the heads.
     """
 
-    def __init__(self, segmenter: PartSegmenter, *, hidden: int = 48) -> None:
+    def __init__(
+        self, segmenter: PartSegmenter, *, views: Sequence[str] = ("whole",), hidden: int = 48
+    ) -> None:
         super().__init__()
         # in a tuple: neither its weights nor its mode belong to this module
         self._segmenter = (segmenter.eval().requires_grad_(False),)
         width = segmenter.width
-        depths = zip((width, 2 * width, 4 * width, 4 * width), (3, 2, 1, 0), strict=True)
-        self.heads = nn.ModuleList(_head(inputs, hidden, halvings) for inputs, halvings in depths)
+        depths = list(zip((width, 2 * width, 4 * width, 4 * width), (3, 2, 1, 0), strict=True))
+        self.heads = nn.ModuleDict(
+            {
+                view: nn.ModuleList(_head(inputs, hidden, halvings) for inputs, halvings in depths)
+                for view in views
+            }
+        )
 
-    def forward(self, images: Tensor) -> list[Tensor]:
+    def forward(self, images: Tensor, view: str = "whole") -> list[Tensor]:
         """Images (N, 3, H, W) in [-1, 1] → one map of judgements per scale, high for real ones, float32."""
         maps = self._segmenter[0].features(images)
-        return [head(x).float() for head, x in zip(self.heads, maps, strict=True)]
+        heads: Iterable[nn.Module] = self.heads[view]
+        return [head(x).float() for head, x in zip(heads, maps, strict=True)]
 
 
 def _head(inputs: int, hidden: int, halvings: int) -> nn.Sequential:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from lefs.generators import StyleGAN2, StyleGAN2Config
 
-GROWTH = {16: 40_000, 32: 110_000, 64: 400_000}
+GROWTH = {16: 40_000, 32: 110_000, 64: 440_000}
 """Until how many images a resolution is trained, if the final one is higher."""
 
 
@@ -53,8 +53,13 @@ class Recipe:
 
     @property
     def feature_resolution(self) -> int:
-        """Side of the images that the segmenter sees: it was trained at 64."""
+        """Side of what the segmenter is shown: at 128 it would cost more than all the rest."""
         return min(64, self.resolution)
+
+    @property
+    def views(self) -> tuple[str, ...]:
+        """How the segmenter is shown images, in turn: whole, and pieces of large ones at full size."""
+        return ("whole",) if self.resolution == self.feature_resolution else ("whole", "piece")
 
     def stage(self, images: int) -> tuple[int, float]:
         """Resolution after so many images, and how far it is faded in, in [0, 1]."""

@@ -16,14 +16,17 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from render import HELD_OUT_SEED, PARTS, Pixels, open_dataset, render_dataset
+from parts import GROUPS, MIRRORED, PARTS
+from render import HELD_OUT_SEED, Pixels, open_dataset, render_dataset
 from torch import Tensor
-from torch.nn.functional import cross_entropy, interpolate
+from torch.nn.functional import avg_pool2d, cross_entropy, interpolate
 from tqdm.auto import tqdm
 
 from lefs.segmenter import PartSegmenter, load_segmenter
 
 LEARNING_RATE = 4e-3
+
+GROUP_NAMES = {name: [PARTS[part] for part in parts] for name, parts in GROUPS.items()}
 
 
 def to_tensor(images: Pixels) -> Tensor:
@@ -33,7 +36,7 @@ def to_tensor(images: Pixels) -> Tensor:
 
 def augment(images: Tensor, masks: Tensor, stream: torch.Generator) -> tuple[Tensor, Tensor]:
     """
-    Mirror half of the calls, blur a third, add noise of random strength.
+    Mirror, blur, halve the side of large ones, each now and then; add noise of random strength.
 
     A network that has only seen clean drawings fails on generated ones, whose edges are softer and whose
     areas are less even.
@@ -49,12 +52,14 @@ def augment(images: Tensor, masks: Tensor, stream: torch.Generator) -> tuple[Ten
     -------
     images, masks : as given, changed
     """
-    mirror, blur, strength = torch.rand(3, generator=stream).tolist()
+    mirror, blur, small, strength = torch.rand(4, generator=stream).tolist()
     if mirror < 0.5:
-        images, masks = images.flip(3), masks.flip(2)
+        images, masks = images.flip(3), torch.from_numpy(MIRRORED)[masks.flip(2).int()]
+    if small < 0.5 and images.shape[3] > 64:
+        images, masks = avg_pool2d(images, 2), masks[:, 1::2, 1::2]
     if blur < 0.3:
-        small = interpolate(images, scale_factor=0.7, mode="bilinear", antialias=True)
-        images = interpolate(small, size=images.shape[2:], mode="bilinear")
+        fewer = interpolate(images, scale_factor=0.7, mode="bilinear", antialias=True)
+        images = interpolate(fewer, size=images.shape[2:], mode="bilinear")
     noise = torch.randn(images.shape, generator=stream).to(images)
     return images + 0.06 * strength * noise, masks
 
@@ -102,7 +107,7 @@ def train_segmenter(
         chosen = torch.randint(len(images), (batch,), generator=stream).numpy()
         x, y = augment(to_tensor(images[chosen]), torch.from_numpy(masks[chosen]), stream)
         with torch.autocast(device, torch.bfloat16):
-            logits = segmenter.logits(x.to(device, memory_format=torch.channels_last))
+            logits = segmenter.fine_logits(x.to(device, memory_format=torch.channels_last))
         loss = cross_entropy(logits.float(), y.long().to(device))
         optimizer.zero_grad()
         loss.backward()
@@ -116,7 +121,7 @@ def _fresh(width: int, seed: int) -> PartSegmenter:
     """Build a segmenter whose first weights depend on the seed only, leaving the global stream as it was."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return PartSegmenter(PARTS, width=width)
+        return PartSegmenter(PARTS, width=width, groups=GROUP_NAMES)
 
 
 @torch.inference_mode()

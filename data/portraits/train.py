@@ -52,6 +52,8 @@ def run(rank: int, options: argparse.Namespace, recipe: Recipe, rendezvous: str)
     )
     if (options.run / "checkpoint.safetensors").exists():
         trainer.load(options.run / "checkpoint.safetensors")
+    elif options.begin is not None:
+        trainer.begin_from(options.begin)
     for _ in train(trainer, options.images, progress=rank == 0):
         if orphaned():
             raise SystemExit("the process that started this one is gone; run the command again to continue")
@@ -157,6 +159,9 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--count", type=int, default=36_000, help="images in the data set")
     parser.add_argument("--images", type=int, default=600_000, help="how many to show in all")
     parser.add_argument("--keep-every", type=int, default=20_000, help="images between two checkpoints")
+    parser.add_argument(
+        "--begin", type=Path, help="a checkpoint of smaller networks that a new run begins with"
+    )
     parser.add_argument("--segmenter", default=str(Path(__file__).parent), help="of the second discriminator")
     parser.add_argument("--device", default="cuda" if cuda else "cpu")
     parser.add_argument("--processes", type=int, default=1 if cuda else min(2, os.cpu_count() or 1))

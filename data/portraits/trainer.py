@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
-from checkpoint import load_checkpoint, save_checkpoint
+from checkpoint import load_checkpoint, load_widened, save_checkpoint
 from discriminator import FeatureDiscriminator, PixelDiscriminator, hinge_loss, logistic_loss, mean_judgement
 from recipe import Recipe
 from render import Pixels
@@ -62,7 +62,7 @@ class Trainer:
             torch.manual_seed(recipe.seed)
             self.generator = self._placed(recipe.make_generator())
             self.pixels = self._placed(PixelDiscriminator(recipe.resolution, capacity=recipe.critic_capacity))
-            self.features = self._placed(FeatureDiscriminator(self._placed(segmenter)))
+            self.features = self._placed(FeatureDiscriminator(self._placed(segmenter), views=recipe.views))
         self.average = copy.deepcopy(self.generator).eval().requires_grad_(False)
         self._critics = nn.ModuleList([self.pixels, self.features])
         self._generator_step, self._critic_step = (self._adam(m) for m in (self.generator, self._critics))
@@ -123,7 +123,8 @@ class Trainer:
         with self._autocast():
             loss = logistic_loss(self.pixels(real, share), self.pixels(fake, share))
             if self._uses_features(real):
-                through = [self.features(self._for_features(x)) for x in (real, fake)]
+                view = self._view(real)
+                through = [self.features(self._shown(x, view), view) for x in (real, fake)]
                 loss = loss + hinge_loss(*through)
         loss.backward()
         if self._steps % PENALTY_INTERVAL == 0:
@@ -144,7 +145,8 @@ class Trainer:
         with self._autocast():
             loss = softplus(-self.pixels(fake, share)).mean()
             if self._uses_features(fake):
-                loss = loss - mean_judgement(self.features(self._for_features(fake)))
+                view = self._view(fake)
+                loss = loss - mean_judgement(self.features(self._shown(fake, view), view))
         loss.backward()
         self._critics.requires_grad_(True)
         self._descend(self.generator, self._generator_step, self.generator.mapping.w_avg)
@@ -153,8 +155,21 @@ class Trainer:
     def _uses_features(self, images: Tensor) -> bool:
         return images.shape[-1] >= self.recipe.feature_resolution
 
-    def _for_features(self, images: Tensor) -> Tensor:
-        return avg_pool2d(images, images.shape[-1] // self.recipe.feature_resolution)
+    def _view(self, images: Tensor) -> str:
+        views = self.recipe.views
+        return (
+            views[self._steps % len(views)] if images.shape[-1] > self.recipe.feature_resolution else "whole"
+        )
+
+    def _shown(self, images: Tensor, view: str) -> Tensor:
+        side = self.recipe.feature_resolution
+        if view == "whole":
+            return avg_pool2d(images, images.shape[-1] // side)
+        # around the middle, where the face is
+        spare = images.shape[-1] - side
+        low, high = spare // 8, spare - spare // 8
+        top, left = torch.randint(low, high + 1, (2,), generator=self.stream).tolist()
+        return images[:, :, top : top + side, left : left + side]
 
     def _descend(self, module: nn.Module, optimizer: torch.optim.Optimizer, *further: Tensor) -> None:
         gradients = [p.grad for p in module.parameters() if p.grad is not None]
@@ -195,6 +210,22 @@ class Trainer:
             )
         # a copy: set_state crashes on a view that does not begin at its storage's first byte
         self.stream.set_state(streams[dist.get_rank() if self.processes > 1 else 0].clone())
+        self.images_shown, self._steps = values["counters"].tolist()
+        self.seconds = float(values["seconds"])
+
+    def begin_from(self, path: Path) -> None:
+        """
+        Begin with the networks of a checkpoint of smaller ones.
+
+        Layers that are wider now have new channels, which at first change nothing; layers that are new
+        begin at random. Images shown count on; the optimisers begin anew.
+
+        Raises
+        ------
+        ArtifactError
+            If the file is missing, damaged, or has a larger layer.
+        """
+        values = load_widened(path, self._modules())
         self.images_shown, self._steps = values["counters"].tolist()
         self.seconds = float(values["seconds"])
 
