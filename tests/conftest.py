@@ -36,18 +36,18 @@ def processor_as_found() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def portraits() -> Generator:
-    """The embedded, trained generator of 64 x 64 portraits."""
+    """The small embedded generator, trained, of 64 x 64 portraits."""
     import lefs
 
-    return lefs.load("portraits")
+    return lefs.load("portraits-64")
 
 
 @pytest.fixture(scope="session")
 def portraits_catalog() -> Catalog:
-    """The labelled catalog that is shipped with the embedded generator."""
+    """The labelled catalog that is shipped with it."""
     from lefs.catalog import Catalog
 
-    return Catalog.load("portraits")
+    return Catalog.load("portraits-64")
 
 
 @pytest.fixture(scope="session")
