@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -51,14 +52,7 @@ class PartSegmenter(nn.Module):
         self.width = check_integer("width", width, minimum=1)
         if len(self.fine) < 2 or len(set(self.fine)) < len(self.fine):
             raise ValueError(f"names must be at least two different parts, got {list(names)}")
-        self.groups = {name: tuple(parts) for name, parts in (groups or {n: (n,) for n in names}).items()}
-        members = [part for parts in self.groups.values() for part in parts]
-        if sorted(members) != sorted(self.fine) or len(self.groups) < 2:
-            raise ValueError(
-                f"groups must hold each of {list(names)} once, in at least two groups, got {groups}"
-            )
-        self.names = tuple(self.groups)
-        self._members = [[self.fine.index(part) for part in parts] for parts in self.groups.values()]
+        self._group(groups or {name: (name,) for name in self.fine})
         self.down = nn.ModuleList(
             _twice(inputs * width if inputs else 3, outputs * width)
             for inputs, outputs in ((0, 1), (1, 2), (2, 4), (4, 4))
@@ -67,6 +61,22 @@ class PartSegmenter(nn.Module):
             _convolution(inputs * width, outputs * width) for inputs, outputs in ((8, 2), (4, 1), (2, 1))
         )
         self.head = nn.Conv2d(width, len(self.fine), 1)
+
+    def _group(self, groups: Mapping[str, Sequence[str]]) -> None:
+        self.groups = {name: tuple(parts) for name, parts in groups.items()}
+        members = [part for parts in self.groups.values() for part in parts]
+        if sorted(members) != sorted(self.fine) or len(self.groups) < 2:
+            raise ValueError(
+                f"groups must hold each of {list(self.fine)} once, in two groups at least, got {self.groups}"
+            )
+        self.names = tuple(self.groups)
+        self._members = [[self.fine.index(part) for part in parts] for parts in self.groups.values()]
+
+    def in_detail(self) -> PartSegmenter:
+        """Give the same network, sharing its weights, with the fine parts as its labels."""
+        detailed = copy.copy(self)
+        detailed._group({name: (name,) for name in self.fine})
+        return detailed
 
     def features(self, images: Tensor) -> list[Tensor]:
         """Compute the maps of the contracting half.
@@ -137,7 +147,7 @@ class PartSegmenter(nn.Module):
 
 
 def load_segmenter(
-    name_or_path: str | os.PathLike[str], *, fine: bool = False, device: str | torch.device | None = None
+    name_or_path: str | os.PathLike[str], *, device: str | torch.device | None = None
 ) -> PartSegmenter:
     """Load a trained segmenter.
 
@@ -146,8 +156,6 @@ def load_segmenter(
     name_or_path : str or path
         ``"portraits"`` (the embedded one), a folder that holds ``segmenter.safetensors`` and
         ``segmenter.json``, or the path of either of two such files.
-    fine : bool
-        Whether its labels are to be the fine parts (left eye, right eye, …) instead of their groups (eyes).
     device : str or torch.device, optional
         Where to put it; None keeps it on the CPU.
 
@@ -167,9 +175,7 @@ def load_segmenter(
     meta = read_json(stem.with_name(f"{stem.name}.json"), expect=_FORMAT)
     tensors = load_tensors(weights)
     try:
-        segmenter = PartSegmenter(
-            meta["names"], width=meta["width"], groups=None if fine else meta.get("groups")
-        )
+        segmenter = PartSegmenter(meta["names"], width=meta["width"], groups=meta.get("groups"))
         segmenter.load_state_dict(tensors)
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise ArtifactError(f"{weights} and the .json beside it do not fit together: {error}") from error

@@ -46,10 +46,12 @@ def test_the_wheel_holds_code_weights_and_notebooks(root: Path, wheel: zipfile.P
     assert code <= held
     assert {"lefs/py.typed", "lefs/runner/gallery.html.j2"} <= held
     assert {f"lefs/notebooks/{p.name}" for p in (root / "notebooks").glob("*.ipynb")} <= held
-    data = root / "data" / "portraits"
-    shipped = [p for p in data.rglob("*") if p.suffix in (".safetensors", ".json") and tracked(root, p)]
-    assert shipped
-    assert {f"lefs/data/portraits/{p.relative_to(data)}" for p in [*shipped, data / "README.md"]} <= held
+    data = root / "data"
+    for model in ("portraits", "portraits-64"):
+        files = [p for p in (data / model).rglob("*") if p.suffix in (".safetensors", ".json")]
+        shipped = [p for p in files if tracked(root, p)]
+        assert shipped
+        assert {f"lefs/data/{p.relative_to(data)}" for p in [*shipped, data / model / "README.md"]} <= held
 
 
 def tracked(root: Path, path: Path) -> bool:
@@ -72,7 +74,8 @@ def test_an_installed_wheel_finds_its_generator_and_notebooks(wheel: zipfile.Pat
     script = (
         "import lefs, lefs.runner\n"
         "assert 'site' in lefs.__file__, lefs.__file__\n"
-        "print(lefs.load('portraits').resolution, *[p.stem for p in lefs.runner.find_notebooks()])"
+        "print(*[lefs.load(name).resolution for name in ('portraits', 'portraits-64')])\n"
+        "print(*[p.stem for p in lefs.runner.find_notebooks()])"
     )
     empty = tmp_path / "empty"
     empty.mkdir()
@@ -81,7 +84,7 @@ def test_an_installed_wheel_finds_its_generator_and_notebooks(wheel: zipfile.Pat
         [sys.executable, "-c", script], cwd=empty, env=environment, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith("64 1_dissection ")
+    assert done.stdout.startswith("128 64\n1_dissection ")
 
 
 def test_the_version_is_in_one_place() -> None:

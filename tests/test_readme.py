@@ -10,9 +10,8 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 README = ROOT / "README.md"
 TEXT = README.read_text(encoding="utf-8") if README.is_file() else ""
-DOCUMENTS = [
-    p for p in (README, ROOT / "data" / "portraits" / "README.md", ROOT / "CHANGELOG.md") if p.is_file()
-]
+CARDS = sorted((ROOT / "data").glob("*/README.md"))
+DOCUMENTS = [p for p in (README, *CARDS, ROOT / "CHANGELOG.md") if p.is_file()]
 
 # What somebody with Python 3.11 and git types first; .ci/run reads them from the README, too.
 COMMANDS = [

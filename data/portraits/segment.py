@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from parts import GROUPS, MIRRORED, PARTS
+from parts import COARSE, GROUPS, MIRRORED, PARTS
 from render import HELD_OUT_SEED, Pixels, open_dataset, render_dataset
 from torch import Tensor
 from torch.nn.functional import avg_pool2d, cross_entropy, interpolate
@@ -158,13 +158,22 @@ def intersection_over_union(
 def measure(segmenter: PartSegmenter, *, count: int = 1000, resolution: int = 64) -> dict[str, Any]:
     """Quality on freshly rendered portraits, as plain JSON values."""
     images, masks = render_dataset(HELD_OUT_SEED, count, resolution=resolution)
-    scores = intersection_over_union(segmenter, images, masks)
-    per_part = {name: round(float(score), 4) for name, score in zip(segmenter.names, scores, strict=True)}
+    coarse = intersection_over_union(segmenter, images, COARSE[masks])
+    detailed = segmenter.in_detail()
+    fine = intersection_over_union(detailed, images, masks)
     return {
         "held_out_images": count,
         "held_out_first_seed": HELD_OUT_SEED,
-        "mean_iou": round(float(scores.mean()), 4),
-        "iou": per_part,
+        "mean_iou": round(float(coarse.mean()), 4),
+        "iou": _by_name(segmenter, coarse),
+        "fine_iou": _by_name(detailed, fine),
+    }
+
+
+def _by_name(segmenter: PartSegmenter, scores: NDArray[np.float64]) -> dict[str, float | None]:
+    return {
+        name: None if np.isnan(score) else round(float(score), 4)
+        for name, score in zip(segmenter.names, scores, strict=True)
     }
 
 
