@@ -164,7 +164,7 @@ def measure(segmenter: PartSegmenter, *, count: int = 1000, resolution: int = 64
     return {
         "held_out_images": count,
         "held_out_first_seed": HELD_OUT_SEED,
-        "mean_iou": round(float(coarse.mean()), 4),
+        "mean_iou": round(float(np.nanmean(coarse)), 4),
         "iou": _by_name(segmenter, coarse),
         "fine_iou": _by_name(detailed, fine),
     }
