@@ -222,10 +222,10 @@ def test_pieces_of_large_images_have_heads_of_their_own():
 
 
 def test_training_begins_where_smaller_networks_ended(tmp_path):
-    small = tiny_trainer()
+    small = tiny_trainer(Recipe(**{**TINY.__dict__, "critic_capacity": 512}))
     small.step(100)
     small.save(tmp_path / "checkpoint.safetensors")
-    sizes = {"resolution": 32, "capacity": 128, "critic_capacity": 128, "max_channels": 12}
+    sizes = {"resolution": 32, "capacity": 128, "critic_capacity": 1024, "max_channels": 12}
     large = Trainer(Recipe(**{**TINY.__dict__, **sizes}), render(range(8), 32)[0], untrained_segmenter())
     large.begin_from(tmp_path / "checkpoint.safetensors")
     assert large.images_shown == small.images_shown

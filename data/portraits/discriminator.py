@@ -110,14 +110,13 @@ def _activate(x: Tensor) -> Tensor:
 
 
 def _with_batch_deviation(x: Tensor, group: int = 4) -> Tensor:
-    """Put one map first: how much the images of a group differ (a generator that repeats itself shows there)."""
+    """Append one map: how much the images of a group differ (a generator that repeats itself shows there)."""
     count, channels, height, width = x.shape
     group = math.gcd(group, count)
     groups = x.float().reshape(group, count // group, channels, height, width)
     deviation = (groups.var(0, unbiased=False) + 1e-8).sqrt().mean((1, 2, 3))
     plane = deviation.repeat(group).reshape(count, 1, 1, 1).expand(count, 1, height, width)
-    # first, so that a wider network begins with the same channels
-    return torch.cat([plane.to(x.dtype), x], dim=1)
+    return torch.cat([x, plane.to(x.dtype)], dim=1)
 
 
 class FeatureDiscriminator(nn.Module):

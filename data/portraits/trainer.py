@@ -218,7 +218,8 @@ class Trainer:
         Begin with the networks of a checkpoint of smaller ones.
 
         Layers that are wider now have new channels, which at first change nothing; layers that are new
-        begin at random. Images shown count on; the optimisers begin anew.
+        begin at random. Images shown count on; the optimisers begin anew. (How much the images of a batch
+        differ is a mean over the critic's channels at 4 × 4: it judges as before if those are as many.)
 
         Raises
         ------
