@@ -171,12 +171,15 @@ def draw_front_hair(pen: Pen, portrait: Portrait) -> None:
         outline = _front_outline(hair, head, hair.top)
     if hair.style == "curly" or (hair.style == "afro" and hair.bangs):
         for x, y in _fringe(hair, head):
-            outline.addPath(oval(x, y, 11, 10))
+            # the outline runs against the clock: a curl that ran with it would cut a hole where they overlap
+            outline.addOval(skia.Rect.MakeLTRB(x - 11, y - 10, x + 11, y + 10), skia.PathDirection.kCCW)
     with pen.clipped(face_outline(head)):
         for drop in (3, 7):
             with pen.placed(-1.5 * light, drop):
                 pen.fill(outline, head.shadow * 0.86, alpha=70)
-    tones = [hair.lit, hair.color, hair.dark]
+    tones = [hair.lit, hair.color, hair.color * 0.74 if hair.falls else hair.dark]
+    if hair.style == "buzz":  # the scalp shows through
+        tones = [blend(tone, head.skin, 0.28) for tone in tones]
     glow = (34 * light, -head.height * 0.95)
     pen.fill(outline, radial(glow, head.height * 1.5, tones, [0, 0.45, 1]), Part.HAIR)
     with pen.clipped(outline):
@@ -189,10 +192,10 @@ def _draw_bald_head(pen: Pen, hair: Hair, head: Head, light: float) -> None:
     for side in (-1, 1):
         x, y = side * head.width, hair.temple_y
         patch = curve(
-            (x * 1.03, y + 12),
-            (x * 1.12, -head.height * 0.1, x * 0.99, -head.height * 0.46),
-            (x * 0.78, -head.height * 0.3, x * 0.9, y - 4),
-            (x * 0.92, y + 4, x * 1.03, y + 12),
+            (x * 1.02, y + 10),
+            (x * 1.13, -head.height * 0.1, x * 1.1, -head.height * 0.4, x * 0.95, -head.height * 0.5),
+            (x * 0.8, -head.height * 0.42, x * 0.92, -head.height * 0.14, x * 0.9, y + 2),
+            (x * 0.95, y + 10, x * 1.02, y + 10),
         )
         pen.fill(patch, linear((0, -30), (0, 16), [hair.color, hair.dark]), Part.HAIR)
     x, y = 22 * light + head.turn * 0.5, -head.height * 0.74
@@ -210,23 +213,26 @@ def _front_outline(hair: Hair, head: Head, top: float) -> skia.Path:
     left, right = hair.arches
     side_y = -height * 0.3
     rise = (side_y + 2 * top) / 3
+    # a lock that falls tapers along the cheek; a short one ends at the ear
+    end = (width + 1, temple + 7) if not hair.falls else (outer * 0.97, temple + 30)
+    tip = (inner, temple) if not hair.falls else (outer * 0.9, temple + 31)
     return curve(
-        (-inner + shift, temple),
-        (-width + hair.lock * 1.1 + shift, -height * 0.2, -width * 0.8 + shift, left, *parting),
-        (width * 0.8 + shift, right, width - hair.lock * 1.1 + shift, -height * 0.2, inner + shift, temple),
-        (width + 1, temple + 7, outer * 0.985, temple - 2),
+        (-tip[0] + shift, tip[1]),
+        (-inner + shift, temple * 0.5 - 6, -width * 0.8 + shift, left, *parting),
+        (width * 0.8 + shift, right, inner + shift, temple * 0.5 - 6, tip[0] + shift, tip[1]),
+        (*end, outer * 0.985, temple - 2),
         (outer, (side_y + temple) / 2, outer, side_y),
         (outer, rise, outer * 0.68, top, 0, top),
         (-outer * 0.68, top, -outer, rise, -outer, side_y),
         (-outer, (side_y + temple) / 2, -outer * 0.985, temple - 2),
-        (-width - 1, temple + 7, -inner + shift, temple),
+        (-end[0], end[1], -tip[0] + shift, tip[1]),
     )
 
 
 def _sweep(hair: Hair, head: Head) -> skia.Path:
     """Long hair on the top of the head, combed over to one side."""
     side, width, height, shift = hair.swing, head.width, head.height, head.turn * 0.6
-    far, near = side * (width + 5), -side * width * 0.82
+    far, near = side * (width + 1), -side * width * 0.82
     return curve(
         (near + shift * 0.5, -height * 0.52),
         (near * 0.75 + shift, -height * 0.82, side * width * 0.1 + shift, -height * 0.72),
@@ -251,11 +257,12 @@ def _draw_texture(pen: Pen, hair: Hair, head: Head, light: float) -> None:
             for lift, ink in ((2, hair.streak), (24, hair.lit if index % 2 else hair.dark)):
                 _draw_curl(pen, (x * (1 - lift * 0.004), y - lift), 9, ink)
         return
+    if hair.style == "buzz":
+        return
     for index in range(-3, 4):
         ink = (hair.dark, hair.streak, hair.lit)[index % 3]
         pen.fill(_front_strand(hair, head, index / 3), ink, alpha=95)
-    if hair.style != "buzz":
-        _draw_gloss(pen, hair, head, light)
+    _draw_gloss(pen, hair, head, light)
 
 
 def _front_strand(hair: Hair, head: Head, lean: float) -> skia.Path:
@@ -266,7 +273,7 @@ def _front_strand(hair: Hair, head: Head, lean: float) -> skia.Path:
         return _strand(root, bend, (hair.swing * (width + 6), -height * (0.45 + 0.3 * (lean + 1))), 5)
     if hair.style in ("slick", "bun", "tail", "braid") and not hair.bangs:
         root = (lean * width * 0.95 + head.turn * 0.6, -height * (0.78 - 0.5 * lean**2))
-        return _strand(root, (lean * width, hair.top * 0.9), (lean * width * 0.3, hair.top - 4), 5)
+        return _strand(root, (lean * width, hair.top * 0.9), (lean * width * 0.3, hair.top - 4), 6)
     root = (hair.parting_x * 0.6 + head.turn * 0.5, hair.top - 2)
     bend = (lean * width * 0.95 + hair.parting_x * 0.1, -height * 0.8)
     return _strand(root, bend, (lean * (width + 10), hair.temple_y + 5), 5)

@@ -47,11 +47,10 @@ def sample_hat(rng: np.random.Generator, head: Head, hair: Hair) -> Hat | None:
         return None
     kind: HatKind = str(rng.choice(list(HATS), p=list(HATS.values())))  # type: ignore[assignment]
     color = _sample_color(rng, hair.color)
-    second = color * 0.66 if rng.random() < 0.45 else _sample_color(rng, color)
     return Hat(
         kind=kind,
         color=color,
-        second=second,
+        second=_sample_second(rng, color),
         line=-head.height * rng.uniform(0.49, 0.57) + head.nod,
         rise=rng.uniform(9, 17),
         reach=rng.uniform(22, 34),
@@ -63,10 +62,19 @@ def sample_hat(rng: np.random.Generator, head: Head, hair: Hair) -> Hat | None:
 def _sample_color(rng: np.random.Generator, other: Color) -> Color:
     """Colour of cloth, clearly distinct from another colour."""
     for _ in range(20):
-        color = hsv(rng.random(), rng.uniform(0.12, 0.7), rng.uniform(0.3, 0.92))
+        color = hsv(rng.random(), rng.uniform(0.15, 0.62), rng.uniform(0.32, 0.9))
         if np.linalg.norm(color - other) >= CONTRAST:
             return color
     return blend(WHITE, 255 - other, 0.4)
+
+
+def _sample_second(rng: np.random.Generator, color: Color) -> Color:
+    """Colour of the trimming: a shade of the first, cream, or another colour."""
+    kind = rng.random()
+    if kind < 0.4:
+        return color * 0.64
+    cream = np.array((244, 234, 214), np.float64)
+    return cream if kind < 0.65 and color.mean() < 180 else _sample_color(rng, color)
 
 
 def draw_hat(pen: Pen, portrait: Portrait) -> None:
@@ -151,7 +159,8 @@ def _draw_beanie(pen: Pen, hat: Hat, head: Head, crown: skia.Path, light: float)
 
 def _across(color: Color, width: float, light: float) -> skia.Shader:
     """Shade from the side of the light to the other."""
-    return linear((width * light, 0), (-width * light - 1, 0), [color * 1.12 + 8, color, color * 0.68])
+    tones = [color * (0.8 - 0.25 * light), color * 1.06 + 6, color * (0.8 + 0.25 * light)]
+    return linear((-width, 0), (width, 0), tones, [0, 0.5 + 0.25 * light, 1])
 
 
 def _draw_cap(pen: Pen, hat: Hat, head: Head, crown: skia.Path, light: float) -> None:
@@ -211,29 +220,19 @@ def _draw_brimmed(pen: Pen, hat: Hat, head: Head, crown: skia.Path, light: float
 
 
 def _draw_bandana(pen: Pen, hat: Hat, head: Head, crown: skia.Path, light: float) -> None:
-    """Draw stripes along the edge, folds, and a knot with two ends beside the head."""
+    """Draw a border, dots, and a knot with two ends beside the head."""
     wide, top = _bounds(crown)
     x, line, side = head.turn, hat.line, hat.knot
     with pen.clipped(crown):
-        for lift, thickness in ((5, 9), (23, 4.5)):
-            stripe = curve(
-                (-wide - 4, line + 14 - lift),
-                (
-                    x - wide * 0.6,
-                    line - lift - 2,
-                    x + wide * 0.6,
-                    line - lift - 2,
-                    wide + 4,
-                    line + 14 - lift,
-                ),
-                closed=False,
-            )
-            pen.stroke(stripe, _across(hat.second, wide, light), thickness)
-        for lean in (0.5, 0.8):
-            fold = curve(
-                (side * wide, line + 8), (x + side * wide * lean, top + 20, x * 0.5, top + 4), closed=False
-            )
-            pen.stroke(fold, hat.color * 0.6, 3.5, alpha=90)
+        stripe = curve(
+            (-wide - 4, line + 9),
+            (x - wide * 0.6, line - 7, x + wide * 0.6, line - 7, wide + 4, line + 9),
+            closed=False,
+        )
+        pen.stroke(stripe, _across(hat.second, wide, light), 10)
+        for column, row in ((-2, 0), (-1, 1), (0, 0), (1, 1), (2, 0), (-1, -1), (1, -1)):
+            dot = oval(x * 0.8 + column * wide * 0.36, line - 27 - row * 12, 5.5 - abs(column), 5.2)
+            pen.fill(dot, hat.second)
     place = side * (wide + 1)
     for tip, low in ((20, 26), (8, 38)):
         end = curve(
