@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import skia
-from colors import Color
+from colors import Color, blend
 from face import face_outline
 from hairstyle import SHORT_STYLES, Hair
 from head import Head
@@ -29,7 +29,9 @@ BEARDS: dict[BeardKind, float] = {
 """Shapes, and how often each occurs among beards; a circle is a moustache with a goatee."""
 
 SHARE_SHORT_HAIR, SHARE_OTHER_HAIR = 0.42, 0.08
-CONTRAST = 95.0  # least distance in sRGB from the skin: a beard must be seen
+CONTRAST = 80.0  # least distance in sRGB from the skin: a beard must be seen
+
+BROWN = (64, 46, 38)
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,7 @@ def sample_beard(rng: np.random.Generator, head: Head, hair: Hair) -> Beard | No
     kind: BeardKind = str(rng.choice(list(BEARDS), p=list(BEARDS.values())))  # type: ignore[assignment]
     return Beard(
         kind=kind,
-        color=_distinct(hair.color * rng.uniform(0.68, 0.9), head.skin),
+        color=_distinct(blend(hair.color, BROWN, 0.15) * rng.uniform(0.7, 0.9), head.skin),
         length=rng.uniform(8, 18) if kind == "full" else rng.uniform(1, 4),
         width=rng.uniform(2, 8),
         thickness=rng.uniform(7, 10.5),
@@ -62,12 +64,12 @@ def sample_beard(rng: np.random.Generator, head: Head, hair: Hair) -> Beard | No
 
 
 def _distinct(color: Color, skin: Color) -> Color:
-    """Return the colour darkened until it stands out from the skin; lightened where the skin is too dark."""
-    step = 0.93 if skin.mean() > 110 else 1.06
-    for _ in range(20):
+    """Return the colour moved away from the skin, darker or lighter, until it stands out."""
+    step = 0.93 if color.mean() < skin.mean() + 15 else 1.05
+    for _ in range(16):
         if np.linalg.norm(color - skin) >= CONTRAST:
             break
-        color = color * step + (0 if step < 1 else 3)
+        color = color * step
     return color
 
 

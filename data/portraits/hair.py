@@ -260,7 +260,7 @@ def _draw_texture(pen: Pen, hair: Hair, head: Head, light: float) -> None:
     if hair.style == "buzz":
         return
     for index in range(-3, 4):
-        ink = (hair.dark, hair.streak, hair.lit)[index % 3]
+        ink = (hair.lit, hair.streak, hair.dark)[index % 3]
         pen.fill(_front_strand(hair, head, index / 3), ink, alpha=95)
     _draw_gloss(pen, hair, head, light)
 

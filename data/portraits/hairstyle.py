@@ -50,7 +50,7 @@ HAIR_STYLES = {
     "tail": HairStyle(0.055, (7, 12), (5, 9), (-10, 12), (3, 7)),
     "braid": HairStyle(0.055, (7, 12), (5, 9), (-10, 12), (3, 7)),
     "swept": HairStyle(0.06, (15, 24), (4, 8), (-10, 2), (3, 5), bangs=0),
-    "slick": HairStyle(0.04, (20, 27), (3, 6), (-14, -2), (2, 3), bangs=0),
+    "slick": HairStyle(0.04, (16, 23), (4, 7), (-14, -2), (2, 3), bangs=0),
     "bald": HairStyle(0.04, (0, 0), (3, 7), (-6, 6), (2, 4), bangs=0),
 }
 """By name; the shares add up to one."""

@@ -51,7 +51,7 @@ def sample_hat(rng: np.random.Generator, head: Head, hair: Hair) -> Hat | None:
         kind=kind,
         color=color,
         second=_sample_second(rng, color),
-        line=-head.height * rng.uniform(0.49, 0.57) + head.nod,
+        line=-head.height * rng.uniform(0.53, 0.60) + head.nod,
         rise=rng.uniform(9, 17),
         reach=rng.uniform(22, 34),
         pompom=bool(rng.random() < 0.4),
@@ -62,7 +62,7 @@ def sample_hat(rng: np.random.Generator, head: Head, hair: Hair) -> Hat | None:
 def _sample_color(rng: np.random.Generator, other: Color) -> Color:
     """Colour of cloth, clearly distinct from another colour."""
     for _ in range(20):
-        color = hsv(rng.random(), rng.uniform(0.15, 0.62), rng.uniform(0.32, 0.9))
+        color = hsv(rng.random(), rng.uniform(0.15, 0.56), rng.uniform(0.32, 0.84))
         if np.linalg.norm(color - other) >= CONTRAST:
             return color
     return blend(WHITE, 255 - other, 0.4)
@@ -221,7 +221,7 @@ def _draw_brimmed(pen: Pen, hat: Hat, head: Head, crown: skia.Path, light: float
 
 def _draw_bandana(pen: Pen, hat: Hat, head: Head, crown: skia.Path, light: float) -> None:
     """Draw a border, dots, and a knot with two ends beside the head."""
-    wide, top = _bounds(crown)
+    wide = _bounds(crown)[0]
     x, line, side = head.turn, hat.line, hat.knot
     with pen.clipped(crown):
         stripe = curve(
