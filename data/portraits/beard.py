@@ -132,7 +132,7 @@ def _draw_strands(pen: Pen, portrait: Portrait, beard: Beard) -> None:
 def _draw_chin(pen: Pen, portrait: Portrait, beard: Beard, ink: skia.Shader) -> None:
     """Draw a patch on the chin; that of a circle beard goes up around the mouth."""
     head, mouth = portrait.head, portrait.mouth
-    x, bottom = head.turn * 0.9, head.height + beard.length + 3
+    x, bottom = head.turn * 0.8, head.height + beard.length + 3
     if beard.kind == "circle":
         wide, top = mouth.width + 6, mouth.y - 6
         patch = curve(
@@ -161,12 +161,14 @@ def _draw_moustache(pen: Pen, portrait: Portrait, beard: Beard) -> None:
     end = -mouth.smile * 0.7 + beard.droop
     high = min(-12.0, portrait.nose.y + 8 - mouth.y)
     with pen.placed(head.turn * 1.25, mouth.y):
+        # the half on the side turned away is seen narrower
+        left, right = (wide * (1 - side * head.turn * 0.012) for side in (-1, 1))
         lip = curve(
             (0, high + 2),
-            (wide * 0.35, high - 3, wide * 0.8, high + thick * 0.5, wide, end),
-            (wide * 0.6, end + 1, wide * 0.4, -2, 0, -3),
-            (-wide * 0.4, -2, -wide * 0.6, end + 1, -wide, end),
-            (-wide * 0.8, high + thick * 0.5, -wide * 0.35, high - 3, 0, high + 2),
+            (right * 0.35, high - 3, right * 0.8, high + thick * 0.5, right, end),
+            (right * 0.6, end + 1, right * 0.4, -2, 0, -3),
+            (-left * 0.4, -2, -left * 0.6, end + 1, -left, end),
+            (-left * 0.8, high + thick * 0.5, -left * 0.35, high - 3, 0, high + 2),
         )
         tones = [beard.color * 1.25 + 14, beard.color * 0.9, beard.color * 0.62]
         pen.fill(lip, linear((0, high - 2), (0, max(end, 0) + 2), tones), Part.BEARD)
