@@ -29,7 +29,7 @@ BEARDS: dict[BeardKind, float] = {
 """Shapes, and how often each occurs among beards; a circle is a moustache with a goatee."""
 
 SHARE_SHORT_HAIR, SHARE_OTHER_HAIR = 0.42, 0.08
-CONTRAST = 80.0  # least distance in sRGB from the skin: a beard must be seen
+CONTRAST = 92.0  # least distance in sRGB from the skin: a beard must be seen
 
 BROWN = (64, 46, 38)
 
@@ -159,17 +159,19 @@ def _draw_moustache(pen: Pen, portrait: Portrait, beard: Beard) -> None:
     mouth, head = portrait.mouth, portrait.head
     wide, thick = mouth.width + beard.width, beard.thickness
     end = -mouth.smile * 0.7 + beard.droop
-    high = min(-12.0, portrait.nose.y + 8 - mouth.y)
+    lip = -0.3 * mouth.opening - mouth.lip  # about the upper edge of the lips, which come on top
+    high = min(lip - thick, portrait.nose.y + 8 - mouth.y)
+    cheek = high + thick * 0.5 - 0.45 * mouth.smile
     with pen.placed(head.turn * 1.25, mouth.y):
         # the half on the side turned away is seen narrower
         left, right = (wide * (1 - side * head.turn * 0.012) for side in (-1, 1))
-        lip = curve(
+        outline = curve(
             (0, high + 2),
-            (right * 0.35, high - 3, right * 0.8, high + thick * 0.5, right, end),
+            (right * 0.35, high - 3, right * 0.8, cheek, right, end),
             (right * 0.6, end + 1, right * 0.4, -2, 0, -3),
             (-left * 0.4, -2, -left * 0.6, end + 1, -left, end),
-            (-left * 0.8, high + thick * 0.5, -left * 0.35, high - 3, 0, high + 2),
+            (-left * 0.8, cheek, -left * 0.35, high - 3, 0, high + 2),
         )
         tones = [beard.color * 1.25 + 14, beard.color * 0.9, beard.color * 0.62]
-        pen.fill(lip, linear((0, high - 2), (0, max(end, 0) + 2), tones), Part.BEARD)
+        pen.fill(outline, linear((0, high - 2), (0, max(end, 0) + 2), tones), Part.BEARD)
         pen.stroke(curve((0, high + 3), (0, -4), closed=False), beard.color * 0.5, 1.6, alpha=150)
