@@ -47,7 +47,7 @@ def _draw_falling_hair(pen: Pen, hair: Hair, head: Head, light: float) -> None:
                 middle = hair.length * 0.35
                 strand = _strand((x, -head.height * 0.7), (x + sway, middle), (x - sway, hair.length + 16), 4)
                 pen.fill(strand, ink, alpha=80)
-        _shade_side(pen, outline, light, hair.spread)
+        _shade_side(pen, light, hair.spread)
 
 
 def _falling_outline(hair: Hair, head: Head) -> skia.Path:
@@ -85,7 +85,8 @@ def _draw_curls(pen: Pen, hair: Hair, head: Head, light: float) -> None:
     pen.fill(cloud, radial((30 * light, middle - height * 0.6), height * 1.8, tones), Part.HAIR)
     for index, (x, y) in enumerate(places):
         _draw_curl(pen, (x * 0.93, middle + (y - middle) * 0.93), 9, hair.streak if index % 2 else hair.dark)
-    _shade_side(pen, cloud, light, width)
+    with pen.clipped(cloud):
+        _shade_side(pen, light, width)
 
 
 def _draw_curl(pen: Pen, place: Point, radius: float, ink: Color) -> None:
@@ -184,7 +185,7 @@ def draw_front_hair(pen: Pen, portrait: Portrait) -> None:
     pen.fill(outline, radial(glow, head.height * 1.5, tones, [0, 0.45, 1]), Part.HAIR)
     with pen.clipped(outline):
         _draw_texture(pen, hair, head, light)
-        _shade_side(pen, outline, light, head.width + hair.side)
+        _shade_side(pen, light, head.width + hair.side)
 
 
 def _draw_bald_head(pen: Pen, hair: Hair, head: Head, light: float) -> None:
@@ -295,8 +296,11 @@ def _strand(root: Point, bend: Point, end: Point, thickness: float) -> skia.Path
     return curve(root, (bend[0] - thickness, bend[1], *end), (bend[0] + thickness, bend[1], *root))
 
 
-def _shade_side(pen: Pen, outline: skia.Path, light: float, width: float) -> None:
-    """Darken the side of the hair that is turned away from the light."""
+def _shade_side(pen: Pen, light: float, width: float) -> None:
+    """Darken the half of the hair that is turned away from the light, inside the present clip."""
     far = -1 if light > 0 else 1
+    half = skia.Path().addRect(
+        skia.Rect.MakeLTRB(min(0, 2 * far * width), -130, max(0, 2 * far * width), 130)
+    )
     depth = 25 + 75 * abs(light)
-    pen.fill(outline, linear((0, 0), (far * width, 0), [(*BLACK, 0), (*BLACK, depth)]))
+    pen.fill(half, linear((0, 0), (far * width, 0), [(*BLACK, 0), (*BLACK, depth)]))
