@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from beard import Beard, draw_beard, sample_beard
 from face import draw_brows, draw_ears, draw_eyes, draw_glasses, draw_mouth, draw_nose, draw_skin
-from hair import draw_back_hair, draw_front_hair
+from hair import draw_back_hair, draw_front_hair, draw_shoulder_hair
 from hairstyle import Hair, sample_hair
+from hat import Hat, draw_hat, sample_hat
 from head import (
     SHARE_WITH_GLASSES,
     Brows,
@@ -41,6 +43,8 @@ class Portrait:
     nose: Nose
     mouth: Mouth
     glasses: Glasses | None
+    beard: Beard | None
+    hat: Hat | None
 
 
 def sample_portrait(seed: int) -> Portrait:
@@ -65,7 +69,10 @@ def sample_portrait(seed: int) -> Portrait:
     mouth = sample_mouth(face, head, nose)
     clothes, extras = sample_clothes(next(streams), head), next(streams)
     glasses = sample_glasses(extras) if extras.random() < SHARE_WITH_GLASSES else None
-    return Portrait(scene, head, hair, clothes, eyes, brows, nose, mouth, glasses)
+    beard, hat = sample_beard(next(streams), head, hair), sample_hat(next(streams), head, hair)
+    if hat is not None:
+        hair = hair.under_hat(hat.line)
+    return Portrait(scene, head, hair, clothes, eyes, brows, nose, mouth, glasses, beard, hat)
 
 
 def draw_portrait(pen: Pen, portrait: Portrait) -> None:
@@ -83,7 +90,8 @@ def draw_portrait(pen: Pen, portrait: Portrait) -> None:
 
 def draw_head(pen: Pen, portrait: Portrait) -> None:
     """Draw what is in front of the neck, in the coordinates of the head."""
-    for draw in (draw_ears, draw_skin, draw_nose, draw_mouth, draw_eyes, draw_brows, draw_front_hair):
+    behind = (draw_shoulder_hair, draw_ears, draw_skin, draw_nose, draw_beard, draw_mouth)
+    for draw in (*behind, draw_eyes, draw_brows, draw_front_hair, draw_hat):
         draw(pen, portrait)
     if portrait.glasses is not None:
         draw_glasses(pen, portrait.head, portrait.eyes, portrait.glasses)
