@@ -5,24 +5,26 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from face import draw_brows, draw_ears, draw_eyes, draw_glasses, draw_mouth, draw_nose, draw_skin
+from expression import Expression, sample_expression
+from eyes import draw_brows, draw_eyes
+from face import draw_ears, draw_nose, draw_skin
+from glasses import SHARE_WITH_GLASSES, Glasses, draw_glasses, sample_glasses
 from hair import draw_back_hair, draw_front_hair
 from hairstyle import Hair, sample_hair
 from head import (
-    SHARE_WITH_GLASSES,
     Brows,
     Eyes,
-    Glasses,
     Head,
     Mouth,
     Nose,
     sample_brows,
     sample_eyes,
-    sample_glasses,
     sample_head,
     sample_mouth,
     sample_nose,
 )
+from jewellery import Earrings, draw_earrings, sample_earrings
+from mouth import draw_mouth
 from pen import Pen
 from scene import Clothes, Scene, sample_clothes, sample_scene
 from surroundings import draw_background, draw_clothes, draw_neck
@@ -41,6 +43,8 @@ class Portrait:
     nose: Nose
     mouth: Mouth
     glasses: Glasses | None
+    expression: Expression
+    earrings: Earrings | None
 
 
 def sample_portrait(seed: int) -> Portrait:
@@ -60,12 +64,14 @@ def sample_portrait(seed: int) -> Portrait:
     streams = iter(np.random.default_rng(seed).spawn(8))
     scene, head = sample_scene(next(streams)), sample_head(next(streams))
     hair, face = sample_hair(next(streams), head), next(streams)
-    eyes = sample_eyes(face, head)
-    brows, nose = sample_brows(face, head, hair, eyes), sample_nose(face, eyes)
-    mouth = sample_mouth(face, head, nose)
+    expression = sample_expression(face)
+    eyes = sample_eyes(face, head, expression)
+    brows, nose = sample_brows(face, head, hair, eyes, expression), sample_nose(face, head, eyes)
+    mouth = sample_mouth(face, head, nose, expression)
     clothes, extras = sample_clothes(next(streams), head), next(streams)
     glasses = sample_glasses(extras) if extras.random() < SHARE_WITH_GLASSES else None
-    return Portrait(scene, head, hair, clothes, eyes, brows, nose, mouth, glasses)
+    earrings = sample_earrings(extras, hair)
+    return Portrait(scene, head, hair, clothes, eyes, brows, nose, mouth, glasses, expression, earrings)
 
 
 def draw_portrait(pen: Pen, portrait: Portrait) -> None:
@@ -83,7 +89,16 @@ def draw_portrait(pen: Pen, portrait: Portrait) -> None:
 
 def draw_head(pen: Pen, portrait: Portrait) -> None:
     """Draw what is in front of the neck, in the coordinates of the head."""
-    for draw in (draw_ears, draw_skin, draw_nose, draw_mouth, draw_eyes, draw_brows, draw_front_hair):
+    for draw in (
+        draw_ears,
+        draw_earrings,
+        draw_skin,
+        draw_nose,
+        draw_mouth,
+        draw_eyes,
+        draw_brows,
+        draw_front_hair,
+    ):
         draw(pen, portrait)
     if portrait.glasses is not None:
         draw_glasses(pen, portrait.head, portrait.eyes, portrait.glasses)
