@@ -26,12 +26,12 @@ class Mood:
 
 
 MOODS = {
-    "neutral": Mood(0.20, (1, 4)),
-    "smile": Mood(0.30, (5, 9), mouth_width=1.08, lift=(0, 2)),
+    "neutral": Mood(0.20, (2.5, 5)),
+    "smile": Mood(0.30, (6, 10), mouth_width=1.08, lift=(0, 2)),
     "laugh": Mood(0.22, (6, 10), (5.5, 12), mouth_width=1.15, lift=(0.5, 3), eyes=(0.82, 0.98)),
-    "surprise": Mood(0.06, (0, 2), (8.5, 12), mouth_width=0.66, lift=(4, 6.5), eyes=(1.14, 1.26)),
-    "serious": Mood(0.09, (-0.5, 1), lift=(-2, -0.5), frown=(3, 6), eyes=(0.80, 0.92)),
-    "sceptical": Mood(0.06, (1.5, 4), smirk=(4, 7), frown=(0, 3), eyes=(0.82, 0.94), raised=(4.5, 7)),
+    "surprise": Mood(0.06, (0, 0), (9, 12.5), mouth_width=0.58, lift=(4, 6.5), eyes=(1.14, 1.26)),
+    "serious": Mood(0.09, (0.8, 2.2), lift=(-2, -0.5), frown=(3, 5.5), eyes=(0.80, 0.92)),
+    "sceptical": Mood(0.06, (3.5, 6), smirk=(2.5, 4.5), frown=(0, 3), eyes=(0.82, 0.94), raised=(4.5, 7)),
     "wink": Mood(0.035, (6, 9), mouth_width=1.06, smirk=(2, 5), lift=(0, 2), closed=1),
     "blissful": Mood(0.035, (6, 9.5), mouth_width=1.06, lift=(1, 3), closed=2),
 }

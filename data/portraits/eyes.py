@@ -57,7 +57,9 @@ def _draw_open_eye(pen: Pen, eyes: Eyes, head: Head, light: float, side: int) ->
         pen.fill(oval(0, -height * 1.22, width, height * 0.6), head.deep * 0.8, alpha=90)
     lid = (-width * 0.55, -height * 1.33, width * 0.55, -height * 1.33, width + 1, 1.5)
     pen.stroke(curve((-width - 1, 1.5), lid, closed=False), LASHES, eyes.lash, EYES[side])
-    # a flick outwards
+    if eyes.lash < 3.6:
+        return
+    # made-up lashes end in a flick
     corner = curve((side * width, 1), (side * (width + 3.5), -1.5), closed=False)
     pen.stroke(corner, LASHES, eyes.lash * 0.8, EYES[side])
 

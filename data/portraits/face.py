@@ -20,8 +20,8 @@ EARS = {-1: Part.RIGHT_EAR, 1: Part.LEFT_EAR}
 
 
 def shows_ears(hair: Hair) -> bool:
-    """Whether no straight hair falls over the ears."""
-    return not hair.falls or hair.wave >= 0.8
+    """Whether no hair falls over the ears."""
+    return not hair.falls
 
 
 def ear_place(head: Head, side: int) -> tuple[float, float, float, float]:
@@ -32,7 +32,7 @@ def ear_place(head: Head, side: int) -> tuple[float, float, float, float]:
 
 
 def draw_ears(pen: Pen, portrait: Portrait) -> None:
-    """Ears, unless straight hair falls over them."""
+    """Ears, unless hair falls over them."""
     head, light = portrait.head, portrait.scene.light
     if not shows_ears(portrait.hair):
         return

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import skia
 from colors import Color, pick
-from head import Eyes, Head
 from parts import Part
 from pen import Pen, curve, linear, oval
+
+if TYPE_CHECKING:
+    from portrait import Portrait
 
 Shape = Literal["round", "square", "aviator", "cat-eye"]
 
@@ -55,15 +57,18 @@ def sample_glasses(rng: np.random.Generator) -> Glasses:
     )
 
 
-def draw_glasses(pen: Pen, head: Head, eyes: Eyes, glasses: Glasses) -> None:
+def draw_glasses(pen: Pen, portrait: Portrait, glasses: Glasses) -> None:
     """Two lenses, their temples and the bridge between them; what is behind dark lenses is not seen."""
+    head, eyes = portrait.head, portrait.eyes
     y, edges = eyes.y + 2, {}
+    # hair beside the face covers the ends of the temples
+    reach = head.width + (-portrait.hair.lock if portrait.hair.falls else 1)
     for side in (-1, 1):
         x = head.across(side * (eyes.spacing + 0.5), 1.1)
         width = glasses.width * head.squeeze(side * eyes.spacing)
         edges[side] = x - side * width
         rim = x + side * width
-        end = (side * (head.width + 1) - head.turn * 0.3, y - 7)
+        end = (side * reach - head.turn * 0.3, y - 7)
         pen.stroke(curve((rim, y - 4), end, closed=False), glasses.color, glasses.frame * 0.9, Part.GLASSES)
         with pen.placed(x, y):
             _draw_lens(pen, glasses, _lens(glasses, side, width))

@@ -61,7 +61,7 @@ class Head:
     spots: tuple[tuple[float, float, float], ...]  # (x, y, radius) of freckles or of a beauty mark
 
     def across(self, x: float, relief: float = 1.0) -> float:
-        """Where a point of the face, `x` from its middle, is seen on a turned head; noses have more relief."""
+        """Where a point of the face, `x` from its middle, is seen; noses have more relief."""
         return x * self._facing + self.turn * relief * self._depth(x)
 
     def squeeze(self, x: float) -> float:
@@ -158,7 +158,7 @@ def sample_head(rng: np.random.Generator) -> Head:
         y=rng.normal(0, 3),
         tilt=rng.normal(0, 3.5),
         scale=1.15 * (1 + rng.normal(0, 0.03)),
-        turn=14 * bounded_normal(rng, 0, 0.5, -1, 1),
+        turn=13 * bounded_normal(rng, 0, 0.5, -1, 1),
         nod=nod,
         blush=rng.random(),
         ear_y=rng.uniform(4, 9) - 0.6 * nod,
@@ -198,7 +198,7 @@ def sample_eyes(rng: np.random.Generator, head: Head, expression: Expression) ->
             bounded_normal(rng, 0, 0.6, -1, 1),
         ),
         lash=rng.uniform(2.8, 4.8),
-        shadow=blend(hsv(rng.random(), 0.45, 0.6), head.skin, 0.35) if made_up else None,
+        shadow=blend(hsv(rng.uniform(0.55, 1.05), 0.45, 0.6), head.skin, 0.35) if made_up else None,
         closed=((), (expression.side,), (-1, 1))[expression.closed],
     )
 
@@ -215,7 +215,7 @@ def sample_brows(
     left, right = (expression.raised if side == expression.side else 0.0 for side in (-1, 1))
     return Brows(
         thickness=rng.uniform(5.8, 9),
-        angle=bounded_normal(rng, 0.5, 2, -3, 5) - expression.frown,
+        angle=bounded_normal(rng, 1.2, 1.8, -3, 5) - expression.frown,
         arch=rng.uniform(2, 6),
         lift=19.5 + rng.normal(0, 1.2) + expression.lift + max(0.0, eyes.height - 10.5) * 0.6,
         color=blend(hair.color * 0.62, head.deep * 0.7, 0.3),
@@ -225,14 +225,14 @@ def sample_brows(
 
 def sample_mouth(rng: np.random.Generator, head: Head, nose: Nose, expression: Expression) -> Mouth:
     """Draw the mouth; an open one takes more room above the chin."""
-    lips = blend(pick(rng, LIP_COLORS), head.skin * 0.72, rng.uniform(0.05, 0.4))
+    lips = blend(pick(rng, LIP_COLORS), head.skin * 0.72, rng.uniform(0, 0.28))
     room = 19 + 0.5 * expression.opening - 0.5 * head.nod
     return Mouth(
         y=min(nose.y + 22 + rng.normal(0, 1.5), head.height - room),
         width=(19.5 + rng.normal(0, 2)) * expression.mouth_width,
         smile=expression.smile,
         opening=expression.opening,
-        lip=rng.uniform(5, 7.4),
-        color=blend(lips, lips * (head.skin.mean() / 215), 0.5),
+        lip=rng.uniform(4.8, 7.2),
+        color=blend(lips, lips * (head.skin.mean() / 215), 0.4),
         tilt=-expression.side * expression.smirk,
     )

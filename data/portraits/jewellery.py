@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-from colors import Color, hsv
+from colors import Color, pick
 from face import SIDES, ear_place, shows_ears
 from hairstyle import Hair
 from parts import Part
@@ -20,6 +20,8 @@ Kind = Literal["stud", "hoop", "drop"]
 KINDS: dict[Kind, float] = {"stud": 0.3, "hoop": 0.4, "drop": 0.3}
 
 GOLD, SILVER = np.array((238.0, 188, 58)), np.array((214.0, 222, 234))
+
+STONES = ((226, 92, 78), (36, 168, 160), (30, 132, 82), (128, 66, 168), (44, 84, 190), (246, 236, 224))
 
 SHARE_WITH_EARRINGS = 0.36
 """Of those whose ears are seen; that makes about a fifth of all."""
@@ -38,7 +40,7 @@ def sample_earrings(rng: np.random.Generator, hair: Hair) -> Earrings | None:
     """Draw a pair for some of those whose ears are seen."""
     # all is drawn in any case: another hair style must not change what comes after
     worn, kind = rng.random() < SHARE_WITH_EARRINGS, str(rng.choice(list(KINDS), p=list(KINDS.values())))
-    colors = (GOLD, SILVER, hsv(rng.random(), 0.72, 0.82))
+    colors = (GOLD, SILVER, pick(rng, STONES))
     color, size = colors[int(rng.choice(3, p=(0.45, 0.25, 0.3)))], rng.uniform(0.9, 1.15)
     return Earrings(kind, color, size) if worn and shows_ears(hair) else None  # type: ignore[arg-type]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import skia
@@ -37,31 +38,26 @@ def _draw_inside(pen: Pen, shape: _Shape, mouth: Mouth) -> None:
         if mouth.opening > 8:
             pen.fill(oval(0, shape.lower + 1, mouth.width * 0.55, mouth.opening * 0.42), TONGUE)
         # a round, astonished mouth hides most of the teeth
-        pen.fill(shape.teeth(0.62 if mouth.smile > 3 else 0.4), ENAMEL)
+        pen.fill(shape.teeth(0.3 if shape.round else 0.62), ENAMEL)
 
 
 class _Shape:
-    """Curves of a mouth about its own middle; both halves are parabolas, the half turned away is narrower."""
+    """Curves of a mouth about its own middle; parabolas, or half ovals; the side turned away is narrower."""
 
     def __init__(self, mouth: Mouth, head: Head) -> None:
+        self.round = mouth.opening > 0 and mouth.smile < 1  # astonished
         self.lip, self.corner = mouth.lip, -mouth.smile
         self.left, self.right = (mouth.width * head.squeeze(side * mouth.width * 0.6) for side in (-1, 1))
-        self.upper = -0.2 * mouth.opening  # middle of the edge of the upper lip
-        self.lower = 0.9 * mouth.opening
+        self.upper = (-0.5 if self.round else -0.2) * mouth.opening  # middle of the edge of the upper lip
+        self.lower = (0.8 if self.round else 0.9) * mouth.opening
         self.bottom = self.lower + 1.2 * mouth.lip
 
     def lips(self) -> skia.Path:
         right, left, end = self.right, self.left, self.corner
-        bottom = self.bottom
-        below = (right * 0.82, self._at(self.lower, 0.6) + self.lip * 0.9, right * 0.45, bottom, 0, bottom)
-        back = (
-            -left * 0.45,
-            bottom,
-            -left * 0.82,
-            self._at(self.lower, 0.6) + self.lip * 0.9,
-            -left - 2,
-            end,
-        )
+        bottom, cheek = self.bottom, self._at(self.lower, 0.6) + self.lip * 0.9
+        near, far = (0.62, 1.12) if self.round else (0.45, 0.82)
+        below = (right * far, cheek, right * near, bottom, 0, bottom)
+        back = (-left * near, bottom, -left * far, cheek, -left - 2, end)
         return curve((-left - 2, end), *self._bow(), below, back)
 
     def upper_lip(self) -> skia.Path:
@@ -78,10 +74,16 @@ class _Shape:
         return curve((-self.left, self.corner), self._edge(self.upper, back=False), closed=False)
 
     def _at(self, middle: float, share: float) -> float:
-        """Height of the parabola through both corners, `share` of the way from the middle to one."""
+        """Height of the curve through both corners, `share` of the way from the middle to one."""
+        if self.round:
+            return middle + (self.corner - middle) * (1 - math.sqrt(1 - share**2))
         return middle + (self.corner - middle) * share**2
 
     def _edge(self, middle: float, *, back: bool = True) -> tuple[float, ...]:
+        if self.round:
+            beyond = middle * 4 / 3
+            ends = (self.right, -self.left) if back else (-self.left, self.right)
+            return (ends[0], beyond, ends[1], beyond, ends[1], self.corner)
         # the control point of a parabola lies as far beyond its middle as that is beyond the corners
         between = (self.right - self.left) / 2
         return (between, 2 * middle - self.corner, -self.left if back else self.right, self.corner)

@@ -101,4 +101,4 @@ def draw_head(pen: Pen, portrait: Portrait) -> None:
     ):
         draw(pen, portrait)
     if portrait.glasses is not None:
-        draw_glasses(pen, portrait.head, portrait.eyes, portrait.glasses)
+        draw_glasses(pen, portrait, portrait.glasses)
