@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 import skia
 from colors import Color, pick
+from head import Head
 from parts import Part
 from pen import Pen, curve, linear, oval
 
@@ -27,6 +28,9 @@ FRAME_COLORS = (
     (24, 118, 110),
 )
 
+CONTRAST = 105
+"""Least distance of a frame from the skin, in sRGB."""
+
 SHARE_WITH_GLASSES = 0.30
 SHARE_OF_SUNGLASSES = 1 / 6  # of all glasses
 
@@ -43,13 +47,14 @@ class Glasses:
     dark: bool
 
 
-def sample_glasses(rng: np.random.Generator) -> Glasses:
-    """Draw shape, colour and size."""
+def sample_glasses(rng: np.random.Generator, head: Head) -> Glasses:
+    """Draw shape, size and a colour that stands out against the skin."""
+    colors = [color for color in FRAME_COLORS if np.linalg.norm(head.skin - color) > CONTRAST]
     shape = SHAPES[int(rng.integers(len(SHAPES)))]
     width = rng.uniform(17.6, 19.2)
     return Glasses(
         shape=shape,
-        color=pick(rng, FRAME_COLORS),
+        color=pick(rng, colors),
         width=width,
         height=width * {"round": 0.96, "square": 0.76, "aviator": 0.92, "cat-eye": 0.76}[shape],
         frame=rng.uniform(4.2, 5.6),

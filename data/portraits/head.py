@@ -36,6 +36,7 @@ IRIS_COLORS = (
     (150, 110, 50),
 )
 LIP_COLORS = ((190, 90, 86), (170, 60, 70), (206, 60, 70), (214, 110, 120), (140, 60, 60), (196, 40, 90))
+ROUGE = (208, 66, 88)
 GAZE_SPREAD = 1.3  # a wider gaze is more than a small generator learns, and soon absurd
 SHARE_WITH_FRECKLES = 0.05
 SHARE_WITH_MARK = 0.03
@@ -211,14 +212,15 @@ def sample_nose(rng: np.random.Generator, head: Head, eyes: Eyes) -> Nose:
 def sample_brows(
     rng: np.random.Generator, head: Head, hair: Hair, eyes: Eyes, expression: Expression
 ) -> Brows:
-    """Draw both brows."""
+    """Draw both brows, darker than the skin whatever the hair."""
+    tone = blend(hair.color * 0.62, head.deep * 0.7, 0.3)
     left, right = (expression.raised if side == expression.side else 0.0 for side in (-1, 1))
     return Brows(
-        thickness=rng.uniform(5.8, 9),
+        thickness=rng.uniform(6.4, 9.2),
         angle=bounded_normal(rng, 1.2, 1.8, -3, 5) - expression.frown,
         arch=rng.uniform(2, 6),
         lift=19.5 + rng.normal(0, 1.2) + expression.lift + max(0.0, eyes.height - 10.5) * 0.6,
-        color=blend(hair.color * 0.62, head.deep * 0.7, 0.3),
+        color=tone * min(1, max(0.2, (head.skin.mean() - 55) / tone.mean())),
         raised=(left, right),
     )
 
@@ -226,6 +228,9 @@ def sample_brows(
 def sample_mouth(rng: np.random.Generator, head: Head, nose: Nose, expression: Expression) -> Mouth:
     """Draw the mouth; an open one takes more room above the chin."""
     lips = blend(pick(rng, LIP_COLORS), head.skin * 0.72, rng.uniform(0, 0.28))
+    lips = blend(lips, lips * (head.skin.mean() / 215), 0.4)
+    # how much the lips would be lost against the skin
+    alike = max(0.0, 1 - float(np.linalg.norm(lips - head.skin)) / 85)
     room = 19 + 0.5 * expression.opening - 0.5 * head.nod
     return Mouth(
         y=min(nose.y + 22 + rng.normal(0, 1.5), head.height - room),
@@ -233,6 +238,6 @@ def sample_mouth(rng: np.random.Generator, head: Head, nose: Nose, expression: E
         smile=expression.smile,
         opening=expression.opening,
         lip=rng.uniform(4.8, 7.2),
-        color=blend(lips, lips * (head.skin.mean() / 215), 0.4),
+        color=blend(lips, ROUGE, alike),
         tilt=-expression.side * expression.smirk,
     )

@@ -91,8 +91,8 @@ class _Shape:
     def _bow(self) -> list[tuple[float, ...]]:
         """Upper edge of the upper lip, from the left corner to the right one."""
         left, right, lip = self.left, self.right, self.lip
-        peak, notch = self._at(self.upper, 0.2) - lip * 1.05, self.upper - lip * 0.72
-        slope = self._at(self.upper, 0.55) - lip * 1.15
+        peak, notch = self._at(self.upper, 0.2) - lip * 1.14, self.upper - lip * 0.8
+        slope = self._at(self.upper, 0.55) - lip * 1.2
         return [
             (-left * 0.55, slope, -left * 0.2, peak),
             (0, notch, right * 0.2, peak),

@@ -69,7 +69,7 @@ def sample_portrait(seed: int) -> Portrait:
     brows, nose = sample_brows(face, head, hair, eyes, expression), sample_nose(face, head, eyes)
     mouth = sample_mouth(face, head, nose, expression)
     clothes, extras = sample_clothes(next(streams), head), next(streams)
-    glasses = sample_glasses(extras) if extras.random() < SHARE_WITH_GLASSES else None
+    glasses = sample_glasses(extras, head) if extras.random() < SHARE_WITH_GLASSES else None
     earrings = sample_earrings(extras, hair)
     return Portrait(scene, head, hair, clothes, eyes, brows, nose, mouth, glasses, expression, earrings)
 
