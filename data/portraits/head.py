@@ -6,11 +6,13 @@ middle. Angles are in degrees unless said otherwise.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 from colors import Color, blend, bounded_normal, hsv, pick
+from expression import Expression
 
 if TYPE_CHECKING:
     from hairstyle import Hair
@@ -34,10 +36,10 @@ IRIS_COLORS = (
     (150, 110, 50),
 )
 LIP_COLORS = ((190, 90, 86), (170, 60, 70), (206, 60, 70), (214, 110, 120), (140, 60, 60), (196, 40, 90))
-FRAME_COLORS = ((25, 22, 25), (110, 60, 30), (160, 40, 50), (190, 160, 70), (40, 60, 110))
-
-SHARE_WITH_GLASSES = 0.30
-GAZE_SPREAD = 1.8  # a wider gaze is more than a small generator learns
+ROUGE = (208, 66, 88)
+GAZE_SPREAD = 1.3  # a wider gaze is more than a small generator learns, and soon absurd
+SHARE_WITH_FRECKLES = 0.05
+SHARE_WITH_MARK = 0.03
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,22 @@ class Head:
     nod: float
     blush: float
     ear_y: float
+    spots: tuple[tuple[float, float, float], ...]  # (x, y, radius) of freckles or of a beauty mark
+
+    def across(self, x: float, relief: float = 1.0) -> float:
+        """Where a point of the face, `x` from its middle, is seen; noses have more relief."""
+        return x * self._facing + self.turn * relief * self._depth(x)
+
+    def squeeze(self, x: float) -> float:
+        """How wide a feature at `x` is seen against its true width: less on the side turned away."""
+        return self._facing - 1.3 * self.turn / self.width * (x / self.width) / self._depth(x)
+
+    @property
+    def _facing(self) -> float:
+        return math.sqrt(1 - (self.turn / self.width) ** 2)
+
+    def _depth(self, x: float) -> float:
+        return math.sqrt(max(0.1, 1 - (x / self.width) ** 2))
 
     @property
     def shadow(self) -> Color:
@@ -76,7 +94,7 @@ class Head:
 
 @dataclass(frozen=True)
 class Eyes:
-    """Both eyes; they are mirror images except for the gaze."""
+    """Both eyes; they are mirror images except for the gaze, and for a wink."""
 
     spacing: float
     y: float
@@ -88,6 +106,7 @@ class Eyes:
     gaze: tuple[float, float]
     lash: float
     shadow: Color | None
+    closed: tuple[int, ...]  # sides
 
 
 @dataclass(frozen=True)
@@ -99,6 +118,7 @@ class Brows:
     arch: float
     lift: float
     color: Color
+    raised: tuple[float, float]  # how much higher the one on the picture's left, on its right
 
 
 @dataclass(frozen=True)
@@ -119,25 +139,16 @@ class Mouth:
     opening: float
     lip: float
     color: Color
-
-
-@dataclass(frozen=True)
-class Glasses:
-    """Frame of a pair of glasses."""
-
-    color: Color
-    width: float
-    height: float
-    frame: float
-    roundness: float
+    tilt: float  # one corner higher
 
 
 def sample_head(rng: np.random.Generator) -> Head:
+    """Draw shape, skin and pose."""
     tone = rng.uniform(0, len(SKIN_TONES) - 1)
     below = int(tone)
     skin = blend(SKIN_TONES[below], SKIN_TONES[below + 1], tone - below) + rng.normal(0, 4, 3)
     width = 53 + rng.normal(0, 3)
-    nod = 3.5 * bounded_normal(rng, 0, 0.5, -1, 1)
+    nod = 5.5 * bounded_normal(rng, 0, 0.5, -1, 1)
     return Head(
         skin=skin,
         width=width,
@@ -148,61 +159,85 @@ def sample_head(rng: np.random.Generator) -> Head:
         y=rng.normal(0, 3),
         tilt=rng.normal(0, 3.5),
         scale=1.15 * (1 + rng.normal(0, 0.03)),
-        turn=7 * bounded_normal(rng, 0, 0.5, -1, 1),
+        turn=13 * bounded_normal(rng, 0, 0.5, -1, 1),
         nod=nod,
         blush=rng.random(),
-        ear_y=rng.uniform(2, 8) + nod,
+        ear_y=rng.uniform(4, 9) - 0.6 * nod,
+        spots=_sample_spots(rng, nod),
     )
 
 
-def sample_eyes(rng: np.random.Generator, head: Head) -> Eyes:
-    height = max(4.2, 8.8 + rng.normal(0, 1.8))
+def _sample_spots(rng: np.random.Generator, nod: float) -> tuple[tuple[float, float, float], ...]:
+    chance, side = rng.random(), rng.choice([-1, 1])
+    if chance < SHARE_WITH_MARK:
+        return ((side * rng.uniform(21, 26), rng.uniform(32, 36) + nod, rng.uniform(2.4, 3)),)
+    if chance > SHARE_WITH_MARK + SHARE_WITH_FRECKLES:
+        return ()
+    rows = [(x, y) for y, columns in ((18, (17, 25, 33)), (25, (21, 29))) for x in columns]
+    return tuple(
+        (flank * x + rng.normal(0, 0.9), y + nod + rng.normal(0, 0.9), rng.uniform(1.5, 2.1))
+        for flank in (-1, 1)
+        for x, y in rows
+    )
+
+
+def sample_eyes(rng: np.random.Generator, head: Head, expression: Expression) -> Eyes:
+    """Draw both eyes."""
+    height = bounded_normal(rng, 10.6, 1.3, 8.4, 13) * expression.eyes
     made_up = rng.random() < 0.25
     return Eyes(
-        spacing=24 + rng.normal(0, 1.6),
-        y=-4 + rng.normal(0, 2.5) + head.nod,
-        width=13.6 + rng.normal(0, 1.2),
+        spacing=24.5 + rng.normal(0, 1.2),
+        y=-2.5 + rng.normal(0, 2) + head.nod,
+        width=14.8 + rng.normal(0, 0.9),
         height=height,
-        tilt=rng.normal(0, 4),
-        iris_radius=float(np.clip(height * 0.86, 5.2, 8)) + rng.normal(0, 0.4),
+        tilt=bounded_normal(rng, 2, 3, -4, 8),
+        iris_radius=float(np.clip(height * 0.80, 6.4, 9)) + rng.normal(0, 0.3),
         iris=pick(rng, IRIS_COLORS) * rng.uniform(0.9, 1.15),
-        gaze=(bounded_normal(rng, 0, GAZE_SPREAD, -5, 5), bounded_normal(rng, 0, 1, -2, 2)),
-        lash=rng.uniform(2, 4.4),
-        shadow=blend(hsv(rng.random(), 0.45, 0.6), head.skin, 0.35) if made_up else None,
+        # eyes stay on the viewer a little when the head turns away
+        gaze=(
+            bounded_normal(rng, -0.09 * head.turn, GAZE_SPREAD, -3.4, 3.4),
+            bounded_normal(rng, 0, 0.6, -1, 1),
+        ),
+        lash=rng.uniform(2.8, 4.8),
+        shadow=blend(hsv(rng.uniform(0.55, 1.05), 0.45, 0.6), head.skin, 0.35) if made_up else None,
+        closed=((), (expression.side,), (-1, 1))[expression.closed],
     )
 
 
-def sample_nose(rng: np.random.Generator, eyes: Eyes) -> Nose:
-    return Nose(y=eyes.y + 24 + rng.normal(0, 3.5), width=9.5 + rng.normal(0, 1.8))
+def sample_nose(rng: np.random.Generator, head: Head, eyes: Eyes) -> Nose:
+    """Draw the nose; it stands out, so a nod moves it further than the eyes."""
+    return Nose(y=eyes.y + 23.5 + rng.normal(0, 2.6) + 0.35 * head.nod, width=10 + rng.normal(0, 1.6))
 
 
-def sample_brows(rng: np.random.Generator, head: Head, hair: Hair, eyes: Eyes) -> Brows:
+def sample_brows(
+    rng: np.random.Generator, head: Head, hair: Hair, eyes: Eyes, expression: Expression
+) -> Brows:
+    """Draw both brows, darker than the skin whatever the hair."""
+    tone = blend(hair.color * 0.62, head.deep * 0.7, 0.3)
+    left, right = (expression.raised if side == expression.side else 0.0 for side in (-1, 1))
     return Brows(
-        thickness=rng.uniform(3.2, 7.2),
-        angle=rng.normal(0, 5),
-        arch=rng.uniform(1, 6),
-        lift=17 + rng.normal(0, 1.8) + max(0.0, eyes.height - 9) * 0.6,
-        color=blend(hair.color * 0.7, head.deep, 0.25),
+        thickness=rng.uniform(6.4, 9.2),
+        angle=bounded_normal(rng, 1.2, 1.8, -3, 5) - expression.frown,
+        arch=rng.uniform(2, 6),
+        lift=19.5 + rng.normal(0, 1.2) + expression.lift + max(0.0, eyes.height - 10.5) * 0.6,
+        color=tone * min(1, max(0.2, (head.skin.mean() - 55) / tone.mean())),
+        raised=(left, right),
     )
 
 
-def sample_mouth(rng: np.random.Generator, head: Head, nose: Nose) -> Mouth:
-    lips = blend(pick(rng, LIP_COLORS), head.skin * 0.72, rng.uniform(0.05, 0.5))
+def sample_mouth(rng: np.random.Generator, head: Head, nose: Nose, expression: Expression) -> Mouth:
+    """Draw the mouth; an open one takes more room above the chin."""
+    lips = blend(pick(rng, LIP_COLORS), head.skin * 0.72, rng.uniform(0, 0.28))
+    lips = blend(lips, lips * (head.skin.mean() / 215), 0.4)
+    # how much the lips would be lost against the skin
+    alike = max(0.0, 1 - float(np.linalg.norm(lips - head.skin)) / 85)
+    room = 19 + 0.5 * expression.opening - 0.5 * head.nod
     return Mouth(
-        y=min(nose.y + 23 + rng.normal(0, 2), head.height - 17 + head.nod),
-        width=19 + rng.normal(0, 3),
-        smile=bounded_normal(rng, 3, 4.5, -5.5, 11),
-        opening=bounded_normal(rng, -1, 6, 0, 15),
-        lip=rng.uniform(3, 6.4),
-        color=blend(lips, lips * (head.skin.mean() / 215), 0.5),
-    )
-
-
-def sample_glasses(rng: np.random.Generator) -> Glasses:
-    return Glasses(
-        color=pick(rng, FRAME_COLORS),
-        width=19 + rng.normal(0, 1),
-        height=15.5 + rng.normal(0, 1.8),
-        frame=rng.uniform(3.4, 5.6),
-        roundness=rng.uniform(5, 15),
+        y=min(nose.y + 22 + rng.normal(0, 1.5), head.height - room),
+        width=(19.5 + rng.normal(0, 2)) * expression.mouth_width,
+        smile=expression.smile,
+        opening=expression.opening,
+        lip=rng.uniform(4.8, 7.2),
+        color=blend(lips, ROUGE, alike),
+        tilt=-expression.side * expression.smirk,
     )
