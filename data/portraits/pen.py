@@ -29,6 +29,7 @@ class Pen:
     def __init__(self, side: int, units: float) -> None:
         self._rgba = np.zeros((side, side, 4), np.uint8)
         self._parts = np.zeros((side, side, 4), np.uint8)
+        self._units = units
         self._colors, self._labels = self._canvas(self._rgba), self._canvas(self._parts)
         for canvas in (self._colors, self._labels):
             canvas.scale(side / units, side / units)
@@ -46,6 +47,18 @@ class Pen:
     def mask(self) -> NDArray[np.uint8]:
         """Part numbers of shape (side, side)."""
         return self._parts[..., 0]
+
+    def blurred(self, sigma: float) -> skia.Shader:
+        """Ink for another pen: what this one has drawn, out of focus, at the same place; `sigma` in units."""
+        scale = self._units / len(self._rgba)
+        sharp = skia.Image.fromarray(self._rgba, skia.kRGBA_8888_ColorType, copy=False)
+        pixels = np.zeros_like(self._rgba)
+        lens = skia.ImageFilters.Blur(sigma / scale, sigma / scale, skia.TileMode.kClamp)
+        self._canvas(pixels).drawImage(sharp, 0, 0, skia.SamplingOptions(), skia.Paint(ImageFilter=lens))
+        image = skia.Image.fromarray(pixels, skia.kRGBA_8888_ColorType)
+        sampling = skia.SamplingOptions(skia.FilterMode.kLinear)
+        clamp = skia.TileMode.kClamp
+        return image.makeShader(clamp, clamp, sampling, skia.Matrix.Scale(scale, scale))
 
     @contextmanager
     def placed(
@@ -71,18 +84,36 @@ class Pen:
         for canvas in (self._colors, self._labels):
             canvas.restore()
 
-    def fill(self, path: skia.Path, ink: Ink, part: int | None = None, *, alpha: int = 255) -> None:
-        """Fill a path with a colour or a shader; with `part`, the pixels belong to that part from now on."""
-        self._draw(path, ink, part, alpha, None)
+    def fill(
+        self, path: skia.Path, ink: Ink, part: int | None = None, *, alpha: int = 255, blur: float = 0
+    ) -> None:
+        """
+        Fill a path with a colour or a shader; with `part`, the pixels belong to that part from now on.
+
+        `blur` softens the edge of the colour, in units; the edge of the part stays hard.
+        """
+        self._draw(path, ink, part, alpha, None, blur)
 
     def stroke(
-        self, path: skia.Path, ink: Ink, width: float, part: int | None = None, *, alpha: int = 255
+        self,
+        path: skia.Path,
+        ink: Ink,
+        width: float,
+        part: int | None = None,
+        *,
+        alpha: int = 255,
+        blur: float = 0,
     ) -> None:
-        """Follow a path with a round brush of the given width."""
-        self._draw(path, ink, part, alpha, width)
+        """Follow a path with a round brush of the given width; `blur` as in `fill`."""
+        self._draw(path, ink, part, alpha, width, blur)
 
-    def _draw(self, path: skia.Path, ink: Ink, part: int | None, alpha: int, width: float | None) -> None:
-        self._colors.drawPath(path, _colored(_brush(width, smooth=True), ink, alpha))
+    def _draw(
+        self, path: skia.Path, ink: Ink, part: int | None, alpha: int, width: float | None, blur: float
+    ) -> None:
+        paint = _colored(_brush(width, smooth=True), ink, alpha)
+        if blur:
+            paint.setMaskFilter(skia.MaskFilter.MakeBlur(skia.kNormal_BlurStyle, blur))
+        self._colors.drawPath(path, paint)
         if part is not None:
             brush = _brush(width, smooth=False)
             brush.setColor(skia.Color(part, part, part))

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from face import draw_brows, draw_ears, draw_eyes, draw_glasses, draw_mouth, draw_nose, draw_skin
+from garments import draw_clothes, draw_hood
 from hair import draw_back_hair, draw_front_hair
 from hairstyle import Hair, sample_hair
 from head import (
@@ -25,7 +26,7 @@ from head import (
 )
 from pen import Pen
 from scene import Clothes, Scene, sample_clothes, sample_scene
-from surroundings import draw_background, draw_clothes, draw_neck
+from surroundings import draw_background, draw_light, draw_neck
 
 
 @dataclass(frozen=True)
@@ -75,10 +76,12 @@ def draw_portrait(pen: Pen, portrait: Portrait) -> None:
     draw_background(pen, portrait.scene)
     with pen.placed(*pose, degrees=head.tilt, scale=(head.scale, head.scale)):
         draw_back_hair(pen, portrait)
-    draw_neck(pen, head, portrait.clothes)
+    draw_hood(pen, portrait)
+    draw_neck(pen, portrait)
     draw_clothes(pen, portrait)
     with pen.placed(*pose, degrees=head.tilt, scale=(head.scale, head.scale)):
         draw_head(pen, portrait)
+    draw_light(pen, portrait.scene)
 
 
 def draw_head(pen: Pen, portrait: Portrait) -> None:
