@@ -98,7 +98,15 @@ def _foliage(rng: np.random.Generator) -> Backdrop:
     value = rng.uniform(0.5, 0.72)
     light, dark = hsv(hue - 0.05, 0.34, min(value * 1.45, 0.97)), hsv(hue + 0.04, 0.42, value * 0.55)
     leaves = [
-        Patch(x, y, radius * 1.25, radius * 0.8, blend(light, dark, rng.random()), alpha, degrees=rng.uniform(-60, 60))
+        Patch(
+            x,
+            y,
+            radius * 1.25,
+            radius * 0.8,
+            blend(light, dark, rng.random()),
+            alpha,
+            degrees=rng.uniform(-60, 60),
+        )
         for x, y, radius, alpha in _scattered(rng, 12, 22, 40)
     ]
     return Backdrop("foliage", (light, blend(light, dark, 0.45), dark), tuple(leaves), blur=7)
@@ -148,11 +156,20 @@ def _street(rng: np.random.Generator) -> Backdrop:
     top = hsv(rng.uniform(0.58, 0.72), rng.uniform(0.34, 0.5), rng.uniform(0.34, 0.5))
     low = blend(hsv(rng.uniform(0.96, 1.08), 0.46, 0.78), top, 0.25)
     houses = [
-        Patch(x + rng.normal(0, 8), 256, rng.uniform(26, 40), rng.uniform(110, 190), top * 0.66, 235, box=True)
+        Patch(
+            x + rng.normal(0, 8), 256, rng.uniform(26, 40), rng.uniform(110, 190), top * 0.66, 235, box=True
+        )
         for x in (4, 62, 196, 250)
     ]
     lamps = [
-        Patch(x, 50 + 0.7 * y, radius, radius, blend(WARM, hsv(rng.choice([0.02, 0.1, 0.5]), 0.5, 1), 0.5), 120 + alpha // 2)
+        Patch(
+            x,
+            50 + 0.7 * y,
+            radius,
+            radius,
+            blend(WARM, hsv(rng.choice([0.02, 0.1, 0.5]), 0.5, 1), 0.5),
+            120 + alpha // 2,
+        )
         for x, y, radius, alpha in _scattered(rng, 7, 8, 15)
     ]
     return Backdrop("street", (top, low, low), (*houses, *lamps), blur=3.4)

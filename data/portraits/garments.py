@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -114,10 +113,10 @@ def _checks(clothes: Clothes) -> list[skia.Path]:
 
 
 def _dots(clothes: Clothes) -> list[skia.Path]:
-    path, period, radius = skia.Path(), clothes.period * 1.1, clothes.period * 0.27
+    path, period, radius = skia.Path(), clothes.period * 1.3, clothes.period * 0.37
     for row in range(5):
-        y = 204 + (row + clothes.phase * 0.6) * period * 0.85
-        for column in range(-8, 9):
+        y = 202 + (row + clothes.phase * 0.6) * period * 0.85
+        for column in range(-7, 8):
             path.addCircle((column + 0.5 * (row % 2)) * period, y, radius)
     return [path]
 
@@ -130,9 +129,14 @@ def _yoke(clothes: Clothes) -> list[skia.Path]:
 def _raglan(clothes: Clothes) -> list[skia.Path]:
     gap, y, end = clothes.gap, clothes.shoulder_y, clothes.shoulder * 0.62
     return [
-        curve((side * gap, y - 8), (side * (end - 8), y + 12, side * end, BOTTOM), (side * 160, BOTTOM), (side * 160, 150))
+        curve(
+            (side * gap, y - 8),
+            (side * (end - 8), y + 12, side * end, BOTTOM),
+            (side * 160, BOTTOM),
+            (side * 160, 150),
+        )
         for side in SIDES
-    ]  # fmt: skip
+    ]
 
 
 def _print(clothes: Clothes) -> list[skia.Path]:
@@ -164,7 +168,9 @@ def _draw_shading(pen: Pen, portrait: Portrait) -> None:
     folds = skia.Path()
     for side in SIDES:
         arm = side * clothes.shoulder * 0.70
-        folds.addPath(curve((arm, y + 24), (arm - side * 2, y + 34, arm + side * 5, BOTTOM + 8), closed=False))
+        folds.addPath(
+            curve((arm, y + 24), (arm - side * 2, y + 34, arm + side * 5, BOTTOM + 8), closed=False)
+        )
     pen.stroke(folds, shade, 4.5, alpha=120, blur=2)
     cast = oval(-16 * light, y - 10, clothes.gap + 16, 26)
     pen.fill(cast, shade, alpha=int(60 + 80 * scene.strength), blur=6)
@@ -247,7 +253,9 @@ def _draw_shirt_front(pen: Pen, clothes: Clothes) -> None:
     pen.fill(front, linear((0, y), (0, BOTTOM), [shirt * 0.86, shirt]), Part.CLOTHES)
     if clothes.tie:
         tie = curve((-6, y + 17), (6, y + 17), (4, y + 27), (9, BOTTOM), (-9, BOTTOM), (-4, y + 27))
-        pen.fill(tie, clothes.second if clothes.color.mean() > 150 else clothes.color * 1.25 + 40, Part.CLOTHES)
+        pen.fill(
+            tie, clothes.second if clothes.color.mean() > 150 else clothes.color * 1.25 + 40, Part.CLOTHES
+        )
     else:
         pen.stroke(curve((0, y + 22), (0, BOTTOM), closed=False), shirt * 0.6, 1.8, alpha=150)
     for side in SIDES:
@@ -279,8 +287,8 @@ def _draw_scarf(pen: Pen, clothes: Clothes) -> None:
     end = curve((side * 6, y + 8), (side * 12, BOTTOM), (side * 38, BOTTOM), (side * 34, y + 2))
     pen.fill(end, linear((0, y), (0, BOTTOM), [color * 0.74, color * 0.95]), Part.CLOTHES)
     wrap = curve(
-        (-gap, y - 24), (-gap - 16, y - 4, -gap - 4, y + 10, 0, y + 19), (gap + 4, y + 10, gap + 16, y - 4, gap, y - 24),
-        (0, y - 4, -gap, y - 24),
+        (-gap, y - 24), (-gap - 16, y - 4, -gap - 4, y + 10, 0, y + 19),
+        (gap + 4, y + 10, gap + 16, y - 4, gap, y - 24), (0, y - 4, -gap, y - 24),
     )  # fmt: skip
     pen.fill(wrap, linear((0, y - 22), (0, y + 18), [color * 0.84, color * 1.06, color * 0.78]), Part.CLOTHES)
     folds = curve((-gap - 3, y - 12), (-6, y + 10, gap * 0.7, y + 6), closed=False)

@@ -9,9 +9,13 @@ from typing import TypeAlias
 import numpy as np
 import skia
 from numpy.typing import ArrayLike, NDArray
+from PIL import Image
 
 Point = tuple[float, float]
 Ink: TypeAlias = ArrayLike | skia.Shader
+
+SUPERSAMPLING = 4
+"""Pixels that are drawn for one of the finished picture, along each side."""
 
 
 class Pen:
@@ -48,17 +52,36 @@ class Pen:
         """Part numbers of shape (side, side)."""
         return self._parts[..., 0]
 
-    def blurred(self, sigma: float) -> skia.Shader:
-        """Ink for another pen: what this one has drawn, out of focus, at the same place; `sigma` in units."""
-        scale = self._units / len(self._rgba)
-        sharp = skia.Image.fromarray(self._rgba, skia.kRGBA_8888_ColorType, copy=False)
+    @property
+    def side(self) -> int:
+        """Pixels on a side."""
+        return len(self._rgba)
+
+    def shrunk(self, factor: int) -> Pen:
+        """Average squares of `factor` by `factor` pixels; take the part in the middle of each."""
+        small = Pen(self.side // factor, self._units)
+        small._rgba[:] = box_downsample(self._rgba, factor)
+        small._parts[:] = self._parts[factor // 2 :: factor, factor // 2 :: factor]
+        return small
+
+    def cover(self, other: Pen, part: int, *, blur: float) -> None:
+        """Cover everything with what another pen has drawn, out of focus by `blur` units."""
+        side = self.side // SUPERSAMPLING
+        small = _as_picture(other._blurred(blur)).resize((side, side), Image.Resampling.BICUBIC)
+        # squares of the same pixel, since each becomes one pixel in the end: far quicker than a shader
+        lines = np.repeat(np.asarray(small).view(np.uint32)[..., 0], SUPERSAMPLING, axis=1)
+        self._rgba.view(np.uint32).reshape(side, SUPERSAMPLING, self.side)[:] = lines[:, None]
+        self._parts.view(np.uint32)[:] = np.array([part, part, part, 255], np.uint8).view(np.uint32)
+
+    def _blurred(self, sigma: float) -> NDArray[np.uint8]:
+        if not sigma:
+            return self._rgba
+        sigma *= self.side / self._units
         pixels = np.zeros_like(self._rgba)
-        lens = skia.ImageFilters.Blur(sigma / scale, sigma / scale, skia.TileMode.kClamp)
+        sharp = skia.Image.fromarray(self._rgba, skia.kRGBA_8888_ColorType, copy=False)
+        lens = skia.ImageFilters.Blur(sigma, sigma, skia.TileMode.kClamp)
         self._canvas(pixels).drawImage(sharp, 0, 0, skia.SamplingOptions(), skia.Paint(ImageFilter=lens))
-        image = skia.Image.fromarray(pixels, skia.kRGBA_8888_ColorType)
-        sampling = skia.SamplingOptions(skia.FilterMode.kLinear)
-        clamp = skia.TileMode.kClamp
-        return image.makeShader(clamp, clamp, sampling, skia.Matrix.Scale(scale, scale))
+        return pixels
 
     @contextmanager
     def placed(
@@ -118,6 +141,18 @@ class Pen:
             brush = _brush(width, smooth=False)
             brush.setColor(skia.Color(part, part, part))
             self._labels.drawPath(path, brush)
+
+
+def box_downsample(image: NDArray[np.uint8], factor: int) -> NDArray[np.uint8]:
+    """Average squares of `factor` by `factor` pixels of an image (H, W, 3 or 4), rounded half up."""
+    picture = Image.fromarray(image) if image.shape[2] == 3 else _as_picture(image)
+    return np.asarray(picture.reduce(factor))
+
+
+def _as_picture(pixels: NDArray[np.uint8]) -> Image.Image:
+    # not RGBA: there the colours would be weighted with an opacity that is full everywhere
+    height, width, _ = pixels.shape
+    return Image.frombuffer("RGBX", (width, height), pixels, "raw", "RGBX", 0, 1)
 
 
 def _brush(width: float | None, *, smooth: bool) -> skia.Paint:

@@ -26,7 +26,7 @@ from head import (
 )
 from pen import Pen
 from scene import Clothes, Scene, sample_clothes, sample_scene
-from surroundings import draw_background, draw_light, draw_neck
+from surroundings import draw_background, draw_neck
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,6 @@ def draw_portrait(pen: Pen, portrait: Portrait) -> None:
     draw_clothes(pen, portrait)
     with pen.placed(*pose, degrees=head.tilt, scale=(head.scale, head.scale)):
         draw_head(pen, portrait)
-    draw_light(pen, portrait.scene)
 
 
 def draw_head(pen: Pen, portrait: Portrait) -> None:

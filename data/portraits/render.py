@@ -17,9 +17,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from parts import CANVAS
-from pen import Pen
+from pen import SUPERSAMPLING, Pen, box_downsample
 from PIL import Image
 from portrait import draw_portrait, sample_portrait
+from surroundings import draw_light
 from tqdm.auto import tqdm
 
 from lefs.artifacts import write_atomically
@@ -36,8 +37,6 @@ PART_COLORS = np.array(
     dtype=np.uint8,
 )  # fmt: skip
 """How a fine mask is shown."""
-
-SUPERSAMPLING = 4
 
 HELD_OUT_SEED = 1_000_000
 """From here on seeds are for judging; nothing trains on them."""
@@ -77,15 +76,11 @@ def render(seeds: Sequence[int], resolution: int = 64) -> tuple[Pixels, Pixels]:
 
 def render_one(seed: int, resolution: int) -> tuple[Pixels, Pixels]:
     """Draw one portrait large; average its colours and take its mask at the middle of each pixel."""
-    pen = Pen(resolution * SUPERSAMPLING, CANVAS)
-    draw_portrait(pen, sample_portrait(seed))
-    middle = slice(SUPERSAMPLING // 2, None, SUPERSAMPLING)
-    return box_downsample(pen.image, SUPERSAMPLING), pen.mask[middle, middle]
-
-
-def box_downsample(image: Pixels, factor: int) -> Pixels:
-    """Average squares of `factor` by `factor` pixels of an image (H, W, 3), rounded half up."""
-    return np.asarray(Image.fromarray(image).reduce(factor))
+    pen, portrait = Pen(resolution * SUPERSAMPLING, CANVAS), sample_portrait(seed)
+    draw_portrait(pen, portrait)
+    finished = pen.shrunk(SUPERSAMPLING)
+    draw_light(finished, portrait.scene)  # has no edges: nothing to average
+    return finished.image, finished.mask
 
 
 def render_dataset(

@@ -120,5 +120,7 @@ def _sample_colors(rng: np.random.Generator) -> tuple[Color, Color]:
     if value < 0.62:
         second = CREAM if white else hsv(hue + rng.uniform(-0.2, 0.2), rng.uniform(0.12, 0.5), 0.96)
     else:
-        second = CREAM if white and color.mean() < 150 else hsv(hue + rng.uniform(-0.2, 0.2), 0.5, value * 0.42)
+        second = (
+            CREAM if white and color.mean() < 150 else hsv(hue + rng.uniform(-0.2, 0.2), 0.5, value * 0.42)
+        )
     return color, second

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from portrait import Portrait
 
 FOCUS = 64
-"""Pixels on a side of a backdrop before it is blurred: enough for what has no sharp edge, and quick."""
+"""Pixels on a side of a backdrop: enough for what has no sharp edge, and quick to blur."""
 
 WARM_LIGHT, COOL_LIGHT = (255, 196, 110), (120, 180, 255)
 
@@ -24,14 +24,11 @@ WARM_LIGHT, COOL_LIGHT = (255, 196, 110), (120, 180, 255)
 def draw_background(pen: Pen, scene: Scene) -> None:
     """Draw a wall, or a scene out of focus."""
     backdrop = scene.backdrop
-    ink = _wall(backdrop, scene.light)
-    if backdrop.patches:
-        sharp = Pen(FOCUS, CANVAS)
-        sharp.fill(_everything(), ink)
-        for patch in backdrop.patches:
-            _draw_patch(sharp, patch)
-        ink = sharp.blurred(backdrop.blur)
-    pen.fill(_everything(), ink, Part.BACKGROUND)
+    sharp = Pen(FOCUS, CANVAS)
+    sharp.fill(_everything(), _wall(backdrop, scene.light))
+    for patch in backdrop.patches:
+        _draw_patch(sharp, patch)
+    pen.cover(sharp, Part.BACKGROUND, blur=backdrop.blur)
 
 
 def _everything() -> skia.Path:
