@@ -46,7 +46,7 @@ def sample_backdrop(rng: np.random.Generator) -> Backdrop:
 
 
 def _wall(rng: np.random.Generator) -> Backdrop:
-    hue, saturation, value = rng.random(), rng.uniform(0.06, 0.40), rng.uniform(0.6, 0.95)
+    hue, saturation, value = rng.random(), rng.uniform(0.06, 0.34), rng.uniform(0.55, 0.95)
     far = hsv(hue + rng.normal(0, 0.05), saturation * rng.uniform(0.6, 1.3), value * rng.uniform(0.6, 0.85))
     near = hsv(hue, saturation, value)
     return Backdrop("wall", (near, far), lean=rng.uniform(-0.6, 0.6), radial=bool(rng.random() < 0.5))

@@ -169,9 +169,11 @@ def _draw_shading(pen: Pen, portrait: Portrait) -> None:
     for side in SIDES:
         arm = side * clothes.shoulder * 0.70
         folds.addPath(
-            curve((arm, y + 24), (arm - side * 2, y + 34, arm + side * 5, BOTTOM + 8), closed=False)
+            curve(
+                (arm - side * 4, y + 19), (arm - side * 4, y + 32, arm + side * 6, BOTTOM + 10), closed=False
+            )
         )
-    pen.stroke(folds, shade, 4.5, alpha=120, blur=2)
+    pen.stroke(folds, shade, 4.5, alpha=110, blur=2.4)
     cast = oval(-16 * light, y - 10, clothes.gap + 16, 26)
     pen.fill(cast, shade, alpha=int(60 + 80 * scene.strength), blur=6)
 

@@ -115,7 +115,7 @@ def _sample_kind(rng: np.random.Generator, shares: dict[Kind, float]) -> Kind:
 def _sample_colors(rng: np.random.Generator) -> tuple[Color, Color]:
     """Colour of a garment, and one that stands out from it: light on dark or dark on light."""
     hue, value = rng.random(), rng.uniform(0.25, 0.95)
-    color = hsv(hue, rng.uniform(0.12, 0.70), value)
+    color = hsv(hue, rng.uniform(0.12, 0.64), value)
     white = rng.random() < 0.4
     if value < 0.62:
         second = CREAM if white else hsv(hue + rng.uniform(-0.2, 0.2), rng.uniform(0.12, 0.5), 0.96)
