@@ -70,12 +70,12 @@ def _window(rng: np.random.Generator) -> Backdrop:
 
 
 def _bokeh(rng: np.random.Generator) -> Backdrop:
-    hue, value = rng.random(), rng.uniform(0.28, 0.62)
+    hue, value = rng.random(), rng.uniform(0.3, 0.72)
     colors = (hsv(hue, 0.30, value * 1.15), hsv(hue + 0.06, 0.36, value * 0.75))
     tint = rng.uniform(0.04, 0.2)
     discs = [
         Patch(x, y, radius, radius, blend(hsv(tint + rng.normal(0, 0.05), 0.42, 1), colors[0], 0.25), alpha)
-        for x, y, radius, alpha in _scattered(rng, int(rng.integers(7, 11)), 13, 27)
+        for x, y, radius, alpha in _scattered(rng, int(rng.integers(9, 13)), 13, 27)
     ]
     return Backdrop("bokeh", colors, tuple(discs), blur=2.6, lean=rng.uniform(-0.6, 0.6))
 
@@ -96,20 +96,20 @@ def _scattered(
 def _foliage(rng: np.random.Generator) -> Backdrop:
     hue = rng.choice([0.28, 0.36, 0.11, 0.22]) + rng.normal(0, 0.015)
     value = rng.uniform(0.5, 0.72)
-    light, dark = hsv(hue - 0.05, 0.34, min(value * 1.45, 0.97)), hsv(hue + 0.04, 0.42, value * 0.55)
+    light, dark = hsv(hue - 0.06, 0.34, min(value * 1.5, 0.97)), hsv(hue + 0.04, 0.44, value * 0.5)
     leaves = [
         Patch(
             x,
-            y,
-            radius * 1.25,
-            radius * 0.8,
+            y * 1.2,
+            radius * 1.3,
+            radius * 0.7,
             blend(light, dark, rng.random()),
             alpha,
             degrees=rng.uniform(-60, 60),
         )
-        for x, y, radius, alpha in _scattered(rng, 12, 22, 40)
+        for x, y, radius, alpha in _scattered(rng, 14, 20, 36)
     ]
-    return Backdrop("foliage", (light, blend(light, dark, 0.45), dark), tuple(leaves), blur=7)
+    return Backdrop("foliage", (light, blend(light, dark, 0.45), dark), tuple(leaves), blur=5)
 
 
 def _shelf(rng: np.random.Generator) -> Backdrop:

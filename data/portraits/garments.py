@@ -140,9 +140,9 @@ def _raglan(clothes: Clothes) -> list[skia.Path]:
 
 
 def _print(clothes: Clothes) -> list[skia.Path]:
-    y = clothes.shoulder_y + 25
-    box = skia.Rect.MakeLTRB(-34, y, 34, BOTTOM + 20)
-    return [skia.Path().addRoundRect(box, 9, 9) if clothes.phase < 0.5 else oval(0, y + 24, 29, 24)]
+    y = clothes.shoulder_y + 19
+    box = skia.Rect.MakeLTRB(-44, y, 44, BOTTOM + 20)
+    return [skia.Path().addRoundRect(box, 9, 9) if clothes.phase < 0.5 else oval(0, y + 26, 38, 26)]
 
 
 PATTERNS = {

@@ -65,7 +65,11 @@ class Pen:
         return small
 
     def cover(self, other: Pen, part: int, *, blur: float) -> None:
-        """Cover everything with what another pen has drawn, out of focus by `blur` units."""
+        """
+        Cover everything with what another pen has drawn, out of focus by `blur` units.
+
+        The side of this one has to be a multiple of `SUPERSAMPLING`; neither place nor clip play a part.
+        """
         side = self.side // SUPERSAMPLING
         small = _as_picture(other._blurred(blur)).resize((side, side), Image.Resampling.BICUBIC)
         # squares of the same pixel, since each becomes one pixel in the end: far quicker than a shader

@@ -28,6 +28,9 @@ def draw_background(pen: Pen, scene: Scene) -> None:
     sharp.fill(_everything(), _wall(backdrop, scene.light))
     for patch in backdrop.patches:
         _draw_patch(sharp, patch)
+    # light on the wall behind the head, so that dark hair stands out
+    glow = 34 + 44 * scene.strength
+    sharp.fill(_everything(), radial((128, 104), 128, [(255, 244, 228, glow), (255, 244, 228, 0)], [0.35, 1]))
     pen.cover(sharp, Part.BACKGROUND, blur=backdrop.blur)
 
 
