@@ -122,7 +122,7 @@ def _dots(clothes: Clothes) -> list[skia.Path]:
 
 
 def _yoke(clothes: Clothes) -> list[skia.Path]:
-    y = clothes.shoulder_y + 17 + 8 * clothes.phase
+    y = clothes.shoulder_y + 13 + 7 * clothes.phase
     return [curve((-160, 150), (160, 150), (160, y), (0, y + 16, -160, y))]
 
 

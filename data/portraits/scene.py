@@ -28,7 +28,7 @@ GARMENTS: dict[Garment, float] = {
     "scarf": 0.09,
 }
 PATTERNS: dict[Pattern, float] = {
-    "plain": 0.50,
+    "plain": 0.47,
     "across": 0.09,
     "down": 0.06,
     "diagonal": 0.06,
@@ -36,7 +36,7 @@ PATTERNS: dict[Pattern, float] = {
     "checks": 0.06,
     "yoke": 0.05,
     "raglan": 0.05,
-    "print": 0.06,
+    "print": 0.09,
 }
 """How often each occurs, where the garment has room for it."""
 
