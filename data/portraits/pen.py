@@ -9,9 +9,13 @@ from typing import TypeAlias
 import numpy as np
 import skia
 from numpy.typing import ArrayLike, NDArray
+from PIL import Image
 
 Point = tuple[float, float]
 Ink: TypeAlias = ArrayLike | skia.Shader
+
+SUPERSAMPLING = 4
+"""Pixels that are drawn for one of the finished picture, along each side."""
 
 
 class Pen:
@@ -29,6 +33,7 @@ class Pen:
     def __init__(self, side: int, units: float) -> None:
         self._rgba = np.zeros((side, side, 4), np.uint8)
         self._parts = np.zeros((side, side, 4), np.uint8)
+        self._units = units
         self._colors, self._labels = self._canvas(self._rgba), self._canvas(self._parts)
         for canvas in (self._colors, self._labels):
             canvas.scale(side / units, side / units)
@@ -46,6 +51,41 @@ class Pen:
     def mask(self) -> NDArray[np.uint8]:
         """Part numbers of shape (side, side)."""
         return self._parts[..., 0]
+
+    @property
+    def side(self) -> int:
+        """Pixels on a side."""
+        return len(self._rgba)
+
+    def shrunk(self, factor: int) -> Pen:
+        """Average squares of `factor` by `factor` pixels; take the part in the middle of each."""
+        small = Pen(self.side // factor, self._units)
+        small._rgba[:] = box_downsample(self._rgba, factor)
+        small._parts[:] = self._parts[factor // 2 :: factor, factor // 2 :: factor]
+        return small
+
+    def cover(self, other: Pen, part: int, *, blur: float) -> None:
+        """
+        Cover everything with what another pen has drawn, out of focus by `blur` units.
+
+        The side of this one has to be a multiple of `SUPERSAMPLING`; neither place nor clip play a part.
+        """
+        side = self.side // SUPERSAMPLING
+        small = _as_picture(other._blurred(blur)).resize((side, side), Image.Resampling.BICUBIC)
+        # squares of the same pixel, since each becomes one pixel in the end: far quicker than a shader
+        lines = np.repeat(np.asarray(small).view(np.uint32)[..., 0], SUPERSAMPLING, axis=1)
+        self._rgba.view(np.uint32).reshape(side, SUPERSAMPLING, self.side)[:] = lines[:, None]
+        self._parts.view(np.uint32)[:] = np.array([part, part, part, 255], np.uint8).view(np.uint32)
+
+    def _blurred(self, sigma: float) -> NDArray[np.uint8]:
+        if not sigma:
+            return self._rgba
+        sigma *= self.side / self._units
+        pixels = np.zeros_like(self._rgba)
+        sharp = skia.Image.fromarray(self._rgba, skia.kRGBA_8888_ColorType, copy=False)
+        lens = skia.ImageFilters.Blur(sigma, sigma, skia.TileMode.kClamp)
+        self._canvas(pixels).drawImage(sharp, 0, 0, skia.SamplingOptions(), skia.Paint(ImageFilter=lens))
+        return pixels
 
     @contextmanager
     def placed(
@@ -71,22 +111,52 @@ class Pen:
         for canvas in (self._colors, self._labels):
             canvas.restore()
 
-    def fill(self, path: skia.Path, ink: Ink, part: int | None = None, *, alpha: int = 255) -> None:
-        """Fill a path with a colour or a shader; with `part`, the pixels belong to that part from now on."""
-        self._draw(path, ink, part, alpha, None)
+    def fill(
+        self, path: skia.Path, ink: Ink, part: int | None = None, *, alpha: int = 255, blur: float = 0
+    ) -> None:
+        """
+        Fill a path with a colour or a shader; with `part`, the pixels belong to that part from now on.
+
+        `blur` softens the edge of the colour, in units; the edge of the part stays hard.
+        """
+        self._draw(path, ink, part, alpha, None, blur)
 
     def stroke(
-        self, path: skia.Path, ink: Ink, width: float, part: int | None = None, *, alpha: int = 255
+        self,
+        path: skia.Path,
+        ink: Ink,
+        width: float,
+        part: int | None = None,
+        *,
+        alpha: int = 255,
+        blur: float = 0,
     ) -> None:
-        """Follow a path with a round brush of the given width."""
-        self._draw(path, ink, part, alpha, width)
+        """Follow a path with a round brush of the given width; `blur` as in `fill`."""
+        self._draw(path, ink, part, alpha, width, blur)
 
-    def _draw(self, path: skia.Path, ink: Ink, part: int | None, alpha: int, width: float | None) -> None:
-        self._colors.drawPath(path, _colored(_brush(width, smooth=True), ink, alpha))
+    def _draw(
+        self, path: skia.Path, ink: Ink, part: int | None, alpha: int, width: float | None, blur: float
+    ) -> None:
+        paint = _colored(_brush(width, smooth=True), ink, alpha)
+        if blur:
+            paint.setMaskFilter(skia.MaskFilter.MakeBlur(skia.kNormal_BlurStyle, blur))
+        self._colors.drawPath(path, paint)
         if part is not None:
             brush = _brush(width, smooth=False)
             brush.setColor(skia.Color(part, part, part))
             self._labels.drawPath(path, brush)
+
+
+def box_downsample(image: NDArray[np.uint8], factor: int) -> NDArray[np.uint8]:
+    """Average squares of `factor` by `factor` pixels of an image (H, W, 3 or 4), rounded half up."""
+    picture = Image.fromarray(image) if image.shape[2] == 3 else _as_picture(image)
+    return np.asarray(picture.reduce(factor))
+
+
+def _as_picture(pixels: NDArray[np.uint8]) -> Image.Image:
+    # not RGBA: there the colours would be weighted with an opacity that is full everywhere
+    height, width, _ = pixels.shape
+    return Image.frombuffer("RGBX", (width, height), pixels, "raw", "RGBX", 0, 1)
 
 
 def _brush(width: float | None, *, smooth: bool) -> skia.Paint:

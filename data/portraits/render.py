@@ -16,10 +16,11 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from parts import CANVAS
-from pen import Pen
+from parts import CANVAS, COARSE, GROUPS
+from pen import SUPERSAMPLING, Pen
 from PIL import Image
 from portrait import draw_portrait, sample_portrait
+from surroundings import draw_light
 from tqdm.auto import tqdm
 
 from lefs.artifacts import write_atomically
@@ -28,16 +29,27 @@ Pixels = NDArray[np.uint8]
 
 PART_COLORS = np.array(
     [
-        (40, 40, 60), (150, 90, 40), (245, 200, 160), (226, 170, 130), (240, 240, 250), (214, 220, 240),
-        (60, 120, 255), (40, 80, 200), (90, 50, 10), (120, 70, 20), (255, 140, 0), (200, 20, 50),
-        (240, 80, 110), (255, 255, 255), (60, 170, 90), (20, 20, 20), (200, 100, 220), (170, 70, 190),
-        (110, 110, 60), (40, 150, 190), (255, 220, 40),
+        (226, 229, 232),  # background
+        (84, 64, 100),  # hair
+        (244, 208, 174), (222, 174, 138),  # face, neck
+        (128, 196, 218), (92, 164, 200), (30, 92, 148), (18, 60, 112),  # eyes, irises
+        (142, 104, 158), (116, 82, 134),  # brows: kin to the hair
+        (230, 142, 100),  # nose
+        (184, 44, 70), (224, 98, 112), (255, 252, 244),  # lips, teeth
+        (82, 146, 132),  # clothes
+        (32, 36, 46),  # glasses
+        (208, 140, 116), (188, 118, 98),  # ears: kin to the skin
+        (150, 84, 112), (216, 156, 44), (250, 226, 96),  # beard, hat, earrings
     ],
     dtype=np.uint8,
 )  # fmt: skip
-"""How a fine mask is shown."""
+"""How a fine mask is shown: what belongs together in related hues."""
 
-SUPERSAMPLING = 4
+GROUP_COLORS = PART_COLORS[[members[0] for members in GROUPS.values()]]
+"""How a coarse mask is shown."""
+
+GROUND = (247, 244, 238)
+"""What a contact sheet lies on."""
 
 HELD_OUT_SEED = 1_000_000
 """From here on seeds are for judging; nothing trains on them."""
@@ -77,19 +89,11 @@ def render(seeds: Sequence[int], resolution: int = 64) -> tuple[Pixels, Pixels]:
 
 def render_one(seed: int, resolution: int) -> tuple[Pixels, Pixels]:
     """Draw one portrait large; average its colours and take its mask at the middle of each pixel."""
-    pen = Pen(resolution * SUPERSAMPLING, CANVAS)
-    draw_portrait(pen, sample_portrait(seed))
-    middle = slice(SUPERSAMPLING // 2, None, SUPERSAMPLING)
-    return box_downsample(pen.image, SUPERSAMPLING), pen.mask[middle, middle]
-
-
-def box_downsample(image: Pixels, factor: int) -> Pixels:
-    """Average squares of `factor` by `factor` pixels of an image (H, W, 3), rounded half up."""
-    height, width, channels = image.shape
-    # rows first, as whole lines, then columns: several times faster than one sum over both
-    rows = image.reshape(height // factor, factor, width, channels).sum(1, dtype=np.uint16)
-    sums = rows.reshape(height // factor, width // factor, factor, channels).sum(2, dtype=np.uint16)
-    return ((sums + factor * factor // 2) // (factor * factor)).astype(np.uint8)
+    pen, portrait = Pen(resolution * SUPERSAMPLING, CANVAS), sample_portrait(seed)
+    draw_portrait(pen, portrait)
+    finished = pen.shrunk(SUPERSAMPLING)
+    draw_light(finished, portrait.scene)  # has no edges: nothing to average
+    return finished.image, finished.mask
 
 
 def render_dataset(
@@ -166,12 +170,26 @@ def _save_array(path: Path, *, pixels: Pixels) -> None:
 
 
 def contact_sheet(images: Pixels, columns: int, *, zoom: int = 1) -> Image.Image:
-    """Images (N, H, W, 3) side by side, row by row; N is cut to full rows."""
-    rows = len(images) // columns
-    _, height, width, channels = images.shape
-    grid = images[: rows * columns].reshape(rows, columns, height, width, channels).swapaxes(1, 2)
-    sheet = Image.fromarray(grid.reshape(rows * height, columns * width, channels))
+    """Images (N, H, W, 3) in a grid, row by row, with narrow gaps and a margin; N is cut to full rows."""
+    rows, (height, width) = len(images) // columns, images.shape[1:3]
+    gap = max(4, height // 20)
+    sheet = Image.new("RGB", (columns * (width + gap) + gap, rows * (height + gap) + gap), GROUND)
+    for index, image in enumerate(images[: rows * columns]):
+        row, column = divmod(index, columns)
+        sheet.paste(Image.fromarray(image), (gap + column * (width + gap), gap + row * (height + gap)))
     return sheet.resize((sheet.width * zoom, sheet.height * zoom), Image.Resampling.NEAREST)
+
+
+def show_portraits(first_seed: int, resolution: int, *, coarse: bool = False) -> Image.Image:
+    """Sheet of 48 portraits (24 of 128 pixels, 18 of 256) and below them, in the same order, their masks."""
+    count, columns = (48, 12) if resolution < 128 else (24, 8) if resolution < 256 else (18, 6)
+    images, masks = render(range(first_seed, first_seed + count), resolution)
+    colors = GROUP_COLORS[COARSE[masks]] if coarse else PART_COLORS[masks]
+    above, below = contact_sheet(images, columns), contact_sheet(colors, columns)
+    sheet = Image.new("RGB", (above.width, above.height + below.height), GROUND)
+    sheet.paste(above, (0, 0))
+    sheet.paste(below, (0, above.height))
+    return sheet
 
 
 def main() -> None:
@@ -182,13 +200,12 @@ def main() -> None:
     parser.add_argument("--resolution", type=int, default=64, help="side in pixels")
     parser.add_argument("--processes", type=int, help="default: one per core")
     parser.add_argument("--out", type=Path, required=True, help="a folder; with --sheet a .png file")
-    parser.add_argument(
-        "--sheet", action="store_true", help="draw a contact sheet of 48 portraits and their masks instead"
-    )
+    parser.add_argument("--sheet", action="store_true", help="draw a sheet of portraits and masks instead")
+    parser.add_argument("--coarse", action="store_true", help="with --sheet: masks of the coarse parts")
     options = parser.parse_args()
     if options.sheet:
-        images, masks = render(range(options.first_seed, options.first_seed + 48), options.resolution)
-        contact_sheet(np.concatenate([images, PART_COLORS[masks]]), 16).save(options.out, optimize=True)
+        sheet = show_portraits(options.first_seed, options.resolution, coarse=options.coarse)
+        sheet.save(options.out, optimize=True)
         return
     images, masks = render_dataset(
         options.first_seed, options.count, resolution=options.resolution, processes=options.processes

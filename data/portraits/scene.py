@@ -7,15 +7,40 @@ middle. Angles are in degrees unless said otherwise.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeVar
 
 import numpy as np
-from colors import Color, blend, bounded_normal, hsv
+from backdrop import Backdrop, sample_backdrop
+from colors import Color, bounded_normal, hsv
 from head import Head
 
-Neckline = Literal["crew", "vneck", "collar", "turtle"]
+Kind = TypeVar("Kind", bound=str)
+Garment = Literal["crew", "vneck", "shirt", "turtle", "hoodie", "blazer", "scarf"]
+Pattern = Literal["plain", "across", "down", "diagonal", "dots", "checks", "yoke", "raglan", "print"]
 
-NECKLINES: dict[Neckline, float] = {"crew": 0.38, "vneck": 0.22, "collar": 0.22, "turtle": 0.18}
+GARMENTS: dict[Garment, float] = {
+    "crew": 0.24,
+    "vneck": 0.14,
+    "shirt": 0.16,
+    "turtle": 0.10,
+    "hoodie": 0.14,
+    "blazer": 0.13,
+    "scarf": 0.09,
+}
+PATTERNS: dict[Pattern, float] = {
+    "plain": 0.47,
+    "across": 0.09,
+    "down": 0.06,
+    "diagonal": 0.06,
+    "dots": 0.07,
+    "checks": 0.06,
+    "yoke": 0.05,
+    "raglan": 0.05,
+    "print": 0.09,
+}
+"""How often each occurs, where the garment has room for it."""
+
+CREAM = np.array([246.0, 242, 232])
 
 
 @dataclass(frozen=True)
@@ -23,10 +48,10 @@ class Scene:
     """Light and background."""
 
     light: float  # where it comes from: -1 left, +1 right
-    near: Color
-    far: Color
-    radial: bool
-    angle: float  # radians, of a linear background
+    warmth: float  # -1 cool, +1 warm
+    strength: float  # of the tint and of the shadows: 0 overcast, 1 a lamp
+    vignette: float
+    backdrop: Backdrop
 
 
 @dataclass(frozen=True)
@@ -34,8 +59,11 @@ class Clothes:
     """Neck and what is worn below it."""
 
     color: Color
-    collar_color: Color
-    neckline: Neckline
+    second: Color  # of the pattern, the shirt below a blazer, the scarf
+    pattern: Pattern
+    period: float  # of the pattern
+    phase: float  # where it starts, in periods
+    garment: Garment
     neck: float
     gap: float  # half the width of the opening
     x: float
@@ -43,32 +71,60 @@ class Clothes:
     shoulder_y: float
     shoulder: float
     depth: float  # of a V opening
+    tie: bool  # with a blazer
 
 
 def sample_scene(rng: np.random.Generator) -> Scene:
-    hue, saturation, value = rng.random(), rng.uniform(0.06, 0.42), rng.uniform(0.6, 0.95)
-    far = hsv(hue + rng.normal(0, 0.05), saturation * rng.uniform(0.6, 1.3), value * rng.uniform(0.6, 0.85))
     return Scene(
         light=bounded_normal(rng, 0, 0.6, -1, 1),
-        near=hsv(hue, saturation, value),
-        far=far,
-        radial=bool(rng.random() < 0.5),
-        angle=rng.uniform(-0.6, 0.6),
+        warmth=bounded_normal(rng, 0.1, 0.5, -1, 1),
+        strength=rng.uniform(0.25, 1),
+        vignette=rng.uniform(0, 1),
+        backdrop=sample_backdrop(rng),
     )
 
 
 def sample_clothes(rng: np.random.Generator, head: Head) -> Clothes:
-    color = hsv(rng.random(), rng.uniform(0.08, 0.68), rng.uniform(0.25, 0.95))
+    color, second = _sample_colors(rng)
     neck = 1.12 * head.width * rng.uniform(0.44, 0.56)
+    garment = _sample_kind(rng, GARMENTS)
+    pattern = _sample_kind(rng, PATTERNS)
+    if garment == "blazer":
+        pattern = "plain"
+    elif pattern == "print" and garment not in ("crew", "turtle"):
+        pattern = "across"  # no room for a print below another neckline
     return Clothes(
         color=color,
-        collar_color=blend(color, (255, 255, 255), 0.75) if rng.random() < 0.6 else color * 0.68,
-        neckline=str(rng.choice(list(NECKLINES), p=list(NECKLINES.values()))),  # type: ignore[arg-type]
+        second=second,
+        pattern=pattern,
+        period=rng.uniform(15, 22),
+        phase=rng.random(),
+        garment=garment,
         neck=neck,
         gap=neck + rng.uniform(2, 8),
         x=rng.normal(0, 4),
         scale=rng.uniform(0.92, 1.08),
-        shoulder_y=rng.uniform(217, 226),
+        shoulder_y=rng.uniform(211, 220),
         shoulder=rng.uniform(94, 114),
         depth=rng.uniform(30, 40),
+        tie=bool(rng.random() < 0.4),
     )
+
+
+def _sample_kind(rng: np.random.Generator, shares: dict[Kind, float]) -> Kind:
+    kinds = list(shares)
+    return kinds[int(rng.choice(len(kinds), p=list(shares.values())))]
+
+
+def _sample_colors(rng: np.random.Generator) -> tuple[Color, Color]:
+    """Colour of a garment, and one that stands out from it: light on dark or dark on light."""
+    hue, value = rng.random(), rng.uniform(0.25, 0.95)
+    color = hsv(hue, rng.uniform(0.12, 0.64), value)
+    white = rng.random() < 0.4
+    if value < 0.62:
+        second = CREAM if white else hsv(hue + rng.uniform(-0.2, 0.2), rng.uniform(0.12, 0.5), 0.96)
+    else:
+        second = (
+            CREAM if white and color.mean() < 150 else hsv(hue + rng.uniform(-0.2, 0.2), 0.5, value * 0.42)
+        )
+    return color, second

@@ -1,4 +1,4 @@
-"""What is around the head: background, neck and clothes."""
+"""What is around the head: background, neck, and the light over all of it."""
 
 from __future__ import annotations
 
@@ -6,80 +6,74 @@ import math
 from typing import TYPE_CHECKING
 
 import skia
+from backdrop import Backdrop, Patch
 from colors import blend
-from head import Head
 from parts import CANVAS, Part
-from pen import Pen, curve, linear, radial
-from scene import Clothes, Scene
+from pen import Ink, Pen, curve, linear, oval, radial
+from scene import Scene
 
 if TYPE_CHECKING:
     from portrait import Portrait
 
+FOCUS = 64
+"""Pixels on a side of a backdrop: enough for what has no sharp edge, and quick to blur."""
+
+WARM_LIGHT, COOL_LIGHT = (255, 196, 110), (120, 180, 255)
+
 
 def draw_background(pen: Pen, scene: Scene) -> None:
-    """Draw a wall in two colours."""
-    if scene.radial:
-        wall = radial((128 + 50 * scene.light, 100), 190, [scene.near, scene.far])
-    else:
-        lean = 128 * math.sin(scene.angle)
-        wall = linear((128 - lean, 0), (128 + lean, CANVAS), [scene.near, scene.far])
-    pen.fill(skia.Path().addRect(skia.Rect.MakeWH(CANVAS, CANVAS)), wall, Part.BACKGROUND)
+    """Draw a wall, or a scene out of focus."""
+    backdrop = scene.backdrop
+    sharp = Pen(FOCUS, CANVAS)
+    sharp.fill(_everything(), _wall(backdrop, scene.light))
+    for patch in backdrop.patches:
+        _draw_patch(sharp, patch)
+    # light on the wall behind the head, so that dark hair stands out
+    glow = 34 + 44 * scene.strength
+    sharp.fill(_everything(), radial((128, 104), 128, [(255, 244, 228, glow), (255, 244, 228, 0)], [0.35, 1]))
+    pen.cover(sharp, Part.BACKGROUND, blur=backdrop.blur)
 
 
-def draw_neck(pen: Pen, head: Head, clothes: Clothes) -> None:
+def _everything() -> skia.Path:
+    return skia.Path().addRect(skia.Rect.MakeWH(CANVAS, CANVAS))
+
+
+def _wall(backdrop: Backdrop, light: float) -> Ink:
+    if backdrop.radial:
+        return radial((128 + 50 * light, 100), 190, backdrop.colors)
+    lean = 128 * math.sin(backdrop.lean)
+    return linear((128 - lean, 0), (128 + lean, CANVAS), backdrop.colors)
+
+
+def _draw_patch(pen: Pen, patch: Patch) -> None:
+    box = skia.Rect.MakeLTRB(-patch.width, -patch.height, patch.width, patch.height)
+    shape = skia.Path().addRect(box) if patch.box else skia.Path().addOval(box)
+    with pen.placed(patch.x, patch.y, degrees=patch.degrees):
+        pen.fill(shape, patch.color, alpha=patch.alpha)
+
+
+def draw_neck(pen: Pen, portrait: Portrait) -> None:
     """Neck in the shadow of the head."""
-    width = clothes.neck
+    head, scene, width = portrait.head, portrait.scene, portrait.clothes.neck
     outline = curve(
         (-width, 175),
         (-width, 205, -width - 4, 218, -width - 22, 232), (-width, 262), (width, 262), (width + 22, 232),
         (width + 4, 218, width, 205, width, 175),
     )  # fmt: skip
-    tones = [blend(head.shadow, head.deep, 0.5), head.shadow, blend(head.skin, head.shadow, 0.35)]
+    lit, dark = blend(head.skin, head.shadow, 0.30), blend(head.skin, head.shadow, 0.85)
     with pen.placed(128 + head.x * 0.7):
-        pen.fill(outline, linear((0, 185), (0, 240), tones), Part.NECK)
+        pen.fill(outline, linear((width * scene.light, 0), (-width * scene.light, 8), [lit, dark]), Part.NECK)
+        with pen.clipped(outline):
+            shadow = oval(-9 * scene.light, 178 + head.y, width * 1.35, 31)
+            pen.fill(shadow, head.deep, alpha=int(80 + 90 * scene.strength), blur=4.5)
 
 
-def draw_clothes(pen: Pen, portrait: Portrait) -> None:
-    """Shoulders and neckline."""
-    clothes, light = portrait.clothes, portrait.scene.light
-    dark = clothes.color * 0.68
-    with pen.placed(128 + clothes.x + portrait.head.x * 0.4, scale=(clothes.scale, 1)):
-        shade = linear((100 * light, 200), (-100 * light, 262), [clothes.color * 1.12 + 6, dark])
-        pen.fill(_shoulders(clothes), shade, Part.CLOTHES)
-        if clothes.neckline == "crew":
-            pen.stroke(_crew_seam(clothes), dark, 5, Part.CLOTHES)
-        elif clothes.neckline == "turtle":
-            pen.fill(_turtleneck(clothes), blend(clothes.color, dark, 0.35), Part.CLOTHES)
-        elif clothes.neckline == "collar":
-            for side in (-1, 1):
-                pen.fill(_collar(clothes, side), clothes.collar_color, Part.CLOTHES)
-
-
-def _shoulders(clothes: Clothes) -> skia.Path:
-    gap, y, wide = clothes.gap, clothes.shoulder_y, clothes.shoulder
-    opening: list[tuple[float, ...]] = [(gap, y - 2)]
-    if clothes.neckline == "crew":
-        opening = [(0, y + 22, gap, y - 2)]
-    elif clothes.neckline in ("vneck", "collar"):
-        opening = [(0, y + clothes.depth), (gap, y - 2)]
-    left = (-wide - 8, y + 18, -wide + 14, y + 10, -gap, y - 2)
-    right = (wide - 14, y + 10, wide + 8, y + 18, wide + 20, 262)
-    return curve((-wide - 20, 262), left, *opening, right)
-
-
-def _crew_seam(clothes: Clothes) -> skia.Path:
-    gap, y = clothes.gap, clothes.shoulder_y
-    return curve((-gap, y - 1), (0, y + 23, gap, y - 1), closed=False)
-
-
-def _turtleneck(clothes: Clothes) -> skia.Path:
-    gap, y, top = clothes.gap, clothes.shoulder_y, clothes.neck + 1
-    return curve(
-        (-gap, y + 4), (-top, y - 16), (0, y - 6, top, y - 16), (gap, y + 4), (0, y + 14, -gap, y + 4)
-    )
-
-
-def _collar(clothes: Clothes, side: int) -> skia.Path:
-    gap, y = clothes.gap, clothes.shoulder_y
-    corners = [(side * 2, y + 28), (side * 24, y + 36), (side * (gap + 15), y + 5)]
-    return curve((side * (gap + 2), y - 9), *corners)
+def draw_light(pen: Pen, scene: Scene) -> None:
+    """Tint of the light over the whole picture, and its fall-off towards the corners."""
+    tint = blend(COOL_LIGHT, WARM_LIGHT, (scene.warmth + 1) / 2)
+    glow = 46 * scene.strength * (0.35 + 0.65 * abs(scene.warmth))
+    shade = blend((24, 22, 44), (44, 22, 20), (scene.warmth + 1) / 2)
+    corners = 20 + 58 * scene.vignette
+    tones = [(*tint, glow), (*tint, glow * 0.4), (*shade, 0), (*shade, corners)]
+    ink = radial((128 + 90 * scene.light, 84), 250, tones, [0, 0.3, 0.55, 1])
+    pen.fill(_everything(), ink)
