@@ -30,7 +30,7 @@ from jewellery import Earrings, draw_earrings, sample_earrings
 from mouth import draw_mouth
 from pen import Pen
 from scene import Clothes, Scene, sample_clothes, sample_scene
-from surroundings import draw_background, draw_light, draw_neck
+from surroundings import draw_background, draw_neck
 
 
 @dataclass(frozen=True)
@@ -96,13 +96,12 @@ def draw_portrait(pen: Pen, portrait: Portrait) -> None:
     draw_clothes(pen, portrait)
     with pen.placed(*pose, degrees=head.tilt, scale=(head.scale, head.scale)):
         draw_head(pen, portrait)
-    draw_light(pen, portrait.scene)
 
 
 def draw_head(pen: Pen, portrait: Portrait) -> None:
     """Draw what is in front of the neck, in the coordinates of the head."""
-    behind = (draw_shoulder_hair, draw_ears, draw_earrings, draw_skin)
-    for draw in (*behind, draw_nose, draw_beard, draw_mouth, draw_eyes, draw_brows, draw_front_hair, draw_hat):
+    behind = (draw_shoulder_hair, draw_ears, draw_earrings, draw_skin, draw_nose, draw_beard)
+    for draw in (*behind, draw_mouth, draw_eyes, draw_brows, draw_front_hair, draw_hat):
         draw(pen, portrait)
     if portrait.glasses is not None:
         draw_glasses(pen, portrait, portrait.glasses)
