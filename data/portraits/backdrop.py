@@ -185,5 +185,5 @@ BACKDROPS: dict[str, Callable[[np.random.Generator], Backdrop]] = {
     "sea": _sea,
     "street": _street,
 }
-SHARES = (0.40, 0.09, 0.10, 0.10, 0.08, 0.08, 0.07, 0.08)
+SHARES = (0.52, 0.08, 0.09, 0.08, 0.04, 0.08, 0.06, 0.05)
 """How often each kind of background occurs."""

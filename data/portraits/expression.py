@@ -28,8 +28,8 @@ class Mood:
 MOODS = {
     "neutral": Mood(0.20, (2.5, 5)),
     "smile": Mood(0.30, (6, 10), mouth_width=1.08, lift=(0, 2)),
-    "laugh": Mood(0.22, (6, 10), (5.5, 12), mouth_width=1.15, lift=(0.5, 3), eyes=(0.82, 0.98)),
-    "surprise": Mood(0.06, (0, 0), (9, 12.5), mouth_width=0.58, lift=(4, 6.5), eyes=(1.14, 1.26)),
+    "laugh": Mood(0.24, (6, 10), (5.5, 12), mouth_width=1.15, lift=(0.5, 3), eyes=(0.82, 0.98)),
+    "surprise": Mood(0.04, (0, 0), (9, 12.5), mouth_width=0.58, lift=(4, 6.5), eyes=(1.14, 1.26)),
     "serious": Mood(0.09, (1.4, 2.6), lift=(-2, -0.5), frown=(3, 5.5), eyes=(0.80, 0.92)),
     "sceptical": Mood(0.06, (3.5, 6), smirk=(2.5, 4.5), frown=(0, 3), eyes=(0.82, 0.94), raised=(4.5, 7)),
     "wink": Mood(0.035, (6, 9), mouth_width=1.06, smirk=(2, 5), lift=(0, 2), closed=1),

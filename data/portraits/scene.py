@@ -28,15 +28,15 @@ GARMENTS: dict[Garment, float] = {
     "scarf": 0.09,
 }
 PATTERNS: dict[Pattern, float] = {
-    "plain": 0.47,
-    "across": 0.09,
-    "down": 0.06,
-    "diagonal": 0.06,
-    "dots": 0.07,
-    "checks": 0.06,
+    "plain": 0.57,
+    "across": 0.08,
+    "down": 0.04,
+    "diagonal": 0.04,
+    "dots": 0.05,
+    "checks": 0.04,
     "yoke": 0.05,
     "raglan": 0.05,
-    "print": 0.09,
+    "print": 0.08,
 }
 """How often each occurs, where the garment has room for it."""
 
