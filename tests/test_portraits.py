@@ -22,8 +22,9 @@ sys.path.insert(0, str(FOLDER))  # the recipe is a folder of scripts, not a pack
 from discriminator import FeatureDiscriminator, PixelDiscriminator  # noqa: E402
 from judge import frechet_distance  # noqa: E402
 from parts import COARSE, GROUPS, MIRRORED, PARTS, Part  # noqa: E402
+from pen import box_downsample  # noqa: E402
 from recipe import Recipe  # noqa: E402
-from render import HELD_OUT_SEED, box_downsample, open_dataset, render, save_dataset  # noqa: E402
+from render import HELD_OUT_SEED, open_dataset, render, save_dataset  # noqa: E402
 from segment import GROUP_NAMES, intersection_over_union, measure, to_tensor, train_segmenter  # noqa: E402
 from train import main as train_main  # noqa: E402
 from trainer import Trainer  # noqa: E402
