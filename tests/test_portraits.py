@@ -125,7 +125,7 @@ def test_an_iris_is_inside_its_eye(rendered):
 
 def test_a_part_has_its_own_colour(rendered):
     images, masks = rendered
-    for part in ("hair", "clothes"):
+    for part in ("hair", "beard"):
         of_part = [
             (image, mask)
             for image, mask in zip(images, COARSE[masks] == COARSE_PARTS.index(part), strict=True)
