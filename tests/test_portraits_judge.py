@@ -1,10 +1,8 @@
-"""How generated portraits are judged: distances, neighbours, names of clusters, and what is stated of them."""
+"""How generated portraits are judged: distances, neighbours, names of clusters, a table of two models."""
 
 from __future__ import annotations
 
-import itertools
 import json
-import shutil
 import sys
 from pathlib import Path
 
