@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import sys
 from pathlib import Path
@@ -10,15 +11,20 @@ import numpy as np
 import pytest
 import scipy.linalg
 import torch
+from helpers import made_up_catalog
 
 import lefs
+from lefs.evaluation import agreement_table, load_settings, locality, name_by_truth, seed_pairs
 from lefs.generators import save_generator
 from lefs.segmenter import PartSegmenter
 
 DATA = Path(__file__).resolve().parents[1] / "data"
 sys.path.insert(0, str(DATA / "portraits"))  # the recipe is a folder of scripts, not a package
 
+import compare  # noqa: E402
 import judge  # noqa: E402
+import label  # noqa: E402
+import tune  # noqa: E402
 from distances import frechet_distance, kernel_distance, nearest, precision_recall  # noqa: E402
 from duplicates import Looks, compare_neighbours, find_neighbours, neighbour_sheet  # noqa: E402
 
@@ -285,3 +291,172 @@ def test_the_command_states_everything_and_keeps_the_rest(tmp_path, tiny, random
     assert (tmp_path / "neighbours.png").read_bytes().startswith(b"\x89PNG")
     assert lefs.load(tmp_path).resolution == 16
     assert "two rendered halves" in capsys.readouterr().out
+
+
+# ----------------------------------------------------------------------------------- names of clusters
+
+
+def random_table(clusters: int, parts: int, *, seed: int) -> np.ndarray:
+    """Pixels of clusters in parts of very different size."""
+    random = np.random.default_rng(seed)
+    return random.gamma(0.3, size=(clusters, parts)) * 10.0 ** -np.arange(parts)
+
+
+def brute_force_overlaps(table: np.ndarray, names: list[int]) -> np.ndarray:
+    rows = []
+    for part in range(table.shape[1]):
+        own = sum(table[k].sum() for k, name in enumerate(names) if name == part)
+        hit = sum(table[k, part] for k, name in enumerate(names) if name == part)
+        truth = table[:, part].sum()
+        rows.append([hit / truth, hit / own if own else 0, hit / (own + truth - hit)])
+    return np.array(rows)
+
+
+def test_overlaps_equal_their_definition():
+    table, names = random_table(9, 4, seed=0), [0, 0, 2, -1, 1, 2, 0, -1, 1]
+    expected = brute_force_overlaps(table, names)
+    np.testing.assert_allclose(label.overlaps(table, names), expected)
+    recall, purity, _ = expected.T
+    harmonic = [2 / (1 / r + 1 / p) if r and p else 0 for r, p in zip(recall, purity, strict=True)]
+    np.testing.assert_allclose(label.balance(table, names), harmonic)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_names_are_the_best_that_single_changes_lead_to(seed):
+    table = random_table(6, 3, seed=seed)
+
+    def mean(names):
+        return label.balance(table, list(names)).mean()
+
+    names = label.name_clusters(table, least=0)
+    others = [[*names[:k], part, *names[k + 1 :]] for k in range(6) for part in range(3)]
+    assert mean(names) >= max(map(mean, others)) - 1e-9
+    alone = [int(part) for part in name_by_truth(table, "012")]
+    assert mean(names) >= max(mean(alone), mean(table.argmax(1))) - 1e-9
+    best = max(mean(any_names) for any_names in itertools.product(range(3), repeat=6))
+    assert mean(names) > 0.97 * best
+
+
+def test_a_part_that_cannot_be_told_apart_is_not_claimed():
+    # most of the third part is in the third cluster, which is nearly all something else
+    table = np.array([[900.0, 0, 0], [800, 10, 1], [0, 50, 4], [5, 700, 1]])
+    assert label.name_clusters(table) == [0, 0, 1, 1]
+    assert label.name_clusters(table, least=0) == [0, 0, 2, 1]
+    assert label.name_clusters(table, least=1.1) in ([0] * 4, [1] * 4)
+
+
+def test_agreement_states_what_the_library_finds(tiny):
+    catalog = made_up_catalog(torch.rand(5, tiny.num_styles), tiny, ["hair", "skin", "hair", "halo", "eyes"])
+    table, names = random_table(5, 4, seed=3) * 1e6, ("hair", "skin", "eyes", "ears")
+    stated = label.agreement(catalog, table, names, 7)
+    assert stated["parts"]["ears"] == {
+        **stated["parts"]["ears"], "clusters": 0, "recall": 0, "purity": 0, "iou": 0,
+    }  # fmt: skip
+    for row in agreement_table(table, catalog.cluster_names, names).rows:
+        part = stated["parts"][row[0]]
+        assert str(part["clusters"]) == row[1]
+        assert f"{part['share']:.1%}" == row[2]
+        assert [part["recall"], part["purity"], part["iou"]] == pytest.approx(row[3:], abs=5e-4)
+    lines = label.card(stated).splitlines()
+    assert len(lines) == 6
+    assert all(line.count("|") == 7 for line in lines)
+
+
+# --------------------------------------------------------------------------------- the commands together
+
+
+@pytest.fixture(scope="module")
+def labelled(tmp_path_factory, lively, random_judge) -> Path:
+    """A folder with a random generator, a random segmenter, and what label.py and tune.py make of them."""
+    folder = tmp_path_factory.mktemp("models") / "random"
+    save_generator(lively, folder, label="random")
+    random_judge.save(folder)
+    sizes = [
+        "--images=6",
+        "--clusters=5",
+        "--judged=5",
+        "--effect-images=2",
+        "--least=0",
+        "--layer=b16.conv0",
+    ]
+    label.main([f"--model={folder}", *sizes])
+    tune.main([f"--model={folder}", "--pairs=3"])
+    return folder
+
+
+def test_a_catalog_is_labelled_where_its_model_lies(labelled, lively):
+    catalog, stated = lefs.Catalog.load(labelled), json.loads((labelled / "agreement.json").read_text())
+    assert catalog.layer == stated["layer"] == "b16.conv0"
+    assert catalog.num_clusters == stated["clusters"] == 5
+    assert catalog.effects is not None
+    assert set(catalog.parts) <= {"background", "hair", "skin"} == set(stated["parts"])
+    segmenter = lefs.load_segmenter(labelled)
+    assert stated == label.agreement_of(lively, catalog, segmenter, 5)
+    tuned = set(load_settings(labelled, catalog))
+    assert tuned <= set(catalog.parts) - {"background"}
+
+
+def test_survey_has_a_row_for_every_layer_and_number(labelled, capsys):
+    label.main([f"--model={labelled}", "--survey", "--images=4", "--counts", "2", "3"])
+    rows = capsys.readouterr().out.strip().splitlines()[2:]
+    layers = label.fine_layers(lefs.load(labelled))
+    assert [row.split(" | ")[:2] for row in rows] == [[f"| {la}", k] for la in layers for k in "23"]
+
+
+def test_measuring_again_leaves_the_catalog_alone(labelled, tmp_path):
+    before = (labelled / "catalog.safetensors").read_bytes()
+    stated = (labelled / "agreement.json").read_text()
+    label.main([f"--model={labelled}", "--measure", "--judged=5"])
+    assert (labelled / "catalog.safetensors").read_bytes() == before
+    assert (labelled / "agreement.json").read_text() == stated
+
+
+def test_the_table_of_two_models_holds_what_was_measured(labelled):
+    subject = compare.Subject.load(str(labelled))
+    table = compare.compare([subject, subject], pairs=3)
+    assert table.columns == ("", "random", "random")
+    cells = {str(row[0]): row[1] for row in table.rows}
+    assert len(cells) == len(table.rows)
+    assert cells["resolution"] == "16 × 16"
+    assert cells["Fréchet distance ÷ its floor"] == cells["precision (floor)"] == compare.MISSING
+    stated = json.loads((labelled / "agreement.json").read_text())["parts"]
+    for name, part in stated.items():
+        expected = f"{part['recall']:.2f} / {part['purity']:.2f}" if part["clusters"] else compare.MISSING
+        assert cells[f"{name}: recall / purity"] == expected
+    found = locality(
+        subject.model, subject.catalog, seed_pairs(3), settings=subject.settings, segmenter=subject.segmenter
+    )
+    for m in found:
+        if m.method == "sequential" and m.part != "background":
+            cell = cells[f"{m.part}: effect / leak (÷ exchanging all)"]
+            assert cell.startswith(f"{m.effect.mean():.1f} / {m.leak.mean():.2f} (")
+
+
+def test_quality_is_told_with_its_floor():
+    quality = {
+        "frechet_to_rendered": 0.03,
+        "frechet_between_rendered_halves": 0.01,
+        "precision": 0.8,
+        "precision_between_rendered_halves": 0.9,
+        "duplicates": {"features": {"ratio_of_medians": 1.04}, "pixels": {"ratio_of_medians": 0.98}},
+    }
+    assert compare._over_floor(quality) == "3.0 (0.0300 ÷ 0.0100)"
+    assert compare._beside_floor(quality, "precision") == "0.800 (0.900)"
+    assert compare._ratios(quality) == "1.04, 0.98"
+
+
+def test_an_agreement_of_another_catalog_is_measured_anew(labelled):
+    subject = compare.Subject.load(str(labelled))
+    stated = json.loads((labelled / "agreement.json").read_text())
+    assert subject.is_of_catalog(stated)
+    assert not subject.is_of_catalog({**stated, "clusters": 4})
+    other = {name: {**part, "clusters": part["clusters"] + 1} for name, part in stated["parts"].items()}
+    assert not subject.is_of_catalog({**stated, "parts": other})
+    assert not subject.is_of_catalog({**stated, "generator": {"fingerprint": "0", "label": ""}})
+
+
+@pytest.mark.parametrize("path", sorted(DATA.glob("*/agreement.json")), ids=lambda path: path.parent.name)
+def test_a_model_card_states_the_agreement_of_its_catalog(path):
+    stated = json.loads(path.read_text())
+    assert compare.Subject.load(str(path.parent)).is_of_catalog(stated)
+    assert label.card(stated) in (path.parent / "README.md").read_text()

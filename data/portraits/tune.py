@@ -20,12 +20,12 @@ LARGE, SMALL = 0.05, 0.02
 LARGE_PARTS = ("hair", "skin", "clothes")
 
 
-def main() -> None:
+def main(arguments: list[str] | None = None) -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description="Tune the editing settings of every part.")
     parser.add_argument("--model", default="portraits", help="name of an embedded model, or its folder")
     parser.add_argument("--pairs", type=int, default=32)
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     model, catalog = lefs.load(options.model), lefs.Catalog.load(options.model)
     segmenter = lefs.load_segmenter(options.model)
     pairs = seed_pairs(options.pairs, targets=30_000, references=40_000)
