@@ -28,6 +28,7 @@ from duplicates import (
     save_sheet,
     suspicious,
 )
+from matplotlib.figure import Figure
 from render import HELD_OUT_SEED, Pixels, render_dataset
 from segment import to_tensor
 from torch import Tensor, nn
@@ -42,7 +43,7 @@ from lefs.evaluation.realism import pooled
 from lefs.images import to_uint8
 from lefs.segmenter import PartSegmenter, load_segmenter
 
-BATCH = 50
+BATCH = 10  # the maps of a few images stay in a processor's cache
 LOW = 16  # side at which pixels are compared: large enough for a pose and its colours, blind to outlines
 SWEEP = (0.5, 0.7, 0.85, 1.0)
 VISIBLE = 12 / 64**2  # share of the image: the thinnest frame of a pair of glasses has more
@@ -91,23 +92,20 @@ def areas(judge: PartSegmenter, batches: Iterable[Tensor]) -> Array:
     return np.stack([(labels == part).double().mean(1).numpy() for part in range(len(judge.names))], axis=1)
 
 
-def rendered(images: Pixels, *, note: str = "rendered") -> Iterator[Tensor]:
-    """Rendered images in batches, as the judge takes them."""
+def in_batches(images: Pixels, *, note: str, mirror: bool = False) -> Iterator[Tensor]:
+    """Bytes in batches, as the judge takes them; left and right exchanged if so told."""
     for start in tqdm(range(0, len(images), BATCH), desc=note, unit="batch"):
-        yield to_tensor(np.ascontiguousarray(images[start : start + BATCH]))
+        some = to_tensor(np.ascontiguousarray(images[start : start + BATCH]))
+        yield some.flip(3) if mirror else some
 
 
-def generated(generator: lefs.Generator, count: int, *, truncation: float = 1.0) -> Iterator[Tensor]:
-    """Images of seeds 0 to count - 1 in batches, with the 256 levels that rendered ones have."""
-    for start in tqdm(range(0, count, BATCH), desc=f"generated, ψ = {truncation:g}", unit="batch"):
-        images = synthesize(generator, range(start, min(start + BATCH, count)), truncation=truncation)
-        yield images.clamp(-1, 1).add(1).mul(127.5).round().div(127.5).sub(1)
-
-
-def mirrored(batches: Iterable[Tensor]) -> Iterator[Tensor]:
-    """The same, left and right exchanged."""
-    for images in batches:
-        yield images.flip(3)
+def generated(generator: lefs.Generator, count: int, *, truncation: float = 1.0) -> Pixels:
+    """Images of seeds 0 to count - 1, with the 256 levels that rendered ones have: (N, H, W, 3), uint8."""
+    images = np.empty((count, generator.resolution, generator.resolution, 3), np.uint8)
+    for start in tqdm(range(0, count, BATCH), desc=f"generating, ψ = {truncation:g}", unit="batch"):
+        seeds = range(start, min(start + BATCH, count))
+        images[start : seeds.stop] = to_uint8(synthesize(generator, seeds, truncation=truncation))
+    return images
 
 
 def training_images(folder: Path | None, count: int, resolution: int) -> Pixels:
@@ -155,10 +153,11 @@ def sweep(
 ) -> dict[str, Any]:
     """Fréchet distance, precision and recall at several ψ, on fewer images; `made` are those of ψ = 1."""
     count = len(made)
-    looks = {
-        psi: made if psi == 1 else look(judge, generated(generator, count, truncation=psi)).features
-        for psi in SWEEP
-    }
+    looks = {}
+    for psi in SWEEP[:-1]:
+        images = generated(generator, count, truncation=psi)
+        looks[psi] = look(judge, in_batches(images, note=f"looking, ψ = {psi:g}")).features
+    looks[SWEEP[-1]] = made
     rows = [{"truncation": psi, **_row(features, real)} for psi, features in looks.items()]
     return {"images": count, "rows": rows, "between_rendered_halves": _row(other, real)}
 
@@ -189,7 +188,7 @@ def duplicates(
     summary : plain JSON values
     neighbours : of the generated and of the held-out images, by "features" and "pixels"
     """
-    known = look(judge, rendered(training, note="training set"))
+    known = look(judge, in_batches(training, note="training set"))
     found = [find_neighbours(sides, known) for sides in (made, held_out)]
     pairs = {name: (found[0][name], found[1][name]) for name in found[0]}
     summary = {
@@ -201,9 +200,9 @@ def duplicates(
     return summary, pairs
 
 
-def parts(judge: PartSegmenter, generator: lefs.Generator, real: Pixels) -> dict[str, Any]:
+def parts(judge: PartSegmenter, made: Pixels, real: Pixels) -> dict[str, Any]:
     """Share of the pixels, and of the images, in which the judge sees each part: generated, rendered."""
-    sides = areas(judge, generated(generator, len(real))), areas(judge, rendered(real, note="parts"))
+    sides = [areas(judge, in_batches(images, note="parts")) for images in (made, real)]
     return {
         name: {
             "share_of_pixels": [round(float(a[:, i].mean()), 4) for a in sides],
@@ -215,7 +214,7 @@ def parts(judge: PartSegmenter, generator: lefs.Generator, real: Pixels) -> dict
 
 def measure(
     judge: PartSegmenter, generator: lefs.Generator, count: int, training: Pixels
-) -> tuple[dict[str, Any], Any]:
+) -> tuple[dict[str, Any], Figure]:
     """
     Measure a generator against two sets of `count` rendered portraits.
 
@@ -228,47 +227,44 @@ def measure(
         The generated portraits that come nearest to a training portrait.
     """
     judge, fewer = quick(judge), count // 2
+    pictures = generated(generator, count)
     real, _ = render_dataset(HELD_OUT_SEED, 2 * count, resolution=generator.resolution)
-    first, second = (look(judge, rendered(half)) for half in (real[:count], real[count:]))
-    made = look(judge, generated(generator, count))
-    copies, neighbours = duplicates(
-        judge,
-        [made.first(fewer), look(judge, mirrored(generated(generator, fewer)))],
-        [first.first(fewer), look(judge, mirrored(rendered(real[:fewer])))],
-        training,
+    made, first, second = (
+        look(judge, in_batches(images, note="looking")) for images in (pictures, real[:count], real[count:])
     )
+    sides = [
+        [looks.first(fewer), look(judge, in_batches(images[:fewer], note="mirrored", mirror=True))]
+        for looks, images in ((made, pictures), (first, real))
+    ]
+    copies, neighbours = duplicates(judge, *sides, training)
+    some = (side.first(fewer).features for side in (made, first, second))
     quality = {
         "images": count,
         "truncation": 1.0,
         **distances(made.features, first.features, second.features),
-        "truncation_sweep": sweep(
-            judge, generator, *(side.first(fewer).features for side in (made, first, second))
-        ),
+        "truncation_sweep": sweep(judge, generator, *some),
         "duplicates": copies,
-        "parts": parts(judge, generator, real[: count // 4]),
+        "parts": parts(judge, pictures[: count // 4], real[: count // 4]),
     }
-    return quality, show_neighbours(generator, training, neighbours, fewer)
+    return quality, show_neighbours(pictures[:fewer], training, neighbours)
 
 
 def show_neighbours(
-    generator: lefs.Generator,
-    training: Pixels,
-    neighbours: dict[str, tuple[Neighbours, Neighbours]],
-    count: int,
-) -> Any:
+    pictures: Pixels, training: Pixels, neighbours: dict[str, tuple[Neighbours, Neighbours]]
+) -> Figure:
     """Draw the generated portraits nearest to a training portrait above their neighbours."""
     made, held_out = neighbours["features"]
     seeds = suspicious(made)
-    with torch.inference_mode():
-        rows = {"generated": to_uint8(synthesize(generator, seeds.tolist()))}
-    rows["nearest in the\njudge's features"] = made.among(training, seeds)
-    rows["nearest in\npixels"] = neighbours["pixels"][0].among(training, seeds)
-    ratios = made.distances[seeds] / np.median(held_out.distances)
+    rows = {
+        "generated": pictures[seeds],
+        "nearest in the\njudge's features": made.among(training, seeds),
+        "nearest in\npixels": neighbours["pixels"][0].among(training, seeds),
+    }
     title = (
-        f"The {len(seeds)} of {count:,} generated portraits that come nearest to one of {len(training):,} "
-        "training portraits; distance in features, 1 = median of held-out portraits"
+        f"The {len(seeds)} of {len(pictures):,} generated portraits that come nearest to one of "
+        f"{len(training):,} training portraits; distance in features, 1 = median of held-out portraits"
     )
-    return neighbour_sheet(rows, ratios, title=title)
+    return neighbour_sheet(rows, made.distances[seeds] / np.median(held_out.distances), title=title)
 
 
 # ------------------------------------------------------------------------------------------ telling
