@@ -267,6 +267,11 @@ def test_training_images_are_read_or_rendered(tmp_path):
             judge.training_images(tmp_path, count, side)
 
 
+def test_too_few_images_are_refused_before_any_is_drawn(tiny, random_judge):
+    with pytest.raises(ValueError, match="expected 46 or more for 22 features, got 45"):
+        judge.measure(random_judge, tiny, 45, np.zeros((1, 16, 16, 3), np.uint8))
+
+
 def test_the_command_states_everything_and_keeps_the_rest(tmp_path, tiny, random_judge, capsys):
     save_generator(tiny, tmp_path, label="tiny", training={"images": 3})
     random_judge.save(tmp_path, stem="judge")

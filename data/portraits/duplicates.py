@@ -156,7 +156,7 @@ def neighbour_sheet(rows: dict[str, Pixels], ratios: Array, *, title: str) -> Fi
         write(8, bottom + side / 2, label)
         for c, picture in enumerate(pictures):
             figure.figimage(picture, margin + c * (side + gap), bottom, origin="upper")
-    write(8, foot / 2, "distance")
+    write(8, foot / 2, "feature distance")
     for c, ratio in enumerate(ratios):
         write(margin + c * (side + gap) + side / 2, foot / 2, f"{ratio:.2f}", "center")
     write(8, size[1] - head / 2, title)

@@ -4,8 +4,9 @@ Measure how far generated portraits are from rendered ones, and whether they are
     python data/portraits/judge.py --data portraits-data --write
     python data/portraits/judge.py --samples samples.png
 
-Everything is measured in the features of a segmenter that no training has seen. What two halves of the
-rendered portraits score against each other, the floor, is what a perfect generator would.
+Everything is measured in the features of a segmenter that no training has seen, at the resolution of the
+generator, at which it should have been trained too. What two halves of the rendered portraits score against
+each other, the floor, is what a perfect generator would.
 """
 
 from __future__ import annotations
@@ -225,8 +226,15 @@ def measure(
     quality : plain JSON values
     figure : matplotlib.figure.Figure
         The generated portraits that come nearest to a training portrait.
+
+    Raises
+    ------
+    ValueError
+        If half of `count` is not more than the number of features.
     """
-    judge, fewer = quick(judge), count // 2
+    judge, fewer, width = quick(judge), count // 2, 11 * judge.head.in_channels
+    if fewer <= width:  # found out at once, and not when all have been drawn
+        raise ValueError(f"count: expected {2 * width + 2} or more for {width} features, got {count}")
     pictures = generated(generator, count)
     real, _ = render_dataset(HELD_OUT_SEED, 2 * count, resolution=generator.resolution)
     made, first, second = (
@@ -244,6 +252,7 @@ def measure(
         **distances(made.features, first.features, second.features),
         "truncation_sweep": sweep(judge, generator, *some),
         "duplicates": copies,
+        "parts_images": count // 4,
         "parts": parts(judge, pictures[: count // 4], real[: count // 4]),
     }
     return quality, show_neighbours(pictures[:fewer], training, neighbours)
@@ -260,9 +269,10 @@ def show_neighbours(
         "nearest in the\njudge's features": made.among(training, seeds),
         "nearest in\npixels": neighbours["pixels"][0].among(training, seeds),
     }
+    count, known = f"{len(pictures):,}", f"{len(training):,}"
     title = (
-        f"The {len(seeds)} of {len(pictures):,} generated portraits that come nearest to one of "
-        f"{len(training):,} training portraits; distance in features, 1 = median of held-out portraits"
+        f"The {len(seeds)} of {count} generated portraits nearest to any of {known} training portraits "
+        "(1: median of held-out ones)"
     )
     return neighbour_sheet(rows, made.distances[seeds] / np.median(held_out.distances), title=title)
 
@@ -285,7 +295,7 @@ def table(quality: dict[str, Any]) -> str:
         ),
         *_sweep_lines(quality["truncation_sweep"]),
         *_duplicate_lines(quality["duplicates"]),
-        "            share of pixels       share of images",
+        f"{quality['parts_images']} images share of pixels       share of images",
         "part        generated  rendered   generated  rendered",
     ]
     for name, part in quality["parts"].items():
