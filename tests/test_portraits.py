@@ -1,4 +1,4 @@
-"""The recipe of the embedded generator: renderer, trainer, segmenter, judge and model card."""
+"""The recipe of the embedded generator: renderer, trainer, segmenter and model card."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import scipy.linalg
 import torch
 
 import lefs
@@ -20,7 +19,6 @@ FOLDER = Path(__file__).resolve().parents[1] / "data" / "portraits"
 sys.path.insert(0, str(FOLDER))  # the recipe is a folder of scripts, not a package
 
 from discriminator import FeatureDiscriminator, PixelDiscriminator  # noqa: E402
-from judge import frechet_distance  # noqa: E402
 from parts import COARSE, GROUPS, MIRRORED, PARTS, Part  # noqa: E402
 from pen import box_downsample  # noqa: E402
 from recipe import Recipe  # noqa: E402
@@ -403,45 +401,6 @@ def test_measure_reports_every_part():
     assert set(quality["iou"]) == set(GROUPS)
     assert set(quality["fine_iou"]) == set(PARTS)
     assert 0 <= quality["mean_iou"] <= 1
-
-
-# ------------------------------------------------------------------------------------------ judge
-
-
-def sample_with(mean: np.ndarray, covariance: np.ndarray, count: int = 400) -> np.ndarray:
-    """A sample whose mean and covariance are exactly the given ones."""
-    raw = np.random.default_rng(0).standard_normal((count, len(mean)))
-    raw -= raw.mean(0)
-    white = raw @ np.linalg.inv(scipy.linalg.sqrtm(np.cov(raw, rowvar=False)))
-    return white @ scipy.linalg.sqrtm(covariance) + mean
-
-
-def test_frechet_distance_equals_its_closed_form():
-    mean, deviations = np.array([1.0, -2, 0.5]), (np.array([1.0, 2, 3]), np.array([2.0, 2, 0.5]))
-    first = sample_with(np.zeros(3), np.diag(deviations[0] ** 2))
-    second = sample_with(mean, np.diag(deviations[1] ** 2))
-    expected = mean @ mean + ((deviations[0] - deviations[1]) ** 2).sum()
-    assert frechet_distance(first, second) == pytest.approx(expected, rel=1e-9)
-
-
-def test_frechet_distance_agrees_with_the_matrix_root():
-    stream = np.random.default_rng(1)
-    a, b = (f @ f.T + np.eye(6) for f in stream.standard_normal((2, 6, 6)))
-    expected = np.trace(a + b - 2 * scipy.linalg.sqrtm(a @ b).real)
-    found = frechet_distance(sample_with(np.zeros(6), a), sample_with(np.zeros(6), b))
-    assert found == pytest.approx(expected, rel=1e-6)
-
-
-def test_frechet_distance_of_a_sample_to_itself_is_zero():
-    sample = np.random.default_rng(0).standard_normal((50, 4))
-    assert frechet_distance(sample, sample) == pytest.approx(0, abs=1e-9)
-
-
-def test_frechet_distance_refuses_samples_that_are_too_small():
-    with pytest.raises(ValueError, match="give more images"):
-        frechet_distance(np.zeros((4, 4)), np.zeros((9, 4)))
-    with pytest.raises(ValueError, match="must agree"):
-        frechet_distance(np.zeros((9, 3)), np.zeros((9, 4)))
 
 
 # ------------------------------------------------------------------------------------ what is shipped

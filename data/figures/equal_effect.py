@@ -24,6 +24,7 @@ from lefs.effects import measure_effects
 from lefs.evaluation import confusion, measure, name_by_truth
 from lefs.progress import track
 
+MODEL = "portraits-64"  # small, so that many pairs take minutes
 METHODS = ("energy", "effect", "pair")
 # (fine where the finest layers run out of channels and curves are steep)
 EPSILONS = (2, 4, 6, 8, 10, 12, 14, *range(16, 33), 36, 40, 48, 64, 96, 128)
@@ -117,8 +118,8 @@ def main() -> None:
         segmenter, parts = HueSegmenter(), ["disc", "square", "bar"]
         generator, catalog = dissected_scenes(options.scenes, segmenter)
     else:
-        generator, catalog = lefs.load("portraits"), lefs.Catalog.load("portraits")
-        segmenter = lefs.load_segmenter("portraits")
+        generator, catalog = lefs.load(MODEL), lefs.Catalog.load(MODEL)
+        segmenter = lefs.load_segmenter(MODEL)
         parts = ["hair", "clothes", "skin", "eyes", "brows", "nose", "mouth"]
     found = curves(generator, catalog, parts, segmenter, options.pairs)
     print("| part | pairs | effect | leak: energy | effect | pair | effect / energy | pair / energy |")

@@ -25,14 +25,15 @@ from lefs.evaluation import (
 )
 
 HERE = Path(__file__).parent
+MODEL = "portraits-64"  # small, so that thousands of pairs take minutes
 NUMBERS = HERE / "comparison.json"
 PARTS = ("hair", "clothes", "skin", "eyes", "brows", "nose", "mouth")
 
 
 def measure(pairs: int, curve_pairs: int) -> Report:
     """Every method on `pairs` pairs; the other values of its knob on the first `curve_pairs` of them."""
-    model, catalog = lefs.load("portraits"), lefs.Catalog.load("portraits")
-    segmenter = lefs.load_segmenter("portraits")
+    model, catalog = lefs.load(MODEL), lefs.Catalog.load(MODEL)
+    segmenter = lefs.load_segmenter(MODEL)
     effect = by_effect(catalog, model) if catalog.effects is None else catalog.by_effect()
     found = compare(
         model,
@@ -45,14 +46,14 @@ def measure(pairs: int, curve_pairs: int) -> Report:
         curve_pairs=curve_pairs,
         batch_size=25,
     )
-    return report(found, leak=0.05, note="portraits, truncation 0.7, masks by the segmenter")
+    return report(found, leak=0.05, note=f"{MODEL}, truncation 0.7, masks by the segmenter")
 
 
 def draw_matrix(pairs: int) -> None:
     """Write part_leak.png: what each part's edit changes, with the tuned settings."""
-    model, catalog = lefs.load("portraits"), lefs.Catalog.load("portraits")
-    settings = part_settings(catalog, load_settings("portraits", catalog))
-    segmenter = lefs.load_segmenter("portraits")
+    model, catalog = lefs.load(MODEL), lefs.Catalog.load(MODEL)
+    settings = part_settings(catalog, load_settings(MODEL, catalog))
+    segmenter = lefs.load_segmenter(MODEL)
     found = part_leak(model, catalog, seed_pairs(pairs), parts=PARTS, settings=settings, segmenter=segmenter)
     plotting.part_leak_matrix(found).savefig(HERE / "part_leak.png", dpi=144)
 

@@ -14,6 +14,7 @@ import lefs
 from lefs import units
 
 CONCEPT, LAYER, COUNT = "glasses", "b8.torgb", 8
+MODEL = "portraits-64"
 PAINTED = {  # name: middle (x, y) of a patch of 24 × 12 pixels, in shares of the picture
     "eyes": (0.5, 0.45),
     "mouth": (0.5, 0.62),
@@ -56,8 +57,8 @@ def paint(model, judge, found, chosen) -> None:
 
 
 def main() -> None:
-    model, judge = lefs.load("portraits"), lefs.load_segmenter("portraits")
-    catalog = lefs.Catalog.load("portraits")
+    model, judge = lefs.load(MODEL), lefs.load_segmenter(MODEL)
+    catalog = lefs.Catalog.load(MODEL)
     found = units.characterize(model, range(96), segmenter=judge, progress=False)
     print(f"{int(found.histogram().sum())} of {found.num_units} units above IoU 0.04")
     sets = causes(model, judge, found)

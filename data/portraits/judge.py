@@ -1,79 +1,69 @@
 """
-Measure how far generated portraits are from rendered ones, or look at them.
+Measure how far generated portraits are from rendered ones, and whether they are copies of them.
 
-    python data/portraits/judge.py --write
+    python data/portraits/judge.py --data portraits-data --write
     python data/portraits/judge.py --samples samples.png
 
-Distances are taken in the features of a segmenter that no training has seen. The distance between two halves
-of the rendered portraits is what a perfect generator would score.
+Everything is measured in the features of a segmenter that no training has seen, at the resolution of the
+generator, at which it should have been trained too. What two halves of the rendered portraits score against
+each other, the floor, is what a perfect generator would.
 """
 
 from __future__ import annotations
 
 import argparse
+import copy
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from distances import Array, frechet_distance, kernel_distance, precision_recall
+from duplicates import (
+    Looks,
+    Neighbours,
+    compare_neighbours,
+    find_neighbours,
+    neighbour_sheet,
+    save_sheet,
+    suspicious,
+)
+from matplotlib.figure import Figure
 from render import HELD_OUT_SEED, Pixels, render_dataset
 from segment import to_tensor
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn.functional import adaptive_avg_pool2d
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 from tqdm.auto import tqdm
 from train import sample_sheet, synthesize
 
 import lefs
 from lefs.artifacts import locate, read_json, write_json
+from lefs.evaluation.realism import pooled
+from lefs.images import to_uint8
 from lefs.segmenter import PartSegmenter, load_segmenter
 
-Array = NDArray[np.float64]
-BATCH = 50
-VISIBLE = 12  # pixels of 64 × 64: the thinnest frame of a pair of glasses has more
+BATCH = 10  # the maps of a few images stay in a processor's cache
+LOW = 16  # side at which pixels are compared: large enough for a pose and its colours, blind to outlines
+SWEEP = (0.5, 0.7, 0.85, 1.0)
+VISIBLE = 12 / 64**2  # share of the image: the thinnest frame of a pair of glasses has more
 
 
-def frechet_distance(first: Array, second: Array) -> float:
-    """
-    Fréchet distance between normal distributions fitted to two samples (Heusel et al., NeurIPS 2017).
-
-    Parameters
-    ----------
-    first, second : ndarray of shape (N, D) and (M, D)
-        More rows than columns.
-
-    Returns
-    -------
-    float
-        ``|m1 - m2|² + tr(C1 + C2 - 2 (C1 C2)^½)``, at least 0.
-
-    Raises
-    ------
-    ValueError
-        If a sample is too small for its covariance, or the widths differ.
-    """
-    for name, sample in (("first", first), ("second", second)):
-        if sample.ndim != 2 or len(sample) <= sample.shape[1]:
-            raise ValueError(
-                f"{name}: expected shape (N, D) with N > D, got {sample.shape}; give more images"
-            )
-    if first.shape[1] != second.shape[1]:
-        raise ValueError(f"first has {first.shape[1]} features, second {second.shape[1]}; they must agree")
-    covariances = [np.cov(sample, rowvar=False).reshape(sample.shape[1], -1) for sample in (first, second)]
-    shift = first.mean(0) - second.mean(0)
-    squared = shift @ shift + sum(np.trace(c) for c in covariances) - 2 * _trace_of_root(*covariances)
-    return max(0.0, float(squared))
+# ------------------------------------------------------------------------------------------ looking
 
 
-def _trace_of_root(first: Array, second: Array) -> float:
-    """Trace of (AB)^½ for covariances A and B; the symmetric A^½ B A^½ has the same eigenvalues as AB."""
-    values, vectors = np.linalg.eigh(first)
-    root = vectors * np.sqrt(values.clip(0)) @ vectors.T
-    return float(np.sqrt(np.linalg.eigvalsh(root @ second @ root).clip(0)).sum())
+def quick(judge: PartSegmenter) -> PartSegmenter:
+    """The same segmenter in half the time: normalisation folded into convolutions, channels last."""
+    judge = copy.deepcopy(judge).eval()
+    for block in judge.modules():
+        if isinstance(block, nn.Sequential) and isinstance(block[0], nn.Conv2d):
+            block[0], block[1] = fuse_conv_bn_eval(block[0], block[1]), nn.Identity()
+    return judge.to(memory_format=torch.channels_last)
 
 
 @torch.inference_mode()
-def describe(judge: PartSegmenter, batches: Iterable[Tensor]) -> tuple[Array, Array]:
+def look(judge: PartSegmenter, batches: Iterable[Tensor]) -> Looks:
     """
     Look at images through a segmenter.
 
@@ -85,63 +75,227 @@ def describe(judge: PartSegmenter, batches: Iterable[Tensor]) -> tuple[Array, Ar
 
     Returns
     -------
-    features : ndarray of shape (N, 11 width)
-        Means over the image of the maps of all four scales.
-    areas : ndarray of shape (N, P)
-        Number of pixels of each part.
+    Looks
+        Features are the means over the image of the maps of all four scales, 11 times the judge's width.
     """
-    features, areas = [], []
+    features, pixels = [], []
     for images in batches:
-        maps = judge.features(images)
-        features.append(torch.cat([x.mean((2, 3)) for x in maps], dim=1).double().numpy())
-        labels = judge(images).flatten(1)
-        areas.append(np.stack([(labels == part).sum(1).numpy() for part in range(len(judge.names))], axis=1))
-    return np.concatenate(features), np.concatenate(areas).astype(np.float64)
+        ready = images.contiguous(memory_format=torch.channels_last)
+        features.append(pooled(judge.features(ready)).double().numpy())
+        pixels.append(adaptive_avg_pool2d(images, LOW).flatten(1).double().numpy())
+    return Looks(np.concatenate(features), np.concatenate(pixels))
 
 
-def rendered(images: Pixels) -> Iterator[Tensor]:
-    """Rendered images in batches, as the judge takes them."""
-    for start in range(0, len(images), BATCH):
-        yield to_tensor(images[start : start + BATCH])
+@torch.inference_mode()
+def areas(judge: PartSegmenter, batches: Iterable[Tensor]) -> Array:
+    """Share of each image (N, 3, H, W) that the judge takes for each part: (N, P)."""
+    labels = torch.cat([judge(images).flatten(1) for images in batches])
+    return np.stack([(labels == part).double().mean(1).numpy() for part in range(len(judge.names))], axis=1)
 
 
-def generated(generator: lefs.Generator, count: int) -> Iterator[Tensor]:
-    """Images of seeds 0 to count - 1 at ψ = 1 in batches, with the 256 levels that rendered ones have."""
-    for start in tqdm(range(0, count, BATCH), desc="generating", unit="batch"):
-        images = synthesize(generator, range(start, min(start + BATCH, count)))
-        yield images.clamp(-1, 1).add(1).mul(127.5).round().div(127.5).sub(1)
+def in_batches(images: Pixels, *, note: str, mirror: bool = False) -> Iterator[Tensor]:
+    """Bytes in batches, as the judge takes them; left and right exchanged if so told."""
+    for start in tqdm(range(0, len(images), BATCH), desc=note, unit="batch"):
+        some = to_tensor(np.ascontiguousarray(images[start : start + BATCH]))
+        yield some.flip(3) if mirror else some
 
 
-def compare(judge: PartSegmenter, generator: lefs.Generator, count: int) -> dict[str, Any]:
-    """Measure a generator against two sets of `count` rendered portraits; plain JSON values."""
-    real, _ = render_dataset(HELD_OUT_SEED, 2 * count, resolution=generator.resolution)
-    (first, areas), (second, _) = (describe(judge, rendered(half)) for half in (real[:count], real[count:]))
-    made, made_areas = describe(judge, generated(generator, count))
-    pixels = generator.resolution**2
+def generated(generator: lefs.Generator, count: int, *, truncation: float = 1.0) -> Pixels:
+    """Images of seeds 0 to count - 1, with the 256 levels that rendered ones have: (N, H, W, 3), uint8."""
+    images = np.empty((count, generator.resolution, generator.resolution, 3), np.uint8)
+    for start in tqdm(range(0, count, BATCH), desc=f"generating, ψ = {truncation:g}", unit="batch"):
+        seeds = range(start, min(start + BATCH, count))
+        images[start : seeds.stop] = to_uint8(synthesize(generator, seeds, truncation=truncation))
+    return images
+
+
+def training_images(folder: Path | None, count: int, resolution: int) -> Pixels:
+    """
+    Give the first `count` portraits of the training set, from its folder if that is there, else rendered.
+
+    Raises
+    ------
+    ValueError
+        If the folder holds fewer, or of another resolution.
+    """
+    if folder is None or not (folder / "images.npy").is_file():
+        return render_dataset(0, count, resolution=resolution)[0]
+    images: Pixels = np.load(folder / "images.npy", mmap_mode="r")
+    if images.shape[1:] != (resolution, resolution, 3) or len(images) < count:
+        raise ValueError(
+            f"{folder}: expected {count} images of {resolution} x {resolution} pixels at least, found shape "
+            f"{images.shape}; leave --data out to have them rendered, or set --training"
+        )
+    return images[:count]
+
+
+# ---------------------------------------------------------------------------------------- measuring
+
+
+def distances(made: Array, real: Array, other: Array) -> dict[str, Any]:
+    """Every distance of generated from rendered features, and between two rendered halves; (N, D) each."""
+    (precision, recall), floor = precision_recall(real, made), precision_recall(real, other)
+    subset = min(500, len(real) // 2)
+    kernels = [kernel_distance(side, real, subset=subset) for side in (made, other)]
     return {
+        "frechet_to_rendered": round(frechet_distance(made, real), 5),
+        "frechet_between_rendered_halves": round(frechet_distance(other, real), 5),
+        "kernel_to_rendered": [round(x, 6) for x in kernels[0]],
+        "kernel_between_rendered_halves": [round(x, 6) for x in kernels[1]],
+        "precision": round(precision, 4),
+        "precision_between_rendered_halves": round(floor[0], 4),
+        "recall": round(recall, 4),
+        "recall_between_rendered_halves": round(floor[1], 4),
+    }
+
+
+def sweep(
+    judge: PartSegmenter, generator: lefs.Generator, made: Array, real: Array, other: Array
+) -> dict[str, Any]:
+    """Fréchet distance, precision and recall at several ψ, on fewer images; `made` are those of ψ = 1."""
+    count = len(made)
+    looks = {}
+    for psi in SWEEP[:-1]:
+        images = generated(generator, count, truncation=psi)
+        looks[psi] = look(judge, in_batches(images, note=f"looking, ψ = {psi:g}")).features
+    looks[SWEEP[-1]] = made
+    rows = [{"truncation": psi, **_row(features, real)} for psi, features in looks.items()]
+    return {"images": count, "rows": rows, "between_rendered_halves": _row(other, real)}
+
+
+def _row(made: Array, real: Array) -> dict[str, float]:
+    precision, recall = precision_recall(real, made)
+    return {
+        "frechet": round(frechet_distance(made, real), 5),
+        "precision": round(precision, 4),
+        "recall": round(recall, 4),
+    }
+
+
+def duplicates(
+    judge: PartSegmenter, made: list[Looks], held_out: list[Looks], training: Pixels
+) -> tuple[dict[str, Any], dict[str, tuple[Neighbours, Neighbours]]]:
+    """
+    Compare nearest training portraits of generated with those of held-out images.
+
+    Parameters
+    ----------
+    made, held_out : list of Looks
+        The images as they are, and mirrored.
+    training : ndarray of shape (N, H, W, 3), uint8
+
+    Returns
+    -------
+    summary : plain JSON values
+    neighbours : of the generated and of the held-out images, by "features" and "pixels"
+    """
+    known = look(judge, in_batches(training, note="training set"))
+    found = [find_neighbours(sides, known) for sides in (made, held_out)]
+    pairs = {name: (found[0][name], found[1][name]) for name in found[0]}
+    summary = {
+        "training_images": len(training),
+        "generated": len(made[0]),
+        "held_out": len(held_out[0]),
+        **{name: compare_neighbours(one.distances, two.distances) for name, (one, two) in pairs.items()},
+    }
+    return summary, pairs
+
+
+def parts(judge: PartSegmenter, made: Pixels, real: Pixels) -> dict[str, Any]:
+    """Share of the pixels, and of the images, in which the judge sees each part: generated, rendered."""
+    sides = [areas(judge, in_batches(images, note="parts")) for images in (made, real)]
+    return {
+        name: {
+            "share_of_pixels": [round(float(a[:, i].mean()), 4) for a in sides],
+            "share_of_images": [round(float((a[:, i] >= VISIBLE).mean()), 3) for a in sides],
+        }
+        for i, name in enumerate(judge.names)
+    }
+
+
+def measure(
+    judge: PartSegmenter, generator: lefs.Generator, count: int, training: Pixels
+) -> tuple[dict[str, Any], Figure]:
+    """
+    Measure a generator against two sets of `count` rendered portraits.
+
+    Half as many serve for the sweep and for the duplicates, a quarter for the parts.
+
+    Returns
+    -------
+    quality : plain JSON values
+    figure : matplotlib.figure.Figure
+        The generated portraits that come nearest to a training portrait.
+
+    Raises
+    ------
+    ValueError
+        If half of `count` is not more than the number of features.
+    """
+    judge, fewer, width = quick(judge), count // 2, 11 * judge.head.in_channels
+    if fewer <= width:  # found out at once, and not when all have been drawn
+        raise ValueError(f"count: expected {2 * width + 2} or more for {width} features, got {count}")
+    pictures = generated(generator, count)
+    real, _ = render_dataset(HELD_OUT_SEED, 2 * count, resolution=generator.resolution)
+    made, first, second = (
+        look(judge, in_batches(images, note="looking")) for images in (pictures, real[:count], real[count:])
+    )
+    sides = [
+        [looks.first(fewer), look(judge, in_batches(images[:fewer], note="mirrored", mirror=True))]
+        for looks, images in ((made, pictures), (first, real))
+    ]
+    copies, neighbours = duplicates(judge, *sides, training)
+    some = (side.first(fewer).features for side in (made, first, second))
+    quality = {
         "images": count,
         "truncation": 1.0,
-        "frechet_to_rendered": round(frechet_distance(made, first), 5),
-        "frechet_between_rendered_halves": round(frechet_distance(first, second), 5),
-        "parts": {
-            name: {
-                "share_of_pixels": [round(float(a[:, i].mean() / pixels), 4) for a in (made_areas, areas)],
-                "share_of_images": [
-                    round(float((a[:, i] >= VISIBLE).mean()), 3) for a in (made_areas, areas)
-                ],
-            }
-            for i, name in enumerate(judge.names)
-        },
+        **distances(made.features, first.features, second.features),
+        "truncation_sweep": sweep(judge, generator, *some),
+        "duplicates": copies,
+        "parts_images": count // 4,
+        "parts": parts(judge, pictures[: count // 4], real[: count // 4]),
     }
+    return quality, show_neighbours(pictures[:fewer], training, neighbours)
+
+
+def show_neighbours(
+    pictures: Pixels, training: Pixels, neighbours: dict[str, tuple[Neighbours, Neighbours]]
+) -> Figure:
+    """Draw the generated portraits nearest to a training portrait above their neighbours."""
+    made, held_out = neighbours["features"]
+    seeds = suspicious(made)
+    rows = {
+        "generated": pictures[seeds],
+        "nearest in the\njudge's features": made.among(training, seeds),
+        "nearest in\npixels": neighbours["pixels"][0].among(training, seeds),
+    }
+    count, known = f"{len(pictures):,}", f"{len(training):,}"
+    title = (
+        f"The {len(seeds)} of {count} generated portraits nearest to any of {known} training portraits "
+        "(1: median of held-out ones)"
+    )
+    return neighbour_sheet(rows, made.distances[seeds] / np.median(held_out.distances), title=title)
+
+
+# ------------------------------------------------------------------------------------------ telling
 
 
 def table(quality: dict[str, Any]) -> str:
     """Text of what was measured."""
+    kernels = (quality[f"kernel_{name}"] for name in ("to_rendered", "between_rendered_halves"))
+    kernel, floor = (f"{1000 * mean:.3f} ± {1000 * error:.3f}" for mean, error in kernels)
     lines = [
-        f"Fréchet distance at {quality['images']} images",
-        f"  generated to rendered          {quality['frechet_to_rendered']:.5f}",
-        f"  between two rendered halves    {quality['frechet_between_rendered_halves']:.5f}",
-        "            share of pixels       share of images",
+        f"{quality['images']} images                  generated  two rendered halves",
+        f"Fréchet distance         {quality['frechet_to_rendered']:12.5f}"
+        f"{quality['frechet_between_rendered_halves']:12.5f}",
+        f"kernel distance × 1000   {kernel:>17}{floor:>17}",
+        *(
+            f"{name:25}{quality[name]:12.3f}{quality[f'{name}_between_rendered_halves']:12.3f}"
+            for name in ("precision", "recall")
+        ),
+        *_sweep_lines(quality["truncation_sweep"]),
+        *_duplicate_lines(quality["duplicates"]),
+        f"{quality['parts_images']} images share of pixels       share of images",
         "part        generated  rendered   generated  rendered",
     ]
     for name, part in quality["parts"].items():
@@ -150,32 +304,63 @@ def table(quality: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def main() -> None:
+def _sweep_lines(found: dict[str, Any]) -> list[str]:
+    rows = [(f"ψ = {row['truncation']:g}", row) for row in found["rows"]]
+    rows.append(("two halves", found["between_rendered_halves"]))
+    return [
+        f"{found['images']} images    Fréchet   precision   recall",
+        *(
+            f"{name:12}{row['frechet']:9.4f}{row['precision']:12.3f}{row['recall']:9.3f}"
+            for name, row in rows
+        ),
+    ]
+
+
+def _duplicate_lines(found: dict[str, Any]) -> list[str]:
+    return [
+        f"nearest of {found['training_images']} training portraits, generated against held-out",
+        *(
+            f"  in {name:10}ratio of medians {found[name]['ratio_of_medians']:.3f}, below the 1 % quantile "
+            f"{found[name]['share_below_1_percent']:.1%}"
+            for name in ("features", "pixels")
+        ),
+    ]
+
+
+def main(arguments: list[str] | None = None) -> None:
     """Command line."""
     here = Path(__file__).parent
     parser = argparse.ArgumentParser(
-        description="Measure how far generated portraits are from rendered ones."
+        description="Measure how far generated portraits are from rendered ones, and whether they are copies."
     )
     parser.add_argument("--generator", default=str(here), help="name, folder or file")
     parser.add_argument(
         "--judge", default=str(here / "judge.safetensors"), help="a segmenter no training has seen"
     )
     parser.add_argument("--count", type=int, default=4000, help="images on each side")
+    parser.add_argument("--data", type=Path, help="folder of the training set; rendered if left out")
+    parser.add_argument(
+        "--training", type=int, default=12_000, help="training portraits to look for copies of"
+    )
     parser.add_argument("--samples", type=Path, help="write a sheet of samples to this .png file instead")
     parser.add_argument(
-        "--write", action="store_true", help='keep the result in generator.json under "quality"'
+        "--write",
+        action="store_true",
+        help='keep the result in generator.json under "quality", and neighbours.png beside it',
     )
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     generator = lefs.load(options.generator)
     if options.samples:
         sample_sheet(generator).save(options.samples, optimize=True)
         return
-    quality = compare(load_segmenter(options.judge), generator, options.count)
+    training = training_images(options.data, options.training, generator.resolution)
+    quality, figure = measure(load_segmenter(options.judge), generator, options.count, training)
     print(table(quality))
     if options.write:
         path = locate(options.generator)
         path = path / "generator.json" if path.is_dir() else path.with_suffix(".json")
         write_json(path, {**read_json(path, expect="lefs-generator"), "quality": quality})
+        save_sheet(figure, path.parent / "neighbours.png")
 
 
 if __name__ == "__main__":

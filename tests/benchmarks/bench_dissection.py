@@ -32,7 +32,7 @@ GiB = 2**30
 def generator(name: str) -> Generator:
     """The embedded generator, or configuration F at 256 × 256 with random weights."""
     if name == "portraits":
-        return lefs.load("portraits")
+        return lefs.load("portraits-64")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         network = StyleGAN2(StyleGAN2Config(256, 512, 512, WIDTHS)).eval()
@@ -110,7 +110,7 @@ def bench_memory(quick: bool, full: bool) -> Iterator[Row]:
 
 def dissect_portraits(images: int) -> dict[str, float]:
     start = clock()
-    lefs.dissect(lefs.load("portraits"), range(images), clusters=CLUSTERS, progress=False)
+    lefs.dissect(lefs.load("portraits-64"), range(images), clusters=CLUSTERS, progress=False)
     return {"seconds": clock() - start}
 
 

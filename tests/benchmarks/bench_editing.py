@@ -149,7 +149,7 @@ def bench_stylegan3(official: Path | None, quick: bool) -> Iterator[Row]:
 @torch.inference_mode()
 def bench_slider(quick: bool) -> Iterator[Row]:
     """A change of one layer's styles, restarted there, against a render from the start."""
-    small, large = lefs.load("portraits"), random_stylegan2(256 if quick else 1024)
+    small, large = lefs.load("portraits-64"), random_stylegan2(256 if quick else 1024)
     for generator, names in ((small, ("b8.conv0", "b32.conv0")), (large, ("b32.conv0", "b256.conv0"))):
         styles = generator.sample_styles(0)
         trunk = generator.trunk(styles)
