@@ -26,6 +26,7 @@ __all__ = [
 
 # What a pickle holds as bytes: small ones as they are, large ones as a view, those of Python 2 as text.
 Raw = bytes | str | memoryview
+_BYTES = (bytes, memoryview)
 
 STORAGES = {
     "HalfStorage": torch.float16,
@@ -59,8 +60,8 @@ _NUMPY = {
     "c8": torch.complex64,
     "c16": torch.complex128,
 }
-# size, stride, offset, in items
-Geometry = tuple[tuple[int, ...], tuple[int, ...], int]
+# offset, size, stride, in items, as the file gives them
+Geometry = tuple[Any, tuple[Any, ...], tuple[Any, ...]]
 # what the struct module calls the types of which networks keep single numbers
 _PLAIN = {"f4": "f", "f8": "d", "i4": "i", "i8": "q"}
 _LONGEST_SIDE, _MOST_DIMENSIONS, _SMALL_OVERLAP = 2**40, 32, 4096
@@ -109,7 +110,7 @@ def aligned(tensor: Tensor) -> Tensor:
 
 
 class Stored:
-    """A tensor of a file, checked but not made until `tensor` is called; a storage is one as well.
+    """A tensor of a file, not made until `tensor` is called; a storage is one as well.
 
     A snapshot has several networks, of whose tensors most are never asked for.
 
@@ -117,7 +118,7 @@ class Stored:
     ----------
     content : of the storage, whole items of `dtype`
     session : pays for what has to be copied
-    geometry : size, stride, offset of a tensor that lies inside; None: the storage itself
+    geometry : offset, size, stride of a tensor that lies inside; None: the storage itself
     """
 
     __slots__ = ("_content", "_dtype", "_geometry", "_made", "_session")
@@ -129,17 +130,16 @@ class Stored:
         self._made: Tensor | None = None
 
     def strided(self, offset: int, size: tuple[Any, ...], stride: tuple[Any, ...]) -> Stored:
-        """As `strided`."""
+        """As `strided`; whether it lies inside is checked when it is made."""
         if self._geometry is not None:
             raise damaged("a tensor is to be made over a tensor, which is no storage")
-        _check_inside(len(self._content) // self._dtype.itemsize, offset, size, stride)
-        return Stored(self._content, self._dtype, self._session, (size, stride, offset))
+        return Stored(self._content, self._dtype, self._session, (offset, size, stride))
 
     def tensor(self) -> Tensor:
         """The tensor itself, always the same."""
         if self._made is None:
             whole = storage(self._content, self._dtype, self._session)
-            self._made = whole if self._geometry is None else whole.as_strided(*self._geometry)
+            self._made = whole if self._geometry is None else strided(whole, *self._geometry)
         return self._made
 
 
@@ -195,7 +195,7 @@ def as_bytes(raw: Any, session: Session) -> bytes | memoryview:
             return raw.encode("latin-1")
         except UnicodeEncodeError:
             raise damaged("text stands where bytes are expected") from None
-    if not isinstance(raw, bytes | memoryview):
+    if not isinstance(raw, _BYTES):
         raise damaged(f"{type(raw).__name__} stands where bytes are expected")
     return raw
 
