@@ -96,8 +96,8 @@ def working_type(weight: Tensor) -> torch.dtype:
 def shapes_only() -> Iterator[None]:
     """Within, `normal`, `uniform` and `constant` make tensors of the meta device, which take no memory.
 
-    PyTorch's own way, that device as a context, takes as long again as making the modules; its random functions
-    and arithmetic would also import half of its compiler there: two seconds.
+    PyTorch's own way, that device as a context, takes as long again as making the modules; its random
+    functions and arithmetic would also import half of its compiler there: two seconds.
     """
     before = _place.set("meta")
     try:

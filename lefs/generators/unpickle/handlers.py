@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from lefs.generators.unpickle.literals import PARSERS, decimal, line_text, text, unsigned
+from lefs.generators.unpickle.opcodes import argument_of
 from lefs.generators.unpickle.policy import name_global
 from lefs.generators.unpickle.tensors import array
 from lefs.generators.unpickle.values import (
@@ -21,12 +23,16 @@ from lefs.generators.unpickle.values import (
 if TYPE_CHECKING:
     from lefs.generators.unpickle.machine import Machine
 
-__all__ = ["HANDLERS", "PLAIN"]
+__all__ = ["MAKERS", "PLAIN", "READERS"]
 
-# what instructions with an argument do, those without one, and of these those that make a container or record
+# What instructions do: those with an argument; the same, given and returning the position; those without one;
+# and, of these, those that make a container or record, which they return.
 Handler = Callable[["Machine", memoryview], None]
+Reader = Callable[["Machine", memoryview, int], int]
 Plain = Callable[["Machine"], None]
 Maker = Callable[["Machine"], Any]
+_long = struct.Struct("<I").unpack_from
+
 HANDLERS: dict[int, Handler] = {}
 PLAIN: list[Plain | None] = [None] * 256
 MAKERS: list[Maker | None] = [None] * 256
@@ -126,14 +132,33 @@ def _get_line(machine: Machine, argument: memoryview) -> None:
     machine.stack.append(machine.recall(decimal(argument)))
 
 
-@_on(b"h")
-def _get(machine: Machine, argument: memoryview) -> None:
-    machine.stack.append(machine.recall(argument[0]))
+# -- arguments -----------------------------------------------------------------------------------------------
 
 
-@_on(b"j")
-def _get_long(machine: Machine, argument: memoryview) -> None:
-    machine.stack.append(machine.recall(unsigned(argument)))
+def _followed(machine: Machine, data: memoryview, position: int) -> int:
+    code = data[position - 1]
+    argument, following = argument_of(data, code, position - 1)
+    HANDLERS[code](machine, argument)
+    return following
+
+
+def _get_long(machine: Machine, data: memoryview, position: int) -> int:
+    machine.stack.append(machine.recall(_long(data, position)[0]))
+    return position + 4
+
+
+def _byte(machine: Machine, data: memoryview, position: int) -> int:
+    machine.stack.append(data[position])
+    return position + 1
+
+
+def _short(machine: Machine, data: memoryview, position: int) -> int:
+    machine.stack.append(data[position] | data[position + 1] << 8)
+    return position + 2
+
+
+READERS: list[Reader] = [_followed] * 256
+READERS[ord("j")], READERS[ord("K")], READERS[ord("M")] = _get_long, _byte, _short
 
 
 # -- containers ----------------------------------------------------------------------------------------------

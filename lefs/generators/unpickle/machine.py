@@ -10,14 +10,13 @@ from typing import Any
 
 from lefs.artifacts import ArtifactError
 from lefs.generators.unpickle.calls import call
-from lefs.generators.unpickle.handlers import HANDLERS, MAKERS, PLAIN
+from lefs.generators.unpickle.handlers import MAKERS, PLAIN, READERS
 from lefs.generators.unpickle.opcodes import argument_of, ends
 from lefs.generators.unpickle.values import ORDERED, Global, Session, Unfinished, damaged, refused
 
 __all__ = ["Machine"]
 
-_GET, _LONG_GET, _MEMOIZE, _EMPTY_TUPLE, _REDUCE, _BYTE, _SHORT, _STOP = b"hj\x94)RKM."
-_long = struct.Struct("<I").unpack_from
+_GET, _MEMOIZE, _EMPTY_TUPLE, _REDUCE, _STOP = b"h\x94)R."
 _ABSENT = Unfinished()
 
 
@@ -62,8 +61,7 @@ class Machine:
             for _ in left:
                 code = data[position]
                 position += 1
-                # Most of a snapshot's instructions are those spelled out here, which takes less time than a
-                # call of their handlers, that do the same.
+                # What most of a snapshot consists of is spelled out here, which takes less time than a call.
                 if code == _GET:
                     value = memo.get(data[position], _ABSENT)
                     stack.append(value if value.__class__ is not Unfinished else self.recall(data[position]))
@@ -77,34 +75,19 @@ class Machine:
                     value = make(self)
                     stack = self.stack
                 else:
-                    if code == _BYTE:
-                        stack.append(data[position])
-                        position += 1
-                    elif code == _LONG_GET:
-                        name = _long(data, position)[0]
-                        value = memo.get(name, _ABSENT)
-                        stack.append(value if value.__class__ is not Unfinished else self.recall(name))
-                        position += 4
-                    elif code == _SHORT:
-                        stack.append(data[position] | data[position + 1] << 8)
-                        position += 2
-                    elif code == _MEMOIZE and stack[-1].__class__ is not Unfinished:
-                        memo[len(memo)] = stack[-1]
-                    elif (act := PLAIN[code]) is not None:
+                    if (act := PLAIN[code]) is not None:
                         act(self)
                         stack = self.stack
                     elif code == _STOP:
                         return
                     else:
-                        argument, following = argument_of(data, code, position - 1)
-                        HANDLERS[code](self, argument)
-                        position = following
+                        position = READERS[code](self, data, position)
                     continue
                 session.objects -= 1
                 if session.objects < 0:
                     raise session.crowded()
                 stack.append(value)
-                # New objects are nearly always remembered at once.
+                # New containers are nearly always remembered at once.
                 if data[position] == _MEMOIZE and value.__class__ is not Unfinished:
                     memo[len(memo)] = value
                     position += 1

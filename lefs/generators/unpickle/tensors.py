@@ -60,8 +60,8 @@ _NUMPY = {
     "c8": torch.complex64,
     "c16": torch.complex128,
 }
-# offset, size, stride, in items, as the file gives them
-Geometry = tuple[Any, tuple[Any, ...], tuple[Any, ...]]
+# size, stride, offset, in items
+Geometry = tuple[tuple[int, ...], tuple[int, ...], int]
 # what the struct module calls the types of which networks keep single numbers
 _PLAIN = {"f4": "f", "f8": "d", "i4": "i", "i8": "q"}
 _LONGEST_SIDE, _MOST_DIMENSIONS, _SMALL_OVERLAP = 2**40, 32, 4096
@@ -110,7 +110,7 @@ def aligned(tensor: Tensor) -> Tensor:
 
 
 class Stored:
-    """A tensor of a file, not made until `tensor` is called; a storage is one as well.
+    """A tensor of a file, checked but not made until `tensor` is called; a storage is one as well.
 
     A snapshot has several networks, of whose tensors most are never asked for.
 
@@ -118,7 +118,7 @@ class Stored:
     ----------
     content : of the storage, whole items of `dtype`
     session : pays for what has to be copied
-    geometry : offset, size, stride of a tensor that lies inside; None: the storage itself
+    geometry : size, stride, offset of a tensor that lies inside; None: the storage itself
     """
 
     __slots__ = ("_content", "_dtype", "_geometry", "_made", "_session")
@@ -130,16 +130,17 @@ class Stored:
         self._made: Tensor | None = None
 
     def strided(self, offset: int, size: tuple[Any, ...], stride: tuple[Any, ...]) -> Stored:
-        """As `strided`; whether it lies inside is checked when it is made."""
+        """As `strided`."""
         if self._geometry is not None:
             raise damaged("a tensor is to be made over a tensor, which is no storage")
-        return Stored(self._content, self._dtype, self._session, (offset, size, stride))
+        _check_inside(len(self._content) // self._dtype.itemsize, offset, size, stride)
+        return Stored(self._content, self._dtype, self._session, (size, stride, offset))
 
     def tensor(self) -> Tensor:
         """The tensor itself, always the same."""
         if self._made is None:
             whole = storage(self._content, self._dtype, self._session)
-            self._made = whole if self._geometry is None else strided(whole, *self._geometry)
+            self._made = whole if self._geometry is None else whole.as_strided(*self._geometry)
         return self._made
 
 
