@@ -77,11 +77,11 @@ class Machine:
                 else:
                     if (act := PLAIN[code]) is not None:
                         act(self)
-                        stack = self.stack
                     elif code == _STOP:
                         return
                     else:
                         position = READERS[code](self, data, position)
+                    stack = self.stack
                     continue
                 session.objects -= 1
                 if session.objects < 0:

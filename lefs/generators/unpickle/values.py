@@ -182,8 +182,9 @@ def walk(tree: Any) -> Iterator[Any]:
     level, depth, seen = [tree], 0, {id(tree)}
     while level:
         yield from level
-        inside = chain.from_iterable(_inside(value) for value in level if value.__class__ in _CONTAINERS)
-        found = {id(inner): inner for inner in inside if id(inner) not in seen}
+        containers = [value for value in level if value.__class__ in _CONTAINERS]
+        inside = chain.from_iterable(map(_inside, containers))
+        found = {own: inner for inner in inside if (own := id(inner)) not in seen}
         seen.update(found)
         level, depth = [*found.values()], depth + 1
         _check_depth(depth)
