@@ -14,6 +14,11 @@ import lefs
 from lefs import ArtifactError, StyleGAN2, save_generator
 from lefs.artifacts import load_tensors, save_tensors
 from lefs.generators import filling, formats
+from lefs.generators.discriminator import Discriminator, DiscriminatorConfig
+from lefs.generators.operations import shapes_only
+from lefs.generators.progan import ProGAN, ProGANConfig
+from lefs.generators.stylegan import StyleGAN, StyleGANConfig
+from lefs.generators.stylegan3 import StyleGAN3, StyleGAN3Config
 from lefs.generators.unpickle import opened
 
 
@@ -277,3 +282,32 @@ def test_finite_numbers_may_have_an_infinite_sum() -> None:
 
 def test_a_look_finds_what_loading_finds(folder: Path) -> None:
     assert formats.peek(folder).fingerprint == lefs.load(folder).fingerprint
+
+
+WIDE = {4: 2**16, 8: 2**16}
+NETWORKS: dict[str, Callable[[], torch.nn.Module]] = {
+    "StyleGAN2": lambda: StyleGAN2(
+        lefs.StyleGAN2Config(8, 2**16, 2**16, WIDE, label_dim=2**16, architecture="resnet")
+    ),
+    "StyleGAN3": lambda: StyleGAN3(
+        StyleGAN3Config.design(
+            32, z_dim=2**14, w_dim=2**14, channel_base=2**19, channel_max=2**13, rotation=True
+        )
+    ),
+    "StyleGAN": lambda: StyleGAN(StyleGANConfig(8, 2**16, 2**16, WIDE, label_dim=2**16)),
+    "ProGAN": lambda: ProGAN(ProGANConfig(8, 2**16, WIDE)),
+    "discriminator": lambda: Discriminator(
+        DiscriminatorConfig(resolution=8, channels=WIDE, label_dim=2**16, class_dim=2**16)
+    ),
+}
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_networks_are_first_made_without_memory(name: str) -> None:
+    """Of many gigabytes, of which only small constants may be real numbers."""
+    with shapes_only():
+        network = NETWORKS[name]()
+    tensors = [*network.parameters(), *network.buffers()]
+    assert sum(t.nbytes for t in tensors) > 2**33
+    assert sum(t.nbytes for t in tensors if not t.is_meta) < 2**14
+    assert not torch.empty(1).is_meta

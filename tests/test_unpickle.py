@@ -197,6 +197,11 @@ def test_objects_of_python_2() -> None:
     for written in (b"(i__main__\nOld\n(dS'x'\nI1\nsb.", b"(c__main__\nOld\no}S'x'\nI1\nsb."):
         found = read_pickle(written)
         assert (found.module, found.name, found.state) == ("__main__", "Old", {"x": 1})
+    # (what was on the stack before its mark is there again, whatever instruction comes next)
+    kept, found, again = read_pickle(b"]q\0(i__main__\nOld\nh\0\x87.")
+    assert kept == []
+    assert again is kept
+    assert found.name == "Old"
 
 
 # -- objects -------------------------------------------------------------------------------------------------

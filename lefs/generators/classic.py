@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn.functional import conv2d, conv_transpose2d, interpolate, pad
 
 from lefs.checks import check_choice, check_integer, check_number
-from lefs.generators.operations import normal
+from lefs.generators.operations import constant, normal
 
 __all__ = [
     "Colours",
@@ -117,7 +117,7 @@ class Colours(nn.Module):
     def __init__(self, inputs: int):
         super().__init__()
         self.weight = nn.Parameter(normal(3, inputs, 1, 1))
-        self.bias = nn.Parameter(torch.zeros(3))
+        self.bias = nn.Parameter(constant(0, 3))
         self.gain = 1 / math.sqrt(inputs)
 
     def forward(self, x: Tensor) -> Tensor:

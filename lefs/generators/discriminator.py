@@ -24,6 +24,7 @@ from lefs.generators.operations import (
     Filter,
     activate,
     check_filter,
+    constant,
     down_convolution,
     downsample,
     normal,
@@ -103,7 +104,7 @@ class _Convolution(nn.Module):
                  down: bool = False, plain: bool = False, clamp: bool = True, act: str = ""):  # fmt: skip
         super().__init__()
         self.weight = nn.Parameter(normal(outputs, inputs, side, side))
-        self.bias = None if plain else nn.Parameter(torch.zeros(outputs))
+        self.bias = None if plain else nn.Parameter(constant(0, outputs))
         self.config = config
         self.gain, self.down = 1 / math.sqrt(inputs * side**2), down
         self.act = "linear" if plain else act or config.activation

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from lefs.artifacts import ArtifactError
+from lefs.generators.operations import shapes_only
 from lefs.generators.unpickle import MappedFile, aligned
 
 __all__ = ["build", "fill"]
@@ -46,7 +47,7 @@ def build(
         If the configuration or the tensors do not describe such a network.
     """
     try:
-        with torch.device("meta"):
+        with shapes_only():
             network = make()
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError, RuntimeError) as error:
         raise ArtifactError(f"{path}: its configuration does not describe a {what}: {error}") from error

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
-from lefs.generators.operations import activate, normal
+from lefs.generators.operations import activate, constant, normal
 
 __all__ = ["FullyConnected", "Mapping", "Precise", "unit_variance"]
 
@@ -48,7 +48,7 @@ class FullyConnected(Precise):
     ) -> None:
         super().__init__()
         self.weight = nn.Parameter(normal(outputs, inputs, deviation=1 / lr))
-        self.bias = nn.Parameter(torch.full((outputs,), bias / lr))
+        self.bias = nn.Parameter(constant(bias / lr, outputs))
         self.gain, self.lr, self.act = lr / math.sqrt(inputs), lr, act
 
     def forward(self, x: Tensor) -> Tensor:
@@ -101,7 +101,7 @@ class Mapping(Precise):
         for i, (inputs, outputs) in enumerate(pairwise(widths)):
             setattr(self, f"fc{i}", FullyConnected(inputs, outputs, lr=lr, act=act))
         if average:
-            self.register_buffer("w_avg", torch.zeros(w_dim))
+            self.register_buffer("w_avg", constant(0, w_dim))
 
     def forward(self, z: Tensor, one_hot: Tensor | None = None) -> Tensor:
         """Latents (N, z_dim) and classes (N, label_dim), None for an unconditional network → w (N, w_dim)."""

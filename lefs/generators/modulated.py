@@ -16,6 +16,7 @@ from lefs.generators.mapping import FullyConnected
 from lefs.generators.operations import (
     HOMOGENEOUS,
     activate_,
+    constant,
     enlarging_convolution,
     memory_format,
     normal,
@@ -69,9 +70,9 @@ class ModulatedConvolution(nn.Module):
         self.config, self.resolution, self.up = config, resolution, up
         self.affine = FullyConnected(config.w_dim, inputs, bias=1.0)
         self.weight = nn.Parameter(normal(outputs, inputs, config.kernel_size, config.kernel_size))
-        self.bias = nn.Parameter(torch.zeros(outputs))
+        self.bias = nn.Parameter(constant(0, outputs))
         if config.noise:
-            self.noise_strength = nn.Parameter(torch.zeros([]))
+            self.noise_strength = nn.Parameter(constant(0))
             self.register_buffer("noise_const", normal(resolution, resolution))
         self._derived: _Derived | None = None
 
@@ -196,7 +197,7 @@ class ToRGB(nn.Module):
         super().__init__()
         self.affine = FullyConnected(config.w_dim, inputs, bias=1.0)
         self.weight = nn.Parameter(normal(config.image_channels, inputs, 1, 1))
-        self.bias = nn.Parameter(torch.zeros(config.image_channels))
+        self.bias = nn.Parameter(constant(0, config.image_channels))
         self.gain, self.clamp = 1 / math.sqrt(inputs), config.conv_clamp
 
     def forward(self, x: Tensor, styles: Tensor) -> Tensor:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import lru_cache
 
 import numpy as np
@@ -20,12 +22,14 @@ __all__ = [
     "activate",
     "activate_",
     "check_filter",
+    "constant",
     "down_convolution",
     "downsample",
     "enlarging_convolution",
     "filtered",
     "memory_format",
     "normal",
+    "shapes_only",
     "uniform",
     "up_convolution",
     "upsample",
@@ -34,6 +38,9 @@ __all__ = [
 
 Filter = tuple[float, ...] | tuple[tuple[float, ...], ...]
 DEFAULT_FILTER: Filter = (1.0, 3.0, 3.0, 1.0)
+
+# where new tensors are made; None is PyTorch's default
+_place: ContextVar[str | None] = ContextVar("_place", default=None)
 
 # name → (function, gain that keeps the variance)
 ACTIVATIONS: dict[str, tuple[Callable[[Tensor], Tensor], float]] = {
@@ -85,19 +92,40 @@ def working_type(weight: Tensor) -> torch.dtype:
     return torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else weight.dtype
 
 
-def normal(*shape: int, deviation: float = 1.0) -> Tensor:
-    """Normally distributed numbers to start from; on the meta device just a shape.
+@contextmanager
+def shapes_only() -> Iterator[None]:
+    """Within, `normal`, `uniform` and `constant` make tensors of the meta device, which take no memory.
 
-    (There, PyTorch's own random functions and arithmetic would import half of its compiler: two seconds.)
+    PyTorch's own way, that device as a context, takes as long again as making the modules; its random
+    functions and arithmetic would also import half of its compiler there: two seconds.
     """
-    start = torch.empty(shape)
+    before = _place.set("meta")
+    try:
+        yield
+    finally:
+        _place.reset(before)
+
+
+def _start(shape: tuple[int, ...]) -> Tensor:
+    return torch.empty(shape, device=_place.get())
+
+
+def normal(*shape: int, deviation: float = 1.0) -> Tensor:
+    """Normally distributed numbers to start from; within `shapes_only` just a shape."""
+    start = _start(shape)
     return start if start.is_meta else start.normal_(0, deviation)
 
 
 def uniform(*shape: int) -> Tensor:
-    """Numbers between 0 and 1 to start from; on the meta device just a shape, as for `normal`."""
-    start = torch.empty(shape)
+    """Numbers between 0 and 1 to start from; within `shapes_only` just a shape."""
+    start = _start(shape)
     return start if start.is_meta else start.uniform_()
+
+
+def constant(value: float, *shape: int) -> Tensor:
+    """Equal numbers to start from; within `shapes_only` just a shape."""
+    start = _start(shape)
+    return start if start.is_meta else start.fill_(value)
 
 
 # -- filters ---------------------------------------------------------------------------------------------

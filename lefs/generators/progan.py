@@ -22,7 +22,7 @@ from lefs.generators.classic import (
     resolutions_of,
     up_convolution,
 )
-from lefs.generators.operations import normal
+from lefs.generators.operations import constant, normal
 from lefs.generators.styleless import StylelessGenerator
 
 __all__ = ["ProGAN", "ProGANConfig"]
@@ -62,7 +62,7 @@ class _Dense(nn.Module):
     def __init__(self, inputs: int, outputs: int):
         super().__init__()
         self.weight = nn.Parameter(normal(16 * outputs, inputs))
-        self.bias = nn.Parameter(torch.zeros(outputs))
+        self.bias = nn.Parameter(constant(0, outputs))
         self.gain = math.sqrt(2 / inputs) / 4
 
     def forward(self, x: Tensor) -> Tensor:
@@ -76,7 +76,7 @@ class _Convolution(nn.Module):
     def __init__(self, inputs: int, outputs: int, *, up: bool):
         super().__init__()
         self.weight = nn.Parameter(normal(outputs, inputs, 3, 3))
-        self.bias = nn.Parameter(torch.zeros(outputs))
+        self.bias = nn.Parameter(constant(0, outputs))
         self.gain, self.up = math.sqrt(2 / (9 * inputs)), up
 
     def forward(self, x: Tensor) -> Tensor:

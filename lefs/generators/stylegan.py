@@ -25,7 +25,7 @@ from lefs.generators.classic import (
     up_convolution,
 )
 from lefs.generators.mapping import FullyConnected
-from lefs.generators.operations import normal
+from lefs.generators.operations import constant, normal
 from lefs.generators.styled import StyledGenerator
 
 __all__ = ["StyleGAN", "StyleGANConfig"]
@@ -99,14 +99,14 @@ class _Layer(nn.Module):
             self.weight = nn.Parameter(normal(outputs, inputs, 3, 3))
             self.gain = math.sqrt(2 / (9 * inputs))
         else:
-            self.const = nn.Parameter(torch.ones(outputs, resolution, resolution))
-        self.bias = nn.Parameter(torch.zeros(outputs))
+            self.const = nn.Parameter(constant(1, outputs, resolution, resolution))
+        self.bias = nn.Parameter(constant(0, outputs))
         self.biased_early = config.blurred_bias and bool(inputs) and index == 0
         self.affine = FullyConnected(config.w_dim, 2 * outputs)
         with torch.no_grad():
             self.affine.bias[:outputs] = 1
         if config.noise != "none":
-            self.noise_strength = nn.Parameter(torch.zeros(outputs))
+            self.noise_strength = nn.Parameter(constant(0, outputs))
         if config.noise == "stored":
             self.register_buffer("noise_const", normal(resolution, resolution))
 

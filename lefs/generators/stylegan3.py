@@ -16,7 +16,7 @@ from lefs.checks import check_number
 from lefs.generators.alias_free import FilteredLeakyReLU, spare_border
 from lefs.generators.base import Noise, State, StyleLayer
 from lefs.generators.mapping import FullyConnected, Precise
-from lefs.generators.operations import normal, uniform
+from lefs.generators.operations import constant, normal, uniform
 from lefs.generators.styled import StyledGenerator
 from lefs.generators.stylegan3_config import FourierPlan, LayerPlan, StyleGAN3Config
 
@@ -71,7 +71,7 @@ def _frequencies(plan: FourierPlan) -> Tensor:
     """Random frequencies, uniform in a disc: (C, 2), in cycles per image."""
     angle, area = uniform(plan.channels), uniform(plan.channels)
     if angle.is_meta:
-        return torch.empty(plan.channels, 2)
+        return constant(0, plan.channels, 2)
     angle = 2 * math.pi * angle
     return plan.bandwidth * area.sqrt()[:, None] * torch.stack([angle.cos(), angle.sin()], dim=1)
 
@@ -88,8 +88,8 @@ class _Layer(nn.Module):
         self.plan = plan
         self.affine = FullyConnected(w_dim, plan.inputs, bias=1.0)
         self.weight = nn.Parameter(normal(plan.outputs, plan.inputs, plan.kernel, plan.kernel))
-        self.bias = nn.Parameter(torch.zeros(plan.outputs))
-        self.register_buffer("magnitude_ema", torch.ones([]))
+        self.bias = nn.Parameter(constant(0, plan.outputs))
+        self.register_buffer("magnitude_ema", constant(1))
         self.register_buffer("up_filter", plan.up_filter())
         self.register_buffer("down_filter", plan.down_filter())
         self.gain = 1 / math.sqrt(plan.inputs * plan.kernel**2)
@@ -171,7 +171,7 @@ class StyleGAN3(StyledGenerator):
         self.num_ws = len(config.layers) + 1
         self._set_up(config, embed_dim=config.embed_dim)
         if config.class_means:
-            self.mapping.register_buffer("w_avg", torch.zeros(config.label_dim, config.w_dim))
+            self.mapping.register_buffer("w_avg", constant(0, config.label_dim, config.w_dim))
         self.synthesis.add_module("input", _FourierInput(config.input, config.w_dim))
         for plan in config.layers:
             self.synthesis.add_module(plan.name, _Layer(plan, config.w_dim))

@@ -199,7 +199,7 @@ def _typed_tensor(machine: Machine, args: Arguments) -> Any:
 
 
 def _parameter(machine: Machine, args: Arguments) -> Any:
-    return args[0] if args and isinstance(args[0], Tensor | Stored) else NotImplemented
+    return args[0] if args and isinstance(args[0], (Stored, Tensor)) else NotImplemented
 
 
 def _tensor_of_type(machine: Machine, args: Arguments) -> Any:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from lefs.generators.unpickle.literals import PARSERS, decimal, line_text, text, unsigned
+from lefs.generators.unpickle.opcodes import argument_of
 from lefs.generators.unpickle.policy import name_global
 from lefs.generators.unpickle.tensors import array
 from lefs.generators.unpickle.values import (
@@ -21,13 +23,19 @@ from lefs.generators.unpickle.values import (
 if TYPE_CHECKING:
     from lefs.generators.unpickle.machine import Machine
 
-__all__ = ["HANDLERS", "PLAIN"]
+__all__ = ["MAKERS", "PLAIN", "READERS"]
 
-# what instructions with an argument do, and those without one
+# What instructions do: those with an argument; the same, given and returning the position; those without one;
+# and, of these, those that make a container or record, which they return.
 Handler = Callable[["Machine", memoryview], None]
+Reader = Callable[["Machine", memoryview, int], int]
 Plain = Callable[["Machine"], None]
+Maker = Callable[["Machine"], Any]
+_long = struct.Struct("<I").unpack_from
+
 HANDLERS: dict[int, Handler] = {}
-PLAIN: dict[int, Plain] = {}
+PLAIN: list[Plain | None] = [None] * 256
+MAKERS: list[Maker | None] = [None] * 256
 
 
 def _on(codes: bytes) -> Callable[[Handler], Handler]:
@@ -40,7 +48,17 @@ def _on(codes: bytes) -> Callable[[Handler], Handler]:
 
 def _plain(codes: bytes) -> Callable[[Plain], Plain]:
     def register(function: Plain) -> Plain:
-        PLAIN.update(dict.fromkeys(codes, function))
+        for code in codes:
+            PLAIN[code] = function
+        return function
+
+    return register
+
+
+def _makes(codes: bytes) -> Callable[[Maker], Maker]:
+    def register(function: Maker) -> Maker:
+        for code in codes:
+            MAKERS[code] = function
         return function
 
     return register
@@ -54,7 +72,7 @@ def _constant(value: bool | None) -> Plain:
     return lambda machine: machine.stack.append(value)
 
 
-PLAIN.update({ord("N"): _constant(None), 0x88: _constant(True), 0x89: _constant(False)})
+PLAIN[ord("N")], PLAIN[0x88], PLAIN[0x89] = _constant(None), _constant(True), _constant(False)
 HANDLERS.update({code: _parsed(parse) for codes, parse in PARSERS.items() for code in codes})
 
 
@@ -114,14 +132,33 @@ def _get_line(machine: Machine, argument: memoryview) -> None:
     machine.stack.append(machine.recall(decimal(argument)))
 
 
-@_on(b"h")
-def _get(machine: Machine, argument: memoryview) -> None:
-    machine.stack.append(machine.recall(argument[0]))
+# -- arguments -----------------------------------------------------------------------------------------------
 
 
-@_on(b"j")
-def _get_long(machine: Machine, argument: memoryview) -> None:
-    machine.stack.append(machine.recall(unsigned(argument)))
+def _followed(machine: Machine, data: memoryview, position: int) -> int:
+    code = data[position - 1]
+    argument, following = argument_of(data, code, position - 1)
+    HANDLERS[code](machine, argument)
+    return following
+
+
+def _get_long(machine: Machine, data: memoryview, position: int) -> int:
+    machine.stack.append(machine.recall(_long(data, position)[0]))
+    return position + 4
+
+
+def _byte(machine: Machine, data: memoryview, position: int) -> int:
+    machine.stack.append(data[position])
+    return position + 1
+
+
+def _short(machine: Machine, data: memoryview, position: int) -> int:
+    machine.stack.append(data[position] | data[position + 1] << 8)
+    return position + 2
+
+
+READERS: list[Reader] = [_followed] * 256
+READERS[ord("j")], READERS[ord("K")], READERS[ord("M")] = _get_long, _byte, _short
 
 
 # -- containers ----------------------------------------------------------------------------------------------
@@ -132,55 +169,58 @@ def _empty_tuple(machine: Machine) -> None:
     machine.stack.append(())
 
 
-@_plain(b"]")
-def _empty_list(machine: Machine) -> None:
-    machine.push_new([])
+@_makes(b"]")
+def _empty_list(machine: Machine) -> list[Any]:
+    return []
 
 
-@_plain(b"}")
-def _empty_dict(machine: Machine) -> None:
-    machine.push_new({})
+@_makes(b"}")
+def _empty_dict(machine: Machine) -> dict[Any, Any]:
+    return {}
 
 
-@_plain(b"\x8f")
-def _empty_set(machine: Machine) -> None:
-    machine.push_new(set())
+@_makes(b"\x8f")
+def _empty_set(machine: Machine) -> set[Any]:
+    return set()
 
 
-def _tuple_of(count: int) -> Plain:
-    def make(machine: Machine) -> None:
-        stack = machine.stack
-        if len(stack) < count:
-            raise IndexError
-        machine.session.object()
-        stack[-count:] = [tuple(stack[-count:])]
-
-    return make
+@_makes(b"\x85")
+def _single(machine: Machine) -> tuple[Any, ...]:
+    return (machine.stack.pop(),)
 
 
-PLAIN.update({0x84 + count: _tuple_of(count) for count in (1, 2, 3)})
+@_makes(b"\x86")
+def _pair(machine: Machine) -> tuple[Any, ...]:
+    second, first = machine.stack.pop(), machine.stack.pop()
+    return first, second
 
 
-@_plain(b"t")
-def _tuple(machine: Machine) -> None:
-    machine.push_new(tuple(machine.since_mark()))
+@_makes(b"\x87")
+def _triple(machine: Machine) -> tuple[Any, ...]:
+    third, second, first = machine.stack.pop(), machine.stack.pop(), machine.stack.pop()
+    return first, second, third
 
 
-@_plain(b"l")
-def _list(machine: Machine) -> None:
-    machine.push_new(machine.since_mark())
+@_makes(b"t")
+def _tuple(machine: Machine) -> tuple[Any, ...]:
+    return tuple(machine.since_mark())
 
 
-@_plain(b"d")
-def _dict(machine: Machine) -> None:
+@_makes(b"l")
+def _list(machine: Machine) -> list[Any]:
+    return machine.since_mark()
+
+
+@_makes(b"d")
+def _dict(machine: Machine) -> dict[Any, Any]:
     content: dict[Any, Any] = {}
     _set_items(content, machine.since_mark(), machine)
-    machine.push_new(content)
+    return content
 
 
-@_plain(b"\x91")
-def _frozenset(machine: Machine) -> None:
-    machine.push_new(frozenset(check_key(v, machine.session) for v in machine.since_mark()))
+@_makes(b"\x91")
+def _frozenset(machine: Machine) -> frozenset[Any]:
+    return frozenset(check_key(v, machine.session) for v in machine.since_mark())
 
 
 @_plain(b"a")
@@ -225,9 +265,9 @@ def _extend(target: Any, values: Iterable[Any], machine: Machine) -> None:
 
 
 def _set_items(target: Any, values: list[Any], machine: Machine) -> None:
-    if isinstance(target, Instance):
+    if target.__class__ is Instance:
         target = target.entries
-    if not isinstance(target, dict) or len(values) % 2:
+    if target.__class__ is not dict or len(values) % 2:
         raise damaged(f"it puts {len(values)} values as keys and contents into {type(target).__name__}")
     keys = values[::2]
     for key in keys:
@@ -258,30 +298,27 @@ def _named(argument: memoryview) -> Global:
     return name_global(module, name)
 
 
-@_plain(b"R")
-def _reduce(machine: Machine) -> None:
+@_makes(b"R\x81")
+def _reduce(machine: Machine) -> Any:
     args, what = machine.stack.pop(), machine.stack.pop()
-    machine.make(what, args, {})
+    return machine.made(what, args, {})
 
 
-PLAIN[0x81] = _reduce
-
-
-@_plain(b"\x92")
-def _new_with_keywords(machine: Machine) -> None:
+@_makes(b"\x92")
+def _new_with_keywords(machine: Machine) -> Any:
     kwargs, args, what = machine.stack.pop(), machine.stack.pop(), machine.stack.pop()
-    machine.make(what, args, kwargs)
+    return machine.made(what, args, kwargs)
 
 
 @_on(b"i")
 def _old_instance(machine: Machine, argument: memoryview) -> None:
-    machine.make(_named(argument), tuple(machine.since_mark()), {})
+    machine.push_new(machine.made(_named(argument), tuple(machine.since_mark()), {}))
 
 
-@_plain(b"o")
-def _old_object(machine: Machine) -> None:
+@_makes(b"o")
+def _old_object(machine: Machine) -> Any:
     what, *args = machine.since_mark() or [None]
-    machine.make(what, tuple(args), {})
+    return machine.made(what, tuple(args), {})
 
 
 @_on(b"\x82\x83\x84")

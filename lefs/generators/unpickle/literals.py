@@ -114,7 +114,6 @@ def _unescaped(found: re.Match[bytes]) -> bytes:
 
 
 PARSERS: dict[bytes, Callable[[memoryview], Any]] = {
-    b"KM": unsigned,
     b"J\x8a\x8b": _signed,
     b"I": _decimal_or_bool,
     b"L": decimal,

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable
+from itertools import repeat
+from operator import length_hint
 from typing import Any
 
 from lefs.artifacts import ArtifactError
 from lefs.generators.unpickle.calls import call
-from lefs.generators.unpickle.handlers import HANDLERS, PLAIN
+from lefs.generators.unpickle.handlers import MAKERS, PLAIN, READERS
 from lefs.generators.unpickle.opcodes import argument_of, ends
 from lefs.generators.unpickle.values import ORDERED, Global, Session, Unfinished, damaged, refused
 
 __all__ = ["Machine"]
 
-_GET, _LONG_GET, _MEMOIZE, _EMPTY_TUPLE, _REDUCE, _BYTE, _SHORT, _STOP = b"hj\x94)RKM."
-_long = struct.Struct("<I").unpack_from
+_GET, _MEMOIZE, _EMPTY_TUPLE, _REDUCE, _STOP = b"h\x94)R."
 _ABSENT = Unfinished()
 
 
@@ -48,53 +49,51 @@ class Machine:
         """Follow the pickle at `start`; return its value and the position behind it."""
         self.position = start
         try:
-            self._follow(self.data, self.session, self.memo, self.stack, start)
+            self._follow(self.data, self.session, self.memo, start)
         except (IndexError, struct.error):
             raise self._cut(self.position - 1) from None
         return self._result(), self.position
 
-    def _follow(
-        self, data: memoryview, session: Session, memo: dict[int, Any], stack: list[Any], position: int
-    ) -> None:
+    def _follow(self, data: memoryview, session: Session, memo: dict[int, Any], position: int) -> None:
+        stack, before = self.stack, session.steps
+        left = repeat(None, before)
         try:
-            for used in range(1, session.steps + 1):
+            for _ in left:
                 code = data[position]
                 position += 1
-                # Most of a snapshot's instructions are these first ones, which take less time than a call of
-                # their handlers, that do the same.
+                # What most of a snapshot consists of is spelled out here, which takes less time than a call.
                 if code == _GET:
                     value = memo.get(data[position], _ABSENT)
                     stack.append(value if value.__class__ is not Unfinished else self.recall(data[position]))
                     position += 1
-                elif code == _MEMOIZE and stack[-1].__class__ is not Unfinished:
-                    memo[len(memo)] = stack[-1]
-                elif code == _EMPTY_TUPLE and data[position] == _REDUCE and stack[-1] is ORDERED:
-                    session.object()
-                    stack[-1] = {}
+                    continue
+                if code == _EMPTY_TUPLE and data[position] == _REDUCE and stack[-1] is ORDERED:
+                    stack.pop()
+                    value = {}
                     position += 1
-                elif code == _BYTE:
-                    stack.append(data[position])
-                    position += 1
-                elif code == _LONG_GET:
-                    name = _long(data, position)[0]
-                    value = memo.get(name, _ABSENT)
-                    stack.append(value if value.__class__ is not Unfinished else self.recall(name))
-                    position += 4
-                elif code == _SHORT:
-                    stack.append(data[position] | data[position + 1] << 8)
-                    position += 2
-                elif code in PLAIN:
-                    PLAIN[code](self)
+                elif (make := MAKERS[code]) is not None:
+                    value = make(self)
                     stack = self.stack
-                elif code == _STOP:
-                    session.steps -= used
-                    return
                 else:
-                    argument, following = argument_of(data, code, position - 1)
-                    HANDLERS[code](self, argument)
-                    stack, position = self.stack, following
+                    if (act := PLAIN[code]) is not None:
+                        act(self)
+                    elif code == _STOP:
+                        return
+                    else:
+                        position = READERS[code](self, data, position)
+                    stack = self.stack
+                    continue
+                session.objects -= 1
+                if session.objects < 0:
+                    raise session.crowded()
+                stack.append(value)
+                # New containers are nearly always remembered at once.
+                if data[position] == _MEMOIZE and value.__class__ is not Unfinished:
+                    memo[len(memo)] = value
+                    position += 1
         finally:
             self.position = position
+            session.steps -= before - length_hint(left)
         raise session.endless()
 
     def _cut(self, position: int) -> ArtifactError:
@@ -144,8 +143,8 @@ class Machine:
             raise damaged("it uses an array before its content")
         return value
 
-    def make(self, what: Any, args: Any, kwargs: Any) -> None:
-        """Push what a call of the name `what` stands for."""
+    def made(self, what: Any, args: Any, kwargs: Any) -> Any:
+        """What a call of the name `what` stands for."""
         if what.__class__ is not Global:
             raise refused(f"it calls a value of type {type(what).__name__}, which is no class")
         if args.__class__ is not tuple or kwargs.__class__ is not dict:
@@ -153,8 +152,7 @@ class Machine:
         value = call(self, what, args, kwargs)
         if value.__class__ is Unfinished:
             self.unfinished += 1
-        self.session.object()
-        self.stack.append(value)
+        return value
 
     def finish(self, array: Any) -> None:
         """Put a numpy array's tensor in the place of the empty array on top of the stack."""

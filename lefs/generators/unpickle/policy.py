@@ -52,8 +52,9 @@ _INERT = frozenset([("builtins", "getattr"), ("builtins", "setattr"), ("functool
 
 def is_inert(value: object) -> bool:
     """Whether `value` is the name, or the record of a call, of what no part that is used may hold."""
-    if not isinstance(value, Global | Instance):
+    if value.__class__ is not Global and value.__class__ is not Instance:
         return False
+    assert isinstance(value, Global | Instance)
     return (value.module, value.name) in _INERT or value.module.startswith("dill.")
 
 

@@ -26,6 +26,7 @@ __all__ = [
 
 # What a pickle holds as bytes: small ones as they are, large ones as a view, those of Python 2 as text.
 Raw = bytes | str | memoryview
+_BYTES = (bytes, memoryview)
 
 STORAGES = {
     "HalfStorage": torch.float16,
@@ -195,7 +196,7 @@ def as_bytes(raw: Any, session: Session) -> bytes | memoryview:
             return raw.encode("latin-1")
         except UnicodeEncodeError:
             raise damaged("text stands where bytes are expected") from None
-    if not isinstance(raw, bytes | memoryview):
+    if not isinstance(raw, _BYTES):
         raise damaged(f"{type(raw).__name__} stands where bytes are expected")
     return raw
 

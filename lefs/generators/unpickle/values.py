@@ -117,7 +117,11 @@ class Session:
         """Account for `count` containers, or entries copied between containers."""
         self.objects -= count
         if self.objects < 0:
-            raise refused("it makes more than 250,000 objects, which no network needs")
+            raise self.crowded()
+
+    def crowded(self) -> ArtifactError:
+        """The error for a file without any `objects` left."""
+        return refused("it makes more than 250,000 objects, which no network needs")
 
     def odd_key(self) -> None:
         """Account for a key that is neither text nor an integer."""
@@ -178,12 +182,11 @@ def walk(tree: Any) -> Iterator[Any]:
     level, depth, seen = [tree], 0, {id(tree)}
     while level:
         yield from level
-        following = []
-        for inner in chain.from_iterable(map(_inside, level)):
-            if id(inner) not in seen:
-                seen.add(id(inner))
-                following.append(inner)
-        level, depth = following, depth + 1
+        containers = [value for value in level if value.__class__ in _CONTAINERS]
+        inside = chain.from_iterable(map(_inside, containers))
+        found = {own: inner for inner in inside if (own := id(inner)) not in seen}
+        seen.update(found)
+        level, depth = [*found.values()], depth + 1
         _check_depth(depth)
 
 
