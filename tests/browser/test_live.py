@@ -77,7 +77,7 @@ PAINTER = """
 import lefs
 from lefs.widgets import UnitPainter
 
-model, judge = lefs.load("portraits"), lefs.load_segmenter("portraits")
+model, judge = lefs.load("portraits-64"), lefs.load_segmenter("portraits-64")
 found = lefs.units.characterize(model, range(16), segmenter=judge, layers=["b8.torgb"], progress=False)
 painter = UnitPainter(model, found, 97, concept="glasses", layer="b8.torgb", segmenter=judge)
 painter
