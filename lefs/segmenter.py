@@ -52,7 +52,7 @@ class PartSegmenter(nn.Module):
         self.width = check_integer("width", width, minimum=1)
         if len(self.fine) < 2 or len(set(self.fine)) < len(self.fine):
             raise ValueError(f"names must be at least two different parts, got {list(names)}")
-        self._group(groups or {name: (name,) for name in self.fine})
+        self._group({name: (name,) for name in self.fine} if groups is None else groups)
         self.down = nn.ModuleList(
             _twice(inputs * width if inputs else 3, outputs * width)
             for inputs, outputs in ((0, 1), (1, 2), (2, 4), (4, 4))
@@ -65,12 +65,18 @@ class PartSegmenter(nn.Module):
     def _group(self, groups: Mapping[str, Sequence[str]]) -> None:
         self.groups = {name: tuple(parts) for name, parts in groups.items()}
         members = [part for parts in self.groups.values() for part in parts]
-        if sorted(members) != sorted(self.fine) or len(self.groups) < 2:
+        if sorted(members) != sorted(self.fine) or len(self.groups) < 2 or not all(self.groups.values()):
             raise ValueError(
-                f"groups must hold each of {list(self.fine)} once, in two groups at least, got {self.groups}"
+                f"groups must hold each of {list(self.fine)} once, in two groups at least and none of them "
+                f"empty, got {self.groups}"
             )
         self.names = tuple(self.groups)
         self._members = [[self.fine.index(part) for part in parts] for parts in self.groups.values()]
+
+    @property
+    def _is_grouped(self) -> bool:
+        # (in order: that of the names is that of the labels)
+        return list(self.groups.items()) != [(name, (name,)) for name in self.fine]
 
     def in_detail(self) -> PartSegmenter:
         """Give the same network, sharing its weights, with the fine parts as its labels."""
@@ -103,8 +109,8 @@ class PartSegmenter(nn.Module):
     def logits(self, images: Tensor) -> Tensor:
         """Images (N, 3, H, W) in [-1, 1] → log-odds (N, parts, H, W) of `names` before the softmax."""
         fine = self.fine_logits(images)
-        if len(self.names) == len(self.fine):
-            return fine[:, [members[0] for members in self._members]]
+        if not self._is_grouped:
+            return fine
         # a group is as probable as its parts together
         return torch.stack([fine[:, members].logsumexp(dim=1) for members in self._members], dim=1)
 
@@ -140,7 +146,7 @@ class PartSegmenter(nn.Module):
         folder = Path(folder)
         save_tensors(folder / f"{stem}.safetensors", self.state_dict())
         content = {"format": _FORMAT, "version": 1, "names": list(self.fine), "width": self.width}
-        if len(self.names) < len(self.fine):
+        if self._is_grouped:
             content["groups"] = {name: list(parts) for name, parts in self.groups.items()}
         write_json(folder / f"{stem}.json", {**content, "training": dict(training or {})})
         return folder
@@ -154,7 +160,7 @@ def load_segmenter(
     Parameters
     ----------
     name_or_path : str or path
-        ``"portraits"`` (the embedded one), a folder that holds ``segmenter.safetensors`` and
+        ``"portraits"`` (or another embedded one), a folder that holds ``segmenter.safetensors`` and
         ``segmenter.json``, or the path of either of two such files.
     device : str or torch.device, optional
         Where to put it; None keeps it on the CPU.
@@ -177,7 +183,7 @@ def load_segmenter(
     try:
         segmenter = PartSegmenter(meta["names"], width=meta["width"], groups=meta.get("groups"))
         segmenter.load_state_dict(tensors)
-    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError, RuntimeError) as error:
         raise ArtifactError(f"{weights} and the .json beside it do not fit together: {error}") from error
     return segmenter.eval().requires_grad_(False).to(device or "cpu")
 

@@ -344,8 +344,31 @@ def test_a_group_is_as_probable_as_its_parts_together(tmp_path):
     torch.testing.assert_close(coarse.fine_logits(images), fine.logits(images))
 
 
+def test_groups_of_one_part_each_keep_their_names_and_order(tmp_path):
+    segmenter = PartSegmenter(["x", "y"], width=1, groups={"second": ["y"], "first": ["x"]}).eval()
+    segmenter.save(tmp_path)
+    again, images = load_segmenter(tmp_path), torch.randn(1, 3, 8, 8)
+    assert again.names == ("second", "first")
+    assert torch.equal(again.logits(images), segmenter.fine_logits(images).flip(1))
+
+
+@pytest.mark.parametrize("groups", [[], ["hair"], "hair", {"all": PARTS}, {"a": 3}, 7])
+def test_groups_that_are_none_are_named(tmp_path, groups):
+    untrained_segmenter().save(tmp_path)
+    path = tmp_path / "segmenter.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "groups": groups}))
+    with pytest.raises(ArtifactError, match="do not fit together"):
+        load_segmenter(tmp_path)
+
+
 def test_groups_hold_every_part_once():
-    for groups in ({"a": ["x"]}, {"a": ["x"], "b": ["y", "x"]}, {"a": ["x", "y"]}):
+    for groups in (
+        {},
+        {"a": ["x"]},
+        {"a": ["x"], "b": ["y", "x"]},
+        {"a": ["x", "y"]},
+        {"a": ["x", "y"], "b": []},
+    ):
         with pytest.raises(ValueError, match="groups must hold each of"):
             PartSegmenter(["x", "y"], groups=groups)
 

@@ -48,6 +48,7 @@ class Beard:
 
 
 def sample_beard(rng: np.random.Generator, head: Head, hair: Hair) -> Beard | None:
+    """Draw a beard for some, more often below short hair."""
     share = SHARE_SHORT_HAIR if hair.style in SHORT_STYLES else SHARE_OTHER_HAIR
     if rng.random() > share:
         return None

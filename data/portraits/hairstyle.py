@@ -105,6 +105,7 @@ class Hair:
 
 
 def sample_hair(rng: np.random.Generator, head: Head) -> Hair:
+    """Draw cut, colours and hairline."""
     name = str(rng.choice(list(HAIR_STYLES), p=[style.share for style in HAIR_STYLES.values()]))
     style = HAIR_STYLES[name]
     shares = np.array([share for _, share in HAIR_COLORS])

@@ -43,6 +43,7 @@ class Hat:
 
 
 def sample_hat(rng: np.random.Generator, head: Head, hair: Hair) -> Hat | None:
+    """Draw a hat for some."""
     if rng.random() > SHARE_WITH_HAT:
         return None
     kind: HatKind = str(rng.choice(list(HATS), p=list(HATS.values())))  # type: ignore[assignment]

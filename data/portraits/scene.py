@@ -75,6 +75,7 @@ class Clothes:
 
 
 def sample_scene(rng: np.random.Generator) -> Scene:
+    """Draw light and background."""
     return Scene(
         light=bounded_normal(rng, 0, 0.6, -1, 1),
         warmth=bounded_normal(rng, 0.1, 0.5, -1, 1),
@@ -85,6 +86,7 @@ def sample_scene(rng: np.random.Generator) -> Scene:
 
 
 def sample_clothes(rng: np.random.Generator, head: Head) -> Clothes:
+    """Draw a garment, its colours and pattern."""
     color, second = _sample_colors(rng)
     neck = 1.12 * head.width * rng.uniform(0.44, 0.56)
     garment = _sample_kind(rng, GARMENTS)

@@ -57,8 +57,8 @@ def load(
 
     Parameters
     ----------
-    name_or_path : ``"portraits"`` (the embedded one); a publisher's file (.pkl, .pt, .pth, .model); a folder
-        that holds ``generator.safetensors`` and ``generator.json``, or the path of either of the two
+    name_or_path : ``"portraits"`` or another embedded one; a publisher's file (.pkl, .pt, .pth, .model); a
+        folder that holds ``generator.safetensors`` and ``generator.json``, or the path of either of the two
     device : where to put it; None keeps it on the CPU
     label : of a conditional generator, the class to take wherever none is given
 

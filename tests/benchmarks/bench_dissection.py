@@ -30,9 +30,9 @@ GiB = 2**30
 
 @functools.cache
 def generator(name: str) -> Generator:
-    """The embedded generator, or configuration F at 256 × 256 with random weights."""
-    if name == "portraits":
-        return lefs.load("portraits-64")
+    """The small embedded generator, or configuration F at 256 × 256 with random weights."""
+    if name == "portraits-64":
+        return lefs.load(name)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         network = StyleGAN2(StyleGAN2Config(256, 512, 512, WIDTHS)).eval()
@@ -40,7 +40,7 @@ def generator(name: str) -> Generator:
     return network
 
 
-BATCHES = {"portraits": 16, "configuration F, 256²": 2}
+BATCHES = {"portraits-64": 16, "configuration F, 256²": 2}
 
 
 def bench_contributions() -> Iterator[Row]:
@@ -104,8 +104,8 @@ def bench_memory(quick: bool, full: bool) -> Iterator[Row]:
         beyond = (found[n]["peak"] - found[n]["start"]) / 2**20
         note = f"{beyond:.0f} MiB beyond what Python, torch and lefs take; {found[n]['seconds']:.0f} s"
         least = peaks[counts[0]]
-        name = f"peak memory, dissection of {n:,} portraits"
-        yield Row(name, peaks[n], least, f"of {counts[0]} portraits", "MiB", 1 / 1.1, note)
+        name = f"peak memory, dissection of {n:,} of portraits-64"
+        yield Row(name, peaks[n], least, f"of {counts[0]} of them", "MiB", 1 / 1.1, note)
 
 
 def dissect_portraits(images: int) -> dict[str, float]:
