@@ -189,7 +189,26 @@ def test_recipe_grows_the_resolution():
     assert recipe.stage(110_000) == (64, 0.0)
     assert recipe.stage(10**6) == (64, 1.0)
     assert Recipe(resolution=128).stage(444_000) == (128, 0.5)
-    assert TINY.stage(0) == (16, 1.0)
+    assert TINY.stage(0) == TINY.stage(10**6) == (16, 1.0)
+
+
+def test_recipe_may_go_back_to_smaller_maps():
+    recipe = Recipe(resolution=128, growth="64:1000 128:2000 32:3000 64:20000", growth_fade=8000)
+    assert recipe.stage(999) == (64, 1.0)
+    assert recipe.stage(1400) == (128, 0.05)
+    assert recipe.stage(2000) == recipe.stage(2999) == (32, 1.0)  # nothing to fade in on the way down
+    assert recipe.stage(7000) == (64, 0.5)
+    assert recipe.stage(20_000) == (128, 0.0)
+
+
+@pytest.mark.parametrize(
+    "growth", ["64", "64:", "48:1000", "2:10", "32:2000 64:2000", "32:-5", "32;1000", "a:b"]
+)
+def test_recipe_names_the_stage_it_cannot_read(growth):
+    with pytest.raises(ValueError, match=f"{growth.split()[-1]!r} is not"):
+        Recipe(growth=growth)
+    with pytest.raises(SystemExit):
+        train_main(["--growth", growth])
 
 
 def test_rate_falls_to_an_eighth_at_the_end():

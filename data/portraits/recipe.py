@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+import math
+import re
 from dataclasses import dataclass
 
 from lefs.generators import StyleGAN2, StyleGAN2Config
-
-GROWTH = {16: 40_000, 32: 110_000, 64: 440_000}
-"""Until how many images a resolution is trained, if the final one is higher."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +26,10 @@ class Recipe:
     penalty : weight γ of the R1 penalty at 64 × 64
     mixing : share of steps with two styles
     average : half-life of the average of weights that is kept, in images
-    growth_fade : over how many images a new resolution is faded in
+    growth : "SIDE:IMAGES …", until how many images have been shown each resolution is trained; the final one
+        comes after them. A side below the one before goes back to what is coarse, which a small map learns in
+        a fraction of the time
+    growth_fade : over how many images a higher resolution is faded in
     seed : of first weights and random streams
     """
 
@@ -42,8 +44,12 @@ class Recipe:
     penalty: float = 0.3
     mixing: float = 0.4
     average: float = 8_000
+    growth: str = "16:40000 32:110000 64:440000"
     growth_fade: int = 8_000
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        _ = self.stages  # a slip of the pen should not come to light hours later
 
     @property
     def identity(self) -> dict[str, int]:
@@ -61,15 +67,35 @@ class Recipe:
         """How the segmenter is shown images, in turn: whole, and pieces of large ones at full size."""
         return ("whole",) if self.resolution == self.feature_resolution else ("whole", "piece")
 
+    @property
+    def stages(self) -> list[tuple[int, float]]:
+        """Resolutions in the order of training, and until how many images each is trained.
+
+        Raises
+        ------
+        ValueError
+            If `growth` does not say so.
+        """
+        stages: list[tuple[int, float]] = []
+        for word in self.growth.split():
+            found = re.fullmatch(r"(\d+):(\d+)", word)
+            side, until = (int(number) for number in found.groups()) if found else (0, 0)
+            if side < 4 or side & (side - 1) or until <= (stages[-1][1] if stages else 0):
+                raise ValueError(
+                    f"growth is {self.growth!r}; expected sides that are powers of 2 from 4 on, each with "
+                    f"a colon and more images than before, as in '16:40000 32:110000'; {word!r} is not"
+                )
+            stages.append((min(side, self.resolution), until))
+        return [*stages, (self.resolution, math.inf)]
+
     def stage(self, images: int) -> tuple[int, float]:
         """Resolution after so many images, and how far it is faded in, in [0, 1]."""
-        start = 0
-        for side, until in GROWTH.items():
-            if side >= self.resolution or images < until:
-                side = min(side, self.resolution)
-                return side, 1.0 if start == 0 else min(1.0, (images - start) / self.growth_fade)
-            start = until
-        return self.resolution, min(1.0, (images - start) / self.growth_fade)
+        before, start = self.resolution, 0.0
+        for side, until in self.stages:
+            if images < until:
+                break
+            before, start = side, until
+        return side, min(1.0, (images - start) / self.growth_fade) if side > before else 1.0
 
     def rate_at(self, images: int, total: int) -> float:
         """Learning rate after so many of all images."""

@@ -169,7 +169,10 @@ def main(arguments: list[str] | None = None) -> None:
     for name, default in asdict(Recipe()).items():
         parser.add_argument(f"--{name.replace('_', '-')}", type=type(default), default=default)
     options = parser.parse_args(arguments)
-    recipe = Recipe(**{name: getattr(options, name) for name in asdict(Recipe())})
+    try:
+        recipe = Recipe(**{name: getattr(options, name) for name in asdict(Recipe())})
+    except ValueError as error:
+        parser.error(str(error))
     check_run(options.run, recipe)
     # before the processes start, or each of them would render it
     open_dataset(options.data, count=options.count, resolution=recipe.resolution)
