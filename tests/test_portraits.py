@@ -268,15 +268,49 @@ def test_larger_networks_do_not_fit_into_smaller_ones(tmp_path):
         smaller.begin_from(tmp_path / "checkpoint.safetensors")
 
 
-def test_training_continues_bit_for_bit(tmp_path):
-    whole = tiny_trainer()
+def test_path_penalty_is_of_the_lengths_of_the_images_derivative():
+    trainer = tiny_trainer(Recipe(**{**TINY.__dict__, "path_length": 2.0}))
+    trainer._path_length.fill_(0.7)
+    trainer.stream.manual_seed(5)
+    found = trainer._path_penalty(16)
+    stream = torch.Generator().manual_seed(5)
+    z, generator = torch.randn(2, TINY.latent, generator=stream), trainer.generator
+    direction = torch.randn(2, 3, 16, 16, generator=stream) / 16
+    lengths = []
+    for own, d in zip(generator.map(z).detach(), direction, strict=True):
+        jacobian = torch.autograd.functional.jacobian(
+            lambda w: generator.synthesize(generator.styles(w[None]), noise="none")[0], own
+        )
+        lengths.append((jacobian * d[..., None, None]).sum((0, 1, 2)).square().sum(1).mean().sqrt())
+    mean = 0.7 + 0.01 * (torch.stack(lengths).mean() - 0.7)
+    expected = 4 * 2.0 * (torch.stack(lengths) - mean).square().mean()
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-7)
+    torch.testing.assert_close(trainer._path_length, mean, rtol=1e-4, atol=1e-7)
+
+
+def test_path_penalty_makes_lengths_more_alike():
+    def spread(weight: float) -> float:
+        trainer = tiny_trainer(Recipe(**{**TINY.__dict__, "path_length": weight, "batch": 16}))
+        for _ in range(24):
+            trainer.step(10**6)
+        trainer.stream.manual_seed(1)
+        trainer.recipe = Recipe(**{**TINY.__dict__, "path_length": 1.0})
+        return float(sum(trainer._path_penalty(16).detach() for _ in range(8)))
+
+    assert spread(20.0) < 0.7 * spread(0.0)
+
+
+@pytest.mark.parametrize("path_length", [0.0, 2.0])
+def test_training_continues_bit_for_bit(tmp_path, path_length):
+    recipe = Recipe(**{**TINY.__dict__, "path_length": path_length})
+    whole = tiny_trainer(recipe)
     for _ in range(4):
         whole.step(100)
-    begun = tiny_trainer()
+    begun = tiny_trainer(recipe)
     for _ in range(2):
         begun.step(100)
     begun.save(tmp_path / "checkpoint.safetensors")
-    resumed = tiny_trainer(Recipe(**{**TINY.__dict__, "seed": 9}))  # nothing of the fresh state may survive
+    resumed = tiny_trainer(Recipe(**{**recipe.__dict__, "seed": 9}))  # nothing of the fresh state may survive
     resumed.load(tmp_path / "checkpoint.safetensors")
     for _ in range(2):
         resumed.step(100)

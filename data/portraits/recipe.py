@@ -24,6 +24,7 @@ class Recipe:
     rate : learning rate of both sides
     decay : over how many images at the end the rate falls to an eighth
     penalty : weight γ of the R1 penalty at 64 × 64
+    path_length : weight of the path length penalty of the generator, in which 2 is usual; 0 leaves it out
     mixing : share of steps with two styles
     average : half-life of the average of weights that is kept, in images
     growth : "SIDE:IMAGES …", until how many images have been shown each resolution is trained; the final one
@@ -42,6 +43,7 @@ class Recipe:
     rate: float = 0.002
     decay: int = 60_000
     penalty: float = 0.3
+    path_length: float = 0.0
     mixing: float = 0.4
     average: float = 8_000
     growth: str = "16:40000 32:110000 64:440000"

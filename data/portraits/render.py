@@ -148,8 +148,8 @@ def open_dataset(folder: Path, *, count: int, resolution: int) -> tuple[Pixels, 
     """
     if not (folder / "masks.npy").exists():
         save_dataset(folder, *render_dataset(0, count, resolution=resolution))
-    # mapped, not read: all processes of a training share one copy
-    images, masks = (np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("images", "masks"))
+    # mapped, not read: all processes of a training share one copy (PyTorch warns of what is read-only)
+    images, masks = (np.load(folder / f"{name}.npy", mmap_mode="c") for name in ("images", "masks"))
     if images.shape != (count, resolution, resolution, 3):
         raise ValueError(
             f"{folder}: expected {count} images of {resolution} x {resolution} pixels, found shape "

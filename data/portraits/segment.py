@@ -29,9 +29,9 @@ LEARNING_RATE = 4e-3
 GROUP_NAMES = {name: [PARTS[part] for part in parts] for name, parts in GROUPS.items()}
 
 
-def to_tensor(images: Pixels) -> Tensor:
+def to_tensor(images: Pixels | Tensor) -> Tensor:
     """Bytes (N, H, W, 3) → float32 (N, 3, H, W) in [-1, 1], channels last in memory."""
-    return torch.from_numpy(images).permute(0, 3, 1, 2).float().div(127.5).sub(1)
+    return torch.as_tensor(images).permute(0, 3, 1, 2).float().div(127.5).sub(1)
 
 
 def augment(images: Tensor, masks: Tensor, stream: torch.Generator) -> tuple[Tensor, Tensor]:

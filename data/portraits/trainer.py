@@ -23,6 +23,7 @@ from lefs.generators.operations import upsample
 from lefs.segmenter import PartSegmenter
 
 PENALTY_INTERVAL = 16
+PATH_INTERVAL = 4
 
 
 class Trainer:
@@ -33,7 +34,7 @@ class Trainer:
     ----------
     recipe : Recipe
     images : ndarray of shape (N, resolution, resolution, 3), uint8
-        The real images.
+        The real images; held in the memory of a GPU.
     segmenter : PartSegmenter
         What the second discriminator looks through.
     device : str
@@ -56,7 +57,9 @@ class Trainer:
         rank: int = 0,
         processes: int = 1,
     ) -> None:
-        self.recipe, self.device, self.processes, self._images = recipe, device, processes, images
+        self.recipe, self.device, self.processes = recipe, device, processes
+        # on a GPU the whole of them, so that no step waits for a transfer; on a CPU they stay where they are
+        self._images = torch.from_numpy(images).to(device)
         self._batch = recipe.batch // processes
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(recipe.seed)
@@ -68,6 +71,7 @@ class Trainer:
         self._generator_step, self._critic_step = (self._adam(m) for m in (self.generator, self._critics))
         self.stream = torch.Generator().manual_seed(recipe.seed * 1000 + rank + 1)
         self.images_shown, self._steps, self.seconds = 0, 0, 0.0
+        self._path_length = torch.zeros((), device=device)
 
     def _placed(self, module: nn.Module) -> Any:
         return module.to(self.device, memory_format=torch.channels_last)
@@ -90,13 +94,13 @@ class Trainer:
         return losses
 
     def _real(self, side: int, share: float) -> Tensor:
-        chosen = torch.randint(len(self._images), (self._batch,), generator=self.stream)
-        mirror = torch.rand(self._batch, 1, 1, 1, generator=self.stream) < 0.5
-        x = to_tensor(self._images[chosen.numpy()])
+        chosen = torch.randint(len(self._images), (self._batch,), generator=self.stream).to(self.device)
+        mirror = (torch.rand(self._batch, 1, 1, 1, generator=self.stream) < 0.5).to(self.device)
+        x = to_tensor(self._images[chosen])
         x = avg_pool2d(torch.where(mirror, x.flip(3), x), self.recipe.resolution // side)
         if share < 1:
             x = interpolate(avg_pool2d(x, 2), scale_factor=2.0).lerp(x, share)
-        return x.to(self.device, memory_format=torch.channels_last)
+        return x.contiguous(memory_format=torch.channels_last)
 
     def _fake(self, side: int, share: float) -> Tensor:
         styles = self.generator.styles(self._mixed_latents(side))
@@ -149,8 +153,26 @@ class Trainer:
                 loss = loss - mean_judgement(self.features(self._shown(fake, view), view))
         loss.backward()
         self._critics.requires_grad_(True)
-        self._descend(self.generator, self._generator_step, self.generator.mapping.w_avg)
+        if self.recipe.path_length and self._steps % PATH_INTERVAL == 0:
+            self._path_penalty(fake.shape[-1]).backward()
+        averages = self.generator.mapping.w_avg, self._path_length
+        self._descend(self.generator, self._generator_step, *averages)
         return {"G": float(loss.detach())}
+
+    def _path_penalty(self, side: int) -> Tensor:
+        """How unequally far steps in w go in the image (Karras et al., CVPR 2020, eq. 4), for half a batch.
+
+        Weighted for being computed only now and then.
+        """
+        z = torch.randn(max(1, self._batch // 2), self.recipe.latent, generator=self.stream)
+        w = self.generator.map(z.to(self.device))
+        images = self.generator.synthesize(self.generator.styles(w), noise="none", upto=side)
+        direction = torch.randn(images.shape, generator=self.stream).to(self.device) / side
+        (gradient,) = torch.autograd.grad((images * direction).sum(), w, create_graph=True)
+        lengths = gradient.square().sum(2).mean(1).sqrt()
+        with torch.no_grad():
+            self._path_length.lerp_(lengths.mean(), 0.01)
+        return (lengths - self._path_length).square().mean() * self.recipe.path_length * PATH_INTERVAL
 
     def _uses_features(self, images: Tensor) -> bool:
         return images.shape[-1] >= self.recipe.feature_resolution
@@ -197,7 +219,7 @@ class Trainer:
             return
         counters = torch.tensor([self.images_shown, self._steps])
         seconds = torch.tensor([self.seconds], dtype=torch.float64)
-        values = {"streams": streams, "counters": counters, "seconds": seconds}
+        values = {"streams": streams, "counters": counters, "seconds": seconds, "path": self._path_length}
         save_checkpoint(path, modules=self._modules(), optimizers=self._optimizers(), values=values)
 
     def load(self, path: Path) -> None:
@@ -212,6 +234,8 @@ class Trainer:
         self.stream.set_state(streams[dist.get_rank() if self.processes > 1 else 0].clone())
         self.images_shown, self._steps = values["counters"].tolist()
         self.seconds = float(values["seconds"])
+        # (older checkpoints were made without)
+        self._path_length.copy_(values.get("path", torch.zeros(())))
 
     def begin_from(self, path: Path) -> None:
         """
