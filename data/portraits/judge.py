@@ -120,7 +120,7 @@ def training_images(folder: Path | None, count: int, resolution: int) -> Pixels:
     """
     if folder is None or not (folder / "images.npy").is_file():
         return render_dataset(0, count, resolution=resolution)[0]
-    images: Pixels = np.load(folder / "images.npy", mmap_mode="r")
+    images: Pixels = np.load(folder / "images.npy", mmap_mode="c")
     if images.shape[1:] != (resolution, resolution, 3) or len(images) < count:
         raise ValueError(
             f"{folder}: expected {count} images of {resolution} x {resolution} pixels at least, found shape "

@@ -30,7 +30,7 @@ FORMAT = "lefs-agreement"
 NAMING, STATING = 100_000, 101_000  # first seeds of the images that clusters are named and judged on
 LEAST = 0.2  # no part is claimed that agrees less; an edit of it would be an edit of something else
 WANTED = {"recall": 0.7, "purity": 0.5}
-COUNTS = (32, 48, 64)
+COUNTS = (64, 96, 128)
 
 
 def overlaps(table: NDArray[Any], names: Sequence[int]) -> NDArray[Any]:
@@ -223,7 +223,7 @@ def main(arguments: list[str] | None = None) -> None:
     )
     parser.add_argument("--model", default="portraits", help="name of an embedded model, or its folder")
     parser.add_argument("--images", type=int, default=512, help="size of the sample")
-    parser.add_argument("--clusters", type=int, default=64, help="number of clusters, K")
+    parser.add_argument("--clusters", type=int, default=128, help="number of clusters, K")
     parser.add_argument("--layer", default=None, help="layer to cluster; the generator's default if left out")
     parser.add_argument("--judged", type=int, default=256, help="images to name on, and as many to state on")
     parser.add_argument("--effect-images", type=int, default=128, help="images to measure effects on")
