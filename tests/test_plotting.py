@@ -386,6 +386,35 @@ def test_strongest_channels_are_the_strongest(catalog):
     assert ax.texts[0].get_text() == str(m[:10].argmax())
 
 
+def test_of_many_clusters_the_confusion_shows_those_that_hold_most_of_each_part(random):
+    counts = random.integers(1, 100, (40, 3))
+    counts[7, 2] = counts[8, 0] = 10_000
+    counts[:, 1] = 0
+    names = [f"{k}" for k in range(40)]
+    ax = plotting.confusion(counts, names, ["x", "y", "z"], most=6).axes[0]
+    shown = {int(label.get_text()) for label in ax.get_yticklabels()}
+    first, last = np.argsort(-counts[:, 0])[:6], np.argsort(-counts[:, 2])[:6]
+    assert len(shown) == 6
+    assert {7, 8} <= shown <= {*first.tolist(), *last.tolist()}
+    assert ax.get_ylabel() == "6 of the 40 clusters"
+    everything = plotting.confusion(counts, names, ["x", "y", "z"], most=99).axes[0]
+    assert len(everything.get_yticklabels()) == 40
+    assert everything.get_ylabel() == "cluster"
+
+
+def test_many_clusters_without_names_are_counted_instead_of_listed():
+    membership = torch.eye(64).reshape(1, 64, 8, 8)
+    image = torch.zeros(1, 3, 16, 16)
+
+    def texts(figure: Figure) -> str:
+        return " ".join(t.get_text() for t in figure.texts)
+
+    assert "64 clusters" in texts(plotting.membership_overlays(image, membership))
+    assert texts(plotting.membership_overlays(image, membership, title="mine")) == "mine"
+    named = plotting.membership_overlays(image, membership, names=["a", "b"] * 32)
+    assert texts(named) == "a b"
+
+
 def test_confusion_divides_rows_and_keeps_labels_with_them(random):
     counts = random.integers(0, 50, (4, 3)) + 1
     ax = plotting.confusion(counts, ["a", "b", "c", "d"], ["x", "y", "z"]).axes[0]

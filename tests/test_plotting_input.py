@@ -50,6 +50,7 @@ BAD = {
         lambda: plotting.confusion(-np.eye(2), ["a", "b"], ["c", "d"]),
         "matrix must not be negative",
     ),
+    "most": (lambda: plotting.confusion(np.eye(2), ["a", "b"], ["c", "d"], most=0), "most must be"),
     "labels": (lambda: plotting.confusion(np.eye(2), ["a"], ["c", "d"]), "clusters must be 2 strings"),
     "negative change": (
         lambda: plotting.edit_strip(*GOOD, GOOD[0], -np.ones((8, 8))),

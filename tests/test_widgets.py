@@ -468,6 +468,67 @@ def test_a_renamed_cluster_stays_picked(browser):
     assert ("cluster 1: hair", 1) in browser.controls["cluster"].options
 
 
+def fields(browser: CatalogBrowser) -> list[int]:
+    """The clusters whose name fields are in sight."""
+    names = [box.children[1] for box in browser._names.children]
+    return [k for k in range(browser.catalog.num_clusters) if browser.controls[f"name {k}"] in names]
+
+
+def options(browser: CatalogBrowser, control: str) -> list[object]:
+    return [value for _, value in browser.controls[control].options]
+
+
+def test_a_part_is_shown_alone_with_its_clusters(tiny, catalog):
+    browser = CatalogBrowser(tiny, catalog.named(["skin", "hair", "skin", "hat"]), range(3))
+    browser.controls["opacity"].value = 1.0
+    everything = pixels(browser, 0)
+    assert options(browser, "part") == ["", "skin", "hair", "hat"]
+    assert fields(browser) == options(browser, "cluster")[1:] == [0, 1, 2, 3]
+    browser.controls["cluster"].value = 3
+    browser.controls["part"].value = "skin"
+    assert browser.controls["cluster"].value == -1
+    assert fields(browser) == options(browser, "cluster")[1:] == [0, 2]
+    alone = pixels(browser, 0)
+    skin = (everything == (255 * cluster_colors(4)[0]).round()).all(-1)
+    assert (alone[skin] == everything[skin]).all()
+    assert not (alone[~skin] == everything[~skin]).all(-1).any(), "the rest is the picture"
+    browser.controls["cluster"].value = 2
+    assert not np.array_equal(pixels(browser, 0), alone)
+    browser.controls["part"].value = ""
+    np.testing.assert_array_equal(pixels(browser, 0), everything)
+
+
+def test_a_cluster_that_leaves_the_part_in_sight_stays_in_sight(tiny, catalog):
+    browser = CatalogBrowser(tiny, catalog.named(["skin", "hair", "skin", "hat"]), range(3))
+    browser.controls["part"].value = "skin"
+    browser.controls["name 2"].value = "nose"
+    assert browser.controls["part"].value == "skin"
+    assert fields(browser) == [0, 2]
+    browser.controls["name 0"].value = "nose"  # and so nothing is called skin any more
+    assert browser.controls["part"].value == "nose"
+    assert fields(browser) == [0, 2]
+    assert options(browser, "part") == ["", "nose", "hair", "hat"]
+    assert not browser.error
+
+
+def test_of_many_clusters_the_largest_and_the_chosen_one_can_be_named(tiny):
+    many = lefs.dissect(tiny, range(12), clusters=40, progress=False)
+    browser = CatalogBrowser(tiny, many, range(3))
+    by_size = sorted(range(40), key=lambda k: -int(many.sizes[k]))
+    assert set(fields(browser)) == set(by_size[:32])
+    browser.controls["cluster"].value = by_size[-1]
+    assert set(fields(browser)) == {*by_size[:31], by_size[-1]}
+
+
+def test_of_many_clusters_each_part_has_some_in_sight(tiny):
+    many = lefs.dissect(tiny, range(12), clusters=40, progress=False)
+    small = int(many.sizes.argmin())
+    names = ["mole" if k == small else "skin" for k in range(40)]
+    browser = CatalogBrowser(tiny, many.named(names), range(3))
+    assert small in fields(browser)
+    assert len(fields(browser)) == 32
+
+
 # -- both ---------------------------------------------------------------------------------------------
 def picture(bundle: dict[str, object]) -> Image.Image:
     return Image.open(io.BytesIO(base64.b64decode(str(bundle["image/png"]))))

@@ -15,6 +15,8 @@ from lefs.plotting.style import cluster_colors, styled
 
 __all__ = ["image_grid", "membership_overlays", "overlay_grid"]
 
+_LISTED = 32  # clusters without a name
+
 Names = Sequence[str] | Mapping[str, Sequence[int]]
 
 
@@ -82,25 +84,28 @@ def membership_overlays(
 
     Returns
     -------
-    Figure, with a legend of the clusters or parts that occur
+    Figure, with a legend of the clusters or parts that occur; of more than 32 without names, whose colours
+    nobody could tell apart in a list, the number
     """
     pictures = as_images("images", images)
     labels, parts = _labels(as_membership("membership", membership, pictures), names)
     colors = cluster_colors(len(parts))
+    shown = np.unique(labels)
+    many = names is None and len(shown) > _LISTED
     columns = min(check_integer("columns", columns, minimum=1), len(pictures))
     blocks = -(-len(pictures) // columns)
     sheet = Sheet(
         2 * blocks,
         columns,
         aspect=_aspect(pictures),
-        title=title,
+        title=f"{len(shown)} clusters, each in its colour" if many and title is None else title,
         above={2 * b: 0.1 for b in range(1, blocks)},
-        legend=[(parts[k], colors[k]) for k in np.unique(labels)],
+        legend=[] if many else [(parts[k], colors[k]) for k in shown],
     )
     mixed = overlay(pictures, labels, colors, check_number("opacity", opacity, minimum=0, maximum=1))
     for block in range(blocks):
-        for row, shown in enumerate((pictures, mixed), start=2 * block):
-            sheet.pictures(row, shown[block * columns : (block + 1) * columns])
+        for row, those in enumerate((pictures, mixed), start=2 * block):
+            sheet.pictures(row, those[block * columns : (block + 1) * columns])
     return sheet.figure
 
 

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
 from matplotlib.lines import Line2D
 
+from lefs.checks import check_integer
 from lefs.evaluation import Locality
 from lefs.plotting.arrays import as_array, as_labels
 from lefs.plotting.style import (
@@ -80,6 +81,7 @@ def confusion(
     parts: Sequence[str],
     *,
     sort: bool = True,
+    most: int | None = None,
     title: str | None = None,
     ax: Axes | None = None,
 ) -> Figure:
@@ -91,6 +93,8 @@ def confusion(
         counts them, or shares; each row is divided by its sum
     clusters, parts : K and P names
     sort : order the clusters by the part that has most of them, so that agreement is a diagonal
+    most : show no more clusters than these: in turn, the one that holds most of each part, then the one that
+        holds next most; None shows all
 
     Returns
     -------
@@ -100,20 +104,31 @@ def confusion(
     rows, columns = as_labels("clusters", clusters, len(shares)), as_labels("parts", parts, shares.shape[1])
     if shares.min() < 0:
         raise ValueError(f"matrix must not be negative, it counts pixels; its smallest is {shares.min():g}")
+    most = len(shares) if most is None else check_integer("most", most, minimum=1)
+    kept = np.arange(len(shares)) if most >= len(shares) else _holders(shares, most)
     shares = shares / np.maximum(shares.sum(1, keepdims=True), np.finfo(float).tiny)
     order = np.lexsort((-shares.max(1), shares.argmax(1))) if sort else np.arange(len(shares))
-    figure, ax = panel(ax, width=min(WIDTH, 2.6 + 0.56 * shares.shape[1]), height=1.2 + 0.245 * len(shares))
+    order = order[np.isin(order, kept)]
+    figure, ax = panel(ax, width=min(WIDTH, 2.6 + 0.56 * shares.shape[1]), height=1.2 + 0.245 * len(order))
     image = ax.imshow(shares[order], cmap=SHARE_MAP, vmin=0, vmax=1, aspect="auto")
     _write_shares(ax, shares[order])
     ax.set_yticks(range(len(order)), [rows[i] for i in order] if rows else [])
     ax.set_xticks(range(shares.shape[1]), columns or [], rotation=35, ha="right", rotation_mode="anchor")
     ax.tick_params(length=0)
-    ax.set(xlabel="true part", ylabel="cluster")
+    few = len(order) < len(shares)
+    ax.set(xlabel="true part", ylabel=f"{len(order)} of the {len(shares)} clusters" if few else "cluster")
     ax.set_title(title or "")
     frame(ax)
     share_bar(figure, ax, image, "share of the cluster's pixels")
     settle_ticks(ax)
     return figure
+
+
+def _holders(pixels: np.ndarray, most: int) -> np.ndarray:
+    """Up to `most` clusters, those that hold most of each part first: of (K, P), sorted."""
+    ranked = np.argsort(-pixels, axis=0, kind="stable")
+    holding = np.take_along_axis(pixels, ranked, axis=0) > 0
+    return np.sort([*dict.fromkeys(ranked[holding].tolist())][:most])
 
 
 def _write_shares(ax: Axes, shares: np.ndarray) -> None:

@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import ipywidgets
 import numpy as np
@@ -26,7 +27,9 @@ from lefs.widgets.panel import Panel, row
 __all__ = ["CatalogBrowser"]
 
 _PAGE, _COLUMNS = 12, 6
-_ALL = -1
+_ALL, _EVERY_PART = -1, ""
+# Name fields beyond these would fill the screen; the dropdowns lead to the others.
+_MOST_FIELDS = 32
 # Sent to the browser at this size: whole multiples of the usual memberships, small enough to follow a slider.
 _SIDE = 128
 
@@ -47,8 +50,10 @@ class CatalogBrowser(Panel):
     Attributes
     ----------
     catalog : the newest `Catalog`, with every change made here
-    controls : {"opacity", "cluster", "previous", "next", "name 0", "name 1", ...}, the widgets by name;
-        setting a value acts before the assignment returns
+    controls : {"part", "cluster", "opacity", "previous", "next", "name 0", "name 1", ...}, the widgets by
+        name; setting a value acts before the assignment returns. A part narrows the clusters to choose from
+        and the name fields to its own; of more than 32 clusters the largest of each part have their fields in
+        sight, and the one that is chosen.
 
     Raises
     ------
@@ -77,6 +82,7 @@ class CatalogBrowser(Panel):
         self._palette = cluster_colors(catalog.num_clusters)
         self._color_of = {name: c for c, name in enumerate(dict.fromkeys(catalog.cluster_names))}
         self.controls = _controls(catalog)
+        self._inside, self._offering = list(range(catalog.num_clusters)), False
         self._page_label, self._status = ipywidgets.HTML(), ipywidgets.HTML()
         for line in (self._page_label, self._status):
             line.add_class("lefs-summary")
@@ -101,23 +107,24 @@ class CatalogBrowser(Panel):
     # -- layout -----------------------------------------------------------------------------------
     def _lay_out(self) -> None:
         c = self.controls
-        names = []
-        for k, swatch in enumerate(self._swatches):
+        for swatch in self._swatches:
             swatch.add_class("lefs-swatch")
-            names.append(row(swatch, c[f"name {k}"], kind="middle"))
+        self._fields = [row(s, c[f"name {k}"], kind="middle") for k, s in enumerate(self._swatches)]
+        self._names = row(kind="four")
         turn = row(c["previous"], self._page_label, c["next"], kind="middle")
         turn.add_class("lefs-turn")
         self._arrange(
-            row(c["cluster"], c["opacity"], turn, kind="three"),
+            row(c["part"], c["cluster"], c["opacity"], turn, kind="four"),
             self.canvas,
-            row(*names, kind="four"),
+            self._names,
             self._status,
         )
 
     def _connect(self) -> None:
         c = self.controls
         self._on_change(c["opacity"], self._draw)
-        self._on_change(c["cluster"], self._draw)
+        self._on_change(c["part"], self._choose_part)
+        self._on_change(c["cluster"], self._choose_cluster)
         self._on_click(c["previous"], lambda: self._turn_to(self._first - _PAGE))
         self._on_click(c["next"], lambda: self._turn_to(self._first + _PAGE))
         for k in range(self.catalog.num_clusters):
@@ -137,10 +144,11 @@ class CatalogBrowser(Panel):
         self._draw()
 
     def _draw(self, _: object = None) -> None:
-        chosen = self.controls["cluster"].value
-        labels = self._part_labels() if chosen == _ALL else self._membership.argmax(1).numpy()
-        if chosen != _ALL:
-            labels = np.where(labels == chosen, labels, -1)
+        part, cluster = self.controls["part"].value, self.controls["cluster"].value
+        labels = self._part_labels() if cluster == _ALL else self._membership.argmax(1).numpy()
+        if cluster != _ALL or part != _EVERY_PART:
+            alone = self.catalog.parts[part][0] if cluster == _ALL else cluster
+            labels = np.where(labels == alone, labels, -1)
         opacity = self.controls["opacity"].value
         pictures = overlay(to_uint8(self._images), labels, self._colors(), opacity, side=_SIDE)
         seeds = self._seeds[self._first :]
@@ -163,6 +171,32 @@ class CatalogBrowser(Panel):
         unused = sorted(set(range(len(self._palette))) - set(self._color_of.values()))
         free = iter([*freed, *unused])
         self._color_of = {name: kept[name] if name in kept else next(free) for name in self.catalog.parts}
+
+    # -- choosing ---------------------------------------------------------------------------------
+    def _choose_part(self, part: str) -> None:
+        if self._offering:
+            return
+        # Clusters stay in sight until another part is chosen, also those that are given another name.
+        self._inside = list(self.catalog.parts.get(part, range(self.catalog.num_clusters)))
+        self.controls["cluster"].value = _ALL
+        self._relabel()
+        self._draw()
+
+    def _choose_cluster(self, _: int) -> None:
+        if self._offering:
+            return
+        self._list()
+        self._draw()
+
+    def _list(self) -> None:
+        """Show the name fields of the clusters in sight; of many, the largest of each part, then the next."""
+        sizes, chosen = self.catalog.sizes.tolist(), self.controls["cluster"].value
+        by_size = [sorted(ks, key=lambda k: -sizes[k]) for ks in self.catalog.parts.values()]
+        rank = {k: r for ks in by_size for r, k in enumerate(ks)}
+        ranked = sorted(self._inside, key=lambda k: (k != chosen, rank[k], -sizes[k]))
+        shown = tuple(self._fields[k] for k in sorted(ranked[:_MOST_FIELDS]))
+        if shown != self._names.children:
+            self._names.children = shown
 
     # -- names ------------------------------------------------------------------------------------
     def _name(self, k: int, name: str) -> None:
@@ -187,10 +221,24 @@ class CatalogBrowser(Panel):
             self.controls[f"name {k}"].value = name
             share = f"{k} · {100 * float(sizes[k]):.1f} %"
             self._swatches[k].value = f'<i style="background:{to_hex(colors[k])}"></i><span>{share}</span>'
-        picker = self.controls["cluster"]
-        chosen = picker.value
-        picker.options = _picks(names)
-        picker.value = chosen
+        part = self.controls["part"].value
+        if part != _EVERY_PART and part not in self.catalog.parts:
+            part = names[self._inside[0]]
+        self._offer("part", [("all", _EVERY_PART), *((name, name) for name in self.catalog.parts)], part)
+        self._offer("cluster", _picks(names, self._inside), self.controls["cluster"].value)
+        self._list()
+
+    def _offer(self, control: str, options: list[tuple[str, Any]], chosen: object) -> None:
+        picker = self.controls[control]
+        if picker.options == tuple(options):
+            return
+        # New options choose the first of them, which nobody did.
+        self._offering = True
+        try:
+            picker.options = options
+            picker.value = chosen
+        finally:
+            self._offering = False
 
     def _save(self) -> None:
         named = [part for part in self.catalog.parts if not _is_default(part)]
@@ -235,8 +283,14 @@ def _controls(catalog: Catalog) -> dict[str, ipywidgets.Widget]:
             description="opacity",
             tooltip="0: the pictures; 1: the clusters only",
         ),
+        "part": ipywidgets.Dropdown(
+            options=[("all", _EVERY_PART), *((name, name) for name in catalog.parts)],
+            value=_EVERY_PART,
+            description="part",
+            tooltip="Colour all parts, or one alone, and list its clusters",
+        ),
         "cluster": ipywidgets.Dropdown(
-            options=_picks(names),
+            options=_picks(names, range(len(names))),
             value=_ALL,
             description="cluster",
             tooltip="Colour all clusters, or one alone",
@@ -247,8 +301,8 @@ def _controls(catalog: Catalog) -> dict[str, ipywidgets.Widget]:
     }
 
 
-def _picks(names: list[str]) -> list[tuple[str, int]]:
-    picks = [(name if _is_default(name) else f"cluster {k}: {name}", k) for k, name in enumerate(names)]
+def _picks(names: list[str], clusters: Iterable[int]) -> list[tuple[str, int]]:
+    picks = [(names[k] if _is_default(names[k]) else f"cluster {k}: {names[k]}", k) for k in clusters]
     return [("all", _ALL), *picks]
 
 
