@@ -324,22 +324,24 @@ def test_overlaps_equal_their_definition():
     recall, purity, _ = expected.T
     harmonic = [2 / (1 / r + 1 / p) if r and p else 0 for r, p in zip(recall, purity, strict=True)]
     np.testing.assert_allclose(label.balance(table, names), harmonic)
+    near = [min(r / 0.7, 1) * min(p / 0.5, 1) for r, p in zip(recall, purity, strict=True)]
+    assert label.worth(table, names) == pytest.approx(np.mean(harmonic) + np.mean(near) / 2)
 
 
 @pytest.mark.parametrize("seed", range(6))
 def test_names_are_the_best_that_single_changes_lead_to(seed):
     table = random_table(6, 3, seed=seed)
 
-    def mean(names):
-        return label.balance(table, list(names)).mean()
+    def worth(names):
+        return label.worth(table, list(names))
 
     names = label.name_clusters(table, least=0)
     others = [[*names[:k], part, *names[k + 1 :]] for k in range(6) for part in range(3)]
-    assert mean(names) >= max(map(mean, others)) - 1e-9
+    assert worth(names) >= max(map(worth, others)) - 1e-9
     alone = [int(part) for part in name_by_truth(table, "012")]
-    assert mean(names) >= max(mean(alone), mean(table.argmax(1))) - 1e-9
-    best = max(mean(any_names) for any_names in itertools.product(range(3), repeat=6))
-    assert mean(names) > 0.97 * best
+    assert worth(names) >= max(worth(alone), worth(table.argmax(1))) - 1e-9
+    best = max(worth(any_names) for any_names in itertools.product(range(3), repeat=6))
+    assert worth(names) > 0.97 * best
 
 
 def test_a_part_that_cannot_be_told_apart_is_not_claimed():
