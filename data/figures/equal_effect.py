@@ -24,7 +24,7 @@ from lefs.effects import measure_effects
 from lefs.evaluation import confusion, measure, name_by_truth
 from lefs.progress import track
 
-MODEL = "portraits-64"  # small, so that many pairs take minutes
+MODEL = "portraits"
 METHODS = ("energy", "effect", "pair")
 # (fine where the finest layers run out of channels and curves are steep)
 EPSILONS = (2, 4, 6, 8, 10, 12, 14, *range(16, 33), 36, 40, 48, 64, 96, 128)
@@ -110,7 +110,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--pairs", type=int, default=208)
+    parser.add_argument("--pairs", type=int, default=104)
     parser.add_argument("--share", type=float, default=0.6, help="of the common effect")
     parser.add_argument("--scenes", type=Path, help="folder of a generator made by scenes.py")
     options = parser.parse_args()

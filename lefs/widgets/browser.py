@@ -52,8 +52,8 @@ class CatalogBrowser(Panel):
     catalog : the newest `Catalog`, with every change made here
     controls : {"part", "cluster", "opacity", "previous", "next", "name 0", "name 1", ...}, the widgets by
         name; setting a value acts before the assignment returns. A part narrows the clusters to choose from
-        and the name fields to its own; of more than 32 clusters the largest of each part have their fields in
-        sight, and the one that is chosen.
+        and the name fields to its own, each in a colour of its own. Of more than 32 clusters the largest of
+        each part have their fields in sight, and the one that is chosen.
 
     Raises
     ------
@@ -144,25 +144,34 @@ class CatalogBrowser(Panel):
         self._draw()
 
     def _draw(self, _: object = None) -> None:
-        part, cluster = self.controls["part"].value, self.controls["cluster"].value
+        cluster = self.controls["cluster"].value
         labels = self._part_labels() if cluster == _ALL else self._membership.argmax(1).numpy()
-        if cluster != _ALL or part != _EVERY_PART:
-            alone = self.catalog.parts[part][0] if cluster == _ALL else cluster
-            labels = np.where(labels == alone, labels, -1)
+        if cluster != _ALL:
+            labels = np.where(labels == cluster, labels, -1)
         opacity = self.controls["opacity"].value
         pictures = overlay(to_uint8(self._images), labels, self._colors(), opacity, side=_SIDE)
         seeds = self._seeds[self._first :]
         self.canvas.show([Picture(p, note=f"seed {s}") for p, s in zip(pictures, seeds, strict=False)])
 
     def _part_labels(self) -> np.ndarray:
-        """The first cluster of the part of largest membership at each position: (N, h, w)."""
+        """The first cluster of the part of largest membership at each position: (N, h, w).
+
+        If a part is chosen: the largest of its clusters where it is, -1 elsewhere.
+        """
         parts = [list(ks) for ks in self.catalog.parts.values()]
-        owner = torch.stack([self._membership[:, ks].sum(dim=1) for ks in parts], dim=1).argmax(dim=1)
-        return np.array([ks[0] for ks in parts])[owner.numpy()]
+        owner = torch.stack([self._membership[:, ks].sum(dim=1) for ks in parts], dim=1).argmax(dim=1).numpy()
+        if self.controls["part"].value == _EVERY_PART:
+            return np.array([ks[0] for ks in parts])[owner]
+        chosen = [*self.catalog.parts].index(self.controls["part"].value)
+        largest = self._membership[:, parts[chosen]].argmax(dim=1).numpy()
+        return np.where(owner == chosen, np.array(parts[chosen])[largest], -1)
 
     def _colors(self) -> np.ndarray:
-        """The colour of each cluster, (K, 3): its part's."""
-        return self._palette[[self._color_of[name] for name in self.catalog.cluster_names]]
+        """The colour of each cluster, (K, 3): its part's, but in a chosen part one for each."""
+        colors = self._palette[[self._color_of[name] for name in self.catalog.cluster_names]]
+        if self.controls["part"].value != _EVERY_PART:
+            colors[self._inside] = self._palette[: len(self._inside)]
+        return colors
 
     def _recolor(self) -> None:
         """Parts keep their colours while they exist; a new one takes a colour that just became free."""
@@ -287,7 +296,7 @@ def _controls(catalog: Catalog) -> dict[str, ipywidgets.Widget]:
             options=[("all", _EVERY_PART), *((name, name) for name in catalog.parts)],
             value=_EVERY_PART,
             description="part",
-            tooltip="Colour all parts, or one alone, and list its clusters",
+            tooltip="Colour all parts, or the clusters of one, and list them",
         ),
         "cluster": ipywidgets.Dropdown(
             options=_picks(names, range(len(names))),
