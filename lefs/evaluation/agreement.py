@@ -63,11 +63,12 @@ def confusion(
         styles = generator.sample_styles(batch, truncation=truncation)
         with torch.inference_mode():
             labels = segmenter(generator.synthesize(styles))
-        truth = one_hot(labels, len(names)).movedim(-1, 1).cpu().double()
-        membership = (
-            resample_partition(catalog.membership(generator, styles), labels.shape[-1]).cpu().double()
-        )
-        table += torch.einsum("nkhw,nphw->kp", membership, truth).numpy()
+        truth = one_hot(labels.flatten(1), len(names)).cpu().double()
+        membership = catalog.membership(generator, styles).cpu()
+        # One image after the other: hundreds of clusters at full size take a lot of memory.
+        for i, parts in enumerate(truth):
+            clusters = resample_partition(membership[i : i + 1], labels.shape[-1])
+            table += (clusters.flatten(2)[0].double() @ parts).numpy()
     return table
 
 
