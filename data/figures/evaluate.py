@@ -1,6 +1,6 @@
 """Compare all methods on the same pairs: print the README's tables, draw its figures, keep the numbers.
 
-python data/figures/evaluate.py              measure, print and draw: half an hour of one processor
+python data/figures/evaluate.py              measure, print and draw: twenty minutes of one processor
 python data/figures/evaluate.py --draw       print and draw again from the stored numbers
 python data/figures/evaluate.py --matrix     measure and draw the part-leak matrix alone
 """
@@ -61,7 +61,7 @@ def draw_matrix(pairs: int) -> None:
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description="Compare all methods of editing on the same pairs.")
-    parser.add_argument("--pairs", type=int, default=250)
+    parser.add_argument("--pairs", type=int, default=150)
     parser.add_argument("--curve-pairs", type=int, default=100, help="pairs away from the usual settings")
     parser.add_argument("--draw", action="store_true", help="from the stored numbers")
     parser.add_argument("--matrix", action="store_true", help="the part-leak matrix alone")
