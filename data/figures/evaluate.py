@@ -1,6 +1,6 @@
 """Compare all methods on the same pairs: print the README's tables, draw its figures, keep the numbers.
 
-python data/figures/evaluate.py              measure, print and draw: twenty minutes of one processor
+python data/figures/evaluate.py              measure, print and draw: ten minutes of one processor
 python data/figures/evaluate.py --draw       print and draw again from the stored numbers
 python data/figures/evaluate.py --matrix     measure and draw the part-leak matrix alone
 """
