@@ -24,7 +24,6 @@ from lefs.effects import measure_effects
 from lefs.evaluation import confusion, measure, name_by_truth
 from lefs.progress import track
 
-MODEL = "portraits"
 METHODS = ("energy", "effect", "pair")
 # (fine where the finest layers run out of channels and curves are steep)
 EPSILONS = (2, 4, 6, 8, 10, 12, 14, *range(16, 33), 36, 40, 48, 64, 96, 128)
@@ -110,6 +109,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    parser.add_argument("--model", default="portraits", help="name of an embedded model")
     parser.add_argument("--pairs", type=int, default=104)
     parser.add_argument("--share", type=float, default=0.6, help="of the common effect")
     parser.add_argument("--scenes", type=Path, help="folder of a generator made by scenes.py")
@@ -118,8 +118,8 @@ def main() -> None:
         segmenter, parts = HueSegmenter(), ["disc", "square", "bar"]
         generator, catalog = dissected_scenes(options.scenes, segmenter)
     else:
-        generator, catalog = lefs.load(MODEL), lefs.Catalog.load(MODEL)
-        segmenter = lefs.load_segmenter(MODEL)
+        generator, catalog = lefs.load(options.model), lefs.Catalog.load(options.model)
+        segmenter = lefs.load_segmenter(options.model)
         parts = ["hair", "clothes", "skin", "eyes", "brows", "nose", "mouth"]
     found = curves(generator, catalog, parts, segmenter, options.pairs)
     print("| part | pairs | effect | leak: energy | effect | pair | effect / energy | pair / energy |")
