@@ -31,7 +31,7 @@ FORMAT = "lefs-agreement"
 NAMING, STATING = 100_000, 101_000  # first seeds of the images that clusters are named and judged on
 LEAST = 0.5  # no part is claimed that agrees less; an edit of it would be an edit of something else
 WANTED = {"recall": 0.7, "purity": 0.5}
-MARGIN = 0.03  # of which a little more is asked when naming, as other images give a little less
+MARGIN = 0.03  # asked for beyond that when naming, as other images give a little less
 LAYER, CLUSTERS, COUNTS = "b64.conv1", 384, (128, 256, 384)
 
 
@@ -67,6 +67,16 @@ def worth(table: NDArray[Any], names: Sequence[int]) -> float:
     """
     What a choice of names is worth: in the mean over all parts, F1 and half of how near both of its shares
     come to `WANTED` and a `MARGIN`, beyond which they count no more.
+
+    Parameters
+    ----------
+    table, names
+        As for `overlaps`.
+
+    Returns
+    -------
+    float
+        From 0 to 1.5.
     """
     shares = overlaps(table, names)[:, :2]
     near = np.minimum(shares / (np.array(list(WANTED.values())) + MARGIN), 1).prod(axis=1)
