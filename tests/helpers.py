@@ -1,10 +1,11 @@
-"""Small networks and catalogs to test with."""
+"""Small networks and catalogs, and broken files, to test with."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -102,3 +103,20 @@ class LinearGenerator(Generator):
 
     def intervene(self, styles: Tensor, edits: Any, *, noise: Noise = "const", resume: Any = None) -> Tensor:
         raise NotImplementedError("its pictures are painted, not made of its maps")
+
+
+def mutated(written: bytes, rng: np.random.Generator) -> bytes:
+    """One bit or byte changed, one byte more or fewer, or one stretch copied elsewhere."""
+    content, at = bytearray(written), int(rng.integers(len(written)))
+    match int(rng.integers(6)):
+        case 0 | 1:
+            content[at] ^= 1 << int(rng.integers(8))
+        case 2 | 3:
+            content[at] = int(rng.integers(256))
+        case 4:
+            content[at:at] = rng.bytes(1) if rng.integers(2) else b""
+            del content[int(rng.integers(len(content)))]
+        case _:
+            source, length = int(rng.integers(len(written))), int(rng.integers(1, 20))
+            content[at : at + length] = written[source : source + length]
+    return bytes(content)

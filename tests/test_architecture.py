@@ -104,6 +104,8 @@ FORBIDDEN_IMPORTS = {
     "shelve": "a pickle runs code: use lefs.artifacts",
     "random": "take a random_state",
 }
+# Python's unpickler without what could run code; tests/test_quick.py looks at what is left of it.
+ALLOWED_IMPORTS = {("generators/unpickle/quick.py", "pickle")}
 FORBIDDEN_CALLS = {
     "print": "return text, or show a progress bar",
     "torch.load": "a pickle runs code: use lefs.artifacts",
@@ -127,7 +129,8 @@ def test_no_module_does_what_the_house_forbids(path: Path) -> None:
     for line, target in imported(tree):
         for name, remedy in FORBIDDEN_IMPORTS.items():
             found = target == name or target.startswith(f"{name}.")
-            assert not found, f"{path}:{line}: imports {target}; {remedy}"
+            allowed = (path.relative_to(PACKAGE).as_posix(), target) in ALLOWED_IMPORTS
+            assert allowed or not found, f"{path}:{line}: imports {target}; {remedy}"
     for call in (n for n in ast.walk(tree) if isinstance(n, ast.Call)):
         name = dotted(call.func)
         assert name not in FORBIDDEN_CALLS, f"{path}:{call.lineno}: calls {name}; {FORBIDDEN_CALLS[name]}"

@@ -27,6 +27,7 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 import torch
+from helpers import mutated
 
 import lefs
 from lefs.artifacts import ArtifactError
@@ -748,23 +749,6 @@ def test_truncated_at_every_length(name: str) -> None:
     written, reader = FILES[name], readers[name]
     assert survives(reader, written)
     assert not any(survives(reader, written[:length]) for length in range(len(written)))
-
-
-def mutated(written: bytes, rng: np.random.Generator) -> bytes:
-    """One bit or byte changed, one byte more or fewer, or one stretch copied elsewhere."""
-    content, at = bytearray(written), int(rng.integers(len(written)))
-    match int(rng.integers(6)):
-        case 0 | 1:
-            content[at] ^= 1 << int(rng.integers(8))
-        case 2 | 3:
-            content[at] = int(rng.integers(256))
-        case 4:
-            content[at:at] = rng.bytes(1) if rng.integers(2) else b""
-            del content[int(rng.integers(len(content)))]
-        case _:
-            source, length = int(rng.integers(len(written))), int(rng.integers(1, 20))
-            content[at : at + length] = written[source : source + length]
-    return bytes(content)
 
 
 @pytest.mark.parametrize("name", FILES)

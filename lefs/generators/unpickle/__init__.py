@@ -11,6 +11,7 @@ import os
 import struct
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -19,6 +20,7 @@ from lefs.generators.unpickle.checkpoints import read_checkpoint
 from lefs.generators.unpickle.machine import Machine
 from lefs.generators.unpickle.mapping import MappedFile
 from lefs.generators.unpickle.policy import is_inert
+from lefs.generators.unpickle.quick import run_quickly
 from lefs.generators.unpickle.sniffing import explain, sniff_bytes
 from lefs.generators.unpickle.tensors import Stored, aligned
 from lefs.generators.unpickle.values import Global, Instance, Session, check_depth, damaged, walk
@@ -122,7 +124,10 @@ def _name(source: Source) -> str:
 
 
 def _pickle(data: memoryview, session: Session) -> Any:
-    value, end = Machine(data, session, payload=read_checkpoint).run()
+    def machine(session: Session) -> Machine:
+        return Machine(data, session, payload=read_checkpoint)
+
+    value, end = run_quickly(machine(replace(session))) or machine(session).run()
     if bytes(data[end : end + 2**16]).strip(b"\0\r\n "):
         raise damaged(f"{len(data) - end:,} bytes follow after its end")
     return value

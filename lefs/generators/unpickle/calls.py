@@ -15,7 +15,7 @@ from lefs.generators.unpickle.values import Global, Instance, Unfinished, check_
 if TYPE_CHECKING:
     from lefs.generators.unpickle.machine import Machine
 
-__all__ = ["call"]
+__all__ = ["Maker", "call", "maker_of"]
 
 _UNSIGNED = {"uint16": torch.uint16, "uint32": torch.uint32, "uint64": torch.uint64}
 _DTYPES = {str(d).removeprefix("torch."): d for d in STORAGES.values()} | _UNSIGNED
@@ -26,7 +26,7 @@ Maker = Callable[["Machine", Arguments], Any]
 
 def call(machine: Machine, what: Global, args: Arguments, kwargs: dict[str, Any]) -> Any:
     """The value that calling the name `what` stands for; nothing is called."""
-    maker = _MAKERS.get((what.module, what.name)) or _BY_NAME.get(what.name)
+    maker = maker_of(what)
     if maker is None:
         return Instance(what.module, what.name, args, kwargs)
     if kwargs:
@@ -35,6 +35,14 @@ def call(machine: Machine, what: Global, args: Arguments, kwargs: dict[str, Any]
     if value is NotImplemented:
         raise damaged(f"{what} is called with {len(args)} arguments of unexpected kinds")
     return value
+
+
+def maker_of(what: Global) -> Maker | None:
+    """What makes the value that calling the name `what` with only `Arguments` stands for; None: a record.
+
+    It returns `NotImplemented` if they are of unexpected kinds.
+    """
+    return _MAKERS.get((what.module, what.name)) or _BY_NAME.get(what.name)
 
 
 # -- Python's own --------------------------------------------------------------------------------------------

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from lefs.generators.unpickle.literals import PARSERS, decimal, line_text, text, unsigned
@@ -23,7 +23,7 @@ from lefs.generators.unpickle.values import (
 if TYPE_CHECKING:
     from lefs.generators.unpickle.machine import Machine
 
-__all__ = ["MAKERS", "PLAIN", "READERS"]
+__all__ = ["MAKERS", "PLAIN", "READERS", "array_of", "set_attributes", "set_items"]
 
 # What instructions do: those with an argument; the same, given and returning the position; those without one;
 # and, of these, those that make a container or record, which they return.
@@ -214,7 +214,7 @@ def _list(machine: Machine) -> list[Any]:
 @_makes(b"d")
 def _dict(machine: Machine) -> dict[Any, Any]:
     content: dict[Any, Any] = {}
-    _set_items(content, machine.since_mark(), machine)
+    set_items(content, machine.since_mark(), machine)
     return content
 
 
@@ -244,13 +244,13 @@ def _add_items(machine: Machine) -> None:
 @_plain(b"s")
 def _set_item(machine: Machine) -> None:
     value, key = machine.stack.pop(), machine.stack.pop()
-    _set_items(machine.stack[-1], [key, value], machine)
+    set_items(machine.stack[-1], [key, value], machine)
 
 
 @_plain(b"u")
 def _set_many(machine: Machine) -> None:
     values = machine.since_mark()
-    _set_items(machine.stack[-1], values, machine)
+    set_items(machine.stack[-1], values, machine)
 
 
 def _extend(target: Any, values: Iterable[Any], machine: Machine) -> None:
@@ -264,7 +264,8 @@ def _extend(target: Any, values: Iterable[Any], machine: Machine) -> None:
         raise damaged(f"it appends to {type(target).__name__}")
 
 
-def _set_items(target: Any, values: list[Any], machine: Machine) -> None:
+def set_items(target: Any, values: Sequence[Any], machine: Machine) -> None:
+    """Put `values`, keys and contents in turn, into the dictionary or record `target`."""
     if target.__class__ is Instance:
         target = target.entries
     if target.__class__ is not dict or len(values) % 2:
@@ -274,7 +275,7 @@ def _set_items(target: Any, values: list[Any], machine: Machine) -> None:
         # Nearly all are short text, which needs no closer look.
         if key.__class__ is not str or len(key) > LONGEST_KEY:
             check_key(key, machine.session)
-    target.update(zip(keys, values[1::2], strict=True))
+    target.update(zip(keys, values[1::2]))  # noqa: B905
 
 
 # -- names, calls, attributes --------------------------------------------------------------------------------
@@ -340,8 +341,14 @@ def _external(machine: Machine) -> None:
 def _build(machine: Machine) -> None:
     state, target = machine.stack.pop(), machine.stack[-1]
     if isinstance(target, Unfinished):
-        machine.finish(_array_of(state, machine))
-    elif isinstance(target, Instance):
+        machine.finish(array_of(state, machine))
+    else:
+        set_attributes(target, state, machine)
+
+
+def set_attributes(target: Any, state: Any, machine: Machine) -> None:
+    """Give the record `target` the attributes that a file says it has."""
+    if isinstance(target, Instance):
         # Frozen for everybody else; nothing that exists outside this file can be reached from here.
         object.__setattr__(target, "state", _merged(state, machine))
     elif not isinstance(target, dict):
@@ -362,7 +369,8 @@ def _merged(state: Any, machine: Machine) -> Any:
     return state
 
 
-def _array_of(state: Any, machine: Machine) -> Any:
+def array_of(state: Any, machine: Machine) -> Any:
+    """The tensor, or record, of a numpy array that a file has begun and now gives the content of."""
     match state:
         case (int(), shape, dtype, fortran, raw) | (shape, dtype, fortran, raw):
             return array(shape, dtype, raw, machine.session, fortran=bool(fortran))

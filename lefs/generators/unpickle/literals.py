@@ -10,10 +10,10 @@ from typing import Any
 
 from lefs.generators.unpickle.values import damaged, refused
 
-__all__ = ["PARSERS", "decimal", "line_text", "text", "unsigned"]
+__all__ = ["LONG", "PARSERS", "decimal", "line_text", "text", "unsigned"]
 
 # Bytes longer than this are handed out as views of the file.
-_LONG = 2**16
+LONG = 2**16
 _MOST_DIGITS, _MOST_INTEGER_BYTES = 1000, 400
 _ESCAPE = re.compile(rb"\\(?:x([0-9a-fA-F]{2})|([0-7]{1,3})|(\n)|(.))", re.DOTALL)
 _LETTERS = {b"a": b"\a", b"b": b"\b", b"f": b"\f", b"n": b"\n", b"r": b"\r", b"t": b"\t", b"v": b"\v"}
@@ -86,12 +86,12 @@ def line_text(argument: memoryview) -> str:
 
 
 def _raw(argument: memoryview) -> bytes | memoryview:
-    return argument if len(argument) > _LONG else bytes(argument)
+    return argument if len(argument) > LONG else bytes(argument)
 
 
 def _old_text(argument: memoryview) -> str | memoryview:
     # Python 2 has one type for text and bytes; long ones are the contents of arrays.
-    return argument if len(argument) > _LONG else str(argument, "latin-1")
+    return argument if len(argument) > LONG else str(argument, "latin-1")
 
 
 def _quoted_text(argument: memoryview) -> str | memoryview:
@@ -99,7 +99,7 @@ def _quoted_text(argument: memoryview) -> str | memoryview:
     if len(line) < 2 or line[0] != line[-1] or line[:1] not in (b"'", b'"'):
         raise damaged("a quoted text lacks its quotes")
     content = _ESCAPE.sub(_unescaped, line[1:-1])
-    return memoryview(bytearray(content)) if len(content) > _LONG else content.decode("latin-1")
+    return memoryview(bytearray(content)) if len(content) > LONG else content.decode("latin-1")
 
 
 def _unescaped(found: re.Match[bytes]) -> bytes:

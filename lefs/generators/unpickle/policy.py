@@ -50,11 +50,13 @@ _INNER = _words("eval exec system popen getattr __import__ __globals__ __builtin
 _INERT = frozenset([("builtins", "getattr"), ("builtins", "setattr"), ("functools", "partial")])
 
 
+_RECORDS = (Global, Instance)
+
+
 def is_inert(value: object) -> bool:
     """Whether `value` is the name, or the record of a call, of what no part that is used may hold."""
-    if value.__class__ is not Global and value.__class__ is not Instance:
+    if not isinstance(value, _RECORDS):
         return False
-    assert isinstance(value, Global | Instance)
     return (value.module, value.name) in _INERT or value.module.startswith("dill.")
 
 

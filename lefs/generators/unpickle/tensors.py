@@ -161,6 +161,24 @@ def strided(base: Any, offset: int, size: tuple[Any, ...], stride: tuple[Any, ..
 
 
 def _check_inside(items: int, offset: int, size: tuple[Any, ...], stride: tuple[Any, ...]) -> None:
+    if not _is_inside(items, offset, size, stride):
+        _look_closer(items, offset, size, stride)
+
+
+def _is_inside(items: int, offset: int, size: tuple[Any, ...], stride: tuple[Any, ...]) -> bool:
+    """Whether it is as nearly every tensor is; the few others need a closer look."""
+    if not len(size) == len(stride) <= _MOST_DIMENSIONS or offset.__class__ is not int or offset < 0:
+        return False
+    count, last = 1, offset
+    for n, step in zip(size, stride):  # noqa: B905, as long as each other
+        if n.__class__ is not int or step.__class__ is not int or n < 1 or not 0 <= step <= _LONGEST_SIDE:
+            return False
+        count *= n
+        last += (n - 1) * step
+    return last < items and count <= items
+
+
+def _look_closer(items: int, offset: int, size: tuple[Any, ...], stride: tuple[Any, ...]) -> None:
     count = check_shape(size)
     if not isinstance(offset, int) or offset < 0 or len(stride) != len(size):
         raise damaged(f"a tensor of shape {size} has offset {offset!r} and {len(stride)} strides")

@@ -26,12 +26,19 @@ __all__ = [
 _MAX_DEPTH, LONGEST_KEY = 400, 10_000
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Global:
     """The name of a class or function that a file mentions. It is never imported."""
 
     module: str
     name: str
+
+    def __eq__(self, other: object) -> bool:
+        # (a subclass's instance is the same name)
+        return isinstance(other, Global) and (self.module, self.name) == (other.module, other.name)
+
+    def __hash__(self) -> int:
+        return hash((self.module, self.name))
 
     def __str__(self) -> str:
         return f"{self.module}.{self.name}"
@@ -73,7 +80,7 @@ class Instance:
 class Unfinished:
     """A numpy array between its creation and its content, and the memo entries that mean it."""
 
-    __slots__ = ("names",)
+    __slots__ = ("__weakref__", "names")
 
     def __init__(self) -> None:
         self.names: list[int] = []
