@@ -23,7 +23,7 @@ from lefs.generators.unpickle.values import (
 if TYPE_CHECKING:
     from lefs.generators.unpickle.machine import Machine
 
-__all__ = ["MAKERS", "PLAIN", "READERS", "array_of", "set_attributes", "set_items"]
+__all__ = ["MAKERS", "PLAIN", "READERS", "array_of", "extend", "set_attributes", "set_items"]
 
 # What instructions do: those with an argument; the same, given and returning the position; those without one;
 # and, of these, those that make a container or record, which they return.
@@ -226,19 +226,19 @@ def _frozenset(machine: Machine) -> frozenset[Any]:
 @_plain(b"a")
 def _append(machine: Machine) -> None:
     value = machine.stack.pop()
-    _extend(machine.stack[-1], [value], machine)
+    extend(machine.stack[-1], [value], machine)
 
 
 @_plain(b"e")
 def _appends(machine: Machine) -> None:
     values = machine.since_mark()
-    _extend(machine.stack[-1], values, machine)
+    extend(machine.stack[-1], values, machine)
 
 
 @_plain(b"\x90")
 def _add_items(machine: Machine) -> None:
     values = machine.since_mark()
-    _extend(machine.stack[-1], values, machine)
+    extend(machine.stack[-1], values, machine)
 
 
 @_plain(b"s")
@@ -253,7 +253,8 @@ def _set_many(machine: Machine) -> None:
     set_items(machine.stack[-1], values, machine)
 
 
-def _extend(target: Any, values: Iterable[Any], machine: Machine) -> None:
+def extend(target: Any, values: Iterable[Any], machine: Machine) -> None:
+    """Append `values` to the list or record `target`, or add them to the set."""
     if isinstance(target, Instance):
         target.items.extend(values)
     elif isinstance(target, list):

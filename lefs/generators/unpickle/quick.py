@@ -20,7 +20,7 @@ from weakref import ref
 
 from lefs.artifacts import ArtifactError
 from lefs.generators.unpickle.calls import Maker, maker_of
-from lefs.generators.unpickle.handlers import array_of, set_attributes, set_items
+from lefs.generators.unpickle.handlers import array_of, extend, set_attributes, set_items
 from lefs.generators.unpickle.literals import LONG
 from lefs.generators.unpickle.machine import Machine
 from lefs.generators.unpickle.policy import name_global
@@ -37,7 +37,7 @@ def _text(lengths: range) -> bytes:
 # dictionaries and sets, marks, memo entries in their order, and calls, as all that can be called is what
 # `_Quick.find_class` gives. What they can do is bounded by the number of their bytes.
 _HARMLESS = re.compile(
-    rb"(?:[\x94\x85\x86\x87R)(}\]\x88\x89tNlae\x8f\x93]+|[hK].|[jJ].{4}|M..|G.{8}|"
+    rb"(?:[\x94\x85\x86\x87R)(}\]\x88\x89tNl\x8f\x93]+|[hK].|[jJ].{4}|M..|G.{8}|"
     + _text(range(32))
     + rb")*+",
     re.DOTALL,
@@ -63,11 +63,13 @@ _UNSUITED = (
 )
 
 # How these are spelled as questions to `_Quick.persistent_load`: keys and contents as (target, (key, content,
-# ...)), attributes as (target, state, 0). To make an object is to call its class.
+# ...)), attributes as (target, state, 0), more items as (target, items, 1). Making an object is a call.
 _SPELLED = {
     ord("u"): b"t\x86Q",
     ord("s"): b"\x86\x86Q",
     ord("b"): b"K\0\x87Q",
+    ord("e"): b"tK\1\x87Q",
+    ord("a"): b"\x85K\1\x87Q",
     0x81: b"R",
 }
 
@@ -209,6 +211,8 @@ class _Quick(pickle.Unpickler):
             target = what[0]
             if len(what) == 2:
                 set_items(target, what[1], self._machine)
+            elif what[2]:
+                extend(target, what[1], self._machine)
             elif target.__class__ is Unfinished:
                 return array_of(what[1], self._machine)
             else:
