@@ -187,13 +187,13 @@ class _Quick(pickle.Unpickler):
     def __init__(self, thin: bytes, contents: list[memoryview], machine: Machine):
         super().__init__(io.BytesIO(thin))
         self._contents, self._machine, self._pickle = contents, machine, _Pickle(machine)
-        self._outermost = object()
+        self._outermost, self._finished = object(), 0
 
     def value(self) -> Any:
         """The value of the pickle."""
         whole = self.load()
         self.memo.clear()
-        if any(begun() for begun in self._pickle.begun):
+        if len(self._pickle.begun) != self._finished or any(begun() for begun in self._pickle.begun):
             # The machine puts the array in its place wherever it was remembered.
             raise damaged("an array is referred to from several places, or never gets its content")
         match whole:
@@ -214,6 +214,7 @@ class _Quick(pickle.Unpickler):
             elif what[2]:
                 extend(target, what[1], self._machine)
             elif target.__class__ is Unfinished:
+                self._finished += 1
                 return array_of(what[1], self._machine)
             else:
                 set_attributes(target, what[1], self._machine)
