@@ -154,7 +154,11 @@ def figures(images, membership, contributions, catalog, table, random) -> dict[s
     }
 
 
-EACH_FIGURE = [*sorted(set(plotting.__all__) - {"cluster_colors"}), "image_rows", "overlay_rows"]
+EACH_FIGURE = [
+    *sorted(set(plotting.__all__) - {"cluster_colors", "similarity_colors"}),
+    "image_rows",
+    "overlay_rows",
+]
 
 
 # -- what holds for every figure ----------------------------------------------------------------------
@@ -413,6 +417,44 @@ def test_many_clusters_without_names_are_counted_instead_of_listed():
     assert texts(plotting.membership_overlays(image, membership, title="mine")) == "mine"
     named = plotting.membership_overlays(image, membership, names=["a", "b"] * 32)
     assert texts(named) == "a b"
+
+
+def test_related_clusters_have_related_colours(random):
+    """Clusters on a line have colours in that order; equal ones have one colour; hundreds have one each."""
+    line = np.linspace(0, 1, 9)[:, None] * random.normal(size=6) + random.normal(size=6)
+    order = np.argsort(random.uniform(size=9))
+    red, green, blue = plotting.similarity_colors(torch.from_numpy(line[order])).T
+    steps = np.diff(red[np.argsort(order)])
+    assert np.allclose(np.abs(steps), 0.8 / 9)
+    assert len(set(np.sign(steps))) == 1
+    assert np.allclose(green, 0.52)
+    assert np.allclose(blue, 0.52)
+    many = plotting.similarity_colors(torch.from_numpy(random.normal(size=(300, 20))))
+    assert many.shape == (300, 3)
+    assert 0.12 <= many.min() <= many.max() <= 0.92
+    assert len(np.unique(many, axis=0)) == 300
+    assert np.allclose(plotting.similarity_colors(np.ones((4, 2))), 0.52)
+    assert plotting.similarity_colors(np.eye(1)).shape == (1, 3)
+    for bad in (np.ones(3), np.full((2, 2), np.nan), np.ones((0, 3))):
+        with pytest.raises(ValueError, match="centers"):
+            plotting.similarity_colors(bad)
+
+
+def test_overlays_in_given_colours():
+    membership = torch.eye(4).reshape(1, 4, 2, 2)
+    image, colors = torch.zeros(1, 3, 64, 64), np.array([[1, 0, 0], [0, 1, 0], [0, 0, 1], [1, 1, 1.0]])
+    figure = plotting.membership_overlays(image, membership, colors=colors, opacity=1.0)
+    shown = np.asarray(figure.axes[1].images[0].get_array())
+    seen = shown[shown.shape[0] // 4 :: shown.shape[0] // 2, shown.shape[1] // 4 :: shown.shape[1] // 2]
+    assert np.array_equal(seen.reshape(4, 3), 255 * colors)
+    by_part = plotting.membership_overlays(
+        image, membership, names=list("aabb"), colors=colors[:2], opacity=1
+    )
+    shown = np.asarray(by_part.axes[1].images[0].get_array())
+    assert np.array_equal(np.unique(shown.reshape(-1, 3), axis=0), [[0, 255, 0], [255, 0, 0]])
+    for bad in (colors[:3], 255 * colors, colors[:, :2]):
+        with pytest.raises(ValueError, match=r"colors must be 4 colours, shape \(4, 3\), in \[0, 1\]"):
+            plotting.membership_overlays(image, membership, colors=bad)
 
 
 def test_confusion_divides_rows_and_keeps_labels_with_them(random):

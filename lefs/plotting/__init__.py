@@ -8,7 +8,7 @@ from lefs.plotting.comparison import part_leak_matrix, tradeoff_curves, tuning_c
 from lefs.plotting.contributions import contribution_heatmap, layer_profile, strongest_channels, sum_to_one
 from lefs.plotting.edits import comparison_strip, edit_strip, filmstrip, transfer_grid
 from lefs.plotting.factors import agreement_dots, factor_maps, soft_overlays
-from lefs.plotting.grids import image_grid, membership_overlays, overlay_grid
+from lefs.plotting.grids import image_grid, membership_overlays, overlay_grid, similarity_colors
 from lefs.plotting.measures import confusion, locality_bars, stability_curve, tradeoff
 from lefs.plotting.paths import path_strips, road_curves
 from lefs.plotting.queries import query_profile
@@ -36,6 +36,7 @@ __all__ = [
     "path_strips",
     "query_profile",
     "road_curves",
+    "similarity_colors",
     "soft_overlays",
     "stability_curve",
     "strongest_channels",

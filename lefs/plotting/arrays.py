@@ -11,7 +11,7 @@ from torch.nn.functional import interpolate
 
 from lefs.images import to_uint8
 
-__all__ = ["as_array", "as_changes", "as_images", "as_names", "overlay", "upscaled"]
+__all__ = ["as_array", "as_changes", "as_colors", "as_images", "as_names", "overlay", "upscaled"]
 
 # Small pictures are enlarged to this many pixels before matplotlib resamples them to the page.
 _SMOOTH_SIDE = 256
@@ -114,6 +114,14 @@ def as_labels(name: str, labels: Sequence[str] | None, count: int) -> list[str] 
     if isinstance(labels, str) or len(labels) != count:
         raise ValueError(f"{name} must be {count} strings, got {labels!r}")
     return [str(label) for label in labels]
+
+
+def as_colors(name: str, colors: Any, count: int) -> np.ndarray:
+    """`count` colours as an ndarray of shape (count, 3), sRGB in [0, 1]."""
+    found = as_array(name, colors, ndim=2)
+    if found.shape != (count, 3) or not ((found >= 0) & (found <= 1)).all():
+        raise ValueError(f"{name} must be {count} colours, shape ({count}, 3), in [0, 1]; got {found.shape}")
+    return found
 
 
 def upscaled(pictures: np.ndarray, *, side: int = _SMOOTH_SIDE) -> np.ndarray:

@@ -7,13 +7,24 @@ from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
+from scipy.stats import rankdata
+from sklearn.utils.extmath import svd_flip
 
 from lefs.checks import check_integer, check_number
-from lefs.plotting.arrays import as_images, as_labels, as_membership, as_names, color_index, overlay
+from lefs.plotting.arrays import (
+    as_array,
+    as_colors,
+    as_images,
+    as_labels,
+    as_membership,
+    as_names,
+    color_index,
+    overlay,
+)
 from lefs.plotting.sheet import CAPTION, Sheet
 from lefs.plotting.style import cluster_colors, styled
 
-__all__ = ["image_grid", "membership_overlays", "overlay_grid"]
+__all__ = ["image_grid", "membership_overlays", "overlay_grid", "similarity_colors"]
 
 _LISTED = 32  # clusters without a name
 
@@ -62,12 +73,35 @@ def image_grid(
     return sheet.figure
 
 
+def similarity_colors(centers: Any) -> np.ndarray:
+    """Colours for clusters, related ones for related clusters: the way to show hundreds of them on pictures.
+
+    Red, green and blue are the ranks of the centres along their first three principal components.
+
+    Parameters
+    ----------
+    centers : Tensor of shape (K, C), the ``centers`` of a catalog or clustering
+
+    Returns
+    -------
+    ndarray of shape (K, 3), float64 sRGB in [0.12, 0.92]
+    """
+    points = as_array("centers", centers, ndim=2)
+    left, sizes, right = np.linalg.svd(points - points.mean(0), full_matrices=False)
+    # (signs that do not depend on the solver; and rounding must not make an order where there is none)
+    components = (svd_flip(left, right)[0] * sizes)[:, :3].round(9)
+    ranks = np.full((len(points), 3), len(points) / 2)
+    ranks[:, : components.shape[1]] = rankdata(components, axis=0) - 0.5
+    return 0.12 + 0.8 * ranks / len(points)
+
+
 @styled
 def membership_overlays(
     images: Any,
     membership: Any,
     *,
     names: Names | None = None,
+    colors: Any = None,
     opacity: float = 0.6,
     columns: int = 8,
     title: str | None = None,
@@ -79,6 +113,8 @@ def membership_overlays(
     images : Tensor of shape (N, 3, H, W) in [-1, 1]
     membership : Tensor of shape (N, K, h, w); the largest value at a position wins
     names : one name a cluster, or a catalog's ``parts``; clusters of one name share one colour
+    colors : ndarray of shape (K, 3), sRGB in [0, 1], such as `similarity_colors` of the centres; one a part
+        if there are `names`. None: `cluster_colors`, which tell a few dozen apart
     opacity : 0 shows the picture only, 1 the colour only
     columns : pictures in a row
 
@@ -89,7 +125,7 @@ def membership_overlays(
     """
     pictures = as_images("images", images)
     labels, parts = _labels(as_membership("membership", membership, pictures), names)
-    colors = cluster_colors(len(parts))
+    palette = cluster_colors(len(parts)) if colors is None else as_colors("colors", colors, len(parts))
     shown = np.unique(labels)
     many = names is None and len(shown) > _LISTED
     columns = min(check_integer("columns", columns, minimum=1), len(pictures))
@@ -98,11 +134,13 @@ def membership_overlays(
         2 * blocks,
         columns,
         aspect=_aspect(pictures),
-        title=f"{len(shown)} clusters, each in its colour" if many and title is None else title,
+        title=f"{len(shown)} clusters{', each in its colour' * (colors is None)}"
+        if many and title is None
+        else title,
         above={2 * b: 0.1 for b in range(1, blocks)},
-        legend=[] if many else [(parts[k], colors[k]) for k in shown],
+        legend=[] if many else [(parts[k], palette[k]) for k in shown],
     )
-    mixed = overlay(pictures, labels, colors, check_number("opacity", opacity, minimum=0, maximum=1))
+    mixed = overlay(pictures, labels, palette, check_number("opacity", opacity, minimum=0, maximum=1))
     for block in range(blocks):
         for row, those in enumerate((pictures, mixed), start=2 * block):
             sheet.pictures(row, those[block * columns : (block + 1) * columns])

@@ -19,7 +19,7 @@ from lefs.catalog import Catalog
 from lefs.checks import check_seeds
 from lefs.generators.base import Generator
 from lefs.images import to_uint8
-from lefs.plotting import cluster_colors, membership_overlays
+from lefs.plotting import cluster_colors, membership_overlays, similarity_colors
 from lefs.plotting.arrays import overlay
 from lefs.widgets.canvas import Canvas, Picture
 from lefs.widgets.panel import Panel, row
@@ -29,7 +29,7 @@ __all__ = ["CatalogBrowser"]
 _PAGE, _COLUMNS = 12, 6
 _ALL, _EVERY_PART = -1, ""
 # Name fields beyond these would fill the screen; the dropdowns lead to the others.
-_MOST_FIELDS = 32
+_MOST_FIELDS = _MOST_COLORS = 32
 # Sent to the browser at this size: whole multiples of the usual memberships, small enough to follow a slider.
 _SIDE = 128
 
@@ -79,7 +79,9 @@ class CatalogBrowser(Panel):
         self._seeds = check_seeds(seeds)
         self._first = 0
         # The parts begin with the colours that the figures give them: by the order of their first clusters.
-        self._palette = cluster_colors(catalog.num_clusters)
+        # Nobody tells hundreds apart; those without names have colours by which related ones show.
+        many = len(catalog.parts) > _MOST_COLORS
+        self._palette = similarity_colors(catalog.centers) if many else cluster_colors(catalog.num_clusters)
         self._color_of = {name: c for c, name in enumerate(dict.fromkeys(catalog.cluster_names))}
         self.controls = _controls(catalog)
         self._inside, self._offering = list(range(catalog.num_clusters)), False
@@ -99,9 +101,13 @@ class CatalogBrowser(Panel):
 
     def figure(self) -> Figure:
         """The page that is shown and its overlays, with the names of the parts, as a figure."""
-        opacity = self.controls["opacity"].value
         return membership_overlays(
-            self._images, self._membership, names=self.catalog.parts, opacity=opacity, columns=_COLUMNS
+            self._images,
+            self._membership,
+            names=self.catalog.parts,
+            colors=self._palette[[self._color_of[name] for name in self.catalog.parts]],
+            opacity=self.controls["opacity"].value,
+            columns=_COLUMNS,
         )
 
     # -- layout -----------------------------------------------------------------------------------
@@ -170,7 +176,7 @@ class CatalogBrowser(Panel):
         """The colour of each cluster, (K, 3): its part's, but in a chosen part one for each."""
         colors = self._palette[[self._color_of[name] for name in self.catalog.cluster_names]]
         if self.controls["part"].value != _EVERY_PART:
-            colors[self._inside] = self._palette[: len(self._inside)]
+            colors[self._inside] = cluster_colors(len(self._inside))
         return colors
 
     def _recolor(self) -> None:
