@@ -325,7 +325,7 @@ def test_overlaps_equal_their_definition():
     harmonic = [2 / (1 / r + 1 / p) if r and p else 0 for r, p in zip(recall, purity, strict=True)]
     np.testing.assert_allclose(label.balance(table, names), harmonic)
     near = [min(r / 0.73, 1) * min(p / 0.53, 1) for r, p in zip(recall, purity, strict=True)]
-    assert label.worth(table, names) == pytest.approx(np.mean(harmonic) + np.mean(near) / 2)
+    assert label.worth(table, names) == pytest.approx(np.mean(harmonic) + np.mean(near))
 
 
 @pytest.mark.parametrize("seed", range(6))

@@ -273,6 +273,9 @@ def test_a_run_hands_on_artefacts_and_shows_every_figure(
 def test_the_real_notebooks_run_one_after_the_other(tmp_path: Path, root: Path) -> None:
     small = {"1_dissection.images": 48, "1_dissection.clusters": 10, "1_dissection.tried_clusters": [4, 10]}
     small |= {"2_catalog.images": 24, "3_editing.pairs": 6, "3_editing.references": [2001, 2002]}
+    small |= {"4_units.images": 48, "4_units.tested": 12, "4_units.search_steps": 4}
+    small |= {"4_units.moved_images": 1, "5_evaluation.effect_images": 8}
+    small |= {"5_evaluation.pairs": 8, "5_evaluation.curve_pairs": 3, "6_directions.targets": 16}
     out = tmp_path / "runs"
     run = run_notebooks(folder=root / "notebooks", out=out, parameters=small.items(), progress=False)
 

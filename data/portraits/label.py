@@ -28,11 +28,11 @@ from lefs.evaluation import confusion
 from lefs.tables import Table
 
 FORMAT = "lefs-agreement"
-NAMING, STATING = 100_000, 101_000  # first seeds of the images that clusters are named and judged on
+NAMING, STATING = 100_000, 102_000  # first seeds of the images that clusters are named and judged on
 LEAST = 0.5  # no part is claimed that agrees less; an edit of it would be an edit of something else
 WANTED = {"recall": 0.7, "purity": 0.5}
 MARGIN = 0.03  # asked for beyond that when naming, as other images give a little less
-LAYER, CLUSTERS, COUNTS = "b64.conv1", 384, (128, 256, 384)
+LAYER, CLUSTERS, COUNTS = "b64.conv1", 448, (128, 256, 448)
 
 
 def overlaps(table: NDArray[Any], names: Sequence[int]) -> NDArray[Any]:
@@ -65,8 +65,8 @@ def balance(table: NDArray[Any], names: Sequence[int]) -> NDArray[Any]:
 
 def worth(table: NDArray[Any], names: Sequence[int]) -> float:
     """
-    What a choice of names is worth: in the mean over all parts, F1 and half of how near both of its shares
-    come to `WANTED` and a `MARGIN`, beyond which they count no more.
+    What a choice of names is worth: in the mean over all parts, F1 and how near both of its shares come to
+    `WANTED` and a `MARGIN`, beyond which they count no more.
 
     Parameters
     ----------
@@ -76,11 +76,11 @@ def worth(table: NDArray[Any], names: Sequence[int]) -> float:
     Returns
     -------
     float
-        From 0 to 1.5.
+        From 0 to 2.
     """
     shares = overlaps(table, names)[:, :2]
     near = np.minimum(shares / (np.array(list(WANTED.values())) + MARGIN), 1).prod(axis=1)
-    return float((balance(table, names) + near / 2).mean())
+    return float((balance(table, names) + near).mean())
 
 
 def name_clusters(table: NDArray[Any], *, least: float = LEAST) -> list[int]:
@@ -116,10 +116,9 @@ def _climb(table: NDArray[Any], allowed: list[int]) -> list[int]:
     """Rename single clusters as long as that is worth more, from two beginnings."""
     only = np.full(table.shape[1], -1.0)
     only[allowed] = 1
-    largest = np.where(only > 0, table, -1).argmax(1)
-    share = np.sqrt(table.sum(1, keepdims=True) * table.sum(0)).clip(1e-9)
-    balanced = np.where(only > 0, table / share, -1).argmax(1)
-    found = [_climb_from(table, list(start), allowed) for start in (largest, balanced)]
+    sizes = table.sum(0).clip(1e-9)
+    starts = [np.where(only > 0, table / sizes**power, -1).argmax(1) for power in (0, 0.5)]
+    found = [_climb_from(table, list(start), allowed) for start in starts]
     return max(found, key=lambda names: worth(table, names))
 
 
@@ -243,10 +242,12 @@ def main(arguments: list[str] | None = None) -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--model", default="portraits", help="name of an embedded model, or its folder")
-    parser.add_argument("--images", type=int, default=384, help="size of the sample")
+    parser.add_argument("--images", type=int, default=768, help="size of the sample")
     parser.add_argument("--clusters", type=int, default=CLUSTERS, help="number of clusters, K")
     parser.add_argument("--layer", default=LAYER, help="layer to cluster")
-    parser.add_argument("--judged", type=int, default=256, help="images to name on, and as many to state on")
+    parser.add_argument(
+        "--judged", type=int, default=1024, help="images to name on, and as many others to state on"
+    )
     parser.add_argument("--effect-images", type=int, default=128, help="images to measure effects on")
     parser.add_argument(
         "--least", type=float, default=LEAST, help="balance (F1) below which no part is claimed"
