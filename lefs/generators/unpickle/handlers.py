@@ -276,7 +276,7 @@ def set_items(target: Any, values: Sequence[Any], machine: Machine) -> None:
         # Nearly all are short text, which needs no closer look.
         if key.__class__ is not str or len(key) > LONGEST_KEY:
             check_key(key, machine.session)
-    target.update(zip(keys, values[1::2]))  # noqa: B905
+    target.update(zip(keys, values[1::2]))  # noqa: B905, as many of both
 
 
 # -- names, calls, attributes --------------------------------------------------------------------------------
