@@ -19,6 +19,7 @@ from lefs.clustering import SphericalKMeans, assign, sample_limit
 from lefs.effects import by_effect
 from lefs.factorization import factorize
 from lefs.generators import Generator
+from lefs.hypercolumns import Hypercolumns
 from lefs.sample import Sample, batch_bytes
 
 __all__ = ["Estimate", "compare_partitions", "dissect", "estimate", "sample_vectors"]
@@ -57,7 +58,8 @@ def dissect(
     generator : Generator
     seeds : the images to look at
     clusters : K
-    layer : the layer to cluster; ``generator.default_layer`` if None
+    layer : the layer to cluster, or several joined by ``+`` (`Hypercolumns`): ``"b32.conv1+b64.conv1"``;
+        ``generator.default_layer`` if None
     method : ``"kmeans"``, clusters divide the positions (`SphericalKMeans`), or ``"nmf"``, soft ones overlap
         (`lefs.factorization`)
     truncation : ψ of the sample
@@ -82,7 +84,7 @@ def dissect(
     ValueError, TypeError, KeyError
         For an empty seed list, more clusters than vectors, a layer that does not exist, and the like.
     """
-    layer = generator.default_layer if layer is None else generator.layer(layer).name
+    layer = _canonical(generator, layer)
     check_choice("method", method, ("kmeans", "nmf"))
     check_integer("clusters", clusters, minimum=1)
     check_integer("random_state", random_state, maximum=2**32 - 1)
@@ -118,6 +120,12 @@ def dissect(
         return catalog
     options: dict[str, Any] = {"batch_size": batch_size, "progress": progress, "executor": executor}
     return by_effect(catalog, generator, probes=probes, random_state=random_state, **options)
+
+
+def _canonical(generator: Generator, layer: str | None) -> str:
+    """The name of what is clustered, its layers in the generator's order."""
+    wanted = generator.default_layer if layer is None else layer
+    return Hypercolumns.of(wanted, generator.layers).name
 
 
 def _check_clusters(clusters: int, sample: Sample, layer: str, max_vectors: int) -> None:
@@ -182,7 +190,7 @@ def estimate(
     ValueError, TypeError, KeyError
         For numbers out of range and a layer that does not exist.
     """
-    layer = generator.default_layer if layer is None else generator.layer(layer).name
+    layer = _canonical(generator, layer)
     check_integer("images", images, minimum=1)
     check_integer("clusters", clusters, minimum=1)
     check_integer("n_init", n_init, minimum=1)
@@ -234,9 +242,9 @@ def sample_vectors(
     batch_size: int | None = None,
     max_vectors: int = 65_536,
 ) -> Tensor:
-    """Activation vectors of one layer, as `dissect` clusters them: (n, C); `max_vectors` or one per image."""
+    """Activation vectors as `dissect` clusters them: (n, C); `max_vectors` or one per image."""
     sample = Sample(generator, seeds, truncation=truncation, batch_size=batch_size, progress=False)
-    return sample.vectors(generator.layer(layer).name, max_vectors=max_vectors, random_state=random_state)
+    return sample.vectors(_canonical(generator, layer), max_vectors=max_vectors, random_state=random_state)
 
 
 def compare_partitions(
@@ -267,7 +275,7 @@ def compare_partitions(
     for layer in layers:
         vectors = sample_vectors(generator, sample, layer=layer, **options)
         with torch.inference_mode():
-            maps = generator.layer(layer).inside(generator.record(styles, layer)[layer])
+            maps = Hypercolumns.of(layer, generator.layers).read(generator, styles)
         for count in counts:
             kmeans = SphericalKMeans(count, n_init=2, random_state=random_state).fit(vectors)
             found[layer, count] = assign(maps, kmeans.cluster_centers_)

@@ -1,4 +1,4 @@
-"""A sample of images, looked at a batch at a time: vectors of one layer, energies inside clusters."""
+"""A sample of images, looked at a batch at a time: activation vectors, energies inside clusters."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from lefs.artifacts import ArtifactError
 from lefs.checks import check_integer, check_number, check_seeds
 from lefs.factorization import membership_by
 from lefs.generators import Generator, StyleLayer, load
+from lefs.hypercolumns import Hypercolumns
 from lefs.images import resample_partition
 from lefs.progress import track
 
@@ -63,7 +64,7 @@ class Sample:
         return self._per_image(layer, max_vectors) * len(self._spread())
 
     def vectors(self, layer: str, *, max_vectors: int, random_state: int) -> Tensor:
-        """Activation vectors of one layer, at positions inside the picture drawn once for all: (n, C).
+        """Activation vectors of a layer, at positions inside the picture drawn once for all: (n, C).
 
         Of more than 1,024 images, that many are looked at, evenly spread.
         """
@@ -84,7 +85,7 @@ class Sample:
 
         Parameters
         ----------
-        layer : the clustered layer
+        layer : the clustered layer, or several
         centers : Tensor of shape (K, C), unit norm
         method : what the centres are, ``"kmeans"`` or ``"nmf"``; see `membership_by`
 
@@ -113,7 +114,7 @@ class Sample:
 
     def _per_image(self, layer: str, max_vectors: int) -> int:
         check_integer("max_vectors", max_vectors, minimum=1)
-        side = self.generator.layer(layer).resolution - 2 * self.generator.layer(layer).margin
+        side = Hypercolumns.of(layer, self.generator.layers).side
         return max(1, min(side**2, max_vectors // len(self._spread())))
 
     def _each(
@@ -169,7 +170,7 @@ def _vectors(
     """Activation vectors at random positions; which ones depends on the image alone, not on its batch."""
     generator, styles = _styles(source, chunk, truncation)
     with torch.inference_mode():
-        maps = generator.layer(layer).inside(generator.record(styles, layer)[layer])
+        maps = Hypercolumns.of(layer, generator.layers).read(generator, styles)
     maps_nlc = maps.flatten(2).movedim(1, 2)
     rows = []
     for (i, _), vectors_lc in zip(chunk, maps_nlc, strict=True):
@@ -191,12 +192,16 @@ def _energy(
     found: list[tuple[StyleLayer, Tensor]] = []
     partition: _Partition | None = None
     waiting = []  # layers before the clustered one, which are smaller
+    columns = Hypercolumns.of(layer, generator.layers)
+    missing = set(columns.names)
     with torch.inference_mode():
         for current, maps in generator.activations(styles):
             # (margins differ from layer to layer, what lies inside the picture fits)
             waiting.append((current, maps))
-            if current.name == layer:
-                partition = _Partition(membership_by(method)(current.inside(maps), centers))
+            missing.discard(current.name)
+            if partition is None and not missing:
+                vectors = columns.join({la.name: a for la, a in waiting})
+                partition = _Partition(membership_by(method)(vectors, centers))
             if partition is not None:
                 found += [(la, partition.energy(la, a)) for la, a in waiting]
                 waiting.clear()

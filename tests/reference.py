@@ -133,13 +133,13 @@ def resampled(membership: np.ndarray, size: int) -> np.ndarray:
     return membership.reshape(len(membership), size, step, size, step).mean(axis=(2, 4))
 
 
-def contributions(maps: dict[str, Tensor], centers: Tensor, layer: str) -> tuple[np.ndarray, np.ndarray]:
-    """M (K, S) and sizes (K,) from recorded maps of all layers: Σ A² ⊙ U / Σ A²."""
+def contributions(maps: dict[str, Tensor], centers: Tensor, vectors: Tensor) -> tuple[np.ndarray, np.ndarray]:
+    """M (K, S) and sizes (K,) from recorded maps of all layers: Σ A² ⊙ U / Σ A²; U of what is clustered."""
     centers_kc = centers.double().numpy()
     inside, total = 0.0, 0.0
     sizes = np.zeros(len(centers_kc), dtype=np.int64)
-    for n in range(len(maps[layer])):
-        here = maps[layer][n].double().numpy()
+    for n in range(len(vectors)):
+        here = vectors[n].double().numpy()
         label = np.einsum("kc,chw->khw", centers_kc, here).argmax(axis=0)
         membership = np.stack([label == k for k in range(len(centers_kc))]).astype(np.float64)
         sizes += membership.sum(axis=(1, 2)).astype(np.int64)

@@ -153,7 +153,7 @@ def test_a_part_has_a_cluster(catalog: Catalog) -> None:
 def test_shapes_must_agree(catalog: Catalog, field: str) -> None:
     with pytest.raises(ValueError, match=r"must have shape|without rest"):
         replace(catalog, **{field: getattr(catalog, field)[1:]})
-    with pytest.raises(ValueError, match="layer must be one of"):
+    with pytest.raises(KeyError, match=r"no style layer named .b64\.conv9"):
         replace(catalog, layer="b64.conv9")
 
 

@@ -34,7 +34,7 @@ def brute_force(generator: Generator, catalog: Catalog) -> tuple[np.ndarray, np.
     precise = copy.deepcopy(generator).double()
     styles = precise.sample_styles(catalog.sampling.seeds, truncation=catalog.sampling.truncation)
     maps = {la.name: precise.record(styles, la.name)[la.name] for la in precise.layers}
-    return reference.contributions(maps, catalog.centers, catalog.layer)
+    return reference.contributions(maps, catalog.centers, maps[catalog.layer])
 
 
 def same(one: Catalog, two: Catalog) -> bool:
@@ -319,7 +319,7 @@ def test_half_precision(lively: StyleGAN2) -> None:
     # the same maps, rounded to bfloat16 but squared and added precisely
     styles = narrow.sample_styles(SEEDS)
     maps = {la.name: narrow.record(styles, la.name)[la.name] for la in narrow.layers}
-    expected, _ = reference.contributions(maps, catalog.centers, catalog.layer)
+    expected, _ = reference.contributions(maps, catalog.centers, maps[catalog.layer])
     np.testing.assert_allclose(catalog.contributions, expected, atol=2e-3)
 
 

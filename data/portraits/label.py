@@ -32,7 +32,7 @@ NAMING, STATING = 100_000, 102_000  # first seeds of the images that clusters ar
 LEAST = 0.5  # no part is claimed that agrees less; an edit of it would be an edit of something else
 WANTED = {"recall": 0.7, "purity": 0.5}
 MARGIN = 0.03  # asked for beyond that when naming, as other images give a little less
-LAYER, CLUSTERS, COUNTS = "b64.conv1", 448, (128, 256, 448)
+LAYER, CLUSTERS, COUNTS = "b64.conv0+b128.conv0", 768, (128, 256, 448)
 
 
 def overlaps(table: NDArray[Any], names: Sequence[int]) -> NDArray[Any]:
@@ -216,10 +216,12 @@ def survey_row(table: NDArray[Any]) -> list[str | float]:
 
 
 def fine_layers(model: lefs.Generator) -> list[str]:
-    """The default layer and the convolutions of the next higher resolution: parts are lost on small maps."""
+    """The default layer, the convolutions of the next higher resolution (parts are lost on small maps), and
+    the default layer joined to each of them.
+    """
     side = model.layer(model.default_layer).resolution
-    found = [x.name for x in model.layers if x.resolution == 2 * side and not x.name.endswith("torgb")]
-    return [model.default_layer, *found]
+    finer = [x.name for x in model.layers if x.resolution == 2 * side and x.kind == "conv"]
+    return [model.default_layer, *finer, *[f"{model.default_layer}+{name}" for name in finer]]
 
 
 def label(model: lefs.Generator, segmenter: Any, options: argparse.Namespace) -> lefs.Catalog:
@@ -244,7 +246,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--model", default="portraits", help="name of an embedded model, or its folder")
     parser.add_argument("--images", type=int, default=768, help="size of the sample")
     parser.add_argument("--clusters", type=int, default=CLUSTERS, help="number of clusters, K")
-    parser.add_argument("--layer", default=LAYER, help="layer to cluster")
+    parser.add_argument("--layer", default=LAYER, help="layer to cluster, or several joined by +")
     parser.add_argument(
         "--judged", type=int, default=1024, help="images to name on, and as many others to state on"
     )
@@ -253,7 +255,9 @@ def main(arguments: list[str] | None = None) -> None:
         "--least", type=float, default=LEAST, help="balance (F1) below which no part is claimed"
     )
     parser.add_argument("--survey", action="store_true", help="compare layers and numbers of clusters")
-    parser.add_argument("--layers", nargs="+", help="for --survey; default: the two finest that are cheap")
+    parser.add_argument(
+        "--layers", nargs="+", help="for --survey; default: those of two resolutions, and joined"
+    )
     parser.add_argument("--counts", type=int, nargs="+", default=COUNTS, help="for --survey: the K to try")
     parser.add_argument("--measure", action="store_true", help="only state the agreement of what is there")
     options = parser.parse_args(arguments)

@@ -23,6 +23,7 @@ from lefs.checks import check_choice, check_name
 from lefs.factorization import membership_by
 from lefs.foreign import fitting_layer, read_foreign_catalog
 from lefs.generators.base import Generator, StyleLayer
+from lefs.hypercolumns import Hypercolumns
 from lefs.sample import Sample, _shares
 
 __all__ = ["Catalog"]
@@ -37,7 +38,7 @@ class Catalog:
     Attributes
     ----------
     centers : Tensor of shape (K, C), float32, unit norm: directions, or non-negative factors
-    layer : name of the clustered layer
+    layer : name of the clustered layer, or of several joined by ``+`` (`Hypercolumns`)
     contributions : Tensor of shape (K, S), float64
         M (Editing in Style, Eq. 1, for maps of any variance): the share of a channel's energy that lies in
         a cluster; sums to 1 over K for a live channel, 0 for a dead one and for what scales no channel.
@@ -81,10 +82,8 @@ class Catalog:
         self._check_shapes()
 
     def _check_shapes(self) -> None:
-        widths = {la.name: la.channels for la in self.layers}
-        check_choice("layer", self.layer, list(widths))
         expected = {
-            "centers": (self.num_clusters, widths[self.layer]),
+            "centers": (self.num_clusters, self.columns.channels),
             "contributions": (self.num_clusters, max([self._scales, *self.contributions.shape[1:2]])),
             "sizes": (self.num_clusters,),
         }
@@ -109,6 +108,11 @@ class Catalog:
     def num_clusters(self) -> int:
         """K."""
         return len(self.centers)
+
+    @property
+    def columns(self) -> Hypercolumns:
+        """What was clustered: the vectors of `layer`."""
+        return Hypercolumns.of(self.layer, self.layers)
 
     def __repr__(self) -> str:
         return (
@@ -195,8 +199,7 @@ class Catalog:
         """
         self.check_generator(generator)
         with torch.inference_mode():
-            maps = generator.record(styles, self.layer)[self.layer]
-            return membership_by(self.method)(generator.layer(self.layer).inside(maps), self.centers)
+            return membership_by(self.method)(self.columns.read(generator, styles), self.centers)
 
     def part_masks(
         self, generator: Generator, styles: Tensor, *, size: int | None = None

@@ -274,7 +274,7 @@ def usable(
     names = [la.name for la in dissection.layers]
     if isinstance(segmenter, Catalog):
         order = [la.name for la in segmenter.layers]
-        names = [n for n in names if order.index(n) <= order.index(segmenter.layer)]
+        names = [n for n in names if order.index(n) <= order.index(segmenter.columns.names[-1])]
     if not names:
         raise ValueError(
             "no dissected layer comes before that which the catalog's parts are read from; "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import torch
@@ -66,7 +67,7 @@ class Concepts:
     def sees(self, layer: str) -> bool:
         """Whether interventions at this layer can be seen: by a catalog, up to the layer that it reads."""
         names = [la.name for la in self.generator.layers]
-        own = self.segmenter.layer if isinstance(self.segmenter, Catalog) else names[-1]
+        own = self.segmenter.columns.names[-1] if isinstance(self.segmenter, Catalog) else names[-1]
         return names.index(self.generator.layer(layer).name) <= names.index(own)
 
     def check_layer(self, layer: str) -> None:
@@ -123,18 +124,18 @@ class Concepts:
         self, styles: Tensor, edits: Mapping[str, MapEdit], resume: Trunk | None
     ) -> tuple[Tensor, Tensor]:
         """Images, and the maps inside the picture that a catalog reads its parts from."""
-        seen: list[Tensor] = []
         if not isinstance(self.segmenter, Catalog):
             return self.generator.intervene(styles, edits, resume=resume), styles
-        layer = self.generator.layer(self.segmenter.layer)
+        columns = self.segmenter.columns
+        seen: dict[str, Tensor] = {}
 
-        def watch(maps: Tensor) -> Tensor:
-            changed = edits[layer.name](maps) if layer.name in edits else maps
-            seen.append(layer.inside(changed))
-            return changed
+        def watch(maps: Tensor, *, name: str) -> Tensor:
+            seen[name] = edits[name](maps) if name in edits else maps
+            return seen[name]
 
-        images = self.generator.intervene(styles, {**edits, layer.name: watch}, resume=resume)
-        return images, seen[0]
+        watched = {name: partial(watch, name=name) for name in columns.names}
+        images = self.generator.intervene(styles, {**edits, **watched}, resume=resume)
+        return images, columns.join(seen)
 
 
 def _owners(catalog: Catalog, maps: Tensor, size: int) -> Tensor:
