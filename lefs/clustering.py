@@ -12,7 +12,7 @@ from sklearn.base import BaseEstimator, ClusterMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor
-from torch.nn.functional import normalize, one_hot
+from torch.nn.functional import normalize
 
 from lefs.checks import check_choice, check_integer, check_number
 
@@ -46,7 +46,8 @@ def assign(maps: Tensor, centers: Tensor) -> Tensor:
     # half precision would make ties of what differs
     maps = maps.to(torch.promote_types(maps.dtype, torch.float32))
     cosine = torch.einsum("nchw,kc->nhwk", maps, centers.to(maps))
-    return one_hot(cosine.argmax(dim=-1), len(centers)).movedim(-1, 1).float()
+    membership = torch.zeros_like(cosine, dtype=torch.float32)
+    return membership.scatter_(-1, cosine.argmax(dim=-1, keepdim=True), 1).movedim(-1, 1)
 
 
 @dataclass

@@ -24,7 +24,8 @@ from lefs.images import to_lab
 __all__ = ["Trial", "Tuning", "load_settings", "part_settings", "save_settings", "tune"]
 
 _FORMAT = "lefs-settings"
-RHOS = (0.02, 0.1, 0.3, 0.5)
+# (at 0 any channel may move: of a part of few pixels none has a share that would be worth a price)
+RHOS = (0.0, 0.02, 0.1, 0.3, 0.5)
 EPSILONS = (0.0, 1.0, 2.0, 4.0, 8.0, 12.0, 16.0, 24.0, 32.0, 48.0)
 
 
@@ -104,7 +105,7 @@ def tune(
     Raises
     ------
     ValueError
-        If no setting of the grid keeps to that leak, or no pair shows the part.
+        If no setting of the grid keeps to that leak and changes the part, or no pair shows it.
     """
     check_name("part", part, list(catalog.parts), what="part")
     check_number("leak", leak, minimum=0)
@@ -135,7 +136,13 @@ def _best(trials: Sequence[Trial], part: str, leak: float) -> Trial:
             f"leak: no setting of the grid keeps {part!r} to {leak:g}, the least is {least:.3g}; allow that "
             "much, or add a smaller epsilon or a larger rho"
         )
-    return max(fitting, key=lambda t: (t.effect[0], -t.leak[0]))
+    best = max(fitting, key=lambda t: (t.effect[0], -t.leak[0]))
+    if not best.effect[0]:
+        raise ValueError(
+            f"leak: no setting of the grid that keeps {part!r} to {leak:g} changes it at all; allow more, or "
+            "add a smaller rho or another epsilon"
+        )
+    return best
 
 
 def _sweep(
