@@ -136,7 +136,8 @@ def _best(trials: Sequence[Trial], part: str, leak: float) -> Trial:
             f"leak: no setting of the grid keeps {part!r} to {leak:g}, the least is {least:.3g}; allow that "
             "much, or add a smaller epsilon or a larger rho"
         )
-    best = max(fitting, key=lambda t: (t.effect[0], -t.leak[0]))
+    # (where the budget alone decides, prices choose the same channels: then the highest, which says most)
+    best = max(fitting, key=lambda t: (t.effect[0], -t.leak[0], t.settings.rho))
     if not best.effect[0]:
         raise ValueError(
             f"leak: no setting of the grid that keeps {part!r} to {leak:g} changes it at all; allow more, or "
