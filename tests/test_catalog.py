@@ -157,6 +157,21 @@ def test_shapes_must_agree(catalog: Catalog, field: str) -> None:
         replace(catalog, layer="b64.conv9")
 
 
+@pytest.mark.parametrize("rounded", [True, False])
+def test_effects_are_kept_to_the_last_bit(catalog: Catalog, tmp_path: Path, rounded: bool) -> None:
+    """In half the space where float32 holds them."""
+    random = torch.Generator().manual_seed(0)
+    effects = torch.rand(catalog.contributions.shape, generator=random, dtype=torch.float64)
+    effects = effects.float().double() if rounded else effects
+    replace(catalog, effects=effects).save(tmp_path)
+    again = Catalog.load(tmp_path).effects
+    assert again is not None
+    assert again.dtype == torch.float64
+    assert again.equal(effects)
+    stored = load_tensors(tmp_path / "catalog.safetensors")["effects"]
+    assert stored.dtype == (torch.float32 if rounded else torch.float64)
+
+
 # -- membership --------------------------------------------------------------------------------------------
 
 

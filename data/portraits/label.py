@@ -235,7 +235,9 @@ def label(model: lefs.Generator, segmenter: Any, options: argparse.Namespace) ->
     )
     table = confusion(model, catalog, range(NAMING, NAMING + options.judged), segmenter=segmenter)
     catalog = catalog.named([segmenter.names[p] for p in name_clusters(table, least=options.least)])
-    return replace(catalog, effects=measure_effects(catalog, model, range(options.effect_images)))
+    effects = measure_effects(catalog, model, range(options.effect_images))
+    # (half the file: what random probes measure is good to a few per cent, far from float32's last digit)
+    return replace(catalog, effects=effects.float().double())
 
 
 def main(arguments: list[str] | None = None) -> None:

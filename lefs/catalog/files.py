@@ -7,6 +7,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor
+
 from lefs.artifacts import ArtifactError, file_sha256, load_tensors, read_json, save_tensors, write_json
 from lefs.catalog.identity import GeneratorId, Sampling
 from lefs.generators.base import StyleLayer
@@ -23,7 +25,8 @@ _LATER: dict[str, Any] = {"method": "kmeans", "measure": "energy"}
 
 def write_catalog(folder: Path, values: Mapping[str, Any]) -> Path:
     """Write the fields of a `Catalog` into `folder`; each of the two files is replaced whole or not."""
-    tensors = {n: values[n] for n in (*_TENSORS, *_OPTIONAL) if n in _TENSORS or values[n] is not None}
+    tensors = {n: values[n] for n in _TENSORS}
+    tensors |= {n: _narrowest(values[n]) for n in _OPTIONAL if values[n] is not None}
     save_tensors(folder / "catalog.safetensors", tensors)
     sampling = asdict(values["sampling"])
     meta = {
@@ -39,6 +42,12 @@ def write_catalog(folder: Path, values: Mapping[str, Any]) -> Path:
     meta |= {n: values[n] for n, default in _LATER.items() if values[n] != default}
     write_json(folder / "catalog.json", meta)
     return folder
+
+
+def _narrowest(values: Tensor) -> Tensor:
+    """The same values, in float32 where that holds every one of them."""
+    narrow = values.float()
+    return narrow if narrow.to(values).equal(values) else values
 
 
 def read_catalog(folder: Path) -> dict[str, Any]:
@@ -64,7 +73,7 @@ def read_catalog(folder: Path) -> dict[str, Any]:
     try:
         return {
             **{name: tensors[name] for name in _TENSORS},
-            **{name: tensors.get(name) for name in _OPTIONAL},
+            **{name: tensors[name].double() for name in _OPTIONAL if name in tensors},
             **{name: meta.get(name, default) for name, default in _LATER.items()},
             "layer": meta["layer"],
             "layers": tuple(StyleLayer.from_json(entry) for entry in meta["layers"]),
