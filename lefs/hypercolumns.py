@@ -43,11 +43,8 @@ class Hypercolumns:
             For a layer that is named twice.
         """
         table = {layer.name: layer for layer in layers}
-        wanted = [name] if name in table else str(name).split("+")
-        for one in wanted:
-            check_name("layer", one.strip() if isinstance(one, str) else one, list(table), what="style layer")
-        names = {one.strip() for one in wanted}
-        if len(names) < len(wanted):
+        names = [check_name("layer", one.strip(), table, what="style layer") for one in str(name).split("+")]
+        if len(set(names)) < len(names):
             raise ValueError(f"layer must name each layer once, got {name!r}")
         return cls(tuple(layer for layer in layers if layer.name in names))
 
