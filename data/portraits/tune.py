@@ -35,9 +35,14 @@ def main(arguments: list[str] | None = None) -> None:
             continue
         limit = LARGE if part in LARGE_PARTS else SMALL
         try:
-            found.append(tune(model, catalog, part, leak=limit, pairs=pairs, segmenter=segmenter))
+            tuned = tune(model, catalog, part, leak=limit, pairs=pairs, segmenter=segmenter)
         except ValueError as error:  # too rare for these pairs, or nothing on the grid is as local as that
             print(f"{part} keeps the usual settings: {error}")
+            continue
+        if tuned.best.effect[0]:
+            found.append(tuned)
+        else:
+            print(f"{part} keeps the usual settings: none that leaks so little changes it")
     note = f"{options.pairs} held-out pairs, truncation 0.7, masks by the segmenter"
     print(save_settings(locate(options.model), catalog, found, note=note))
     for t in found:
