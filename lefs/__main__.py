@@ -141,7 +141,6 @@ def _info(arguments: argparse.Namespace) -> int:
         "labels": f"0 to {generator.label_dim - 1}" if generator.label_dim else "none, not conditional",
         "styles": f"{generator.num_styles:,} in {len(generator.layers)} layers",
         "clustered by": generator.default_layer,
-        "discriminator": "none" if generator.make_discriminator is None else "kept in the file",
         "fingerprint": generator.fingerprint,
     }
     if not generator.has_styles:
@@ -159,10 +158,8 @@ def _info(arguments: argparse.Namespace) -> int:
 def _convert(arguments: argparse.Namespace) -> int:
     from lefs.generators.formats import convert
 
-    generator, lost = convert(arguments.source, arguments.target)
+    generator = convert(arguments.source, arguments.target)
     _say(f"{arguments.target}: {generator.label}, {generator.architecture}, {generator.fingerprint[:12]}")
-    if lost:
-        sys.stderr.write(f"lefs: {lost}\n")
     return 0
 
 

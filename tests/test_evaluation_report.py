@@ -219,7 +219,6 @@ def test_a_summary_is_the_mean_over_parts(compared: Comparison, catalog: Catalog
         assert whole.effect_share[0] == pytest.approx(np.mean([r.effect_share[0] for r in usual]))
     text = str(found.table())
     assert "effect at 5% leak" in text
-    assert "score shift" not in text  # there is no discriminator
 
 
 def test_shares_are_ratios_of_sums() -> None:
@@ -262,14 +261,13 @@ def test_distances_equal_their_formulas() -> None:
     meter = RealismMeter(block=80)
     for start in range(0, 240, 37):  # batches that fit no block
         pieces = [torch.from_numpy(s[start : start + 37]).float() for s in (first, second)]
-        meter.update(*pieces, torch.arange(len(pieces[0])))
+        meter.update(*pieces)
     found = meter.result("hair", "mine")
     a, b = np.cov(first, rowvar=False), np.cov(second, rowvar=False)
     shift = first.mean(0) - second.mean(0)
     expected = shift @ shift + np.trace(a + b - 2 * sqrtm(a @ b).real)
     assert found.frechet == pytest.approx(expected, rel=1e-4)
     assert found.images == 240
-    assert len(found.score_shift) == 240
     blocks = [_mmd(first[i : i + 80], second[i : i + 80]) for i in (0, 80, 160)]
     np.testing.assert_allclose(found.kernel, blocks, rtol=1e-4)
     assert found.kernel_distance[0] == pytest.approx(np.mean(blocks), rel=1e-4)
@@ -293,8 +291,6 @@ def test_the_same_images_are_at_no_distance() -> None:
     meter.update(torch.from_numpy(first), torch.from_numpy(first))
     found = meter.result()
     assert found.frechet == pytest.approx(0, abs=1e-6)
-    assert found.score_shift.shape == (0,)
-    assert np.isnan(found.shift[0])
 
 
 def test_realism_agrees_with_the_judge_of_the_portraits(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -338,27 +334,6 @@ def test_an_extractor_of_bytes_is_given_bytes() -> None:
 
     found = AsBytes(Mean())(torch.tensor([-3.0, -1, 0, 1]).reshape(4, 1, 1, 1).expand(4, 3, 2, 2))
     assert found[:, 0].tolist() == [0, 0, 128, 255]
-
-
-def test_a_discriminator_scores_the_shift(lively: StyleGAN2, catalog: Catalog) -> None:
-    class Brightness(nn.Module):
-        def forward(self, images: Tensor) -> Tensor:
-            return images.mean(dim=(1, 2, 3))
-
-    import copy
-
-    judged = copy.copy(lively)
-    judged.make_discriminator = Brightness
-    methods = [m.only(m.usual) for m in few(lively, catalog) if m.name == "global"]
-    found = compare(
-        judged, catalog, PAIRS, parts=["left"], contestants=methods, features=features, progress=False
-    )
-    targets, references = (lively.sample_styles(side, truncation=0.7) for side in zip(*PAIRS, strict=True))
-    before, after = (lively.synthesize(s).mean(dim=(1, 2, 3)).numpy() for s in (targets, references))
-    (edited,) = [r for r in found.realism if r.part == "left"]
-    (outcome,) = found.outcomes
-    np.testing.assert_allclose(edited.score_shift, (after - before)[outcome.index], atol=1e-5)
-    assert "score shift" in str(report(found).table())
 
 
 # -- tuning --------------------------------------------------------------------------------------------------

@@ -14,7 +14,6 @@ import lefs
 from lefs import ArtifactError, StyleGAN2, save_generator
 from lefs.artifacts import load_tensors, save_tensors
 from lefs.generators import filling, formats
-from lefs.generators.discriminator import Discriminator, DiscriminatorConfig
 from lefs.generators.operations import shapes_only
 from lefs.generators.progan import ProGAN, ProGANConfig
 from lefs.generators.stylegan import StyleGAN, StyleGANConfig
@@ -296,9 +295,6 @@ NETWORKS: dict[str, Callable[[], torch.nn.Module]] = {
     ),
     "StyleGAN": lambda: StyleGAN(StyleGANConfig(8, 2**16, 2**16, WIDE, label_dim=2**16)),
     "ProGAN": lambda: ProGAN(ProGANConfig(8, 2**16, WIDE)),
-    "discriminator": lambda: Discriminator(
-        DiscriminatorConfig(resolution=8, channels=WIDE, label_dim=2**16, class_dim=2**16)
-    ),
 }
 
 

@@ -12,16 +12,12 @@ from torch import Tensor
 from torch.nn.functional import conv2d
 
 from lefs import StyleGAN2, StyleGAN2Config
-from lefs.generators.discriminator import Discriminator, DiscriminatorConfig
 from lefs.generators.mapping import Mapping
 from lefs.generators.operations import (
     ACTIVATIONS,
     DEFAULT_FILTER,
     activate,
     check_filter,
-    down_convolution,
-    downsample,
-    filtered,
     normal,
     uniform,
     up_convolution,
@@ -44,13 +40,13 @@ def taps_2d(taps: Any) -> np.ndarray:
     return rows / rows.sum()
 
 
-def by_definition(x: Tensor, taps: Any, before: int, *, up: int, down: int, size: int) -> np.ndarray:
+def by_definition(x: Tensor, taps: Any, before: int, *, up: int, size: int) -> np.ndarray:
     """Filtered resampling of one map, pixel by pixel: zeros between samples and outside."""
     source, rows = x.numpy(), taps_2d(taps)
     found = np.zeros((size, size))
     for (i, j), _ in np.ndenumerate(found):
         for (k, m), weight in np.ndenumerate(rows):
-            y, z = i * down - before + len(rows) - 1 - k, j * down - before + len(rows) - 1 - m
+            y, z = i - before + len(rows) - 1 - k, j - before + len(rows) - 1 - m
             inside = y % up == 0 and z % up == 0 and 0 <= y // up < len(source) and 0 <= z // up < len(source)
             found[i, j] += weight * source[y // up, z // up] if inside else 0
     return found * up**2
@@ -60,13 +56,10 @@ def by_definition(x: Tensor, taps: Any, before: int, *, up: int, down: int, size
 def test_resampling_is_what_it_says(taps: Any) -> None:
     x = torch.randn(2, 3, 6, 6, dtype=torch.float64)
     length = len(taps)
-    larger, smaller = upsample(x, taps), downsample(x, taps)
+    larger = upsample(x, taps)
     assert larger.shape == (2, 3, 12, 12)
-    assert smaller.shape == (2, 3, 3, 3)
-    expected = by_definition(x[1, 2], taps, (length + 1) // 2, up=2, down=1, size=12)
+    expected = by_definition(x[1, 2], taps, (length + 1) // 2, up=2, size=12)
     np.testing.assert_allclose(larger[1, 2], expected, atol=1e-12)
-    expected = by_definition(x[1, 2], taps, (length - 1) // 2, up=1, down=2, size=3)
-    np.testing.assert_allclose(smaller[1, 2], expected, atol=1e-12)
 
 
 @pytest.mark.parametrize("side", [1, 3, 5])
@@ -76,15 +69,10 @@ def test_convolutions_that_resample(taps: Any, side: int) -> None:
     order of kernel and filter makes no difference.
     """
     x, weight = torch.randn(1, 2, 16, 16).double(), torch.randn(3, 2, side, side).double()
-    up, down = up_convolution(x, weight, taps), down_convolution(x, weight, taps)
+    up = up_convolution(x, weight, taps)
     assert up.shape == (1, 3, 32, 32)
-    assert down.shape == (1, 3, 8, 8)
     expected = conv2d(upsample(x, taps), weight.flip(2, 3), padding=side // 2)
     torch.testing.assert_close(up[..., 10:-10, 10:-10], expected[..., 10:-10, 10:-10])
-    margin = (len(taps) - 1) // 2, (len(taps) - 2) // 2
-    expected = conv2d(filtered(x, taps, margin), weight, padding=side // 2, stride=2)
-    expected = expected[..., : down.shape[-2], : down.shape[-1]]
-    torch.testing.assert_close(down[..., 2:-2, 2:-2], expected[..., 2:-2, 2:-2])
 
 
 def test_filters_are_checked() -> None:
@@ -198,25 +186,3 @@ def test_truncation_stops_at_its_cutoff() -> None:
     full, pulled = network.map(z), network.map(z, 0.5)
     assert torch.equal(full[:, 1:], pulled[:, 1:])
     torch.testing.assert_close(pulled[:, 0], full[:, 0] * 0.5)  # (a fresh network's mean is zero)
-
-
-# -- discriminator -----------------------------------------------------------------------------------------
-
-
-def test_a_discriminator_says_what_it_takes() -> None:
-    plain = Discriminator(DiscriminatorConfig(resolution=8, channels={4: 4, 8: 4}))
-    classes = Discriminator(
-        DiscriminatorConfig(resolution=8, channels={4: 4, 8: 4}, label_dim=3, class_dim=4, mapping_layers=1)
-    )
-    assert plain(torch.randn(4, 3, 8, 8)).shape == (4,)
-    assert classes(torch.randn(2, 3, 8, 8), [0, 2]).shape == (2,)
-    for images in (torch.randn(2, 3, 8, 4), torch.randn(3, 8, 8), torch.randn(2, 1, 8, 8)):
-        with pytest.raises(ValueError, match=r"images must have shape \(N, 3, 8, 8\)"):
-            plain(images)
-    with pytest.raises(ValueError, match="a multiple of 4"):
-        plain(torch.randn(6, 3, 8, 8))
-    with pytest.raises(ValueError, match="needs no classes"):
-        plain(torch.randn(2, 3, 8, 8), [0, 1])
-    for labels in (None, [0], [0, 3]):
-        with pytest.raises(ValueError, match="labels"):
-            classes(torch.randn(2, 3, 8, 8), labels)

@@ -209,16 +209,16 @@ def test_the_average_is_taken_whatever_the_order() -> None:
         assert all(torch.equal(parsed.tensors[k], v) for k, v in expected.items())
 
 
-@pytest.mark.parametrize("name", ["stylegan2", "stylegan2_resnet"])
-def test_discriminator_on_demand(name: str) -> None:
-    generator, numbers = lefs.load(FIXTURES / f"tensorflow/{name}.pkl"), numbers_of(f"tensorflow/{name}.pkl")
-    assert generator.discriminator is not None
-    assert_relative(generator.discriminator(numbers["image 1 const 3"]), numbers["scores"], 1e-4)
-
-
-def test_discriminator_alone() -> None:
-    with pytest.raises(ArtifactError, match=r"D_basic.*G_paper, G_style, G_main"):
+def test_a_discriminator_alone_is_refused_as_one(tmp_path: Path) -> None:
+    with pytest.raises(ArtifactError, match="holds a discriminator alone; it makes no images"):
         tensorflow.read((official("stylegan")[1],), Path("file.pkl"))
+    with pytest.raises(ArtifactError, match="a discriminator alone; it makes no images"):
+        lefs.load(FIXTURES / "rosinality_stylegan/discriminator.pt")
+    judge = read_torch(FIXTURES / "genforce/stylegan.pth")["discriminator"]
+    for tree in (judge, {"models": {"discriminator": judge}}):
+        torch.save(tree, tmp_path / "judge.pth")
+        with pytest.raises(ArtifactError, match="a discriminator alone; it makes no images"):
+            lefs.load(tmp_path / "judge.pth")
 
 
 def test_theano_file() -> None:

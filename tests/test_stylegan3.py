@@ -121,13 +121,6 @@ def test_each_class_of_stylegan_xl_has_its_mean():
         generator.map(generator.latents([1]), 0.7)
 
 
-def test_discriminator_of_the_file(small):
-    scores = small.discriminator(small.synthesize(small.sample_styles([0, 1])))
-    assert len(scores) == 2
-    assert torch.isfinite(scores).all()
-    assert lefs.load(FIXTURES / "t_custom.pkl").discriminator is None
-
-
 # -- the plan ----------------------------------------------------------------------------------------------
 
 

@@ -155,7 +155,7 @@ class _Recorder:
         """Measure all methods on one batch; `other_styles` (n, S) are of unedited images."""
         scene = _Scene(batch, other_styles, self.features)
         if self.features is not None:
-            self._judge("", "unedited", scene, batch.targets, scene.of_targets, slice(None))
+            self._judge("", "unedited", scene, scene.of_targets, slice(None))
         shown = {p: here for p in self.parts if bool((here := batch.shown(p)).any())}
         for method in self.contestants:
             for value in method.values:
@@ -167,25 +167,23 @@ class _Recorder:
         self, scene: _Scene, method: Contestant, value: float, shown: dict[str, Tensor], many: int
     ) -> None:
         batch, usual = scene.batch, value == method.usual
-        done: tuple[Tensor, Tensor, Any] | None = None
+        done: tuple[Tensor, Any] | None = None
         for part, here in shown.items():
             if done is None or not method.whole:
                 images = method.edit(batch, part, value)
                 found = self.features(images) if usual and self.features is not None else None
-                done = images, to_lab(images), found
-            images, lab, found = done
+                done = to_lab(images), found
+            lab, found = done
             here = here & (torch.arange(len(here), device=here.device) < many)
             if bool(here.any()):
                 self.numbers[part, method.name, value].append(scene.numbers(part, here, lab, found))
                 if found is not None:
-                    self._judge(part, method.name, scene, images, found, here)
+                    self._judge(part, method.name, scene, found, here)
 
-    def _judge(
-        self, part: str, method: str, scene: _Scene, images: Tensor, found: Any, here: Tensor | slice
-    ) -> None:
+    def _judge(self, part: str, method: str, scene: _Scene, found: Any, here: Tensor | slice) -> None:
         meter = self.meters.setdefault((part, method), RealismMeter())
         at = here.cpu() if isinstance(here, Tensor) else here
-        meter.update(pooled(found)[at], scene.other_vectors[at], scene.shift(images, at))
+        meter.update(pooled(found)[at], scene.other_vectors[at])
 
     def result(self, pairs: int) -> Comparison:
         """Everything, joined."""
@@ -205,12 +203,9 @@ class _Scene:
         self.batch, self.features = batch, features
         self.before, self.wanted = batch.labs
         self.most = (self.wanted - self.before).square().sum(dim=1)
-        self.discriminator = None if features is None else batch.generator.discriminator
         if features is not None:
             self.of_targets, self.of_references = features(batch.targets), features(batch.references)
             self.other_vectors = pooled(features(batch.generator.synthesize(other_styles)))
-            if self.discriminator is not None:
-                self.scores = self.discriminator(batch.targets)
 
     def numbers(self, part: str, here: Tensor, lab: Tensor, found: Any) -> dict[str, np.ndarray]:
         """One number for each pair that shows the part, and quantity."""
@@ -234,9 +229,3 @@ class _Scene:
         at = here.cpu()
         away = [(side - reference)[at].double().square().sum(dim=1).numpy() for side in (edited, target)]
         return away[0], away[1]
-
-    def shift(self, images: Tensor, at: Tensor | slice) -> Tensor | None:
-        """How much more real the discriminator finds these than the targets."""
-        if self.discriminator is None:
-            return None
-        return (self.discriminator(images) - self.scores).cpu()[at]

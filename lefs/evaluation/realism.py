@@ -1,4 +1,4 @@
-"""Do edited images still look like the generator's own? Fréchet and kernel distances, realness scores."""
+"""Do edited images still look like the generator's own? Fréchet and kernel distances."""
 
 from __future__ import annotations
 
@@ -73,8 +73,6 @@ class Realism:
     frechet : Fréchet distance (Heusel et al. 2017); biased upward in small samples, so compare equal numbers
     kernel : ndarray (b,), squared maximum mean discrepancy of the kernel (x·y / D + 1)³ (KID, Bińkowski et
         al. 2018), unbiased, in each block of images
-    score_shift : ndarray (n,), how much more real the discriminator finds the edit than its target; empty
-        where there is no discriminator
     """
 
     part: str
@@ -82,17 +80,11 @@ class Realism:
     images: int
     frechet: float
     kernel: np.ndarray
-    score_shift: np.ndarray
 
     @property
     def kernel_distance(self) -> Estimate:
         """Mean over the blocks, with its bootstrap interval."""
         return estimate(self.kernel)
-
-    @property
-    def shift(self) -> Estimate:
-        """Mean shift of the discriminator's score, with its bootstrap interval."""
-        return estimate(self.score_shift)
 
 
 @dataclass(eq=False)
@@ -115,14 +107,13 @@ class RealismMeter:
     _frechet: Any = None
     _waiting: tuple[Tensor, Tensor] | None = None
     _kernel: list[float] = field(default_factory=list)
-    _shift: list[Tensor] = field(default_factory=list)
     images: int = 0
 
     def __post_init__(self) -> None:
         check_integer("block", self.block, minimum=2)
 
-    def update(self, edited: Tensor, unedited: Tensor, shift: Tensor | None = None) -> None:
-        """Add as many vectors (n, D) of edited as of unedited images, and shifts of realness (n,)."""
+    def update(self, edited: Tensor, unedited: Tensor) -> None:
+        """Add as many vectors (n, D) of edited as of unedited images."""
         if edited.ndim != 2 or edited.shape != unedited.shape:
             raise ValueError(
                 "edited and unedited must have the same shape (n, D); got "
@@ -133,8 +124,6 @@ class RealismMeter:
         self._frechet.update(unedited, real=True)
         self._frechet.update(edited, real=False)
         self.images += len(edited)
-        if shift is not None:
-            self._shift.append(shift.cpu().double())
         before = self._waiting or (edited[:0], unedited[:0])
         self._waiting = torch.cat([before[0], edited]), torch.cat([before[1], unedited])
         while len(self._waiting[0]) >= self.block:
@@ -156,9 +145,8 @@ class RealismMeter:
             raise ValueError(f"realism needs two images on each side at least, got {self.images}")
         if not self._kernel:
             self._close(self.images)
-        shift = torch.cat(self._shift).numpy() if self._shift else np.empty(0)
         frechet = max(0.0, float(self._frechet.compute()))
-        return Realism(part, method, self.images, frechet, np.array(self._kernel), shift)
+        return Realism(part, method, self.images, frechet, np.array(self._kernel))
 
 
 class _AsGiven(nn.Module):

@@ -39,7 +39,7 @@ class Row:
         ΔE of aligned pixels: 1 − Σ d(edit, reference) / Σ d(target, reference); 0: no nearer, 1: there
     feature_efficacy : the same in the features of the extractor
     frechet : Fréchet distance to unedited images; None where it was not measured
-    kernel, score_shift : kernel distance; shift of the discriminator's score
+    kernel : kernel distance to unedited images
     """
 
     part: str
@@ -57,7 +57,6 @@ class Row:
     feature_efficacy: Estimate | None = None
     frechet: float | None = None
     kernel: Estimate | None = None
-    score_shift: Estimate | None = None
 
 
 @dataclass(frozen=True)
@@ -68,8 +67,7 @@ class Summary:
     ----------
     part : the part, or "" for the mean over all
     method, knob, value : the method, and the usual value of its knob
-    effect_share, leak_share, localisation, efficacy, feature_efficacy, frechet, kernel, score_shift : as in
-        `Row`
+    effect_share, leak_share, localisation, efficacy, feature_efficacy, frechet, kernel : as in `Row`
     within : the effect's share that the method reaches where the leak's share is at most `Report.leak`, read
         off the curve of its knob
     """
@@ -86,7 +84,6 @@ class Summary:
     feature_efficacy: Estimate | None = None
     frechet: float | None = None
     kernel: Estimate | None = None
-    score_shift: Estimate | None = None
 
 
 @dataclass(frozen=True)
@@ -134,7 +131,7 @@ class Report:
         """Each method at its usual value, means with 95 % intervals; of one part, or the mean of all."""
         rows = [_cells(s) for s in self.summaries if s.part == part]
         columns = ("method", "knob", "effect", "leak", "localisation", "efficacy", "in features")
-        last = ("Fréchet", "kernel × 1000", "score shift", f"effect at {self.leak:.0%} leak")
+        last = ("Fréchet", "kernel × 1000", f"effect at {self.leak:.0%} leak")
         return _without_empty(Table((*columns, *last), rows))
 
     def within_table(self) -> Table:
@@ -224,8 +221,7 @@ def _row(o: Outcome, method: Contestant, real: Realism | None) -> Row:
     if np.isfinite(o.farthest).any():
         row = replace(row, feature_efficacy=estimate(o.farthest - o.farther, o.farthest))
     if usual and real is not None:
-        shift = real.shift if len(real.score_shift) else None
-        row = replace(row, frechet=real.frechet, kernel=real.kernel_distance, score_shift=shift)
+        row = replace(row, frechet=real.frechet, kernel=real.kernel_distance)
     return row
 
 
@@ -289,8 +285,6 @@ def _summary(
     if real:
         found["frechet"] = float(np.mean([r.frechet for r in real]))
         found["kernel"] = estimate(np.concatenate([r.kernel for r in real]))
-        shift = np.concatenate([r.score_shift for r in real])
-        found["score_shift"] = estimate(shift) if len(shift) else None
     if not np.isfinite(found["feature_efficacy"][0]):
         found["feature_efficacy"] = None
     name = "" if whole else parts[0]
@@ -341,7 +335,6 @@ def _cells(s: Summary) -> tuple[str, ...]:
         _number(s.feature_efficacy),
         "" if s.frechet is None else f"{s.frechet:.3f}",
         _number(s.kernel, 1000),
-        _number(s.score_shift),
         _percent(s.within),
     )
 
@@ -371,8 +364,9 @@ def _word(value: Any) -> str:
 
 def _read_line(kind: type[Any], text: str) -> Any:
     """The `Row` or `Summary` that `_line` wrote."""
-    words = text.split(" | ")
-    names = fields(kind)
+    words, names = text.split(" | "), fields(kind)
+    if len(words) == len(names) + 1:  # (until 2026 a discriminator's score came last)
+        words.pop()
     if len(words) != len(names):
         raise ValueError(f"a line of a {kind.__name__} must hold {len(names)} values, got {text!r}")
     return kind(*(_value(str(f.type), word) for f, word in zip(names, words, strict=True)))

@@ -158,7 +158,6 @@ class Generator(nn.Module, ABC):
     usual_label: int | None = None  # the class where none is given
     source: Path | None = None  # the file it was loaded from, so that another process can load it too
     origin: dict[str, Any] | None = None  # what that file says about where it is from
-    make_discriminator: Callable[[], nn.Module] | None = None  # how to get it from that file
     _fingerprint: str | None = None
     _frozen: bool = False
 
@@ -192,25 +191,6 @@ class Generator(nn.Module, ABC):
         if self._frozen:
             _ = self.fingerprint
         return super()._apply(fn, recurse)
-
-    @property
-    def discriminator(self) -> nn.Module | None:
-        """The network it was trained against, if its file keeps it: images (N, 3, H, W) → realness (N,).
-
-        It is read when first asked for and is no part of ``parameters()`` or ``state_dict()``.
-
-        Raises
-        ------
-        ArtifactError
-            If the file keeps one that lefs cannot take, or is gone.
-        """
-        if self.make_discriminator is None:
-            return None
-        if "_discriminator" not in self.__dict__:
-            # (in a list, so that torch does not make it a part of the generator)
-            self.__dict__["_discriminator"] = [self.make_discriminator()]
-        found: nn.Module = self.__dict__["_discriminator"][0]
-        return found.to(self.device)
 
     def check_styles(self) -> None:
         """Raise a TypeError that says why if this generator cannot be edited."""

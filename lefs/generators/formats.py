@@ -5,19 +5,17 @@ from __future__ import annotations
 import gc
 import importlib
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from lefs.artifacts import ArtifactError, load_tensors, locate, read_json, save_tensors, write_json
 from lefs.generators import filling
 from lefs.generators.base import Generator
-from lefs.generators.discriminator import Discriminator, DiscriminatorConfig
 from lefs.generators.publishers import Parsed
 from lefs.generators.publishers.persistence import NETWORKS, find_network
 from lefs.generators.publishers.unknown import explain
@@ -96,26 +94,7 @@ def _load_own(path: Path) -> Generator:
         raise ArtifactError(f"{folder / stem}.json lacks {error}; it is not whole") from None
     file = folder / f"{stem}.safetensors"
     generator = build(parsed, load_tensors(file), file, mapped=True)
-    beside = folder / _beside(stem)
-    if isinstance(meta.get("discriminator"), dict) and beside.exists():
-        generator.make_discriminator = partial(_load_discriminator, beside, meta["discriminator"])
     return _finished(generator, str(meta.get("label", folder.name)), file, meta.get("origin"))
-
-
-def _beside(stem: str) -> str:
-    """Where the discriminator of ``stem.safetensors`` is."""
-    return "discriminator.safetensors" if stem == "generator" else f"{stem}.discriminator.safetensors"
-
-
-def _load_discriminator(file: Path, config: dict[str, Any]) -> Discriminator:
-    made = filling.build(
-        lambda: Discriminator(DiscriminatorConfig(**config)),
-        load_tensors(file),
-        file,
-        what="discriminator",
-        mapped=True,
-    )
-    return made.eval().requires_grad_(False)
 
 
 # -- publishers' files -------------------------------------------------------------------------------------
@@ -125,8 +104,6 @@ def _load_published(path: Path, *, mapped: bool) -> Generator:
     with opened(path) as file:
         parsed = _parse(file)
         generator = build(parsed, parsed.tensors, path, mapped=mapped, source=file)
-    if parsed.discriminator is not None:
-        generator.make_discriminator = partial(_make_discriminator, parsed.discriminator, path)
     return _finished(generator, path.stem, path, parsed.notes)
 
 
@@ -156,11 +133,6 @@ def _is_whole(tree: Any) -> bool:
     except ArtifactError:
         # A full reading says what is wrong.
         return False
-
-
-def _make_discriminator(make: Callable[[], nn.Module], path: Path) -> nn.Module:
-    with _unforeseen(f"{path}: its discriminator"):
-        return make()
 
 
 @contextmanager
@@ -233,22 +205,21 @@ def save_generator(
     label : a name for people
     training : a summary of how it was made, plain JSON values
     """
-    _write(generator, Path(folder), "generator", label, dict(training or {}), None)
+    _write(generator, Path(folder), "generator", label, dict(training or {}))
     return Path(folder)
 
 
-def convert(source: str | os.PathLike[str], target: str | os.PathLike[str]) -> tuple[Generator, str]:
+def convert(source: str | os.PathLike[str], target: str | os.PathLike[str]) -> Generator:
     """Load any generator and write it in the format of lefs, which loads faster and runs nothing.
 
     Parameters
     ----------
     source : what `load` takes
-    target : a folder, or a file name that ends in ``.safetensors``; its ``.json`` goes beside it, and so does
-        the discriminator if `source` keeps one
+    target : a folder, or a file name that ends in ``.safetensors``; its ``.json`` goes beside it
 
     Returns
     -------
-    The generator, and what could not be taken along (nothing: an empty string)
+    Generator
 
     Raises
     ------
@@ -260,18 +231,11 @@ def convert(source: str | os.PathLike[str], target: str | os.PathLike[str]) -> t
     if target.suffix in (".pkl", ".pt", ".pth", ".model", ".json"):
         raise ArtifactError(f"{target}: the format of lefs is .safetensors; give such a name, or a folder")
     folder, stem = (target.parent, target.stem) if named else (target, "generator")
-    discriminator, lost = None, ""
-    try:
-        discriminator = generator.discriminator
-    except ArtifactError as error:
-        lost = f"the discriminator was left out: {error}"
-    _write(generator, folder, stem, generator.label, {}, discriminator)
-    return generator, lost
+    _write(generator, folder, stem, generator.label, {})
+    return generator
 
 
-def _write(
-    generator: Generator, folder: Path, stem: str, label: str, training: Any, discriminator: nn.Module | None
-) -> None:
+def _write(generator: Generator, folder: Path, stem: str, label: str, training: Any) -> None:
     save_tensors(folder / f"{stem}.safetensors", generator.state_dict())
     meta = {
         "format": _FORMAT,
@@ -283,7 +247,4 @@ def _write(
     }
     if generator.origin:
         meta["origin"] = generator.origin
-    if isinstance(discriminator, Discriminator):
-        save_tensors(folder / _beside(stem), discriminator.state_dict())
-        meta["discriminator"] = discriminator.config.as_json()
     write_json(folder / f"{stem}.json", meta)

@@ -23,8 +23,6 @@ __all__ = [
     "activate_",
     "check_filter",
     "constant",
-    "down_convolution",
-    "downsample",
     "enlarging_convolution",
     "filtered",
     "memory_format",
@@ -162,10 +160,8 @@ def _is_default_filter(taps: np.ndarray) -> bool:
     return taps.shape == usual.shape and np.allclose(taps / taps.sum(), usual / usual.sum(), rtol=1e-5)
 
 
-def filtered(
-    x: Tensor, taps: Filter, margins: tuple[int, int], *, up: int = 1, down: int = 1, gain: float = 1.0
-) -> Tensor:
-    """Insert zeros (`up`), add margins of zeros or crop, convolve with `taps`, keep every `down`-th pixel.
+def filtered(x: Tensor, taps: Filter, margins: tuple[int, int], *, up: int = 1, gain: float = 1.0) -> Tensor:
+    """Insert zeros (`up`), add margins of zeros or crop, convolve with `taps`.
 
     Parameters
     ----------
@@ -190,7 +186,6 @@ def filtered(
         x = conv2d(conv2d(x, kernel[None, None, None]), kernel[None, None, :, None] * gain)
     else:
         x = conv2d(x, kernel[None, None] * gain)
-    x = x[:, :, ::down, ::down]
     return x.reshape(count, channels, *x.shape[2:])
 
 
@@ -249,25 +244,3 @@ def _usual_kernel(dtype: torch.dtype, device: torch.device) -> Tensor:
     taps = np.asarray(DEFAULT_FILTER) / np.sum(DEFAULT_FILTER)
     with torch.inference_mode(False):
         return torch.from_numpy(4 * np.outer(taps, taps)).to(device, dtype)
-
-
-# -- down ------------------------------------------------------------------------------------------------
-
-
-def downsample(x: Tensor, taps: Filter = DEFAULT_FILTER) -> Tensor:
-    """Halve the size with the filter `taps` and zeros outside: (N, C, 2h, 2w) → (N, C, h, w)."""
-    return filtered(x, taps, _margins_down(taps), down=2)
-
-
-def down_convolution(x: Tensor, weight: Tensor, taps: Filter = DEFAULT_FILTER) -> Tensor:
-    """Filter, then convolve with stride 2: (N, I, 2h, 2w), weight (O, I, k, k) → (N, O, h, w)."""
-    if weight.shape[-1] == 1:
-        return conv2d(downsample(x, taps), weight)
-    before, after = _margins_down(taps)
-    padding = weight.shape[-1] // 2
-    return conv2d(filtered(x, taps, (before + padding, after + padding)), weight, stride=2)
-
-
-def _margins_down(taps: Filter) -> tuple[int, int]:
-    length = len(taps)
-    return (length - 1) // 2, (length - 2) // 2

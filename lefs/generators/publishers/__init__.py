@@ -10,11 +10,10 @@ and a place in `lefs.generators.formats.READERS`, asked in that order.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from torch import Tensor, nn
+from torch import Tensor
 
 __all__ = ["Parsed"]
 
@@ -29,11 +28,9 @@ class Parsed:
     config : what the architecture's configuration is made from, plain JSON values
     tensors : {our name: tensor}, exactly the generator's ``state_dict``
     notes : what else is known, plain JSON values: ``publisher``, the file's own default ``truncation``, ...
-    discriminator : makes the file's discriminator when it is asked for; None if there is none
     """
 
     architecture: str
     config: dict[str, Any]
     tensors: dict[str, Tensor]
     notes: dict[str, Any] = field(default_factory=dict)
-    discriminator: Callable[[], nn.Module] | None = None

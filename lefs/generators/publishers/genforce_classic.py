@@ -9,7 +9,6 @@ from typing import Any
 
 from torch import Tensor
 
-from lefs.generators.discriminator import Discriminator
 from lefs.generators.publishers import Parsed
 from lefs.generators.publishers.contents import (
     Contents,
@@ -20,15 +19,12 @@ from lefs.generators.publishers.contents import (
     scaled_from_one,
     stylegan_config,
 )
-from lefs.generators.publishers.stylegan2_shapes import build_classic_discriminator
 
 __all__ = [
     "is_progan",
     "is_stylegan",
     "read_progan",
-    "read_progan_discriminator",
     "read_stylegan",
-    "read_stylegan_discriminator",
 ]
 
 # From this size on StyleGAN's doubling is a transposed convolution, whose kernel is stored unflipped.
@@ -126,53 +122,4 @@ def _images(source: Contents, there: str) -> dict[str, Tensor]:
         here = f"synthesis.b{4 * 2**b}.torgb"
         tensors[f"{here}.weight"] = in_colour(source.take(f"{there}output{b}.weight", 4))
         tensors[f"{here}.bias"] = in_colour(source.take(f"{there}output{b}.bias", 1))
-    return tensors
-
-
-# -- discriminators ----------------------------------------------------------------------------------------
-
-
-def read_stylegan_discriminator(state: Mapping[str, Any], path: Path) -> Discriminator:
-    """A StyleGAN's discriminator → ours; one with classes has a score for each.
-
-    Raises
-    ------
-    ArtifactError
-        If it is not one.
-    """
-    source = Contents(state, path, "with its discriminator a StyleGAN of genforce")
-    source.drop(r".*\.blur\.kernel")
-    return build_classic_discriminator(_discriminator(source), path, blur=(1, 2, 1))
-
-
-def read_progan_discriminator(
-    state: Mapping[str, Any], path: Path, generator: Mapping[str, Any]
-) -> Discriminator:
-    """A ProGAN's discriminator → ours. Its outputs after the first guess the class and are left out.
-
-    The file does not say whether it convolves and halves at once; it does as `generator` does.
-
-    Raises
-    ------
-    ArtifactError
-        If it is not one.
-    """
-    tensors = _discriminator(Contents(state, path, "with its discriminator a ProGAN of genforce"))
-    tensors |= {name: tensors[name][:1] for name in ("b4.out.weight", "b4.out.bias")}
-    return build_classic_discriminator(tensors, path, group=16, pool_last=not _is_fused(generator))
-
-
-def _discriminator(source: Contents) -> dict[str, Tensor]:
-    check_grown(source, "lod")
-    last = max(0, (max(source.numbers(r"layer(\d+)\."), default=2) - 2) // 2)
-    names = {f"layer{2 * i + k}": f"b{4 * 2 ** (last - i)}.conv{k}" for i in range(last) for k in (0, 1)}
-    names |= {"input0": f"b{4 * 2**last}.fromrgb", f"layer{2 * last}": "b4.conv"}
-    names |= {f"layer{2 * last + 1}": "b4.fc", f"layer{2 * last + 2}": "b4.out"}
-    tensors = dict[str, Tensor]()
-    for there, here in names.items():
-        tensors[f"{here}.weight"] = source.take(f"{there}.weight", 2 if here in ("b4.fc", "b4.out") else 4)
-        tensors[f"{here}.bias"] = source.take(f"{there}.bias", 1)
-    # (images of the resolutions that it grew through)
-    source.drop(r"input\d+\..*")
-    source.finish()
     return tensors

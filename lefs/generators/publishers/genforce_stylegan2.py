@@ -10,12 +10,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lefs.generators.discriminator import Discriminator
 from lefs.generators.publishers import Parsed
 from lefs.generators.publishers.contents import Contents
-from lefs.generators.publishers.stylegan2_shapes import build_discriminator, stylegan2_config
+from lefs.generators.publishers.stylegan2_shapes import stylegan2_config
 
-__all__ = ["is_stylegan2", "read_stylegan2", "read_stylegan2_discriminator"]
+__all__ = ["is_stylegan2", "read_stylegan2"]
 
 
 def is_stylegan2(state: Mapping[str, Any]) -> bool:
@@ -67,35 +66,3 @@ def _layer(source: Contents, there: str, here: str) -> dict[str, Tensor]:
         raise source.error(f"the noise of {there!r} has shape {tuple(noise.shape)}; one map is expected")
     strength = source.take(f"{there}.noise_strength", 0)
     return tensors | {f"{here}.noise_const": noise[0, 0], f"{here}.noise_strength": strength}
-
-
-def read_stylegan2_discriminator(state: Mapping[str, Any], path: Path) -> Discriminator:
-    """The discriminator's state → ours; one with classes has a score for each.
-
-    Raises
-    ------
-    ArtifactError
-        If it is not that of a StyleGAN2.
-    """
-    source = Contents(state, path, "with its discriminator a StyleGAN2 of genforce")
-    source.drop(r".*\.kernel")
-    layers = source.numbers(r"layer(\d+)\.")
-    last = (max(layers, default=2) - 2) // 2
-    tensors = dict[str, Tensor]()
-    for i in range(last):
-        here = f"b{4 * 2 ** (last - i)}"
-        for k in (0, 1):
-            tensors |= _plain(source, f"layer{2 * i + k}", f"{here}.conv{k}", 4)
-        if f"skip_layer{i}.weight" in source:
-            tensors[f"{here}.skip.weight"] = source.take(f"skip_layer{i}.weight", 4)
-    for i in source.numbers(r"input(\d+)\."):
-        tensors |= _plain(source, f"input{i}", f"b{4 * 2 ** (last - i)}.fromrgb", 4)
-    for k, name in enumerate(("conv", "fc", "out")):
-        tensors |= _plain(source, f"layer{2 * last + k}", f"b4.{name}", 2 if k else 4)
-    source.finish()
-    return build_discriminator(tensors, path)
-
-
-def _plain(source: Contents, there: str, here: str, axes: int) -> dict[str, Tensor]:
-    bias = source.take(f"{there}.bias", 1)
-    return {f"{here}.weight": source.take(f"{there}.weight", axes), f"{here}.bias": bias}

@@ -5,21 +5,15 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
-from lefs.artifacts import ArtifactError
-from lefs.generators.discriminator import Discriminator
 from lefs.generators.publishers import Parsed
 from lefs.generators.publishers.contents import Contents, scaled_from_one, stylegan_config
-from lefs.generators.publishers.tensorflow_discriminators import DISCRIMINATORS
-from lefs.generators.unpickle import read_torch
 
-__all__ = ["matches", "read", "read_discriminator"]
+__all__ = ["matches", "read"]
 
 _CONST = "g_synthesis.blocks.4x4.const"
 _FUSED_FROM = 128
@@ -43,7 +37,7 @@ def read(tree: Any, path: Path) -> Parsed:
     TensorFlow adds 1e-8. In Editing in Style's the affine maps lie apart and truncation reaches every layer.
     """
     if _is_intermediate(tree):
-        return replace(read(_converted(tree[-1]), path), discriminator=partial(read_discriminator, path))
+        return read(_converted(tree[-1]), path)
     source = Contents(tree, path, "a StyleGAN of lernapparat or of Editing in Style")
     source.drop(r".*\.intermediate\.kernel")
     apart = any(name.startswith("g_style.") for name in tree)
@@ -118,18 +112,3 @@ def _converted(variables: Mapping[Any, Any]) -> dict[str, Any]:
         turn = _AXES.get(value.ndim) if isinstance(value, Tensor) and own == "weight" else None
         state[f"{new}.{own}"] = turn(value) if turn else value
     return state
-
-
-def read_discriminator(path: Path) -> Discriminator:
-    """Read the discriminator of such a file.
-
-    Raises
-    ------
-    ArtifactError
-        If it is not that of a StyleGAN without classes, or the file has changed.
-    """
-    tree = read_torch(path)
-    if not _is_intermediate(tree):
-        raise ArtifactError(f"{path} no longer holds a discriminator; it has changed since it was loaded")
-    source = Contents(tree[1], path, "with its discriminator a StyleGAN of TensorFlow")
-    return DISCRIMINATORS["D_basic"](source, {})

@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
-from functools import partial
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
-from lefs.artifacts import ArtifactError
-from lefs.generators.discriminator import Discriminator, DiscriminatorConfig
-from lefs.generators.filling import build
 from lefs.generators.operations import ACTIVATIONS
 from lefs.generators.publishers import Parsed
 from lefs.generators.publishers.persistence import NETWORKS, Module, check_plain, find_network, is_module
-from lefs.generators.unpickle import read_pickle
 
-__all__ = ["label_dim", "matches", "read", "read_discriminator", "read_mapping"]
+__all__ = ["label_dim", "matches", "read", "read_mapping"]
 
 
 def matches(tree: Any) -> bool:
@@ -34,7 +29,7 @@ def _modules(record: Any) -> Mapping[str, Any]:
 
 
 def read(tree: Any, path: Path) -> Parsed:
-    """Read the generator, the averaged one if there is one; the discriminator waits until asked for."""
+    """The generator, the averaged one if there is one."""
     found = find_network(tree, *NETWORKS)
     assert found is not None
     where, record = found
@@ -45,7 +40,7 @@ def read(tree: Any, path: Path) -> Parsed:
     _only(network, {"mapping", "synthesis"}, set())
     notes = {"publisher": "NVIDIA, stylegan2-ada-pytorch or stylegan3", "network": where}
     config = {**mapping, **synthesis, "label_dim": label_dim(network)}
-    return Parsed("stylegan2", config, {**tensors, **more}, notes, discriminator_of(tree, path))
+    return Parsed("stylegan2", config, {**tensors, **more}, notes)
 
 
 def label_dim(network: Module) -> int:
@@ -227,60 +222,3 @@ def _only(module: Module, children: set[str], tensors: set[str]) -> None:
         classes = {name: child.name for name, child in module.children().items()}
         listed = ", ".join(f"{n} ({classes[n]})" if n in classes else n for n in more[:4])
         raise module.error(f"has parts that no StyleGAN2 has: {listed}")
-
-
-# -- discriminator -----------------------------------------------------------------------------------------
-
-
-def discriminator_of(tree: Any, path: Path) -> Callable[[], Discriminator] | None:
-    """What makes the file's discriminator on demand; None if the file keeps none.
-
-    The file is read again then: between, nothing of it is held open or in memory.
-    """
-    keeps_one = isinstance(tree, Mapping) and is_module(tree.get("D"))
-    return partial(read_discriminator, path) if keeps_one else None
-
-
-def read_discriminator(path: Path) -> Discriminator:
-    """Read the discriminator of the file at `path`.
-
-    Raises
-    ------
-    ArtifactError
-        If it is of a class that lefs does not know, or the file has changed.
-    """
-    found = find_network(read_pickle(path), "D")
-    if found is None:
-        raise ArtifactError(f"{path} no longer holds a discriminator; it has changed since it was loaded")
-    network = Module(found[1], path, "D")
-    if "feature_networks" in network.children():
-        raise network.error("judges by the features of pretrained networks, which lefs does not have")
-    network.check_class("Discriminator")
-    check_plain(found[1], path, "D")
-    resolution = network.get("img_resolution", int)
-    if not 8 <= resolution <= 2**14 or resolution & (resolution - 1):
-        raise network.error(f"takes images of {resolution} pixels; expected a power of two from 8 on")
-    blocks = [network.child(f"b{2**k}") for k in range(3, resolution.bit_length())]
-    convolutions = [la for b in blocks for n, la in b.children().items() if n in _CONVOLUTIONS]
-    end = network.child("b4").check_class("DiscriminatorEpilogue")
-    groups = end.children().get("mbstd")
-    labels = label_dim(network)
-    mapping = read_mapping(network.child("mapping"))[0] if labels else {}
-    config = {
-        **{k: mapping[k] for k in mapping if k.startswith(("mapping_", "embed_"))},
-        "resolution": resolution,
-        "channels": {str(b.get("resolution", int)): len(_weight(b.child("conv0"))) for b in blocks}
-        | {"4": len(_weight(end.child("conv")))},
-        "label_dim": labels,
-        "class_dim": mapping.get("w_dim", 0),
-        "architecture": end.get("architecture", str),
-        "image_channels": network.get("img_channels", int),
-        "activation": _common(network, "activations", (la.get("activation", str) for la in convolutions)),
-        "conv_clamp": _common(network, "clamps", (_clamp(la) for la in convolutions)),
-        "filter": _common(network, "filters", map(resample_filter, blocks)),
-        "group": groups.get("group_size", (int, type(None))) if groups else None,
-        "group_channels": groups.get("num_channels", int) if groups else 0,
-    }
-    tensors = {k: v for k, v in network.state_dict().items() if not k.endswith("resample_filter")}
-    made = build(lambda: Discriminator(DiscriminatorConfig(**config)), tensors, path, what="discriminator")
-    return made.eval().requires_grad_(False)

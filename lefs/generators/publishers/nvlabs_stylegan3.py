@@ -10,7 +10,7 @@ from typing import Any
 from torch import Tensor
 
 from lefs.generators.publishers import Parsed
-from lefs.generators.publishers.nvlabs_stylegan2 import discriminator_of, read_mapping
+from lefs.generators.publishers.nvlabs_stylegan2 import read_mapping
 from lefs.generators.publishers.persistence import NETWORKS, Module, check_plain, find_network, is_module
 from lefs.generators.publishers.stylegan_xl import is_class_mapping, read_class_mapping
 
@@ -29,7 +29,7 @@ def _inside(record: Any, name: str) -> Any:
 
 
 def read(tree: Any, path: Path) -> Parsed:
-    """Read the generator, the averaged one if there is one; the discriminator waits until asked for.
+    """Read the generator, the averaged one if there is one.
 
     Everything comes from the layers' own attributes; the repository's defaults play no part.
     """
@@ -50,7 +50,7 @@ def read(tree: Any, path: Path) -> Parsed:
     tensors |= {f"synthesis.{k}": v for k, v in synthesis.state_dict().items()}
     xl = is_class_mapping(network.child("mapping"))
     notes = {"publisher": "StyleGAN-XL" if xl else "NVIDIA, stylegan3", "network": where}
-    return Parsed("stylegan3", config, tensors, notes, discriminator_of(tree, path))
+    return Parsed("stylegan3", config, tensors, notes)
 
 
 def _mapping(mapping: Module) -> tuple[dict[str, Any], dict[str, Tensor]]:

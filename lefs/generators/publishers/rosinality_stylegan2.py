@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +10,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lefs.artifacts import ArtifactError
-from lefs.generators.discriminator import Discriminator
 from lefs.generators.publishers import Parsed
 from lefs.generators.publishers.contents import Contents
-from lefs.generators.publishers.stylegan2_shapes import build_discriminator, stylegan2_config
-from lefs.generators.unpickle import read_torch
+from lefs.generators.publishers.stylegan2_shapes import stylegan2_config
 
-__all__ = ["matches", "read", "read_discriminator"]
+__all__ = ["matches", "read"]
 
 _SEEN = ("input.input", "conv1.conv.weight")
 _WHAT = "a StyleGAN2 of stylegan2-pytorch"
@@ -67,10 +63,7 @@ def read(tree: Any, path: Path) -> Parsed:
     filters = {"filter": _filter(source, "blur.kernel"), "image_filter": _filter(source, "upsample.kernel")}
     config = stylegan2_config(tensors, source, **filters)
     source.finish()
-    keeps_one = isinstance(tree.get("d"), Mapping)
-    return Parsed(
-        "stylegan2", config, tensors, notes, partial(read_discriminator, path) if keeps_one else None
-    )
+    return Parsed("stylegan2", config, tensors, notes)
 
 
 def _mapping(source: Contents, mean: Any) -> dict[str, Tensor]:
@@ -131,42 +124,3 @@ def _filter(source: Contents, ending: str) -> Any:
     if kernels and kernels[0].numel() > 4096:
         raise source.error(f"its blur kernel has shape {tuple(kernels[0].shape)}")
     return kernels[0].tolist() if kernels else (1, 3, 3, 1)
-
-
-# -- discriminator -----------------------------------------------------------------------------------------
-
-
-def read_discriminator(path: Path) -> Discriminator:
-    """Read the discriminator of the file at `path`.
-
-    Raises
-    ------
-    ArtifactError
-        If it is not as this repository makes it, or the file has changed.
-    """
-    tree = read_torch(path)
-    state = _plain(tree.get("d") if isinstance(tree, Mapping) else None)
-    if not state:
-        raise ArtifactError(f"{path} no longer holds a discriminator; it has changed since it was loaded")
-    source = Contents(state, path, f"with its discriminator {_WHAT}")
-    blocks = [i for i in source.numbers(r"convs\.(\d+)\.") if i]
-    taps = [source.take(f"convs.{i}.conv2.0.kernel", 2) for i in blocks]
-    source.drop(r"convs\.\d+\.skip\.0\.kernel")
-    tensors = dict[str, Tensor]()
-    for i in blocks:
-        here = f"b{2 ** (len(blocks) + 3 - i)}"
-        tensors |= _plain_layer(source, f"convs.{i}.conv1", f"{here}.conv0", 0)
-        tensors |= _plain_layer(source, f"convs.{i}.conv2", f"{here}.conv1", 1)
-        tensors[f"{here}.skip.weight"] = source.take(f"convs.{i}.skip.1.weight", 4)
-    tensors |= _plain_layer(source, "convs.0", f"b{2 ** (len(blocks) + 2)}.fromrgb", 0)
-    tensors |= _plain_layer(source, "final_conv", "b4.conv", 0)
-    for i, name in enumerate(("fc", "out")):
-        tensors[f"b4.{name}.weight"] = source.take(f"final_linear.{i}.weight", 2)
-        tensors[f"b4.{name}.bias"] = source.take(f"final_linear.{i}.bias", 1)
-    source.finish()
-    return build_discriminator(tensors, path, filter=taps[0].tolist() if taps else (1, 3, 3, 1))
-
-
-def _plain_layer(source: Contents, there: str, here: str, position: int) -> dict[str, Tensor]:
-    bias = source.take(f"{there}.{position + 1}.bias", 1)
-    return {f"{here}.weight": source.take(f"{there}.{position}.weight", 4), f"{here}.bias": bias}

@@ -1,20 +1,16 @@
-"""What the shapes of tensors in the names of lefs say: a StyleGAN2's configuration, any discriminator."""
+"""What the shapes of tensors in the names of lefs say: a StyleGAN2's configuration."""
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
-from lefs.generators.discriminator import Discriminator, DiscriminatorConfig
-from lefs.generators.filling import build
 from lefs.generators.publishers.contents import Contents
 
-__all__ = ["build_classic_discriminator", "build_discriminator", "stylegan2_config"]
+__all__ = ["stylegan2_config"]
 
 
 def stylegan2_config(tensors: Mapping[str, Tensor], source: Contents, **known: Any) -> dict[str, Any]:
@@ -64,34 +60,3 @@ def _channels(tensors: Mapping[str, Tensor], layer: str, prefix: str) -> dict[in
 
 def _matching(names: Iterable[str], pattern: str) -> list[str]:
     return [n for n in names if re.fullmatch(pattern, n)]
-
-
-def build_discriminator(tensors: dict[str, Tensor], path: Path, **known: Any) -> Discriminator:
-    """The discriminator that `tensors`, in the names of lefs, are of; `known` is added.
-
-    Where its last layer has several outputs and nothing else is known, they are the classes' scores.
-    """
-    channels = _channels(tensors, "conv0", "")
-    colours, shortcuts = (len(_matching(tensors, rf"b\d+\.{n}\.weight")) for n in ("fromrgb", "skip"))
-    last, scores = tensors.get("b4.conv.weight"), len(tensors.get("b4.out.weight", ()))
-    width = 0 if last is None else len(last)
-    first = tensors.get(f"b{max(channels, default=4)}.fromrgb.weight")
-    config = {
-        "resolution": max(channels, default=0),
-        "channels": channels | {4: width},
-        "label_dim": scores if scores > 1 else 0,
-        "architecture": "resnet" if shortcuts else ("skip" if colours > 1 else "orig"),
-        "image_channels": 3 if first is None else first.shape[1],
-        "group_channels": 0 if last is None else last.shape[1] - width,
-        **known,
-    }
-    made = build(lambda: Discriminator(DiscriminatorConfig(**config)), tensors, path, what="discriminator")
-    return made.eval().requires_grad_(False)
-
-
-def build_classic_discriminator(tensors: dict[str, Tensor], path: Path, **known: Any) -> Discriminator:
-    """The discriminator of a ProGAN or StyleGAN that `tensors` are of; `known` is added."""
-    # (√2 comes after the activation in lefs, before it there)
-    biased = [n for n in tensors if n.endswith(".bias") and n != "b4.out.bias"]
-    tensors = tensors | {name: tensors[name] / math.sqrt(2) for name in biased}
-    return build_discriminator(tensors, path, filter=(1, 1), **known)

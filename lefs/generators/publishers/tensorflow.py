@@ -7,8 +7,6 @@ which is not read.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,16 +14,15 @@ import torch
 from torch import Tensor
 
 from lefs.artifacts import ArtifactError
-from lefs.generators.discriminator import Discriminator
 from lefs.generators.publishers import Parsed
 from lefs.generators.publishers.contents import Contents
 from lefs.generators.publishers.persistence import check_plain
 from lefs.generators.publishers.tensorflow_classic import read_progan, read_stylegan
-from lefs.generators.publishers.tensorflow_discriminators import DISCRIMINATORS
 from lefs.generators.publishers.tensorflow_stylegan2 import read_stylegan2
-from lefs.generators.unpickle import Instance, read_pickle
+from lefs.generators.publishers.unknown import DISCRIMINATOR
+from lefs.generators.unpickle import Instance
 
-__all__ = ["matches", "read", "read_discriminator"]
+__all__ = ["matches", "read"]
 
 _MODULES = ("dnnlib.tflib.network", "tfutil", "network")
 _Settings = Mapping[str, Any]
@@ -60,6 +57,8 @@ def read(tree: Any, path: Path) -> Parsed:
         )
     names = [str(network.get("build_func_name")) for network in found]
     known = [i for i, name in enumerate(names) if name in _READERS]
+    if names and all(name.startswith("D_") for name in names):
+        raise ArtifactError(f"{path} holds {DISCRIMINATOR}")
     if not known:
         raise ArtifactError(
             f"{path} holds networks built by {', '.join(names)}; lefs takes a generator built by "
@@ -70,34 +69,7 @@ def read(tree: Any, path: Path) -> Parsed:
     source = Contents(_variables(network, path), path, f"a TensorFlow network built by {name}")
     parsed = _READERS[name](source, _settings(network))
     source.finish()
-    judged = _discriminator(tree) is not None
-    return replace(parsed, discriminator=partial(read_discriminator, path)) if judged else parsed
-
-
-def _discriminator(tree: Any) -> Mapping[str, Any] | None:
-    """The file's discriminator: its last network, if any, that makes no images."""
-    networks = [n for n in _networks(tree) if str(n.get("build_func_name")).startswith("D_")]
-    return networks[-1] if networks else None
-
-
-def read_discriminator(path: Path) -> Discriminator:
-    """Read the discriminator of the file at `path`.
-
-    Raises
-    ------
-    ArtifactError
-        If it is of a kind that lefs does not know, or the file has changed.
-    """
-    network = _discriminator(read_pickle(path))
-    if network is None:
-        raise ArtifactError(f"{path} no longer holds a discriminator; it has changed since it was loaded")
-    name = str(network["build_func_name"])
-    if name not in DISCRIMINATORS:
-        known = ", ".join(DISCRIMINATORS)
-        raise ArtifactError(f"{path}: its discriminator was built by {name}; lefs takes one built by {known}")
-    check_plain(network, path, "discriminator")
-    source = Contents(_variables(network, path), path, f"with a discriminator built by {name} of TensorFlow")
-    return DISCRIMINATORS[name](source, _settings(network))
+    return parsed
 
 
 def _settings(network: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from lefs.generators.publishers.persistence import NETWORKS, find_network, is_module
 
-__all__ = ["explain"]
+__all__ = ["DISCRIMINATOR", "explain"]
 
 # beginnings of tensor names → what such a file is
 _STATES = (
@@ -15,22 +15,23 @@ _STATES = (
     (("down_blocks.", "mid_block.", "up_blocks."), "a diffusion model's U-Net"),
     (("encoder.input_layer.", "encoder.body.", "encoder.styles."), "an encoder (images → w)"),
     (("encoder.", "decoder."), "an encoder or autoencoder"),
-    (("final_conv.", "final_linear."), "a discriminator alone"),
+    (("final_conv.", "final_linear.", "from_rgb.", "input0."), "a discriminator alone"),
 )
 _GET = "it makes no images from latents; load the file of a generator"
+DISCRIMINATOR = f"a discriminator alone; {_GET}, which often keeps both"
 
 
 def explain(tree: Any) -> str:
     """One sentence to follow "... holds no generator that lefs knows: ". Looks at names only."""
     found = find_network(tree, *NETWORKS)
     if found is not None and found[1].name == "Discriminator":
-        return f"a discriminator alone; {_GET}, which often keeps both"
+        return DISCRIMINATOR
     if found is not None:
         inside = sorted({str(m.name) for m in found[1].state["_modules"].values() if is_module(m)})
         parts = f", made of {', '.join(inside[:6])}" if inside else ""
         return f"its {found[0]} is of the class {found[1].module}.{found[1].name}{parts}; expected a StyleGAN"
     if find_network(tree, "D") is not None:
-        return f"a discriminator alone; {_GET}, which often keeps both"
+        return DISCRIMINATOR
     if hasattr(tree, "module") and hasattr(tree, "name"):
         return f"an object of {tree.module}.{tree.name}; {_GET}"
     return _mapping(tree) if isinstance(tree, Mapping) else f"a {type(tree).__name__}; {_GET}"
@@ -45,6 +46,6 @@ def _mapping(tree: Mapping[Any, Any]) -> str:
         if any(name.startswith(beginnings) for name in names):
             return f"{what}; {_GET}"
     if names and set(names) <= {"d", "D", "discriminator", "d_optim"}:
-        return f"a discriminator alone; {_GET}, which often keeps both"
+        return DISCRIMINATOR
     listed = ", ".join(repr(name[:60]) for name in names[:6])
     return f"a dictionary of {len(tree)} entries{f', such as {listed}' if listed else ''}; {_GET}"
