@@ -29,7 +29,7 @@ from lefs.generators import Generator
 from lefs.images import resample_partition
 from lefs.sample import Sample, _Chunk, _Source, _styles
 
-__all__ = ["by_effect", "measure_effects", "squared_gradients"]
+__all__ = ["by_effect", "measure_effects", "squared_gradients", "with_effects"]
 
 _PIXELS = 2**18  # of the images whose graphs are kept at once: four at 256 × 256, one from 512 × 512 on
 
@@ -84,6 +84,26 @@ def by_effect(
         executor=executor,
     )
     return replace(catalog, effects=effects).by_effect()
+
+
+def with_effects(
+    catalog: Catalog, generator: Generator, seeds: Iterable[int] | None = None, *, progress: bool = True
+) -> Catalog:
+    """The catalog with its effects beside its contributions, measured on these images if it has none.
+
+    Parameters
+    ----------
+    catalog, generator : must belong together
+    seeds : as of `by_effect`
+    progress : show a bar where something is measured
+
+    Returns
+    -------
+    Catalog: the same object where it has effects already
+    """
+    if catalog.effects is not None:
+        return catalog
+    return replace(catalog, effects=measure_effects(catalog, generator, seeds, progress=progress))
 
 
 def measure_effects(

@@ -18,7 +18,7 @@ from test_stylegan import make as stylegan
 
 import lefs
 from lefs import Catalog, Change, Editor, QuerySettings, Recipe, StyleGAN2, dissect
-from lefs.effects import by_effect, measure_effects, squared_gradients
+from lefs.effects import by_effect, measure_effects, squared_gradients, with_effects
 from lefs.widgets import EditStudio
 
 # The four quarters of an image of 8 × 8: (4, 8, 8).
@@ -342,6 +342,36 @@ def test_files_keep_effects_and_measure(measured: Catalog, dissected: Catalog, t
 def test_effects_of_another_shape_are_refused(measured: Catalog) -> None:
     with pytest.raises(ValueError, match="effects must have shape"):
         replace(measured, effects=measured.effects[:, :-1])
+
+
+def test_effects_are_measured_where_there_are_none(
+    measured: Catalog, dissected: Catalog, lively: StyleGAN2
+) -> None:
+    assert with_effects(measured, lively) is measured
+    found = with_effects(dissected, lively, progress=False)
+    assert torch.equal(found.contributions, dissected.contributions)
+    torch.testing.assert_close(found.effects, measured.effects)
+
+
+def test_settings_say_which_contributions_they_choose_by(
+    measured: Catalog, lively: StyleGAN2, tmp_path: Path
+) -> None:
+    """And a recipe keeps that, so that it is replayed by the same ones, whichever the catalog holds first."""
+    both, own, part = measured, measured.by_effect(), next(iter(measured.parts))
+    wanted = QuerySettings(contributions="effect", epsilon=2.0)
+    plain = replace(wanted, contributions=None)
+    assert torch.equal(wanted.query(both, part), plain.query(own, part))
+    assert torch.equal(wanted.contribution(both, part), own.contribution(part))
+    assert not torch.equal(wanted.query(both, part), plain.query(both, part))
+
+    made = Editor(lively, own).render(Recipe(1, (Change(part, 2, settings=plain),)))
+    saved = Recipe.load(made.recipe.save(tmp_path / "recipe.json"))
+    assert saved.changes[0].settings.contributions == "effect"
+    assert torch.equal(Editor(lively, both).render(saved).image, made.image)
+    with pytest.raises(ValueError, match="this catalog has them by effect alone"):
+        replace(wanted, contributions="energy").query(own, part)
+    with pytest.raises(ValueError, match="contributions must be one of"):
+        replace(wanted, contributions="fame").query(own, part)
 
 
 def test_the_part_of_everything_has_nothing_outside(measured: Catalog, lively: StyleGAN2) -> None:

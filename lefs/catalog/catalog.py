@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal
@@ -310,7 +310,32 @@ class Catalog:
 
     def by_effect(self) -> Catalog:
         """The same with the shares of its `effects` as contributions; a ValueError if it has none."""
+        return self._by_effect
+
+    @cached_property
+    def _by_effect(self) -> Catalog:
         return replace(self, contributions=_shares(self._measured()), measure="effect")
+
+    def measured_by(self, contributions: Literal["energy", "effect"] | None) -> Catalog:
+        """The catalog with contributions of one kind: itself where they are its own, or `by_effect`.
+
+        Parameters
+        ----------
+        contributions : ``"energy"``, ``"effect"``, or None for whatever the catalog holds
+
+        Raises
+        ------
+        ValueError
+            If the catalog has none of that kind; the message says how to get them.
+        """
+        if contributions in (None, self.measure):
+            return self
+        if check_choice("contributions", contributions, ("energy", "effect")) == "effect":
+            return self.by_effect()
+        raise ValueError(
+            'contributions: this catalog has them by effect alone; dissect(..., contributions="energy") '
+            "makes one that has them by energy"
+        )
 
     def _measured(self) -> Tensor:
         if self.effects is None:

@@ -191,9 +191,16 @@ class Editor:
         return torch.stack([self.render(turned(recipe, name, v)).image for v in values])
 
     def sign(self, recipe: Recipe) -> Recipe:
-        """The recipe with what it takes to replay it: whose it is, and the class of its images."""
+        """The recipe with what it takes to replay it: whose it is, the class of its images, and by which
+        contributions its channels are chosen.
+        """
         label = self.generator.usual_label if recipe.label is None else recipe.label
-        return replace(recipe, generator=self.catalog.generator, label=label)
+        changes = tuple(self._stated(change) for change in recipe.changes)
+        return replace(recipe, generator=self.catalog.generator, label=label, changes=changes)
+
+    def _stated(self, change: Change) -> Change:
+        kind = change.settings.contributions or self.catalog.measure
+        return replace(change, settings=replace(change.settings, contributions=kind))
 
     def _styles(self, seeds: Sequence[int], truncation: float, label: int | None) -> Tensor:
         labels = None if label is None else [label] * len(seeds)
@@ -203,7 +210,7 @@ class Editor:
         """The query of each change, after claims were resolved: (R, S)."""
         pairs = zip(changes, references, strict=True)
         found = [c.settings.query(self.catalog, c.part, target, r[None]).reshape(-1) for c, r in pairs]
-        contributions = torch.stack([self.catalog.contribution(c.part) for c in changes])
+        contributions = torch.stack([c.settings.contribution(self.catalog, c.part) for c in changes])
         # (one for a pair is where its styles are, the others on the CPU)
         return resolve_claims(torch.stack([q.cpu() for q in found]), contributions).to(self.generator.device)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from torch import Tensor
 
@@ -21,7 +21,8 @@ _FORMAT = "lefs-recipe"
 @dataclass(frozen=True)
 class QuerySettings:
     """How channels are chosen: the options of `Catalog.query` and, for the method ``"pair"``, of
-    `Catalog.pair_query`, which explain them.
+    `Catalog.pair_query`, which explain them; and by which contributions, ``"energy"`` (where a channel is
+    active) or ``"effect"`` (where it acts), None for those that the catalog holds.
     """
 
     method: Method = "sequential"
@@ -32,6 +33,11 @@ class QuerySettings:
     rgb: float = 0.5
     shifts: bool = False
     leak: float = 50.0
+    contributions: Literal["energy", "effect"] | None = None
+
+    def contribution(self, catalog: Catalog, part: str) -> Tensor:
+        """Contribution of every channel to a part, of the kind that is chosen by: (S,), float64 in [0, 1]."""
+        return catalog.measured_by(self.contributions).contribution(part)
 
     def query(
         self,
@@ -46,6 +52,7 @@ class QuerySettings:
         for name in ("epsilon", "leak", "slope"):  # also where the method has no use for it
             check_number(name, getattr(self, name), minimum=0, finite=name == "slope")
         options = asdict(self)
+        catalog = catalog.measured_by(options.pop("contributions"))
         if self.method != "pair" or target_styles is None or reference_styles is None:
             del options["leak"]
             return catalog.query(part, **options)

@@ -175,9 +175,8 @@ def _contestants(
 ) -> _Queries:
     queries: _Queries = {}
     for part in parts:
-        contribution = catalog.contribution(part)
         chosen = settings if isinstance(settings, QuerySettings) else settings[part]
-        q = chosen.query(catalog, part)
+        contribution, q = chosen.contribution(catalog, part), chosen.query(catalog, part)
         queries[part, chosen.method] = q
         queries[part, "random"] = random_query(q, contribution, catalog, random_state=random_state)
         queries[part, "global"] = torch.ones_like(q)

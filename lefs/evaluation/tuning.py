@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -13,7 +14,7 @@ from torch import Tensor
 
 from lefs.artifacts import ArtifactError, locate, read_json, write_json
 from lefs.catalog import Catalog
-from lefs.checks import check_name, check_number
+from lefs.checks import check_choice, check_name, check_number
 from lefs.editing import QuerySettings
 from lefs.evaluation.intervals import Estimate, estimate
 from lefs.evaluation.measures import split_change
@@ -24,6 +25,7 @@ from lefs.images import to_lab
 __all__ = ["Trial", "Tuning", "load_settings", "part_settings", "save_settings", "tune"]
 
 _FORMAT = "lefs-settings"
+_TABLES = {"energy": "parts", "effect": "parts by effect"}  # a table for each kind of contributions
 # (at 0 any channel may move: of a part of few pixels none has a share that would be worth a price)
 RHOS = (0.0, 0.02, 0.1, 0.3, 0.5)
 EPSILONS = (0.0, 1.0, 2.0, 4.0, 8.0, 12.0, 16.0, 24.0, 32.0, 48.0)
@@ -171,30 +173,46 @@ def _sweep(
 def save_settings(
     folder: str | os.PathLike[str], catalog: Catalog, tunings: Iterable[Tuning], *, note: str = ""
 ) -> Path:
-    """Write ``settings.json`` into a catalog's folder: the tuned settings of its parts, and their shares."""
-    parts = {
-        t.part: {
+    """Write ``settings.json`` into a catalog's folder: the tuned settings of its parts, and their shares.
+
+    There is a table for each kind of contributions; what the file holds of the other kind stays, if it was
+    made for the same generator.
+    """
+    path, kept = Path(folder) / "settings.json", {}
+    if path.is_file():
+        before = read_json(path, expect=_FORMAT)
+        if before.get("generator") == asdict(catalog.generator):
+            kept = {name: before[name] for name in _TABLES.values() if name in before}
+    made: dict[str, dict[str, object]] = {}
+    for t in tunings:
+        made.setdefault(_TABLES[t.settings.contributions or catalog.measure], {})[t.part] = {
             "settings": _stated(t.settings),
             "effect": round(t.best.effect[0], 4),
             "leak": round(t.best.leak[0], 4),
             "limit": t.limit,
         }
-        for t in tunings
-    }
-    content = {"generator": asdict(catalog.generator), "note": note, "parts": parts}
-    return write_json(Path(folder) / "settings.json", {"format": _FORMAT, "version": 1, **content})
+    content = {"generator": asdict(catalog.generator), "note": note, "parts": {}, **kept, **made}
+    return write_json(path, {"format": _FORMAT, "version": 1, **content})
 
 
 def _stated(settings: QuerySettings) -> dict[str, object]:
     """What was tuned, and what is not as usual."""
     usual = asdict(QuerySettings())
-    return {k: v for k, v in asdict(settings).items() if k in ("rho", "epsilon") or v != usual[k]}
+    stated = {k: v for k, v in asdict(settings).items() if k in ("rho", "epsilon") or v != usual[k]}
+    stated.pop("contributions", None)  # (the table that it stands in says that)
+    return stated
 
 
 def load_settings(
-    name_or_folder: str | os.PathLike[str], catalog: Catalog, generator: Generator | None = None
+    name_or_folder: str | os.PathLike[str],
+    catalog: Catalog,
+    generator: Generator | None = None,
+    *,
+    contributions: Literal["energy", "effect"] | None = None,
 ) -> dict[str, QuerySettings]:
     """The tuned settings that lie beside a catalog, by part; none where there is no such file.
+
+    What was tuned for contributions of one kind does not fit the other, so that each has its own.
 
     Parameters
     ----------
@@ -202,12 +220,14 @@ def load_settings(
     catalog : what it gave
     generator : if given, settings that lie beside its file stand in where the catalog has none: they were
         tuned for the parts of the same names
+    contributions : the kind that channels are chosen by; None: the catalog's own
 
     Raises
     ------
     ArtifactError
         If the file is damaged or was made for another generator.
     """
+    kind = check_choice("contributions", contributions or catalog.measure, tuple(_TABLES))
     folder = locate(name_or_folder)
     folders = [folder if folder.is_dir() else folder.parent]
     if generator is not None and generator.source is not None:
@@ -218,7 +238,8 @@ def load_settings(
     meta = read_json(path, expect=_FORMAT)
     try:
         fingerprint = meta["generator"]["fingerprint"]
-        found = {name: QuerySettings(**entry["settings"]) for name, entry in meta["parts"].items()}
+        table = meta["parts"] if kind == "energy" else meta.get(_TABLES[kind], {})
+        found = {n: QuerySettings(**e["settings"], contributions=kind) for n, e in table.items()}
     except (KeyError, TypeError, AttributeError) as error:
         raise ArtifactError(f"{path} holds no whole settings: {error!r}") from error
     if fingerprint != catalog.generator.fingerprint:
@@ -236,5 +257,5 @@ def part_settings(
     tuned : of some parts, from `load_settings`
     given : fields of `QuerySettings`; a negative number leaves the part's own
     """
-    chosen = {k: v for k, v in given.items() if isinstance(v, str) or v >= 0}
-    return {p: replace(tuned.get(p, QuerySettings()), **chosen) for p in catalog.parts}  # type: ignore[arg-type]
+    chosen: Any = {k: v for k, v in given.items() if isinstance(v, str) or v >= 0}
+    return {p: replace(tuned.get(p, QuerySettings()), **chosen) for p in catalog.parts}

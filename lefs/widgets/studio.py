@@ -232,7 +232,7 @@ class EditStudio(Panel):
         if change.settings.method == "pair":
             texts.append(f"predicted outside <b>{self._predicted():.1f}</b> squared levels")
         elif change.settings.method != "global":
-            spent = float((q * (1 - _array(self._catalog.contribution(change.part)))).sum())
+            spent = float((q * (1 - _array(change.settings.contribution(self._catalog, change.part)))).sum())
             texts.append(f"budget spent <b>{spent:.1f}</b>")
         difference = _array(self.edit.change)
         mask = self._mask(self.edit.recipe.target, change.part, len(difference))
