@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from lefs import QuerySettings
-from lefs.evaluation import PartLeak, Report, Road, Row, Trial, Tuning, agreement_table
+from lefs.evaluation import Estimate, PartLeak, Report, Road, Row, Trial, Tuning, agreement_table
 from lefs.tables import Table
 from lefs.units import Agreement, CausalEffect
 
@@ -62,7 +62,7 @@ def made_up_roads() -> list[Road]:
 def made_up_agreements() -> list[Agreement]:
     """Rank correlations of three parts in four layers."""
     return [
-        Agreement(layer, part, 0.2 * i, 0.2 * i - 0.2, min(0.2 * i + 0.2, 1), 9)
+        Agreement(layer, part, Estimate(0.2 * i, 0.2 * i - 0.2, min(0.2 * i + 0.2, 1)), 9)
         for i, layer in enumerate(("b4.conv1", "b8.conv0", "b8.conv1", "b16.conv0"))
         for part in PARTS[:3]
     ]

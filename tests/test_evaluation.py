@@ -9,7 +9,6 @@ import pytest
 import reference
 import torch
 from helpers import made_up_catalog
-from scipy.stats import bootstrap
 from sklearn.metrics import adjusted_rand_score
 from torch import Tensor
 
@@ -104,37 +103,18 @@ def test_nothing_changed() -> None:
     assert "nan" in str(locality_table([found]))
 
 
+def test_an_unknown_quantity_is_named() -> None:
+    target, _, mask = masked_pair()
+    with pytest.raises(KeyError, match="no quantity named 'leek'; did you mean 'leak'"):
+        measure(target, target, mask).estimate("leek")
+
+
 @pytest.mark.parametrize("value", [False, True])
 def test_a_mask_must_divide_the_image(value: bool) -> None:
     target, edited, mask = masked_pair()
     mask[1] = value
     with pytest.raises(ValueError, match="each must hold some pixels and leave some"):
         measure(target, edited, mask)
-
-
-# -- intervals ---------------------------------------------------------------------------------------------
-
-
-def test_intervals_agree_with_scipy() -> None:
-    values = np.random.default_rng(0).gamma(2, 3, 80)
-    found = Locality("a", "b", values, values, np.where(values > 3, values, np.nan))
-    for quantity, kept in (("effect", values), ("localisation", values[values > 3])):
-        theirs = bootstrap((kept,), np.mean, n_resamples=9999, method="percentile").confidence_interval
-        low, high = found.interval(quantity)
-        assert low == pytest.approx(theirs.low, abs=0.15 * (theirs.high - theirs.low))
-        assert high == pytest.approx(theirs.high, abs=0.15 * (theirs.high - theirs.low))
-        assert (low, high) == found.interval(quantity)
-    narrow = found.interval("effect", confidence=0.5)
-    assert found.interval("effect")[0] < narrow[0] < values.mean() < narrow[1]
-
-
-def test_intervals_of_almost_nothing() -> None:
-    one = Locality("a", "b", np.array([2.0]), np.array([2.0, 2.0]), np.array([np.nan]))
-    assert one.interval("effect") == (2.0, 2.0)
-    assert one.interval("leak") == (2.0, 2.0)
-    assert all(map(math.isnan, one.interval("localisation")))
-    with pytest.raises(KeyError, match="no quantity named 'leek'; did you mean 'leak'"):
-        one.interval("leek")
 
 
 # -- random query ------------------------------------------------------------------------------------------
@@ -292,7 +272,7 @@ def test_agreement_is_recall_purity_and_overlap() -> None:
 def test_the_table_shows_means_and_intervals() -> None:
     values = np.array([1.0, 3.0])
     table = locality_table([Locality("hair", "global", values, values / 2, values / 4)])
-    low, high = Locality("", "", values, values, values).interval("effect")
+    _, low, high = Locality("", "", values, values, values).estimate("effect")
     assert table.rows[0][:4] == ("hair", "global", "2", f"2.0 [{low:.1f}, {high:.1f}]")
     assert table.rows[0][5:] == (2.0, 0.5)
 

@@ -121,7 +121,7 @@ def test_the_part_leak_matrix_of_disjoint_channels_is_diagonal(
     assert not found.matrix[off].any()
     assert (np.diag(found.matrix) > 0).all()
     assert found.interference == 0
-    assert found.interval() == (0, 0, 0)
+    assert found.estimate() == (0, 0, 0)
     np.testing.assert_allclose(found.shares, np.eye(4))
 
 

@@ -58,7 +58,7 @@ def test_the_matrix_shows_shares_of_rows() -> None:
     np.testing.assert_allclose(shown, found.matrix / found.matrix.sum(axis=1, keepdims=True))
     share = 1 - np.trace(found.matrix) / found.matrix.sum()
     assert found.interference == pytest.approx(share)
-    middle, low, high = found.interval()
+    middle, low, high = found.estimate()
     assert low < middle < high
     title = panels(figure)[0].get_title(loc="left")
     assert title == f"off the diagonal: {share:.0%} [{low:.0%}, {high:.0%}]"

@@ -10,6 +10,7 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
 from lefs import plotting
+from lefs.evaluation import Estimate
 from lefs.plotting.style import LINES
 from lefs.units import Agreement, CausalEffect
 
@@ -57,14 +58,14 @@ def test_dose_curves_show_means_and_intervals() -> None:
     assert [t.get_text() for t in left.get_xticklabels()] == ["1", "2", "4"]
     whiskers = left.collections[0].get_segments()
     assert [tuple(w[:, 1]) for w in whiskers] == [
-        e.interval("ablated") for e in (cells[1], cells[2], cells[0])
+        e.estimate("ablated")[1:] for e in (cells[1], cells[2], cells[0])
     ]
     assert "hat" in left.get_ylabel()
 
 
 def test_agreement_is_drawn_with_its_intervals() -> None:
-    cells = [Agreement(la, p, 0.5, 0.2, 0.7, 9) for la in ("a", "b") for p in ("hat", "shoe")]
-    figure = plotting.agreement_profile([*cells, Agreement("b", "glove", *[float("nan")] * 3, 9)])
+    cells = [Agreement(la, p, Estimate(0.5, 0.2, 0.7), 9) for la in ("a", "b") for p in ("hat", "shoe")]
+    figure = plotting.agreement_profile([*cells, Agreement("b", "glove", Estimate(*[float("nan")] * 3), 9)])
     ax = figure.axes[0]
     assert [t.get_text() for t in ax.get_xticklabels()] == ["a", "b"]
     assert [t.get_text() for t in ax.get_legend().get_texts()] == ["hat", "shoe"]

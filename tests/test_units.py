@@ -498,12 +498,13 @@ def test_an_interval_covers_the_mean_and_knows_its_width() -> None:
     inserted = random.normal(10, 2, 400)
     zeros = np.zeros(400)
     found = units.CausalEffect("red", "a", "IoU", 1, zeros, zeros, inserted, zeros)
-    low, high = found.interval()
-    assert low < found.ace < high
+    ace, low, high = found.estimate()
+    assert low < ace < high
+    assert ace == pytest.approx(found.ace)
     assert high - low == pytest.approx(2 * 1.96 * inserted.std() / 20, rel=0.15)
-    assert found.interval("before") == (0.0, 0.0)
+    assert found.estimate("before") == (0.0, 0.0, 0.0)
     with pytest.raises(KeyError, match="no quantity named"):
-        found.interval("ace")
+        found.estimate("ace")
 
 
 def test_the_dose_curve_falls_with_the_units_that_matter(linear: Linear) -> None:
@@ -661,7 +662,7 @@ def test_where_supports_are_disjoint_contribution_is_effect(linear: Linear) -> N
     catalog = catalog_of(linear)
     effects = units.channel_effects(linear, catalog, range(2), progress=False)
     for cell in units.agreement(effects, catalog):
-        assert cell.rho == pytest.approx(1.0)
+        assert cell.rho.value == pytest.approx(1.0)
         assert cell.channels == CHANNELS
     # (M and effect are one-hot over the channels; nothing misleads)
     assert units.misleading_channels(effects, catalog, "part 1").rows == []

@@ -67,7 +67,7 @@ def main() -> None:
     parts = ["background", "hair", "skin", "clothes", "eyes", "nose", "mouth"]
     ranks: dict[str, list[float]] = {}
     for agreement in units.agreement(effects, catalog, parts=parts):
-        ranks.setdefault(agreement.layer, []).append(agreement.rho)
+        ranks.setdefault(agreement.layer, []).append(agreement.rho.value)
     for layer, rhos in ranks.items():
         print(f"{layer}: rank correlation of M with effect, median over parts {np.median(rhos):.2f}")
     print(units.misleading_channels(effects, catalog, "hair", count=5))

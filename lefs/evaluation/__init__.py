@@ -10,6 +10,7 @@ from lefs.evaluation.agreement import (
 from lefs.evaluation.comparison import Comparison, Outcome, compare
 from lefs.evaluation.contestants import Contestant, standard_contestants
 from lefs.evaluation.interference import PartLeak, part_leak
+from lefs.evaluation.intervals import DRAWS, Estimate, bootstrap, estimate, interval, ratio
 from lefs.evaluation.measures import Locality, locality, locality_table, measure, random_query
 from lefs.evaluation.pairs import PairBatch, Segmenter, check_pairs, pair_batches, seed_pairs
 from lefs.evaluation.realism import AsBytes, Realism, RealismMeter
@@ -18,9 +19,11 @@ from lefs.evaluation.roads import Road, contrast, contrast_table, equal_effect
 from lefs.evaluation.tuning import Trial, Tuning, load_settings, part_settings, save_settings, tune
 
 __all__ = [
+    "DRAWS",
     "AsBytes",
     "Comparison",
     "Contestant",
+    "Estimate",
     "Locality",
     "Outcome",
     "PairBatch",
@@ -35,6 +38,7 @@ __all__ = [
     "Trial",
     "Tuning",
     "agreement_table",
+    "bootstrap",
     "check_pairs",
     "compare",
     "confusion",
@@ -42,6 +46,8 @@ __all__ = [
     "contrast_table",
     "effect_within",
     "equal_effect",
+    "estimate",
+    "interval",
     "load_settings",
     "locality",
     "locality_table",
@@ -51,6 +57,7 @@ __all__ = [
     "part_leak",
     "part_settings",
     "random_query",
+    "ratio",
     "report",
     "save_settings",
     "seed_pairs",

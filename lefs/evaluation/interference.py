@@ -12,7 +12,7 @@ from lefs.catalog import Catalog
 from lefs.checks import check_name
 from lefs.editing import QuerySettings
 from lefs.evaluation.contestants import Contestant
-from lefs.evaluation.intervals import Estimate, estimate
+from lefs.evaluation.intervals import Estimate, bootstrap, estimate, interval
 from lefs.evaluation.pairs import PairBatch, Segmenter, pair_batches
 from lefs.generators import Generator
 from lefs.images import colour_difference
@@ -39,14 +39,12 @@ class PartLeak:
     @property
     def matrix(self) -> np.ndarray:
         """Means over the pairs: (P, P), row = edited, column = measured; NaN where no pair shows both."""
-        seen = np.isfinite(self.change)
-        total = np.where(seen, self.change, 0).sum(axis=0)
-        return np.divide(total, seen.sum(axis=0), out=np.full(total.shape, np.nan), where=seen.any(axis=0))
+        return _means(np.ones((1, len(self.change))), self.change)[0]
 
     @property
     def interference(self) -> float:
         """The off-diagonal share of the matrix: 0 if every edit keeps to its part."""
-        return _off_diagonal_share(np.nan_to_num(self.matrix))
+        return float(_off_diagonal_share(np.ones((1, len(self.change))), self.change)[0])
 
     @property
     def shares(self) -> np.ndarray:
@@ -55,14 +53,9 @@ class PartLeak:
         total = known.sum(axis=1, keepdims=True)
         return np.divide(known, total, out=np.zeros_like(known), where=total > 0)
 
-    def interval(self) -> Estimate:
+    def estimate(self) -> Estimate:
         """The interference with its 95 % bootstrap interval over the pairs."""
-        random = np.random.default_rng(0)
-        count = len(self.change)
-        drawn = [self.change[random.integers(0, count, count)] for _ in range(500)]
-        shares = [PartLeak(self.parts, sample).interference for sample in drawn]
-        low, high = np.nanpercentile(shares, [2.5, 97.5])
-        return self.interference, float(low), float(high)
+        return interval(bootstrap(_off_diagonal_share, self.change))
 
     def entry(self, edited: str, measured: str) -> Estimate:
         """One entry of the matrix with its interval."""
@@ -70,9 +63,18 @@ class PartLeak:
         return estimate(self.change[:, i, j])
 
 
-def _off_diagonal_share(matrix: np.ndarray) -> float:
-    total, off = float(matrix.sum()), float(matrix[~np.eye(len(matrix), dtype=bool)].sum())
-    return off / total if total > 0 else float("nan")
+def _means(counts: np.ndarray, change: np.ndarray) -> np.ndarray:
+    """The matrix of each resample: (R, P, P); NaN where no pair shows both parts."""
+    seen = np.isfinite(change)
+    total, number = (np.tensordot(counts, values, 1) for values in (np.where(seen, change, 0), seen))
+    return np.divide(total, number, out=np.full(total.shape, np.nan), where=number > 0)
+
+
+def _off_diagonal_share(counts: np.ndarray, change: np.ndarray) -> np.ndarray:
+    """The interference of each resample: (R,); NaN where nothing changed."""
+    known = np.nan_to_num(_means(counts, change))
+    total, off = (v.sum(axis=(1, 2)) for v in (known, known * ~np.eye(known.shape[1], dtype=bool)))
+    return np.divide(off, total, out=np.full(len(total), np.nan), where=total > 0)
 
 
 def part_leak(

@@ -1,80 +1,166 @@
-"""Bootstrap intervals of means and of ratios of means, with the pairs drawn once for all quantities."""
+"""The bootstrap: how far a number would move if other pairs, images or channels had been measured."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 
 from lefs.checks import check_number
 
-__all__ = ["Estimate", "bootstrap_interval", "estimate", "resampled_means", "share_of"]
+__all__ = ["DRAWS", "Estimate", "bootstrap", "estimate", "interval", "ratio"]
 
-RESAMPLES = 2000
+DRAWS = 2000
 
-Estimate = tuple[float, float, float]  # a value, the lower and the upper end of its interval
+
+class Estimate(NamedTuple):
+    """A number with its interval.
+
+    Attributes
+    ----------
+    value : float
+        Of what was measured; NaN where there was nothing to measure.
+    low, high : float
+        The ends of its percentile bootstrap interval.
+    """
+
+    value: float
+    low: float
+    high: float
 
 
 @lru_cache(maxsize=4)
 def _draws(count: int) -> np.ndarray:
-    """How often each of `count` pairs is drawn: (RESAMPLES, count), float32 of small whole numbers."""
+    """How often each of `count` items is drawn: (1 + DRAWS, count), float32; row 0 holds each once."""
     random = np.random.default_rng(0)
-    drawn = random.multinomial(count, np.full(count, 1 / count), size=RESAMPLES)
-    return drawn.astype(np.float32)
+    drawn = random.multinomial(count, np.full(count, 1 / count), size=DRAWS)
+    return np.concatenate([np.ones((1, count)), drawn]).astype(np.float32)
 
 
-def resampled_means(
-    numerator: np.ndarray,
-    denominator: np.ndarray | None = None,
-    *,
+def bootstrap(
+    statistic: Callable[..., np.ndarray],
+    *columns: np.ndarray,
     index: np.ndarray | None = None,
     total: int | None = None,
 ) -> np.ndarray:
-    """Σ numerator / Σ denominator in each of 2000 bootstrap samples of the pairs.
+    """A statistic of what was measured, and of 2000 resamples of it.
+
+    The same items are always drawn alike, so that what was measured on the same pairs is compared in pairs,
+    and the mean of several quantities may be taken resample by resample.
 
     Parameters
     ----------
-    numerator, denominator : of shape (n,), one number for each pair; without a denominator, means
-    index, total : where the n pairs stand among `total`, so that several quantities are resampled together
+    statistic : callable
+        (counts, columns...) → array of shape (R, ...); counts of shape (R, n) say how often each resample
+        holds each item. `ratio` is one.
+    *columns : ndarray of shape (n, ...)
+        What was measured, one row for each item.
+    index : ndarray of shape (n,), int, optional
+        Where the n items stand among `total`, of which other quantities have others.
+    total : int, optional
+        How many items are drawn from; n by default.
 
     Returns
     -------
-    ndarray of shape (2000,), float64; NaN where a sample holds none of the pairs
+    ndarray of shape (1 + 2000, ...)
+        Row 0 is of the items as they are.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from lefs.evaluation import bootstrap, ratio
+    >>> bootstrap(ratio, np.array([1.0, 2.0, 6.0])).shape
+    (2001,)
     """
-    places = np.arange(len(numerator)) if index is None else index
-    drawn = _draws(len(numerator) if total is None else total)[:, places].astype(np.float64)
-    below = drawn.sum(axis=1) if denominator is None else drawn @ denominator
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return np.asarray((drawn @ numerator) / np.where(below == 0, np.nan, below))
+    count = len(columns[0])
+    drawn = _draws(count if total is None else total)
+    places = np.arange(count) if index is None else index
+    return np.asarray(statistic(drawn[:, places].astype(np.float64), *columns))
 
 
-def bootstrap_interval(
-    numerator: np.ndarray, denominator: np.ndarray | None = None, *, confidence: float = 0.95
-) -> tuple[float, float]:
-    """Percentile bootstrap interval of a mean, or of a ratio of two means over the same pairs.
+def ratio(counts: np.ndarray, numerator: np.ndarray, denominator: np.ndarray | None = None) -> np.ndarray:
+    """Σ numerator / Σ denominator of each resample, or the mean; a statistic for `bootstrap`.
 
     Parameters
     ----------
-    numerator, denominator : of shape (n,)
+    counts : ndarray of shape (R, n)
+        How often each resample holds each item.
+    numerator, denominator : ndarray of shape (n,)
+        Without a denominator the mean is taken.
+
+    Returns
+    -------
+    ndarray of shape (R,)
+        NaN where there is nothing to divide by.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from lefs.evaluation import ratio
+    >>> ratio(np.array([[1, 1], [2, 0]]), np.array([1.0, 3.0]), np.array([2.0, 2.0]))
+    array([1. , 0.5])
     """
-    check_number("confidence", confidence, minimum=0, maximum=1)
-    value = share_of(numerator, denominator)
-    constant = denominator is None and len(numerator) > 0 and np.ptp(numerator) == 0
-    if len(numerator) < 2 or constant or np.isnan(value):
-        return value, value
-    tail = 50 * (1 - confidence)
-    low, high = np.nanpercentile(resampled_means(numerator, denominator), [tail, 100 - tail])
-    return float(low), float(high)
+    below = counts.sum(axis=1) if denominator is None else counts @ denominator
+    return np.divide(counts @ numerator, below, out=np.full(len(counts), np.nan), where=below != 0)
 
 
-def share_of(numerator: np.ndarray, denominator: np.ndarray | None = None) -> float:
-    """Σ numerator / Σ denominator, or the mean; NaN where there is nothing to divide by."""
-    below = float(len(numerator) if denominator is None else denominator.sum())
-    return float(numerator.sum()) / below if below else float("nan")
+def interval(samples: np.ndarray, *, confidence: float = 0.95) -> Estimate:
+    """A number with its percentile interval; resamples in which there was nothing to measure do not count.
+
+    Parameters
+    ----------
+    samples : ndarray of shape (1 + R,)
+        The number, then that of each resample, as `bootstrap` gives them.
+    confidence : float in [0, 1]
+        How many of the resamples the interval holds.
+
+    Returns
+    -------
+    Estimate
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from lefs.evaluation import interval
+    >>> interval(np.array([2.0, *range(5)]), confidence=0.5)
+    Estimate(value=2.0, low=1.0, high=3.0)
+    """
+    tail = 50 * (1 - check_number("confidence", confidence, minimum=0, maximum=1))
+    value, drawn = float(samples[0]), samples[1:][np.isfinite(samples[1:])]
+    if np.isnan(value) or not len(drawn):
+        return Estimate(value, value, value)
+    low, high = np.percentile(drawn, [tail, 100 - tail])
+    return Estimate(value, float(low), float(high))
 
 
-def estimate(numerator: np.ndarray, denominator: np.ndarray | None = None) -> Estimate:
-    """A mean, or a ratio of means, with its 95 % interval; what is not finite is left out."""
-    kept = np.isfinite(numerator) if denominator is None else np.isfinite(numerator + denominator)
-    above, below = numerator[kept], None if denominator is None else denominator[kept]
-    return share_of(above, below), *bootstrap_interval(above, below)
+def estimate(
+    numerator: np.ndarray, denominator: np.ndarray | None = None, *, confidence: float = 0.95
+) -> Estimate:
+    """A mean, or a ratio of means over the same items, with its interval; what is not finite is left out.
+
+    Parameters
+    ----------
+    numerator, denominator : ndarray of shape (n,)
+        One number for each item.
+    confidence : float in [0, 1]
+        How many of the resamples the interval holds.
+
+    Returns
+    -------
+    Estimate
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from lefs.evaluation import estimate
+    >>> found = estimate(np.array([1.0, 2.0, 3.0, np.nan]))
+    >>> found.value, found.low >= 1, found.high <= 3
+    (2.0, True, True)
+    """
+    columns = [numerator] if denominator is None else [numerator, denominator]
+    kept = np.isfinite(sum(columns))
+    if not kept.any():
+        return Estimate(*[float("nan")] * 3)
+    return interval(bootstrap(ratio, *(c[kept] for c in columns)), confidence=confidence)

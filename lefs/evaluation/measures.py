@@ -12,7 +12,7 @@ from torch import Tensor
 from lefs.catalog import Catalog
 from lefs.checks import check_name
 from lefs.editing import QuerySettings
-from lefs.evaluation.intervals import bootstrap_interval
+from lefs.evaluation.intervals import Estimate, estimate
 from lefs.evaluation.pairs import PairBatch, Segmenter, pair_batches
 from lefs.generators import Generator
 from lefs.images import colour_difference
@@ -49,13 +49,10 @@ class Locality:
         leak = float(self.leak.mean())
         return float(self.effect.mean()) / leak if leak > 0 else float("nan")
 
-    def interval(self, quantity: str, *, confidence: float = 0.95) -> tuple[float, float]:
-        """Bootstrap interval (percentile, 2000 resamples) of the mean of ``"effect"``, ``"leak"`` or
-        ``"localisation"``.
-        """
+    def estimate(self, quantity: str, *, confidence: float = 0.95) -> Estimate:
+        """The mean of ``"effect"``, ``"leak"`` or ``"localisation"`` over the pairs, with its interval."""
         check_name("quantity", quantity, ("effect", "leak", "localisation"), what="quantity")
-        values = getattr(self, quantity)
-        return bootstrap_interval(values[np.isfinite(values)], confidence=confidence)
+        return estimate(getattr(self, quantity), confidence=confidence)
 
 
 def measure(target: Tensor, edited: Tensor, mask: Tensor, *, part: str = "", method: str = "") -> Locality:
@@ -206,9 +203,8 @@ def locality_table(measured: Iterable[Locality]) -> Table:
     for m in measured:
         cells = []
         for quantity in ("effect", "leak"):
-            low, high = m.interval(quantity)
-            cells.append(f"{getattr(m, quantity).mean():.1f} [{low:.1f}, {high:.1f}]")
-        kept = m.localisation[np.isfinite(m.localisation)]
-        share = float(kept.mean()) if len(kept) else float("nan")
+            mean, low, high = m.estimate(quantity)
+            cells.append(f"{mean:.1f} [{low:.1f}, {high:.1f}]")
+        share = m.estimate("localisation").value
         rows.append((m.part, m.method, f"{len(m.effect)}", *cells, m.ratio, share))
     return Table(("part", "method", "pairs", "effect inside", "leak outside", "ratio", "localisation"), rows)

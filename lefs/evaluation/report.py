@@ -14,7 +14,7 @@ from lefs.artifacts import ArtifactError, read_json, write_json
 from lefs.checks import check_number
 from lefs.evaluation.comparison import Comparison, Outcome
 from lefs.evaluation.contestants import Contestant
-from lefs.evaluation.intervals import Estimate, estimate, resampled_means, share_of
+from lefs.evaluation.intervals import DRAWS, Estimate, bootstrap, estimate, interval, ratio
 from lefs.evaluation.realism import Realism
 from lefs.tables import Table
 
@@ -240,10 +240,10 @@ def effect_within(outcomes: Sequence[Outcome], *, leak: float, pairs: int) -> np
     ndarray of shape (1 + 2000,): of the sample, then of its bootstrap samples, in which all points share
     their pairs
     """
-    points = [[np.zeros(2001), np.zeros(2001)]]
+    points = [[np.zeros(1 + DRAWS), np.zeros(1 + DRAWS)]]
     for o in outcomes:
         points.append([_with_resamples(o, "leak", pairs), _with_resamples(o, "effect", pairs)])
-    leaks, effects = np.moveaxis(np.nan_to_num(np.array(points)), 1, 0)  # (V, 2001) each
+    leaks, effects = np.moveaxis(np.nan_to_num(np.array(points)), 1, 0)  # (V, 1 + 2000) each
     best = np.where(leaks <= leak, effects, 0).max(axis=0)
     (l0, l1), (e0, e1) = (leaks[:-1], leaks[1:]), (effects[:-1], effects[1:])
     crossing = (l0 <= leak) != (l1 <= leak)
@@ -252,10 +252,9 @@ def effect_within(outcomes: Sequence[Outcome], *, leak: float, pairs: int) -> np
 
 
 def _with_resamples(o: Outcome, quantity: str, pairs: int) -> np.ndarray:
-    """A share of the sample and of its bootstrap samples: (2001,)."""
+    """A share of the sample and of its bootstrap samples: (1 + 2000,)."""
     above, below = getattr(o, quantity), getattr(o, f"most_{quantity}")
-    drawn = resampled_means(above, below, index=o.index, total=pairs)
-    return np.concatenate([[share_of(above, below)], drawn])
+    return bootstrap(ratio, above, below, index=o.index, total=pairs)
 
 
 _QUANTITIES = {
@@ -292,22 +291,16 @@ def _summary(
 
 
 def _resampled(o: Outcome, above: str, below: str | None, pairs: int) -> np.ndarray:
-    """A mean, or a ratio, of the sample and of its bootstrap samples: (2001,)."""
+    """A mean, or a ratio, of the sample and of its bootstrap samples: (1 + 2000,)."""
     made = {"nearer": o.most_effect - o.remaining, "feature_nearer": o.farthest - o.farther}
     numerator = made[above] if above in made else getattr(o, above)
     denominator = np.ones_like(numerator) if below is None else getattr(o, below)
     kept = np.isfinite(numerator + denominator)
-    values = numerator[kept], denominator[kept]
-    drawn = resampled_means(*values, index=o.index[kept], total=pairs)
-    return np.concatenate([[share_of(*values)], drawn])
+    return bootstrap(ratio, numerator[kept], denominator[kept], index=o.index[kept], total=pairs)
 
 
 def _mean_of(columns: Iterable[np.ndarray]) -> Estimate:
-    mean = np.mean(list(columns), axis=0)
-    if not np.isfinite(mean[1:]).any():
-        return float(mean[0]), float(mean[0]), float(mean[0])
-    low, high = np.nanpercentile(mean[1:], [2.5, 97.5])
-    return float(mean[0]), float(low), float(high)
+    return interval(np.mean(list(columns), axis=0))
 
 
 # -- as text -------------------------------------------------------------------------------------------------
@@ -379,6 +372,5 @@ def _value(kind: str, word: str) -> Any:
     if kind == "bool":
         return word == "True"
     if "Estimate" in kind:
-        middle, low, high = (float(v) for v in word.split())
-        return middle, low, high
+        return Estimate(*map(float, word.split()))
     return {"str": str, "int": int}.get(kind, float)(word)

@@ -18,6 +18,7 @@ from lefs.catalog import Catalog
 from lefs.checks import check_number, check_seeds
 from lefs.directions import Direction
 from lefs.editing import QuerySettings, transfer
+from lefs.evaluation.intervals import Estimate, bootstrap, estimate, interval
 from lefs.evaluation.measures import measure
 from lefs.evaluation.pairs import Segmenter
 from lefs.generators import Generator
@@ -33,7 +34,7 @@ AMOUNTS = {
     "transfer": (0.25, 0.5, 0.75, 1.0),
 }
 _USUAL = QuerySettings()
-_BATCH, _RESAMPLES = 16, 2000
+_BATCH = 16
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,25 +54,22 @@ class Road:
     effect: np.ndarray
     leak: np.ndarray
 
-    def resampled(self) -> tuple[np.ndarray, np.ndarray]:
-        """Mean effect and leak over bootstrap resamples of the targets: two of shape (2000, V).
+    def estimates(self, quantity: str) -> list[Estimate]:
+        """The mean of ``"effect"`` or ``"leak"`` over the targets at each amount, with its interval."""
+        return [estimate(column) for column in getattr(self, quantity).T]
 
-        Roads of the same targets are resampled alike.
-        """
-        count = len(self.effect)
-        weights = np.random.default_rng(0).multinomial(count, np.full(count, 1 / count), _RESAMPLES) / count
-        return weights @ self.effect, weights @ self.leak
-
-    def leak_at(self, level: float) -> tuple[float, float, float]:
+    def leak_at(self, level: float) -> Estimate:
         """Mean leak where the mean effect is `level`, with its 95 % bootstrap interval.
 
         Between the knob's values, and from 0 on, leak is taken as linear in effect.
         """
         check_number("level", level, minimum=0)
-        middle = _leak_at(self.effect.mean(axis=0), self.leak.mean(axis=0), level)
-        resampled = [_leak_at(e, m, level) for e, m in zip(*self.resampled(), strict=True)]
-        low, high = np.quantile(resampled, [0.025, 0.975])
-        return middle, float(low), float(high)
+
+        def leaks(counts: np.ndarray, effect: np.ndarray, leak: np.ndarray) -> np.ndarray:
+            means = (counts @ v / counts.sum(axis=1, keepdims=True) for v in (effect, leak))
+            return np.array([_leak_at(e, k, level) for e, k in zip(*means, strict=True)])
+
+        return interval(bootstrap(leaks, self.effect, self.leak))
 
     def amount_at(self, level: float) -> float:
         """Where the knob stands when the mean effect is `level`."""

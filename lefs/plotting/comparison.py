@@ -153,7 +153,7 @@ def part_leak_matrix(found: PartLeak, *, title: str | None = None, ax: Axes | No
     ax.set_xticks(range(len(shares)), list(found.parts), rotation=35, ha="right", rotation_mode="anchor")
     ax.tick_params(length=0)
     ax.set(xlabel="part whose change is measured", ylabel="part that is edited")
-    middle, low, high = found.interval()
+    middle, low, high = found.estimate()
     ax.set_title(title or f"off the diagonal: {middle:.0%} [{low:.0%}, {high:.0%}]")
     frame(ax)
     share_bar(figure, ax, image, "share of the row's mean squared ΔE")

@@ -251,9 +251,8 @@ def _parts_and_methods(table: Sequence[Locality]) -> tuple[list[str], list[str]]
 
 def _interval(cell: Locality, quantity: str) -> tuple[float, float, float]:
     """Mean with its interval. A logarithmic scale cannot show a zero: it is drawn at 10⁻¹²."""
-    mean = float(getattr(cell, quantity).mean())
-    low, high = cell.interval(quantity)
-    return max(mean, 1e-12), max(low, 1e-12), max(high, 1e-12)
+    mean, low, high = (max(v, 1e-12) for v in cell.estimate(quantity))
+    return mean, low, high
 
 
 def _same_limits(axes: Sequence[Axes]) -> None:

@@ -125,10 +125,8 @@ def road_curves(
 def _draw_road(ax: Axes, road: Road, index: int) -> None:
     """One line with its whiskers. (A logarithmic scale cannot show a zero: it is drawn at 10⁻¹².)"""
     color, floor = line_color(index), 1e-12
-    x, y = (np.maximum(v.mean(axis=0), floor) for v in (road.leak, road.effect))
-    effects, leaks = road.resampled()
-    (x_low, x_high), (y_low, y_high) = (
-        np.maximum(np.quantile(v, [0.025, 0.975], axis=0), floor) for v in (leaks, effects)
+    (x, x_low, x_high), (y, y_low, y_high) = (
+        np.maximum(road.estimates(quantity), floor).T for quantity in ("leak", "effect")
     )
     ax.hlines(y, x_low, x_high, color=color, linewidth=0.9, alpha=0.55)
     ax.vlines(x, y_low, y_high, color=color, linewidth=0.9, alpha=0.55)

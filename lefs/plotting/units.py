@@ -156,8 +156,7 @@ def dose_curves(effects: Sequence[CausalEffect], *, title: str | None = None) ->
 def _dose_line(
     ax: Axes, x: Sequence[float], cells: Sequence[CausalEffect], quantity: str, index: int
 ) -> None:
-    mean = np.array([getattr(e, quantity).mean() for e in cells])
-    low, high = np.array([e.interval(quantity) for e in cells]).T
+    mean, low, high = np.array([e.estimate(quantity) for e in cells]).T
     color, marker = line_color(index), _MARKERS[index % len(_MARKERS)]
     ax.plot(x, mean, color=color, marker=marker, label=cells[0].method, zorder=3)
     ax.vlines(x, low, high, color=color, linewidth=1.1, alpha=0.7, zorder=2)
@@ -177,7 +176,7 @@ def agreement_profile(
     -------
     Figure, with 95 % bootstrap intervals over the channels; 1 is the same order, 0 is chance
     """
-    cells = [a for a in found if np.isfinite(a.rho)]
+    cells = [a for a in found if np.isfinite(a.rho.value)]
     if not cells:
         raise ValueError(
             "found holds no finite correlation; measure layers with at least three live channels"
@@ -189,15 +188,15 @@ def agreement_profile(
         own = [a for a in cells if a.part == part]
         x = np.array([layers.index(a.layer) for a in own]) + 0.6 * ((j + 0.5) / len(parts) - 0.5)
         color, marker = line_color(j), _MARKERS[j % len(_MARKERS)]
-        ax.vlines(x, [a.low for a in own], [a.high for a in own], color=color, linewidth=1.2)
-        ax.scatter(x, [a.rho for a in own], s=26, color=color, marker=marker, label=part, zorder=3)
+        ax.vlines(x, [a.rho.low for a in own], [a.rho.high for a in own], color=color, linewidth=1.2)
+        ax.scatter(x, [a.rho.value for a in own], s=26, color=color, marker=marker, label=part, zorder=3)
     for edge in range(1, len(layers)):
         ax.axvline(edge - 0.5, color=FAINT, linewidth=0.6, zorder=0)
     ax.axhline(0, color=MUTED, linewidth=0.8, zorder=1)
     ax.set_xticks(range(len(layers)), layers)
     ax.set_xlim(-0.5, len(layers) - 0.5)
     ax.set(ylabel="Spearman's ρ of M with effect", xlabel="layer")
-    ax.set_ylim(min(-0.1, min(a.low for a in cells) - 0.05), 1.02)
+    ax.set_ylim(min(-0.1, min(a.rho.low for a in cells) - 0.05), 1.02)
     ax.set_title(title or "")
     ax.grid(axis="y")
     ax.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))

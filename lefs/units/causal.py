@@ -8,11 +8,11 @@ from typing import Literal
 
 import numpy as np
 import torch
-from scipy.stats import bootstrap
 from torch import Tensor
 
 from lefs.catalog import Catalog
 from lefs.checks import check_choice, check_integer, check_name, check_number, check_seeds
+from lefs.evaluation import Estimate, estimate
 from lefs.generators.base import Generator, StyleLayer, Trunk
 from lefs.progress import track
 from lefs.tables import Table
@@ -74,24 +74,12 @@ class CausalEffect:
         total = float(self.before.sum())
         return 1 - float(self.ablated.sum()) / total if total else float("nan")
 
-    def interval(self, quantity: str = "effect", *, confidence: float = 0.95) -> tuple[float, float]:
-        """Bootstrap interval (percentile, 2000 resamples of the images) of the mean of ``"effect"``,
-        ``"before"``, ``"ablated"`` or ``"inserted"``.
+    def estimate(self, quantity: str = "effect", *, confidence: float = 0.95) -> Estimate:
+        """The mean of ``"effect"``, ``"before"``, ``"ablated"`` or ``"inserted"`` over the images, with its
+        bootstrap interval.
         """
         check_name("quantity", quantity, ("effect", "before", "ablated", "inserted"), what="quantity")
-        check_number("confidence", confidence, minimum=0, maximum=1)
-        values = getattr(self, quantity)
-        if len(values) < 2 or np.ptp(values) == 0:
-            return float(values.mean()), float(values.mean())
-        found = bootstrap(
-            (values,),
-            np.mean,
-            confidence_level=confidence,
-            n_resamples=2000,
-            method="percentile",
-            rng=np.random.default_rng(0),
-        ).confidence_interval
-        return float(found.low), float(found.high)
+        return estimate(getattr(self, quantity), confidence=confidence)
 
 
 class Positions:
@@ -327,7 +315,7 @@ def causal_table(effects: Iterable[CausalEffect]) -> Table:
     """Pixels of the concept as it was, ablated and inserted, and the ACE with its 95 % bootstrap interval."""
     rows: list[tuple[str | float, ...]] = []
     for e in effects:
-        low, high = e.interval()
+        ace, low, high = e.estimate()
         means = [f"{getattr(e, c).mean():.1f}" for c in ("before", "ablated", "inserted")]
         rows.append(
             (
@@ -336,7 +324,7 @@ def causal_table(effects: Iterable[CausalEffect]) -> Table:
                 f"{e.units}",
                 f"{len(e.before)}",
                 *means,
-                f"{e.ace:.1f} [{low:.1f}, {high:.1f}]",
+                f"{ace:.1f} [{low:.1f}, {high:.1f}]",
             )
         )
     heads = ("before", "ablated", "inserted", "ACE (pixels)")

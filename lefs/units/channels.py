@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from scipy.stats import bootstrap, rankdata
 from torch import Tensor
 
 from lefs.catalog import Catalog, GeneratorId
 from lefs.checks import check_integer, check_name, check_number, check_seeds
+from lefs.evaluation import Estimate, bootstrap, interval
 from lefs.generators.base import Generator, StyleLayer, Trunk
 from lefs.progress import track
 from lefs.tables import Table
@@ -144,16 +144,14 @@ class Agreement:
     Attributes
     ----------
     layer, part : of which channels, for which part
-    rho : Spearman's ρ of M with the share of the effect that lies in the part; NaN if either is constant
-    low, high : its 95 % bootstrap interval over the channels
+    rho : Spearman's ρ of M with the share of the effect that lies in the part, with its 95 % bootstrap
+        interval over the channels; NaN if either is constant
     channels : how many change anything
     """
 
     layer: str
     part: str
-    rho: float
-    low: float
-    high: float
+    rho: Estimate
     channels: int
 
 
@@ -176,8 +174,8 @@ def agreement(
         for layer in effects.layers:
             # A channel that changes nothing has no share to be predicted.
             live = (effects.total[layer.slice] > 0).numpy()
-            rho, low, high = _spearman(predicted[layer.slice][live], share[layer.slice][live])
-            found.append(Agreement(layer.name, part, rho, low, high, int(live.sum())))
+            rho = _spearman(predicted[layer.slice][live], share[layer.slice][live])
+            found.append(Agreement(layer.name, part, rho, int(live.sum())))
     return found
 
 
@@ -190,28 +188,30 @@ def _check_same(effects: ChannelEffects, catalog: Catalog) -> None:
         )
 
 
-def _spearman(x: np.ndarray, y: np.ndarray) -> tuple[float, float, float]:
-    """ρ with its 95 % percentile interval, 500 resamples of the pairs."""
+def _spearman(x: np.ndarray, y: np.ndarray) -> Estimate:
+    """ρ with its 95 % interval over the channels."""
     if len(x) < 3 or np.ptp(x) == 0 or np.ptp(y) == 0:
-        return float("nan"), float("nan"), float("nan")
-    found = bootstrap(
-        (x, y),
-        _rank_correlation,
-        paired=True,
-        vectorized=True,
-        n_resamples=500,
-        method="percentile",
-        rng=np.random.default_rng(0),
-    ).confidence_interval
-    return float(_rank_correlation(x, y)), float(found.low), float(found.high)
+        return Estimate(*[float("nan")] * 3)
+    return interval(bootstrap(_rank_correlation, x, y))
 
 
-def _rank_correlation(x: np.ndarray, y: np.ndarray, axis: int = -1) -> np.ndarray:
-    """Spearman's ρ along an axis; ties share their mean rank. (SciPy's own takes no stack of samples.)"""
-    a, b = (rankdata(v, axis=axis) for v in (x, y))
-    a, b = (v - v.mean(axis=axis, keepdims=True) for v in (a, b))
-    scale = np.sqrt((a**2).sum(axis=axis) * (b**2).sum(axis=axis))
-    return np.divide((a * b).sum(axis=axis), scale, out=np.zeros_like(scale), where=scale > 0)
+def _rank_correlation(counts: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Spearman's ρ of each resample: (R,); NaN where all ranks are equal."""
+    a, b = (_ranks(counts, v) for v in (x, y))
+    total = counts.sum(axis=1, keepdims=True)
+    a, b = (v - (counts * v).sum(axis=1, keepdims=True) / total for v in (a, b))
+    scale = np.sqrt((counts * a**2).sum(axis=1) * (counts * b**2).sum(axis=1))
+    return np.divide((counts * a * b).sum(axis=1), scale, out=np.full(len(scale), np.nan), where=scale > 0)
+
+
+def _ranks(counts: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Ranks (R, n) of n values in resamples that hold each so often, less ½; ties share their mean rank."""
+    order = values.argsort()
+    _, first, place = np.unique(values[order], return_index=True, return_inverse=True)
+    held = np.add.reduceat(counts[:, order], first, axis=1)  # how often each different value is drawn
+    ranks = np.empty_like(counts)
+    ranks[:, order] = (held.cumsum(axis=1) - held / 2)[:, place]
+    return ranks
 
 
 def misleading_channels(effects: ChannelEffects, catalog: Catalog, part: str, *, count: int = 8) -> Table:
