@@ -82,7 +82,7 @@ def dissect(
     Raises
     ------
     ValueError, TypeError, KeyError
-        For an empty seed list, more clusters than vectors, a layer that does not exist, and the like.
+        For no seeds, more clusters than vectors, a layer that does not exist or is named twice, and the like.
     """
     layer = _canonical(generator, layer)
     check_choice("method", method, ("kmeans", "nmf"))
