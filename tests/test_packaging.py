@@ -67,6 +67,7 @@ def test_the_wheel_holds_nothing_else(wheel: zipfile.Path) -> None:
     held = [n for n in wheel.root.namelist() if not n.endswith("/") and ".dist-info/" not in n]
     assert {Path(n).suffix for n in held} <= suffixes
     assert all(n.startswith("lefs/") for n in held)
+    assert not [n for n in held if "recipe" in n.split("/")], "the recipe of the data stays in the checkout"
 
 
 def test_an_installed_wheel_finds_its_generator_and_notebooks(wheel: zipfile.Path, tmp_path: Path) -> None:
@@ -112,7 +113,7 @@ def test_what_tests_and_recipes_import_is_in_the_test_extra(root: Path, project:
     extra = names(project["project"]["optional-dependencies"]["test"])
     declared = names(project["project"]["dependencies"]) | extra
     files = [*(root / "tests").rglob("*.py"), *(root / "data").rglob("*.py")]
-    neighbours = {path.stem for path in files}
+    neighbours = {"data", *(path.stem for path in files)}
     used = {name for path in files for name in distributions(path)} - neighbours
     assert used - declared == set()
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ast
+import graphlib
+import importlib
 import json
 import re
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,22 +14,26 @@ import pytest
 import torch
 
 import lefs
+from data.portraits.recipe.draw.dataset import HELD_OUT_SEED, open_dataset, render, save_dataset
+from data.portraits.recipe.draw.parts import COARSE, GROUPS, MIRRORED, PARTS, Part
+from data.portraits.recipe.draw.pen import box_downsample
+from data.portraits.recipe.train.discriminator import FeatureDiscriminator, PixelDiscriminator
+from data.portraits.recipe.train.generator import main as train_main
+from data.portraits.recipe.train.plan import Plan
+from data.portraits.recipe.train.segmenter import (
+    GROUP_NAMES,
+    intersection_over_union,
+    measure,
+    to_tensor,
+    train_segmenter,
+)
+from data.portraits.recipe.train.trainer import Trainer
 from lefs.artifacts import ArtifactError
 from lefs.segmenter import PartSegmenter, load_segmenter
 
 FOLDER = Path(__file__).resolve().parents[1] / "data" / "portraits"
-sys.path.insert(0, str(FOLDER))  # the recipe is a folder of scripts, not a package
 
-from discriminator import FeatureDiscriminator, PixelDiscriminator  # noqa: E402
-from parts import COARSE, GROUPS, MIRRORED, PARTS, Part  # noqa: E402
-from pen import box_downsample  # noqa: E402
-from recipe import Recipe  # noqa: E402
-from render import HELD_OUT_SEED, open_dataset, render, save_dataset  # noqa: E402
-from segment import GROUP_NAMES, intersection_over_union, measure, to_tensor, train_segmenter  # noqa: E402
-from train import main as train_main  # noqa: E402
-from trainer import Trainer  # noqa: E402
-
-TINY = Recipe(resolution=16, latent=8, capacity=64, max_channels=8, critic_capacity=64, batch=4)
+TINY = Plan(resolution=16, latent=8, capacity=64, max_channels=8, critic_capacity=64, batch=4)
 
 
 COARSE_PARTS = list(GROUPS)
@@ -51,8 +57,53 @@ def untrained_segmenter(width: int = 2) -> PartSegmenter:
         return PartSegmenter(PARTS, width=width, groups=GROUP_NAMES).eval()
 
 
-def tiny_trainer(recipe: Recipe = TINY) -> Trainer:
-    return Trainer(recipe, render(range(16), 16)[0], untrained_segmenter())
+def tiny_trainer(plan: Plan = TINY) -> Trainer:
+    return Trainer(plan, render(range(16), 16)[0], untrained_segmenter())
+
+
+# ------------------------------------------------------------------------------------------- package
+
+MODULES = {path.relative_to(FOLDER).with_suffix(""): path for path in (FOLDER / "recipe").rglob("*.py")}
+COMMANDS = [
+    "draw.dataset", "train.segmenter", "train.generator", "measure.judge", "measure.label", "measure.tune",
+    "measure.compare",
+]  # fmt: skip
+
+
+def siblings(module: Path) -> set[Path]:
+    """Modules of the recipe that one imports; all of them import each other relatively."""
+    found = set()
+    for node in ast.walk(ast.parse(MODULES[module].read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.level:
+            base = module.parents[node.level - 1].joinpath(*(node.module or "").split("."))
+            found |= {base / alias.name for alias in node.names} & set(MODULES) or {base}
+    return {path if path in MODULES else path / "__init__" for path in found}
+
+
+def test_the_recipe_has_one_direction():
+    imports = {module: siblings(module) for module in MODULES}
+    order = list(graphlib.TopologicalSorter(imports).static_order())  # raises where there is a circle
+    assert set(order) == set(MODULES)
+    rooms = ("draw", "train", "measure")
+    for module, others in imports.items():
+        for other in others:
+            if len(other.parts) > 2:
+                assert rooms.index(other.parts[1]) <= rooms.index(module.parts[1]), f"{module}: {other}"
+
+
+def test_beside_the_recipe_the_folder_holds_no_code():
+    assert {p.suffix for p in FOLDER.iterdir() if p.is_file()} <= {".md", ".png", ".json", ".safetensors"}
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_command_is_in_the_card_and_tells_its_options(name, capsys):
+    module = importlib.import_module(f"data.portraits.recipe.{name}")
+    with pytest.raises(SystemExit) as end:
+        module.main(["--help"])
+    assert end.value.code == 0
+    assert "usage" in capsys.readouterr().out
+    cards = "".join(p.read_text() for p in (FOLDER / "README.md", FOLDER.parents[1] / "README.md"))
+    assert f"python -m data.portraits.recipe.{name}" in cards
 
 
 # ------------------------------------------------------------------------------------------ renderer
@@ -182,23 +233,23 @@ def test_a_data_set_is_kept_and_not_mistaken_for_another(tmp_path):
 
 
 def test_recipe_grows_the_resolution():
-    recipe = Recipe(resolution=64)
-    assert recipe.stage(0) == (16, 1.0)
-    assert recipe.stage(40_000) == (32, 0.0)
-    assert recipe.stage(44_000) == (32, 0.5)
-    assert recipe.stage(110_000) == (64, 0.0)
-    assert recipe.stage(10**6) == (64, 1.0)
-    assert Recipe(resolution=128).stage(444_000) == (128, 0.5)
+    plan = Plan(resolution=64)
+    assert plan.stage(0) == (16, 1.0)
+    assert plan.stage(40_000) == (32, 0.0)
+    assert plan.stage(44_000) == (32, 0.5)
+    assert plan.stage(110_000) == (64, 0.0)
+    assert plan.stage(10**6) == (64, 1.0)
+    assert Plan(resolution=128).stage(444_000) == (128, 0.5)
     assert TINY.stage(0) == TINY.stage(10**6) == (16, 1.0)
 
 
 def test_recipe_may_go_back_to_smaller_maps():
-    recipe = Recipe(resolution=128, growth="64:1000 128:2000 32:3000 64:20000", growth_fade=8000)
-    assert recipe.stage(999) == (64, 1.0)
-    assert recipe.stage(1400) == (128, 0.05)
-    assert recipe.stage(2000) == recipe.stage(2999) == (32, 1.0)  # nothing to fade in on the way down
-    assert recipe.stage(7000) == (64, 0.5)
-    assert recipe.stage(20_000) == (128, 0.0)
+    plan = Plan(resolution=128, growth="64:1000 128:2000 32:3000 64:20000", growth_fade=8000)
+    assert plan.stage(999) == (64, 1.0)
+    assert plan.stage(1400) == (128, 0.05)
+    assert plan.stage(2000) == plan.stage(2999) == (32, 1.0)  # nothing to fade in on the way down
+    assert plan.stage(7000) == (64, 0.5)
+    assert plan.stage(20_000) == (128, 0.0)
 
 
 @pytest.mark.parametrize(
@@ -206,16 +257,16 @@ def test_recipe_may_go_back_to_smaller_maps():
 )
 def test_recipe_names_the_stage_it_cannot_read(growth):
     with pytest.raises(ValueError, match=f"{growth.split()[-1]!r} is not"):
-        Recipe(growth=growth)
+        Plan(growth=growth)
     with pytest.raises(SystemExit):
         train_main(["--growth", growth])
 
 
 def test_rate_falls_to_an_eighth_at_the_end():
-    recipe = Recipe(rate=0.002, decay=100)
-    assert recipe.rate_at(0, 1000) == recipe.rate_at(900, 1000) == 0.002
-    assert recipe.rate_at(950, 1000) == pytest.approx(0.001)
-    assert recipe.rate_at(1000, 1000) == pytest.approx(0.00025)
+    plan = Plan(rate=0.002, decay=100)
+    assert plan.rate_at(0, 1000) == plan.rate_at(900, 1000) == 0.002
+    assert plan.rate_at(950, 1000) == pytest.approx(0.001)
+    assert plan.rate_at(1000, 1000) == pytest.approx(0.00025)
 
 
 def test_a_resolution_not_faded_in_is_judged_by_the_coarser_one():
@@ -240,16 +291,16 @@ def test_pieces_of_large_images_have_heads_of_their_own():
     critic = FeatureDiscriminator(untrained_segmenter(), views=("whole", "piece"), hidden=6)
     images = torch.randn(2, 3, 16, 16)
     assert not torch.equal(critic(images)[0], critic(images, "piece")[0])
-    assert Recipe(resolution=64).views == ("whole",)
-    assert Recipe(resolution=128).views == ("whole", "piece")
+    assert Plan(resolution=64).views == ("whole",)
+    assert Plan(resolution=128).views == ("whole", "piece")
 
 
 def test_training_begins_where_smaller_networks_ended(tmp_path):
-    small = tiny_trainer(Recipe(**{**TINY.__dict__, "critic_capacity": 512}))
+    small = tiny_trainer(Plan(**{**TINY.__dict__, "critic_capacity": 512}))
     small.step(100)
     small.save(tmp_path / "checkpoint.safetensors")
     sizes = {"resolution": 32, "capacity": 128, "critic_capacity": 1024, "max_channels": 12}
-    large = Trainer(Recipe(**{**TINY.__dict__, **sizes}), render(range(8), 32)[0], untrained_segmenter())
+    large = Trainer(Plan(**{**TINY.__dict__, **sizes}), render(range(8), 32)[0], untrained_segmenter())
     large.begin_from(tmp_path / "checkpoint.safetensors")
     assert large.images_shown == small.images_shown
     z = torch.randn(4, TINY.latent)
@@ -263,13 +314,13 @@ def test_training_begins_where_smaller_networks_ended(tmp_path):
 
 def test_larger_networks_do_not_fit_into_smaller_ones(tmp_path):
     tiny_trainer().save(tmp_path / "checkpoint.safetensors")
-    smaller = tiny_trainer(Recipe(**{**TINY.__dict__, "latent": 6}))
+    smaller = tiny_trainer(Plan(**{**TINY.__dict__, "latent": 6}))
     with pytest.raises(ArtifactError, match=r"has shape .* more than .* begin from a checkpoint of smaller"):
         smaller.begin_from(tmp_path / "checkpoint.safetensors")
 
 
 def test_path_penalty_is_of_the_lengths_of_the_images_derivative():
-    trainer = tiny_trainer(Recipe(**{**TINY.__dict__, "path_length": 2.0}))
+    trainer = tiny_trainer(Plan(**{**TINY.__dict__, "path_length": 2.0}))
     trainer._path_length.fill_(0.7)
     trainer.stream.manual_seed(5)
     found = trainer._path_penalty(16)
@@ -290,11 +341,11 @@ def test_path_penalty_is_of_the_lengths_of_the_images_derivative():
 
 def test_path_penalty_makes_lengths_more_alike():
     def spread(weight: float) -> float:
-        trainer = tiny_trainer(Recipe(**{**TINY.__dict__, "path_length": weight, "batch": 16}))
+        trainer = tiny_trainer(Plan(**{**TINY.__dict__, "path_length": weight, "batch": 16}))
         for _ in range(24):
             trainer.step(10**6)
         trainer.stream.manual_seed(1)
-        trainer.recipe = Recipe(**{**TINY.__dict__, "path_length": 1.0})
+        trainer.plan = Plan(**{**TINY.__dict__, "path_length": 1.0})
         return float(sum(trainer._path_penalty(16).detach() for _ in range(8)))
 
     assert spread(20.0) < 0.7 * spread(0.0)
@@ -302,15 +353,15 @@ def test_path_penalty_makes_lengths_more_alike():
 
 @pytest.mark.parametrize("path_length", [0.0, 2.0])
 def test_training_continues_bit_for_bit(tmp_path, path_length):
-    recipe = Recipe(**{**TINY.__dict__, "path_length": path_length})
-    whole = tiny_trainer(recipe)
+    plan = Plan(**{**TINY.__dict__, "path_length": path_length})
+    whole = tiny_trainer(plan)
     for _ in range(4):
         whole.step(100)
-    begun = tiny_trainer(recipe)
+    begun = tiny_trainer(plan)
     for _ in range(2):
         begun.step(100)
     begun.save(tmp_path / "checkpoint.safetensors")
-    resumed = tiny_trainer(Recipe(**{**recipe.__dict__, "seed": 9}))  # nothing of the fresh state may survive
+    resumed = tiny_trainer(Plan(**{**plan.__dict__, "seed": 9}))  # nothing of the fresh state may survive
     resumed.load(tmp_path / "checkpoint.safetensors")
     for _ in range(2):
         resumed.step(100)
@@ -322,8 +373,8 @@ def test_training_continues_bit_for_bit(tmp_path, path_length):
 
 
 def test_a_new_resolution_is_faded_in():
-    recipe = Recipe(**{**TINY.__dict__, "resolution": 32})
-    trainer = Trainer(recipe, render(range(8), 32)[0], untrained_segmenter())
+    plan = Plan(**{**TINY.__dict__, "resolution": 32})
+    trainer = Trainer(plan, render(range(8), 32)[0], untrained_segmenter())
     for shown in (0, 44_000, 10**6):
         trainer.images_shown = shown
         assert all(np.isfinite(loss) for loss in trainer.step(2 * 10**6).values())
@@ -346,7 +397,7 @@ def test_a_damaged_checkpoint_is_named(tmp_path):
 
 def test_a_checkpoint_of_other_sizes_is_refused(tmp_path):
     tiny_trainer().save(tmp_path / "checkpoint.safetensors")
-    other = tiny_trainer(Recipe(**{**TINY.__dict__, "latent": 12}))
+    other = tiny_trainer(Plan(**{**TINY.__dict__, "latent": 12}))
     with pytest.raises(ArtifactError, match="does not fit these networks"):
         other.load(tmp_path / "checkpoint.safetensors")
 

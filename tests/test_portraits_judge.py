@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -14,19 +13,19 @@ import torch
 from helpers import made_up_catalog
 
 import lefs
+from data.portraits.recipe.measure import compare, distances, judge, label, tune
+from data.portraits.recipe.measure.distances import nearest, precision_recall, sample_distances
+from data.portraits.recipe.measure.neighbours import (
+    Looks,
+    compare_neighbours,
+    find_neighbours,
+    neighbour_sheet,
+)
 from lefs.evaluation import agreement_table, load_settings, locality, name_by_truth, seed_pairs
 from lefs.generators import save_generator
 from lefs.segmenter import PartSegmenter
 
 DATA = Path(__file__).resolve().parents[1] / "data"
-sys.path.insert(0, str(DATA / "portraits"))  # the recipe is a folder of scripts, not a package
-
-import compare  # noqa: E402
-import judge  # noqa: E402
-import label  # noqa: E402
-import tune  # noqa: E402
-from distances import frechet_distance, kernel_distance, nearest, precision_recall  # noqa: E402
-from duplicates import Looks, compare_neighbours, find_neighbours, neighbour_sheet  # noqa: E402
 
 
 def gaussian(count: int, width: int, *, seed: int, shift: float = 0.0) -> np.ndarray:
@@ -49,27 +48,27 @@ def test_frechet_distance_equals_its_closed_form():
     first = sample_with(np.zeros(3), np.diag(deviations[0] ** 2))
     second = sample_with(mean, np.diag(deviations[1] ** 2))
     expected = mean @ mean + ((deviations[0] - deviations[1]) ** 2).sum()
-    assert frechet_distance(first, second) == pytest.approx(expected, rel=1e-9)
+    assert sample_distances(first, second)[0] == pytest.approx(expected, rel=1e-9)
 
 
 def test_frechet_distance_agrees_with_the_matrix_root():
     stream = np.random.default_rng(1)
     a, b = (f @ f.T + np.eye(6) for f in stream.standard_normal((2, 6, 6)))
     expected = np.trace(a + b - 2 * scipy.linalg.sqrtm(a @ b).real)
-    found = frechet_distance(sample_with(np.zeros(6), a), sample_with(np.zeros(6), b))
+    found = sample_distances(sample_with(np.zeros(6), a), sample_with(np.zeros(6), b))[0]
     assert found == pytest.approx(expected, rel=1e-6)
 
 
 def test_frechet_distance_of_a_sample_to_itself_is_zero():
     sample = np.random.default_rng(0).standard_normal((50, 4))
-    assert frechet_distance(sample, sample) == pytest.approx(0, abs=1e-9)
+    assert sample_distances(sample, sample)[0] == pytest.approx(0, abs=1e-9)
 
 
-def test_frechet_distance_refuses_samples_that_are_too_small():
+def test_distances_refuse_samples_that_are_too_small():
     with pytest.raises(ValueError, match="give more images"):
-        frechet_distance(np.zeros((4, 4)), np.zeros((9, 4)))
+        sample_distances(np.zeros((4, 4)), np.zeros((4, 4)))
     with pytest.raises(ValueError, match=r"expected shapes \(N, D\) and \(M, D\)"):
-        frechet_distance(np.zeros((9, 3)), np.zeros((9, 4)))
+        sample_distances(np.zeros((9, 3)), np.zeros((9, 4)))
 
 
 # ------------------------------------------------------------------------------------ kernel distance
@@ -89,27 +88,19 @@ def brute_force_mmd(first: np.ndarray, second: np.ndarray) -> float:
 
 
 def test_kernel_distance_equals_its_definition():
-    first, second = gaussian(33, 5, seed=0), gaussian(30, 5, seed=1, shift=0.4)
-    found = [brute_force_mmd(first[i : i + 10], second[i : i + 10]) for i in (0, 10, 20)]
-    mean, error = kernel_distance(first, second, subset=10)
+    first, second = gaussian(31, 5, seed=0), gaussian(31, 5, seed=1, shift=0.4)
+    found = [brute_force_mmd(first[i : i + 15], second[i : i + 15]) for i in (0, 15)]
+    mean, error = sample_distances(first, second)[1]
     assert mean == pytest.approx(np.mean(found), rel=1e-12)
-    assert error == pytest.approx(np.std(found, ddof=1) / np.sqrt(3), rel=1e-12)
+    assert error == pytest.approx(np.std(found, ddof=1) / np.sqrt(2), rel=1e-12)
 
 
 def test_kernel_distance_is_unbiased_and_sees_a_shift():
-    same = [
-        kernel_distance(gaussian(200, 4, seed=s), gaussian(200, 4, seed=s + 50), subset=50) for s in range(20)
-    ]
+    same = [sample_distances(gaussian(100, 4, seed=s), gaussian(100, 4, seed=s + 50))[1] for s in range(40)]
     means = np.array([mean for mean, _ in same])
     assert abs(means.mean()) < 3 * means.std(ddof=1) / np.sqrt(len(means))
-    mean, error = kernel_distance(gaussian(200, 4, seed=1), gaussian(200, 4, seed=2, shift=1), subset=50)
-    assert mean > 5 * error
-
-
-def test_kernel_distance_needs_two_subsets():
-    for subset in (6, 1):
-        with pytest.raises(ValueError, match="two subsets"):
-            kernel_distance(np.zeros((10, 3)), np.zeros((10, 3)), subset=subset)
+    mean, _ = sample_distances(gaussian(100, 4, seed=1), gaussian(100, 4, seed=2, shift=1))[1]
+    assert mean > 5 * means.std()
 
 
 # ------------------------------------------------------------------------------- precision and recall
@@ -138,7 +129,7 @@ def test_precision_and_recall_equal_their_definition(k):
 def test_precision_and_recall_do_not_depend_on_chunks(monkeypatch):
     real, made = gaussian(60, 3, seed=0), gaussian(60, 3, seed=1)
     whole = precision_recall(real, made), nearest(made, real)
-    monkeypatch.setattr("distances.CHUNK", 7)
+    monkeypatch.setattr(distances, "CHUNK", 7)
     pieces = precision_recall(real, made), nearest(made, real)
     assert whole[0] == pieces[0]
     for one, two in zip(whole[1], pieces[1], strict=True):
