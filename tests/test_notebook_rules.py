@@ -15,6 +15,7 @@ import pytest
 from nbformat import NotebookNode
 
 from lefs.runner import read_parameters
+from lefs.runner.domains import DOMAINS
 from lefs.runner.html import markdown_to_html
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -87,8 +88,9 @@ def test_it_opens_with_question_parameters_and_imports(notebook: NotebookNode) -
     assert parameters.cell_type == imports.cell_type == "code"
     assert parameters.metadata.tags == ["parameters"]
     assert "%matplotlib inline" in imports.source
-    kinds = {type(node) for node in python(imports).body}
-    assert kinds <= {ast.Import, ast.ImportFrom, ast.Pass}
+    *first, last = python(imports).body
+    assert {type(node) for node in first} <= {ast.Import, ast.ImportFrom, ast.Pass}
+    assert ast.unparse(last).startswith("lefs.runner.prepare(")
 
 
 def test_parameters_are_annotated_literals_with_help(notebook: NotebookNode) -> None:
@@ -96,7 +98,8 @@ def test_parameters_are_annotated_literals_with_help(notebook: NotebookNode) -> 
     nodes = python(cell).body
     assert all(isinstance(n, ast.AnnAssign) and n.lineno == n.end_lineno for n in nodes)
     parameters = read_parameters(notebook)
-    assert len(parameters) == len(nodes)
+    assert len(parameters) == len(nodes), "papermill cannot read a line with a second equals sign"
+    assert set(parameters) <= set(DOMAINS), "say what it may be, in lefs.runner.domains"
     for parameter in parameters.values():
         assert parameter.help, f"{parameter.name} has no help behind #"
         assert "|" not in parameter.type, f"{parameter.name}: papermill loses a parameter with | in its type"

@@ -1,19 +1,24 @@
-"""Run notebooks headless, in order, each with the artefacts of the one before, into a folder with a gallery.
+"""Run the notebooks, headless or in a folder of one's own, and check what they are told.
 
-`run_notebooks` is what ``lefs run`` calls. The work is divided into what a notebook can be told
-(`lefs.runner.parameters`), running it (`lefs.runner.execution`), and showing what it made
-(`lefs.runner.html`, `lefs.runner.gallery`).
+`prepare`, which every notebook calls first, and what it needs are imported at once; what executes notebooks,
+which takes seconds to import, when it is asked for.
 """
 
-from lefs.runner.execution import (
-    NotebookFailed,
-    Run,
-    RunError,
-    describe_notebooks,
-    find_notebooks,
-    run_notebooks,
-)
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from lefs.runner.domains import choose, prepare
 from lefs.runner.parameters import Parameter, ParameterError, read_parameters
+
+if TYPE_CHECKING:
+    from lefs.runner.execution import (
+        NotebookFailed,
+        Run,
+        RunError,
+        describe_notebooks,
+        find_notebooks,
+        run_notebooks,
+    )
 
 __all__ = [
     "NotebookFailed",
@@ -21,8 +26,16 @@ __all__ = [
     "ParameterError",
     "Run",
     "RunError",
+    "choose",
     "describe_notebooks",
     "find_notebooks",
+    "prepare",
     "read_parameters",
     "run_notebooks",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name in __all__:
+        return getattr(importlib.import_module("lefs.runner.execution"), name)
+    raise AttributeError(f"module 'lefs.runner' has no attribute {name!r}")

@@ -23,6 +23,8 @@ from tqdm import tqdm
 
 import lefs
 from lefs.artifacts import file_sha256, write_atomically, write_json
+from lefs.generators import Generator
+from lefs.runner.domains import check_values, open_catalog
 from lefs.runner.gallery import gallery_page
 from lefs.runner.html import notebook_to_html
 from lefs.runner.parameters import (
@@ -133,7 +135,7 @@ def _choose(name: str, known: Sequence[Path], place: Path) -> Path:
 
 def describe_notebooks(paths: Iterable[Path]) -> str:
     """Text that lists notebooks and what each can be told."""
-    return describe_parameters({p.stem: _declared(p.stem, _read(p)) for p in paths})
+    return describe_parameters({p.stem: _declared(p) for p in paths})
 
 
 def _read(path: Path) -> nbformat.NotebookNode:
@@ -184,8 +186,8 @@ def run_notebooks(
     """Execute notebooks in order and keep them, their pages, their artefacts and a gallery of their figures.
 
     Every notebook gets ``output``, the run's ``artifacts`` folder; a notebook that declares ``catalog`` gets
-    the one that an earlier notebook of the run saved there, unless a request names another. Names and types
-    are checked before the first kernel starts.
+    the one that an earlier notebook of the run saved there, unless a request names another. Names and types,
+    and what the values name, are checked before the first kernel starts.
 
     Parameters
     ----------
@@ -206,15 +208,17 @@ def run_notebooks(
     RunError
         If a notebook is missing or the run folder cannot be made.
     ParameterError
-        If a parameter is unknown or of another type than the notebook declares.
+        If a parameter is unknown, of another type than the notebook declares, or not among what there is.
+    ArtifactError
+        If the generator or a given catalog cannot be read.
     NotebookFailed
         If a cell raises; names notebook, cell and error. What was made until then is kept.
     """
     paths = find_notebooks(names, folder=folder)
-    notebooks = {p.stem: _read(p) for p in paths}
-    declared = {stem: _declared(stem, notebook) for stem, notebook in notebooks.items()}
+    declared = {p.stem: _declared(p) for p in paths}
     requested = list(parameters)
     values = assign_parameters(requested, declared, reserved=_RESERVED)
+    _check_before(paths, declared, values)
     default = paths[0].stem if len(paths) == 1 else "all"
     given_catalog = any(n.rpartition(".")[2] == "catalog" for n, _ in requested)
     session = _Session(_make_folder(Path(out), name or default), given_catalog)
@@ -224,11 +228,33 @@ def run_notebooks(
     return Run(session.folder, tuple(session.records))
 
 
-def _declared(stem: str, notebook: nbformat.NotebookNode) -> dict[str, Parameter]:
+def _declared(path: Path) -> dict[str, Parameter]:
     try:
-        return read_parameters(notebook)
-    except (ParameterError, SyntaxError) as error:
-        raise RunError(f"the parameters cell of {stem} cannot be read: {error}") from error
+        return read_parameters(_read(path))
+    except ParameterError as error:
+        raise RunError(f"the parameters cell of {path.stem} cannot be read: {error}") from error
+
+
+def _check_before(
+    paths: Sequence[Path],
+    declared: Mapping[str, Mapping[str, Parameter]],
+    given: Mapping[str, Mapping[str, Any]],
+) -> None:
+    """Hold what each notebook will be told against what there is, if its first cell would do so, too."""
+    generators: dict[str, Generator] = {}
+    clusters = 0
+    for path in paths:
+        told = {n: p.default for n, p in declared[path.stem].items()} | dict(given[path.stem])
+        if not any("runner.prepare(" in c.source for c in _read(path).cells if c.cell_type == "code"):
+            continue
+        name = told["generator"]
+        generator = generators[name] = generators.get(name) or lefs.load(name)
+        catalog = None
+        if "catalog" in told and (told["catalog"] or not clusters):
+            catalog = open_catalog(told["catalog"], generator)
+        later = path != paths[0] and not told.get("catalog")
+        check_values(path.stem, told, generator, catalog, clusters=clusters, later=later)
+        clusters = told.get("clusters", clusters)
 
 
 def _complete(

@@ -8,15 +8,13 @@ from __future__ import annotations
 
 import ast
 import difflib
-import io
-import tokenize
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 __all__ = ["Parameter", "ParameterError", "assign_parameters", "describe_parameters", "read_parameters"]
 
-_PLAIN = {"int": int, "float": float, "str": str, "bool": bool, "list": list, "tuple": tuple, "dict": dict}
+_PLAIN = {"int": int, "float": float, "str": str, "bool": bool, "list": list, "dict": dict}
 
 
 class ParameterError(ValueError):
@@ -42,7 +40,10 @@ class Parameter:
 
     def accepts(self, value: Any) -> bool:
         """Whether `value` is of the declared type; an int is accepted where a float is asked for."""
-        return _conforms(value, ast.parse(self.type, mode="eval").body)
+        kind = self.type.partition("[")[0]  # (a list's elements are the notebook's to judge)
+        if kind == "float":
+            return isinstance(value, int | float) and not isinstance(value, bool)
+        return type(value) is _PLAIN[kind] if kind in _PLAIN else True
 
     def convert(self, value: Any) -> Any:
         """Return `value` as the declared type; text is read as a Python literal where no text is asked for.
@@ -57,38 +58,11 @@ class Parameter:
             converted = _literal(value)
         if self.type == "float" and type(converted) is int:
             converted = float(converted)
-        if isinstance(converted, list | tuple):  # 1, 2 is a tuple to Python, and a list to whoever types it
-            converted = (tuple if self.type.startswith("tuple") else list)(converted)
+        if isinstance(converted, tuple):  # 1, 2 is a tuple to Python, and a list to whoever types it
+            converted = list(converted)
         if not self.accepts(converted):
             raise ParameterError(f"{self.name} takes {self.type} (default {self.default!r}), not {value!r}")
         return converted
-
-
-def _conforms(value: Any, expected: ast.expr) -> bool:
-    """Whether `value` fits a type expression made of plain types, containers, ``|`` and ``None``."""
-    match expected:
-        case ast.BinOp(left=left, op=ast.BitOr(), right=right):
-            return _conforms(value, left) or _conforms(value, right)
-        case ast.Constant(value=None):
-            return value is None
-        case ast.Name(id="float"):
-            return isinstance(value, int | float) and not isinstance(value, bool)
-        case ast.Name(id="list" | "tuple"):
-            return isinstance(value, list | tuple)
-        case ast.Name(id=name) if name in _PLAIN:
-            return type(value) is _PLAIN[name]
-        case ast.Subscript(value=ast.Name(id="list" | "tuple"), slice=inner):
-            return isinstance(value, list | tuple) and all(_conforms(v, _element(inner)) for v in value)
-        case ast.Subscript(value=ast.Name(id="dict"), slice=ast.Tuple(elts=[key, item])):
-            return isinstance(value, dict) and all(
-                _conforms(k, key) and _conforms(v, item) for k, v in value.items()
-            )
-    return True  # a type we do not know: the notebook itself must judge
-
-
-def _element(inner: ast.expr) -> ast.expr:
-    """Type of a container's elements; of ``tuple[int, ...]`` and ``tuple[int, int]`` alike the first."""
-    return inner.elts[0] if isinstance(inner, ast.Tuple) else inner
 
 
 def _literal(text: str) -> Any:
@@ -109,43 +83,33 @@ def read_parameters(notebook: Mapping[str, Any]) -> dict[str, Parameter]:
 
     Parameters
     ----------
-    notebook
-        A notebook as nbformat reads it. Without a cell tagged ``parameters`` there are none.
+    notebook : mapping of str to Any
+        A notebook as nbformat reads it. Without a cell tagged ``parameters`` it has none.
 
     Raises
     ------
     ParameterError
-        If the cell is not valid Python or a default is no literal.
+        If a default is not a literal.
+
+    Examples
+    --------
+    >>> import nbformat
+    >>> cell = nbformat.v4.new_code_cell("seed: int = 3  # of the image", metadata={"tags": ["parameters"]})
+    >>> read_parameters(nbformat.v4.new_notebook(cells=[cell]))
+    {'seed': Parameter(name='seed', type='int', default=3, help='of the image')}
     """
-    tagged = [c for c in notebook["cells"] if "parameters" in c["metadata"].get("tags", [])]
-    found: dict[str, Parameter] = {}
-    for cell in tagged[:1]:
-        comments = _comments(cell["source"])
-        for node in ast.parse(cell["source"]).body:
-            for parameter in _declared(node, comments):
-                found[parameter.name] = parameter
+    # (importing papermill takes seconds, which a notebook's first cell does not have)
+    from papermill.translators import PythonTranslator
+
+    found = {}
+    tagged = (c for c in notebook["cells"] if "parameters" in c["metadata"].get("tags", []))
+    for name, kind, value, text in (p for cell in [*tagged][:1] for p in PythonTranslator.inspect(cell)):
+        try:
+            default = ast.literal_eval(value)
+        except (ValueError, SyntaxError):
+            raise ParameterError(f"the default of {name} is not a literal: {value}") from None
+        found[name] = Parameter(name, type(default).__name__ if kind == "None" else kind, default, text)
     return found
-
-
-def _declared(node: ast.stmt, comments: Mapping[int, str]) -> Iterable[Parameter]:
-    match node:
-        case ast.AnnAssign(target=ast.Name(id=name), annotation=annotation, value=ast.expr() as value):
-            kind = ast.unparse(annotation)
-        case ast.Assign(targets=[ast.Name(id=name)], value=value):
-            kind = ""
-        case _:
-            return
-    try:
-        default = ast.literal_eval(value)
-    except ValueError:
-        raise ParameterError(f"the default of {name} is no literal: {ast.unparse(value)}") from None
-    yield Parameter(name, kind or type(default).__name__, default, comments.get(node.end_lineno or 0, ""))
-
-
-def _comments(source: str) -> dict[int, str]:
-    """Comment of each line that has one, without its ``#``."""
-    tokens = tokenize.generate_tokens(io.StringIO(source).readline)
-    return {t.start[0]: t.string.lstrip("# ").strip() for t in tokens if t.type == tokenize.COMMENT}
 
 
 def assign_parameters(
@@ -174,12 +138,16 @@ def assign_parameters(
     Raises
     ------
     ParameterError
-        If no notebook has the name, with the nearest and all that there are, or if a value is of another
-        type.
+        If no notebook has the name, with the nearest and all that there are, if a value is of another type,
+        or if one is given twice.
     """
     values: dict[str, dict[str, Any]] = {notebook: {} for notebook in declared}
+    seen: set[str] = set()
     for full_name, value in requested:
         name = full_name.rpartition(".")[2]
+        if full_name in seen:
+            raise ParameterError(f"{full_name} is given twice; give it once")
+        seen.add(full_name)
         if name in (reserved or {}):
             raise ParameterError(f"{name} cannot be set here: {(reserved or {})[name]}")
         for notebook in _addressees(full_name, declared):
