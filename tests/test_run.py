@@ -195,7 +195,7 @@ WRONG = [
     ("3_editing", {"label": 1}, ["not conditional"]),
     ("6_directions", {"direction": 16}, ["direction must be between 0 and 15"]),
     ("6_directions", {"layers": "corse"}, ["did you mean 'coarse'?", "fine"]),
-    ("6_directions", {"steps": [float("inf")]}, ["steps[0] must be a finite number"]),
+    ("6_directions", {"steps": "[1e999]"}, ["steps[0] must be a finite number"]),
     ("5_evaluation", {"leak": -0.1}, ["leak", "[0, 1]"]),
 ]
 
