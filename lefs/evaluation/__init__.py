@@ -11,8 +11,9 @@ from lefs.evaluation.comparison import Comparison, Outcome, compare
 from lefs.evaluation.contestants import Contestant, standard_contestants
 from lefs.evaluation.interference import PartLeak, part_leak
 from lefs.evaluation.intervals import DRAWS, Estimate, bootstrap, estimate, interval, ratio
+from lefs.evaluation.masks import NamedSegmenter, Segmenter, read_masks, union
 from lefs.evaluation.measures import Locality, locality, locality_table, measure, random_query
-from lefs.evaluation.pairs import PairBatch, Segmenter, check_pairs, pair_batches, seed_pairs
+from lefs.evaluation.pairs import PairBatch, check_pairs, pair_batches, seed_pairs
 from lefs.evaluation.realism import AsBytes, Realism, RealismMeter
 from lefs.evaluation.report import Report, Row, Summary, effect_within, report
 from lefs.evaluation.roads import Road, contrast, contrast_table, equal_effect
@@ -25,6 +26,7 @@ __all__ = [
     "Contestant",
     "Estimate",
     "Locality",
+    "NamedSegmenter",
     "Outcome",
     "PairBatch",
     "PartLeak",
@@ -58,6 +60,7 @@ __all__ = [
     "part_settings",
     "random_query",
     "ratio",
+    "read_masks",
     "report",
     "save_settings",
     "seed_pairs",
@@ -65,4 +68,5 @@ __all__ = [
     "stability_of_halves",
     "standard_contestants",
     "tune",
+    "union",
 ]

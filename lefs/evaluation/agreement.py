@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from itertools import combinations
-from typing import Protocol
 
 import numpy as np
 import torch
@@ -15,13 +14,13 @@ from torch.nn.functional import one_hot
 from lefs.catalog import Catalog
 from lefs.checks import check_integer, check_seeds
 from lefs.clustering import SphericalKMeans
+from lefs.evaluation.masks import NamedSegmenter
 from lefs.generators import Generator
 from lefs.images import resample_partition
 from lefs.progress import track
 from lefs.tables import Table
 
 __all__ = [
-    "NamedSegmenter",
     "agreement_table",
     "confusion",
     "name_by_truth",
@@ -30,17 +29,6 @@ __all__ = [
 ]
 
 _BATCH = 16
-
-
-class NamedSegmenter(Protocol):
-    """A segmenter that says what its labels mean, such as `PartSegmenter`."""
-
-    @property
-    def names(self) -> Sequence[str]:
-        """The parts; their positions are the labels."""
-
-    def __call__(self, images: Tensor, /) -> Tensor:
-        """Images (N, 3, H, W) → labels (N, H, W), int64."""
 
 
 def confusion(

@@ -13,8 +13,9 @@ from torch import Tensor
 from lefs.catalog import Catalog
 from lefs.checks import check_integer, check_name, check_number, check_seeds
 from lefs.evaluation.contestants import Contestant, standard_contestants
+from lefs.evaluation.masks import Segmenter
 from lefs.evaluation.measures import Locality, split_change
-from lefs.evaluation.pairs import PairBatch, Segmenter, pair_batches
+from lefs.evaluation.pairs import PairBatch, pair_batches
 from lefs.evaluation.realism import Features, Realism, RealismMeter, in_mask, pooled
 from lefs.generators import Generator
 from lefs.images import to_lab

@@ -13,7 +13,8 @@ from lefs.checks import check_name
 from lefs.editing import QuerySettings
 from lefs.evaluation.contestants import Contestant
 from lefs.evaluation.intervals import Estimate, bootstrap, estimate, interval
-from lefs.evaluation.pairs import PairBatch, Segmenter, pair_batches
+from lefs.evaluation.masks import Segmenter
+from lefs.evaluation.pairs import PairBatch, pair_batches
 from lefs.generators import Generator
 from lefs.images import colour_difference
 

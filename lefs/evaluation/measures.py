@@ -13,7 +13,8 @@ from lefs.catalog import Catalog
 from lefs.checks import check_name
 from lefs.editing import QuerySettings
 from lefs.evaluation.intervals import Estimate, estimate
-from lefs.evaluation.pairs import PairBatch, Segmenter, pair_batches
+from lefs.evaluation.masks import Segmenter
+from lefs.evaluation.pairs import PairBatch, pair_batches
 from lefs.generators import Generator
 from lefs.images import colour_difference
 from lefs.tables import Table

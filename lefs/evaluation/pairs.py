@@ -8,18 +8,16 @@ from functools import cached_property
 
 import torch
 from torch import Tensor
-from torch.nn.functional import max_pool2d
 
 from lefs.catalog import Catalog
 from lefs.checks import check_integer, check_seeds
 from lefs.editing import transfer
+from lefs.evaluation.masks import Segmenter, read_masks, shows, union
 from lefs.generators import Generator, Trunk
 from lefs.images import to_lab
 from lefs.progress import track
 
-__all__ = ["PairBatch", "Segmenter", "check_pairs", "pair_batches", "seed_pairs"]
-
-Segmenter = Callable[[Tensor], Tensor]  # images (N, 3, H, W) → labels (N, H, W), int64
+__all__ = ["PairBatch", "check_pairs", "pair_batches", "seed_pairs"]
 
 
 def check_pairs(pairs: Sequence[tuple[int, int]]) -> Sequence[tuple[int, int]]:
@@ -69,8 +67,7 @@ class PairBatch:
 
     def shown(self, part: str) -> Tensor:
         """Which pairs show the part and something else: bool, (n,)."""
-        flat = self.masks[part].flatten(1)
-        return flat.any(dim=1) & ~flat.all(dim=1)
+        return shows(self.masks[part])
 
     def transferred(self, q: Tensor, *, strength: float = 1.0) -> Tensor:
         """Images of the targets with their styles moved through a query (S,) or (n, S)."""
@@ -134,24 +131,9 @@ def _rendered(
 ) -> PairBatch:
     one, two = (generator.sample_styles(s, truncation=truncation) for s in seeds)
     before, wanted = generator.synthesize(one), generator.synthesize(two)
-    masks = _union_masks(generator, catalog, [(one, before), (two, wanted)], segmenter)
+    masks = union(
+        read_masks(generator, catalog, one, images=before, segmenter=segmenter),
+        read_masks(generator, catalog, two, images=wanted, segmenter=segmenter),
+    )
     index = torch.arange(start, start + len(one))
     return PairBatch(generator, catalog, index, one, two, before, wanted, masks)
-
-
-def _union_masks(
-    generator: Generator,
-    catalog: Catalog,
-    sides: Sequence[tuple[Tensor, Tensor]],
-    segmenter: Segmenter | None,
-) -> dict[str, Tensor]:
-    """Where each part is on either of the (styles, images), widened by a pixel: {part: bool (n, H, W)}."""
-    masks: dict[str, Tensor] = {}
-    for styles, images in sides:
-        found = catalog.part_masks(generator, styles)
-        if segmenter is not None:
-            labels, known = segmenter(images), list(getattr(segmenter, "names", ()))
-            found |= {n: labels == known.index(n) for n in found if n in known}
-        for name, mask in found.items():
-            masks[name] = mask | masks.get(name, torch.zeros_like(mask))
-    return {n: max_pool2d(m[:, None].float(), 3, stride=1, padding=1)[:, 0] > 0 for n, m in masks.items()}

@@ -6,21 +6,20 @@ so roads are compared where their effects are equal.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import max_pool2d
 
 from lefs.catalog import Catalog
 from lefs.checks import check_number, check_seeds
 from lefs.directions import Direction
 from lefs.editing import QuerySettings, transfer
 from lefs.evaluation.intervals import Estimate, bootstrap, estimate, interval
+from lefs.evaluation.masks import Segmenter, read_masks, shows, union
 from lefs.evaluation.measures import measure
-from lefs.evaluation.pairs import Segmenter
 from lefs.generators import Generator
 from lefs.progress import track
 from lefs.tables import Table
@@ -130,13 +129,17 @@ def contrast(
     seeds = check_seeds(targets, name="targets")
     found: dict[tuple[str, str], list[np.ndarray]] = {}
     starts = range(0, len(seeds), _BATCH)
-    judge = _Judge(generator, catalog, segmenter)
+
+    def look(styles: Tensor, parts: Iterable[str]) -> tuple[Tensor, dict[str, Tensor]]:
+        images = generator.synthesize(styles)
+        return images, read_masks(generator, catalog, styles, images=images, segmenter=segmenter, parts=parts)
+
     for start in track(starts, total=len(starts), description="three roads", show=progress):
         index = range(start, min(start + _BATCH, len(seeds)))
         before = generator.sample_styles([seeds[i] for i in index], truncation=truncation)
         wanted = generator.sample_styles([first_reference + i for i in index], truncation=truncation)
         paths = _paths(directions, index)
-        for key, piece in _measured(judge, before, wanted, paths, queries).items():
+        for key, piece in _measured(look, before, wanted, paths, queries).items():
             found.setdefault(key, []).append(piece)
     return _roads(found)
 
@@ -146,23 +149,6 @@ def _paths(directions: Sequence[Direction], index: Iterable[int]) -> Tensor:
     count = len(directions)
     chosen = [(directions[i % count], 1 - 2 * (i // count % 2)) for i in index]
     return torch.stack([d.styles * d.deviation * sign for d, sign in chosen])
-
-
-class _Judge:
-    """Renders styles and says what changed where."""
-
-    def __init__(self, generator: Generator, catalog: Catalog, segmenter: Segmenter | None):
-        self.generator, self.catalog, self.segmenter = generator, catalog, segmenter
-
-    def look(self, styles: Tensor, parts: Iterable[str]) -> tuple[Tensor, dict[str, Tensor]]:
-        """Images, and where each part is in them."""
-        images, names = self.generator.synthesize(styles), list(getattr(self.segmenter, "names", ()))
-        wanted = list(parts)
-        own = {} if set(wanted) <= set(names) else self.catalog.part_masks(self.generator, styles)
-        labels = None if self.segmenter is None else self.segmenter(images)
-        return images, {
-            p: labels == names.index(p) if labels is not None and p in names else own[p] for p in wanted
-        }
 
 
 def _edits(
@@ -180,20 +166,24 @@ def _edits(
 
 @torch.inference_mode()
 def _measured(
-    judge: _Judge, before: Tensor, wanted: Tensor, paths: Tensor, queries: dict[str, Tensor]
+    look: Callable[..., tuple[Tensor, dict[str, Tensor]]],
+    before: Tensor,
+    wanted: Tensor,
+    paths: Tensor,
+    queries: dict[str, Tensor],
 ) -> dict[tuple[str, str], np.ndarray]:
     """{(part, method): effect and leak, (n, V, 2)} of one batch; NaN where there is no part or only it."""
-    images, shown = judge.look(before, queries)
+    images, shown = look(before, queries)
     table = {
         (part, method): np.full((len(before), len(amounts), 2), np.nan)
         for part in queries
         for method, amounts in AMOUNTS.items()
     }
     for method, v, parts, styles in _edits(before, wanted, paths.to(before), queries):
-        edited, now = judge.look(styles, parts)
+        edited, now = look(styles, parts)
         for part in parts:
-            mask = max_pool2d((shown[part] | now[part])[:, None].float(), 3, stride=1, padding=1)[:, 0] > 0
-            there = (shown[part].flatten(1).any(dim=1) & ~mask.flatten(1).all(dim=1)).cpu()
+            mask = union({part: shown[part]}, now)[part]
+            there = (shown[part].flatten(1).any(dim=1) & shows(mask)).cpu()
             if bool(there.any()):
                 found = measure(images[there], edited[there], mask[there])
                 table[part, method][there.numpy(), v] = np.stack([found.effect, found.leak], axis=1)

@@ -17,8 +17,9 @@ from lefs.catalog import Catalog
 from lefs.checks import check_choice, check_name, check_number
 from lefs.editing import QuerySettings
 from lefs.evaluation.intervals import Estimate, estimate
+from lefs.evaluation.masks import Segmenter
 from lefs.evaluation.measures import split_change
-from lefs.evaluation.pairs import PairBatch, Segmenter, pair_batches, seed_pairs
+from lefs.evaluation.pairs import PairBatch, pair_batches, seed_pairs
 from lefs.generators import Generator
 from lefs.images import to_lab
 

@@ -11,11 +11,10 @@ from torch import Tensor
 
 from lefs.catalog import Catalog, GeneratorId
 from lefs.checks import check_integer, check_name, check_number, check_seeds
-from lefs.evaluation import Estimate, bootstrap, interval
+from lefs.evaluation import Estimate, Segmenter, bootstrap, interval, read_masks
 from lefs.generators.base import Generator, StyleLayer, Trunk
 from lefs.progress import track
 from lefs.tables import Table
-from lefs.units.concepts import Segmenter
 from lefs.units.interventions import batch_of, chosen_layers
 
 __all__ = ["Agreement", "ChannelEffects", "agreement", "channel_effects", "misleading_channels"]
@@ -120,10 +119,7 @@ def channel_effects(
 
 def _masks(generator: Generator, catalog: Catalog, styles: Tensor, segmenter: Segmenter | None) -> Tensor:
     """Where each part of one image is, and a last row of ones: (P + 1, pixels), float32."""
-    masks = catalog.part_masks(generator, styles)
-    if segmenter is not None:
-        labels, names = segmenter(generator.synthesize(styles)), list(getattr(segmenter, "names", ()))
-        masks |= {n: labels == names.index(n) for n in masks if n in names}
+    masks = read_masks(generator, catalog, styles, segmenter=segmenter)
     rows = torch.stack([m[0].flatten() for m in masks.values()]).float()
     return torch.cat([rows, torch.ones_like(rows[:1])])
 

@@ -11,9 +11,10 @@ from torch.nn.functional import adaptive_avg_pool2d, interpolate, pad
 
 from lefs.catalog import Catalog, GeneratorId, Sampling
 from lefs.checks import check_integer, check_number, check_seeds
+from lefs.evaluation import Segmenter
 from lefs.generators.base import Generator, MapEdit, StyleLayer
 from lefs.progress import track
-from lefs.units.concepts import Concepts, Segmenter
+from lefs.units.concepts import Concepts
 from lefs.units.dissection import UnitDissection
 from lefs.units.interventions import batch_of, chosen_layers, unit_layers
 from lefs.units.quantiles import QuantileSketch

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
@@ -13,13 +13,12 @@ from torch.nn.functional import interpolate, normalize
 
 from lefs.catalog import Catalog
 from lefs.checks import check_name
+from lefs.evaluation import Segmenter
 from lefs.factorization import membership_by
 from lefs.generators.base import Generator, MapEdit, Trunk
 
-__all__ = ["Concepts", "Segmenter"]
+__all__ = ["Concepts"]
 
-#: Images (N, 3, H, W) in [-1, 1] → labels (N, H, W), int64; may say what they mean: ``.names``.
-Segmenter = Callable[[Tensor], Tensor]
 # Cosines differ by a few tenths between clusters; this makes log-odds of them.
 _SHARPNESS = 20.0
 

@@ -10,10 +10,11 @@ from torch import Tensor
 
 from lefs.catalog import Catalog
 from lefs.checks import check_integer, check_number, check_seeds
+from lefs.evaluation import Segmenter
 from lefs.generators.base import Generator, StyleLayer
 from lefs.progress import track
 from lefs.units.causal import Positions, Where
-from lefs.units.concepts import Concepts, Segmenter
+from lefs.units.concepts import Concepts
 from lefs.units.dissection import UnitDissection
 from lefs.units.interventions import check_levels, kept_trunk, replacement
 

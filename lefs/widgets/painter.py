@@ -15,12 +15,13 @@ from torch import Tensor
 
 from lefs.catalog import Catalog
 from lefs.checks import check_choice, check_integer, check_number
+from lefs.evaluation import Segmenter
 from lefs.generators.base import Generator, Trunk
 from lefs.images import colour_difference, to_uint8
 from lefs.plotting import comparison_strip
 from lefs.plotting.style import CHANGE_MAP, LINES
 from lefs.units import UnitDissection, cells_of, pixels_of, replacement
-from lefs.units.concepts import Concepts, Segmenter
+from lefs.units.concepts import Concepts
 from lefs.widgets.canvas import Canvas, Picture, heat_picture
 from lefs.widgets.panel import Panel, row
 

@@ -1,0 +1,129 @@
+"""Where parts are: the catalog's own masks, overridden by a segmenter for the parts that it knows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Protocol
+
+import torch
+from torch import Tensor
+from torch.nn.functional import max_pool2d
+
+from lefs.catalog import Catalog
+from lefs.checks import check_name
+from lefs.generators import Generator
+
+__all__ = ["NamedSegmenter", "Segmenter", "read_masks", "shows", "union"]
+
+#: Images (N, 3, H, W) in [-1, 1] → labels (N, H, W), int64; may say what they mean: ``.names``.
+Segmenter = Callable[[Tensor], Tensor]
+
+
+class NamedSegmenter(Protocol):
+    """A segmenter that says what its labels mean, such as `lefs.PartSegmenter`."""
+
+    @property
+    def names(self) -> Sequence[str]:
+        """The parts; their positions are the labels."""
+
+    def __call__(self, images: Tensor, /) -> Tensor:
+        """Images (N, 3, H, W) in [-1, 1] → labels (N, H, W), int64."""
+
+
+@torch.inference_mode()
+def read_masks(
+    generator: Generator,
+    catalog: Catalog,
+    styles: Tensor | None,
+    *,
+    images: Tensor | None = None,
+    segmenter: Segmenter | None = None,
+    parts: Iterable[str] | None = None,
+) -> dict[str, Tensor]:
+    """Where each part is in some images.
+
+    Parameters
+    ----------
+    generator : Generator
+    catalog : Catalog
+        Its clusters tell where a part is that the segmenter does not know.
+    styles : Tensor of shape (N, S)
+        Of the images; None if the segmenter knows all these parts.
+    images : Tensor of shape (N, 3, H, W), optional
+        What the styles make, if it is there already.
+    segmenter : callable, optional
+        Tells where the parts are whose names are among its ``.names``.
+    parts : iterable of str, optional
+        Names of parts of the catalog; all by default.
+
+    Returns
+    -------
+    dict of str to Tensor
+        {part: bool (N, H, W)}
+
+    Examples
+    --------
+    >>> import lefs
+    >>> from lefs.evaluation import read_masks
+    >>> generator, catalog = lefs.load("portraits-64"), lefs.Catalog.load("portraits-64")
+    >>> masks = read_masks(generator, catalog, generator.sample_styles([1, 2]), parts=["hair"])
+    >>> masks["hair"].shape
+    torch.Size([2, 64, 64])
+    """
+    known = list(catalog.parts)
+    wanted = known if parts is None else [check_name("parts", p, known, what="part") for p in parts]
+    names = list(getattr(segmenter, "names", ()))
+    found: dict[str, Tensor] = {}
+    if segmenter is not None and not set(wanted).isdisjoint(names):
+        if images is None:
+            assert styles is not None
+            images = generator.synthesize(styles)
+        labels = segmenter(images)
+        found = {part: labels == names.index(part) for part in wanted if part in names}
+    if unknown := [part for part in wanted if part not in found]:
+        if styles is None:
+            raise ValueError(f"segmenter must know {unknown}, which nothing else can find in these images")
+        found |= {
+            part: mask for part, mask in catalog.part_masks(generator, styles).items() if part in unknown
+        }
+    return {part: found[part] for part in wanted}
+
+
+def union(first: Mapping[str, Tensor], second: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Where each part is in either of two images, widened by one pixel: an edit may move its outline.
+
+    Parameters
+    ----------
+    first, second : mapping of str to Tensor
+        {part: bool (N, H, W)}
+
+    Returns
+    -------
+    dict of str to Tensor
+        {part: bool (N, H, W)}
+
+    Examples
+    --------
+    >>> import torch
+    >>> from lefs.evaluation import union
+    >>> dot = torch.zeros(1, 5, 5).bool()
+    >>> dot[0, 2, 2] = True
+    >>> int(union({"hair": dot}, {"hair": ~dot & False})["hair"].sum())
+    9
+    """
+    either = {part: (mask | second[part]).float() for part, mask in first.items()}
+    return {part: max_pool2d(m[:, None], 3, stride=1, padding=1)[:, 0] > 0 for part, m in either.items()}
+
+
+def shows(mask: Tensor) -> Tensor:
+    """Which images show something inside the mask and something outside it: (N, H, W) → (N,), bool.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from lefs.evaluation.masks import shows
+    >>> shows(torch.tensor([[[0, 0]], [[0, 1]], [[1, 1]]]).bool())
+    tensor([False,  True, False])
+    """
+    flat = mask.flatten(1)
+    return flat.any(dim=1) & ~flat.all(dim=1)
