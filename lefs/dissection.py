@@ -22,7 +22,7 @@ from lefs.generators import Generator
 from lefs.hypercolumns import Hypercolumns
 from lefs.sample import Sample, batch_bytes
 
-__all__ = ["Estimate", "compare_partitions", "dissect", "estimate", "sample_vectors"]
+__all__ = ["Estimate", "compare_partitions", "dissect", "estimate", "layers_to_compare", "sample_vectors"]
 
 _ITERATIONS = 40  # of a run of k-means, as they come
 
@@ -245,6 +245,17 @@ def sample_vectors(
     """Activation vectors as `dissect` clusters them: (n, C); `max_vectors` or one per image."""
     sample = Sample(generator, seeds, truncation=truncation, batch_size=batch_size, progress=False)
     return sample.vectors(_canonical(generator, layer), max_vectors=max_vectors, random_state=random_state)
+
+
+def layers_to_compare(generator: Generator) -> list[str]:
+    """Every other convolution whose maps are from 8 to 64 positions wide; the default layer if there is none.
+
+    Returns
+    -------
+    names of layers, from coarse to fine
+    """
+    wide = [la.name for la in generator.layers if la.kind == "conv" and 8 <= la.fineness <= 64]
+    return wide[::2] or [generator.default_layer]
 
 
 def compare_partitions(

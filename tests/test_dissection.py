@@ -19,7 +19,7 @@ from helpers import random_network
 import lefs
 from lefs import ArtifactError, Catalog, StyleGAN2, dissect, save_generator
 from lefs import sample as sample_module
-from lefs.dissection import Estimate, compare_partitions, estimate, sample_vectors
+from lefs.dissection import Estimate, compare_partitions, estimate, layers_to_compare, sample_vectors
 from lefs.generators import Generator
 
 SEEDS = range(10)
@@ -321,6 +321,13 @@ def test_half_precision(lively: StyleGAN2) -> None:
     maps = {la.name: narrow.record(styles, la.name)[la.name] for la in narrow.layers}
     expected, _ = reference.contributions(maps, catalog.centers, maps[catalog.layer])
     np.testing.assert_allclose(catalog.contributions, expected, atol=2e-3)
+
+
+def test_layers_are_compared_from_coarse_to_fine(lively: StyleGAN2) -> None:
+    names = layers_to_compare(lively)
+    fineness = [lively.layer(name).fineness for name in names]
+    assert fineness == sorted(fineness)
+    assert set(names) <= {la.name for la in lively.layers if la.kind == "conv"}
 
 
 def test_the_table_of_partitions(lively: StyleGAN2) -> None:

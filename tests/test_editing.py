@@ -269,6 +269,12 @@ def test_the_grid_holds_each_part_from_each_reference(editor: Editor, lively: St
             torch.testing.assert_close(image, expected, rtol=1e-4, atol=1e-4)
 
 
+def test_an_edit_says_what_its_pictures_show(editor: Editor) -> None:
+    edit = editor.render(recipe(Change("hair", 5), Change("eyes", 6)))
+    assert list(edit.pictures) == ["target", "hair of 5", "eyes of 6", "edit"]
+    assert torch.equal(torch.stack(list(edit.pictures.values())[1:3]), edit.references)
+
+
 @pytest.mark.parametrize("name", ["strength", "rho", "epsilon", "slope", "coarse", "rgb"])
 def test_a_filmstrip_turns_one_knob(editor: Editor, name: str) -> None:
     method = "simultaneous" if name == "slope" else "sequential"

@@ -13,6 +13,7 @@ import matplotlib as mpl
 import numpy as np
 import pytest
 import torch
+from IPython.core.formatters import PNGFormatter
 from IPython.core.pylabtools import print_figure
 from made_up import (
     made_up_agreement_table,
@@ -406,6 +407,13 @@ def test_of_many_clusters_the_confusion_shows_those_that_hold_most_of_each_part(
     assert everything.get_ylabel() == "cluster"
 
 
+def test_a_figure_shows_itself_without_pyplot():
+    formatter = PNGFormatter()
+    formatter.enabled = True  # as in a kernel; nothing is registered for matplotlib's figures
+    shown = formatter(plotting.image_grid(torch.zeros(2, 3, 16, 16)))
+    assert shown.startswith(b"\x89PNG")
+
+
 def test_many_clusters_without_names_are_counted_instead_of_listed():
     membership = torch.eye(64).reshape(1, 64, 8, 8)
     image = torch.zeros(1, 3, 16, 16)
@@ -414,6 +422,9 @@ def test_many_clusters_without_names_are_counted_instead_of_listed():
         return " ".join(t.get_text() for t in figure.texts)
 
     assert "64 clusters" in texts(plotting.membership_overlays(image, membership))
+    assert "64 of the 65 clusters" in texts(
+        plotting.membership_overlays(image, torch.cat([membership, torch.zeros(1, 1, 8, 8)], dim=1))
+    )
     assert texts(plotting.membership_overlays(image, membership, title="mine")) == "mine"
     named = plotting.membership_overlays(image, membership, names=["a", "b"] * 32)
     assert texts(named) == "a b"

@@ -51,6 +51,12 @@ class Edit:
         return colour_difference(self.target, self.image)
 
     @property
+    def pictures(self) -> dict[str, Tensor]:
+        """Target, references and edit by what they show, such as ``"hair of 2017"``; each (3, H, W)."""
+        names = [f"{change.part} of {change.reference}" for change in self.recipe.changes]
+        return {"target": self.target, **dict(zip(names, self.references, strict=True)), "edit": self.image}
+
+    @property
     def query(self) -> Tensor:
         """Σ_i q_i, what moves altogether: (S,), in [0, 1]."""
         return self.queries.sum(dim=0)

@@ -134,7 +134,7 @@ def membership_overlays(
         2 * blocks,
         columns,
         aspect=_aspect(pictures),
-        title=f"{len(shown)} clusters{', each in its colour' * (colors is None)}"
+        title=f"{_some(len(shown), len(parts))}{', each in its colour' * (colors is None)}"
         if many and title is None
         else title,
         above={2 * b: 0.1 for b in range(1, blocks)},
@@ -145,6 +145,10 @@ def membership_overlays(
         for row, those in enumerate((pictures, mixed), start=2 * block):
             sheet.pictures(row, those[block * columns : (block + 1) * columns])
     return sheet.figure
+
+
+def _some(shown: int, count: int) -> str:
+    return f"{count} clusters" if shown == count else f"{shown} of the {count} clusters"
 
 
 @styled

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import io
 import threading
 from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar, cast
@@ -134,7 +135,16 @@ def styled(draw: Callable[P, R]) -> Callable[P, R]:
 def new_figure(width: float, height: float, *, constrained: bool = True) -> Figure:
     """A figure that pyplot does not know: nothing keeps it alive or shows it twice."""
     engine = ConstrainedLayoutEngine(w_pad=0.05, h_pad=0.05) if constrained else None
-    return Figure(figsize=(width, height), dpi=DPI, layout=engine)
+    return _Shown(figsize=(width, height), dpi=DPI, layout=engine)
+
+
+class _Shown(Figure):
+    """Shown as a cell's last value by itself: without pyplot, there is nobody to tell IPython how."""
+
+    def _repr_png_(self) -> bytes:
+        buffer = io.BytesIO()
+        self.savefig(buffer, format="png", bbox_inches="tight")
+        return buffer.getvalue()
 
 
 def panel(ax: Axes | None, *, width: float = 6.2, height: float = 3.4) -> tuple[Figure, Axes]:
