@@ -1,16 +1,21 @@
-"""One progress bar for a long loop, in the form that its reader can show."""
+"""One progress bar for a long loop, in the form that its reader can show; it leaves nothing behind."""
 
 from __future__ import annotations
 
+import html
 import os
-from collections.abc import Iterable
+import sys
+import time
+from collections.abc import Iterable, Iterator
 from typing import TypeVar
 
-import tqdm.auto
+from tqdm import tqdm
 
 __all__ = ["headless", "track"]
 
 Item = TypeVar("Item")
+
+_EVERY = 0.1  # seconds between two pictures of a bar
 
 
 def headless() -> bool:
@@ -19,5 +24,44 @@ def headless() -> bool:
 
 
 def track(items: Iterable[Item], *, total: int, description: str, show: bool) -> Iterable[Item]:
-    """Iterate with a bar: a widget in a live notebook, text in a terminal, none where nobody watches."""
-    return tqdm.auto.tqdm(items, total=total, desc=description, disable=not show or headless(), leave=False)
+    """Iterate with a bar: in a live notebook, as text in a terminal, none where nobody watches."""
+    if not show or headless():
+        return items
+    if _in_notebook():
+        return _notebook_bar(items, total, description)
+    return tqdm(items, total=total, desc=description, disable=total < 2, leave=False)
+
+
+def _in_notebook() -> bool:
+    """Whether this is the kernel of a notebook (IPython is imported there, by whoever started it)."""
+    shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
+    return shell is not None and "IPKernelApp" in shell.config
+
+
+def _notebook_bar(items: Iterable[Item], total: int, description: str) -> Iterator[Item]:
+    """A bar without a widget: of a widget that is gone a saved notebook says "model not found"."""
+    from IPython.display import HTML, display
+
+    start = drawn = time.monotonic()
+    bar = display(HTML(_bar(0, total, 0.0, description)), display_id=True)
+    try:
+        for done, item in enumerate(items, start=1):
+            yield item
+            now = time.monotonic()
+            if now - drawn >= _EVERY:
+                bar.update(HTML(_bar(done, total, now - start, description)))
+                drawn = now
+    finally:
+        bar.update({}, raw=True)
+
+
+def _bar(done: int, total: int, seconds: float, description: str) -> str:
+    # A single step has no stages to tell: a bar that only says that there is work.
+    place = f'value="{done}" max="{total}"' if total > 1 else ""
+    rest = tqdm.format_interval(seconds * (total - done) / done) if done else "?"
+    told = f"{done} of {total}, {rest} left" if total > 1 else "…"
+    style = "font: 13px var(--jp-ui-font-family, sans-serif); color: var(--jp-ui-font-color2, #656d76)"
+    return (
+        f'<div style="{style}"><progress {place} style="width: 260px; vertical-align: middle"></progress> '
+        f"&ensp;{html.escape(description)}: {told}</div>"
+    )

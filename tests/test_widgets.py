@@ -555,6 +555,34 @@ def test_a_headless_run_keeps_the_picture_only(panel, request, monkeypatch):
     assert set(bundle) == {"image/png", "text/plain"}
 
 
+@pytest.mark.parametrize("panel", ["studio", "browser"])
+def test_a_notebook_gets_the_panel_and_its_picture_apart(panel, request, monkeypatch):
+    shown: Panel = request.getfixturevalue(panel)
+    monkeypatch.delenv("LEFS_HEADLESS", raising=False)
+    outputs: list[dict[str, str]] = []
+    monkeypatch.setattr("IPython.display.display", lambda bundle, raw: outputs.append(bundle))
+    shown._ipython_display_()
+    live, still = outputs
+    assert set(live) == {WIDGET_VIEW, "text/plain"}
+    assert set(still) == {"text/html", "image/png", "text/plain"}
+    assert picture(still).width > 300
+    mark = f"lefs-live-{shown._root.model_id}"
+    assert mark in shown._root._dom_classes
+    assert f":root:has(.{mark}) .lefs-still-" in still["text/html"]
+    monkeypatch.setenv("LEFS_HEADLESS", "1")
+    with pytest.raises(NotImplementedError):  # IPython takes the bundle instead
+        shown._ipython_display_()
+
+
+def test_messages_from_the_browser_are_not_sent_to_the_thread_of_the_cells(studio, monkeypatch):
+    monkeypatch.delenv("LEFS_HEADLESS", raising=False)
+    monkeypatch.setattr("IPython.display.display", lambda *_, **__: None)
+    slider = studio.controls["rho"]
+    monkeypatch.setattr(slider.comm, "_reply_subshell_for", lambda *_: None, raising=False)
+    studio._ipython_display_()
+    assert slider.comm._reply_subshell_for is None
+
+
 def test_every_control_says_what_it_does(studio, browser):
     for name, widget in (studio.controls | browser.controls).items():
         assert widget.tooltip, name

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import html
 import io
-import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,13 +13,20 @@ from typing import Any
 import ipywidgets
 import torch
 from matplotlib.figure import Figure
+from PIL import Image
 
-__all__ = ["Panel", "headless", "row"]
+from lefs.progress import headless
+from lefs.widgets.canvas import Canvas
 
+__all__ = ["Panel", "row"]
 
-def headless() -> bool:
-    """Whether no front end will ever show a widget: ``LEFS_HEADLESS=1``, set by ``lefs run``."""
-    return os.environ.get("LEFS_HEADLESS", "") not in ("", "0")
+# The picture is seen where the panel is not alive, and there instead of JupyterLab's "model not found".
+_STILL = """<style>
+.jp-OutputArea-child:has(.lefs-panel) + .jp-OutputArea-child:has(.lefs-still),
+.jp-OutputArea-child:has(> .jupyter-widgets):not(:has(.lefs-panel)):has(+ .jp-OutputArea-child .lefs-still),
+:root:has(.lefs-live-{id}) .lefs-still-{id} {{ display: none; }}
+</style>
+<img class="lefs-still lefs-still-{id}" alt="{alt}" src="data:image/jpeg;base64,{jpeg}">"""
 
 
 def row(*children: ipywidgets.Widget, kind: str) -> ipywidgets.Box:
@@ -43,6 +49,7 @@ class Panel:
     """
 
     controls: dict[str, ipywidgets.Widget]
+    canvas: Canvas
 
     def __init__(self) -> None:
         self._lock = threading.RLock()
@@ -52,6 +59,7 @@ class Panel:
         self._error.add_class("lefs-hidden")
         self._root = ipywidgets.VBox()
         self._root.add_class("lefs-panel")
+        self._root.add_class(f"lefs-live-{self._root.model_id}")
 
     @property
     def error(self) -> str:
@@ -103,16 +111,45 @@ class Panel:
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
         """The live widget, and beside it a picture for files, pages and viewers where nothing is live."""
+        bundle = {"image/png": _encoded(self._picture(), "PNG"), "text/plain": repr(self)}
+        return bundle if headless() else {**self._root._repr_mimebundle_(), **bundle}
+
+    def _ipython_display_(self) -> None:
+        """Two outputs, the live panel and its picture, of which a notebook shows the one or the other.
+
+        In one output JupyterLab would prefer the widget for ever, also in a file that is opened again.
+        """
+        if headless():
+            raise NotImplementedError  # (IPython then takes the bundle above)
+        from IPython.display import display
+
+        self._answer_while_cells_run()
+        picture, words = self._picture(), repr(self)
+        jpeg = _encoded(picture, "JPEG", quality=92, subsampling=0)
+        still = _STILL.format(id=self._root.model_id, alt=html.escape(words), jpeg=jpeg)
+        display({**self._root._repr_mimebundle_(), "text/plain": words}, raw=True)
+        display({"text/html": still, "image/png": _encoded(picture, "PNG"), "text/plain": words}, raw=True)
+
+    def _picture(self) -> Image.Image:
         with self._lock:
             buffer = io.BytesIO()
             self.figure().savefig(buffer, format="png")
-            bundle: dict[str, Any] = {
-                "image/png": base64.b64encode(buffer.getvalue()).decode(),
-                "text/plain": repr(self),
-            }
-        if not headless():
-            bundle = {**self._root._repr_mimebundle_(), **bundle}
-        return bundle
+        return Image.open(buffer).convert("RGB")
+
+    def _answer_while_cells_run(self) -> None:
+        """Take messages from the browser in the thread that it asks for, beside the one that runs cells.
+
+        A kernel sends them to whoever wrote to a widget last: the cells' thread, until a control has moved.
+        """
+        for widget in (*self.controls.values(), self.canvas):
+            if hasattr(widget.comm, "_reply_subshell_for"):
+                widget.comm._reply_subshell_for = None
+
+
+def _encoded(picture: Image.Image, form: str, **options: Any) -> str:
+    buffer = io.BytesIO()
+    picture.save(buffer, form, **options)
+    return base64.b64encode(buffer.getvalue()).decode()
 
 
 def error_text(error: Exception) -> str:

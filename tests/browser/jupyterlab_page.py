@@ -161,10 +161,22 @@ class Notebook:
         """Wait until the kernel has nothing to do."""
         self.page.wait_for_function(_IDLE)
 
+    def start_all(self) -> None:
+        """Begin to run every cell."""
+        self.page.evaluate("() => void window.jupyterapp.commands.execute('notebook:run-all-cells')")
+
     def run_all(self) -> None:
         """Run every cell and wait for the last."""
         self.page.evaluate("() => window.jupyterapp.commands.execute('notebook:run-all-cells')")
         self.settle()
+
+    def running(self) -> bool:
+        """Whether a cell has not come to its end."""
+        return self.page.locator(".jp-InputPrompt", has_text="[*]").count() > 0
+
+    def save(self) -> None:
+        """Save the notebook as it is."""
+        self.page.evaluate("() => window.jupyterapp.commands.execute('docmanager:save')")
 
     def outputs(self) -> list[dict[str, Any]]:
         """Every output of every code cell, as in a saved notebook."""

@@ -15,6 +15,62 @@ from playwright.sync_api import expect
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 OpenNotebook = Callable[[str], Notebook]
+GONE = "model not found"  # what JupyterLab says of a widget whose kernel has ended
+
+
+def write_notebook(path: Path, *cells: str) -> None:
+    kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
+    made = [nbformat.v4.new_code_cell(cell) for cell in cells]
+    nbformat.write(nbformat.v4.new_notebook(cells=made, metadata=kernel), path)
+
+
+STUDIO = """
+import lefs
+from lefs.progress import track
+from lefs.widgets import EditStudio
+
+model, found = lefs.load("portraits-64"), lefs.Catalog.load("portraits-64")
+studio = EditStudio(model, found, lefs.Recipe(1, (lefs.Change("hair", 2),)))
+for _ in track(range(3), total=3, description="something", show=True):
+    pass
+studio
+"""
+LONG = """
+from pathlib import Path
+from time import sleep
+
+while not Path("enough").exists():
+    sleep(0.1)
+"""
+
+
+def test_a_panel_answers_while_cells_run_and_leaves_its_picture(
+    open_notebook: OpenNotebook, workplace: Path
+) -> None:
+    write_notebook(workplace / "studio.ipynb", STUDIO, LONG)
+    notebook = open_notebook("studio.ipynb")
+    notebook.start_all()
+    panel = notebook.panel()
+    still = notebook.page.locator(".lefs-still")
+    expect(still).to_be_hidden()
+    edit = panel.locator("canvas[data-panel='edit']")
+    before = picture(edit)
+    panel.locator(".widget-slider", has_text="λ").locator(".noUi-handle").focus()
+    notebook.page.keyboard.press("Home")
+    wait_for_change(edit, before)
+    assert notebook.running(), "the panel has answered beside a cell that runs"
+    (workplace / "enough").touch()
+    expect(notebook.page.locator(".jp-InputPrompt", has_text="[*]")).to_have_count(0)
+    assert notebook.errors() == []
+    notebook.save()
+    notebook.close()
+
+    again = open_notebook("studio.ipynb")
+    expect(still).to_be_visible()
+    again.page.wait_for_timeout(3000)  # (JupyterLab looks for a model for two seconds)
+    expect(again.page.locator(".jp-OutputArea-output:visible", has_text=GONE)).to_have_count(0)
+    expect(again.page.locator(".jp-OutputArea-child:visible")).to_have_count(1)
+    assert still.evaluate("image => image.naturalWidth") > 300
 
 
 def test_moving_rho_changes_the_edited_picture(open_notebook: OpenNotebook, tmp_path: Path) -> None:
@@ -87,9 +143,7 @@ painter
 def test_painting_switches_units_where_the_pointer_or_the_keys_go(
     open_notebook: OpenNotebook, workplace: Path, tmp_path: Path
 ) -> None:
-    cells = [nbformat.v4.new_code_cell(PAINTER)]
-    kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
-    nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=kernel), workplace / "painter.ipynb")
+    write_notebook(workplace / "painter.ipynb", PAINTER)
     notebook = open_notebook("painter.ipynb")
     notebook.run_all()
     assert notebook.errors() == []
