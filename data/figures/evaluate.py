@@ -1,8 +1,8 @@
 """Compare all methods on the same pairs: print the README's tables, draw its figures, keep the numbers.
 
-python data/figures/evaluate.py              measure, print and draw: ten minutes of one processor
-python data/figures/evaluate.py --draw       print and draw again from the stored numbers
-python data/figures/evaluate.py --matrix     measure and draw the part-leak matrix alone
+python -m data.figures.evaluate             measure, print and draw: ten minutes of one processor
+python -m data.figures.evaluate --draw      print and draw again from the stored numbers
+python -m data.figures.evaluate --matrix    measure and draw the part-leak matrix alone
 """
 
 from __future__ import annotations
@@ -10,19 +10,18 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-import lefs
 from lefs import plotting
 from lefs.effects import by_effect
 from lefs.evaluation import (
     Report,
     compare,
-    load_settings,
     part_leak,
-    part_settings,
     report,
     seed_pairs,
     standard_contestants,
 )
+
+from ..portraits.recipe.measure.subject import Subject
 
 HERE = Path(__file__).parent
 MODEL = "portraits"
@@ -32,8 +31,8 @@ PARTS = ("hair", "clothes", "skin", "eyes", "brows", "nose", "mouth")
 
 def measure(pairs: int, curve_pairs: int) -> Report:
     """Every method on `pairs` pairs; the other values of its knob on the first `curve_pairs` of them."""
-    model, catalog = lefs.load(MODEL), lefs.Catalog.load(MODEL)
-    segmenter = lefs.load_segmenter(MODEL)
+    subject = Subject.load(MODEL)
+    model, catalog, segmenter = subject.model, subject.catalog, subject.segmenter
     effect = by_effect(catalog, model) if catalog.effects is None else catalog.by_effect()
     found = compare(
         model,
@@ -51,10 +50,10 @@ def measure(pairs: int, curve_pairs: int) -> Report:
 
 def draw_matrix(pairs: int) -> None:
     """Write part_leak.png: what each part's edit changes, with the tuned settings."""
-    model, catalog = lefs.load(MODEL), lefs.Catalog.load(MODEL)
-    settings = part_settings(catalog, load_settings(MODEL, catalog))
-    segmenter = lefs.load_segmenter(MODEL)
-    found = part_leak(model, catalog, seed_pairs(pairs), parts=PARTS, settings=settings, segmenter=segmenter)
+    s = Subject.load(MODEL)
+    found = part_leak(
+        s.model, s.catalog, seed_pairs(pairs), parts=PARTS, settings=s.settings, segmenter=s.segmenter
+    )
     plotting.part_leak_matrix(found).savefig(HERE / "part_leak.png", dpi=144)
 
 

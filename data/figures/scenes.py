@@ -1,6 +1,6 @@
 """A second trained generator with known parts: a small StyleGAN2 of scenes, three coloured shapes on grey.
 
-    python data/figures/scenes.py --minutes 15 --out scenes
+    python -m data.figures.scenes --minutes 15 --out scenes
 
 Not adversarial: 21 normal latents say where the shapes are, how large and of what colour, and the generator
 (residual architecture, 32 × 32) learns to draw them by squared error. Parts are told by their hue.
@@ -17,6 +17,8 @@ import torch
 from torch import Tensor
 
 from lefs.generators import StyleGAN2, StyleGAN2Config, save_generator
+
+from ..portraits.recipe.train.trainer import follow
 
 FACTORS, SIDE, BATCH, RATE = 21, 32, 32, 0.004
 
@@ -46,26 +48,27 @@ def draw(z: Tensor) -> Tensor:
     def take(low: float, high: float) -> Tensor:
         return (next(uniform) * (high - low) + low)[:, None, None]
 
-    def colour(hue: float, width: float, darkest: float = 0.45) -> Tensor:
+    def color(hue: float, width: float, darkest: float = 0.45) -> Tensor:
         h, s, v = (hue + take(-width, width)) % 360, take(0.55, 1), take(darkest, 1)
         k = (torch.tensor([5.0, 3.0, 1.0])[:, None, None] + h[:, None] / 60) % 6
         return v[:, None] * (1 - s[:, None] * torch.minimum(k, 4 - k).clamp(0, 1))
 
-    def paint(distance: Tensor, ink: Tensor) -> None:
-        nonlocal image
-        image = image.lerp(ink, (0.5 - distance * SIDE).clamp(0, 1)[:, None])
+    def painted(image: Tensor, distance: Tensor, ink: Tensor) -> Tensor:
+        return image.lerp(ink, (0.5 - distance * SIDE).clamp(0, 1)[:, None])
 
     axis = (torch.arange(SIDE) + 0.5) / SIDE
     y, x = torch.meshgrid(axis, axis, indexing="ij")
     above, below = take(0.2, 0.95), take(0.2, 0.95)
     image = (above * (1 - y) + below * y)[:, None].expand(-1, 3, -1, -1)
     radius, left, top = take(0.1, 0.2), take(0.22, 0.36), take(0.24, 0.4)
-    paint(((x - left) ** 2 + (y - top) ** 2).sqrt() - radius, colour(0, 28))
+    image = painted(image, ((x - left) ** 2 + (y - top) ** 2).sqrt() - radius, color(0, 28))
     width, height, left, top = take(0.08, 0.17), take(0.08, 0.17), take(0.64, 0.78), take(0.24, 0.44)
-    paint(torch.maximum((x - left).abs() - width, (y - top).abs() - height), colour(120, 40, 0.4))
+    image = painted(
+        image, torch.maximum((x - left).abs() - width, (y - top).abs() - height), color(120, 40, 0.4)
+    )
     top, left, right = take(0.66, 0.84), take(0, 0.3), take(0.7, 1)
     across = torch.maximum(left - x, x - right)
-    paint(torch.maximum(torch.maximum(top - y, y - top - 0.14), across), colour(235, 30))
+    image = painted(image, torch.maximum(torch.maximum(top - y, y - top - 0.14), across), color(235, 30))
     return image * 2 - 1
 
 
@@ -93,20 +96,18 @@ def train(minutes: float) -> StyleGAN2:
         z = torch.randn(BATCH, FACTORS)
         w = network.map(z)
         with torch.no_grad():
-            network.mapping.w_avg.lerp_(w[:, 0].mean(0), 0.01)
+            network.get_buffer("mapping.w_avg").lerp_(w[:, 0].mean(0), 0.01)
         (network.synthesize(network.styles(w)) - draw(z)).square().mean().backward()
         adam.step()
         adam.zero_grad()
         steps += 1
         fresh = 1 - 0.5 ** (BATCH / min(4000, 1 + steps * BATCH * 0.06))
-        with torch.no_grad():
-            for own, new in zip(average.parameters(), network.parameters(), strict=True):
-                own.lerp_(new, fresh)
-    average.mapping.w_avg.copy_(network.mapping.w_avg)
+        follow(average, network, fresh)
     return average
 
 
 def main() -> None:
+    """Command line."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

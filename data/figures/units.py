@@ -1,17 +1,21 @@
 """The numbers on units in the README: what single units stand for, what they cause, where M misleads.
 
-    python data/figures/units.py
+    python -m data.figures.units
 
 Takes about three minutes on one core.
 """
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
+from torch import Tensor
 
 import lefs
 from lefs import units
+from lefs.segmenter import PartSegmenter
 
 CONCEPT, LAYER, COUNT = "glasses", "b8.torgb", 8
 MODEL = "portraits-64"
@@ -24,16 +28,17 @@ PAINTED = {  # name: middle (x, y) of a patch of 24 × 12 pixels, in shares of t
 }
 
 
-def patch(x: float, y: float) -> torch.Tensor:
+def patch(x: float, y: float) -> Tensor:
+    """Mask (64, 64) of a patch about a place."""
     mask = torch.zeros(64, 64, dtype=torch.bool)
     mask[int(y * 64) - 6 : int(y * 64) + 6, int(x * 64) - 12 : int(x * 64) + 12] = True
     return mask
 
 
-def causes(model, judge, found) -> dict[str, list[int]]:
+def causes(model: lefs.Generator, judge: PartSegmenter, found: units.UnitDissection) -> dict[str, list[int]]:
     """Print the causal effects of sets of units; return the sets."""
     place, levels = found.usual_place(CONCEPT), found.levels_of(LAYER, CONCEPT)
-    rules = {"segmenter": judge, "levels": levels, "where": place, "progress": False}
+    rules: dict[str, Any] = {"segmenter": judge, "levels": levels, "where": place, "progress": False}
     weights = units.optimize_units(model, range(1000, 1064), LAYER, CONCEPT, budget=COUNT, steps=15, **rules)
     sets = {n: order[:COUNT] for n, order in units.rankings(found, LAYER, CONCEPT, weights).items()}
     for state in range(1, 4):
@@ -44,7 +49,9 @@ def causes(model, judge, found) -> dict[str, list[int]]:
     return sets
 
 
-def paint(model, judge, found, chosen) -> None:
+def paint(
+    model: lefs.Generator, judge: PartSegmenter, found: units.UnitDissection, chosen: list[int]
+) -> None:
     """Print how many pixels of the concept the units bring where they are painted."""
     label, levels = judge.names.index(CONCEPT), found.levels_of(LAYER, CONCEPT)
     styles = model.sample(range(2000, 2032))
@@ -57,6 +64,7 @@ def paint(model, judge, found, chosen) -> None:
 
 
 def main() -> None:
+    """Print all of them."""
     model, judge = lefs.load(MODEL), lefs.load_segmenter(MODEL)
     catalog = lefs.Catalog.load(MODEL)
     found = units.characterize(model, range(96), segmenter=judge, progress=False)

@@ -14,72 +14,18 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import replace
 from typing import Any
 
 import torch
 
-import lefs
-from lefs.artifacts import locate, read_json
-from lefs.editing import Change, Editor, QuerySettings, Recipe
-from lefs.evaluation import Locality, load_settings, locality, part_settings, seed_pairs
-from lefs.segmenter import PartSegmenter
+from lefs.editing import Change, Editor, Recipe
+from lefs.evaluation import Locality, locality, seed_pairs
 from lefs.tables import Table
 
-from .label import FORMAT, agreement_of
+from .subject import Subject
 
 MISSING = "–"
-IMAGES = 256
-
-
-@dataclass(frozen=True, eq=False)
-class Subject:
-    """A generator with what belongs to it."""
-
-    name: str
-    folder: Path
-    model: lefs.Generator
-    catalog: lefs.Catalog
-    segmenter: PartSegmenter
-
-    @classmethod
-    def load(cls, name: str) -> Subject:
-        """By the name of an embedded model, or a folder."""
-        folder = locate(name)
-        # (of a folder, its name; of an embedded model, the same)
-        return cls(
-            folder.name, folder, lefs.load(folder), lefs.Catalog.load(folder), lefs.load_segmenter(folder)
-        )
-
-    @property
-    def quality(self) -> dict[str, Any]:
-        """What judge.py measured; empty where it has not."""
-        found: dict[str, Any] = read_json(self.folder / "generator.json", expect="lefs-generator").get(
-            "quality", {}
-        )
-        return found
-
-    @property
-    def settings(self) -> dict[str, QuerySettings]:
-        """Tuned for each part, the usual ones for parts that were not."""
-        return part_settings(self.catalog, load_settings(self.folder, self.catalog))
-
-    def agreement(self, images: int = IMAGES) -> dict[str, Any]:
-        """Of parts with the truth: as stored beside this very catalog, else measured."""
-        path = self.folder / "agreement.json"
-        if path.is_file() and self.is_of_catalog(stored := read_json(path, expect=FORMAT)):
-            return stored
-        return agreement_of(self.model, self.catalog, self.segmenter, images)
-
-    def is_of_catalog(self, stored: dict[str, Any]) -> bool:
-        """Whether an agreement was measured on this catalog, as far as can be told."""
-        counts = {name: len(clusters) for name, clusters in self.catalog.parts.items()}
-        return (
-            stored["generator"]["fingerprint"] == self.catalog.generator.fingerprint
-            and (stored["layer"], stored["clusters"]) == (self.catalog.layer, self.catalog.num_clusters)
-            and all(part["clusters"] == counts.get(name, 0) for name, part in stored["parts"].items())
-        )
 
 
 # ----------------------------------------------------------------------------------------------- rows

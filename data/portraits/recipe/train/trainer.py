@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, interpolate, softplus
 
 from lefs.artifacts import ArtifactError
+from lefs.generators import StyleGAN2
 from lefs.generators.operations import upsample
 from lefs.segmenter import PartSegmenter
 
@@ -197,14 +198,11 @@ class Trainer:
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
 
-    @torch.no_grad()
     def _update_average(self) -> None:
         # a short memory at first: the beginning of a training is not worth keeping
         half_life = max(1.0, min(self.plan.average, self.images_shown * 0.06))
         fresh = 1 - 0.5 ** (self.plan.batch / half_life)
-        for own, new in zip(self.average.parameters(), self.generator.parameters(), strict=True):
-            own.lerp_(new, fresh)
-        self.average.get_buffer("mapping.w_avg").copy_(self.generator.get_buffer("mapping.w_avg"))
+        follow(self.average, self.generator, fresh)
 
     def _autocast(self) -> torch.autocast:
         return torch.autocast(torch.device(self.device).type, torch.bfloat16)
@@ -264,6 +262,14 @@ class Trainer:
         gathered = [torch.empty_like(own) for _ in range(self.processes)]
         dist.all_gather(gathered, own)
         return torch.stack(gathered)
+
+
+@torch.no_grad()
+def follow(average: StyleGAN2, generator: StyleGAN2, share: float) -> None:
+    """Move an average of the weights a share of the way to the present ones, and take their mean w."""
+    for own, new in zip(average.parameters(), generator.parameters(), strict=True):
+        own.lerp_(new, share)
+    average.get_buffer("mapping.w_avg").copy_(generator.get_buffer("mapping.w_avg"))
 
 
 def average_over_processes(tensors: list[Tensor]) -> None:
