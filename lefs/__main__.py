@@ -1,4 +1,4 @@
-"""The command line: ``lefs run``, ``lefs info`` and ``lefs convert``, also as ``python -m lefs``.
+"""The command line: ``lefs run``, ``notebooks``, ``info`` and ``convert``, also as ``python -m lefs``.
 
 What the user can mend (a wrong name, a missing file) is one message on standard error and exit code 2;
 a notebook that fails is exit code 1.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import gc
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import lefs
@@ -78,6 +78,17 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--notebooks", dest="folder", metavar="DIR", help="where to look for notebooks")
     run.add_argument("--list", action="store_true", help="list the notebooks and their parameters, and stop")
 
+    books = commands.add_parser(
+        "notebooks", help="copy the notebooks into a folder and open JupyterLab there"
+    )
+    books.set_defaults(command=_notebooks)
+    books.add_argument(
+        "folder", nargs="?", default="lefs-notebooks", metavar="DIR",
+        help="where to; yours are never written over (default: %(default)s)",
+    )  # fmt: skip
+    books.add_argument("--no-browser", action="store_true", help="start JupyterLab and say its address")
+    books.add_argument("--copy-only", action="store_true", help="copy them, and stop")
+
     info = commands.add_parser("info", help="say what a generator file holds")
     info.set_defaults(command=_info)
     info.add_argument("generator", help="a file, a folder, or the name of an embedded one, such as portraits")
@@ -90,11 +101,19 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _run(arguments: argparse.Namespace) -> int:
+    return _with_notebooks(_run_notebooks, arguments)
+
+
+def _notebooks(arguments: argparse.Namespace) -> int:
+    return _with_notebooks(_copy_notebooks, arguments)
+
+
+def _with_notebooks(command: Callable[[argparse.Namespace], int], arguments: argparse.Namespace) -> int:
     # (what runs notebooks takes longer to import than the other commands take)
     from lefs.runner import NotebookFailed, ParameterError, RunError
 
     try:
-        return _run_notebooks(arguments)
+        return command(arguments)
     except NotebookFailed as error:
         return _complain(error, 1)
     except (ParameterError, RunError) as error:
@@ -118,6 +137,19 @@ def _run_notebooks(arguments: argparse.Namespace) -> int:
         _say(f"{record['notebook']:<20} {record['seconds']:7.1f} s")
     _say(f"gallery: {_short(run.gallery)}")
     return 0
+
+
+def _copy_notebooks(arguments: argparse.Namespace) -> int:
+    from lefs.runner import copy_notebooks, open_jupyterlab
+
+    for name, done in copy_notebooks(arguments.folder).items():
+        _say(f"{name:<20} {done}")
+        if done == "kept":
+            _say("    it was changed or run, and there is a newer one; rename or delete yours to get that")
+    if arguments.copy_only:
+        return 0
+    sys.stdout.flush()
+    return open_jupyterlab(arguments.folder, browser=not arguments.no_browser)
 
 
 def _short(path: Path) -> Path:

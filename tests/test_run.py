@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from lefs.runner import (
     Parameter,
     ParameterError,
     RunError,
+    copy_notebooks,
     find_notebooks,
     read_parameters,
     run_notebooks,
@@ -456,6 +458,65 @@ def test_two_runs_in_one_second_have_two_folders(tmp_path: Path) -> None:
     write_notebook(tmp_path / "1_first.ipynb", [], parameters="clusters: int = 1")
     folders = {run_notebooks(folder=tmp_path, out=tmp_path / "runs", progress=False).folder for _ in range(2)}
     assert len(folders) == 2
+
+
+# -- a folder of one's own -----------------------------------------------------------------------------------
+
+
+def test_notebooks_are_copied_and_never_over_changed_ones(
+    book: Path, tmp_path: Path, root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    mine = tmp_path / "mine"
+    assert set(copy_notebooks(mine, source=book).values()) == {"copied"}
+    assert set(copy_notebooks(mine, source=book).values()) == {"as it was"}
+    changed, untouched = mine / "1_first.ipynb", mine / "2_second.ipynb"
+    notebook = nbformat.read(changed, 4)
+    notebook.cells.append(nbformat.v4.new_code_cell("my = 'own'"))
+    nbformat.write(notebook, changed)
+    kept = changed.read_bytes()
+    write_notebook(book / "1_first.ipynb", ["# Newer"])
+    write_notebook(book / "2_second.ipynb", ["# Newer"])
+    assert copy_notebooks(mine, source=book) == {"1_first.ipynb": "kept", "2_second.ipynb": "replaced"}
+    assert changed.read_bytes() == kept
+    assert "# Newer" in untouched.read_text()
+
+    # one that was run holds somebody's pictures
+    notebook = nbformat.read(untouched, 4)
+    notebook.cells[1].outputs = [nbformat.v4.new_output("stream", text="mine")]
+    nbformat.write(notebook, untouched)
+    assert copy_notebooks(mine, source=book)["2_second.ipynb"] == "as it was"
+    write_notebook(book / "2_second.ipynb", ["# Newest"])
+    assert copy_notebooks(mine, source=book)["2_second.ipynb"] == "kept"
+    assert "mine" in untouched.read_text()
+
+    untouched.write_text("{")
+    assert copy_notebooks(mine, source=book)["2_second.ipynb"] == "kept"
+    assert untouched.read_text() == "{"
+
+
+def test_the_command_copies_the_notebooks_that_came_with_lefs(
+    tmp_path: Path, root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["notebooks", "--copy-only"]) == 0
+    copies = sorted((tmp_path / "lefs-notebooks").glob("*.ipynb"))
+    assert [p.name for p in copies] == [p.name for p in sorted((root / "notebooks").glob("*.ipynb"))]
+    (tmp_path / "lefs-notebooks" / copies[0].name).write_text("{}")
+    assert main(["notebooks", "--copy-only"]) == 0
+    assert re.search(rf"{copies[0].name} +kept\n.*rename or delete yours", capsys.readouterr().out)
+    (tmp_path / "file").write_text("mine")
+    assert main(["notebooks", "file", "--copy-only"]) == 2
+    assert "file is a file" in capsys.readouterr().err
+
+
+def test_results_lie_beside_the_notebooks_and_git_ignores_them(root: Path) -> None:
+    for path in (root / "notebooks").glob("*.ipynb"):
+        output = read_parameters(nbformat.read(path, 4))["output"].default
+        assert output == f"results/{path.stem}"
+    if (root / ".git").exists():
+        ignored = ["notebooks/results/2_catalog/catalog/catalog.json", "lefs-notebooks/1_dissection.ipynb"]
+        done = subprocess.run(["git", "check-ignore", *ignored], cwd=root, capture_output=True, text=True)
+        assert done.stdout.split() == ignored
 
 
 # -- pages -------------------------------------------------------------------------------------------------

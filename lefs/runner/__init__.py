@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         find_notebooks,
         run_notebooks,
     )
+    from lefs.runner.workspace import copy_notebooks, open_jupyterlab
 
 __all__ = [
     "NotebookFailed",
@@ -27,8 +28,10 @@ __all__ = [
     "Run",
     "RunError",
     "choose",
+    "copy_notebooks",
     "describe_notebooks",
     "find_notebooks",
+    "open_jupyterlab",
     "prepare",
     "read_parameters",
     "run_notebooks",
@@ -37,5 +40,6 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     if name in __all__:
-        return getattr(importlib.import_module("lefs.runner.execution"), name)
+        home = "workspace" if name in ("copy_notebooks", "open_jupyterlab") else "execution"
+        return getattr(importlib.import_module(f"lefs.runner.{home}"), name)
     raise AttributeError(f"module 'lefs.runner' has no attribute {name!r}")

@@ -99,7 +99,8 @@ def find_notebooks(names: Sequence[str] = (), *, folder: str | os.PathLike[str] 
     RunError
         If the folder has no notebooks or no such one; the message lists those it has.
     """
-    place = Path(folder) if folder is not None else _default_folder()
+    here = Path("notebooks") if any(Path("notebooks").glob("*.ipynb")) else packaged_notebooks()
+    place = here if folder is None else Path(folder)
     known = sorted((p for p in place.glob("*.ipynb")), key=_order)
     if not names and not known:
         raise RunError(f"no notebooks in {place}; name a folder that has some with --notebooks")
@@ -110,11 +111,11 @@ def find_notebooks(names: Sequence[str] = (), *, folder: str | os.PathLike[str] 
     return sorted(chosen, key=_order)
 
 
-def _default_folder() -> Path:
-    """The notebooks here, or those of the source tree or wheel that lefs is imported from."""
+def packaged_notebooks() -> Path:
+    """Folder of the notebooks in the source tree or wheel that lefs is imported from."""
     package = Path(lefs.__file__).parent
-    places = (Path("notebooks"), package.parent / "notebooks", package / "notebooks")
-    return next((p for p in places if any(p.glob("*.ipynb"))), places[0])
+    beside = package.parent / "notebooks"
+    return beside if any(beside.glob("*.ipynb")) else package / "notebooks"
 
 
 def _order(path: Path) -> tuple[int, str]:
@@ -138,7 +139,8 @@ def describe_notebooks(paths: Iterable[Path]) -> str:
     return describe_parameters({p.stem: _declared(p) for p in paths})
 
 
-def _read(path: Path) -> nbformat.NotebookNode:
+def read_notebook(path: Path) -> nbformat.NotebookNode:
+    """Return a notebook; a `RunError` says what is wrong with a damaged one."""
     try:
         return nbformat.read(path, as_version=4)
     except (OSError, ValueError, nbformat.ValidationError) as error:
@@ -230,7 +232,7 @@ def run_notebooks(
 
 def _declared(path: Path) -> dict[str, Parameter]:
     try:
-        return read_parameters(_read(path))
+        return read_parameters(read_notebook(path))
     except ParameterError as error:
         raise RunError(f"the parameters cell of {path.stem} cannot be read: {error}") from error
 
@@ -245,7 +247,7 @@ def _check_before(
     clusters = 0
     for path in paths:
         told = {n: p.default for n, p in declared[path.stem].items()} | dict(given[path.stem])
-        if not any("runner.prepare(" in c.source for c in _read(path).cells if c.cell_type == "code"):
+        if not any("runner.prepare(" in c.source for c in read_notebook(path).cells if c.cell_type == "code"):
             continue
         name = told["generator"]
         generator = generators[name] = generators.get(name) or lefs.load(name)
@@ -322,7 +324,7 @@ def _run_one(session: _Session, path: Path, parameters: dict[str, Any], *, progr
 
 
 def _execute(path: Path, executed: Path, parameters: Mapping[str, Any], *, progress: bool) -> None:
-    total = sum(c.cell_type == "code" for c in _read(path).cells) + bool(parameters)
+    total = sum(c.cell_type == "code" for c in read_notebook(path).cells) + bool(parameters)
     with _kernel_environment(), tqdm(**_bar(path.stem, total, progress)) as bar:
         try:
             papermill.execute_notebook(

@@ -1,0 +1,109 @@
+"""A folder of one's own to work in: the notebooks are copied there, and JupyterLab is opened on it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+
+from lefs.artifacts import write_atomically
+from lefs.runner.execution import RunError, find_notebooks, packaged_notebooks, read_notebook
+
+__all__ = ["copy_notebooks", "open_jupyterlab"]
+
+
+def copy_notebooks(
+    folder: str | os.PathLike[str], *, source: str | os.PathLike[str] | None = None
+) -> dict[str, str]:
+    """Copy the notebooks into a folder, and never over one that somebody has run or changed.
+
+    Parameters
+    ----------
+    folder : str or path
+        Where to; made if need be.
+    source : str or path, optional
+        Where from; by default the notebooks that came with lefs.
+
+    Returns
+    -------
+    dict of str to str
+        File name to what happened: ``"copied"``; ``"replaced"``, an older one that was as it had been copied;
+        ``"as it was"``, which is the newest, run or not; ``"kept"``, one that was changed and is not this.
+
+    Raises
+    ------
+    RunError
+        If there are no notebooks or the folder is a file.
+    ArtifactError
+        If it cannot be written to.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     copy_notebooks(folder)["1_dissection.ipynb"], copy_notebooks(folder)["1_dissection.ipynb"]
+    ('copied', 'as it was')
+    """
+    folder = Path(folder)
+    if folder.exists() and not folder.is_dir():
+        raise RunError(f"{folder} is a file; name a folder for the notebooks")
+    found = find_notebooks(folder=source or packaged_notebooks())
+    return {path.name: _copy(path, folder / path.name) for path in found}
+
+
+def _copy(source: Path, target: Path) -> str:
+    notebook = read_notebook(source)
+    digest = _digest(notebook)
+    done = "copied"
+    if target.exists():
+        try:
+            mine = read_notebook(target)
+        except RunError:
+            return "kept"
+        if _digest(mine) == digest:
+            return "as it was"
+        if mine.metadata.get("lefs_digest") != _digest(mine) or _is_run(mine):
+            return "kept"
+        done = "replaced"
+    notebook.metadata["lefs_digest"] = digest
+    write_atomically(target, lambda path: path.write_text(nbformat.writes(notebook) + "\n", encoding="utf-8"))
+    return done
+
+
+def _digest(notebook: nbformat.NotebookNode) -> str:
+    """What its cells say, whatever they have put out."""
+    cells = [(cell.cell_type, cell.source) for cell in notebook.cells]
+    return hashlib.sha256(json.dumps(cells).encode()).hexdigest()
+
+
+def _is_run(notebook: nbformat.NotebookNode) -> bool:
+    return any(cell.get("outputs") for cell in notebook.cells)
+
+
+def open_jupyterlab(folder: str | os.PathLike[str], *, browser: bool = True) -> int:
+    """Run JupyterLab on a folder until it is stopped.
+
+    Parameters
+    ----------
+    folder : str or path
+        What its file browser shows.
+    browser : bool
+        Whether to open it in one.
+
+    Returns
+    -------
+    int
+        JupyterLab's exit status.
+    """
+    command = [sys.executable, "-m", "jupyterlab", f"--ServerApp.root_dir={Path(folder).resolve()}"]
+    with subprocess.Popen(command if browser else [*command, "--no-browser"]) as server:
+        while True:
+            try:
+                return server.wait()
+            except KeyboardInterrupt:  # (the server has it, too, and asks whether that is meant)
+                continue
