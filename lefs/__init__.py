@@ -17,15 +17,17 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from lefs.artifacts import ArtifactError
     from lefs.catalog import Catalog
     from lefs.clustering import SphericalKMeans
     from lefs.dissection import dissect
-    from lefs.editing import Change, Edit, Editor, QuerySettings, Recipe, transfer
+    from lefs.editing import Change, Edit, Editor, Recipe, transfer
     from lefs.effects import by_effect
-    from lefs.generators import Generator, StyleGAN2, StyleGAN2Config, StyleLayer, load, save_generator
-    from lefs.query import pair_query, sequential_query, simultaneous_query
+    from lefs.generator import Generator
+    from lefs.generators import StyleGAN2, StyleGAN2Config, load, save_generator
+    from lefs.query import QuerySettings, pair_query, sequential_query, simultaneous_query
+    from lefs.records import ArtifactError
     from lefs.segmenter import PartSegmenter, load_segmenter
+    from lefs.stylespace import StyleLayer
 
 __version__ = "0.1.0"
 
@@ -56,14 +58,16 @@ __all__ = [
 
 # Where a name lives; imported when first asked for, so that `lefs info` does not wait for the rest
 _HOMES = {
-    "artifacts": ("ArtifactError",),
+    "records": ("ArtifactError",),
     "catalog": ("Catalog",),
     "clustering": ("SphericalKMeans",),
     "dissection": ("dissect",),
-    "editing": ("Change", "Edit", "Editor", "QuerySettings", "Recipe", "transfer"),
+    "editing": ("Change", "Edit", "Editor", "Recipe", "transfer"),
     "effects": ("by_effect",),
-    "generators": ("Generator", "StyleGAN2", "StyleGAN2Config", "StyleLayer", "load", "save_generator"),
-    "query": ("pair_query", "sequential_query", "simultaneous_query"),
+    "generator": ("Generator",),
+    "generators": ("StyleGAN2", "StyleGAN2Config", "load", "save_generator"),
+    "query": ("QuerySettings", "pair_query", "sequential_query", "simultaneous_query"),
+    "stylespace": ("StyleLayer",),
     "segmenter": ("PartSegmenter", "load_segmenter"),
 }
 

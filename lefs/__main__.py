@@ -34,7 +34,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     collecting = gc.isenabled()
     # (importing PyTorch makes no garbage; looking for it takes a tenth of the time)
     gc.disable()
-    from lefs.artifacts import ArtifactError
+    from lefs.records import ArtifactError
 
     if collecting:
         gc.enable()

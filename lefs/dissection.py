@@ -13,14 +13,13 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from lefs.catalog import Catalog, GeneratorId, Sampling
+from lefs.activations import Hypercolumns, Sample, batch_bytes
+from lefs.catalog import Catalog, Sampling
 from lefs.checks import check_choice, check_integer, check_seeds
 from lefs.clustering import SphericalKMeans, assign, sample_limit
 from lefs.effects import by_effect
 from lefs.factorization import factorize
-from lefs.generators import Generator
-from lefs.hypercolumns import Hypercolumns
-from lefs.sample import Sample, batch_bytes
+from lefs.generator import Generator, GeneratorId
 
 __all__ = ["Estimate", "compare_partitions", "dissect", "estimate", "layers_to_compare", "sample_vectors"]
 

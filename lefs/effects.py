@@ -23,11 +23,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from lefs.activations import Batch, Sample, Source, styles_of
 from lefs.catalog import Catalog
 from lefs.checks import check_integer
-from lefs.generators import Generator
+from lefs.generator import Generator
 from lefs.images import resample_partition
-from lefs.sample import Sample, _Chunk, _Source, _styles
 
 __all__ = ["by_effect", "measure_effects", "squared_gradients", "with_effects"]
 
@@ -146,7 +146,7 @@ def measure_effects(
     )
     job = partial(_batch_effects, catalog=catalog, probes=probes, random_state=random_state)
     total = torch.zeros(catalog.num_clusters, generator.num_styles, dtype=torch.float64)
-    for part in sample._each(job, "effects"):
+    for part in sample.each(job, "effects"):
         total += part
     # What belongs to no layer has an effect too, on the whole picture, but is no part's.
     total[:, generator.num_styles - generator.extra_styles :] = 0
@@ -189,10 +189,10 @@ def squared_gradients(generator: Generator, styles: Tensor, regions: Tensor, sig
 
 
 def _batch_effects(
-    source: _Source, chunk: _Chunk, *, truncation: float, catalog: Catalog, probes: int, random_state: int
+    source: Source, chunk: Batch, *, truncation: float, catalog: Catalog, probes: int, random_state: int
 ) -> Tensor:
     """Σ over the images of one batch and their probes: (K, S) float64."""
-    generator, styles = _styles(source, chunk, truncation)
+    generator, styles = styles_of(source, chunk, truncation)
     seeds = [seed for _, seed in chunk]
     side = generator.resolution
     total = torch.zeros(catalog.num_clusters, styles.shape[1], dtype=torch.float64)

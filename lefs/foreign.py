@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,11 +12,13 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from lefs.artifacts import ArtifactError
-from lefs.generators.base import Generator
+from lefs.activations import Sample
+from lefs.catalog import Catalog, Sampling
+from lefs.generator import Generator, GeneratorId
 from lefs.generators.unpickle import Instance, read_pickle, read_torch, sniff
+from lefs.records import ArtifactError
 
-__all__ = ["ForeignCatalog", "fitting_layer", "read_foreign_catalog"]
+__all__ = ["ForeignCatalog", "fitting_layer", "import_catalog", "read_foreign_catalog"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,7 +65,7 @@ def read_foreign_catalog(path: str | os.PathLike[str]) -> ForeignCatalog:
 def fitting_layer(
     generator: Generator, channels: int, layer: str | None, path: str | os.PathLike[str]
 ) -> str:
-    """Name of the layer that centres of so many channels belong to; see `Catalog.import_pickle`."""
+    """Name of the layer that centres of so many channels belong to; see `import_catalog`."""
     convolutions = [la for la in generator.layers if la.kind == "conv"]
     start = [la.name for la in convolutions].index(generator.default_layer)
     ordered = convolutions[start:] + convolutions[:start]
@@ -75,6 +77,48 @@ def fitting_layer(
             f"{path} has centres of {channels} channels, but those of the generator are: {widths}"
         )
     return fitting[0]
+
+
+def import_catalog(
+    path: str | os.PathLike[str],
+    generator: Generator,
+    *,
+    layer: str | None = None,
+    seeds: Iterable[int] = range(200),
+    truncation: float = 1.0,
+    progress: bool = True,
+) -> Catalog:
+    """Take over the clusters of a catalog that the paper's code or Retrieve in Style has pickled.
+
+    Only its arrays and names are read, nothing of it is run. Contributions are measured anew, on `seeds`.
+
+    Parameters
+    ----------
+    generator : the one whose activations were clustered
+    layer : the layer they were taken from; None takes the first convolution, from ``default_layer`` on,
+        that has as many channels as the centres
+
+    Raises
+    ------
+    ArtifactError
+        If the file is no such catalog or does not fit the layer.
+    """
+    found = read_foreign_catalog(path)
+    layer = fitting_layer(generator, found.centers.shape[1], layer, path)
+    sample = Sample(generator, seeds, truncation=truncation, progress=progress)
+    contributions, sizes = sample.contributions(layer, found.centers)
+    named = {k for ks in found.annotations.values() for k in ks}
+    rest = {f"cluster {k}": (k,) for k in range(len(found.centers)) if k not in named}
+    return Catalog(
+        centers=found.centers,
+        layer=layer,
+        contributions=contributions,
+        sizes=sizes,
+        layers=generator.layers,
+        parts={**found.annotations, **rest},
+        generator=GeneratorId.of(generator),
+        sampling=Sampling.of(generator, sample.seeds, truncation=truncation),
+    )
 
 
 def _attributes(value: Any) -> Mapping[str, Any]:

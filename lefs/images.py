@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 from torch.nn.functional import adaptive_avg_pool2d, interpolate
 
-from lefs.artifacts import write_atomically
+from lefs.records import write_atomically
 
 __all__ = ["colour_difference", "resample_partition", "save_png", "to_lab", "to_uint8"]
 

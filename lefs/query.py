@@ -1,20 +1,227 @@
-"""Which channels to move: contributions m of one layer → query q in [0, 1] (Editing in Style, §3.2), or, for
-one given pair of images, effects and differences of all channels → q.
+"""Which channels to move: contributions of a part → query q in [0, 1] (Editing in Style, §3.2).
+
+Three exact rules work on plain vectors. `QuerySettings` are all that can be chosen about them, and apply
+them to every layer of a catalog: ``settings.query(catalog, part)``.
 """
 
 from __future__ import annotations
 
-from typing import TypeVar
+from dataclasses import dataclass
+from typing import Literal, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from lefs.checks import check_number
+from lefs.catalog import Catalog
+from lefs.checks import check_choice, check_counts, check_number
+from lefs.stylespace import check_styles_shape, ranges
 
-__all__ = ["budget_spent", "pair_query", "predicted_change", "sequential_query", "simultaneous_query"]
+__all__ = [
+    "METHODS",
+    "Method",
+    "PartEffects",
+    "QuerySettings",
+    "budget_spent",
+    "pair_query",
+    "predicted_change",
+    "sequential_query",
+    "simultaneous_query",
+]
 
 Vector = TypeVar("Vector", Tensor, np.ndarray)
+Method = Literal["sequential", "simultaneous", "global", "pair"]
+METHODS: tuple[Method, ...] = ("sequential", "simultaneous", "global", "pair")
+
+_LEVELS = 127.5  # 8-bit levels in one unit of an image in [-1, 1]
+
+
+@dataclass(frozen=True)
+class QuerySettings:
+    """How the channels of an edit are chosen; the one home of every setting.
+
+    Attributes
+    ----------
+    method : {"sequential", "simultaneous", "global", "pair"}
+        Most relevant channels first, up to a budget in each layer (`sequential_query`); all in proportion to
+        their contribution (`simultaneous_query`); every channel wholly, whatever the part; or, for given
+        pairs of images, by effect and difference, over all layers together (`pair_query`).
+    rho : float, at least 0
+        Price of change outside the part; of ``"sequential"`` and ``"pair"``.
+    epsilon : float, at least 0, may be infinite
+        Budget of each layer, in channels; of ``"sequential"``.
+    slope : float, at least 0
+        Of ``"simultaneous"``.
+    coarse, rgb : float in [0, 1]
+        Gates of the coarse layers, which carry pose and layout (`lefs.stylespace.ranges`), and of the toRGB
+        layers; a coarse toRGB layer has both. They multiply a layer's budget or slope, or what its channels
+        are worth (``"pair"``).
+    shifts : bool
+        Whether the shift of a channel moves as its scale does, in an architecture that has shifts
+        (StyleGAN), for ``"pair"`` as a channel of its own; else only ``"global"`` moves shifts.
+    leak : float, at least 0, may be infinite
+        How much the image may change outside the part: the mean squared change of a pixel there, in squared
+        8-bit levels, as `PartEffects` predicts it; of ``"pair"``.
+    contributions : {"energy", "effect", None}
+        Choose by where a channel is active or by where it acts; None: by what the catalog holds.
+
+    Examples
+    --------
+    >>> import lefs
+    >>> catalog = lefs.Catalog.load("portraits-64")
+    >>> q = lefs.QuerySettings(rho=0.1, epsilon=8).query(catalog, "hair")
+    >>> q.shape == catalog.contribution("hair").shape
+    True
+    """
+
+    method: Method = "sequential"
+    rho: float = 0.1
+    epsilon: float = 16.0
+    slope: float = 2.0
+    coarse: float = 0.5
+    rgb: float = 0.5
+    shifts: bool = False
+    leak: float = 50.0
+    contributions: Literal["energy", "effect"] | None = None
+
+    def __post_init__(self) -> None:
+        check_choice("method", self.method, METHODS)
+        check_choice("contributions", self.contributions, (None, "energy", "effect"))
+        for name in ("rho", "slope"):
+            check_number(name, getattr(self, name), minimum=0)
+        for name in ("epsilon", "leak"):
+            check_number(name, getattr(self, name), minimum=0, finite=False)
+        for name in ("coarse", "rgb"):
+            check_number(name, getattr(self, name), minimum=0, maximum=1)
+
+    def contribution(self, catalog: Catalog, part: str) -> Tensor:
+        """Contribution of every channel to a part, of the kind that is chosen by: (S,), float64 in [0, 1]."""
+        return catalog.measured_by(self.contributions).contribution(part)
+
+    def query(
+        self,
+        catalog: Catalog,
+        part: str,
+        target_styles: Tensor | None = None,
+        reference_styles: Tensor | None = None,
+    ) -> Tensor:
+        """Which channels to move, and how far, to edit one part.
+
+        Parameters
+        ----------
+        catalog : Catalog
+        part : str
+            Name of a part.
+        target_styles, reference_styles : Tensor of shape (N, S), or (1, S) for one against many
+            Needed by the method ``"pair"`` alone.
+
+        Returns
+        -------
+        Tensor of shape (S,), or (N, S) for the method ``"pair"``, float32 in [0, 1]
+
+        Raises
+        ------
+        ValueError
+            For a part that does not exist; for ``"pair"`` without styles or without effects in the catalog.
+        """
+        contribution = self.contribution(catalog, part)
+        if self.method == "global":
+            return torch.ones(len(contribution))
+        gates = self.gates(catalog)
+        if self.method == "pair":
+            if target_styles is None or reference_styles is None:
+                raise ValueError(
+                    'method="pair" needs the styles of targets and references: '
+                    "settings.query(catalog, part, target_styles, reference_styles)"
+                )
+            effects = PartEffects.of(catalog, part)
+            difference = effects.difference(target_styles, reference_styles)
+            gate = self._by_channel(catalog, gates)
+            budget = effects.budget(self.leak)
+            return pair_query(
+                difference, effects.inside, effects.outside, epsilon=budget, rho=self.rho, gate=gate
+            )
+        # What belongs to no layer (where an input lies) stays the target's.
+        q = torch.zeros_like(contribution)
+        for layer, gate in zip(catalog.layers, gates, strict=True):
+            if gate:
+                q[layer.slice] = self._of_layer(contribution[layer.slice], gate)
+            if self.shifts and layer.shift is not None:
+                q[layer.shift] = q[layer.slice]
+        return q.float()
+
+    def _of_layer(self, m: Tensor, gate: float) -> Tensor:
+        if self.method == "sequential":
+            return sequential_query(m, rho=self.rho, epsilon=self.epsilon * gate)
+        return simultaneous_query(m, slope=self.slope * gate)
+
+    def _by_channel(self, catalog: Catalog, gates: list[float]) -> Tensor:
+        """A layer's gate at each of its channels: (S,) float64, 0 for what belongs to no layer."""
+        found = torch.zeros(catalog.contributions.shape[1], dtype=torch.float64)
+        for layer, gate in zip(catalog.layers, gates, strict=True):
+            found[layer.slice] = gate
+            if self.shifts and layer.shift is not None:
+                found[layer.shift] = gate
+        return found
+
+    def gates(self, catalog: Catalog) -> list[float]:
+        """What multiplies the budget, slope or worth of each layer: L numbers in [0, 1]."""
+        coarse = ranges(catalog.layers)["coarse"]
+        return [
+            (self.rgb if layer.kind == "rgb" else 1.0) * (self.coarse if layer.name in coarse else 1.0)
+            for layer in catalog.layers
+        ]
+
+    def budgets(self, catalog: Catalog) -> list[float]:
+        """The budget ε of each layer after its gate: L numbers, in channels."""
+        return [self.epsilon * gate for gate in self.gates(catalog)]
+
+
+@dataclass(frozen=True, eq=False)
+class PartEffects:
+    """What every style channel does to a part and to the rest of the image.
+
+    Image change is told in squared 8-bit levels: the mean over pixels and colours of the squared change of
+    an image in 0 to 255, as in the PSNR. It is a prediction to first order in each channel, as if channels
+    acted independently.
+
+    Attributes
+    ----------
+    inside, outside : Tensor of shape (S,), float64
+        E of `lefs.effects`, summed over the part's clusters and over the others.
+    values_outside : float
+        How many numbers (pixels × colours) of an image lie outside the part, on average.
+    """
+
+    inside: Tensor
+    outside: Tensor
+    values_outside: float
+
+    @classmethod
+    def of(cls, catalog: Catalog, part: str) -> PartEffects:
+        """Those of one part; a ValueError if the catalog has no effects."""
+        effects, clusters = catalog.measured_effects, catalog.clusters(part)
+        rest = [k for k in range(catalog.num_clusters) if k not in clusters]
+        share = float(catalog.sizes[rest].sum()) / max(1.0, float(catalog.sizes.sum()))
+        values = share * 3 * max(layer.side for layer in catalog.layers) ** 2
+        return cls(effects[list(clusters)].sum(dim=0), effects[rest].sum(dim=0), values)
+
+    def budget(self, leak: float) -> float:
+        """The change outside that `leak` stands for, in the units of δ² E."""
+        # (without anything outside, nothing can leak)
+        return leak * self.values_outside / _LEVELS**2 if self.values_outside else 0.0
+
+    def predicted_leak(self, q: Tensor, target_styles: Tensor, reference_styles: Tensor) -> Tensor:
+        """The mean squared change outside the part that an edit is predicted to make: (N,), float64."""
+        change = predicted_change(q, self.difference(target_styles, reference_styles), self.outside)
+        return change * _LEVELS**2 / max(1.0, self.values_outside)
+
+    def difference(self, target_styles: Tensor, reference_styles: Tensor) -> Tensor:
+        """δ = σ_R − σ_S of each pair: (N, S), float32."""
+        for name, styles in (("target_styles", target_styles), ("reference_styles", reference_styles)):
+            check_styles_shape(name, styles, len(self.inside))
+        check_counts(target_styles=target_styles, reference_styles=reference_styles)
+        return (reference_styles - target_styles).float()
 
 
 def simultaneous_query(m: Vector, *, slope: float) -> Vector:

@@ -12,9 +12,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate, max_pool2d
 
-from lefs.artifacts import ArtifactError, load_tensors, locate, read_json, save_tensors, write_json
 from lefs.checks import check_integer
-from lefs.generators.base import Generator
+from lefs.generator import Generator
+from lefs.records import ArtifactError, load_tensors, locate, read_json, save_tensors, write_json
 
 __all__ = ["PartSegmenter", "load_segmenter", "segmenter_of"]
 

@@ -15,7 +15,7 @@ import torch
 
 if TYPE_CHECKING:
     from lefs.catalog import Catalog
-    from lefs.generators.base import Generator
+    from lefs.generator import Generator
     from lefs.generators.stylegan2 import StyleGAN2
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -7,9 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lefs.generators import StyleLayer
-from lefs.generators.base import Noise, State
+from lefs.generator import Noise, State
 from lefs.generators.styled import StyledGenerator
+from lefs.stylespace import StyleLayer
 
 STRIPS, EACH = 4, 2  # strips of the image, channels of each layer in each
 

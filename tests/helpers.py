@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from lefs import Catalog, StyleGAN2, StyleGAN2Config
-from lefs.catalog import GeneratorId, Sampling
-from lefs.generators import Generator, StyleLayer
-from lefs.generators.base import Noise, Trunk
+from lefs.catalog import Sampling
+from lefs.generator import Generator, GeneratorId, Noise, Trunk
+from lefs.stylespace import StyleLayer
 
 
 def random_network(

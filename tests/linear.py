@@ -7,10 +7,11 @@ import torch
 from torch import Tensor, nn
 
 from lefs import Catalog
-from lefs.catalog import GeneratorId, Sampling
-from lefs.generators import StyledGenerator, StyleLayer
-from lefs.generators.base import Noise, State
-from lefs.sample import Sample
+from lefs.activations import Sample
+from lefs.catalog import Sampling
+from lefs.generator import GeneratorId, Noise, State
+from lefs.generators import StyledGenerator
+from lefs.stylespace import StyleLayer
 
 CHANNELS, SIDE, SIZE = 6, 4, 8
 # channel → colour: two channels make red, two green, two blue

@@ -9,9 +9,10 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize
 
 from lefs import Catalog
-from lefs.catalog import GeneratorId, Sampling
-from lefs.generators import StyledGenerator, StyleLayer
-from lefs.generators.base import Noise, State
+from lefs.catalog import Sampling
+from lefs.generator import GeneratorId, Noise, State
+from lefs.generators import StyledGenerator
+from lefs.stylespace import StyleLayer
 
 SIDE, EACH = 16, 3  # of the pictures; channels of each quarter in each of two layers
 NAMES = ("north-west", "north-east", "south-west", "south-east")

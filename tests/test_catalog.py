@@ -7,6 +7,7 @@ import json
 import pickle
 from dataclasses import FrozenInstanceError, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,8 +18,10 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from lefs import ArtifactError, Catalog, StyleGAN2, sequential_query, simultaneous_query
-from lefs.artifacts import load_tensors, save_tensors
 from lefs.clustering import assign
+from lefs.query import QuerySettings
+from lefs.records import load_tensors, save_tensors
+from lefs.stylespace import ranges
 
 NAMES = ["hair", "eyes", "hair", "skin", "mouth"]
 
@@ -110,7 +113,7 @@ def test_parts_stay_a_partition(lively: StyleGAN2, steps: list[tuple[str, int, i
         torch.testing.assert_close(total, torch.ones(lively.num_styles, dtype=torch.float64))
 
 
-@pytest.mark.parametrize("method", ["rename", "split", "contribution", "query"])
+@pytest.mark.parametrize("method", ["rename", "split", "contribution"])
 def test_unknown_parts_list_the_parts(catalog: Catalog, method: str) -> None:
     arguments = ("haar", "x") if method == "rename" else ("haar",)
     with pytest.raises(KeyError, match="no part named 'haar'; did you mean 'hair'") as caught:
@@ -245,11 +248,14 @@ def test_contribution_is_the_sum_over_clusters(catalog: Catalog) -> None:
 @pytest.mark.parametrize("method", ["sequential", "simultaneous"])
 @pytest.mark.parametrize(("coarse", "rgb"), [(1.0, 1.0), (0.5, 0.25), (0.0, 0.0)])
 def test_queries_are_made_layer_by_layer(catalog: Catalog, method: str, coarse: float, rgb: float) -> None:
-    q = catalog.query("hair", method=method, rho=0.2, epsilon=2.0, slope=1.5, coarse=coarse, rgb=rgb)  # type: ignore[arg-type]
+    options: dict[str, Any] = {"method": method, "coarse": coarse, "rgb": rgb}
+    q = QuerySettings(rho=0.2, epsilon=2.0, slope=1.5, **options).query(catalog, "hair")
     assert q.dtype == torch.float32
     m = catalog.contribution("hair")
     for layer in catalog.layers:
-        gate = (rgb if layer.name.endswith("torgb") else 1) * (coarse if layer.resolution <= 8 else 1)
+        gate = (rgb if layer.name.endswith("torgb") else 1) * (
+            coarse if layer.name in ranges(catalog.layers)["coarse"] else 1
+        )
         here = m[layer.slice]
         expected = (
             sequential_query(here, rho=0.2, epsilon=2.0 * gate)
@@ -263,15 +269,16 @@ def test_queries_are_made_layer_by_layer(catalog: Catalog, method: str, coarse: 
 def test_a_closed_gate_moves_nothing_even_what_is_free(lively: StyleGAN2) -> None:
     ones = torch.zeros(2, lively.num_styles)
     ones[0] = 1
-    q = made_up_catalog(ones, lively).query("cluster 0", coarse=0, rgb=0)
+    q = QuerySettings(coarse=0, rgb=0).query(made_up_catalog(ones, lively), "cluster 0")
     for layer in lively.layers:
-        closed = layer.kind == "rgb" or layer.resolution <= 8
+        closed = layer.kind == "rgb" or layer.name in ranges(lively.layers)["coarse"]
         assert torch.equal(q[layer.slice], torch.full((layer.channels,), float(not closed)))
 
 
 def test_global_moves_everything(catalog: Catalog) -> None:
     assert torch.equal(
-        catalog.query("eyes", method="global", coarse=0, rgb=0), torch.ones(len(catalog.query("eyes")))
+        QuerySettings(method="global", coarse=0, rgb=0).query(catalog, "eyes"),
+        torch.ones(len(QuerySettings().query(catalog, "eyes"))),
     )
 
 
@@ -285,13 +292,15 @@ def test_global_moves_everything(catalog: Catalog) -> None:
         ({"slope": -1.0}, "slope must be"),
         ({"coarse": 1.5}, r"coarse must be a finite number in \[0, 1\], got 1.5"),
         ({"rgb": -0.5}, "rgb must be"),
-        ({"method": "random"}, "method must be one of 'sequential', 'simultaneous', 'global'; got 'random'"),
+        (
+            {"method": "random"},
+            "method must be one of 'sequential', 'simultaneous', 'global', 'pair'; got 'random'",
+        ),
     ],
 )
-def test_bad_settings_are_refused_by_every_method(catalog: Catalog, options: dict, told: str) -> None:
-    for method in ("sequential", "simultaneous", "global"):
-        with pytest.raises(ValueError, match=told):
-            catalog.query("hair", **{"method": method, **options})
+def test_bad_settings_are_refused_before_anything_is_done(options: dict, told: str) -> None:
+    with pytest.raises(ValueError, match=told):
+        QuerySettings(**options)
 
 
 # -- files -------------------------------------------------------------------------------------------------
@@ -389,7 +398,7 @@ def test_a_failed_save_leaves_the_old_names(
 
 
 def test_tensors_of_another_shape_are_refused(catalog: Catalog, tmp_path: Path) -> None:
-    from lefs.artifacts import file_sha256
+    from lefs.records import file_sha256
 
     path = catalog.save(tmp_path) / "catalog.safetensors"
     save_tensors(path, {n: t[:4] for n, t in load_tensors(path).items()})

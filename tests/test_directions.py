@@ -31,7 +31,7 @@ from lefs.directions import (
     walk,
 )
 from lefs.evaluation.roads import AMOUNTS, Road, contrast, contrast_table, equal_effect
-from lefs.generators import Generator
+from lefs.generator import Generator
 from lefs.plotting import path_strips, road_curves
 from lefs.widgets import DirectionWalker
 
@@ -269,7 +269,7 @@ def test_a_walk_through_a_query_leaks_nothing_where_parts_are_disjoint(
 ) -> None:
     direction = principal_directions(disjoint, range(100), count=1)[0]
     styles, amounts = disjoint.sample_styles([3]), [-3.0, 1.0, 6.0]
-    q = strips.query("strip 2", rho=0.1, epsilon=1.0, coarse=1, rgb=1)
+    q = lefs.QuerySettings(rho=0.1, epsilon=1.0, coarse=1, rgb=1).query(strips, "strip 2")
     assert torch.equal(q > 0, torch.arange(2 * STRIPS * EACH) % STRIPS == 2)
     before = disjoint.synthesize(styles)
     local, everywhere = (disjoint.synthesize(walk(styles, direction, amounts, q=x)) for x in (q, None))

@@ -20,7 +20,7 @@ import lefs
 from lefs import ArtifactError, Catalog, StyleGAN2, dissect, save_generator
 from lefs import sample as sample_module
 from lefs.dissection import Estimate, compare_partitions, estimate, layers_to_compare, sample_vectors
-from lefs.generators import Generator
+from lefs.generator import Generator
 
 SEEDS = range(10)
 
@@ -69,7 +69,7 @@ def test_shares_sum_to_one_and_dead_channels_have_none(lively: StyleGAN2) -> Non
     assert torch.equal(total == 0, dead)
     assert float((total[~dead] - 1).abs().max()) < 1e-12
     assert float(catalog.contributions.min()) >= 0
-    q = catalog.query("cluster 0", rho=0, epsilon=float("inf"), coarse=1, rgb=1)
+    q = lefs.QuerySettings(rho=0, epsilon=float("inf"), coarse=1, rgb=1).query(catalog, "cluster 0")
     assert float(q[dead]) == 0
 
 

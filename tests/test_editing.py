@@ -151,8 +151,8 @@ def test_rendering_equals_the_long_way_round(
     chosen = replace(OPEN, method=method)  # type: ignore[type-var]
     edit = editor.render(recipe(Change("hair", 5, 0.6, chosen), Change("mouth", 6, 0.9, OPEN)))
     target, first, second = (lively.sample_styles(s, truncation=0.8) for s in (1, 5, 6))
-    q_hair = catalog.query("hair", method=method, rho=0, epsilon=3, coarse=1, rgb=1)  # type: ignore[arg-type]
-    q_mouth = catalog.query("mouth", rho=0, epsilon=3, coarse=1, rgb=1)
+    q_hair = QuerySettings(method=method, rho=0, epsilon=3, coarse=1, rgb=1).query(catalog, "hair")  # type: ignore[arg-type]
+    q_mouth = QuerySettings(rho=0, epsilon=3, coarse=1, rgb=1).query(catalog, "mouth")
     hair_owns = catalog.contribution("hair") >= catalog.contribution("mouth")
     q_hair, q_mouth = (
         q_hair * ((q_mouth == 0) | hair_owns),

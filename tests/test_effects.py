@@ -19,6 +19,8 @@ from test_stylegan import make as stylegan
 import lefs
 from lefs import Catalog, Change, Editor, QuerySettings, Recipe, StyleGAN2, dissect
 from lefs.effects import by_effect, measure_effects, squared_gradients, with_effects
+from lefs.query import PartEffects
+from lefs.stylespace import ranges
 from lefs.widgets import EditStudio
 
 # The four quarters of an image of 8 × 8: (4, 8, 8).
@@ -108,7 +110,9 @@ def test_a_channel_that_does_nothing_has_no_contribution() -> None:
     generator = LinearGenerator(active=PLACES, painted=painted)
     found = dissect(generator, range(2), clusters=4, contributions="effect", progress=False)
     torch.testing.assert_close(found.contributions.sum(dim=0), torch.tensor([1.0, 1, 0, 1]).double())
-    q = found.pair_query("cluster 0", *generator.sample_styles([0, 1]).split(1), leak=float("inf"), rho=0)
+    q = QuerySettings("pair", leak=float("inf"), rho=0).query(
+        found, "cluster 0", *generator.sample_styles([0, 1]).split(1)
+    )
     assert q[0, 2] == 0
 
 
@@ -135,11 +139,13 @@ def test_the_predicted_leak_is_the_leak_where_channels_act_apart() -> None:
     torch.testing.assert_close(many, exact, rtol=0.2, atol=1e-6)
     target, reference_styles = generator.sample_styles([1]), generator.sample_styles([2, 3])
     for leak in (1.0, 20.0, 400.0):
-        q = catalog.pair_query("cluster 0", target, reference_styles, leak=leak, rho=0, coarse=1)
+        q = QuerySettings("pair", leak=leak, rho=0, coarse=1).query(
+            catalog, "cluster 0", target, reference_styles
+        )
         edited = target + q * (reference_styles - target)
         change = (127.5 * (generator.synthesize(edited) - generator.synthesize(target))).square()
         measured = change[..., PLACES[0] == 0].mean(dim=(1, 2))
-        predicted = catalog.part_effects("cluster 0").predicted_leak(q, target, reference_styles)
+        predicted = PartEffects.of(catalog, "cluster 0").predicted_leak(q, target, reference_styles)
         torch.testing.assert_close(measured.double(), predicted, rtol=1e-4, atol=1e-4)
         spent = predicted[(q < 1).any(dim=1)]
         assert len(spent)
@@ -225,7 +231,7 @@ def test_dissect_by_effect_is_dissect_then_by_effect(lively: StyleGAN2) -> None:
     )
     assert torch.equal(found.contributions, apart.contributions)
     assert torch.equal(found.effects, apart.effects)
-    assert found.query("cluster 1").shape == (lively.num_styles,)
+    assert QuerySettings().query(found, "cluster 1").shape == (lively.num_styles,)
 
 
 def test_shifts_have_an_effect_of_their_own() -> None:
@@ -239,8 +245,10 @@ def test_shifts_have_an_effect_of_their_own() -> None:
     total = found.contributions[:, layer.shift].sum(dim=0)
     torch.testing.assert_close(total, torch.ones_like(total))
     target, wanted = generator.sample_styles([0]), generator.sample_styles([1])
-    still = found.pair_query("cluster 0", target, wanted, leak=float("inf"), rho=0)
-    moved = found.pair_query("cluster 0", target, wanted, leak=float("inf"), rho=0, shifts=True)
+    still = QuerySettings("pair", leak=float("inf"), rho=0).query(found, "cluster 0", target, wanted)
+    moved = QuerySettings("pair", leak=float("inf"), rho=0, shifts=True).query(
+        found, "cluster 0", target, wanted
+    )
     assert not still[:, layer.shift].any()
     assert moved[:, layer.shift].any()
 
@@ -254,7 +262,7 @@ def test_what_belongs_to_no_layer_is_no_parts(root: Path) -> None:
     extras = slice(generator.num_styles - generator.extra_styles, None)
     assert not found.effects[:, extras].any()
     styles = generator.sample_styles([0, 1])
-    q = found.pair_query("cluster 0", styles[:1], styles[1:], leak=float("inf"), rho=0)
+    q = QuerySettings("pair", leak=float("inf"), rho=0).query(found, "cluster 0", styles[:1], styles[1:])
     assert not q[:, extras].any()
     assert bool(q.any())
 
@@ -305,7 +313,7 @@ def test_no_effects_says_how_to_get_them(lively: StyleGAN2, dissected: Catalog) 
     with pytest.raises(ValueError, match="by_effect"):
         dissected.by_effect()
     with pytest.raises(ValueError, match=r'dissect\(..., contributions="effect"\)'):
-        dissected.pair_query("cluster 0", styles[:1], styles[1:])
+        QuerySettings("pair").query(dissected, "cluster 0", styles[:1], styles[1:])
 
 
 def test_the_shipped_effects_are_those_of_the_shipped_generator(
@@ -377,22 +385,30 @@ def test_settings_say_which_contributions_they_choose_by(
 def test_the_part_of_everything_has_nothing_outside(measured: Catalog, lively: StyleGAN2) -> None:
     whole = measured.named(["all"] * 3)
     styles = lively.sample_styles([0, 1])
-    q = whole.pair_query("all", styles[:1], styles[1:], leak=0, rho=0, coarse=1, rgb=1)
+    q = QuerySettings("pair", leak=0, rho=0, coarse=1, rgb=1).query(whole, "all", styles[:1], styles[1:])
     acts = whole.effects.sum(dim=0) > 0
     assert torch.equal(q[0] == 1, acts & (styles[0] != styles[1]))
-    assert float(whole.part_effects("all").predicted_leak(q, styles[:1], styles[1:])) == 0
+    assert float(PartEffects.of(whole, "all").predicted_leak(q, styles[:1], styles[1:])) == 0
 
 
 def test_gates_and_price_hold_channels_back(measured: Catalog, lively: StyleGAN2) -> None:
     styles = lively.sample_styles([0, 1])
     wide: dict[str, Any] = {"leak": float("inf"), "rho": 0.0}
-    open_ = measured.pair_query("cluster 0", styles[:1], styles[1:], coarse=1, rgb=1, **wide)
-    closed = measured.pair_query("cluster 0", styles[:1], styles[1:], coarse=0, rgb=0, **wide)
+    open_ = QuerySettings("pair", coarse=1, rgb=1, **wide).query(
+        measured, "cluster 0", styles[:1], styles[1:]
+    )
+    closed = QuerySettings("pair", coarse=0, rgb=0, **wide).query(
+        measured, "cluster 0", styles[:1], styles[1:]
+    )
     for layer in lively.layers:
         assert bool(open_[:, layer.slice].any())
-        assert bool(closed[:, layer.slice].any()) == (layer.kind == "conv" and layer.resolution > 8)
-    part = measured.part_effects("cluster 0")
-    q = measured.pair_query("cluster 0", styles[:1], styles[1:], leak=float("inf"), rho=0.7, coarse=1, rgb=1)
+        assert bool(closed[:, layer.slice].any()) == (
+            layer.kind == "conv" and layer.name not in ranges(lively.layers)["coarse"]
+        )
+    part = PartEffects.of(measured, "cluster 0")
+    q = QuerySettings("pair", leak=float("inf"), rho=0.7, coarse=1, rgb=1).query(
+        measured, "cluster 0", styles[:1], styles[1:]
+    )
     assert torch.equal(q[0] > 0, (part.inside > 0.7 * part.outside) & (styles[0] != styles[1]))
 
 
@@ -403,7 +419,9 @@ def test_the_editor_weighs_each_pair(measured: Catalog, lively: StyleGAN2) -> No
     target, references = (lively.sample_styles(s, truncation=0.7) for s in ([4], [5, 6]))
     single = [editor.render(Recipe(4, (c,))) for c in changes]
     for edit, part, reference_styles in zip(single, ("cluster 0", "cluster 1"), references, strict=True):
-        q = measured.pair_query(part, target, reference_styles[None], leak=30, rho=0, coarse=1, rgb=1)
+        q = QuerySettings("pair", leak=30, rho=0, coarse=1, rgb=1).query(
+            measured, part, target, reference_styles[None]
+        )
         torch.testing.assert_close(edit.queries, q, rtol=1e-3, atol=1e-3)
         assert 0 < q.sum() < q.numel()
     assert not torch.equal(single[0].queries, single[1].queries)
@@ -428,16 +446,16 @@ def test_the_method_for_pairs_says_what_it_needs(measured: Catalog, dissected: C
     with pytest.raises(ValueError, match="needs the styles of a target and a reference"):
         QuerySettings("pair").query(measured, "cluster 0")
     with pytest.raises(ValueError, match="needs the styles"):
-        measured.query("cluster 0", method="pair")
+        QuerySettings(method="pair").query(measured, "cluster 0")
     styles = torch.zeros(1, dissected.contributions.shape[1])
     with pytest.raises(ValueError, match="this catalog has no effects"):
         QuerySettings("pair").query(dissected, "cluster 0", styles, styles)
     with pytest.raises(ValueError, match="leak"):
         QuerySettings("pair", leak=-1.0).query(measured, "cluster 0", styles, styles)
     with pytest.raises(ValueError, match="target_styles must have shape"):
-        measured.pair_query("cluster 0", styles[0], styles)
+        QuerySettings("pair").query(measured, "cluster 0", styles[0], styles)
     with pytest.raises(KeyError, match="part"):
-        measured.pair_query("cluster 9", styles, styles)
+        QuerySettings("pair").query(measured, "cluster 9", styles, styles)
 
 
 def test_the_studio_offers_pairs_where_there_are_effects(
@@ -457,7 +475,7 @@ def test_the_studio_offers_pairs_where_there_are_effects(
     assert studio.recipe.changes[0].settings.leak == 3.0
     edit, target = studio.edit, lively.sample_styles([4], truncation=0.7)
     reference_styles = lively.sample_styles([5], truncation=0.7)
-    expected = measured.part_effects("cluster 0").predicted_leak(edit.queries, target, reference_styles)
+    expected = PartEffects.of(measured, "cluster 0").predicted_leak(edit.queries, target, reference_styles)
     assert f"<b>{float(expected):.1f}</b> squared levels" in studio._summary.value
     assert "pair" not in EditStudio(lively, dissected, recipe).controls["method"].options
     wrong = Recipe(4, (Change("cluster 0", 5, settings=QuerySettings("pair")),))

@@ -337,7 +337,7 @@ def test_tuning_finds_the_best_of_its_grid(blurred: tuple[QuarterGenerator, Cata
     shares = {}
     for rho in rhos:
         for epsilon in epsilons:
-            q = catalog.query(part, rho=rho, epsilon=epsilon, coarse=1.0, rgb=1.0)
+            q = QuerySettings(rho=rho, epsilon=epsilon, coarse=1.0, rgb=1.0).query(catalog, part)
             inside = outside = most_inside = most_outside = 0.0
             for n, (s, r) in enumerate(PAIRS):
                 styles = [generator.sample_styles(x, truncation=0.7) for x in (s, r)]

@@ -250,7 +250,7 @@ def test_a_soft_catalog_comes_back_from_its_file(lively: StyleGAN2, tmp_path: Pa
     assert torch.equal(loaded.centers, catalog.centers)
     expected = catalog.membership(lively, styles)
     torch.testing.assert_close(loaded.membership(lively, styles), expected, atol=1e-6, rtol=0)
-    query = loaded.query("both", rho=0.0, epsilon=3.0)
+    query = lefs.QuerySettings(rho=0.0, epsilon=3.0).query(loaded, "both")
     assert 0 < int((query > 0).sum()) < len(query)
 
 

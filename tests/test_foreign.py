@@ -15,8 +15,9 @@ import pytest
 import torch
 from torch.nn.functional import normalize
 
-from lefs import ArtifactError, Catalog, StyleGAN2
+from lefs import ArtifactError, StyleGAN2
 from lefs.clustering import assign
+from lefs.foreign import import_catalog
 
 
 @pytest.fixture
@@ -49,7 +50,7 @@ def test_centres_and_names_are_taken_over(
 ) -> None:
     centers = np.random.default_rng(0).normal(size=(5, 8)).astype(np.float32)
     path = pickled(theirs, tmp_path / "catalog.pkl", annotations=annotations, centers=centers)
-    catalog = Catalog.import_pickle(path, tiny, layer="b8.conv1", seeds=range(6), progress=False)
+    catalog = import_catalog(path, tiny, layer="b8.conv1", seeds=range(6), progress=False)
     torch.testing.assert_close(catalog.centers, normalize(torch.from_numpy(centers), dim=1))
     assert {n: list(ks) for n, ks in catalog.parts.items() if "cluster" not in n} == (annotations or {})
     with torch.inference_mode():
@@ -63,7 +64,7 @@ def test_centres_and_names_are_taken_over(
 
 def test_the_layer_is_found_by_its_channels(theirs: Any, tiny: StyleGAN2, tmp_path: Path) -> None:
     path = pickled(theirs, tmp_path / "c.pkl", annotations=None, centers=np.eye(6, dtype=np.float32)[:4])
-    assert tiny.layer(Catalog.import_pickle(path, tiny, seeds=[0], progress=False).layer).channels == 6
+    assert tiny.layer(import_catalog(path, tiny, seeds=[0], progress=False).layer).channels == 6
 
 
 @pytest.mark.parametrize(
@@ -82,7 +83,7 @@ def test_what_does_not_fit_is_an_error(
 ) -> None:
     path = pickled(theirs, tmp_path / "c.pkl", annotations=annotations, centers=centers)
     with pytest.raises(ArtifactError, match=message):
-        Catalog.import_pickle(path, tiny, seeds=[0], progress=False)
+        import_catalog(path, tiny, seeds=[0], progress=False)
 
 
 class _Hostile:
@@ -97,5 +98,5 @@ def test_code_in_it_does_not_run(tiny: StyleGAN2, tmp_path: Path) -> None:
     path = tmp_path / "c.pkl"
     path.write_bytes(pickle.dumps({"cluster_centers_": _Hostile(tmp_path / "canary")}))
     with pytest.raises(ArtifactError, match="mkdir"):
-        Catalog.import_pickle(path, tiny, seeds=[0])
+        import_catalog(path, tiny, seeds=[0])
     assert not (tmp_path / "canary").exists()

@@ -30,9 +30,9 @@ import torch
 from helpers import mutated
 
 import lefs
-from lefs.artifacts import ArtifactError
 from lefs.generators.publishers import nvlabs_stylegan2, nvlabs_stylegan3, tensorflow
 from lefs.generators.unpickle import Global, Instance, Stored, is_inert, read_pickle, read_torch, walk
+from lefs.records import ArtifactError
 
 FIXTURES = Path(__file__).parent / "fixtures"
 

@@ -15,8 +15,8 @@ from linear import CHANNELS, Colours, Linear, catalog_of
 
 import lefs
 from lefs import directions, units
-from lefs.artifacts import ArtifactError
 from lefs.generators import StyleGAN2
+from lefs.records import ArtifactError
 from lefs.units.concepts import Concepts
 from lefs.widgets import CatalogBrowser, EditStudio, UnitPainter
 
@@ -162,7 +162,7 @@ def test_counts_that_do_not_agree_are_named(lively: StyleGAN2) -> None:
         directions.mix(lively, styles, styles[:2], layers="all")
     catalog = lefs.dissect(lively, range(3), clusters=2, contributions="effect", progress=False)
     with pytest.raises(ValueError, match=r"target_styles and reference_styles .* got 3 and 2"):
-        catalog.pair_query("cluster 0", styles, styles[:2])
+        lefs.QuerySettings("pair").query(catalog, "cluster 0", styles, styles[:2])
     with pytest.raises(ValueError, match=r"target_styles and reference_styles .* got 3 and 2"):
         lefs.transfer(styles, styles[:2], torch.ones(styles.shape[1]))
 
@@ -177,7 +177,9 @@ def test_the_studio_keeps_settings_that_have_no_slider(root: Path) -> None:
 
     shown = studio(shifts=True, epsilon=2.0)
     assert shown.recipe.changes[0].settings.shifts
-    assert shown.edit.queries[0].equal(catalog.query("cluster 1", shifts=True, epsilon=2.0))
+    assert shown.edit.queries[0].equal(
+        lefs.QuerySettings(shifts=True, epsilon=2.0).query(catalog, "cluster 1")
+    )
     for name in ("epsilon", "leak"):
         with pytest.raises(ValueError, match=f"{name} must be a finite number"):
             studio(**{name: float("inf")})  # which a slider could not show

@@ -12,8 +12,8 @@ from linear import CHANNELS, SUPPORTS, Colours, Linear, enlarged
 from PIL import Image
 
 from lefs import units
-from lefs.artifacts import ArtifactError
 from lefs.images import to_uint8
+from lefs.records import ArtifactError
 from lefs.widgets import UnitPainter
 
 

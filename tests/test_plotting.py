@@ -31,11 +31,13 @@ from matplotlib.patches import StepPatch
 from PIL import Image
 
 from lefs import plotting
-from lefs.catalog import Catalog, GeneratorId, Sampling
+from lefs.catalog import Catalog, Sampling
 from lefs.evaluation import Locality
-from lefs.generators.base import StyleLayer
+from lefs.generator import GeneratorId
 from lefs.plotting.arrays import color_index, overlay, upscaled
 from lefs.plotting.style import LINES
+from lefs.query import QuerySettings
+from lefs.stylespace import StyleLayer
 
 LAYERS = (
     StyleLayer("b4.conv1", "conv", 4, 10, slice(0, 10)),
@@ -101,7 +103,7 @@ def figures(images, membership, contributions, catalog, table, random) -> dict[s
     change = random.uniform(0, 60, (6, 16, 16))
     edits = {"hair": images[3:], "skin": images[:3]}
     maps = {"hair": change[3:], "skin": change[:3]}
-    q = catalog.query("hair", epsilon=2.0, coarse=1.0)
+    q = QuerySettings(epsilon=2.0, coarse=1.0).query(catalog, "hair")
     counts = random.integers(1, 99, (K, 4))
     scores = {k: random.uniform(0.5, 1, 6) for k in (4, 8, 16)}
     soft = torch.from_numpy(random.dirichlet(np.full(K, 0.5), (6, 8, 8))).movedim(-1, 1).float()
@@ -487,7 +489,7 @@ def test_stability_draws_every_pair_and_the_mean():
 @pytest.mark.parametrize("epsilon", [None, 2.0, [1.0, 0.0, 2.0, 3.0]])
 def test_query_profile_bars_are_the_budget_spent(epsilon, catalog):
     q, m = (
-        catalog.query("hair", epsilon=2.0, coarse=1.0).double().numpy(),
+        QuerySettings(epsilon=2.0, coarse=1.0).query(catalog, "hair").double().numpy(),
         catalog.contribution("hair").numpy(),
     )
     left, right = plotting.query_profile(q, m, LAYERS, epsilon=epsilon).axes

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from lefs import plotting
-from lefs.generators.base import StyleLayer
+from lefs.stylespace import StyleLayer
 
 S = 36
 LAYERS = tuple(StyleLayer(f"b{4 * i}.conv1", "conv", 4, 9, slice(9 * i, 9 * i + 9)) for i in range(4))

@@ -28,7 +28,7 @@ from data.portraits.recipe.train.segmenter import (
     train_segmenter,
 )
 from data.portraits.recipe.train.trainer import Trainer
-from lefs.artifacts import ArtifactError
+from lefs.records import ArtifactError
 from lefs.segmenter import PartSegmenter, load_segmenter
 
 FOLDER = Path(__file__).resolve().parents[1] / "data" / "portraits"

@@ -19,12 +19,12 @@ import pytest
 import torch
 from helpers import mutated
 
-from lefs.artifacts import ArtifactError
 from lefs.generators.unpickle import Global, Instance, Stored, quick, read_pickle
 from lefs.generators.unpickle.checkpoints import read_checkpoint
 from lefs.generators.unpickle.machine import Machine
 from lefs.generators.unpickle.quick import run_quickly
 from lefs.generators.unpickle.values import Session
+from lefs.records import ArtifactError
 
 FIXTURES = Path(__file__).parent / "fixtures"
 SNAPSHOTS = sorted([*FIXTURES.glob("nvlabs_stylegan2/*.pkl"), *FIXTURES.glob("stylegan3/*.pkl")])

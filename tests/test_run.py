@@ -15,7 +15,7 @@ import pytest
 
 import lefs
 from lefs.__main__ import main
-from lefs.generators import Generator
+from lefs.generator import Generator
 from lefs.runner import (
     NotebookFailed,
     Parameter,

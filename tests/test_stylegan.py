@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn.functional import conv2d, interpolate, leaky_relu
 
 import lefs
-from lefs.generators import Generator
+from lefs.generator import Generator
 from lefs.generators.classic import up_convolution
 from lefs.generators.stylegan import StyleGAN, StyleGANConfig
 
@@ -278,10 +278,10 @@ def test_dissection_and_local_edit(generator: StyleGAN) -> None:
     scales = generator.layers[-1].slice.stop
     assert torch.equal(catalog.contributions[:, :scales], catalog.contributions[:, scales:])
     torch.testing.assert_close(catalog.contributions.sum(dim=0), torch.ones(2 * scales).double())
-    q = catalog.query("cluster 0", epsilon=4.0)
+    q = lefs.QuerySettings(epsilon=4.0).query(catalog, "cluster 0")
     assert float(q[:scales].max()) > 0
     assert not q[scales:].any()
-    both = catalog.query("cluster 0", epsilon=4.0, shifts=True)
+    both = lefs.QuerySettings(epsilon=4.0, shifts=True).query(catalog, "cluster 0")
     assert torch.equal(both, torch.cat([q[:scales], q[:scales]]))
     target, reference = generator.sample_styles([0]), generator.sample_styles([1])
     edited = lefs.transfer(target, reference, q)

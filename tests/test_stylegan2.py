@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn.functional import conv_transpose2d
 
 from lefs import StyleGAN2, StyleGAN2Config
-from lefs.generators import Generator
+from lefs.generator import Generator
 from lefs.generators.modulated import ModulatedConvolution
 from lefs.generators.operations import up_convolution, upsample
 from lefs.generators.strips import spans, windows

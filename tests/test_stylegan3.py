@@ -13,13 +13,13 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 import lefs
-from lefs.artifacts import ArtifactError
 from lefs.generators import alias_free, save_generator
 from lefs.generators.alias_free import FilteredLeakyReLU, lowpass_filter, spare_border
 from lefs.generators.publishers import nvlabs_stylegan3
 from lefs.generators.stylegan3 import StyleGAN3
 from lefs.generators.stylegan3_config import StyleGAN3Config
 from lefs.generators.unpickle import read_pickle
+from lefs.records import ArtifactError
 
 FIXTURES = Path(__file__).parent / "fixtures" / "stylegan3"
 NAMES = ("t", "r_conditional", "t_custom", "xl_conditional")
@@ -418,12 +418,13 @@ def test_dissected_and_edited(small, tmp_path):
     assert catalog.layers == small.layers
     target, reference = small.sample_styles([0]), small.sample_styles([1])
     for method, pose in {"sequential": target, "simultaneous": target, "global": reference}.items():
-        edited = lefs.transfer(target, reference, catalog.query("cluster 1", method=method))
+        edited = lefs.transfer(
+            target, reference, lefs.QuerySettings(method=method).query(catalog, "cluster 1")
+        )
         assert torch.equal(edited[:, -4:], pose[:, -4:])
         assert not torch.equal(edited, target)
-    coarse = [
-        la.name for la, gate in zip(small.layers, catalog.gates(coarse=0, rgb=1), strict=True) if not gate
-    ]
+    gates = lefs.QuerySettings(coarse=0, rgb=1).gates(catalog)
+    coarse = [la.name for la, gate in zip(small.layers, gates, strict=True) if not gate]
     assert coarse == ["L0_36_10", "L1_36_10", "L2_36_10", "L3_36_10", "L4_36_10", "L5_52_10"]
 
 

@@ -14,8 +14,8 @@ from torch import Tensor
 
 import lefs
 from lefs import units
-from lefs.artifacts import ArtifactError
-from lefs.generators import Generator
+from lefs.generator import Generator
+from lefs.records import ArtifactError
 from lefs.units.concepts import Concepts
 
 FIXTURES = Path(__file__).parent / "fixtures"

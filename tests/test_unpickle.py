@@ -24,7 +24,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from lefs.artifacts import ArtifactError
 from lefs.generators.unpickle import (
     Global,
     Instance,
@@ -35,6 +34,7 @@ from lefs.generators.unpickle import (
     sniff,
     walk,
 )
+from lefs.records import ArtifactError
 
 each_protocol = pytest.mark.parametrize("protocol", range(6))
 each_format = pytest.mark.parametrize("zipped", [True, False], ids=["zip", "legacy"])

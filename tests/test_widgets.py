@@ -16,10 +16,10 @@ from helpers import random_network
 from PIL import Image
 
 import lefs
-from lefs.artifacts import ArtifactError
 from lefs.editing import Superseded
 from lefs.images import to_uint8
 from lefs.plotting import cluster_colors
+from lefs.records import ArtifactError
 from lefs.widgets import CatalogBrowser, EditStudio
 from lefs.widgets.canvas import Canvas, Picture, heat_picture
 from lefs.widgets.pacing import preview_of

@@ -79,9 +79,9 @@ def curves(
             for method in METHODS:
                 for j, (epsilon, leak) in enumerate(zip(EPSILONS, LEAKS, strict=True)):
                     if method == "pair":
-                        q = catalog.pair_query(part, target, wanted, leak=leak, **OPEN)
+                        q = lefs.QuerySettings("pair", leak=leak, **OPEN).query(catalog, part, target, wanted)
                     else:
-                        q = ways[method].query(part, epsilon=epsilon, **OPEN)
+                        q = lefs.QuerySettings(epsilon=epsilon, **OPEN).query(ways[method], part)
                     edited = generator.synthesize(lefs.transfer(target, wanted, q))
                     m = measure(before[here], edited[here], mask[here])
                     found[part, method][j].append(np.stack([m.effect, m.leak]))

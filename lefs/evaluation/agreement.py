@@ -15,7 +15,7 @@ from lefs.catalog import Catalog
 from lefs.checks import check_integer, check_seeds
 from lefs.clustering import SphericalKMeans
 from lefs.evaluation.masks import NamedSegmenter
-from lefs.generators import Generator
+from lefs.generator import Generator
 from lefs.images import resample_partition
 from lefs.progress import track
 from lefs.tables import Table

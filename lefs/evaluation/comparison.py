@@ -17,7 +17,7 @@ from lefs.evaluation.masks import Segmenter
 from lefs.evaluation.measures import Locality, split_change
 from lefs.evaluation.pairs import PairBatch, pair_batches
 from lefs.evaluation.realism import Features, Realism, RealismMeter, in_mask, pooled
-from lefs.generators import Generator
+from lefs.generator import Generator
 from lefs.images import to_lab
 
 __all__ = ["Comparison", "Outcome", "compare"]

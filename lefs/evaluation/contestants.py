@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 
 from lefs.catalog import Catalog
-from lefs.editing import QuerySettings
 from lefs.evaluation.measures import random_query
 from lefs.evaluation.pairs import PairBatch
 from lefs.evaluation.rivals import (
@@ -23,7 +22,8 @@ from lefs.evaluation.rivals import (
     mixing_query,
     released_query,
 )
-from lefs.generators import Generator
+from lefs.generator import Generator
+from lefs.query import QuerySettings
 
 __all__ = ["Contestant", "standard_contestants"]
 
@@ -130,7 +130,7 @@ def _simultaneous(catalog: Catalog, base: QuerySettings) -> Contestant:
 
 
 def _released(catalog: Catalog, base: QuerySettings) -> Contestant:
-    gates = catalog.gates(coarse=base.coarse, rgb=base.rgb)
+    gates = base.gates(catalog)
 
     def query(part: str, value: float) -> Tensor:
         m, q = catalog.contribution(part), torch.zeros(catalog.contributions.shape[1])
@@ -151,17 +151,8 @@ def _random(catalog: Catalog, base: QuerySettings, random_state: int) -> Contest
 
 def _pair_aware(effect: Catalog, base: QuerySettings) -> Contestant:
     def edit(batch: PairBatch, part: str, value: float) -> Tensor:
-        q = effect.pair_query(
-            part,
-            batch.target_styles,
-            batch.reference_styles,
-            leak=value,
-            rho=base.rho,
-            coarse=base.coarse,
-            rgb=base.rgb,
-            shifts=base.shifts,
-        )
-        return batch.transferred(q)
+        settings = replace(base, method="pair", leak=value)
+        return batch.transferred(settings.query(effect, part, batch.target_styles, batch.reference_styles))
 
     return Contestant("pair-aware", "leak", LEAKS, 50.0, edit)
 

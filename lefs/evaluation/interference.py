@@ -10,13 +10,13 @@ import torch
 
 from lefs.catalog import Catalog
 from lefs.checks import check_name
-from lefs.editing import QuerySettings
 from lefs.evaluation.contestants import Contestant
 from lefs.evaluation.intervals import Estimate, bootstrap, estimate, interval
 from lefs.evaluation.masks import Segmenter
 from lefs.evaluation.pairs import PairBatch, pair_batches
-from lefs.generators import Generator
+from lefs.generator import Generator
 from lefs.images import colour_difference
+from lefs.query import QuerySettings
 
 __all__ = ["PartLeak", "part_leak"]
 

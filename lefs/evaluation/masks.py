@@ -11,7 +11,7 @@ from torch.nn.functional import max_pool2d
 
 from lefs.catalog import Catalog
 from lefs.checks import check_name
-from lefs.generators import Generator
+from lefs.generator import Generator
 
 __all__ = ["NamedSegmenter", "Segmenter", "read_masks", "shows", "union"]
 

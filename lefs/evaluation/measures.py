@@ -11,12 +11,12 @@ from torch import Tensor
 
 from lefs.catalog import Catalog
 from lefs.checks import check_name
-from lefs.editing import QuerySettings
 from lefs.evaluation.intervals import Estimate, estimate
 from lefs.evaluation.masks import Segmenter
 from lefs.evaluation.pairs import PairBatch, pair_batches
-from lefs.generators import Generator
+from lefs.generator import Generator
 from lefs.images import colour_difference
+from lefs.query import QuerySettings
 from lefs.tables import Table
 
 __all__ = ["Locality", "locality", "locality_table", "measure", "random_query", "split_change"]

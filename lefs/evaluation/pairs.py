@@ -13,7 +13,7 @@ from lefs.catalog import Catalog
 from lefs.checks import check_integer, check_seeds
 from lefs.editing import transfer
 from lefs.evaluation.masks import Segmenter, read_masks, shows, union
-from lefs.generators import Generator, Trunk
+from lefs.generator import Generator, Trunk
 from lefs.images import to_lab
 from lefs.progress import track
 

@@ -10,12 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from lefs.artifacts import ArtifactError, read_json, write_json
 from lefs.checks import check_number
 from lefs.evaluation.comparison import Comparison, Outcome
 from lefs.evaluation.contestants import Contestant
 from lefs.evaluation.intervals import DRAWS, Estimate, bootstrap, estimate, interval, ratio
 from lefs.evaluation.realism import Realism
+from lefs.records import ArtifactError, read_json, write_json
 from lefs.tables import Table
 
 __all__ = ["Report", "Row", "Summary", "effect_within", "report"]

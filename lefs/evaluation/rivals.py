@@ -10,8 +10,9 @@ from torch.nn.functional import adaptive_avg_pool2d, interpolate, pad
 
 from lefs.catalog import Catalog
 from lefs.checks import check_choice, check_number
-from lefs.generators import Generator, StyleLayer, Trunk
+from lefs.generator import Generator, Trunk
 from lefs.images import resample_partition
+from lefs.stylespace import StyleLayer, ranges
 
 __all__ = [
     "blend_features",
@@ -22,9 +23,6 @@ __all__ = [
     "mixing_query",
     "released_query",
 ]
-
-COARSE = 8  # layers up to this many pixels carry pose and layout
-_LEVELS = {"coarse": (0, 8), "middle": (8, 32), "fine": (32, float("inf"))}
 
 
 def released_query(m: Tensor, *, rho: float, epsilon: float) -> Tensor:
@@ -52,8 +50,8 @@ def released_query(m: Tensor, *, rho: float, epsilon: float) -> Tensor:
 
 
 def mixing_query(layers: Sequence[StyleLayer], level: str, *, count: int) -> Tensor:
-    """Style mixing (StyleGAN, §3.1): every channel of the coarse (up to 8 pixels), middle (16 to 32) or fine
-    layers (from 64), none of the others.
+    """Style mixing (StyleGAN, §3.1): every channel of the coarse, middle or fine layers
+    (`lefs.stylespace.ranges`), none of the others.
 
     Parameters
     ----------
@@ -64,10 +62,10 @@ def mixing_query(layers: Sequence[StyleLayer], level: str, *, count: int) -> Ten
     -------
     Tensor of shape (S,), zeros and ones; all zeros where the generator has no such layers
     """
-    low, high = _LEVELS[check_choice("level", level, tuple(_LEVELS))]
+    check_choice("level", level, tuple(ranges(layers)))
     q = torch.zeros(count)
     for layer in layers:
-        if low < layer.fineness <= high:
+        if layer.name in ranges(layers)[level]:
             _fill(q, layer, torch.ones(layer.channels))
     return q
 
@@ -139,7 +137,7 @@ def image_query(
     Parameters
     ----------
     target_masks, reference_masks : Tensor of shape (N, S), one part's row of `image_masks`
-    coarse : whether layers up to 8 × 8 may move, which Retrieve in Style reserves for hair and pose; toRGB
+    coarse : whether the coarse layers may move, which Retrieve in Style reserves for hair and pose; toRGB
         layers never do
 
     Returns
@@ -148,7 +146,7 @@ def image_query(
     """
     q = torch.zeros_like(target_masks)
     for layer in layers:
-        if layer.kind != "rgb" and (coarse or layer.fineness > COARSE):
+        if layer.kind != "rgb" and (coarse or layer.name not in ranges(layers)["coarse"]):
             for place in (layer.slice, layer.shift):
                 if place is not None:
                     q[:, place] = torch.maximum(target_masks[:, place], reference_masks[:, place])

@@ -16,12 +16,13 @@ from torch import Tensor
 from lefs.catalog import Catalog
 from lefs.checks import check_number, check_seeds
 from lefs.directions import Direction
-from lefs.editing import QuerySettings, transfer
+from lefs.editing import transfer
 from lefs.evaluation.intervals import Estimate, bootstrap, estimate, interval
 from lefs.evaluation.masks import Segmenter, read_masks, shows, union
 from lefs.evaluation.measures import measure
-from lefs.generators import Generator
+from lefs.generator import Generator
 from lefs.progress import track
+from lefs.query import QuerySettings
 from lefs.tables import Table
 
 __all__ = ["AMOUNTS", "Road", "contrast", "contrast_table", "equal_effect"]

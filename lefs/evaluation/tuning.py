@@ -12,16 +12,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lefs.artifacts import ArtifactError, locate, read_json, write_json
 from lefs.catalog import Catalog
 from lefs.checks import check_choice, check_name, check_number
-from lefs.editing import QuerySettings
 from lefs.evaluation.intervals import Estimate, estimate
 from lefs.evaluation.masks import Segmenter
 from lefs.evaluation.measures import split_change
 from lefs.evaluation.pairs import PairBatch, pair_batches, seed_pairs
-from lefs.generators import Generator
+from lefs.generator import Generator
 from lefs.images import to_lab
+from lefs.query import QuerySettings
+from lefs.records import ArtifactError, locate, read_json, write_json
 
 __all__ = ["Trial", "Tuning", "load_settings", "part_settings", "save_settings", "tune"]
 

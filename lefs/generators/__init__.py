@@ -1,6 +1,5 @@
 """What makes images: the contract, the architectures, the files they come in."""
 
-from lefs.generators.base import Generator, StyleLayer, Trunk
 from lefs.generators.formats import convert, load, save_generator
 from lefs.generators.progan import ProGAN, ProGANConfig
 from lefs.generators.styled import StyledGenerator
@@ -11,7 +10,6 @@ from lefs.generators.stylegan3_config import StyleGAN3Config
 from lefs.generators.styleless import StylelessGenerator
 
 __all__ = [
-    "Generator",
     "ProGAN",
     "ProGANConfig",
     "StyleGAN",
@@ -20,10 +18,8 @@ __all__ = [
     "StyleGAN3",
     "StyleGAN3Config",
     "StyleGANConfig",
-    "StyleLayer",
     "StyledGenerator",
     "StylelessGenerator",
-    "Trunk",
     "convert",
     "load",
     "save_generator",

@@ -13,13 +13,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lefs.artifacts import ArtifactError, load_tensors, locate, read_json, save_tensors, write_json
+from lefs.generator import Generator
 from lefs.generators import filling
-from lefs.generators.base import Generator
 from lefs.generators.publishers import Parsed
 from lefs.generators.publishers.persistence import NETWORKS, find_network
 from lefs.generators.publishers.unknown import explain
 from lefs.generators.unpickle import MappedFile, Stored, opened, read_pickle, read_torch, sniff, walk
+from lefs.records import ArtifactError, load_tensors, locate, read_json, save_tensors, write_json
 
 __all__ = ["ARCHITECTURES", "READERS", "build", "convert", "load", "peek", "save_generator"]
 

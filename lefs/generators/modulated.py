@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import conv2d
 
-from lefs.generators.base import Noise
+from lefs.generator import Noise
 from lefs.generators.mapping import FullyConnected
 from lefs.generators.operations import (
     HOMOGENEOUS,

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn.functional import conv2d, leaky_relu
 
 from lefs.checks import check_choice, check_integer
-from lefs.generators.base import MapEdit, Noise, StyleLayer, Trunk, edited
+from lefs.generator import MapEdit, Noise, Trunk, edited
 from lefs.generators.classic import (
     Colours,
     changed_settings,
@@ -24,6 +24,7 @@ from lefs.generators.classic import (
 )
 from lefs.generators.operations import constant, normal
 from lefs.generators.styleless import StylelessGenerator
+from lefs.stylespace import StyleLayer
 
 __all__ = ["ProGAN", "ProGANConfig"]
 

@@ -12,8 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from lefs.checks import check_choice, check_integer, check_number
-from lefs.generators.base import Generator, MapEdit, Noise, State, StyleLayer, Trunk, edited
+from lefs.generator import Generator, MapEdit, Noise, State, Trunk, edited
 from lefs.generators.mapping import Mapping
+from lefs.stylespace import StyleLayer
 
 __all__ = ["StyledGenerator"]
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn.functional import conv2d, instance_norm, leaky_relu
 
 from lefs.checks import check_choice, check_integer, check_number
-from lefs.generators.base import MapEdit, Noise, State, StyleLayer, edited
+from lefs.generator import MapEdit, Noise, State, edited
 from lefs.generators.classic import (
     Colours,
     blur,
@@ -27,6 +27,7 @@ from lefs.generators.classic import (
 from lefs.generators.mapping import FullyConnected
 from lefs.generators.operations import constant, normal
 from lefs.generators.styled import StyledGenerator
+from lefs.stylespace import StyleLayer
 
 __all__ = ["StyleGAN", "StyleGANConfig"]
 

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lefs.generators.base import Noise, State, StyleLayer
+from lefs.generator import Noise, State
 from lefs.generators.mapping import Precise
 from lefs.generators.modulated import ModulatedConvolution, ToRGB
 from lefs.generators.operations import (
@@ -25,6 +25,7 @@ from lefs.generators.operations import (
 from lefs.generators.strips import needs_strips
 from lefs.generators.styled import StyledGenerator
 from lefs.generators.stylegan2_config import StyleGAN2Config
+from lefs.stylespace import StyleLayer
 
 __all__ = ["StyleGAN2", "StyleGAN2Config"]
 

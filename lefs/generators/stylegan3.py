@@ -13,12 +13,13 @@ from torch import Tensor, nn
 from torch.nn.functional import conv2d, linear, pad
 
 from lefs.checks import check_number
+from lefs.generator import Noise, State
 from lefs.generators.alias_free import FilteredLeakyReLU, spare_border
-from lefs.generators.base import Noise, State, StyleLayer
 from lefs.generators.mapping import FullyConnected, Precise
 from lefs.generators.operations import constant, normal, uniform
 from lefs.generators.styled import StyledGenerator
 from lefs.generators.stylegan3_config import FourierPlan, LayerPlan, StyleGAN3Config
+from lefs.stylespace import StyleLayer
 
 __all__ = ["StyleGAN3", "StyleGAN3Config"]
 

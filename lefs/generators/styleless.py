@@ -7,7 +7,7 @@ from typing import NoReturn
 
 from torch import Tensor
 
-from lefs.generators.base import Generator, Noise, Trunk
+from lefs.generator import Generator, Noise, Trunk
 
 __all__ = ["StylelessGenerator"]
 

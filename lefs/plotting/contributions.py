@@ -12,7 +12,6 @@ from matplotlib.patches import Patch
 
 from lefs.catalog import Catalog
 from lefs.checks import check_integer, check_name
-from lefs.generators.base import StyleLayer
 from lefs.plotting.arrays import as_array, as_names, color_index
 from lefs.plotting.grids import Names
 from lefs.plotting.style import (
@@ -29,6 +28,7 @@ from lefs.plotting.style import (
     styled,
     text_color_on,
 )
+from lefs.stylespace import StyleLayer
 
 __all__ = ["contribution_heatmap", "layer_profile", "strongest_channels", "sum_to_one"]
 

@@ -11,9 +11,9 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
 from lefs.checks import check_number
-from lefs.generators.base import StyleLayer
 from lefs.plotting.arrays import as_array
 from lefs.plotting.style import FAINT, MUTED, WIDTH, line_color, new_figure, settle_ticks, styled
+from lefs.stylespace import StyleLayer
 
 __all__ = ["query_profile"]
 

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import lefs
-from lefs.artifacts import read_json
+from lefs.activations import Hypercolumns
 from lefs.catalog import Catalog
 from lefs.checks import check_integer, check_name, check_number
-from lefs.generators import Generator
-from lefs.hypercolumns import Hypercolumns
+from lefs.generator import Generator
+from lefs.records import read_json
 from lefs.runner.parameters import ParameterError
 from lefs.segmenter import segmenter_of
 

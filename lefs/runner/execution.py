@@ -22,8 +22,8 @@ from papermill.exceptions import PapermillExecutionError
 from tqdm import tqdm
 
 import lefs
-from lefs.artifacts import file_sha256, write_atomically, write_json
-from lefs.generators import Generator
+from lefs.generator import Generator
+from lefs.records import file_sha256, write_atomically, write_json
 from lefs.runner.domains import check_values, open_catalog
 from lefs.runner.gallery import gallery_page
 from lefs.runner.html import notebook_to_html

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import nbformat
 
-from lefs.artifacts import write_atomically
+from lefs.records import write_atomically
 from lefs.runner.execution import RunError, find_notebooks, packaged_notebooks, read_notebook
 
 __all__ = ["copy_notebooks", "open_jupyterlab"]

@@ -13,8 +13,9 @@ from torch import Tensor
 from lefs.catalog import Catalog
 from lefs.checks import check_choice, check_integer, check_name, check_number, check_seeds
 from lefs.evaluation import Estimate, Segmenter, estimate
-from lefs.generators.base import Generator, StyleLayer, Trunk
+from lefs.generator import Generator, Trunk
 from lefs.progress import track
+from lefs.stylespace import StyleLayer
 from lefs.tables import Table
 from lefs.units.concepts import Concepts
 from lefs.units.interventions import batch_of, cells_of, check_levels, kept_trunk, pixels_of, replacement

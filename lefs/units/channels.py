@@ -9,11 +9,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lefs.catalog import Catalog, GeneratorId
+from lefs.catalog import Catalog
 from lefs.checks import check_integer, check_name, check_number, check_seeds
 from lefs.evaluation import Estimate, Segmenter, bootstrap, interval, read_masks
-from lefs.generators.base import Generator, StyleLayer, Trunk
+from lefs.generator import Generator, GeneratorId, Trunk
 from lefs.progress import track
+from lefs.stylespace import StyleLayer
 from lefs.tables import Table
 from lefs.units.interventions import batch_of, chosen_layers
 

@@ -9,11 +9,12 @@ import torch
 from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d, interpolate, pad
 
-from lefs.catalog import Catalog, GeneratorId, Sampling
+from lefs.catalog import Catalog, Sampling
 from lefs.checks import check_integer, check_number, check_seeds
 from lefs.evaluation import Segmenter
-from lefs.generators.base import Generator, MapEdit, StyleLayer
+from lefs.generator import Generator, GeneratorId, MapEdit
 from lefs.progress import track
+from lefs.stylespace import StyleLayer
 from lefs.units.concepts import Concepts
 from lefs.units.dissection import UnitDissection
 from lefs.units.interventions import batch_of, chosen_layers, unit_layers

@@ -15,7 +15,7 @@ from lefs.catalog import Catalog
 from lefs.checks import check_name
 from lefs.evaluation import Segmenter
 from lefs.factorization import membership_by
-from lefs.generators.base import Generator, MapEdit, Trunk
+from lefs.generator import Generator, MapEdit, Trunk
 
 __all__ = ["Concepts"]
 

@@ -11,10 +11,11 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
-from lefs.artifacts import ArtifactError, file_sha256, load_tensors, read_json, save_tensors, write_json
-from lefs.catalog import GeneratorId, Sampling
+from lefs.catalog import Sampling
 from lefs.checks import check_integer, check_name, check_number
-from lefs.generators.base import Generator, StyleLayer
+from lefs.generator import Generator, GeneratorId
+from lefs.records import ArtifactError, file_sha256, load_tensors, read_json, save_tensors, write_json
+from lefs.stylespace import StyleLayer
 from lefs.tables import Table
 
 __all__ = ["UnitDissection"]

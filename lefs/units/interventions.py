@@ -9,7 +9,8 @@ from torch import Tensor
 from torch.nn.functional import adaptive_max_pool2d, interpolate, pad
 
 from lefs.checks import check_integer
-from lefs.generators.base import Generator, MapEdit, StyleLayer, Trunk
+from lefs.generator import Generator, MapEdit, Trunk
+from lefs.stylespace import StyleLayer
 
 __all__ = [
     "ablate",
@@ -80,7 +81,7 @@ def cells_of(layer: StyleLayer, mask: Tensor) -> Tensor:
     """
     if mask.ndim not in (2, 3) or 0 in mask.shape:
         raise ValueError(f"where must be a mask of shape (H, W) or (N, H, W), got {tuple(mask.shape)}")
-    side = layer.resolution - 2 * layer.margin
+    side = layer.side
     values = (mask if mask.ndim == 3 else mask[None])[:, None].bool().float()
     # Down: a cell that any painted pixel touches, of whatever sizes; up: every cell under a painted one.
     shrunk = adaptive_max_pool2d(values, [min(side, s) for s in mask.shape[-2:]])

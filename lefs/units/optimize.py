@@ -11,8 +11,9 @@ from torch import Tensor
 from lefs.catalog import Catalog
 from lefs.checks import check_integer, check_number, check_seeds
 from lefs.evaluation import Segmenter
-from lefs.generators.base import Generator, StyleLayer
+from lefs.generator import Generator
 from lefs.progress import track
+from lefs.stylespace import StyleLayer
 from lefs.units.causal import Positions, Where
 from lefs.units.concepts import Concepts
 from lefs.units.dissection import UnitDissection

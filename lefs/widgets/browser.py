@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 
 from lefs.catalog import Catalog
 from lefs.checks import check_seeds
-from lefs.generators.base import Generator
+from lefs.generator import Generator
 from lefs.images import to_uint8
 from lefs.plotting import cluster_colors, membership_overlays, similarity_colors
 from lefs.plotting.arrays import overlay

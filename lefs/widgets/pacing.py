@@ -7,7 +7,7 @@ import time
 
 import torch
 
-from lefs.generators import Generator
+from lefs.generator import Generator
 
 __all__ = ["preview_of"]
 

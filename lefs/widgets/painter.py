@@ -16,7 +16,7 @@ from torch import Tensor
 from lefs.catalog import Catalog
 from lefs.checks import check_choice, check_integer, check_number
 from lefs.evaluation import Segmenter
-from lefs.generators.base import Generator, Trunk
+from lefs.generator import Generator, Trunk
 from lefs.images import colour_difference, to_uint8
 from lefs.plotting import comparison_strip
 from lefs.plotting.style import CHANGE_MAP, LINES

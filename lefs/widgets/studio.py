@@ -16,11 +16,12 @@ from matplotlib.figure import Figure
 
 from lefs.catalog import Catalog
 from lefs.checks import check_integer, check_number
-from lefs.editing import Change, Edit, Editor, QuerySettings, Recipe, Superseded
-from lefs.generators.base import Generator
+from lefs.editing import Change, Edit, Editor, Recipe, Superseded
+from lefs.generator import Generator
 from lefs.images import to_uint8
 from lefs.plotting import edit_strip
 from lefs.plotting.style import CHANGE_MAP
+from lefs.query import PartEffects, QuerySettings
 from lefs.widgets.canvas import Canvas, Picture, heat_picture
 from lefs.widgets.pacing import preview_of
 from lefs.widgets.panel import Panel, row
@@ -243,7 +244,7 @@ class EditStudio(Panel):
     def _predicted(self) -> float:
         """The leak that the effects predict for the whole edit."""
         edit, change = self.edit, self.edit.recipe.changes[0]
-        effects = self._catalog.part_effects(change.part)
+        effects = PartEffects.of(self._catalog, change.part)
         return float(
             effects.predicted_leak(torch.ones(1), self._target_styles(edit.recipe.target), edit.styles)
         )

@@ -10,11 +10,11 @@ from torch import Tensor
 from lefs.catalog import Catalog
 from lefs.checks import check_integer, check_name, check_number
 from lefs.directions import RANGES, Direction, Directions, layer_range, move
-from lefs.editing import QuerySettings
-from lefs.generators import Generator
+from lefs.generator import Generator
 from lefs.images import colour_difference, to_uint8
 from lefs.plotting import comparison_strip
 from lefs.plotting.style import CHANGE_MAP
+from lefs.query import QuerySettings
 from lefs.widgets.canvas import Canvas, Picture, heat_picture
 from lefs.widgets.panel import Panel, row
 

@@ -110,7 +110,7 @@ def _model_times() -> list[float]:
     """Seconds of synthesis for the same moves."""
     generator, catalog = lefs.load("portraits"), lefs.Catalog.load("portraits")
     styles = generator.sample_styles([1003, 2017])
-    query = catalog.query("hair")
+    query = lefs.QuerySettings().query(catalog, "hair")
     times = []
     with torch.inference_mode():
         trunk = generator.trunk(styles[:1])

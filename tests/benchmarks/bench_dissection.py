@@ -21,7 +21,7 @@ import lefs
 from lefs import StyleGAN2, StyleGAN2Config
 from lefs import sample as module
 from lefs.clustering import assign
-from lefs.generators import Generator
+from lefs.generator import Generator
 
 CLUSTERS, LAYER = 20, "b32.conv1"
 WIDTHS = {4: 512, 8: 512, 16: 512, 32: 512, 64: 512, 128: 256, 256: 128}  # configuration F

@@ -11,8 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lefs.artifacts import ArtifactError
 from lefs.generators.unpickle import aligned
+from lefs.records import ArtifactError
 
 __all__ = [
     "Contents",

@@ -6,11 +6,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from lefs.artifacts import ArtifactError
 from lefs.generators.publishers import Parsed
 from lefs.generators.publishers.genforce_classic import is_progan, is_stylegan, read_progan, read_stylegan
 from lefs.generators.publishers.genforce_stylegan2 import is_stylegan2, read_stylegan2
 from lefs.generators.publishers.unknown import DISCRIMINATOR
+from lefs.records import ArtifactError
 
 __all__ = ["matches", "read"]
 

@@ -8,8 +8,8 @@ from typing import Any
 
 from torch import Tensor
 
-from lefs.artifacts import ArtifactError
 from lefs.generators.unpickle import Stored, is_inert, walk
+from lefs.records import ArtifactError
 
 __all__ = ["NETWORKS", "Module", "check_plain", "find_network", "is_module"]
 

@@ -15,7 +15,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from lefs.artifacts import ArtifactError
 from lefs.generators.unpickle.checkpoints import read_checkpoint
 from lefs.generators.unpickle.machine import Machine
 from lefs.generators.unpickle.mapping import MappedFile
@@ -24,6 +23,7 @@ from lefs.generators.unpickle.quick import run_quickly
 from lefs.generators.unpickle.sniffing import explain, sniff_bytes
 from lefs.generators.unpickle.tensors import Stored, aligned
 from lefs.generators.unpickle.values import Global, Instance, Session, check_depth, damaged, walk
+from lefs.records import ArtifactError
 
 __all__ = [
     "Global",

@@ -8,11 +8,11 @@ from itertools import repeat
 from operator import length_hint
 from typing import Any
 
-from lefs.artifacts import ArtifactError
 from lefs.generators.unpickle.calls import call
 from lefs.generators.unpickle.handlers import MAKERS, PLAIN, READERS
 from lefs.generators.unpickle.opcodes import argument_of, ends
 from lefs.generators.unpickle.values import ORDERED, Global, Session, Unfinished, damaged, refused
+from lefs.records import ArtifactError
 
 __all__ = ["Machine"]
 

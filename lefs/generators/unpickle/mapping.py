@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lefs.artifacts import ArtifactError
+from lefs.records import ArtifactError
 
 __all__ = ["MappedFile"]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from lefs.artifacts import ArtifactError
 from lefs.generators.unpickle.values import Session, damaged, refused
+from lefs.records import ArtifactError
 
 __all__ = ["argument_of", "ends", "instructions"]
 

@@ -18,13 +18,13 @@ from dataclasses import dataclass, field
 from typing import Any
 from weakref import ref
 
-from lefs.artifacts import ArtifactError
 from lefs.generators.unpickle.calls import Maker, maker_of
 from lefs.generators.unpickle.handlers import array_of, extend, set_attributes, set_items
 from lefs.generators.unpickle.literals import LONG
 from lefs.generators.unpickle.machine import Machine
 from lefs.generators.unpickle.policy import name_global
 from lefs.generators.unpickle.values import ORDERED, Global, Instance, Unfinished, damaged
+from lefs.records import ArtifactError
 
 __all__ = ["run_quickly"]
 

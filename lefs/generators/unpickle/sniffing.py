@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 
-from lefs.artifacts import ArtifactError
 from lefs.generators.unpickle.archive import members
 from lefs.generators.unpickle.checkpoints import LEGACY_START, ZIP_START
 from lefs.generators.unpickle.opcodes import instructions
 from lefs.generators.unpickle.values import Session
+from lefs.records import ArtifactError
 
 __all__ = ["explain", "sniff_bytes"]
 

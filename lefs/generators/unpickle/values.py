@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any
 
-from lefs.artifacts import ArtifactError
+from lefs.records import ArtifactError
 
 __all__ = [
     "LONGEST_KEY",

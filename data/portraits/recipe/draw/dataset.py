@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from tqdm.auto import tqdm
 
-from lefs.artifacts import write_atomically
+from lefs.records import write_atomically
 
 from .choices.portrait import sample_portrait
 from .painting import draw_portrait

@@ -26,9 +26,9 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from tqdm.auto import tqdm
 
 import lefs
-from lefs.artifacts import locate, read_json, write_json
 from lefs.evaluation.realism import pooled
 from lefs.images import to_uint8
+from lefs.records import locate, read_json, write_json
 from lefs.segmenter import PartSegmenter, load_segmenter
 
 from .. import MODEL

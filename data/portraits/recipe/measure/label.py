@@ -23,9 +23,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 import lefs
-from lefs.artifacts import locate, write_json
 from lefs.effects import measure_effects
 from lefs.evaluation import confusion
+from lefs.records import locate, write_json
 from lefs.tables import Table
 
 FORMAT = "lefs-agreement"

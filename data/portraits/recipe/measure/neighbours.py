@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from lefs.artifacts import write_atomically
+from lefs.records import write_atomically
 
 from ..draw.dataset import Pixels
 from .distances import Array, nearest

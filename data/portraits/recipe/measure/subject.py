@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import lefs
-from lefs.artifacts import locate, read_json
-from lefs.editing import QuerySettings
 from lefs.evaluation import load_settings, part_settings
+from lefs.query import QuerySettings
+from lefs.records import locate, read_json
 from lefs.segmenter import PartSegmenter
 
 from .label import FORMAT, agreement_of

@@ -12,8 +12,8 @@ from __future__ import annotations
 import argparse
 
 import lefs
-from lefs.artifacts import locate
 from lefs.evaluation import save_settings, seed_pairs, tune
+from lefs.records import locate
 
 # The leak to allow, as a share of global transfer's. What disturbs the rest as much as an edit of all the
 # hair may is not a local edit of a nose. A haircut is made where the maps are coarse and

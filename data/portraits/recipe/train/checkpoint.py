@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from lefs.artifacts import ArtifactError, load_tensors, save_tensors
+from lefs.records import ArtifactError, load_tensors, save_tensors
 
 Tensors = Mapping[str, Tensor]
 

@@ -25,9 +25,10 @@ from torch import Tensor
 from torch.multiprocessing.spawn import spawn
 from tqdm.auto import tqdm
 
-from lefs.artifacts import ArtifactError, read_json, write_atomically, write_json
-from lefs.generators import Generator, save_generator
+from lefs.generator import Generator
+from lefs.generators import save_generator
 from lefs.images import to_uint8
+from lefs.records import ArtifactError, read_json, write_atomically, write_json
 from lefs.segmenter import load_segmenter
 
 from ..draw.dataset import contact_sheet, open_dataset

@@ -12,9 +12,9 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, interpolate, softplus
 
-from lefs.artifacts import ArtifactError
 from lefs.generators import StyleGAN2
 from lefs.generators.operations import upsample
+from lefs.records import ArtifactError
 from lefs.segmenter import PartSegmenter
 
 from ..draw.dataset import Pixels

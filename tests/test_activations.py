@@ -15,11 +15,12 @@ from helpers import random_network
 
 import lefs
 from lefs import ArtifactError, Catalog, StyleGAN2, units
+from lefs.activations import Hypercolumns
 from lefs.dissection import compare_partitions, estimate, sample_vectors
-from lefs.editing import Change, Editor, QuerySettings, Recipe
+from lefs.editing import Change, Editor, Recipe
 from lefs.factorization import soft_assign
-from lefs.generators import Generator
-from lefs.hypercolumns import Hypercolumns
+from lefs.generator import Generator
+from lefs.query import QuerySettings
 from lefs.units.concepts import Concepts
 
 FIXTURES = Path(__file__).parent / "fixtures"

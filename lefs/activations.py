@@ -1,10 +1,14 @@
-"""A sample of images, looked at a batch at a time: activation vectors, energies inside clusters."""
+"""What a generator does inside, a batch of images at a time: activation vectors, energies inside clusters.
+
+`Hypercolumns` are the vectors over each position of a picture; a `Sample` streams them through memory.
+"""
 
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
@@ -12,16 +16,17 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.functional import interpolate, normalize
 
-from lefs.artifacts import ArtifactError
-from lefs.checks import check_integer, check_number, check_seeds
+from lefs.checks import check_integer, check_name, check_number, check_seeds
 from lefs.factorization import membership_by
-from lefs.generators import Generator, StyleLayer, load
-from lefs.hypercolumns import Hypercolumns
+from lefs.generator import Generator
 from lefs.images import resample_partition
 from lefs.progress import track
+from lefs.records import ArtifactError
+from lefs.stylespace import StyleLayer
 
-__all__ = ["Sample", "batch_bytes", "default_batch"]
+__all__ = ["Batch", "Hypercolumns", "Sample", "Source", "batch_bytes", "default_batch", "shares", "styles_of"]
 
 # Images that the vectors come from, at most: more add little to where the centres are, and cost a pass.
 _IMAGES = 1024
@@ -31,9 +36,82 @@ _BUDGET, _BUDGET_ELSEWHERE = 2**29, 2**31
 _COPIES = 5  # of the largest maps that a synthesis holds at once: scaled, convolved, filtered, sums
 _STRIP = 2**20  # squares that are formed at once: enough for a matrix product, few enough for the cache
 
-_Chunk = Sequence[tuple[int, int]]  # position in the sample and seed of each image
+Batch = Sequence[tuple[int, int]]  # position in the sample and seed of each image
 # a generator, or how another process gets the same one: file, device, type, fingerprint, usual class
-_Source = Generator | tuple[Path, str, torch.dtype, str, int | None]
+Source = Generator | tuple[Path, str, torch.dtype, str, int | None]
+
+
+@dataclass(frozen=True)
+class Hypercolumns:
+    """The vectors over each position of the picture: of one layer, or of several (Hariharan et al., 2015).
+
+    Of several layers, ``"b64.conv0+b64.conv1"``, the coarser maps are enlarged to the finest (bilinearly),
+    and each layer's vector has its length taken away before they are joined, so that none outweighs the
+    others: the cosine of two joined vectors is the mean of the layers' cosines. Coarse layers know better
+    what a position belongs to, fine ones where it ends.
+
+    Attributes
+    ----------
+    layers : the layers, in the generator's order
+    """
+
+    layers: tuple[StyleLayer, ...]
+
+    @classmethod
+    def of(cls, name: str, layers: Sequence[StyleLayer]) -> Hypercolumns:
+        """Those of a layer of the table `layers`, or of several whose names are joined by ``+``.
+
+        Raises
+        ------
+        KeyError
+            For a name that the table does not have; it lists those there are.
+        ValueError
+            For a layer that is named twice.
+        """
+        table = {layer.name: layer for layer in layers}
+        names = [check_name("layer", one.strip(), table, what="style layer") for one in str(name).split("+")]
+        if len(set(names)) < len(names):
+            raise ValueError(f"layer must name each layer once, got {name!r}")
+        return cls(tuple(layer for layer in layers if layer.name in names))
+
+    @property
+    def name(self) -> str:
+        """The layers' names, joined by ``+``."""
+        return "+".join(self.names)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The layers' names."""
+        return tuple(layer.name for layer in self.layers)
+
+    @property
+    def channels(self) -> int:
+        """C, of all layers together."""
+        return sum(layer.channels for layer in self.layers)
+
+    @property
+    def side(self) -> int:
+        """Positions across the picture: those of the finest layer, without its margin."""
+        return max(layer.side for layer in self.layers)
+
+    def join(self, maps: Mapping[str, Tensor]) -> Tensor:
+        """The vectors, inside the picture, from the layers' maps by name: (N, C, side, side).
+
+        Those of a single layer are its own; joined ones are float32 or wider, each layer's of unit norm
+        (zero where it is silent).
+        """
+        inside = [layer.inside(maps[layer.name]) for layer in self.layers]
+        return inside[0] if len(inside) == 1 else torch.cat([self._unit(x) for x in inside], dim=1)
+
+    def _unit(self, maps: Tensor) -> Tensor:
+        wide = maps.to(torch.promote_types(maps.dtype, torch.float32))
+        if wide.shape[-1] != self.side:
+            wide = interpolate(wide, size=(self.side, self.side), mode="bilinear", align_corners=False)
+        return normalize(wide, dim=1)
+
+    def read(self, generator: Generator, styles: Tensor) -> Tensor:
+        """The vectors of these styles' images: (N, C, side, side)."""
+        return self.join(generator.record(styles, self.names))
 
 
 class Sample:
@@ -72,7 +150,7 @@ class Sample:
         job = partial(_vectors, layer=layer, per_image=per_image, random_state=random_state)
         found: Tensor | None = None
         start = 0
-        for rows in self._each(job, f"activations of {layer}", self._spread()):
+        for rows in self.each(job, f"activations of {layer}", self._spread()):
             if found is None:  # filled as they come: two copies are never held
                 found = rows.new_empty(self.count(layer, max_vectors), rows.shape[1])
             found[start : start + len(rows)] = rows
@@ -97,10 +175,10 @@ class Sample:
         total = torch.zeros(len(centers), self.generator.num_styles, dtype=torch.float64)
         sizes = torch.zeros(len(centers), dtype=torch.float64)
         job = partial(_energy, layer=layer, centers=centers, method=method)
-        for energy, count in self._each(job, "contributions"):
+        for energy, count in self.each(job, "contributions"):
             total += energy
             sizes += count
-        return _shares(total), sizes.round().long()
+        return shares(total), sizes.round().long()
 
     @property
     def images_for_vectors(self) -> int:
@@ -117,11 +195,11 @@ class Sample:
         side = Hypercolumns.of(layer, self.generator.layers).side
         return max(1, min(side**2, max_vectors // len(self._spread())))
 
-    def _each(
+    def each(
         self, job: Callable[..., Any], description: str, positions: Sequence[int] | None = None
     ) -> Iterator[Any]:
         """What `job` makes of each batch of the images at `positions` (all if None), in order."""
-        source: _Source = self.generator
+        source: Source = self.generator
         # Threads share the generator; processes read its file once instead of getting it with every batch.
         apart = self.executor is not None and not isinstance(self.executor, ThreadPoolExecutor)
         if apart and self.generator.source is not None:
@@ -153,22 +231,25 @@ def default_batch(generator: Generator) -> int:
 
 @lru_cache(maxsize=2)
 def _loaded(path: Path, device: str, dtype: torch.dtype, fingerprint: str, label: int | None) -> Generator:
-    generator = load(path, device=device, label=label)
+    import lefs  # (whose files it reads is not for the core to know)
+
+    generator: Generator = lefs.load(path, device=device, label=label)
     if generator.fingerprint != fingerprint:
         raise ArtifactError(f"{path} has changed since its generator was loaded; load it again, then dissect")
     return generator.to(dtype)
 
 
-def _styles(source: _Source, chunk: _Chunk, truncation: float) -> tuple[Generator, Tensor]:
+def styles_of(source: Source, chunk: Batch, truncation: float) -> tuple[Generator, Tensor]:
+    """The generator of a batch, and what it makes these images from."""
     generator = source if isinstance(source, Generator) else _loaded(*source)
     return generator, generator.sample([seed for _, seed in chunk], truncation=truncation)
 
 
 def _vectors(
-    source: _Source, chunk: _Chunk, *, truncation: float, layer: str, per_image: int, random_state: int
+    source: Source, chunk: Batch, *, truncation: float, layer: str, per_image: int, random_state: int
 ) -> Tensor:
     """Activation vectors at random positions; which ones depends on the image alone, not on its batch."""
-    generator, styles = _styles(source, chunk, truncation)
+    generator, styles = styles_of(source, chunk, truncation)
     with torch.inference_mode():
         maps = Hypercolumns.of(layer, generator.layers).read(generator, styles)
     maps_nlc = maps.flatten(2).movedim(1, 2)
@@ -185,10 +266,10 @@ def _vectors(
 
 
 def _energy(
-    source: _Source, chunk: _Chunk, *, truncation: float, layer: str, centers: Tensor, method: str
+    source: Source, chunk: Batch, *, truncation: float, layer: str, centers: Tensor, method: str
 ) -> tuple[Tensor, Tensor]:
     """Σ A² ⊙ U over one batch, for every layer: (K, S) float64; and positions per cluster, (K,)."""
-    generator, styles = _styles(source, chunk, truncation)
+    generator, styles = styles_of(source, chunk, truncation)
     found: list[tuple[StyleLayer, Tensor]] = []
     partition: _Partition | None = None
     waiting = []  # layers before the clustered one, which are smaller
@@ -261,7 +342,7 @@ def _energy_by_cluster(maps: Tensor, memberships: Tensor) -> Tensor:
     return energy
 
 
-def _shares(energy: Tensor) -> Tensor:
+def shares(energy: Tensor) -> Tensor:
     """M = energy in a cluster / energy altogether (Editing in Style, Eq. 1); a dead channel gets 0."""
     total = energy.sum(dim=0)
     return torch.where(total > 0, energy / total.clamp_min(torch.finfo(torch.float64).tiny), 0.0)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from lefs.artifacts import (
+from lefs.records import (
     ArtifactError,
     describe,
     embedded_names,

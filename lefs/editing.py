@@ -1,28 +1,165 @@
-"""The editor: renders recipes, and does no work again that a change does not touch."""
+"""The edit: transfer chosen style channels, say what to edit in a recipe, render it with an editor.
+
+Styles move toward a reference's (Editing in Style, §3.2). A recipe is plain values that can be saved and
+replayed. An editor does no work again that a change does not touch.
+"""
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from lefs.artifacts import ArtifactError
 from lefs.catalog import Catalog
-from lefs.checks import check_choice, check_integer
-from lefs.editing.recipe import Change, QuerySettings, Recipe, turned
-from lefs.editing.transfer import compose, resolve_claims, transfer
-from lefs.generators import Generator, Trunk
+from lefs.checks import check_choice, check_counts, check_integer, check_number
+from lefs.generator import Generator, GeneratorId, Trunk
 from lefs.images import colour_difference
+from lefs.query import QuerySettings
+from lefs.records import VERSION, ArtifactError, read_json, whole, write_json
 
-__all__ = ["Edit", "Editor", "Superseded"]
+__all__ = [
+    "Change",
+    "Edit",
+    "Editor",
+    "Recipe",
+    "Superseded",
+    "compose",
+    "resolve_claims",
+    "transfer",
+]
 
+_FORMAT = "lefs-recipe"
 _USUAL = QuerySettings()
 _COSTLY = 64  # side of the maps from which on it is worth asking whether a layer is still wanted
+
+
+def transfer(target_styles: Tensor, reference_styles: Tensor, q: Tensor, *, strength: float = 1.0) -> Tensor:
+    """Move the target's styles toward the reference's: σ_G = σ_S + strength · q ⊙ (σ_R − σ_S).
+
+    Parameters
+    ----------
+    target_styles, reference_styles : Tensor of shape (N, S), or (1, S) for one against many
+    q : Tensor of shape (S,) or (N, S), in [0, 1]
+    strength : in [0, 1]. The paper writes λ for it.
+
+    Returns
+    -------
+    Tensor of shape (N, S). ``q = 0`` gives the target's styles bit for bit, ``q = 1`` at strength 1 the
+    reference's.
+    """
+    strength = check_number("strength", strength, minimum=0, maximum=1)
+    if target_styles.shape[-1] != reference_styles.shape[-1] or q.shape[-1] != target_styles.shape[-1]:
+        raise ValueError(
+            "target_styles, reference_styles and q must have the same number of channels S; got "
+            f"{target_styles.shape[-1]}, {reference_styles.shape[-1]} and {q.shape[-1]}"
+        )
+    check_counts(target_styles=target_styles, reference_styles=reference_styles)
+    if bool(((q < 0) | (q > 1) | q.isnan()).any()):
+        raise ValueError(f"q must lie in [0, 1]; it ranges from {float(q.min()):g} to {float(q.max()):g}")
+    # lerp, unlike the formula as written, is exact at both ends
+    return torch.lerp(target_styles, reference_styles, (strength * q).to(target_styles))
+
+
+def resolve_claims(queries: Tensor, contributions: Tensor) -> Tensor:
+    """Give each channel that several parts want to the part of larger contribution, so that Σ_i q_i ≤ 1.
+
+    Parameters
+    ----------
+    queries : Tensor of shape (R, S), one query for each change
+    contributions : Tensor of shape (R, S), the contributions of each change's part
+
+    Returns
+    -------
+    Tensor of shape (R, S); of equal contributions the first keeps the channel
+    """
+    # (compared as precisely as they come: float32 would make ties)
+    claimed = torch.where(queries > 0, contributions.to(queries.device), -1.0)
+    owner = claimed.argmax(dim=0)
+    return torch.where(owner == torch.arange(len(queries), device=queries.device)[:, None], queries, 0.0)
+
+
+def compose(target_styles: Tensor, references: Tensor, queries: Tensor, strengths: Sequence[float]) -> Tensor:
+    """Several parts from several references: σ_S + Σ_i strength_i · q_i ⊙ (σ_Ri − σ_S).
+
+    Parameters
+    ----------
+    target_styles : Tensor of shape (1, S)
+    references, queries : Tensor of shape (R, S); the queries of `resolve_claims`, at most one at a channel
+    strengths : R numbers in [0, 1]
+    """
+    styles = target_styles
+    for reference, q, strength in zip(references, queries, strengths, strict=True):
+        # At most one query is positive at a channel, so transferring in turn is the sum.
+        styles = transfer(styles, reference[None], q, strength=strength)
+    return styles
+
+
+@dataclass(frozen=True)
+class Change:
+    """One part, taken from one reference.
+
+    Attributes
+    ----------
+    part : name of the part
+    reference : seed of the reference image
+    strength : λ in [0, 1], scales the whole change
+    settings : how its channels are chosen
+    """
+
+    part: str
+    reference: int
+    strength: float = 1.0
+    settings: QuerySettings = field(default_factory=QuerySettings)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What to replay: the target's seed, the changes, the truncation, and whose generator it was.
+
+    Attributes
+    ----------
+    target : seed of the target image
+    changes : the changes, any number
+    truncation : ψ of target and references
+    generator : `GeneratorId`, filled in when an `Editor` renders it
+    label : class of target and references, for a conditional generator; filled in likewise
+    """
+
+    target: int
+    changes: tuple[Change, ...] = ()
+    truncation: float = 0.7
+    generator: GeneratorId | None = None
+    label: int | None = None
+
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Write as JSON, atomically."""
+        return write_json(path, {"format": _FORMAT, "version": VERSION, **asdict(self)})
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Recipe:
+        """Read what `save` wrote; an `ArtifactError` says what is wrong with the file."""
+        meta = read_json(path, expect=_FORMAT)
+        with whole(Path(path), "recipe"):
+            changes = [Change(**{**c, "settings": QuerySettings(**c["settings"])}) for c in meta["changes"]]
+            owner = meta["generator"] and GeneratorId(**meta["generator"])
+            return cls(meta["target"], tuple(changes), meta["truncation"], owner, meta.get("label"))
+
+
+def _turned(recipe: Recipe, name: str, value: float) -> Recipe:
+    """The recipe with one knob of every change set to `value`."""
+    knob: dict[str, Any] = {name: value}
+    if name == "strength":
+        changes = [replace(c, **knob) for c in recipe.changes]
+    else:
+        changes = [replace(c, settings=replace(c.settings, **knob)) for c in recipe.changes]
+    return replace(recipe, changes=tuple(changes))
 
 
 @dataclass(frozen=True, eq=False)
@@ -194,7 +331,7 @@ class Editor:
         values : what it takes in turn
         """
         check_choice("name", name, ("strength", "rho", "epsilon", "slope", "coarse", "rgb", "leak"))
-        return torch.stack([self.render(turned(recipe, name, v)).image for v in values])
+        return torch.stack([self.render(_turned(recipe, name, v)).image for v in values])
 
     def sign(self, recipe: Recipe) -> Recipe:
         """The recipe with what it takes to replay it: whose it is, the class of its images, and by which

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property, partial
 from pathlib import Path
 from types import MappingProxyType
@@ -14,19 +14,39 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate, one_hot
 
-from lefs.artifacts import ArtifactError, locate
-from lefs.catalog.files import VERSION, read_catalog, write_catalog
-from lefs.catalog.identity import GeneratorId, Sampling
-from lefs.catalog.pairs import PartEffects, channel_gates
-from lefs.catalog.queries import Method, layer_gates, layerwise_query
+from lefs.activations import Hypercolumns, shares
 from lefs.checks import check_choice, check_name
 from lefs.factorization import membership_by
-from lefs.foreign import fitting_layer, read_foreign_catalog
-from lefs.generators.base import Generator, StyleLayer
-from lefs.hypercolumns import Hypercolumns
-from lefs.sample import Sample, _shares
+from lefs.generator import Generator, GeneratorId
+from lefs.records import load_record, locate, save_record, whole
+from lefs.stylespace import StyleLayer
 
-__all__ = ["Catalog"]
+__all__ = ["Catalog", "Sampling"]
+
+_FORMAT = "lefs-catalog"
+_TENSORS = ("centers", "contributions", "sizes")
+_OPTIONAL = ("effects",)  # tensors that a catalog may be without
+# what catalogs could not be at first: left out of a file where it has its default
+_LATER: dict[str, Any] = {"method": "kmeans", "measure": "energy"}
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """What a catalog was made from: the seeds, their truncation ψ, the random state of the clustering, and
+    the class of a conditional generator (None: not conditional).
+    """
+
+    seeds: tuple[int, ...]
+    truncation: float
+    random_state: int
+    label: int | None = None
+
+    @classmethod
+    def of(
+        cls, generator: Generator, seeds: Iterable[int], *, truncation: float, random_state: int = 0
+    ) -> Sampling:
+        """The sampling of these seeds from a generator, with the class that it takes where none is given."""
+        return cls(tuple(seeds), float(truncation), int(random_state), generator.usual_label)
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,7 +72,6 @@ class Catalog:
     measure : what `contributions` are shares of: ``"energy"`` (the paper's M) or ``"effect"``
     effects : Tensor of shape (K, S), float64, or None where they were not measured
         E of `lefs.effects`: what one unit of each style changes in each cluster.
-    version : of the file format
     """
 
     centers: Tensor
@@ -66,7 +85,6 @@ class Catalog:
     method: Literal["kmeans", "nmf"] = "kmeans"
     measure: Literal["energy", "effect"] = "energy"
     effects: Tensor | None = None
-    version: int = VERSION
 
     def __post_init__(self) -> None:
         check_choice("method", self.method, ("kmeans", "nmf"))
@@ -124,7 +142,7 @@ class Catalog:
     # -- naming -----------------------------------------------------------------------------------
     def rename(self, old: str, new: str) -> Catalog:
         """Call a part otherwise; a KeyError if there is none, a ValueError if the new name is taken."""
-        self._clusters(old)
+        self.clusters(old)
         name = _part_name("new", new)
         if name != old and name in self.parts:
             raise ValueError(
@@ -136,7 +154,7 @@ class Catalog:
     def merge(self, parts: Iterable[str], into: str) -> Catalog:
         """Join several parts into one called `into` (one of them, or a new name)."""
         names = [parts] if isinstance(parts, str) else list(parts)
-        clusters = tuple(k for n in dict.fromkeys(names) for k in self._clusters(n))
+        clusters = tuple(k for n in dict.fromkeys(names) for k in self.clusters(n))
         if not clusters:
             raise ValueError("parts is empty; name the parts to merge")
         rest = {n: ks for n, ks in self.parts.items() if n not in names}
@@ -149,7 +167,7 @@ class Catalog:
 
     def split(self, part: str) -> Catalog:
         """Turn a part back into its single clusters, named ``"cluster k"``."""
-        clusters = self._clusters(part)
+        clusters = self.clusters(part)
         rest = {n: ks for n, ks in self.parts.items() if n != part}
         singles = {f"cluster {k}": (k,) for k in clusters}
         taken = sorted(rest.keys() & singles.keys())
@@ -180,17 +198,14 @@ class Catalog:
         """The part of each cluster: K names."""
         return [next(n for n, ks in self.parts.items() if k in ks) for k in range(self.num_clusters)]
 
-    def _clusters(self, part: str) -> tuple[int, ...]:
+    def clusters(self, part: str) -> tuple[int, ...]:
+        """The clusters of a part; a ValueError lists the parts."""
         return self.parts[check_name("part", part, list(self.parts), what="part")]
 
     # -- use --------------------------------------------------------------------------------------
     def check_generator(self, generator: Generator) -> None:
         """Raise an `ArtifactError` that names both if this catalog is of another generator."""
-        if generator.fingerprint != self.generator.fingerprint:
-            raise ArtifactError(
-                f"this catalog belongs to generator {self.generator} and not to "
-                f"{GeneratorId.of(generator)}; dissect that one to get its catalog"
-            )
+        self.generator.check(generator, what="catalog", remedy="dissect that one to get its catalog")
 
     def membership(self, generator: Generator, styles: Tensor) -> Tensor:
         """Clusters of any images: (N, K, h, w), float32; h, w of the clustered layer, without its margin.
@@ -217,96 +232,7 @@ class Catalog:
 
     def contribution(self, part: str) -> Tensor:
         """Contribution of every channel to a part, the sum over its clusters: (S,), float64 in [0, 1]."""
-        return self.contributions[list(self._clusters(part))].sum(dim=0).clamp(max=1)
-
-    def query(
-        self,
-        part: str,
-        *,
-        method: Method = "sequential",
-        rho: float = 0.1,
-        epsilon: float = 16.0,
-        slope: float = 2.0,
-        coarse: float = 0.5,
-        rgb: float = 0.5,
-        coarse_resolution: int = 8,
-        shifts: bool = False,
-    ) -> Tensor:
-        """Which channels to move, and how far, to edit one part (Editing in Style, §3.2).
-
-        Parameters
-        ----------
-        part : name of a part
-        method : ``"sequential"`` (most relevant channels first, up to a budget), ``"simultaneous"`` (all in
-            proportion to their contribution) or ``"global"`` (every channel wholly, whatever the part)
-        rho, epsilon : of `sequential_query`; `epsilon` is the budget of each layer, in channels
-        slope : of `simultaneous_query`
-        coarse, rgb : gates in [0, 1] that multiply the budget (or the slope) of layers up to
-            `coarse_resolution` pixels (of detail), which carry pose and layout, and of toRGB layers; a
-            coarse toRGB layer has both
-        shifts : whether the shift of a channel moves as its scale does, in an architecture that has shifts
-            (StyleGAN); else only ``"global"`` moves shifts
-
-        Returns
-        -------
-        Tensor of shape (S,), float32 in [0, 1]
-        """
-        contribution = self.contribution(part)
-        gates = self.gates(coarse=coarse, rgb=rgb, coarse_resolution=coarse_resolution)
-        return layerwise_query(
-            contribution,
-            self.layers,
-            gates,
-            method=method,
-            rho=rho,
-            epsilon=epsilon,
-            slope=slope,
-            shifts=shifts,
-        )
-
-    def pair_query(
-        self,
-        part: str,
-        target_styles: Tensor,
-        reference_styles: Tensor,
-        *,
-        leak: float = 50.0,
-        rho: float = 0.1,
-        coarse: float = 0.5,
-        rgb: float = 0.5,
-        coarse_resolution: int = 8,
-        shifts: bool = False,
-    ) -> Tensor:
-        """Which channels to move for given pairs, each weighed by how much it differs there: `pair_query` of
-        `lefs.query`, over all layers together.
-
-        Parameters
-        ----------
-        part : name of a part
-        target_styles, reference_styles : Tensor of shape (N, S), or (1, S) for one against many
-        leak : how much the image may change outside the part: the mean squared change of a pixel there, in
-            squared 8-bit levels (images in 0 to 255), as `PartEffects` predicts it
-        rho : price of change outside, in change inside
-        coarse, rgb, coarse_resolution : as of `query`; here gates multiply what a layer's channels are worth
-        shifts : whether shifts (StyleGAN) move too, each a channel of its own
-
-        Returns
-        -------
-        Tensor of shape (N, S), float32 in [0, 1]
-
-        Raises
-        ------
-        ValueError
-            If the catalog has no effects.
-        """
-        gates = self.gates(coarse=coarse, rgb=rgb, coarse_resolution=coarse_resolution)
-        gate = channel_gates(gates, self.layers, self.contributions.shape[1], shifts=shifts)
-        part_effects = self.part_effects(part)
-        return part_effects.query(target_styles, reference_styles, leak=leak, rho=rho, gate=gate)
-
-    def part_effects(self, part: str) -> PartEffects:
-        """What every channel does to a part and to the rest; a ValueError if the catalog has no effects."""
-        return PartEffects.of(self._measured(), self._clusters(part), self.sizes, self.layers)
+        return self.contributions[list(self.clusters(part))].sum(dim=0).clamp(max=1)
 
     def by_effect(self) -> Catalog:
         """The same with the shares of its `effects` as contributions; a ValueError if it has none."""
@@ -314,7 +240,7 @@ class Catalog:
 
     @cached_property
     def _by_effect(self) -> Catalog:
-        return replace(self, contributions=_shares(self._measured()), measure="effect")
+        return replace(self, contributions=shares(self.measured_effects), measure="effect")
 
     def measured_by(self, contributions: Literal["energy", "effect"] | None) -> Catalog:
         """The catalog with contributions of one kind: itself where they are its own, or `by_effect`.
@@ -337,7 +263,9 @@ class Catalog:
             "makes one that has them by energy"
         )
 
-    def _measured(self) -> Tensor:
+    @property
+    def measured_effects(self) -> Tensor:
+        """The `effects`, (K, S); a ValueError that says how to measure them if there are none."""
         if self.effects is None:
             raise ValueError(
                 "this catalog has no effects; measure them with lefs.effects.by_effect(catalog, generator), "
@@ -345,15 +273,22 @@ class Catalog:
             )
         return self.effects
 
-    def gates(self, *, coarse: float, rgb: float, coarse_resolution: int = 8) -> list[float]:
-        """What multiplies the budget ε (or the slope) of each layer: L numbers in [0, 1]; see `query`."""
-        return layer_gates(self.layers, coarse=coarse, rgb=rgb, coarse_resolution=coarse_resolution)
-
     # -- files ------------------------------------------------------------------------------------
     def save(self, folder: str | os.PathLike[str]) -> Path:
         """Write ``catalog.safetensors`` and ``catalog.json`` into `folder`; each is replaced whole or not."""
-        values = {f.name: getattr(self, f.name) for f in fields(self)}
-        return write_catalog(Path(folder), values)
+        tensors = {n: getattr(self, n) for n in _TENSORS}
+        tensors |= {n: _narrowest(getattr(self, n)) for n in _OPTIONAL if getattr(self, n) is not None}
+        sampling = asdict(self.sampling)
+        content = {
+            "layer": self.layer,
+            "parts": {n: list(ks) for n, ks in self.parts.items()},
+            "generator": asdict(self.generator),
+            "sampling": {n: v for n, v in sampling.items() if n != "label" or v is not None},
+            "layers": [layer.to_json() for layer in self.layers],
+            **{n: getattr(self, n) for n, default in _LATER.items() if getattr(self, n) != default},
+        }
+        save_record(Path(folder) / "catalog", _FORMAT, content, tensors)
+        return Path(folder)
 
     @classmethod
     def load(cls, name_or_folder: str | os.PathLike[str]) -> Catalog:
@@ -366,57 +301,27 @@ class Catalog:
         """
         folder = locate(name_or_folder)
         folder = folder if folder.is_dir() else folder.parent
-        values = read_catalog(folder)
-        try:
-            return cls(**values)
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise ArtifactError(f"{folder / 'catalog.json'} is not a whole catalog: {error!r}") from error
-
-    @classmethod
-    def import_pickle(
-        cls,
-        path: str | os.PathLike[str],
-        generator: Generator,
-        *,
-        layer: str | None = None,
-        seeds: Iterable[int] = range(200),
-        truncation: float = 1.0,
-        progress: bool = True,
-    ) -> Catalog:
-        """Take over the clusters of a catalog that the paper's code or Retrieve in Style has pickled.
-
-        Only its arrays and names are read, nothing of it is run. Contributions are measured anew, on `seeds`.
-
-        Parameters
-        ----------
-        generator : the one whose activations were clustered
-        layer : the layer they were taken from; None takes the first convolution, from ``default_layer`` on,
-            that has as many channels as the centres
-
-        Raises
-        ------
-        ArtifactError
-            If the file is no such catalog or does not fit the layer.
-        """
-        found = read_foreign_catalog(path)
-        layer = fitting_layer(generator, found.centers.shape[1], layer, path)
-        sample = Sample(generator, seeds, truncation=truncation, progress=progress)
-        contributions, sizes = sample.contributions(layer, found.centers)
-        named = {k for ks in found.annotations.values() for k in ks}
-        rest = {f"cluster {k}": (k,) for k in range(len(found.centers)) if k not in named}
-        return cls(
-            centers=found.centers,
-            layer=layer,
-            contributions=contributions,
-            sizes=sizes,
-            layers=generator.layers,
-            parts={**found.annotations, **rest},
-            generator=GeneratorId.of(generator),
-            sampling=Sampling.of(generator, sample.seeds, truncation=truncation),
-        )
+        meta, tensors = load_record(folder / "catalog", expect=_FORMAT)
+        with whole(folder / "catalog.json", "catalog"):
+            return cls(
+                **{name: tensors[name] for name in _TENSORS},
+                **{name: tensors[name].double() for name in _OPTIONAL if name in tensors},
+                **{name: meta.get(name, default) for name, default in _LATER.items()},
+                layer=meta["layer"],
+                layers=tuple(StyleLayer.from_json(entry) for entry in meta["layers"]),
+                parts=meta["parts"],
+                generator=GeneratorId(**meta["generator"]),
+                sampling=Sampling(**{**meta["sampling"], "seeds": tuple(meta["sampling"]["seeds"])}),
+            )
 
 
 def _part_name(argument: str, name: str) -> str:
     if not isinstance(name, str) or not name.strip():
         raise ValueError(f"{argument}: a part's name must be text that is not blank, got {name!r}")
     return name.strip()
+
+
+def _narrowest(values: Tensor) -> Tensor:
+    """The same values, in float32 where that holds every one of them."""
+    narrow = values.float()
+    return narrow if narrow.to(values).equal(values) else values

@@ -6,7 +6,8 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,17 +16,23 @@ import safetensors.torch
 import torch
 
 __all__ = [
+    "VERSION",
     "ArtifactError",
     "describe",
     "embedded_names",
     "file_sha256",
+    "load_record",
     "load_tensors",
     "locate",
     "read_json",
+    "save_record",
     "save_tensors",
+    "whole",
     "write_atomically",
     "write_json",
 ]
+
+VERSION = 1  # of every format
 
 # An installed wheel carries the data inside the package, a checkout beside it.
 _DATA_FOLDERS = (Path(__file__).parent / "data", Path(__file__).parent.parent / "data")
@@ -103,7 +110,7 @@ def write_json(path: str | os.PathLike[str], content: Mapping[str, Any]) -> Path
 
 
 def read_json(path: str | os.PathLike[str], *, expect: str) -> dict[str, Any]:
-    """Read a JSON object whose ``"format"`` is `expect`, for example ``"lefs-catalog"``."""
+    """Read a JSON object whose ``"format"`` is `expect`, for example ``"lefs-catalog"``, of `VERSION`."""
     path = Path(path)
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
@@ -116,7 +123,57 @@ def read_json(path: str | os.PathLike[str], *, expect: str) -> dict[str, Any]:
     found = content.get("format") if isinstance(content, dict) else type(content).__name__
     if found != expect:
         raise ArtifactError(f"{path} holds {found!r}, expected format {expect!r}")
+    if content.get("version", VERSION) != VERSION:
+        raise ArtifactError(
+            f"{path} has version {content['version']!r}, this lefs reads {VERSION}; "
+            "make it again, or use the lefs that wrote it"
+        )
     return content
+
+
+def save_record(
+    stem: Path, expect: str, content: Mapping[str, Any], tensors: Mapping[str, torch.Tensor]
+) -> None:
+    """Write ``<stem>.safetensors``, then ``<stem>.json``, which says that the two belong together.
+
+    Parameters
+    ----------
+    stem : Path
+        The path of both files without their suffixes.
+    expect : str
+        The format, such as ``"lefs-catalog"``.
+    content : mapping of plain JSON values
+    tensors : mapping of str to Tensor
+    """
+    file = save_tensors(stem.with_suffix(".safetensors"), tensors)
+    header = {"format": expect, "version": VERSION}
+    write_json(stem.with_suffix(".json"), {**header, **content, "tensors_sha256": file_sha256(file)})
+
+
+def load_record(stem: Path, *, expect: str) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
+    """Read what `save_record` wrote: the JSON and the tensors.
+
+    Raises
+    ------
+    ArtifactError
+        If a file is missing, truncated, of another kind or version, or the two do not belong together.
+    """
+    file = stem.with_suffix(".safetensors")
+    content, tensors = read_json(stem.with_suffix(".json"), expect=expect), load_tensors(file)
+    if content.get("tensors_sha256") != file_sha256(file):
+        raise ArtifactError(
+            f"{stem.parent}: {file.name} and {stem.name}.json are not of one saving; save them again"
+        )
+    return content, tensors
+
+
+@contextmanager
+def whole(path: Path, what: str) -> Iterator[None]:
+    """Say of any error that comes from what is missing in a file that the file is not a whole `what`."""
+    try:
+        yield
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise ArtifactError(f"{path} is not a whole {what}: {error!r}") from error
 
 
 def save_tensors(path: str | os.PathLike[str], tensors: Mapping[str, torch.Tensor]) -> Path:

@@ -13,7 +13,7 @@ import hashlib
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,72 +22,25 @@ import torch
 from torch import Tensor, nn
 
 from lefs.checks import check_integer, check_name, check_seeds
+from lefs.records import ArtifactError
+from lefs.stylespace import StyleLayer
 
 __all__ = [
     "Generator",
+    "GeneratorId",
     "MapEdit",
     "Noise",
     "State",
-    "StyleLayer",
     "Trunk",
     "edited",
     "fingerprint_of",
 ]
 
 Noise = Literal["const", "none"] | int
-Span = slice
 # What a synthesis carries from layer to layer: the features first, then what the architecture needs besides.
 State = tuple[Tensor | None, ...]
 # Replaces the maps (N, C, H, W) that enter a layer by others of that shape; it must not change them in place.
 MapEdit = Callable[[Tensor], Tensor]
-
-
-@dataclass(frozen=True)
-class StyleLayer:
-    """One layer whose input channels are scaled by styles.
-
-    Attributes
-    ----------
-    name : the layer's name in the publisher's own scheme, for example ``"b32.conv1"``
-    kind : ``"conv"`` or ``"rgb"``
-    resolution : side of the map that the layer scales (its input), in pixels
-    channels : number of channels of that map, C
-    slice : where the layer's scales, one for each channel, lie in the flat vector of all S styles
-    shift : where its shifts lie, in an architecture that has them (StyleGAN); of the same channels
-    margin : how many pixels of that map, on each side, lie outside the picture (StyleGAN3)
-    detail : how many pixels across the picture would carry all that the map can show, where the map has
-        more than it needs (StyleGAN3); None: `resolution`
-    """
-
-    name: str
-    kind: Literal["conv", "rgb"]
-    resolution: int
-    channels: int
-    slice: Span = field(hash=False)
-    shift: Span | None = field(default=None, hash=False)
-    margin: int = 0
-    detail: float | None = None
-
-    @property
-    def fineness(self) -> float:
-        """What tells coarse layers, of pose and layout, from fine ones: pixels across the picture."""
-        return self.resolution if self.detail is None else self.detail
-
-    def inside(self, maps: Tensor) -> Tensor:
-        """The part of this layer's maps (..., H, W) that lies inside the picture."""
-        end = self.resolution - self.margin
-        return maps[..., self.margin : end, self.margin : end] if self.margin else maps
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain values that `from_json` reads."""
-        spans = {name: getattr(self, name) for name in ("slice", "shift")}
-        return {**asdict(self), **{name: s and [s.start, s.stop] for name, s in spans.items()}}
-
-    @classmethod
-    def from_json(cls, entry: Mapping[str, Any]) -> StyleLayer:
-        """The layer that `to_json` described."""
-        spans = {name: Span(*entry[name]) for name in ("slice", "shift") if entry.get(name)}
-        return cls(**{**entry, **spans})
 
 
 @dataclass(frozen=True)
@@ -371,3 +324,26 @@ class Generator(nn.Module, ABC):
         """Seeds → styles (N, S) without gradients: ``styles(map(latents(seeds), truncation))``."""
         with torch.inference_mode():
             return self.styles(self.map(self.latents(seeds), truncation, labels))
+
+
+@dataclass(frozen=True)
+class GeneratorId:
+    """Whose catalog it is: the generator's fingerprint and its name for people."""
+
+    fingerprint: str
+    label: str
+
+    def __str__(self) -> str:
+        return f"{self.label!r} ({self.fingerprint[:12]})"
+
+    @classmethod
+    def of(cls, generator: Generator) -> GeneratorId:
+        """The identity of a generator."""
+        return cls(generator.fingerprint, generator.label)
+
+    def check(self, generator: Generator, *, what: str, remedy: str) -> None:
+        """Raise an `ArtifactError` that names both unless `generator` is this one."""
+        if generator.fingerprint != self.fingerprint:
+            raise ArtifactError(
+                f"this {what} belongs to generator {self} and not to {GeneratorId.of(generator)}; {remedy}"
+            )

@@ -1,0 +1,397 @@
+"""Paths through the whole latent space: principal (GANSpace) and closed-form (SeFa) directions, style mixing.
+
+The maps from w to the styles σ are affine, so that a straight path in w is a straight path in σ, exactly:
+σ(w + t v) = σ(w) + t A v. A direction is therefore kept as what it does to the S style channels. There it can
+also be confined to a part, channel by channel, by the query that the part's edits use: σ + t · q ⊙ (A v).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import normalize as unit
+
+from lefs.checks import check_choice, check_counts, check_integer, check_name, check_number, check_seeds
+from lefs.generator import Generator, GeneratorId
+from lefs.records import load_record, save_record, whole
+from lefs.stylespace import check_styles_shape, ranges
+
+__all__ = [
+    "RANGES",
+    "Direction",
+    "Directions",
+    "closed_form_directions",
+    "layer_range",
+    "mix",
+    "move",
+    "principal_directions",
+    "style_mask",
+    "style_matrix",
+    "walk",
+]
+
+#: Names that stand for several layers, wherever `layers` is asked for.
+RANGES = ("all", "coarse", "middle", "fine")
+Layers = str | Iterable[str]
+
+_FORMAT = "lefs-directions"
+_TENSORS = ("latents", "styles", "deviations", "explained")
+_REMEDY = "compute that one's own"
+_BATCH = 1024
+_FAR = 256.0  # a power of two, so that dividing by it is exact
+
+
+def layer_range(generator: Generator, layers: Layers = "all") -> tuple[str, ...]:
+    """Names of the style layers in a range.
+
+    Parameters
+    ----------
+    layers : one of `RANGES` (`lefs.stylespace.ranges` says what they are), a layer's name, or several
+    """
+    table = generator.layers
+    if isinstance(layers, str) and layers in RANGES:
+        names = [la.name for la in table] if layers == "all" else list(ranges(table)[layers])
+    else:
+        known = [la.name for la in table]
+        wanted = [layers] if isinstance(layers, str) else layers
+        names = [check_name("layers", n, [*RANGES, *known], what="range or style layer") for n in wanted]
+        if several := [n for n in names if n in RANGES]:
+            raise ValueError(f"layers: {several[0]!r} is a range; give it alone, or layers by name")
+    if not names:
+        raise ValueError(f"layers: there are none in {layers!r}; choose one of {RANGES} or layers by name")
+    return tuple(dict.fromkeys(names))
+
+
+def style_mask(generator: Generator, layers: Layers = "all") -> Tensor:
+    """Which style channels belong to a range of layers: (S,), bool.
+
+    Scales and shifts belong to their layer; what belongs to no layer (where StyleGAN3's input lies) to
+    ``"coarse"`` and ``"all"``.
+    """
+    generator.check_styles()
+    mask = torch.zeros(generator.num_styles, dtype=torch.bool, device=generator.device)
+    for name in layer_range(generator, layers):
+        layer = generator.layer(name)
+        for channels in (layer.slice, layer.shift):
+            if channels is not None:
+                mask[channels] = True
+    if generator.extra_styles and isinstance(layers, str) and layers in ("all", "coarse"):
+        mask[-generator.extra_styles :] = True
+    return mask
+
+
+def mix(generator: Generator, target_styles: Tensor, reference_styles: Tensor, *, layers: Layers) -> Tensor:
+    """Style mixing (StyleGAN, §3.1): the target with a range of layers taken from the reference.
+
+    Parameters
+    ----------
+    target_styles, reference_styles : Tensor of shape (N, S), or (1, S) for one against many
+    layers : see `layer_range`; ``"all"`` gives the reference's styles bit for bit
+
+    Returns
+    -------
+    Tensor of shape (N, S)
+    """
+    mask = style_mask(generator, layers)
+    for name, styles in {"target_styles": target_styles, "reference_styles": reference_styles}.items():
+        check_styles_shape(name, styles, len(mask))
+    check_counts(target_styles=target_styles, reference_styles=reference_styles)
+    return torch.where(mask.to(target_styles.device), reference_styles.to(target_styles), target_styles)
+
+
+@dataclass(frozen=True, eq=False)
+class Direction:
+    """One direction, as what it does to the styles.
+
+    Attributes
+    ----------
+    name : for people, such as ``"principal 0"``
+    styles : Tensor of shape (S,), float32: σ(w + v) − σ(w) in its layers, 0 elsewhere; v has unit length
+    deviation : standard deviation of w along v, the unit that amounts are given in
+    explained : the direction's share of all variance (principal) or of all eigenvalues (closed-form)
+    layers : names of the style layers that it moves
+    generator : `GeneratorId`
+    """
+
+    name: str
+    styles: Tensor
+    deviation: float
+    explained: float
+    layers: tuple[str, ...]
+    generator: GeneratorId
+
+    def check_generator(self, generator: Generator) -> None:
+        """Raise an `ArtifactError` that names both if this direction is of another generator."""
+        self.generator.check(generator, what="direction", remedy=_REMEDY)
+
+    def within(self, generator: Generator, layers: Layers) -> Direction:
+        """The direction in those of its layers that lie in a range (see `layer_range`) too."""
+        self.check_generator(generator)
+        kept = tuple(name for name in self.layers if name in layer_range(generator, layers))
+        if not kept:
+            raise ValueError(f"layers: {self.name} moves none of {layers!r}, only {', '.join(self.layers)}")
+        styles = torch.where(style_mask(generator, layers).cpu(), self.styles, 0.0)
+        return replace(self, styles=styles, layers=kept)
+
+
+@dataclass(frozen=True, eq=False)
+class Directions(Sequence[Direction]):
+    """Directions of one generator, the most important first; ``directions[0]`` is a `Direction`.
+
+    Attributes
+    ----------
+    method : ``"principal"`` or ``"closed-form"``
+    latents : Tensor of shape (n, D), float64, orthonormal: directions v of w. The entry of largest size is
+        positive, which settles the sign.
+    styles : Tensor of shape (n, S), float32, what each does to the styles; see `Direction`
+    deviations, explained : Tensor of shape (n,), float64; see `Direction`
+    layers : names of the style layers that they move
+    generator : `GeneratorId`
+    """
+
+    method: Literal["principal", "closed-form"]
+    latents: Tensor
+    styles: Tensor
+    deviations: Tensor
+    explained: Tensor
+    layers: tuple[str, ...]
+    generator: GeneratorId
+
+    def __post_init__(self) -> None:
+        check_choice("method", self.method, ("principal", "closed-form"))
+        for name, rank in zip(_TENSORS, (2, 2, 1, 1), strict=True):
+            found = tuple(getattr(self, name).shape)
+            if len(found) != rank or found[0] != len(self.deviations):
+                raise ValueError(f"{name} must have {rank} dimensions and a row a direction, got {found}")
+
+    def __len__(self) -> int:
+        return len(self.deviations)
+
+    def __getitem__(self, index: Any) -> Any:
+        """The `Direction` of an index, or a tuple of those of a slice."""
+        if isinstance(index, slice):
+            return tuple(self[i] for i in range(*index.indices(len(self))))
+        if not -len(self) <= index < len(self):
+            raise IndexError(f"there are {len(self)} directions, 0 to {len(self) - 1}; got {index}")
+        i = index % len(self)
+        numbers = float(self.deviations[i]), float(self.explained[i])
+        return Direction(f"{self.method} {i}", self.styles[i], *numbers, self.layers, self.generator)
+
+    def __iter__(self) -> Iterator[Direction]:
+        return (self[i] for i in range(len(self)))
+
+    def __repr__(self) -> str:
+        shares = ", ".join(f"{s:.1%}" for s in self.explained[:4].tolist())
+        return (
+            f"Directions of {self.generator.label!r}: {len(self)} {self.method} in {len(self.layers)} "
+            f"layers, explaining {shares}{', ...' if len(self) > 4 else ''}"
+        )
+
+    def check_generator(self, generator: Generator) -> None:
+        """Raise an `ArtifactError` that names both if these are directions of another generator."""
+        self.generator.check(generator, what="set of directions", remedy=_REMEDY)
+
+    def save(self, folder: str | os.PathLike[str]) -> Path:
+        """Write ``directions.safetensors`` and ``directions.json``; each is replaced whole or not."""
+        content = {"method": self.method, "layers": list(self.layers), "generator": asdict(self.generator)}
+        tensors = {name: getattr(self, name) for name in _TENSORS}
+        save_record(Path(folder) / "directions", _FORMAT, content, tensors)
+        return Path(folder)
+
+    @classmethod
+    def load(cls, folder: str | os.PathLike[str]) -> Directions:
+        """Read what `save` wrote.
+
+        Raises
+        ------
+        ArtifactError
+            If a file is missing, truncated, of another kind, or the two do not belong together.
+        """
+        meta, tensors = load_record(Path(folder) / "directions", expect=_FORMAT)
+        with whole(Path(folder) / "directions.json", "set of directions"):
+            owner = GeneratorId(**meta["generator"])
+            given = {name: tensors[name] for name in _TENSORS}
+            return cls(meta["method"], **given, layers=tuple(meta["layers"]), generator=owner)
+
+
+def move(
+    styles: Tensor, direction: Direction, amount: float | Sequence[float], *, q: Tensor | None = None
+) -> Tensor:
+    """Go along a direction: σ + amount · q ⊙ d, everywhere or only in the channels of a part.
+
+    Parameters
+    ----------
+    styles : Tensor of shape (N, S)
+    direction : `Direction`
+    amount : in standard deviations of w along the direction; one number, or one for each of N styles (or for
+        copies of a single one)
+    q : Tensor of shape (S,) or (N, S), in [0, 1]: which channels move, such as those of
+        ``settings.query(catalog, part)``; None moves all. 0 leaves the target bit for bit, 1 is the global
+        move.
+
+    Returns
+    -------
+    Tensor of shape (N, S)
+    """
+    check_styles_shape("styles", styles, len(direction.styles))
+    numbers = [check_number("amount", a) for a in np.atleast_1d(amount).tolist()]
+    if len(styles) != 1 and len(numbers) not in (1, len(styles)):
+        raise ValueError(f"amount must be one number or {len(styles)}, one an image; got {len(numbers)}")
+    step = direction.styles.to(styles) * (styles.new_tensor(numbers) * direction.deviation)[:, None]
+    if q is not None:
+        _check_query(q, max(len(styles), len(step)), styles.shape[1])
+        step = step * q.to(step)
+    # (adding zero would turn −0 into 0)
+    return torch.where(step == 0, styles, styles + step)
+
+
+def _check_query(q: Tensor, images: int, channels: int) -> None:
+    shape = tuple(q.shape)
+    rows = shape[0] if len(shape) == 2 else 1
+    if shape[-1:] != (channels,) or len(shape) > 2 or (images != 1 and rows not in (1, images)):
+        wanted = f"({channels},) or ({images}, {channels})"
+        raise ValueError(f"q must have the {channels} channels of styles, shape {wanted}; got {shape}")
+    if bool(((q < 0) | (q > 1) | q.isnan()).any()):
+        raise ValueError(f"q must lie in [0, 1]; it goes from {float(q.min()):g} to {float(q.max()):g}")
+
+
+def walk(
+    styles: Tensor, direction: Direction, amounts: Sequence[float], *, q: Tensor | None = None
+) -> Tensor:
+    """Styles along a path from one image: (len(amounts), S); see `move`.
+
+    Parameters
+    ----------
+    styles : Tensor of shape (1, S)
+    amounts : steps in standard deviations; 0 is the image itself
+    """
+    if len(styles) != 1:
+        raise ValueError(f"styles must be those of one image, (1, S); got {tuple(styles.shape)}")
+    if not len(amounts):
+        raise ValueError("amounts is empty; give steps in standard deviations, for example [-2, 0, 2]")
+    return move(styles, direction, list(amounts), q=q)
+
+
+def principal_directions(
+    generator: Generator, seeds: Iterable[int] = range(10_000), *, count: int = 16, layers: Layers = "all"
+) -> Directions:
+    """Directions in which w varies most (GANSpace, Härkönen et al., NeurIPS 2020): PCA of w.
+
+    The covariance is added up over batches in float64, so that memory does not grow with the sample.
+
+    Parameters
+    ----------
+    seeds : the latents to look at, without truncation; many more than `w_dim`
+    count : how many directions; fewer come where `w_dim` is less
+    layers : the style layers that the directions move; see `layer_range`
+
+    Raises
+    ------
+    TypeError
+        If the generator has no w, as ProGAN.
+    """
+    mask = style_mask(generator, layers)
+    variances, vectors = _principal_axes(_covariance(generator, seeds))
+    explained = variances / variances.sum().clamp_min(1e-300)
+    return _directions(generator, "principal", vectors, variances, explained, count, mask, layers)
+
+
+def closed_form_directions(
+    generator: Generator,
+    *,
+    count: int = 16,
+    layers: Layers = "all",
+    normalize: bool = False,
+    seeds: Iterable[int] = range(2_000),
+) -> Directions:
+    """Directions that change the styles of a range of layers most (SeFa, Shen & Zhou, CVPR 2021).
+
+    The eigenvectors of AᵀA of largest eigenvalues, where A (S, D) are the weights from w to those styles
+    (paper, Eq. 6): unit steps of w that make ‖A v‖ largest. No image and no sample is needed for them.
+
+    Parameters
+    ----------
+    count : how many directions; fewer come where `w_dim` is less
+    layers : whose styles count, and which the directions move; see `layer_range`
+    normalize : give every style channel the same weight, as the released code does and the paper does not
+    seeds : latents that only tell how far w varies along each direction, the unit of its amounts
+    """
+    mask = style_mask(generator, layers)
+    weights = _double(style_matrix(generator))[mask.cpu()]
+    if normalize:
+        weights = unit(weights, dim=1)
+    values, vectors = _principal_axes(weights.t() @ weights)
+    variances = ((vectors @ _covariance(generator, seeds)) * vectors).sum(dim=1).clamp_min(0)
+    explained = values / values.sum().clamp_min(1e-300)
+    return _directions(generator, "closed-form", vectors, variances, explained, count, mask, layers)
+
+
+@torch.no_grad()
+def style_matrix(generator: Generator) -> Tensor:
+    """A in σ(w) = A w + b, one w for all layers: (S, D), to rounding, whatever the architecture.
+
+    The maps are affine, so that a difference quotient over any distance is the derivative; a long one leaves
+    nothing of b.
+    """
+    generator.check_styles()
+    axes_dld = _FAR * torch.eye(generator.w_dim, device=generator.device)[:, None]
+    axes_dld = axes_dld.expand(-1, generator.num_ws, -1)
+    difference_ds = generator.styles(axes_dld) - generator.styles(-axes_dld)
+    return difference_ds.t().contiguous() / (2 * _FAR)
+
+
+def _double(values: Tensor) -> Tensor:
+    """In float64, on the CPU: small, and Apple's devices have no float64."""
+    return values.detach().cpu().double()
+
+
+@torch.no_grad()
+def _covariance(generator: Generator, seeds: Iterable[int]) -> Tensor:
+    """Covariance of w over a sample, (D, D) float64, a batch at a time."""
+    sample = check_seeds(seeds)
+    if len(sample) < 2:
+        raise ValueError(f"seeds must be at least 2 for w to vary, got {len(sample)}")
+    origin, total, products = None, torch.tensor(0.0), torch.tensor(0.0)
+    for start in range(0, len(sample), _BATCH):
+        w = _double(generator.map(generator.latents(sample[start : start + _BATCH]))[:, 0])
+        origin = w.mean(dim=0) if origin is None else origin  # near the mean: no digits are lost
+        total, products = total + (w - origin).sum(dim=0), products + (w - origin).t() @ (w - origin)
+    return (products - torch.outer(total, total) / len(sample)) / (len(sample) - 1)
+
+
+def _principal_axes(matrix: Tensor) -> tuple[Tensor, Tensor]:
+    """Eigenvalues, descending, and eigenvectors as rows with their signs settled, of a symmetric matrix."""
+    values, columns = torch.linalg.eigh(matrix)
+    vectors = columns.t().flip(0)
+    largest = vectors.gather(1, vectors.abs().argmax(dim=1, keepdim=True))
+    return values.flip(0).clamp_min(0), torch.where(largest < 0, -vectors, vectors)
+
+
+def _directions(
+    generator: Generator,
+    method: Literal["principal", "closed-form"],
+    vectors: Tensor,
+    variances: Tensor,
+    explained: Tensor,
+    count: int,
+    mask: Tensor,
+    layers: Layers,
+) -> Directions:
+    kept = slice(check_integer("count", count, minimum=1))
+    effects = vectors[kept] @ _double(style_matrix(generator)).t()
+    return Directions(
+        method,
+        latents=vectors[kept].clone(),
+        styles=torch.where(mask.cpu(), effects, 0.0).float(),
+        deviations=variances[kept].sqrt(),
+        explained=explained[kept].clone(),
+        layers=layer_range(generator, layers),
+        generator=GeneratorId.of(generator),
+    )

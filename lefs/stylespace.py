@@ -1,0 +1,98 @@
+"""The style layers of a generator: where their channels lie in the flat style vector σ, how fine they see."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+from torch import Tensor
+
+__all__ = ["StyleLayer", "check_styles_shape", "ranges"]
+
+Span = slice
+
+
+@dataclass(frozen=True)
+class StyleLayer:
+    """One layer whose input channels are scaled by styles.
+
+    Attributes
+    ----------
+    name : the layer's name in the publisher's own scheme, for example ``"b32.conv1"``
+    kind : ``"conv"`` or ``"rgb"``
+    resolution : side of the map that the layer scales (its input), in pixels
+    channels : number of channels of that map, C
+    slice : where the layer's scales, one for each channel, lie in the flat vector of all S styles
+    shift : where its shifts lie, in an architecture that has them (StyleGAN); of the same channels
+    margin : how many pixels of that map, on each side, lie outside the picture (StyleGAN3)
+    detail : how many pixels across the picture would carry all that the map can show, where the map has
+        more than it needs (StyleGAN3); None: `resolution`
+    """
+
+    name: str
+    kind: Literal["conv", "rgb"]
+    resolution: int
+    channels: int
+    slice: Span = field(hash=False)
+    shift: Span | None = field(default=None, hash=False)
+    margin: int = 0
+    detail: float | None = None
+
+    @property
+    def side(self) -> int:
+        """Side of the part of the map that lies inside the picture, in pixels."""
+        return self.resolution - 2 * self.margin
+
+    @property
+    def fineness(self) -> float:
+        """What tells coarse layers, of pose and layout, from fine ones: pixels across the picture."""
+        return self.resolution if self.detail is None else self.detail
+
+    def inside(self, maps: Tensor) -> Tensor:
+        """The part of this layer's maps (..., H, W) that lies inside the picture."""
+        end = self.resolution - self.margin
+        return maps[..., self.margin : end, self.margin : end] if self.margin else maps
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values that `from_json` reads."""
+        spans = {name: getattr(self, name) for name in ("slice", "shift")}
+        return {**asdict(self), **{name: s and [s.start, s.stop] for name, s in spans.items()}}
+
+    @classmethod
+    def from_json(cls, entry: Mapping[str, Any]) -> StyleLayer:
+        """The layer that `to_json` described."""
+        spans = {name: Span(*entry[name]) for name in ("slice", "shift") if entry.get(name)}
+        return cls(**{**entry, **spans})
+
+
+def ranges(layers: Sequence[StyleLayer]) -> dict[str, tuple[str, ...]]:
+    """Names of the coarse, middle and fine layers (StyleGAN, Karras et al. 2019, §3.1).
+
+    Coarse layers see maps of up to 8 × 8 and carry pose and layout, middle ones up to 32 × 32, fine ones the
+    rest. Of pictures below 128 × 128 the limits are an eighth and a quarter of the side, at least 4 and 8.
+
+    Parameters
+    ----------
+    layers : sequence of StyleLayer
+        All of a generator.
+
+    Returns
+    -------
+    dict of str to tuple of str
+        ``"coarse"``, ``"middle"`` and ``"fine"``; each layer in one of them, in the generator's order.
+    """
+    side = max(layer.side for layer in layers)
+    low, high = min(8, max(4, side // 8)), min(32, max(8, side // 4))
+    limits = {"coarse": (0, low), "middle": (low, high), "fine": (high, math.inf)}
+    return {
+        name: tuple(layer.name for layer in layers if below < layer.fineness <= upto)
+        for name, (below, upto) in limits.items()
+    }
+
+
+def check_styles_shape(name: str, styles: Tensor, count: int) -> None:
+    """Raise a ValueError unless `styles` has shape (N, count)."""
+    if styles.ndim != 2 or styles.shape[1] != count:
+        raise ValueError(f"{name} must have shape (N, {count}), got {tuple(styles.shape)}")
