@@ -7,6 +7,7 @@ them to every layer of a catalog: ``settings.query(catalog, part)``.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal, TypeVar
 
 import numpy as np
@@ -130,16 +131,12 @@ class QuerySettings:
         gates = self.gates(catalog)
         if self.method == "pair":
             if target_styles is None or reference_styles is None:
-                raise ValueError(
-                    'method="pair" needs the styles of targets and references: '
-                    "settings.query(catalog, part, target_styles, reference_styles)"
-                )
-            effects = PartEffects.of(catalog, part)
-            difference = effects.difference(target_styles, reference_styles)
+                raise ValueError('method="pair" needs the styles of targets and references as well')
+            acts = PartEffects.of(catalog, part)
+            rule = partial(pair_query, epsilon=acts.budget(self.leak), rho=self.rho)
             gate = self._by_channel(catalog, gates)
-            budget = effects.budget(self.leak)
-            return pair_query(
-                difference, effects.inside, effects.outside, epsilon=budget, rho=self.rho, gate=gate
+            return rule(
+                acts.difference(target_styles, reference_styles), acts.inside, acts.outside, gate=gate
             )
         # What belongs to no layer (where an input lies) stays the target's.
         q = torch.zeros_like(contribution)

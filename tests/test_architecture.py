@@ -19,11 +19,14 @@ FILES = sorted(p for p in PACKAGE.rglob("*.py") if "data" not in p.relative_to(P
 # A module imports only from its own row and those above; the first part of its name says which row it is in.
 ROWS = (
     ("checks", "images", "records", "progress", "tables", "stylespace"),
-    ("clustering", "factorization", "generator", "query"),
+    ("clustering", "factorization", "generator"),
     ("activations",),
     ("catalog",),
-    ("dissection", "directions", "editing", "effects"),
-    ("evaluation", "units"),
+    ("effects", "query"),
+    ("dissection", "directions", "editing"),
+    ("generators", "foreign", "segmenter", "adapters"),
+    ("evaluation",),
+    ("units",),
     ("plotting",),
     ("widgets",),
     ("runner",),
