@@ -1,4 +1,4 @@
-"""One self-contained page with every figure of a run, each under its heading and with its reading."""
+"""One self-contained page with every figure and table of a run, each under its heading and with its reading."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import base64
 import datetime
 import io
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -24,52 +24,62 @@ __all__ = ["Figure", "figures", "gallery_page"]
 _HEADING = re.compile(r"^#{1,6}[ \t]+(.+?)[ \t#]*$", re.MULTILINE)
 _IMAGES = {"image/png": "png", "image/jpeg": "jpeg", "image/svg+xml": "svg"}
 _HALF_PAGE = 560  # pixels for a picture in one of the two columns of gallery.html.j2
+_FEW_COLUMNS = 5  # of a table, that fit there
 
 
 @dataclass(frozen=True)
 class Figure:
-    """A picture that a cell displayed.
+    """A picture or a table that a cell displayed.
 
     Attributes
     ----------
-    heading
-        Text of the section it stands in, as HTML.
-    reading
-        First paragraph of the Markdown cell that follows the picture, as HTML; may be empty.
-    source
-        The picture as a ``data:`` address.
-    width, height
-        In pixels; 0 where the format has none.
-    anchor
+    heading : Markup
+        Text of the section it stands in.
+    reading : Markup
+        First paragraph of the Markdown cell that follows it; may be empty.
+    anchor : str
         Fragment of the notebook's page that leads to the cell.
+    source : str
+        A picture as a ``data:`` address; empty for a table.
+    width, height : int
+        Of the picture, in pixels; 0 where its format has none.
+    table : Markup
+        A table; empty for a picture.
     """
 
     heading: Markup
     reading: Markup
-    source: str
-    width: int
-    height: int
     anchor: str
+    source: str = ""
+    width: int = 0
+    height: int = 0
+    table: Markup = Markup("")
 
     @property
     def wide(self) -> bool:
         """Whether it would have to shrink to stand beside another."""
-        return self.width > _HALF_PAGE
+        return self.width > _HALF_PAGE or self.table.count("<th>") > _FEW_COLUMNS
 
 
 def figures(notebook: nbformat.NotebookNode) -> list[Figure]:
-    """Return every picture among a notebook's outputs, in order."""
+    """Return every picture and table among a notebook's outputs, in order.
+
+    Parameters
+    ----------
+    notebook : NotebookNode
+        Executed, as nbformat reads it.
+    """
     found = []
     heading = ""
     for place, cell in enumerate(notebook.cells):
         if cell.cell_type == "markdown":
             heading = _last_heading(cell.source) or heading
             continue
-        pictures = [p for output in cell.get("outputs", []) for p in _pictures(output)]
-        for number, (source, width, height) in enumerate(pictures, 1):
-            reading = _reading(notebook.cells[place + 1 :]) if number == len(pictures) else ""
+        shown = [content for output in cell.get("outputs", []) if (content := _content(output))]
+        for number, content in enumerate(shown, 1):
+            reading = _reading(notebook.cells[place + 1 :]) if number == len(shown) else ""
             anchor = f"cell-id={cell.get('id', '')}"
-            found.append(Figure(_inline(heading), Markup(reading), source, width, height, anchor))
+            found.append(Figure(_inline(heading), Markup(reading), anchor, **content))
     return found
 
 
@@ -92,16 +102,18 @@ def _reading(following: Sequence[nbformat.NotebookNode]) -> str:
     return "" if paragraph.startswith("#") else markdown_to_html(paragraph)
 
 
-def _pictures(output: Mapping[str, Any]) -> Iterator[tuple[str, int, int]]:
-    """Yield an output's picture, if any, as (data address, width, height)."""
+def _content(output: Mapping[str, Any]) -> dict[str, Any]:
+    """What a `Figure` takes of an output that is a picture or a table; nothing of any other."""
     data = output.get("data", {})
     for mime, kind in _IMAGES.items():
         if mime in data:
             text = "".join(data[mime])
             raw = text.encode() if kind == "svg" else base64.b64decode(text)
             width, height = (0, 0) if kind == "svg" else Image.open(io.BytesIO(raw)).size
-            yield f"data:{mime};base64,{base64.b64encode(raw).decode()}", width, height
-            return
+            source = f"data:{mime};base64,{base64.b64encode(raw).decode()}"
+            return {"source": source, "width": width, "height": height}
+    text = "".join(data.get("text/html", ""))
+    return {"table": Markup(text)} if text.lstrip().startswith("<table") else {}
 
 
 def gallery_page(
@@ -118,19 +130,24 @@ def gallery_page(
     folder
         The run's folder, with an executed ``<notebook>.ipynb`` for each record.
     records
-        Per notebook: ``notebook``, ``seconds``, ``parameters``, ``error``.
+        Per notebook: ``notebook``, ``seconds``, ``parameters``, ``error`` and, where it is known,
+        ``generator``: what it is called.
     started, versions
         For the page's head and foot.
     """
     environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
     template = environment.from_string(files(__package__).joinpath("gallery.html.j2").read_text("utf-8"))
     sections = [_section(folder, record) for record in records]
-    total = sum(record["seconds"] for record in records)
+    generators = list(dict.fromkeys(r["generator"] for r in records if r.get("generator")))
+    shown = [f for section in sections for f in section["figures"]]
     return template.render(
+        title=sections[0]["title"] if len(sections) == 1 else "What a generator knows, and how to edit it",
         name=folder.name,
+        generators=generators,
         sections=sections,
-        count=sum(len(s["figures"]) for s in sections),
-        minutes=_duration(total),
+        pictures=sum(not f.table for f in shown),
+        tables=sum(bool(f.table) for f in shown),
+        minutes=_duration(sum(record["seconds"] for record in records)),
         started=started,
         versions=versions,
         math_style=MATH_STYLE,
@@ -140,9 +157,11 @@ def gallery_page(
 def _section(folder: Path, record: Mapping[str, Any]) -> dict[str, Any]:
     executed = folder / f"{record['notebook']}.ipynb"
     notebook = nbformat.read(executed, as_version=4) if executed.is_file() else nbformat.v4.new_notebook()
+    title, lead = _opening(notebook)
     return {
         "name": record["notebook"],
-        "title": _inline(_title(notebook) or record["notebook"]),
+        "title": _inline(title or record["notebook"]),
+        "lead": Markup(markdown_to_html(lead)),
         "page": f"{record['notebook']}.html",
         "duration": _duration(record["seconds"]),
         "parameters": record["parameters"],
@@ -151,9 +170,14 @@ def _section(folder: Path, record: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _title(notebook: nbformat.NotebookNode) -> str:
-    texts = (c.source for c in notebook.cells if c.cell_type == "markdown")
-    return next((m[1] for m in map(_HEADING.search, texts) if m), "")
+def _opening(notebook: nbformat.NotebookNode) -> tuple[str, str]:
+    """Title of a notebook, without its number, and the paragraph that stands below it."""
+    for cell in notebook.cells:
+        heading = _HEADING.search(cell.source) if cell.cell_type == "markdown" else None
+        if heading:
+            below = cell.source[heading.end() :].strip().split("\n\n")[0]
+            return re.sub(r"^\d+ · ", "", heading[1]), below
+    return "", ""
 
 
 def _duration(seconds: float) -> str:
