@@ -1,4 +1,4 @@
-"""One self-contained page with every figure and table of a run, each under its heading and with its reading."""
+"""One self-contained page with every figure and table of a run, under its heading and with its reading."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ __all__ = ["Figure", "figures", "gallery_page"]
 _HEADING = re.compile(r"^#{1,6}[ \t]+(.+?)[ \t#]*$", re.MULTILINE)
 _IMAGES = {"image/png": "png", "image/jpeg": "jpeg", "image/svg+xml": "svg"}
 _HALF_PAGE = 560  # pixels for a picture in one of the two columns of gallery.html.j2
+_NOTHING = Markup()
 _FEW_COLUMNS = 5  # of a table, that fit there
 
 
@@ -53,7 +54,7 @@ class Figure:
     source: str = ""
     width: int = 0
     height: int = 0
-    table: Markup = Markup("")
+    table: Markup = _NOTHING
 
     @property
     def wide(self) -> bool:
