@@ -6,6 +6,7 @@ replayed. An editor does no work again that a change does not touch.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -130,6 +131,8 @@ class Recipe:
     truncation : ψ of target and references
     generator : `GeneratorId`, filled in when an `Editor` renders it
     label : class of target and references, for a conditional generator; filled in likewise
+    parts : (name, digest) of each part that is changed, by which a catalog is known whose part of that name
+        is another; filled in likewise
     """
 
     target: int
@@ -137,6 +140,7 @@ class Recipe:
     truncation: float = 0.7
     generator: GeneratorId | None = None
     label: int | None = None
+    parts: tuple[tuple[str, str], ...] = ()
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write as JSON, atomically."""
@@ -149,7 +153,8 @@ class Recipe:
         with whole(Path(path), "recipe"):
             changes = [Change(**{**c, "settings": QuerySettings(**c["settings"])}) for c in meta["changes"]]
             owner = meta["generator"] and GeneratorId(**meta["generator"])
-            return cls(meta["target"], tuple(changes), meta["truncation"], owner, meta.get("label"))
+            parts = tuple((str(name), str(digest)) for name, digest in meta.get("parts", ()))
+            return cls(meta["target"], tuple(changes), meta["truncation"], owner, meta.get("label"), parts)
 
 
 def _turned(recipe: Recipe, name: str, value: float) -> Recipe:
@@ -223,6 +228,7 @@ class Editor:
         generator.check_styles()
         self.generator, self.catalog, self.noise = generator, catalog, noise
         self._lock = threading.RLock()
+        self._digests: dict[str, str] = {}
         self._trunk: tuple[tuple[int, float, int | None], Trunk] | None = None
         self._pictures: dict[tuple[int, float, int | None, int | None], Tensor] = {}
 
@@ -242,7 +248,8 @@ class Editor:
 
         Parameters
         ----------
-        recipe : what to do; one made for another generator is an `ArtifactError` that names both
+        recipe : what to do; one made with another generator, or another catalog's part of the same name, is
+            an `ArtifactError` that names both
         upto : a lower resolution, for a preview
         stop : asked before each of the costly layers of a full rendering; once it says True, that ends
 
@@ -334,12 +341,22 @@ class Editor:
         return torch.stack([self.render(_turned(recipe, name, v)).image for v in values])
 
     def sign(self, recipe: Recipe) -> Recipe:
-        """The recipe with what it takes to replay it: whose it is, the class of its images, and by which
-        contributions its channels are chosen.
+        """The recipe with what it takes to replay it: whose it is, the class of its images, which parts are
+        meant, and by which contributions their channels are chosen.
         """
         label = self.generator.usual_label if recipe.label is None else recipe.label
         changes = tuple(self._stated(change) for change in recipe.changes)
-        return replace(recipe, generator=self.catalog.generator, label=label, changes=changes)
+        known = sorted({c.part for c in changes} & self.catalog.parts.keys())
+        parts = tuple((name, self._digest(name)) for name in known)
+        owner = self.catalog.generator
+        return replace(recipe, generator=owner, label=label, changes=changes, parts=parts)
+
+    def _digest(self, part: str) -> str:
+        """The first 12 digits of the SHA-256 over the contributions of a part's clusters."""
+        if part not in self._digests:
+            rows = self.catalog.contributions[list(self.catalog.parts[part])]
+            self._digests[part] = hashlib.sha256(rows.cpu().numpy().tobytes()).hexdigest()[:12]
+        return self._digests[part]
 
     def _stated(self, change: Change) -> Change:
         kind = change.settings.contributions or self.catalog.measure
@@ -394,3 +411,9 @@ class Editor:
                 f"this recipe was made with generator {owner}, not with {self.catalog.generator}; "
                 "load that generator to replay it"
             )
+        for part, digest in recipe.parts:
+            if part in self.catalog.parts and self._digest(part) != digest:
+                raise ArtifactError(
+                    f"this recipe was made with another catalog of {self.catalog.generator}: there {part!r} "
+                    f"is other clusters ({digest}, not {self._digest(part)}); load that catalog to replay it"
+                )

@@ -348,6 +348,23 @@ def test_catalogs_and_recipes_of_others_are_refused(catalog: Catalog, editor: Ed
         editor.render(replace(recipe(), generator=foreign))
 
 
+def test_a_part_of_the_same_name_and_other_clusters_is_refused(
+    lively: StyleGAN2, catalog: Catalog, editor: Editor, tmp_path: Path
+) -> None:
+    done = editor.render(recipe(Change("hair", 2, settings=OPEN))).recipe
+    saved = Recipe.load(done.save(tmp_path / "r.json"))
+    assert saved == done
+    # (names of other parts do not matter, and a recipe may be changed to another part)
+    renamed = Editor(lively, catalog.rename("eyes", "a pair of eyes"))
+    assert torch.equal(renamed.render(saved).image, editor.render(saved).image)
+    editor.render(replace(saved, changes=(Change("skin", 2, settings=OPEN),)))
+    other = Editor(lively, catalog.named(["hair", "eyes", "skin", "skin", "mouth"]))
+    with pytest.raises(ArtifactError, match=r"another catalog of 'lively'.*'hair' is other clusters"):
+        other.render(saved)
+    # one that was saved before parts were written into it replays
+    assert other.render(replace(saved, parts=())).recipe.parts != done.parts
+
+
 def test_a_rendering_can_be_stopped_and_taken_up_again(catalog: Catalog) -> None:
     network = random_network(seed=3, resolution=128)
     editor = Editor(network, made_up_catalog(torch.rand(2, network.num_styles), network, ["hair", "skin"]))

@@ -16,6 +16,7 @@ import pytest
 
 import lefs
 from lefs.directions import Directions
+from lefs.generator import GeneratorId
 from lefs.runner.gallery import figures
 
 pytestmark = pytest.mark.slow
@@ -125,6 +126,7 @@ def test_all_notebooks_run(family: str, runs: dict[str, Done]) -> None:
     Directions.load(done.artifacts / "directions").check_generator(generator)
     recipe = lefs.Recipe.load(done.artifacts / "recipe.json")
     assert recipe.changes[0].part == "cluster 0"  # these have no hair
+    assert recipe.generator == GeneratorId.of(generator)
 
 
 def test_what_has_no_styles_is_dissected_and_the_editing_notebook_says_why_it_stops(

@@ -272,7 +272,7 @@ class EditStudio(Panel):
         change = recipe.changes[0]
         part = "".join(c if c.isalnum() else "-" for c in change.part)
         path = self._folder / f"{part}-{change.reference}-onto-{recipe.target}.json"
-        recipe.save(path)
+        self._editor.sign(recipe).save(path)
         self._status.value = f"saved {html.escape(str(path))}"
 
 
