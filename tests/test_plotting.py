@@ -28,12 +28,14 @@ from matplotlib.collections import PathCollection
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import StepPatch
+from matplotlib.text import Text
 from PIL import Image
 
 from lefs import plotting
 from lefs.catalog import Catalog, Sampling
 from lefs.evaluation import Locality
 from lefs.generator import GeneratorId
+from lefs.plotting import style
 from lefs.plotting.arrays import color_index, overlay, upscaled
 from lefs.plotting.style import LINES
 from lefs.query import QuerySettings
@@ -178,6 +180,22 @@ def test_is_a_figure_of_its_own_that_fits_its_page(name, figures):
     assert dict(mpl.rcParams) == before
     assert figure.canvas.manager is None, "known to pyplot"
     assert Image.open(BytesIO(png)).width <= 900, "wider than the text of a notebook"
+    assert_fits(figure)
+
+
+@pytest.mark.parametrize("font", ["DejaVu Sans Mono", "STIXGeneral"])
+@pytest.mark.parametrize("name", EACH_FIGURE)
+def test_fits_its_page_in_a_wide_and_in_a_narrow_font(name, font, figures, monkeypatch):
+    """Both come with matplotlib, so that they are on every machine."""
+    monkeypatch.setattr(style, "font_families", lambda: [font, "DejaVu Sans"])
+    figure = figures[name]()
+    assert_fits(figure)
+    drawn = {text.get_family()[0] for text in figure.findobj(Text) if text.get_text()}
+    assert drawn <= {font}
+
+
+def assert_fits(figure: Figure) -> None:
+    figure.draw_without_rendering()
     box, size, slack = figure.get_tightbbox(), figure.get_size_inches(), 0.03
     assert (box.min > -slack).all(), "cut off at the left or the bottom"
     assert (box.max < size + slack).all(), "cut off at the right or the top"

@@ -22,7 +22,6 @@ from lefs.plotting.style import (
     line_color,
     new_figure,
     panel,
-    settle_ticks,
     share_bar,
     styled,
     text_color_on,
@@ -80,7 +79,6 @@ def tradeoff_curves(
         ax.axvline(report.leak, color=MUTED, linewidth=0.8, dashes=(4, 3), zorder=0)
         _share_axes(ax)
         ax.set_title(part)
-        settle_ticks(ax)
     spare = list(grid.flat)[len(shown) :]
     for ax in spare:
         ax.set_axis_off()
@@ -157,7 +155,6 @@ def part_leak_matrix(found: PartLeak, *, title: str | None = None, ax: Axes | No
     ax.set_title(title or f"off the diagonal: {middle:.0%} [{low:.0%}, {high:.0%}]")
     frame(ax)
     share_bar(figure, ax, image, "share of the row's mean squared ΔE")
-    settle_ticks(ax)
     return figure
 
 
@@ -196,5 +193,4 @@ def tuning_curve(tuning: Tuning, *, ax: Axes | None = None) -> Figure:
     ax.set_title(tuning.part)
     ax.grid()
     ax.legend(loc="upper left", bbox_to_anchor=(1.01, 1.0))
-    settle_ticks(ax)
     return figure

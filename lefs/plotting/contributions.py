@@ -23,7 +23,6 @@ from lefs.plotting.style import (
     frame,
     new_figure,
     panel,
-    settle_ticks,
     share_bar,
     styled,
     text_color_on,
@@ -80,7 +79,6 @@ def contribution_heatmap(
     _strip(ax, (-0.012, 0, 0.007, 1), colors[:, None])
     ax.set_title(title or "", pad=13 if title else 0)
     share_bar(figure, ax, image, "contribution M")
-    settle_ticks(ax)
     return figure
 
 
@@ -138,7 +136,6 @@ def sum_to_one(
         f"max |Σ M − 1| = {worst:.1e} over {int(live.sum()):,} live channels; {dead} dead",
         weight="normal",
     )
-    settle_ticks(ax)
     return figure
 
 
@@ -186,7 +183,6 @@ def layer_profile(catalog: Catalog, parts: str | Sequence[str], *, ax: Axes | No
     ax.set_xticks(range(len(names)), names, rotation=40, ha="right", rotation_mode="anchor")
     ax.set(ylim=(0, 1.0), yticks=[0, 0.25, 0.5, 0.75, 1], ylabel="contribution M")
     ax.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), borderaxespad=0.4)
-    settle_ticks(ax)
     return figure
 
 
@@ -252,7 +248,6 @@ def strongest_channels(catalog: Catalog, part: str, *, count: int = 5) -> Figure
     ax.set_title(f"{part}: strongest channels (number, M)")
     frame(ax)
     share_bar(figure, ax, image, "contribution M")
-    settle_ticks(ax)
     return figure
 
 

@@ -19,10 +19,8 @@ from lefs.plotting.style import (
     FAINT,
     SHARE_MAP,
     cluster_colors,
-    font_families,
     line_color,
     panel,
-    settle_ticks,
     styled,
 )
 from lefs.tables import Table
@@ -159,7 +157,6 @@ def agreement_dots(
     ax.tick_params(axis="y", length=0)
     ax.grid(axis="x")
     ax.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))
-    settle_ticks(ax)
     return figure
 
 
@@ -198,5 +195,5 @@ def _share_scale(sheet: Sheet, last: int) -> None:
     ax = sheet.figure.add_axes(tuple(np.array(box) / size))
     bar = sheet.figure.colorbar(ScalarMappable(Normalize(0, 1), SHARE_MAP), cax=ax, ticks=[0, 0.5, 1])
     bar.outline.set(edgecolor=FAINT, linewidth=0.7)
-    bar.ax.tick_params(length=0, labelsize=8, labelfontfamily=font_families(), pad=3)
+    bar.ax.tick_params(length=0, labelsize=8, pad=3)
     bar.set_label("share of the activation", size=8.5)

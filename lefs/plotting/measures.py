@@ -19,12 +19,10 @@ from lefs.plotting.style import (
     MUTED,
     SHARE_MAP,
     WIDTH,
-    font_families,
     frame,
     line_color,
     new_figure,
     panel,
-    settle_ticks,
     share_bar,
     styled,
     text_color_on,
@@ -70,7 +68,6 @@ def stability_curve(
     ax.set_ylim(min(0.0, min(v.min() for v in values)), 1.02)
     ax.grid(axis="y")
     ax.legend(loc="lower left" if chosen != counts[0] else "lower right")
-    settle_ticks(ax)
     return figure
 
 
@@ -120,7 +117,6 @@ def confusion(
     ax.set_title(title or "")
     frame(ax)
     share_bar(figure, ax, image, "share of the cluster's pixels")
-    settle_ticks(ax)
     return figure
 
 
@@ -173,7 +169,6 @@ def locality_bars(
         ax.grid(axis="x")
         ax.spines["left"].set_visible(False)
         ax.tick_params(axis="y", length=0)
-        settle_ticks(ax)
     _same_limits(axes)
     axes[0].set_yticks(range(len(parts)), parts)
     axes[0].set_ylim(len(parts) - 0.5, -0.5)
@@ -209,7 +204,6 @@ def tradeoff(table: Sequence[Locality], *, unit: str = "mean squared ΔE", ax: A
     ax.set(yscale="log", ylabel=f"effect inside it ({unit})")
     _equal_ratios(ax, np.array(points))
     _two_legends(ax, methods, parts)
-    settle_ticks(ax)
     return figure
 
 
@@ -267,5 +261,5 @@ def _legend_above(figure: Figure, ax: Axes, title: str | None) -> None:
     handles, labels = ax.get_legend_handles_labels()
     legend = figure.legend(handles, labels, loc="outside upper left", ncols=len(labels), alignment="left")
     if title:
-        heading = FontProperties(family=font_families(), weight="bold", size=10.5)
+        heading = FontProperties(weight="bold", size=10.5)
         legend.set_title(title, prop=heading)

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from lefs.evaluation.roads import Road, equal_effect
 from lefs.plotting.arrays import as_changes, as_images
 from lefs.plotting.sheet import CAPTION, Sheet, change_limit
-from lefs.plotting.style import MUTED, WIDTH, line_color, new_figure, settle_ticks, styled
+from lefs.plotting.style import MUTED, WIDTH, line_color, new_figure, styled
 
 __all__ = ["path_strips", "road_curves"]
 
@@ -112,7 +112,6 @@ def road_curves(
             ax.axhline(level, color=MUTED, linewidth=0.9, linestyle=":", zorder=1)
         ax.set_title(f"{parts[i]}, {len(own[0].effect)} targets", weight="normal")
         ax.grid()
-        settle_ticks(ax)
     figure.supxlabel(f"leak outside the part ({unit})", size=9.5)
     figure.supylabel(f"effect inside it ({unit})", size=9.5)
     handles, labels = axes[0, 0].get_legend_handles_labels()

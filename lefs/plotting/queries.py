@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from lefs.checks import check_number
 from lefs.plotting.arrays import as_array
-from lefs.plotting.style import FAINT, MUTED, WIDTH, line_color, new_figure, settle_ticks, styled
+from lefs.plotting.style import FAINT, MUTED, WIDTH, line_color, new_figure, styled
 from lefs.stylespace import StyleLayer
 
 __all__ = ["query_profile"]
@@ -57,7 +57,6 @@ def query_profile(
         ax.grid(axis="x")
         ax.tick_params(axis="y", length=0)
         ax.spines["left"].set_visible(False)
-        settle_ticks(ax)
     return figure
 
 

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import RendererAgg
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.font_manager import FontProperties
 from matplotlib.patches import Rectangle
-from matplotlib.textpath import TextPath
 
 from lefs.plotting.arrays import upscaled
-from lefs.plotting.style import CHANGE_MAP, FAINT, INK, MUTED, WIDTH, font_families, new_figure
+from lefs.plotting.style import CHANGE_MAP, DPI, FAINT, INK, MUTED, WIDTH, new_figure
 
 __all__ = ["CAPTION", "Sheet", "change_limit", "fitted", "text_width"]
 
@@ -27,12 +28,14 @@ _NICE_LIMITS = (10, 15, 20, 30, 40, 50, 60, 80, 100, 120, 150)
 
 
 def text_width(text: str, size: float, *, weight: str = "normal") -> float:
-    """Width of one line of text in inches."""
-    if not text.strip():
-        return 0.0
-    font = FontProperties(family=font_families()[:1], weight=weight)
-    # Hinting rounds every letter to whole pixels on the screen, which adds up to some percent.
-    return 1.06 * float(TextPath((0, 0), text, size=size, prop=font).get_extents().width) / 72
+    """Width of one line of text in inches, with the fonts in use."""
+    font = FontProperties(size=size, weight=weight)
+    return float(_renderer().get_text_width_height_descent(text, font, "$" in text)[0]) / DPI
+
+
+@functools.cache
+def _renderer() -> RendererAgg:
+    return RendererAgg(1, 1, DPI)
 
 
 def fitted(text: str, width: float, size: float = _CAPTION_SIZE) -> tuple[str, float]:
@@ -194,7 +197,7 @@ class Sheet:
         bar = self.figure.colorbar(scale, cax=ax, extend="max" if over else "neither", extendfrac=0.06)
         bar.outline.set(edgecolor=FAINT, linewidth=0.7)
         bar.set_ticks([0, limit / 2, limit])
-        bar.ax.tick_params(length=0, labelsize=8, labelfontfamily=font_families(), pad=3)
+        bar.ax.tick_params(length=0, labelsize=8, pad=3)
         bar.set_label("colour change (ΔE)", size=8.5, color=INK, labelpad=5)
         return bar.ax
 

@@ -6,7 +6,7 @@ import functools
 import io
 import threading
 from collections.abc import Callable
-from typing import Any, ParamSpec, TypeVar, cast
+from typing import Any, ParamSpec, cast
 
 import matplotlib as mpl
 import numpy as np
@@ -22,7 +22,6 @@ from lefs.checks import check_integer
 __all__ = ["CHANGE_MAP", "DPI", "INK", "LINES", "MUTED", "SHARE_MAP", "WIDTH", "cluster_colors", "styled"]
 
 P = ParamSpec("P")
-R = TypeVar("R")
 
 #: Width of a figure in inches and its resolution: 860 pixels, the text column of a notebook page.
 WIDTH, DPI = 8.6, 100
@@ -75,61 +74,87 @@ def font_families() -> list[str]:
     return [*[name for name in wanted if name in installed][:1], "DejaVu Sans"]
 
 
-@functools.cache
-def _settings() -> dict[str, Any]:
-    return {
-        "font.family": font_families(),
-        "font.size": 9.5,
-        "mathtext.fontset": "stixsans",
-        "axes.titlesize": 10.5,
-        "axes.titleweight": "bold",
-        "axes.titlelocation": "left",
-        "axes.titlepad": 8,
-        "axes.labelsize": 9.5,
-        "axes.labelcolor": INK,
-        "axes.edgecolor": MUTED,
-        "axes.linewidth": 0.7,
-        "axes.spines.top": False,
-        "axes.spines.right": False,
-        "axes.axisbelow": True,
-        "axes.grid": False,
-        "axes.formatter.useoffset": False,
-        "grid.color": FAINT,
-        "grid.linewidth": 0.6,
-        "text.color": INK,
-        "xtick.color": MUTED,
-        "ytick.color": MUTED,
-        "xtick.labelcolor": INK,
-        "ytick.labelcolor": INK,
-        "xtick.labelsize": 8.5,
-        "ytick.labelsize": 8.5,
-        "xtick.major.size": 3,
-        "ytick.major.size": 3,
-        "xtick.major.width": 0.7,
-        "ytick.major.width": 0.7,
-        "legend.fontsize": 8.5,
-        "legend.frameon": False,
-        "legend.handlelength": 1.4,
-        "lines.linewidth": 1.6,
-        "lines.markersize": 4.5,
-        "figure.facecolor": "white",
-        "savefig.facecolor": "white",
-    }
+_LOOK: dict[str, Any] = {
+    "font.size": 9.5,
+    "mathtext.fontset": "stixsans",
+    "axes.titlesize": 10.5,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.titlepad": 8,
+    "axes.labelsize": 9.5,
+    "axes.labelcolor": INK,
+    "axes.edgecolor": MUTED,
+    "axes.linewidth": 0.7,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.axisbelow": True,
+    "axes.grid": False,
+    "axes.formatter.useoffset": False,
+    "grid.color": FAINT,
+    "grid.linewidth": 0.6,
+    "text.color": INK,
+    "xtick.color": MUTED,
+    "ytick.color": MUTED,
+    "xtick.labelcolor": INK,
+    "ytick.labelcolor": INK,
+    "xtick.labelsize": 8.5,
+    "ytick.labelsize": 8.5,
+    "xtick.major.size": 3,
+    "ytick.major.size": 3,
+    "xtick.major.width": 0.7,
+    "ytick.major.width": 0.7,
+    "legend.fontsize": 8.5,
+    "legend.frameon": False,
+    "legend.handlelength": 1.4,
+    "lines.linewidth": 1.6,
+    "lines.markersize": 4.5,
+    "figure.facecolor": "white",
+    "savefig.facecolor": "white",
+}
 
 
 # rcParams are global to the process; widgets draw from other threads than the notebook's cells.
 _STYLE_LOCK = threading.RLock()
 
 
-def styled(draw: Callable[P, R]) -> Callable[P, R]:
-    """Make `draw` build its figure in the style of this package, and leave matplotlib's settings alone."""
+def styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:
+    """Make `draw` build its figure in the style of this package, on a page where all of its text fits.
+
+    matplotlib's settings are left alone.
+    """
 
     @functools.wraps(draw)
-    def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
-        with _STYLE_LOCK, mpl.rc_context(cast(Any, _settings())):
-            return draw(*args, **kwargs)
+    def wrapper(*args: P.args, **kwargs: P.kwargs) -> Figure:
+        look = {"font.family": font_families(), **_LOOK}
+        with _STYLE_LOCK, mpl.rc_context(cast(Any, look)):
+            figure = draw(*args, **kwargs)
+            ax = kwargs.get("ax")
+            for each in figure.axes if ax is None else [cast(Axes, ax)]:
+                # tick labels are made when the figure is drawn, out of this style
+                each.tick_params(which="both", labelfontfamily=look["font.family"])
+            if ax is None:
+                _fit(figure)
+            return figure
 
     return wrapper
+
+
+def _fit(figure: Figure) -> None:
+    """Enlarge the page until all of its text lies on it.
+
+    Constrained layout makes room for what stands beside axes; a label longer than its axes sticks out still.
+    """
+    if figure.get_layout_engine() is None:
+        return
+    for _ in range(3):
+        figure.draw_without_rendering()
+        box, size = figure.get_tightbbox(), figure.get_size_inches()
+        # (a label in the middle of its axes needs as much on the other side)
+        missing = 2 * np.maximum(-box.min, box.max - size).clip(0)
+        larger = np.maximum(size, np.minimum(size + missing, [WIDTH, np.inf]))
+        if np.allclose(larger, size, atol=0.01):
+            return
+        figure.set_size_inches(larger)
 
 
 def new_figure(width: float, height: float, *, constrained: bool = True) -> Figure:
@@ -157,11 +182,6 @@ def panel(ax: Axes | None, *, width: float = 6.2, height: float = 3.4) -> tuple[
     return ax.figure.figure, ax
 
 
-def settle_ticks(ax: Axes) -> None:
-    """Fix the type of tick labels that matplotlib only makes when the figure is drawn, out of this style."""
-    ax.tick_params(which="both", labelfontfamily=cast(Any, font_families()))
-
-
 def frame(ax: Axes) -> None:
     """A hairline around the data, where white cells would otherwise have no edge."""
     for spine in ax.spines.values():
@@ -173,7 +193,7 @@ def share_bar(figure: Figure, ax: Axes, image: AxesImage, label: str) -> None:
     bar = figure.colorbar(image, ax=ax, pad=0.012, fraction=0.03, aspect=24, ticks=[0, 0.5, 1])
     bar.set_label(label)
     bar.outline.set(edgecolor=FAINT, linewidth=0.7)
-    bar.ax.tick_params(length=0, labelfontfamily=font_families())
+    bar.ax.tick_params(length=0)
 
 
 def line_color(index: int) -> str:

@@ -23,7 +23,6 @@ from lefs.plotting.style import (
     line_color,
     new_figure,
     panel,
-    settle_ticks,
     styled,
     text_color_on,
 )
@@ -110,7 +109,6 @@ def concept_counts(
     ax.set(ylabel="layer", xlabel="concept")
     ax.set_title("Units that stand for a concept")
     frame(ax)
-    settle_ticks(ax)
     return figure
 
 
@@ -145,7 +143,6 @@ def dose_curves(effects: Sequence[CausalEffect], *, title: str | None = None) ->
         ax.set(xlabel="number of units")
         ax.set_title(heading, weight="normal")
         ax.grid(axis="y")
-        settle_ticks(ax)
     axes[0].set(ylabel=f"pixels of {cells[0].concept} in an image")
     axes[0].set_ylim(bottom=0)
     handles, labels = axes[0].get_legend_handles_labels()
@@ -200,5 +197,4 @@ def agreement_profile(
     ax.set_title(title or "")
     ax.grid(axis="y")
     ax.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))
-    settle_ticks(ax)
     return figure

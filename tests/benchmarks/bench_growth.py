@@ -25,7 +25,7 @@ from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from lefs import SphericalKMeans, StyleGAN2, StyleGAN2Config, dissect
 from lefs import sample as module
-from lefs.plotting.style import INK, LINES, MUTED, WIDTH, new_figure, settle_ticks, styled
+from lefs.plotting.style import INK, LINES, MUTED, WIDTH, new_figure, styled
 
 BASE = {"images": 64, "clusters": 16, "resolution": 64, "channels": 48}
 # what is changed, the values it takes (quick: the first three), and what it is called
@@ -115,8 +115,6 @@ def draw(rows: list[dict[str, Any]], machine: str) -> Figure:
         0.995, 0.985, "numbers: slopes (1 is linear)", ha="right", va="top", fontsize=8.5, color=MUTED
     )
     figure.supxlabel(machine, fontsize=7, color=MUTED)
-    for ax in panels.flat:
-        settle_ticks(ax)
     return figure
 
 
