@@ -20,7 +20,7 @@ from lefs.editing import Change, Edit, Editor, Recipe, Superseded
 from lefs.generator import Generator
 from lefs.images import to_uint8
 from lefs.plotting import edit_strip
-from lefs.query import PartEffects, QuerySettings
+from lefs.query import METHODS, PartEffects, QuerySettings
 from lefs.widgets.advice import lower_price, why_nothing_moves
 from lefs.widgets.canvas import Canvas, Picture, change_picture
 from lefs.widgets.controls import (
@@ -40,7 +40,6 @@ from lefs.widgets.panel import Panel, inside_and_outside
 
 __all__ = ["EditStudio"]
 
-_METHODS = ("sequential", "simultaneous", "global")
 _OWN_CONTROLS = {
     "sequential": ("contributions", "rho", "epsilon"),
     "simultaneous": ("contributions", "slope"),
@@ -407,7 +406,7 @@ def _by_kind(catalog: Catalog, tables: Tables | None) -> dict[tuple[str, str], Q
 def _choices(catalog: Catalog, target: int, change: Change) -> dict[str, Any]:
     own = catalog.measure
     kinds = [own] if own == "effect" or catalog.effects is None else ["energy", "effect"]
-    methods = _METHODS if catalog.effects is None else (*_METHODS, "pair")
+    methods = [m for m in METHODS if m != "pair" or catalog.effects is not None]
     settings = change.settings
     return {
         "part": choice("part", list(catalog.parts), change.part, "The part that is taken from the reference"),
