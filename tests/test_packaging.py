@@ -5,11 +5,13 @@ from __future__ import annotations
 import ast
 import importlib.metadata
 import re
+import runpy
 import shutil
 import subprocess
 import sys
 import tomllib
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -98,7 +100,7 @@ def test_the_environment_takes_its_packages_from_the_project(root: Path) -> None
     project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     entries = [line.strip().removeprefix("- ") for line in text.splitlines() if line.strip().startswith("- ")]
     python = f"python{project['requires-python']}"
-    assert entries == ["conda-forge", python, "pip", "pip:", "-e .[test]"]
+    assert entries == ["conda-forge", python, "pip", "pip:", "-c constraints.txt", "-e .[test]"]
     assert "test" in project["optional-dependencies"]
 
 
@@ -131,6 +133,47 @@ def distributions(path: Path) -> set[str]:
     return {providers.get(module, [module])[0].lower() for module in modules}
 
 
-def test_torch_is_bounded(project: dict[str, Any]) -> None:
+def test_the_first_command_installs_what_was_tested(root: Path) -> None:
+    readme = (root / "README.md").read_text(encoding="utf-8")
+    (first,) = re.findall(r"^python3 -m venv .*$", readme, re.MULTILINE)
+    assert "pip install -e '.[test]' -c constraints.txt &&" in first
+
+
+def test_every_requirement_is_pinned_within_its_range(root: Path, project: dict[str, Any]) -> None:
+    """And for all platforms alike: no build's suffix, no library of one kind of machine."""
+    pins = dict(line.split("==") for line in pinned(root))
+    bounds = lower_bounds(root)(project["project"])
+    assert len(bounds) == len(project["project"]["dependencies"]) + len(
+        project["project"]["optional-dependencies"]["test"]
+    )
+    for name, lowest in (bound.split("==") for bound in bounds):
+        assert release(lowest) <= release(pins[name]), name
+    assert release(pins["torch"]) < (2, 14)
+    assert [name for name in pins if name.startswith(("nvidia", "triton", "setuptools"))] == []
+
+
+def test_a_package_can_be_left_out_of_the_lowest(root: Path) -> None:
+    project = {"dependencies": ["numpy>=1.26", "torch>=2.6,<2.14"], "optional-dependencies": {"test": []}}
+    assert lower_bounds(root)(project) == ["numpy==1.26", "torch==2.6"]
+    assert lower_bounds(root)(project, but=["torch"]) == ["numpy==1.26"]
+
+
+def pinned(root: Path) -> list[str]:
+    lines = (root / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    assert all(re.fullmatch(r"#.*|[a-z0-9-]+==[0-9.]+(post\d+)?", line) for line in lines)
+    return [line for line in lines if not line.startswith("#")]
+
+
+def lower_bounds(root: Path) -> Callable[..., list[str]]:
+    found: Callable[..., list[str]] = runpy.run_path(str(root / ".ci" / "versions.py"))["lower_bounds"]
+    return found
+
+
+def release(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in re.findall(r"\d+", version))
+
+
+def test_torch_and_nbconvert_are_bounded(project: dict[str, Any]) -> None:
+    assert "nbconvert>=7.16.5" in project["project"]["dependencies"]
     assert "torch>=2.6,<2.14" in project["project"]["dependencies"]
     assert {"test", "dev"} <= set(project["project"]["optional-dependencies"])
