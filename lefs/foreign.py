@@ -14,8 +14,8 @@ from torch.nn.functional import normalize
 
 from lefs.activations import Sample
 from lefs.catalog import Catalog, Sampling
+from lefs.files.reading import Instance, read_pickle, read_torch, sniff
 from lefs.generator import Generator, GeneratorId
-from lefs.generators.unpickle import Instance, read_pickle, read_torch, sniff
 from lefs.records import ArtifactError
 
 __all__ = ["ForeignCatalog", "fitting_layer", "import_catalog", "read_foreign_catalog"]

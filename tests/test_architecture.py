@@ -24,7 +24,7 @@ ROWS = (
     ("catalog",),
     ("effects", "query"),
     ("dissection", "directions", "editing"),
-    ("generators", "foreign", "segmenter", "adapters"),
+    ("files", "generators", "foreign", "segmenter", "adapters"),
     ("evaluation",),
     ("units",),
     ("plotting",),
@@ -109,8 +109,8 @@ FORBIDDEN_IMPORTS = {
     "shelve": "a pickle runs code: use lefs.records",
     "random": "take a random_state",
 }
-# Python's unpickler without what could run code; tests/test_quick.py looks at what is left of it.
-ALLOWED_IMPORTS = {("generators/unpickle/quick.py", "pickle")}
+# Python's unpickler without what could run code; tests/test_pickles.py looks at what is left of it.
+ALLOWED_IMPORTS = {("files/reading/pickles.py", "pickle")}
 FORBIDDEN_CALLS = {
     "print": "return text, or show a progress bar",
     "torch.load": "a pickle runs code: use lefs.records",

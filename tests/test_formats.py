@@ -12,12 +12,12 @@ import torch
 
 import lefs
 from lefs import ArtifactError, StyleGAN2, save_generator
+from lefs.files.reading import opened
 from lefs.generators import filling, formats
 from lefs.generators.operations import shapes_only
 from lefs.generators.progan import ProGAN, ProGANConfig
 from lefs.generators.stylegan import StyleGAN, StyleGANConfig
 from lefs.generators.stylegan3 import StyleGAN3, StyleGAN3Config
-from lefs.generators.unpickle import opened
 from lefs.records import load_tensors, save_tensors
 
 

@@ -24,11 +24,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from lefs.generators.unpickle import (
+from lefs.files.reading import (
     Global,
     Instance,
     aligned,
-    checkpoints,
     read_pickle,
     read_torch,
     sniff,
@@ -344,26 +343,6 @@ def test_tensors_of_checkpoints(zipped: bool, align: bool) -> None:
 def test_tensors_of_pickles(protocol: int) -> None:
     """Each storage is a PyTorch file inside the pickle."""
     assert agree(TENSORS, read_pickle(pickle.dumps(TENSORS, protocol)))
-
-
-def test_the_short_way_through_storages_is_the_long_way(monkeypatch: pytest.MonkeyPatch) -> None:
-    value = TENSORS | {str(n): torch.randn(n) for n in (255, 256, 65535, 65536)}
-    written = pickle.dumps(value)
-    short = read_pickle(written)
-    bare = checkpoints._bare_storage
-    taken: list[bool] = []
-
-    def counted(*args: Any) -> Any:
-        found = bare(*args)
-        taken.append(found is not None)
-        return found
-
-    monkeypatch.setattr(checkpoints, "_bare_storage", counted)
-    read_pickle(written)
-    assert sum(taken) > len(value) - 3
-    monkeypatch.setattr(checkpoints, "_bare_storage", lambda *args: None)
-    assert agree(short, read_pickle(written))
-    assert agree(value, short)
 
 
 @each_format

@@ -12,8 +12,8 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
+from lefs.files.reading import MappedFile, aligned
 from lefs.generators.operations import shapes_only
-from lefs.generators.unpickle import MappedFile, aligned
 from lefs.records import ArtifactError
 
 __all__ = ["build", "fill"]

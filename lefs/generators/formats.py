@@ -13,12 +13,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from lefs.files.reading import MappedFile, opened, read_pickle, read_torch, sniff
 from lefs.generator import Generator
 from lefs.generators import filling
 from lefs.generators.publishers import Parsed
-from lefs.generators.publishers.persistence import NETWORKS, find_network
 from lefs.generators.publishers.unknown import explain
-from lefs.generators.unpickle import MappedFile, Stored, opened, read_pickle, read_torch, sniff, walk
 from lefs.records import ArtifactError, load_tensors, locate, read_json, save_tensors, write_json
 
 __all__ = ["ARCHITECTURES", "READERS", "build", "convert", "load", "peek", "save_generator"]
@@ -120,19 +119,7 @@ def _parse(file: MappedFile) -> Parsed:
 
 
 def _tree(file: MappedFile) -> Any:
-    if sniff(file).startswith("torch"):
-        return read_torch(file, align=False)
-    tree = read_pickle(file, align=False, lazy=True)
-    # One network is taken out of its module and the rest never looked at; whatever else it is may need all.
-    return tree if find_network(tree, *NETWORKS) or _is_whole(tree) else read_pickle(file, align=False)
-
-
-def _is_whole(tree: Any) -> bool:
-    try:
-        return not any(isinstance(value, Stored) for value in walk(tree))
-    except ArtifactError:
-        # A full reading says what is wrong.
-        return False
+    return (read_torch if sniff(file).startswith("torch") else read_pickle)(file, align=False)
 
 
 @contextmanager

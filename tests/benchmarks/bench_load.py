@@ -73,8 +73,8 @@ def prepare(way: str, official: Path | None, size: int) -> Callable[[Path], Any]
         importlib.import_module("training.networks")
         return lambda file: _opened(file, legacy.load_network_pkl)
     if way == "pickle alone":
-        unpickle: Any = importlib.import_module("lefs.generators.unpickle")
-        return lambda file: unpickle.read_pickle(file, align=False, lazy=True)
+        unpickle: Any = importlib.import_module("lefs.files.reading")
+        return lambda file: unpickle.read_pickle(file, align=False)
     if way in ALONE:
         return partial(ALONE[way], size=size)
     bench_unpickle.install_publisher()

@@ -25,7 +25,7 @@ from typing import Any
 import torch
 from harness import Row
 
-import lefs.generators.unpickle as unpickle
+import lefs.files.reading as unpickle
 
 
 def install_publisher() -> Any:

@@ -1,4 +1,4 @@
-"""Publishers: what each one's files look like inside, as value trees that `lefs.generators.unpickle` reads.
+"""Publishers: what each one's files look like inside, as value trees that `lefs.files.reading` reads.
 
 A reader is a module here with two functions::
 

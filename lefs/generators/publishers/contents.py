@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lefs.generators.unpickle import aligned
+from lefs.files.reading import aligned
 from lefs.records import ArtifactError
 
 __all__ = [

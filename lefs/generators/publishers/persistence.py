@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
-from lefs.generators.unpickle import Stored, is_inert, walk
+from lefs.files.reading import is_inert, walk
 from lefs.records import ArtifactError
 
 __all__ = ["NETWORKS", "Module", "check_plain", "find_network", "is_module"]
@@ -22,7 +22,7 @@ class Module:
 
     Parameters
     ----------
-    record : what the file says about it, a `lefs.generators.unpickle.Instance`
+    record : what the file says about it, a `lefs.files.reading.Instance`
     path : of the file, for error messages
     where : the module's place in the file, such as ``"G_ema.synthesis"``
     """
@@ -55,7 +55,7 @@ class Module:
         """An attribute that must be there and of a kind."""
         if attribute not in self._state:
             raise self.error(f"lacks the attribute {attribute!r}")
-        value = self._made(self._state[attribute])
+        value = self._state[attribute]
         kinds = kind if isinstance(kind, tuple) else (kind,)
         # 1 is a fine float; True is no number
         if isinstance(value, int) and not isinstance(value, bool) and float in kinds:
@@ -83,7 +83,7 @@ class Module:
         """Its own parameters and buffers, without those of the modules inside."""
         if self._tensors is None:
             given = {**self._inside("_parameters"), **self._inside("_buffers")}
-            found = {k: self._made(v) for k, v in given.items() if v is not None}
+            found = {k: v for k, v in given.items() if v is not None}
             for name, value in found.items():
                 if not isinstance(value, Tensor):
                     raise self.error(f"has {_kind(value)} where the tensor {name!r} should be")
@@ -112,12 +112,6 @@ class Module:
     def state_dict(self) -> dict[str, Tensor]:
         """All tensors by their dotted names, as ``torch.nn.Module.state_dict`` would give them."""
         return {f"{prefix}{k}": v for prefix, module in self.walk() for k, v in module.tensors().items()}
-
-    def _made(self, value: Any) -> Any:
-        try:
-            return value.tensor() if isinstance(value, Stored) else value
-        except ArtifactError as error:
-            raise ArtifactError(f"{self.path} {error}") from None
 
     def _inside(self, kind: str) -> Mapping[str, Any]:
         found = self._state.get(kind, {})

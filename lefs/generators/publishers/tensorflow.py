@@ -13,13 +13,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from lefs.files.reading import Instance
 from lefs.generators.publishers import Parsed
 from lefs.generators.publishers.contents import Contents
 from lefs.generators.publishers.persistence import check_plain
 from lefs.generators.publishers.tensorflow_classic import read_progan, read_stylegan
 from lefs.generators.publishers.tensorflow_stylegan2 import read_stylegan2
 from lefs.generators.publishers.unknown import DISCRIMINATOR
-from lefs.generators.unpickle import Instance
 from lefs.records import ArtifactError
 
 __all__ = ["matches", "read"]

@@ -9,12 +9,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lefs.generators.unpickle.values import Instance, Session, damaged, refused
+from lefs.files.reading.values import Instance, Session, damaged, refused
 
 __all__ = [
     "STORAGES",
     "Raw",
-    "Stored",
     "aligned",
     "array",
     "as_bytes",
@@ -60,8 +59,6 @@ _NUMPY = {
     "c8": torch.complex64,
     "c16": torch.complex128,
 }
-# size, stride, offset, in items
-Geometry = tuple[tuple[int, ...], tuple[int, ...], int]
 # what the struct module calls the types of which networks keep single numbers
 _PLAIN = {"f4": "f", "f8": "d", "i4": "i", "i8": "q"}
 _LONGEST_SIDE, _MOST_DIMENSIONS, _SMALL_OVERLAP = 2**40, 32, 4096
@@ -109,42 +106,7 @@ def aligned(tensor: Tensor) -> Tensor:
     return flat.as_strided(tensor.shape, tensor.stride(), tensor.storage_offset())
 
 
-class Stored:
-    """A tensor of a file, checked but not made until `tensor` is called; a storage is one as well.
-
-    A snapshot has several networks, of whose tensors most are never asked for.
-
-    Parameters
-    ----------
-    content : of the storage, whole items of `dtype`
-    session : pays for what has to be copied
-    geometry : size, stride, offset of a tensor that lies inside; None: the storage itself
-    """
-
-    __slots__ = ("_content", "_dtype", "_geometry", "_made", "_session")
-
-    def __init__(
-        self, content: memoryview, dtype: torch.dtype, session: Session, geometry: Geometry | None = None
-    ):
-        self._content, self._dtype, self._session, self._geometry = content, dtype, session, geometry
-        self._made: Tensor | None = None
-
-    def strided(self, offset: int, size: tuple[Any, ...], stride: tuple[Any, ...]) -> Stored:
-        """As `strided`."""
-        if self._geometry is not None:
-            raise damaged("a tensor is to be made over a tensor, which is no storage")
-        _check_inside(len(self._content) // self._dtype.itemsize, offset, size, stride)
-        return Stored(self._content, self._dtype, self._session, (size, stride, offset))
-
-    def tensor(self) -> Tensor:
-        """The tensor itself, always the same."""
-        if self._made is None:
-            whole = storage(self._content, self._dtype, self._session)
-            self._made = whole if self._geometry is None else whole.as_strided(*self._geometry)
-        return self._made
-
-
-def strided(base: Any, offset: int, size: tuple[Any, ...], stride: tuple[Any, ...]) -> Tensor | Stored:
+def strided(base: Any, offset: int, size: tuple[Any, ...], stride: tuple[Any, ...]) -> Tensor:
     """The view of the storage `base` with this geometry, after checking that it lies inside.
 
     Raises
@@ -152,8 +114,6 @@ def strided(base: Any, offset: int, size: tuple[Any, ...], stride: tuple[Any, ..
     ArtifactError
         If it reaches beyond the storage, or repeats its items to claim more than there are.
     """
-    if base.__class__ is Stored:
-        return base.strided(offset, size, stride)
     if not isinstance(base, Tensor) or base.ndim != 1 or not base.is_contiguous():
         raise damaged(f"a tensor is to be made over {type(base).__name__}, which is no storage")
     _check_inside(len(base), offset, size, stride)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any
@@ -11,7 +11,6 @@ from lefs.records import ArtifactError
 
 __all__ = [
     "LONGEST_KEY",
-    "ORDERED",
     "Global",
     "Instance",
     "Session",
@@ -42,10 +41,6 @@ class Global:
 
     def __str__(self) -> str:
         return f"{self.module}.{self.name}"
-
-
-# the one that a module's dozen of empty hooks are made by, always the same object
-ORDERED = Global("collections", "OrderedDict")
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -97,9 +92,9 @@ class Session:
     tensors : tensors that may still be made
     copied : bytes that may still be copied or inflated
     odd_keys : keys other than text and integers, which can be chosen to hash alike, that may still be used
+    payload : reads a PyTorch file that lies inside another file
     align : whether tensors must lie at multiples of their item size (else a large one may be a plain view)
     depth : payloads inside payloads that may still be opened
-    lazy : whether the tensors of storages inside a pickle are left as records
     """
 
     steps: int
@@ -107,28 +102,20 @@ class Session:
     tensors: int
     copied: int
     odd_keys: int
+    payload: Callable[[memoryview, Session], Any]
     align: bool
     depth: int = 3
-    lazy: bool = False
 
     @classmethod
-    def of(cls, size: int, *, align: bool, lazy: bool = False) -> Session:
+    def of(cls, size: int, payload: Callable[[memoryview, Session], Any], *, align: bool) -> Session:
         """For a file of `size` bytes."""
-        return cls(1_000_000, 250_000, 20_000, 4 * size + 2**24, 5_000, align, lazy=lazy)
-
-    def endless(self) -> ArtifactError:
-        """The error for a file without any `steps` left."""
-        return refused("it takes more than a million steps to read, which no network needs")
+        return cls(1_000_000, 250_000, 20_000, 4 * size + 2**24, 5_000, payload, align)
 
     def object(self, count: int = 1) -> None:
         """Account for `count` containers, or entries copied between containers."""
         self.objects -= count
         if self.objects < 0:
-            raise self.crowded()
-
-    def crowded(self) -> ArtifactError:
-        """The error for a file without any `objects` left."""
-        return refused("it makes more than 250,000 objects, which no network needs")
+            raise refused("it makes more than 250,000 objects, which no network needs")
 
     def odd_key(self) -> None:
         """Account for a key that is neither text nor an integer."""

@@ -3,110 +3,99 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from lefs.generators.unpickle.dill import DILL
-from lefs.generators.unpickle.tensors import STORAGES, Stored, aligned, array, as_bytes, scalar, strided
-from lefs.generators.unpickle.values import Global, Instance, Unfinished, check_key, damaged, refused
+from lefs.files.reading.dill import DILL
+from lefs.files.reading.tensors import STORAGES, aligned, array, as_bytes, scalar, strided
+from lefs.files.reading.values import Global, Instance, Session, Unfinished, check_key, damaged, refused
 
-if TYPE_CHECKING:
-    from lefs.generators.unpickle.machine import Machine
-
-__all__ = ["Maker", "call", "maker_of"]
+__all__ = ["call"]
 
 _UNSIGNED = {"uint16": torch.uint16, "uint32": torch.uint32, "uint64": torch.uint64}
 _DTYPES = {str(d).removeprefix("torch."): d for d in STORAGES.values()} | _UNSIGNED
 
 Arguments = tuple[Any, ...]
-Maker = Callable[["Machine", Arguments], Any]
+Maker = Callable[[Session, Arguments], Any]
 
 
-def call(machine: Machine, what: Global, args: Arguments, kwargs: dict[str, Any]) -> Any:
+def call(session: Session, what: Global, args: Arguments, kwargs: dict[str, Any]) -> Any:
     """The value that calling the name `what` stands for; nothing is called."""
-    maker = maker_of(what)
+    maker = _MAKERS.get((what.module, what.name)) or _BY_NAME.get(what.name)
     if maker is None:
         return Instance(what.module, what.name, args, kwargs)
     if kwargs:
         raise damaged(f"{what} is called with keywords")
-    value = maker(machine, args)
+    value = maker(session, args)
     if value is NotImplemented:
         raise damaged(f"{what} is called with {len(args)} arguments of unexpected kinds")
     return value
 
 
-def maker_of(what: Global) -> Maker | None:
-    """What makes the value that calling the name `what` with only `Arguments` stands for; None: a record.
-
-    It returns `NotImplemented` if they are of unexpected kinds.
-    """
-    return _MAKERS.get((what.module, what.name)) or _BY_NAME.get(what.name)
-
-
 # -- Python's own --------------------------------------------------------------------------------------------
 
 
-def _entries(machine: Machine, args: Arguments) -> Any:
+def _entries(session: Session, args: Arguments) -> Any:
     """A dict, also for the classes derived from it: (), (dict,) or (list of pairs,)."""
     match args:
         case ():
             return {}
         case (dict(entries),):
-            machine.session.object(len(entries))
+            session.object(len(entries))
             return dict(entries)
         case (list(pairs) | tuple(pairs),) if all(isinstance(p, list | tuple) and len(p) == 2 for p in pairs):
-            machine.session.object(len(pairs))
-            return {check_key(k, machine.session): v for k, v in pairs}
+            session.object(len(pairs))
+            return {check_key(k, session): v for k, v in pairs}
     return NotImplemented
 
 
-def _default_entries(machine: Machine, args: Arguments) -> Any:
-    return _entries(machine, args[1:])
+def _default_entries(session: Session, args: Arguments) -> Any:
+    return _entries(session, args[1:])
 
 
 def _collection(kind: type) -> Maker:
-    def make(machine: Machine, args: Arguments) -> Any:
+    def make(session: Session, args: Arguments) -> Any:
         match args:
             case ():
                 return kind()
             case (list(values) | tuple(values) | set(values) | frozenset(values),):
-                machine.session.object(len(values))
+                session.object(len(values))
                 if kind in (set, frozenset):
-                    return kind(check_key(v, machine.session) for v in values)
+                    return kind(check_key(v, session) for v in values)
                 return kind(values)
         return NotImplemented
 
     return make
 
 
-def _bytes(machine: Machine, args: Arguments) -> Any:
+def _bytes(session: Session, args: Arguments) -> Any:
     match args:
         case ():
             return b""
         case (bytes() | memoryview() as content,):
             return content
         case (str(text), str(codec)):
-            return _encoded(machine, (text, codec))
+            return _encoded(session, (text, codec))
         case (list(values),) if all(isinstance(v, int) and 0 <= v < 256 for v in values):
-            machine.session.copy(len(values))
+            session.copy(len(values))
             return bytes(values)
     return NotImplemented
 
 
-def _encoded(machine: Machine, args: Arguments) -> Any:
+def _encoded(session: Session, args: Arguments) -> Any:
     """Python 3 writes bytes for Python 2 as text of one character a byte."""
     match args:
         case (str(text), "latin1" | "latin-1" | "iso-8859-1"):
-            return as_bytes(text, machine.session)
+            return as_bytes(text, session)
         case (memoryview() as content, "latin1" | "latin-1" | "iso-8859-1"):
             return content
     return NotImplemented
 
 
 def _number(kind: type) -> Maker:
-    def make(machine: Machine, args: Arguments) -> Any:
+    def make(session: Session, args: Arguments) -> Any:
         match args:
             case ():
                 return kind()
@@ -119,7 +108,7 @@ def _number(kind: type) -> Maker:
     return make
 
 
-def _text(machine: Machine, args: Arguments) -> Any:
+def _text(session: Session, args: Arguments) -> Any:
     match args:
         case ():
             return ""
@@ -128,20 +117,20 @@ def _text(machine: Machine, args: Arguments) -> Any:
     return NotImplemented
 
 
-def _reconstructor(machine: Machine, args: Arguments) -> Any:
+def _reconstructor(session: Session, args: Arguments) -> Any:
     """How protocols 0 and 1 write an object: its class, the built-in type beneath, that type's value."""
     match args:
         case (Global() as what, Global(module="builtins", name="object"), None):
-            return call(machine, what, (), {})
+            return call(session, what, (), {})
         case (Global() as what, Global(module="builtins"), dict() | list() | tuple() | set() as value):
-            return _filled(call(machine, what, (), {}), value, machine)
+            return _filled(call(session, what, (), {}), value, session)
         case (Global(module, name), Global(module="builtins"), value):
             return Instance(module, name, (value,))
     return NotImplemented
 
 
-def _filled(target: Any, value: Any, machine: Machine) -> Any:
-    machine.session.object(len(value))
+def _filled(target: Any, value: Any, session: Session) -> Any:
+    session.object(len(value))
     if isinstance(target, dict) and isinstance(value, dict):
         target.update(value)
     elif isinstance(target, Instance) and isinstance(value, dict):
@@ -153,24 +142,24 @@ def _filled(target: Any, value: Any, machine: Machine) -> Any:
     return target
 
 
-def _new_object(machine: Machine, args: Arguments) -> Any:
+def _new_object(session: Session, args: Arguments) -> Any:
     match args:
         case (Global() as what, *values) if what.name != "__newobj__":
-            return call(machine, what, tuple(values), {})
+            return call(session, what, tuple(values), {})
     return NotImplemented
 
 
-def _new_object_with_keywords(machine: Machine, args: Arguments) -> Any:
+def _new_object_with_keywords(session: Session, args: Arguments) -> Any:
     match args:
         case (Global() as what, tuple(values), dict(keywords)) if what.name != "__newobj_ex__":
-            return call(machine, what, values, keywords)
+            return call(session, what, values, keywords)
     return NotImplemented
 
 
 # -- persistence of stylegan2-ada-pytorch and stylegan3 ------------------------------------------------------
 
 
-def _persistent(machine: Machine, args: Arguments) -> Any:
+def _persistent(session: Session, args: Arguments) -> Any:
     match args:
         case (dict(meta),) if meta.get("type") == "class" and "state" in meta:
             name = meta.get("class_name")
@@ -182,18 +171,16 @@ def _persistent(machine: Machine, args: Arguments) -> Any:
 # -- PyTorch -------------------------------------------------------------------------------------------------
 
 
-def _tensor(machine: Machine, args: Arguments) -> Any:
+def _tensor(session: Session, args: Arguments) -> Any:
     # (hundreds of these in a snapshot: no pattern matching, which takes as long as all the rest)
     if len(args) < 4 or args[2].__class__ is not tuple or args[3].__class__ is not tuple:
         return NotImplemented
-    machine.session.tensor()
+    session.tensor()
     return strided(*args[:4])
 
 
-def _typed_tensor(machine: Machine, args: Arguments) -> Any:
+def _typed_tensor(session: Session, args: Arguments) -> Any:
     """A tensor whose storage has no type; the type comes with the tensor."""
-    if args and isinstance(args[0], Stored):
-        args = (args[0].tensor(), *args[1:])
     match args:
         case (Tensor() as base, int(), tuple(), tuple(), _, _, Global(module="torch", name=name), *_):
             dtype = _DTYPES.get(name)
@@ -202,37 +189,37 @@ def _typed_tensor(machine: Machine, args: Arguments) -> Any:
             if base.numel() % dtype.itemsize or base.storage_offset() % dtype.itemsize:
                 raise damaged(f"{base.numel():,} bytes are no whole number of {dtype}")
             typed = base.view(dtype)
-            return _tensor(machine, (aligned(typed) if machine.session.align else typed, *args[1:]))
+            return _tensor(session, (aligned(typed) if session.align else typed, *args[1:]))
     return NotImplemented
 
 
-def _parameter(machine: Machine, args: Arguments) -> Any:
-    return args[0] if args and isinstance(args[0], (Stored, Tensor)) else NotImplemented
+def _parameter(session: Session, args: Arguments) -> Any:
+    return args[0] if args and isinstance(args[0], Tensor) else NotImplemented
 
 
-def _tensor_of_type(machine: Machine, args: Arguments) -> Any:
+def _tensor_of_type(session: Session, args: Arguments) -> Any:
     """A tensor with attributes of its own: the function that makes it, its class, arguments, attributes."""
     match args:
         case (Global() as what, Global(), tuple(values), *_) if what.name != "_rebuild_from_type_v2":
-            return call(machine, what, values, {})
+            return call(session, what, values, {})
     return NotImplemented
 
 
-def _payload(machine: Machine, args: Arguments) -> Any:
+def _payload(session: Session, args: Arguments) -> Any:
     """A storage, written by PyTorch as a whole file inside this one. Read like any other file, not loaded."""
     if len(args) != 1:
         return NotImplemented
-    content = as_bytes(args[0], machine.session)
+    content = as_bytes(args[0], session)
     if isinstance(content, bytes):
-        machine.session.copy(len(content))
+        session.copy(len(content))
         content = memoryview(bytearray(content))
-    return machine.payload(content, machine.session)
+    return session.payload(content, session)
 
 
-def _size(machine: Machine, args: Arguments) -> Any:
+def _size(session: Session, args: Arguments) -> Any:
     match args:
         case (tuple(size) | list(size),):
-            machine.session.object(len(size))
+            session.object(len(size))
             return tuple(size)
     return NotImplemented
 
@@ -240,29 +227,29 @@ def _size(machine: Machine, args: Arguments) -> Any:
 # -- numpy ---------------------------------------------------------------------------------------------------
 
 
-def _begun_array(machine: Machine, args: Arguments) -> Any:
+def _begun_array(session: Session, args: Arguments) -> Any:
     match args:
         case (Global(module="numpy", name="ndarray"), tuple(), _):
             return Unfinished()
     return NotImplemented
 
 
-def _scalar(machine: Machine, args: Arguments) -> Any:
+def _scalar(session: Session, args: Arguments) -> Any:
     match args:
         case (Instance() as dtype, bytes() | str() | memoryview() as raw):
-            return scalar(dtype, raw, machine.session)
+            return scalar(dtype, raw, session)
         case (Instance(), _):
             raise refused("it holds a numpy scalar that is a Python object, which could be anything")
     return NotImplemented
 
 
-def _array_of_buffer(machine: Machine, args: Arguments) -> Any:
+def _array_of_buffer(session: Session, args: Arguments) -> Any:
     """How protocol 5 writes an array: bytes, type, shape, order of the axes."""
     match args:
         case (raw, dtype, tuple(shape), "C" | "F" as order):
-            return array(shape, dtype, raw, machine.session, fortran=order == "F")
+            return array(shape, dtype, raw, session, fortran=order == "F")
         case (raw, dtype, tuple(shape), "K", tuple(axes)) if sorted(axes) == list(range(len(shape))):
-            found = array(shape, dtype, raw, machine.session)
+            found = array(shape, dtype, raw, session)
             return found.permute(axes) if isinstance(found, Tensor) else found
     return NotImplemented
 

@@ -6,19 +6,16 @@ functions, which older versions of dill spell as a module and an attribute, are 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from lefs.generators.unpickle.policy import name_global
-from lefs.generators.unpickle.tensors import array
-from lefs.generators.unpickle.values import Global, Instance
-
-if TYPE_CHECKING:
-    from lefs.generators.unpickle.machine import Machine
+from lefs.files.reading.policy import name_global
+from lefs.files.reading.tensors import array
+from lefs.files.reading.values import Global, Instance, Session
 
 __all__ = ["DILL"]
 
 
-def _array(machine: Machine, args: tuple[Any, ...]) -> Any:
+def _array(session: Session, args: tuple[Any, ...]) -> Any:
     """How dill writes an array: what begins one, for which class, the content, and further attributes."""
     match args:
         case (
@@ -27,11 +24,11 @@ def _array(machine: Machine, args: tuple[Any, ...]) -> Any:
             (int(), shape, dtype, fortran, raw),
             None,
         ):
-            return array(shape, dtype, raw, machine.session, fortran=bool(fortran))
+            return array(shape, dtype, raw, session, fortran=bool(fortran))
     return NotImplemented
 
 
-def _type(machine: Machine, args: tuple[Any, ...]) -> Any:
+def _type(session: Session, args: tuple[Any, ...]) -> Any:
     """How dill names a type of the interpreter, such as that of bound methods; the name stays one."""
     match args:
         case (str(name),) if name.isidentifier():
@@ -39,7 +36,7 @@ def _type(machine: Machine, args: tuple[Any, ...]) -> Any:
     return NotImplemented
 
 
-def _module(machine: Machine, args: tuple[Any, ...]) -> Any:
+def _module(session: Session, args: tuple[Any, ...]) -> Any:
     """How dill names a module, which has to be one whose functions may be named."""
     match args:
         case (str(name), *_):
@@ -48,7 +45,7 @@ def _module(machine: Machine, args: tuple[Any, ...]) -> Any:
     return NotImplemented
 
 
-def _function(machine: Machine, args: tuple[Any, ...]) -> Any:
+def _function(session: Session, args: tuple[Any, ...]) -> Any:
     """How older versions of dill name a compiled function: by its module and its name. No other lookups."""
     match args:
         case (Instance(module="dill._dill", name="_import_module", args=(str(module),)), str(name)):
@@ -56,7 +53,7 @@ def _function(machine: Machine, args: tuple[Any, ...]) -> Any:
     return Instance("dill._dill", "_get_attr", args)
 
 
-def _attribute(machine: Machine, args: tuple[Any, ...]) -> Any:
+def _attribute(session: Session, args: tuple[Any, ...]) -> Any:
     """A record, but for dill's way to name its own `setattr`, whose calls are records in turn."""
     match args:
         case (
@@ -68,7 +65,7 @@ def _attribute(machine: Machine, args: tuple[Any, ...]) -> Any:
     return Instance("builtins", "getattr", args)
 
 
-# what `lefs.generators.unpickle.calls` makes of these names
+# what `lefs.files.reading.calls` makes of these names
 DILL = {
     ("dill._dill", "_create_array"): _array,
     ("dill._dill", "_load_type"): _type,

@@ -2,38 +2,30 @@
 
 from __future__ import annotations
 
+import io
 import re
+import struct
+import zipfile
+import zlib
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from lefs.generators.unpickle.archive import Member, content, members
-from lefs.generators.unpickle.machine import Machine
-from lefs.generators.unpickle.tensors import STORAGES, Stored, storage
-from lefs.generators.unpickle.values import Global, Session, damaged, refused
+from lefs.files.reading.pickles import Pickle
+from lefs.files.reading.tensors import STORAGES, storage
+from lefs.files.reading.values import Global, Session, damaged, refused
 
-__all__ = ["LEGACY_START", "ZIP_START", "read_checkpoint"]
+__all__ = ["LEGACY_START", "ZIP_START", "members", "read_checkpoint"]
 
 ZIP_START = b"PK\3\4"
 _PROTOCOL = 1001
-_BARE_TYPES = {name.encode(): dtype for name, dtype in STORAGES.items()}
+_LARGEST_TABLE = 2**23  # bytes; enough for 100,000 members
+_LOCAL = struct.Struct("<4s5H3L2H")
 # The number that opens the older format, as a pickle of its own.
 LEGACY_START = re.compile(rb"\x80[\x02-\x05](?:\x95.{8})?\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19\.", re.DOTALL)
-
-# A storage and nothing else, as PyTorch spells it on little-endian computers: the header, the storage's
-# persistent id, the list of its only key, the number of its items.
-_BARE = re.compile(
-    re.escape(
-        b"\x80\2\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.\x80\2M\xe9\3."
-        b"\x80\2}q\0(X\x10\0\0\0protocol_versionq\1M\xe9\3X\r\0\0\0little_endianq\2\x88X\n\0\0\0type_sizesq\3}q\4(X\5\0\0\0shortq\5K\2X\3\0\0\0intq\6K\4"
-        b"X\4\0\0\0longq\7K\4uu.\x80\2(X\7\0\0\0storageq\0"
-    )
-    + rb"ctorch(?:\.cuda)?\n(\w+)\nq\x01X(.)\0\0\0(\d+)q\x02X(.)\0\0\0([a-z:0-9]+)q\x03"
-    rb"(?:K(.)|M(..)|J(....))Ntq\x04Q\.\x80\x02\]q\0X\2\0\0\0\3q\x01a\.(.{8})",
-    re.DOTALL,
-)
 
 # (key, type, number of items) → storage
 Find = Callable[[str, torch.dtype, int], Tensor]
@@ -47,9 +39,6 @@ def read_checkpoint(data: memoryview, session: Session) -> Any:
     ArtifactError
         If it is neither, or damaged, or files are nested in files without end.
     """
-    bare = _bare_storage(data, session)
-    if bare is not None:
-        return bare
     session.depth -= 1
     if session.depth < 0:
         raise refused("it holds files inside files inside files")
@@ -59,11 +48,6 @@ def read_checkpoint(data: memoryview, session: Session) -> Any:
         return _read_legacy(data, session)
     finally:
         session.depth += 1
-
-
-def _machine(data: memoryview, session: Session, find: Find | None = None) -> Machine:
-    external = _Resolver(find) if find else None
-    return Machine(data, session, payload=read_checkpoint, external=external)
 
 
 class _Resolver:
@@ -104,44 +88,100 @@ def _part(whole: Tensor, view: Any) -> Tensor:
 # -- zip -----------------------------------------------------------------------------------------------------
 
 
+class _Table(io.RawIOBase):
+    """The file as `zipfile` sees it, which reads no more of it than the table of contents at its end."""
+
+    def __init__(self, data: memoryview):
+        self.data, self.at = data, 0
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        start = (0, self.at, len(self.data))[whence] + offset
+        if start < 0:
+            raise OSError("before the start of the file")
+        self.at = start
+        return start
+
+    def tell(self) -> int:
+        return self.at
+
+    def read(self, size: int = -1) -> bytes:
+        part = self.data[self.at : None if size < 0 else self.at + size]
+        if len(part) > _LARGEST_TABLE:
+            raise refused(f"its table of contents takes {len(part):,} bytes")
+        self.at += len(part)
+        return part.tobytes()
+
+
+def members(data: memoryview) -> dict[str, zipfile.ZipInfo]:
+    """The members of a zip archive by name; of two with the same name the first.
+
+    Raises
+    ------
+    ArtifactError
+        If there is no table of contents, it is huge, or members lie over each other.
+    """
+    try:
+        # (names as they are: other codecs are imported on demand)
+        listed = zipfile.ZipFile(_Table(data), metadata_encoding="latin-1").infolist()
+    except (zipfile.BadZipFile, struct.error, OSError) as error:
+        raise damaged(
+            f"it begins as a zip archive, but the table of contents at its end is missing or broken ({error})"
+        ) from None
+    places = sorted((m.header_offset, m.header_offset + _LOCAL.size + m.compress_size) for m in listed)
+    if any(end > start for (_, end), (start, _) in pairwise(places)):
+        raise refused("members of its zip archive lie over each other")
+    return {m.filename: m for m in reversed(listed)}
+
+
+def _content(data: memoryview, member: zipfile.ZipInfo, session: Session) -> memoryview:
+    """The bytes of a member: a view where it is stored as it is, else inflated, never beyond its size."""
+    start, name = member.header_offset, f"its member {member.filename!r:.80}"
+    if not 0 <= start <= len(data) - _LOCAL.size or bytes(data[start : start + 4]) != ZIP_START:
+        raise damaged(f"{name} is not where its table of contents says")
+    *_, name_size, extra_size = _LOCAL.unpack_from(data, start)
+    first = start + _LOCAL.size + name_size + extra_size
+    if member.flag_bits & 1:
+        raise refused(f"{name} is encrypted")
+    if first + member.compress_size > len(data):
+        raise damaged(f"{name} reaches beyond the end of the file")
+    stored = data[first : first + member.compress_size]
+    if member.compress_type == zipfile.ZIP_STORED and member.compress_size == member.file_size:
+        return stored
+    if member.compress_type != zipfile.ZIP_DEFLATED:
+        raise damaged(f"{name} is packed in a way that PyTorch never uses")
+    session.copy(member.file_size)
+    try:
+        found = zlib.decompressobj(-15).decompress(stored, member.file_size + 1)
+    except zlib.error as error:
+        raise damaged(f"{name} cannot be unpacked ({error})") from None
+    if len(found) != member.file_size:
+        raise damaged(f"{name} does not have the {member.file_size:,} bytes that it claims")
+    return memoryview(bytearray(found))
+
+
 def _read_zip(data: memoryview, session: Session) -> Any:
     found = members(data)
     pickles = [n for n in found if n.endswith("/data.pkl") and n.count("/") == 1]
     if not pickles:
-        raise damaged_archive(found)
+        names = ", ".join(f"{name!r:.80}" for name in list(found)[:5]) or "nothing"
+        raise refused(f"it is a zip archive that holds {names}, but no data.pkl as PyTorch's checkpoints do")
     prefix = pickles[0].removesuffix("data.pkl")
     if f"{prefix}constants.pkl" in found:
         raise refused("it is a TorchScript archive, a program with weights, expected a checkpoint of weights")
     order = found.get(f"{prefix}byteorder")
-    swap = order is not None and bytes(content(data, order, session)[:16]) == b"big"
+    swap = order is not None and bytes(_content(data, order, session)[:16]) == b"big"
 
     def find(key: str, dtype: torch.dtype, items: int) -> Tensor:
         member = found.get(f"{prefix}data/{key}")
-        return _stored(data, member, key, dtype, items, session, swap)
+        if member is None or member.file_size != items * dtype.itemsize:
+            size = "absent" if member is None else f"{member.file_size:,} bytes"
+            raise damaged(f"its storage {key!r:.80} should have {items:,} items of {dtype} and is {size}")
+        return storage(_content(data, member, session), dtype, session, swap=swap)
 
-    pickle = content(data, found[pickles[0]], session)
-    return _machine(pickle, session, find).run()[0]
-
-
-def damaged_archive(found: dict[str, Member]) -> Exception:
-    """The error for a zip archive without a checkpoint in it."""
-    names = ", ".join(f"{name!r:.80}" for name in list(found)[:5]) or "nothing"
-    return refused(f"it is a zip archive that holds {names}, but no data.pkl as PyTorch's checkpoints do")
-
-
-def _stored(
-    data: memoryview,
-    member: Member | None,
-    key: str,
-    dtype: torch.dtype,
-    items: int,
-    session: Session,
-    swap: bool,
-) -> Tensor:
-    if member is None or member.size != items * dtype.itemsize:
-        size = "absent" if member is None else f"{member.size:,} bytes"
-        raise damaged(f"its storage {key!r:.80} should have {items:,} items of {dtype} and is {size}")
-    return storage(content(data, member, session), dtype, session, swap=swap)
+    return Pickle(_content(data, found[pickles[0]], session), session, _Resolver(find)).load()
 
 
 # -- legacy --------------------------------------------------------------------------------------------------
@@ -161,39 +201,20 @@ def _read_legacy(data: memoryview, session: Session) -> Any:
         known[key] = torch.empty(items, dtype=dtype, device="meta")
         return known[key]
 
-    _, behind = _machine(data, session, measure).run(position)
+    _, behind = _follow(data, session, position, measure)
     places = _places(data, behind, known, session)
 
     def find(key: str, dtype: torch.dtype, items: int) -> Tensor:
         first = places[key]
         return storage(data[first : first + items * dtype.itemsize], dtype, session, swap=swap)
 
-    return _machine(data, session, find).run(position)[0]
+    return _follow(data, session, position, find)[0]
 
 
-def _bare_storage(data: memoryview, session: Session) -> Tensor | Stored | None:
-    """The storage, if nothing but one lies in the file, spelled as PyTorch spells it; else None.
-
-    A snapshot holds hundreds of such files; this takes a small part of the time that following each takes.
-    """
-    found = _BARE.match(data)
-    if found is None:
-        return None
-    kind, key_length, key, place_length, place, one, two, four, stored = found.groups()
-    items, dtype = int.from_bytes(stored, "little"), _BARE_TYPES.get(kind)
-    if dtype is None:
-        return None
-    raw = data[found.end() : found.end() + items * dtype.itemsize]
-    sound = (
-        key_length[0] == len(key)
-        and place_length[0] == len(place)
-        and items == int.from_bytes(one or two or four, "little") < 2**31
-        and len(raw) == items * dtype.itemsize
-    )
-    # What is not sound is followed step by step, which finds out what is wrong with it.
-    if not sound:
-        return None
-    return Stored(raw, dtype, session) if session.lazy else storage(raw, dtype, session)
+def _follow(data: memoryview, session: Session, position: int, find: Find | None = None) -> tuple[Any, int]:
+    """The value of the pickle at `position`, and the position behind it."""
+    pickle = Pickle(data, session, _Resolver(find) if find else None, position)
+    return pickle.load(), pickle.end
 
 
 def _header(data: memoryview, session: Session) -> tuple[int, bool]:
@@ -201,8 +222,8 @@ def _header(data: memoryview, session: Session) -> tuple[int, bool]:
     start = LEGACY_START.match(data)
     if start is None:
         raise damaged("it does not begin as a PyTorch file does")
-    protocol, position = _machine(data, session).run(start.end())
-    system, position = _machine(data, session).run(position)
+    protocol, position = _follow(data, session, start.end())
+    system, position = _follow(data, session, position)
     if protocol != _PROTOCOL or not isinstance(system, dict):
         raise damaged(f"its header does not say version {_PROTOCOL}")
     return position, system.get("little_endian") is False
@@ -210,7 +231,7 @@ def _header(data: memoryview, session: Session) -> tuple[int, bool]:
 
 def _places(data: memoryview, position: int, known: dict[str, Tensor], session: Session) -> dict[str, int]:
     """Where each storage's items begin: a list of keys, then a count and the items for each key."""
-    keys, position = _machine(data, session).run(position)
+    keys, position = _follow(data, session, position)
     if not isinstance(keys, list) or len(keys) != len(known):
         raise damaged(f"its list of storages does not name the {len(known)} that its tensors need")
     places: dict[str, int] = {}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lefs.generators.unpickle.values import ORDERED, Global, Instance, damaged, refused
+from lefs.files.reading.values import Global, Instance, damaged, refused
 
 __all__ = ["is_inert", "name_global"]
 
@@ -76,8 +76,7 @@ def name_global(module: str, name: str) -> Global:
             f"it asks for {module}.{name}, which could run code on the computer that opens it and "
             "which no weights file needs"
         )
-    found = Global(module, name)
-    return ORDERED if found == ORDERED else found
+    return Global(module, name)
 
 
 def _runs_code(module: str, name: str) -> bool:

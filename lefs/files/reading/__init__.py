@@ -11,25 +11,22 @@ import os
 import struct
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from lefs.generators.unpickle.checkpoints import read_checkpoint
-from lefs.generators.unpickle.machine import Machine
-from lefs.generators.unpickle.mapping import MappedFile
-from lefs.generators.unpickle.policy import is_inert
-from lefs.generators.unpickle.quick import run_quickly
-from lefs.generators.unpickle.sniffing import explain, sniff_bytes
-from lefs.generators.unpickle.tensors import Stored, aligned
-from lefs.generators.unpickle.values import Global, Instance, Session, check_depth, damaged, walk
+from lefs.files.reading.checkpoints import read_checkpoint
+from lefs.files.reading.mapped import MappedFile
+from lefs.files.reading.pickles import Pickle
+from lefs.files.reading.policy import is_inert
+from lefs.files.reading.sniffing import explain, sniff_bytes
+from lefs.files.reading.tensors import aligned
+from lefs.files.reading.values import Global, Instance, Session, check_depth, damaged, walk
 from lefs.records import ArtifactError
 
 __all__ = [
     "Global",
     "Instance",
     "MappedFile",
-    "Stored",
     "aligned",
     "is_inert",
     "opened",
@@ -43,7 +40,7 @@ Source = str | os.PathLike[str] | bytes | bytearray | memoryview | MappedFile
 _Value = TypeVar("_Value")
 
 
-def read_pickle(source: Source, *, align: bool = True, lazy: bool = False) -> Any:
+def read_pickle(source: Source, *, align: bool = True) -> Any:
     """Read a pickle of any protocol as a tree of plain values. Nothing that it contains is executed.
 
     Parameters
@@ -52,8 +49,6 @@ def read_pickle(source: Source, *, align: bool = True, lazy: bool = False) -> An
     align : whether every tensor lies in memory as arithmetic needs it, which copies those that do not in the
         file. With False, tensors of more than 64 KiB are views of the file wherever they lie; pass those that
         are used through `aligned`.
-    lazy : for who takes one network out of several: tensors that other files inside the pickle hold come as
-        `Stored`, and how deep values lie is not checked, which `walk` does in what is taken
 
     Returns
     -------
@@ -67,7 +62,7 @@ def read_pickle(source: Source, *, align: bool = True, lazy: bool = False) -> An
         If it is no pickle, damaged, asks for what could run code, or would need more memory than its size
         justifies. The message says what the file is, what was expected, and what to do.
     """
-    return _read(source, _pickle, ("pickle",), "a pickle", align, lazy)
+    return _read(source, _pickle, ("pickle",), "a pickle", align)
 
 
 def read_torch(source: Source, *, align: bool = True) -> Any:
@@ -124,12 +119,10 @@ def _name(source: Source) -> str:
 
 
 def _pickle(data: memoryview, session: Session) -> Any:
-    def machine(session: Session) -> Machine:
-        return Machine(data, session, payload=read_checkpoint)
-
-    value, end = run_quickly(machine(replace(session))) or machine(session).run()
-    if bytes(data[end : end + 2**16]).strip(b"\0\r\n "):
-        raise damaged(f"{len(data) - end:,} bytes follow after its end")
+    pickle = Pickle(data, session)
+    value = pickle.load()
+    if bytes(data[pickle.end : pickle.end + 2**16]).strip(b"\0\r\n "):
+        raise damaged(f"{len(data) - pickle.end:,} bytes follow after its end")
     return value
 
 
@@ -139,7 +132,6 @@ def _read(
     kinds: tuple[str, ...],
     expected: str,
     align: bool,
-    lazy: bool = False,
 ) -> Any:
     def read() -> Any:
         if isinstance(source, bytes | bytearray | memoryview):
@@ -152,9 +144,8 @@ def _read(
         kind = sniff_bytes(data)
         if kind not in kinds:
             raise ArtifactError(f"{explain(data, kind)} (expected {expected})")
-        tree = reader(data, Session.of(len(data), align=align, lazy=lazy))
-        if not lazy:
-            check_depth(tree)
+        tree = reader(data, Session.of(len(data), read_checkpoint, align=align))
+        check_depth(tree)
         return tree
 
     with _collector_paused():
@@ -202,6 +193,7 @@ def _outcome(act: Callable[[], _Value], name: str) -> _Value | ArtifactError:
         return ArtifactError(f"{name} cannot be read: {error.strerror or error}")
     except (
         ArithmeticError,
+        AttributeError,
         LookupError,
         RecursionError,
         RuntimeError,

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import re
 
-from lefs.generators.unpickle.archive import members
-from lefs.generators.unpickle.checkpoints import LEGACY_START, ZIP_START
-from lefs.generators.unpickle.opcodes import instructions
-from lefs.generators.unpickle.values import Session
+from lefs.files.reading.checkpoints import LEGACY_START, ZIP_START, members
 from lefs.records import ArtifactError
 
 __all__ = ["explain", "sniff_bytes"]
@@ -17,7 +14,13 @@ _HTML = re.compile(rb"\s*(?:<!--.*?-->\s*)*<(?:!doctype\s+html|html|head|body|sc
 _QUOTA = re.compile(rb"quota exceeded|too many users|download quota|virus scan warning|can't scan", re.I)
 # How the older protocols, which have no number in front, begin in practice: a class, or a container.
 _OLD_PICKLE = re.compile(rb"c[\w.]+\r?\n[\w.]+\r?\n|\([dl]p\d+\r?\n|[\]})]q.", re.S)
-_ENOUGH = 64
+# Instructions of old protocols, but for texts after their length, of which this is the number of bytes.
+_OLD_INSTRUCTION = re.compile(
+    rb"[(0-2NRabdelostu)\]}]|[FILSVPgp][^\n]{0,1000}\n|[ci][^\n]{1,500}\n[^\n]{1,500}\n"
+    rb"|[Khq].|M..|[Jjr].{4}|G.{8}",
+    re.S,
+)
+_LENGTHS = {ord("U"): 1, ord("T"): 4, ord("X"): 4}
 _OTHER = {
     b"\x1f\x8b": "a gzip archive; unpack it first",
     b"BZh": "a bzip2 archive; unpack it first",
@@ -98,14 +101,18 @@ def _sniff_text(data: memoryview, head: bytes) -> str:
 
 
 def _follows(data: memoryview) -> bool:
-    """Whether the content goes on like a pickle for a while, or to a pickle's end."""
-    try:
-        for count, (code, _, _) in enumerate(instructions(data, 0, Session.of(len(data), align=False))):
-            if code == ord(".") or count == _ENOUGH:
-                return True
-    except ArtifactError:
-        return False
-    return False
+    """Whether the content goes on like an old pickle for 64 instructions, or to a pickle's end."""
+    at = 0
+    for _ in range(64):
+        if at >= len(data) or data[at] == ord("."):
+            return at < len(data)
+        if found := _OLD_INSTRUCTION.match(data, at):
+            at = found.end()
+        elif size := _LENGTHS.get(data[at]):
+            at += 1 + size + int.from_bytes(data[at + 1 : at + 1 + size], "little")
+        else:
+            return False
+    return True
 
 
 def explain(data: memoryview, kind: str) -> str:
