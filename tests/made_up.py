@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from lefs import QuerySettings
-from lefs.evaluation import Estimate, PartLeak, Report, Road, Row, Trial, Tuning, agreement_table
+from lefs.evaluation import Curve, Estimate, PartLeak, Report, Row, Trial, Tuning, agreement_table
 from lefs.tables import Table
 from lefs.units import Agreement, CausalEffect
 
@@ -18,10 +18,10 @@ def around(value: float) -> tuple[float, float, float]:
 
 
 def made_up_report() -> Report:
-    """Thirteen methods, five parts, four values of each knob."""
+    """Thirteen methods, five parts, four values of each setting."""
     rows = [
         Row(
-            part, method, "knob", float(k), k == 2, 50, around(9.0), around(2.0),
+            part, method, "setting", float(k), k == 2, 50, around(9.0), around(2.0),
             effect_share=around(0.2 * (k + 1) / (1 + i / 5)), leak_share=around(0.03 * k * (i + 1) / 4),
             localisation=around(0.5), efficacy=around(0.3),
         )
@@ -48,12 +48,12 @@ def made_up_tuning() -> Tuning:
     return Tuning("hair", 0.05, trials[1], trials)
 
 
-def made_up_roads() -> list[Road]:
-    """Three roads to each of two parts, of 20 targets."""
+def made_up_curves() -> list[Curve]:
+    """Three methods on each of two parts, of 20 targets."""
     random = np.random.default_rng(0)
     amounts = {"path": (0.5, 1.0, 2.0, 3.0), "path through q": (1.0, 2.0, 4.0), "transfer": (0.5, 1.0)}
     return [
-        Road(part, method, steps, *(random.gamma(3, k, (20, 1)) * np.array(steps) for k in (30, 3)))
+        Curve(part, method, steps, *(random.gamma(3, k, (20, 1)) * np.array(steps) for k in (30, 3)))
         for part in PARTS[:2]
         for method, steps in amounts.items()
     ]

@@ -30,9 +30,10 @@ from lefs.directions import (
     style_matrix,
     walk,
 )
-from lefs.evaluation.roads import AMOUNTS, Road, contrast, contrast_table, equal_effect
+from lefs.evaluation import Curve, contrast, contrast_table, equal_effect
+from lefs.evaluation.methods import AMOUNTS
 from lefs.generator import Generator
-from lefs.plotting import path_strips, road_curves
+from lefs.plotting import contrast_curves, path_strips
 from lefs.widgets import DirectionWalker
 
 FIXTURES = Path(__file__).parent / "fixtures"
@@ -280,9 +281,9 @@ def test_a_walk_through_a_query_leaks_nothing_where_parts_are_disjoint(
     assert float(((local - before) * inside).abs().amax(dim=(1, 2, 3)).min()) > 0
 
 
-# -- three roads -------------------------------------------------------------------------------------------
+# -- three methods -------------------------------------------------------------------------------------------
 @pytest.fixture(scope="module")
-def roads(disjoint: DisjointGenerator, strips: Catalog) -> list[Road]:
+def contrasted(disjoint: DisjointGenerator, strips: Catalog) -> list[Curve]:
     directions = principal_directions(disjoint, range(100), count=3)
     settings = lefs.QuerySettings(rho=0.1, epsilon=1.0, coarse=1, rgb=1)
     return contrast(
@@ -296,17 +297,24 @@ def roads(disjoint: DisjointGenerator, strips: Catalog) -> list[Road]:
     )
 
 
-def test_only_the_global_path_leaks_where_parts_are_disjoint(roads: list[Road]) -> None:
-    assert [(r.part, r.method) for r in roads] == [(p, m) for p in ("strip 0", "strip 2") for m in AMOUNTS]
-    for road in roads:
-        assert road.effect.shape == road.leak.shape == (20, len(AMOUNTS[road.method]))
-        assert float(road.effect.min()) > 0
-        assert (road.leak == 0).all() == (road.method != "path")
-        assert (np.diff(road.effect.mean(axis=0)) > 0).all()
-    assert contrast_table(roads).rows[0][2] == "20"
-    level = equal_effect(roads[:3])
-    assert roads[1].leak_at(level) == (0, 0, 0)
-    assert 0 < roads[0].leak_at(level)[1] <= roads[0].leak_at(level)[0] <= roads[0].leak_at(level)[2]
+def test_only_the_global_path_leaks_where_parts_are_disjoint(contrasted: list[Curve]) -> None:
+    assert [(r.part, r.method) for r in contrasted] == [
+        (p, m) for p in ("strip 0", "strip 2") for m in AMOUNTS
+    ]
+    for curve in contrasted:
+        assert curve.effect.shape == curve.leak.shape == (20, len(AMOUNTS[curve.method]))
+        assert float(curve.effect.min()) > 0
+        assert (curve.leak == 0).all() == (curve.method != "path")
+        assert (np.diff(curve.effect.mean(axis=0)) > 0).all()
+    assert contrast_table(contrasted).rows[0][2] == "20"
+    level = equal_effect(contrasted[:3])
+    assert contrasted[1].leak_at(level) == (0, 0, 0)
+    assert (
+        0
+        < contrasted[0].leak_at(level)[1]
+        <= contrasted[0].leak_at(level)[0]
+        <= contrasted[0].leak_at(level)[2]
+    )
 
 
 def test_a_segmenter_says_where_parts_are(disjoint: DisjointGenerator, strips: Catalog) -> None:
@@ -330,23 +338,23 @@ def test_a_segmenter_says_where_parts_are(disjoint: DisjointGenerator, strips: C
 
 def test_leaks_are_compared_where_effects_are_equal() -> None:
     effect = np.array([[1.0, 3.0, 9.0], [3.0, 5.0, 11.0]])
-    road = Road("hair", "path", (1.0, 2.0, 3.0), effect, effect**2)
+    curve = Curve("hair", "path", (1.0, 2.0, 3.0), effect, effect**2)
     # means: effect 2, 4, 10; leak 5, 17, 101
-    assert road.leak_at(4.0)[0] == pytest.approx(17)
-    assert road.leak_at(7.0)[0] == pytest.approx((17 + 101) / 2)
-    assert road.leak_at(1.0)[0] == pytest.approx(2.5)  # halfway from nothing
-    assert road.leak_at(20.0)[0] == pytest.approx(202)  # beyond, in proportion
-    assert road.leak_at(0.0)[0] == 0
-    assert road.amount_at(7.0) == pytest.approx(2.5)
-    weaker = replace(road, effect=effect / 2)
-    assert equal_effect([road, weaker]) == pytest.approx(0.8 * 5)
-    with pytest.raises(ValueError, match="roads is empty"):
+    assert curve.leak_at(4.0)[0] == pytest.approx(17)
+    assert curve.leak_at(7.0)[0] == pytest.approx((17 + 101) / 2)
+    assert curve.leak_at(1.0)[0] == pytest.approx(2.5)  # halfway from nothing
+    assert curve.leak_at(20.0)[0] == pytest.approx(202)  # beyond, in proportion
+    assert curve.leak_at(0.0)[0] == 0
+    assert curve.value_at(7.0) == pytest.approx(2.5)
+    weaker = replace(curve, effect=effect / 2)
+    assert equal_effect([curve, weaker]) == pytest.approx(0.8 * 5)
+    with pytest.raises(ValueError, match="curves is empty"):
         equal_effect([])
-    idle = replace(road, effect=0 * effect)  # a query without channels
-    assert equal_effect([road, idle]) == 0
-    assert idle.leak_at(0.0) == road.leak_at(0.0) == (0, 0, 0)
+    idle = replace(curve, effect=0 * effect)  # a query without channels
+    assert equal_effect([curve, idle]) == 0
+    assert idle.leak_at(0.0) == curve.leak_at(0.0) == (0, 0, 0)
     assert math.isnan(idle.leak_at(1.0)[0])
-    road_curves([road, idle]).draw_without_rendering()
+    contrast_curves([curve, idle]).draw_without_rendering()
 
 
 def test_the_interval_of_a_leak_covers_its_mean_about_as_often_as_it_says() -> None:
@@ -354,7 +362,7 @@ def test_the_interval_of_a_leak_covers_its_mean_about_as_often_as_it_says() -> N
     for _ in range(40):
         effect = random.gamma(4, size=(40, 2)) * [1, 2]
         leak = random.gamma(2, size=(40, 2)) * [1, 2]
-        _, low, high = Road("hair", "path", (1.0, 2.0), effect, leak).leak_at(6.0)
+        _, low, high = Curve("hair", "path", (1.0, 2.0), effect, leak).leak_at(6.0)
         hits += low <= 3.0 <= high  # mean effects 4 and 8, mean leaks 2 and 4
     assert 33 <= hits <= 40
 
@@ -470,7 +478,7 @@ def test_contrast_names_what_is_wrong(disjoint: DisjointGenerator, strips: Catal
 
 
 # -- figures and the walker --------------------------------------------------------------------------------
-def test_figures_of_paths(roads: list[Road]) -> None:
+def test_figures_of_paths(contrasted: list[Curve]) -> None:
     images, change = torch.zeros(3, 3, 16, 16), torch.ones(3, 16, 16)
     figure = path_strips({"everywhere": images, "hair": images}, [-1, 0, 1], changes={"hair": change})
     texts = [t.get_text() for t in figure.texts]
@@ -480,12 +488,12 @@ def test_figures_of_paths(roads: list[Road]) -> None:
         path_strips({"everywhere": images}, [0, 1])
     with pytest.raises(ValueError, match=r"changes names .*skin.*choose from: everywhere"):
         path_strips({"everywhere": images}, [-1, 0, 1], changes={"skin": change})
-    curves = road_curves(roads)
+    curves = contrast_curves(contrasted)
     panels = [ax for ax in curves.axes if ax.axison]
     assert [ax.get_title(loc="left") for ax in panels] == ["strip 0, 20 targets", "strip 2, 20 targets"]
-    assert [len(ax.get_lines()) for ax in panels] == [4, 4]  # three roads and the level
-    with pytest.raises(TypeError, match="list of Road"):
-        road_curves([])
+    assert [len(ax.get_lines()) for ax in panels] == [4, 4]  # three methods and the level
+    with pytest.raises(TypeError, match="list of Curve"):
+        contrast_curves([])
 
 
 def test_the_walker_does_what_its_controls_say(disjoint: DisjointGenerator, strips: Catalog) -> None:

@@ -18,10 +18,10 @@ from IPython.core.pylabtools import print_figure
 from made_up import (
     made_up_agreement_table,
     made_up_agreements,
+    made_up_curves,
     made_up_doses,
     made_up_matrix,
     made_up_report,
-    made_up_roads,
     made_up_tuning,
 )
 from matplotlib.collections import PathCollection
@@ -149,7 +149,7 @@ def figures(images, membership, contributions, catalog, table, random) -> dict[s
         "path_strips": lambda: plotting.path_strips(
             {"everywhere": images, "hair only": images}, [-3, -2, -1, 0, 1, 2], changes={"hair only": change}
         ),
-        "road_curves": lambda: plotting.road_curves(made_up_roads()),
+        "contrast_curves": lambda: plotting.contrast_curves(made_up_curves()),
         "agreement_profile": lambda: plotting.agreement_profile(made_up_agreements()),
         "dose_curves": lambda: plotting.dose_curves(made_up_doses()),
         "concept_counts": lambda: plotting.concept_counts(counts, [f"b{k}.conv1" for k in range(K)], PARTS),

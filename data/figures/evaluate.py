@@ -18,7 +18,7 @@ from lefs.evaluation import (
     part_leak,
     report,
     seed_pairs,
-    standard_contestants,
+    standard_methods,
 )
 
 from ..portraits.recipe.measure.subject import Subject
@@ -30,7 +30,7 @@ PARTS = ("hair", "clothes", "skin", "eyes", "brows", "nose", "mouth")
 
 
 def measure(pairs: int, curve_pairs: int) -> Report:
-    """Every method on `pairs` pairs; the other values of its knob on the first `curve_pairs` of them."""
+    """Every method on `pairs` pairs; the other values of its setting on the first `curve_pairs` of them."""
     subject = Subject.load(MODEL)
     model, catalog, segmenter = subject.model, subject.catalog, subject.segmenter
     effect = by_effect(catalog, model) if catalog.effects is None else catalog.by_effect()
@@ -39,7 +39,7 @@ def measure(pairs: int, curve_pairs: int) -> Report:
         catalog,
         seed_pairs(pairs),
         parts=PARTS,
-        contestants=standard_contestants(model, catalog, effect=effect),
+        methods=standard_methods(model, catalog, effect=effect),
         segmenter=segmenter,
         features=segmenter.features,
         curve_pairs=curve_pairs,

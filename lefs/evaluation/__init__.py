@@ -1,4 +1,4 @@
-"""Does it do what it claims? Leak, effect, realism, rivals on the same pairs, and what parts really are."""
+"""Does editing do what it claims? Every method on the same pairs; settings tuned; what parts really are."""
 
 from lefs.evaluation.agreement import (
     agreement_table,
@@ -7,25 +7,41 @@ from lefs.evaluation.agreement import (
     stability,
     stability_of_halves,
 )
-from lefs.evaluation.comparison import Comparison, Outcome, compare
-from lefs.evaluation.contestants import Contestant, standard_contestants
+from lefs.evaluation.baselines import random_query
+from lefs.evaluation.comparisons import Comparison, compare, contrast, locality
 from lefs.evaluation.interference import PartLeak, part_leak
-from lefs.evaluation.intervals import DRAWS, Estimate, bootstrap, estimate, interval, ratio
+from lefs.evaluation.intervals import Estimate, bootstrap, estimate, interval, ratio
 from lefs.evaluation.masks import NamedSegmenter, Segmenter, read_masks, union
-from lefs.evaluation.measures import Locality, locality, locality_table, measure, random_query
+from lefs.evaluation.methods import (
+    Method,
+    by_query,
+    by_settings,
+    global_transfer,
+    path_methods,
+    standard_methods,
+)
+from lefs.evaluation.outcomes import (
+    Curve,
+    Locality,
+    Outcome,
+    contrast_table,
+    equal_effect,
+    locality_table,
+    measure,
+)
 from lefs.evaluation.pairs import PairBatch, check_pairs, pair_batches, seed_pairs
-from lefs.evaluation.realism import AsBytes, Realism, RealismMeter
-from lefs.evaluation.report import Report, Row, Summary, effect_within, report
-from lefs.evaluation.roads import Road, contrast, contrast_table, equal_effect
+from lefs.evaluation.realism import AsBytes, Realism, RealismMeter, in_mask, pooled
+from lefs.evaluation.reports import Report, effect_within, report
+from lefs.evaluation.rows import Row, Summary
 from lefs.evaluation.tuning import Trial, Tuning, load_settings, part_settings, save_settings, tune
 
 __all__ = [
-    "DRAWS",
     "AsBytes",
     "Comparison",
-    "Contestant",
+    "Curve",
     "Estimate",
     "Locality",
+    "Method",
     "NamedSegmenter",
     "Outcome",
     "PairBatch",
@@ -33,7 +49,6 @@ __all__ = [
     "Realism",
     "RealismMeter",
     "Report",
-    "Road",
     "Row",
     "Segmenter",
     "Summary",
@@ -41,6 +56,8 @@ __all__ = [
     "Tuning",
     "agreement_table",
     "bootstrap",
+    "by_query",
+    "by_settings",
     "check_pairs",
     "compare",
     "confusion",
@@ -49,6 +66,8 @@ __all__ = [
     "effect_within",
     "equal_effect",
     "estimate",
+    "global_transfer",
+    "in_mask",
     "interval",
     "load_settings",
     "locality",
@@ -58,6 +77,8 @@ __all__ = [
     "pair_batches",
     "part_leak",
     "part_settings",
+    "path_methods",
+    "pooled",
     "random_query",
     "ratio",
     "read_masks",
@@ -66,7 +87,7 @@ __all__ = [
     "seed_pairs",
     "stability",
     "stability_of_halves",
-    "standard_contestants",
+    "standard_methods",
     "tune",
     "union",
 ]

@@ -10,9 +10,9 @@ import torch
 
 from lefs.catalog import Catalog
 from lefs.checks import check_name
-from lefs.evaluation.contestants import Contestant
 from lefs.evaluation.intervals import Estimate, bootstrap, estimate, interval
 from lefs.evaluation.masks import Segmenter
+from lefs.evaluation.methods import Method, by_settings
 from lefs.evaluation.pairs import PairBatch, pair_batches
 from lefs.generator import Generator
 from lefs.images import colour_difference
@@ -29,9 +29,19 @@ class PartLeak:
 
     Attributes
     ----------
-    parts : P names
-    change : ndarray (n, P, P), mean squared ΔE in part j (where part i is not) when part i is edited; NaN
-        where a pair does not show both
+    parts : tuple of str
+        P names.
+    change : ndarray of shape (n, P, P)
+        Mean squared ΔE in part j (where part i is not) when part i is edited; NaN where a pair does not show
+        both.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from lefs.evaluation import PartLeak
+    >>> found = PartLeak(("hair", "skin"), np.array([[[8.0, 2.0], [0.0, 10.0]]]))
+    >>> found.interference, found.shares[0]
+    (0.1, array([0.8, 0.2]))
     """
 
     parts: tuple[str, ...]
@@ -45,7 +55,7 @@ class PartLeak:
     @property
     def interference(self) -> float:
         """The off-diagonal share of the matrix: 0 if every edit keeps to its part."""
-        return float(_off_diagonal_share(np.ones((1, len(self.change))), self.change)[0])
+        return self.estimate().value
 
     @property
     def shares(self) -> np.ndarray:
@@ -85,7 +95,7 @@ def part_leak(
     *,
     parts: Iterable[str] | None = None,
     settings: QuerySettings | Mapping[str, QuerySettings] = _USUAL,
-    contestant: Contestant | None = None,
+    method: Method | None = None,
     truncation: float = 0.7,
     segmenter: Segmenter | None = None,
     batch_size: int = 16,
@@ -95,39 +105,44 @@ def part_leak(
 
     Parameters
     ----------
-    pairs : seeds (target, reference)
-    parts : names of the catalog's parts; all if None
-    settings : how channels are chosen, the same for all parts or a table by part
-    contestant : another method, at its usual value, in place of `settings`
-    segmenter : tells where a part is; the catalog's own membership otherwise
+    generator : Generator
+    catalog : Catalog
+    pairs : sequence of (int, int)
+        Seeds (target, reference).
+    parts : iterable of str, optional
+        Names of the catalog's parts; all by default.
+    settings : QuerySettings, or mapping of part to QuerySettings
+        How channels are chosen.
+    method : Method, optional
+        Another method, at its usual value, in place of `settings`.
+    truncation, segmenter, batch_size, progress
+        As of `compare`.
+
+    Returns
+    -------
+    PartLeak
+
+    Examples
+    --------
+    >>> import lefs
+    >>> from lefs.evaluation import part_leak, seed_pairs
+    >>> generator, catalog = lefs.load("portraits-64"), lefs.Catalog.load("portraits-64")
+    >>> found = part_leak(generator, catalog, seed_pairs(2), parts=["hair", "skin"], progress=False)
+    >>> found.change.shape
+    (2, 2, 2)
     """
-    names = tuple(catalog.parts if parts is None else parts)
-    for name in names:
-        check_name("parts", name, list(catalog.parts), what="part")
-    queries = {}
-    if contestant is None:
-        by_part = {n: settings if isinstance(settings, QuerySettings) else settings[n] for n in names}
-        queries = {n: by_part[n].query(catalog, n) for n in names}
+    known = list(catalog.parts)
+    names = tuple(known if parts is None else [check_name("parts", n, known, what="part") for n in parts])
+    edit = by_settings(catalog, settings) if method is None else method
     batches = pair_batches(
-        generator,
-        catalog,
-        pairs,
-        truncation=truncation,
-        segmenter=segmenter,
-        batch_size=batch_size,
-        description="part-leak matrix",
-        progress=progress,
-    )
+        generator, catalog, pairs, truncation=truncation, segmenter=segmenter, batch_size=batch_size,
+        description="part-leak matrix", progress=progress,
+    )  # fmt: skip
     rows = []
     for batch in batches:
         with torch.inference_mode():
-            edits = {
-                n: batch.transferred(queries[n])
-                if contestant is None
-                else contestant.edit(batch, n, contestant.usual)
-                for n in names
-            }
-            rows.append(np.stack([_row(batch, names, n, edits[n]) for n in names], axis=1))
+            edited = [_row(batch, names, n, edit.edit(batch, n, edit.usual)) for n in names]
+            rows.append(np.stack(edited, axis=1))
     return PartLeak(names, np.concatenate(rows))
 
 

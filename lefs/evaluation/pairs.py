@@ -1,4 +1,4 @@
-"""Target–reference pairs, a batch at a time: what every measurement and every contestant looks at."""
+"""Target–reference pairs, a batch at a time: what every method edits and every number is measured on."""
 
 from __future__ import annotations
 
@@ -21,7 +21,18 @@ __all__ = ["PairBatch", "check_pairs", "pair_batches", "seed_pairs"]
 
 
 def check_pairs(pairs: Sequence[tuple[int, int]]) -> Sequence[tuple[int, int]]:
-    """Raise a ValueError unless `pairs` is a non-empty list of two seeds each."""
+    """Return `pairs` if it is a non-empty list of two seeds each; a ValueError says what is wrong.
+
+    Parameters
+    ----------
+    pairs : sequence of (int, int)
+
+    Examples
+    --------
+    >>> from lefs.evaluation import check_pairs
+    >>> check_pairs([(1, 2)])
+    [(1, 2)]
+    """
     if not len(pairs) or any(len(p) != 2 for p in pairs):
         raise ValueError("pairs must be a non-empty list of (target seed, reference seed)")
     for pair in pairs:
@@ -30,33 +41,70 @@ def check_pairs(pairs: Sequence[tuple[int, int]]) -> Sequence[tuple[int, int]]:
 
 
 def seed_pairs(count: int, *, targets: int = 10_000, references: int = 20_000) -> list[tuple[int, int]]:
-    """`count` pairs of seeds (target, reference), counted up from the two given ones."""
+    """Pairs of seeds (target, reference), counted up from two given ones.
+
+    Parameters
+    ----------
+    count : int
+        How many, at least 1.
+    targets, references : int
+        The first seeds.
+
+    Returns
+    -------
+    list of (int, int)
+
+    Examples
+    --------
+    >>> from lefs.evaluation import seed_pairs
+    >>> seed_pairs(2)
+    [(10000, 20000), (10001, 20001)]
+    """
     check_integer("count", count, minimum=1)
     return [(targets + i, references + i) for i in range(count)]
 
 
 @dataclass(eq=False)
 class PairBatch:
-    """Some pairs, rendered once for all that is measured on them.
+    """Some pairs, rendered once for all that is measured on them; `pair_batches` makes them.
 
     Attributes
     ----------
-    generator, catalog : whose pairs they are
-    index : where they stand in the list of all pairs, (n,), int64
+    generator : Generator
+    catalog : Catalog
+    segmenter : callable or None
+        Tells where a part is, if it has a part of that name.
+    index : Tensor of shape (n,), int64
+        Where they stand in the list of all pairs.
     target_styles, reference_styles : Tensor of shape (n, S)
-    targets, references : their images, Tensor of shape (n, 3, H, W), in [-1, 1]
-    masks : {part: bool Tensor (n, H, W)}, where the part is in the target or in the reference, widened by
-        one pixel (an edit may move its outline)
-    notes : what contestants keep for the rest of the batch
+    targets, references : Tensor of shape (n, 3, H, W), in [-1, 1]
+        Their images.
+    target_masks : dict of str to Tensor
+        {part: bool (n, H, W)}, where the part is in the target.
+    masks : dict of str to Tensor
+        {part: bool (n, H, W)}, where it is in the target or in the reference, widened by one pixel.
+    notes : dict
+        What methods keep for the rest of the batch.
+
+    Examples
+    --------
+    >>> import lefs
+    >>> from lefs.evaluation import pair_batches, seed_pairs
+    >>> generator, catalog = lefs.load("portraits-64"), lefs.Catalog.load("portraits-64")
+    >>> batch = next(pair_batches(generator, catalog, seed_pairs(2), progress=False))
+    >>> batch.transferred(lefs.QuerySettings().query(catalog, "hair")).shape
+    torch.Size([2, 3, 64, 64])
     """
 
     generator: Generator
     catalog: Catalog
+    segmenter: Segmenter | None
     index: Tensor
     target_styles: Tensor
     reference_styles: Tensor
     targets: Tensor
     references: Tensor
+    target_masks: dict[str, Tensor]
     masks: dict[str, Tensor]
     notes: dict[object, Tensor] = field(default_factory=dict)
 
@@ -69,10 +117,13 @@ class PairBatch:
         """Which pairs show the part and something else: bool, (n,)."""
         return shows(self.masks[part])
 
+    def moved(self, q: Tensor, *, strength: float = 1.0) -> Tensor:
+        """Styles (n, S) of the targets, moved through a query (S,) or (n, S)."""
+        return transfer(self.target_styles, self.reference_styles, q, strength=strength)
+
     def transferred(self, q: Tensor, *, strength: float = 1.0) -> Tensor:
         """Images of the targets with their styles moved through a query (S,) or (n, S)."""
-        styles = transfer(self.target_styles, self.reference_styles, q, strength=strength)
-        return self.generator.synthesize(styles)
+        return self.generator.synthesize(self.moved(q, strength=strength))
 
     def kept(self, key: object, make: Callable[[], Tensor]) -> Tensor:
         """What `make` gives, made once for each key."""
@@ -96,8 +147,8 @@ def pair_batches(
     catalog: Catalog,
     pairs: Sequence[tuple[int, int]],
     *,
-    truncation: float,
-    segmenter: Segmenter | None,
+    truncation: float = 0.7,
+    segmenter: Segmenter | None = None,
     batch_size: int = 16,
     description: str = "pairs",
     progress: bool = True,
@@ -106,9 +157,34 @@ def pair_batches(
 
     Parameters
     ----------
-    pairs : seeds (target, reference)
-    segmenter : tells where a part is, if it has a part of that name (``.names``); the catalog's own
-        membership otherwise
+    generator : Generator
+    catalog : Catalog
+    pairs : sequence of (int, int)
+        Seeds (target, reference).
+    truncation : float
+        ψ of both.
+    segmenter : callable, optional
+        Tells where a part is, if it has a part of that name (``.names``); the catalog's own membership
+        otherwise.
+    batch_size : int
+        Pairs at a time.
+    description : str
+        Of the progress bar.
+    progress : bool
+        Show one.
+
+    Yields
+    ------
+    PairBatch
+
+    Examples
+    --------
+    >>> import lefs
+    >>> from lefs.evaluation import pair_batches, seed_pairs
+    >>> generator, catalog = lefs.load("portraits-64"), lefs.Catalog.load("portraits-64")
+    >>> batches = pair_batches(generator, catalog, seed_pairs(3), batch_size=2, progress=False)
+    >>> [batch.span for batch in batches]
+    [slice(0, 2, None), slice(2, 3, None)]
     """
     catalog.check_generator(generator)
     generator.check_styles()
@@ -129,11 +205,11 @@ def _rendered(
     truncation: float,
     segmenter: Segmenter | None,
 ) -> PairBatch:
-    one, two = (generator.sample_styles(s, truncation=truncation) for s in seeds)
-    before, wanted = generator.synthesize(one), generator.synthesize(two)
-    masks = union(
-        read_masks(generator, catalog, one, images=before, segmenter=segmenter),
-        read_masks(generator, catalog, two, images=wanted, segmenter=segmenter),
-    )
-    index = torch.arange(start, start + len(one))
-    return PairBatch(generator, catalog, index, one, two, before, wanted, masks)
+    styles = [generator.sample_styles(s, truncation=truncation) for s in seeds]
+    images = [generator.synthesize(s) for s in styles]
+    masks = [
+        read_masks(generator, catalog, s, images=i, segmenter=segmenter)
+        for s, i in zip(styles, images, strict=True)
+    ]
+    index = torch.arange(start, start + len(styles[0]))
+    return PairBatch(generator, catalog, segmenter, index, *styles, *images, masks[0], union(*masks))

@@ -8,20 +8,17 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
-import torch
-from torch import Tensor
-
 from lefs.catalog import Catalog
 from lefs.checks import check_choice, check_name, check_number
+from lefs.evaluation.comparisons import compare
 from lefs.evaluation.intervals import Estimate, estimate
 from lefs.evaluation.masks import Segmenter
-from lefs.evaluation.measures import split_change
-from lefs.evaluation.pairs import PairBatch, pair_batches, seed_pairs
+from lefs.evaluation.methods import by_query
+from lefs.evaluation.outcomes import Outcome
+from lefs.evaluation.pairs import seed_pairs
 from lefs.generator import Generator
-from lefs.images import to_lab
 from lefs.query import QuerySettings
-from lefs.records import ArtifactError, locate, read_json, write_json
+from lefs.records import ArtifactError, locate, read_json, whole, write_json
 
 __all__ = ["Trial", "Tuning", "load_settings", "part_settings", "save_settings", "tune"]
 
@@ -38,9 +35,17 @@ class Trial:
 
     Attributes
     ----------
-    settings : how channels were chosen
-    effect : share of the change inside the part's mask, with its 95 % bootstrap interval
-    leak : share of the change outside it
+    settings : QuerySettings
+        How channels were chosen.
+    effect, leak : Estimate
+        Share of the change inside the part's mask, and outside it.
+
+    Examples
+    --------
+    >>> import lefs
+    >>> from lefs.evaluation import Estimate, Trial
+    >>> Trial(lefs.QuerySettings(), Estimate(0.6, 0.5, 0.7), Estimate(0.04, 0.03, 0.05)).effect.value
+    0.6
     """
 
     settings: QuerySettings
@@ -54,9 +59,21 @@ class Tuning:
 
     Attributes
     ----------
-    part, limit : the part, and the leak that was allowed
-    best : the trial of most effect among those whose leak is at most that
-    trials : all, in the order of the grid
+    part : str
+    limit : float
+        The leak that was allowed.
+    best : Trial
+        The one of most effect among those whose leak is at most that.
+    trials : tuple of Trial
+        All, in the order of the grid.
+
+    Examples
+    --------
+    >>> import lefs
+    >>> from lefs.evaluation import Estimate, Trial, Tuning
+    >>> trial = Trial(lefs.QuerySettings(rho=0.3), Estimate(0.6, 0.5, 0.7), Estimate(0.04, 0.03, 0.05))
+    >>> Tuning("hair", 0.05, trial, (trial,)).settings.rho
+    0.3
     """
 
     part: str
@@ -98,37 +115,70 @@ def tune(
 
     Parameters
     ----------
-    leak : a share of what global transfer changes outside the part on the same pairs, in squared ΔE: 0.05
-        allows an edit to disturb the rest of the picture by 5 % of what exchanging all of it would
-    pairs : seeds (target, reference) to try on, none that results are reported on; None: 64 of their own
-    settings : what is not swept (method "sequential", gates); `QuerySettings` as it is if None
-    rhos, epsilons : the grid
-    segmenter : tells where the part is; the catalog's own membership otherwise
+    generator : Generator
+    catalog : Catalog
+    part : str
+        Name of a part.
+    leak : float, at least 0
+        A share of what global transfer changes outside the part on the same pairs, in squared ΔE: 0.05
+        allows an edit to disturb the rest of the picture by 5 % of what exchanging all of it would.
+    pairs : sequence of (int, int), optional
+        Seeds (target, reference) to try on, none that results are reported on; by default 64 of their own.
+    settings : QuerySettings, optional
+        What is not swept (method "sequential", gates).
+    rhos, epsilons : iterable of float
+        The grid.
+    truncation, segmenter, batch_size, progress
+        As of `compare`.
+
+    Returns
+    -------
+    Tuning
 
     Raises
     ------
     ValueError
         If no setting of the grid keeps to that leak, or no pair shows the part.
+
+    Examples
+    --------
+    >>> import lefs
+    >>> from lefs.evaluation import seed_pairs, tune
+    >>> generator, catalog = lefs.load("portraits-64"), lefs.Catalog.load("portraits-64")
+    >>> found = tune(
+    ...     generator, catalog, "hair", leak=1, pairs=seed_pairs(2), rhos=[0.1], epsilons=[1, 16],
+    ...     progress=False,
+    ... )
+    >>> found.settings.epsilon, len(found.frontier)
+    (16, 2)
     """
-    check_name("part", part, list(catalog.parts), what="part")
     check_number("leak", leak, minimum=0)
+    check_name("part", part, list(catalog.parts), what="part")
     base = settings or QuerySettings()
     grid = [replace(base, rho=r, epsilon=e) for r in rhos for e in epsilons]
     if not grid:
         raise ValueError("rhos and epsilons must each hold a value")
-    batches = pair_batches(
-        generator,
-        catalog,
-        seed_pairs(64, targets=30_000, references=40_000) if pairs is None else pairs,
-        truncation=truncation,
-        segmenter=segmenter,
-        batch_size=batch_size,
-        description=f"tuning {part}",
-        progress=progress,
+    queries = [s.query(catalog, part) for s in grid]
+    keys = [q.numpy().tobytes() for q in queries]
+    # (settings that choose the same channels are rendered once, as one value of the method)
+    values = {key: float(i) for i, key in enumerate(keys)}
+    sweep = by_query(
+        "sweep", "setting", tuple(values.values()), values[keys[0]], lambda _, i: queries[int(i)]
     )
-    numbers = _sweep(batches, part, [s.query(catalog, part) for s in grid])
-    trials = tuple(Trial(s, *n) for s, n in zip(grid, numbers, strict=True))
+    found = compare(
+        generator, catalog, seed_pairs(64, targets=30_000, references=40_000) if pairs is None else pairs,
+        parts=[part], methods=[sweep], truncation=truncation, segmenter=segmenter, batch_size=batch_size,
+        description=f"tuning {part}", progress=progress,
+    )  # fmt: skip
+    shares = {o.value: _shares(o) for o in found.outcomes}
+    if not shares:
+        raise ValueError(f"pairs: none shows {part!r} and something else; give others")
+    trials = tuple(Trial(s, *shares[values[key]]) for s, key in zip(grid, keys, strict=True))
     return Tuning(part, leak, _best(trials, part, leak), trials)
+
+
+def _shares(o: Outcome) -> tuple[Estimate, Estimate]:
+    return estimate(o.effect, o.most_effect), estimate(o.leak, o.most_leak)
 
 
 def _best(trials: Sequence[Trial], part: str, leak: float) -> Trial:
@@ -143,31 +193,6 @@ def _best(trials: Sequence[Trial], part: str, leak: float) -> Trial:
     return max(fitting, key=lambda t: (t.effect[0], -t.leak[0], t.settings.rho))
 
 
-def _sweep(
-    batches: Iterable[PairBatch], part: str, queries: Sequence[Tensor]
-) -> list[tuple[Estimate, Estimate]]:
-    """Shares of effect and leak of each query; equal queries are rendered once."""
-    keys = [q.numpy().tobytes() for q in queries]
-    different = dict(zip(keys, queries, strict=True))
-    found: dict[bytes, list[np.ndarray]] = {key: [] for key in different}
-    for batch in batches:
-        here = batch.shown(part)
-        if not bool(here.any()):
-            continue
-        with torch.inference_mode():
-            before, wanted = batch.labs
-            most = split_change((wanted - before).square().sum(dim=1)[here], batch.masks[part][here])
-            for key, q in different.items():
-                changed = (to_lab(batch.transferred(q)) - before).square().sum(dim=1)
-                own = split_change(changed[here], batch.masks[part][here])
-                found[key].append(np.stack([*own[:2], *most[:2]]))
-    if not all(found.values()):
-        raise ValueError(f"pairs: none shows {part!r} and something else; give others")
-    joined = {key: np.concatenate(pieces, axis=1) for key, pieces in found.items()}
-    shares = {key: (estimate(n[0], n[2]), estimate(n[1], n[3])) for key, n in joined.items()}
-    return [shares[key] for key in keys]
-
-
 # -- beside a catalog ----------------------------------------------------------------------------------------
 
 
@@ -178,6 +203,33 @@ def save_settings(
 
     There is a table for each kind of contributions; what the file holds of the other kind stays, if it was
     made for the same generator.
+
+    Parameters
+    ----------
+    folder : path
+        That the catalog lies in.
+    catalog : Catalog
+    tunings : iterable of Tuning
+        One for each part.
+    note : str
+        What the numbers are about, in words.
+
+    Returns
+    -------
+    Path
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import lefs
+    >>> from lefs.evaluation import Estimate, Trial, Tuning, load_settings, save_settings
+    >>> catalog, number = lefs.Catalog.load("portraits-64"), Estimate(0.5, 0.4, 0.6)
+    >>> trial = Trial(lefs.QuerySettings(rho=0.3), number, number)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = save_settings(folder, catalog, [Tuning("hair", 0.6, trial, (trial,))])
+    ...     found = load_settings(folder, catalog)
+    >>> found["hair"].rho
+    0.3
     """
     path, kept = Path(folder) / "settings.json", {}
     if path.is_file():
@@ -217,16 +269,31 @@ def load_settings(
 
     Parameters
     ----------
-    name_or_folder : what `Catalog.load` took
-    catalog : what it gave
-    generator : if given, settings that lie beside its file stand in where the catalog has none: they were
-        tuned for the parts of the same names
-    contributions : the kind that channels are chosen by; None: the catalog's own
+    name_or_folder : str or path
+        What `Catalog.load` took.
+    catalog : Catalog
+        What it gave.
+    generator : Generator, optional
+        Settings that lie beside its file stand in where the catalog has none: they were tuned for the parts
+        of the same names.
+    contributions : {"energy", "effect"}, optional
+        The kind that channels are chosen by; the catalog's own by default.
+
+    Returns
+    -------
+    dict of str to QuerySettings
 
     Raises
     ------
     ArtifactError
-        If the file is damaged or was made for another generator.
+        If the file is damaged, of another version, or was made for another generator.
+
+    Examples
+    --------
+    >>> import lefs
+    >>> from lefs.evaluation import load_settings
+    >>> load_settings("portraits", lefs.Catalog.load("portraits"))["mouth"].method
+    'sequential'
     """
     kind = check_choice("contributions", contributions or catalog.measure, tuple(_TABLES))
     folder = locate(name_or_folder)
@@ -237,12 +304,10 @@ def load_settings(
     if path is None:
         return {}
     meta = read_json(path, expect=_FORMAT)
-    try:
+    with whole(path, "table of settings"):
         fingerprint = meta["generator"]["fingerprint"]
         table = meta["parts"] if kind == "energy" else meta.get(_TABLES[kind], {})
         found = {n: QuerySettings(**e["settings"], contributions=kind) for n, e in table.items()}
-    except (KeyError, TypeError, AttributeError) as error:
-        raise ArtifactError(f"{path} holds no whole settings: {error!r}") from error
     if fingerprint != catalog.generator.fingerprint:
         raise ArtifactError(f"{path} was made for another generator than {catalog.generator}; tune anew")
     return {name: settings for name, settings in found.items() if name in catalog.parts}
@@ -255,8 +320,22 @@ def part_settings(
 
     Parameters
     ----------
-    tuned : of some parts, from `load_settings`
-    given : fields of `QuerySettings`; a negative number leaves the part's own
+    catalog : Catalog
+    tuned : mapping of str to QuerySettings
+        Of some parts, from `load_settings`.
+    **given : float or str
+        Fields of `QuerySettings`; a negative number leaves the part's own.
+
+    Returns
+    -------
+    dict of str to QuerySettings
+
+    Examples
+    --------
+    >>> import lefs
+    >>> from lefs.evaluation import part_settings
+    >>> part_settings(lefs.Catalog.load("portraits-64"), {}, rho=0.2, epsilon=-1)["hair"].rho
+    0.2
     """
     chosen: Any = {k: v for k, v in given.items() if isinstance(v, str) or v >= 0}
     return {p: replace(tuned.get(p, QuerySettings()), **chosen) for p in catalog.parts}

@@ -10,7 +10,7 @@ from lefs.plotting.edits import comparison_strip, edit_strip, filmstrip, transfe
 from lefs.plotting.factors import agreement_dots, factor_maps, soft_overlays
 from lefs.plotting.grids import image_grid, membership_overlays, overlay_grid, similarity_colors
 from lefs.plotting.measures import confusion, locality_bars, stability_curve, tradeoff
-from lefs.plotting.paths import path_strips, road_curves
+from lefs.plotting.paths import contrast_curves, path_strips
 from lefs.plotting.queries import query_profile
 from lefs.plotting.style import cluster_colors
 from lefs.plotting.units import agreement_profile, concept_counts, dose_curves, unit_gallery
@@ -22,6 +22,7 @@ __all__ = [
     "comparison_strip",
     "concept_counts",
     "confusion",
+    "contrast_curves",
     "contribution_heatmap",
     "dose_curves",
     "edit_strip",
@@ -35,7 +36,6 @@ __all__ = [
     "part_leak_matrix",
     "path_strips",
     "query_profile",
-    "road_curves",
     "similarity_colors",
     "soft_overlays",
     "stability_curve",

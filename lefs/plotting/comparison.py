@@ -50,7 +50,7 @@ def tradeoff_curves(
     methods: Sequence[str] | None = None,
     title: str | None = None,
 ) -> Figure:
-    """Effect against leak, one curve for each method as its knob moves, one panel for each part.
+    """Effect against leak, one curve for each method as its setting is turned, one panel for each part.
 
     Parameters
     ----------

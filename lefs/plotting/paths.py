@@ -1,4 +1,4 @@
-"""Walks through latent space: filmstrips of several roads, and what each road changes where."""
+"""Walks through latent space: filmstrips of several paths, and what each changes where."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from lefs.evaluation.roads import Road, equal_effect
+from lefs.evaluation import Curve, equal_effect
 from lefs.plotting.arrays import as_changes, as_images
 from lefs.plotting.sheet import CAPTION, Sheet, change_limit
 from lefs.plotting.style import MUTED, WIDTH, line_color, new_figure, styled
 
-__all__ = ["path_strips", "road_curves"]
+__all__ = ["contrast_curves", "path_strips"]
 
 _MARKERS = "osD^v"
 
@@ -76,26 +76,26 @@ def path_strips(
 
 
 @styled
-def road_curves(
-    roads: Sequence[Road], *, unit: str = "mean squared ΔE", columns: int = 3, title: str | None = None
+def contrast_curves(
+    curves: Sequence[Curve], *, unit: str = "mean squared ΔE", columns: int = 3, title: str | None = None
 ) -> Figure:
-    """Effect inside a part against leak outside it, as each road goes further: up and left is better.
+    """Effect inside a part against leak outside it, as each method goes further: up and left is better.
 
     Parameters
     ----------
-    roads : what `lefs.evaluation.contrast` returns
+    curves : what `lefs.evaluation.contrast` returns
     unit : of effect and leak
 
     Returns
     -------
-    Figure: a panel a part, a line a road, a marker an amount with 95 % bootstrap intervals of both means; the
-    dotted line is the effect that all roads reach, where their leaks are compared
+    Figure: a panel a part, a line a method, a marker an amount with 95 % bootstrap intervals of both means;
+    the dotted line is the effect that all curves reach, where their leaks are compared
     """
-    every = list(roads)
-    if not every or not all(isinstance(road, Road) for road in every):
-        raise TypeError("roads must be a non-empty list of Road, as lefs.evaluation.contrast returns it")
-    parts = list(dict.fromkeys(road.part for road in every))
-    methods = list(dict.fromkeys(road.method for road in every))
+    every = list(curves)
+    if not every or not all(isinstance(curve, Curve) for curve in every):
+        raise TypeError("curves must be a non-empty list of Curve, as lefs.evaluation.contrast returns it")
+    parts = list(dict.fromkeys(curve.part for curve in every))
+    methods = list(dict.fromkeys(curve.method for curve in every))
     columns = min(columns, len(parts))
     lines = -(-len(parts) // columns)
     figure = new_figure(WIDTH if columns > 1 else 0.6 * WIDTH, 0.5 + 2.6 * lines)
@@ -104,9 +104,9 @@ def road_curves(
         if i >= len(parts):
             ax.set_axis_off()
             continue
-        own = [road for road in every if road.part == parts[i]]
-        for road in own:
-            _draw_road(ax, road, methods.index(road.method))
+        own = [curve for curve in every if curve.part == parts[i]]
+        for curve in own:
+            _draw_curve(ax, curve, methods.index(curve.method))
         ax.set(xscale="log", yscale="log")
         if (level := equal_effect(own)) > 0:
             ax.axhline(level, color=MUTED, linewidth=0.9, linestyle=":", zorder=1)
@@ -121,15 +121,15 @@ def road_curves(
     return figure
 
 
-def _draw_road(ax: Axes, road: Road, index: int) -> None:
+def _draw_curve(ax: Axes, curve: Curve, index: int) -> None:
     """One line with its whiskers. (A logarithmic scale cannot show a zero: it is drawn at 10⁻¹².)"""
     color, floor = line_color(index), 1e-12
     (x, x_low, x_high), (y, y_low, y_high) = (
-        np.maximum(road.estimates(quantity), floor).T for quantity in ("leak", "effect")
+        np.maximum(curve.estimates(quantity), floor).T for quantity in ("leak", "effect")
     )
     ax.hlines(y, x_low, x_high, color=color, linewidth=0.9, alpha=0.55)
     ax.vlines(x, y_low, y_high, color=color, linewidth=0.9, alpha=0.55)
-    ax.plot(x, y, color=color, marker=_MARKERS[index % len(_MARKERS)], label=road.method, zorder=3)
+    ax.plot(x, y, color=color, marker=_MARKERS[index % len(_MARKERS)], label=curve.method, zorder=3)
 
 
 def _maps(changes: Mapping[str, Any], known: Sequence[str], count: int) -> dict[str, np.ndarray]:

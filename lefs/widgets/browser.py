@@ -22,8 +22,7 @@ from lefs.images import to_uint8
 from lefs.plotting import cluster_colors, membership_overlays, similarity_colors
 from lefs.plotting.arrays import overlay
 from lefs.widgets.canvas import Canvas, Picture
-from lefs.widgets.controls import choice, line, row, slider
-from lefs.widgets.panel import Panel
+from lefs.widgets.panel import Panel, row
 
 __all__ = ["CatalogBrowser"]
 
@@ -86,16 +85,16 @@ class CatalogBrowser(Panel):
         self._color_of = {name: c for c, name in enumerate(dict.fromkeys(catalog.cluster_names))}
         self.controls = _controls(catalog)
         self._inside, self._offering = list(range(catalog.num_clusters)), False
-        self._page_label, self._status = line(), line()
+        self._page_label, self._status = ipywidgets.HTML(), ipywidgets.HTML()
+        for line in (self._page_label, self._status):
+            line.add_class("lefs-summary")
         self._swatches = [ipywidgets.HTML() for _ in range(catalog.num_clusters)]
-        self.canvas = Canvas(columns=min(_COLUMNS, len(self._seeds)), widest=256)
+        self.canvas = Canvas(columns=min(_COLUMNS, len(self._seeds)), widest=142)
         self._lay_out()
         self._connect()
-        self._begin(self._show)
-
-    def _show(self) -> None:
-        self._turn_to(0)
-        self._relabel()
+        with self._lock, torch.inference_mode():
+            self._turn_to(0)
+            self._relabel()
 
     def __repr__(self) -> str:
         return f"CatalogBrowser: {self.catalog!r}"
@@ -240,7 +239,7 @@ class CatalogBrowser(Panel):
         part = self.controls["part"].value
         if part != _EVERY_PART and part not in self.catalog.parts:
             part = names[self._inside[0]]
-        self._offer("part", _parts(self.catalog), part)
+        self._offer("part", [("all", _EVERY_PART), *((name, name) for name in self.catalog.parts)], part)
         self._offer("cluster", _picks(names, self._inside), self.controls["cluster"].value)
         self._list()
 
@@ -291,21 +290,30 @@ def _controls(catalog: Catalog) -> dict[str, ipywidgets.Widget]:
         for k, name in enumerate(names)
     }
     return {
-        "opacity": slider("opacity", 0.6, 1, 0.05, "0: the pictures; 1: the clusters only"),
-        "part": choice(
-            "part", _parts(catalog), _EVERY_PART, "Colour all parts, or the clusters of one, and list them"
+        "opacity": ipywidgets.FloatSlider(
+            0.6,
+            min=0,
+            max=1,
+            step=0.05,
+            description="opacity",
+            tooltip="0: the pictures; 1: the clusters only",
         ),
-        "cluster": choice(
-            "cluster", _picks(names, range(len(names))), _ALL, "Colour all clusters, or one alone"
+        "part": ipywidgets.Dropdown(
+            options=[("all", _EVERY_PART), *((name, name) for name in catalog.parts)],
+            value=_EVERY_PART,
+            description="part",
+            tooltip="Colour all parts, or the clusters of one, and list them",
+        ),
+        "cluster": ipywidgets.Dropdown(
+            options=_picks(names, range(len(names))),
+            value=_ALL,
+            description="cluster",
+            tooltip="Colour all clusters, or one alone",
         ),
         "previous": ipywidgets.Button(icon="chevron-left", tooltip="The images before these"),
         "next": ipywidgets.Button(icon="chevron-right", tooltip="The next images"),
         **fields,
     }
-
-
-def _parts(catalog: Catalog) -> list[tuple[str, str]]:
-    return [("all", _EVERY_PART), *((name, name) for name in catalog.parts)]
 
 
 def _picks(names: list[str], clusters: Iterable[int]) -> list[tuple[str, int]]:

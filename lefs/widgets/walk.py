@@ -13,14 +13,16 @@ from lefs.directions import RANGES, Direction, Directions, layer_range, move
 from lefs.generator import Generator
 from lefs.images import colour_difference, to_uint8
 from lefs.plotting import comparison_strip
+from lefs.plotting.style import CHANGE_MAP
 from lefs.query import QuerySettings
-from lefs.widgets.canvas import Canvas, Picture, change_picture
-from lefs.widgets.controls import MAX_SEED, choice, line, row, seed_field, slider
-from lefs.widgets.panel import Panel, inside_and_outside
+from lefs.widgets.canvas import Canvas, Picture, heat_picture
+from lefs.widgets.panel import Panel, row
 
 __all__ = ["DirectionWalker"]
 
 _EVERYWHERE = ""  # (a part has a name)
+_MAX_SEED = 2**32 - 1
+_CHANGE_LIMIT = 60.0  # fixed, so that the map grows and fades with the amount
 _USUAL = QuerySettings()
 
 
@@ -78,10 +80,11 @@ class DirectionWalker(Panel):
         self._generator, self._directions, self._catalog = generator, directions, catalog
         self._settings, self._truncation = settings, check_number("truncation", truncation)
         self._target: tuple[int, Tensor] | None = None
-        seed = check_integer("target", target, maximum=MAX_SEED)
+        seed = check_integer("target", target, maximum=_MAX_SEED)
         ranges = [name for name in RANGES if _moves(generator, directions, name)]
         self.controls = _controls(directions, ranges, list(catalog.parts), part, seed, limit)
-        self.canvas, self._summary = Canvas(columns=3), line()
+        self.canvas, self._summary = Canvas(columns=3), ipywidgets.HTML()
+        self._summary.add_class("lefs-summary")
         c = self.controls
         self._arrange(
             row(c["direction"], c["layers"], c["part"], c["target"], kind="four"),
@@ -91,7 +94,9 @@ class DirectionWalker(Panel):
         )
         for widget in self.controls.values():
             self._on_change(widget, self._redraw)
-        self._begin(self._redraw)
+        # The first drawing is not a callback: an error here belongs to the caller.
+        with self._lock, torch.inference_mode():
+            self._redraw()
 
     def __repr__(self) -> str:
         value = {name: widget.value for name, widget in self.controls.items()}
@@ -131,10 +136,11 @@ class DirectionWalker(Panel):
     def _pictures(self) -> list[Picture]:
         target, image = to_uint8(torch.stack([self.target_image, self.image]))
         note = f"{self.controls['amount'].value:+.1f} standard deviations"
+        change = self._change.cpu().numpy()
         return [
             Picture(target, "target", f"seed {self.controls['target'].value}"),
             Picture(image, "walked", note),
-            change_picture(self._change),
+            heat_picture(change, CHANGE_MAP, _CHANGE_LIMIT, title="where it changed", unit="ΔE"),
         ]
 
     def _measures(self, part: str, count: int) -> str:
@@ -145,7 +151,10 @@ class DirectionWalker(Panel):
         ]
         if part != _EVERYWHERE:
             mask = self._catalog.part_masks(self._generator, self._styles(self.controls["target"].value))
-            texts.append(inside_and_outside(self._change, mask[part][0]))
+            here = mask[part][0].to(self._change.device)
+            inside, outside = (self._change[m] for m in (here, ~here))
+            means = [f"{float(v.mean()):.2f}" if v.numel() else "–" for v in (inside, outside)]
+            texts.append(f"mean ΔE inside the part <b>{means[0]}</b>, outside <b>{means[1]}</b>")
         return " &ensp;·&ensp; ".join(texts)
 
 
@@ -160,34 +169,35 @@ def _moves(generator: Generator, directions: Directions, layers: str) -> bool:
 def _controls(
     directions: Directions, ranges: list[str], parts: list[str], part: str | None, target: int, limit: float
 ) -> dict[str, ipywidgets.Widget]:
-    places = [("everywhere", _EVERYWHERE), *((name, name) for name in parts)]
     return {
-        "direction": choice(
-            "direction",
-            [(d.name, i) for i, d in enumerate(directions)],
-            0,
-            "The direction to walk along, the most important first",
+        "direction": ipywidgets.Dropdown(
+            options=[(d.name, i) for i, d in enumerate(directions)],
+            value=0,
+            description="direction",
+            tooltip="The direction to walk along, the most important first",
         ),
-        "layers": choice(
-            "layers",
-            ranges,
-            ranges[0],
-            "Which layers move: coarse ones carry shape and pose, fine ones colour",
+        "layers": ipywidgets.Dropdown(
+            options=ranges,
+            value=ranges[0],
+            description="layers",
+            tooltip="Which layers move: coarse ones carry shape and pose, fine ones colour",
         ),
-        "part": choice(
-            "part",
-            places,
-            part or _EVERYWHERE,
-            "Confine the walk to the channels of one part, or walk everywhere",
+        "part": ipywidgets.Dropdown(
+            options=[("everywhere", _EVERYWHERE), *((name, name) for name in parts)],
+            value=part or _EVERYWHERE,
+            description="part",
+            tooltip="Confine the walk to the channels of one part, or walk everywhere",
         ),
-        "target": seed_field("target", target, "Seed of the image to start from"),
-        "amount": slider(
-            "amount",
+        "target": ipywidgets.BoundedIntText(
+            target, min=0, max=_MAX_SEED, description="target", tooltip="Seed of the image to start from"
+        ),
+        "amount": ipywidgets.FloatSlider(
             min(2.0, limit),
-            limit,
-            0.1,
-            "How far, in standard deviations of w along the direction; 0 is the target",
-            low=-limit,
-            sign="+",
+            min=-limit,
+            max=limit,
+            step=0.1,
+            description="amount",
+            tooltip="How far, in standard deviations of w along the direction; 0 is the target",
+            readout_format="+.1f",
         ),
     }

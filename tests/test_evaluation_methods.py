@@ -9,6 +9,7 @@ from quarters import EACH, NAMES, QuarterGenerator, Quarters, quarter_catalog, q
 from torch import Tensor
 
 from lefs import Catalog, Generator, QuerySettings, StyleGAN2, dissect
+from lefs.directions import layer_range
 from lefs.effects import by_effect
 from lefs.evaluation import (
     PairBatch,
@@ -18,9 +19,9 @@ from lefs.evaluation import (
     random_query,
     report,
     seed_pairs,
-    standard_contestants,
+    standard_methods,
 )
-from lefs.evaluation.rivals import (
+from lefs.evaluation.baselines import (
     blend_features,
     composite,
     image_contributions,
@@ -74,8 +75,8 @@ def test_every_proper_method_is_exactly_local_where_channels_are_disjoint(
 ) -> None:
     effect = by_effect(truth, disjoint, range(4), progress=False)
     torch.testing.assert_close(effect.contributions, truth.contributions)
-    methods = standard_contestants(disjoint, truth, effect=effect)
-    found = compare(disjoint, truth, PAIRS, contestants=methods, segmenter=Quarters(), progress=False)
+    methods = standard_methods(disjoint, truth, effect=effect)
+    found = compare(disjoint, truth, PAIRS, methods=methods, segmenter=Quarters(), progress=False)
     # (blending has no layer but the second here, and coarse layers there are none)
     assert {o.method for o in found.outcomes} >= PROPER | SPATIAL | {"random channels", "global"}
     for o in found.outcomes:
@@ -188,11 +189,11 @@ def test_compositing_mixes_inside_the_mask_only() -> None:
         composite(target, reference, mask, strength=1.5)
 
 
-def test_a_knob_at_nothing_changes_nothing(lively: StyleGAN2, clustered: Catalog) -> None:
+def test_a_setting_at_nothing_changes_nothing(lively: StyleGAN2, clustered: Catalog) -> None:
     batch = one_batch(lively, clustered)
     # thresholds work the other way round: above all shares nothing is kept
     nothing = {"per-image masks": 1.0}
-    methods = standard_contestants(lively, clustered, effect=_effect(lively, clustered))
+    methods = standard_methods(lively, clustered, effect=_effect(lively, clustered))
     with torch.inference_mode():
         for method in methods:
             edited = method.edit(batch, "left", nothing.get(method.name, 0.0))
@@ -207,7 +208,7 @@ def _effect(generator: Generator, catalog: Catalog) -> Catalog:
 
 def test_global_at_full_strength_is_the_reference(lively: StyleGAN2, clustered: Catalog) -> None:
     batch = one_batch(lively, clustered)
-    (method,) = [m for m in standard_contestants(lively, clustered) if m.name == "global"]
+    (method,) = [m for m in standard_methods(lively, clustered) if m.name == "global"]
     assert torch.equal(method.edit(batch, "left", 1.0), batch.references)
     half = method.edit(batch, "left", 0.4)
     assert torch.equal(half, lively.synthesize(torch.lerp(batch.target_styles, batch.reference_styles, 0.4)))
@@ -219,8 +220,9 @@ def test_mixing_levels_divide_the_layers(portraits: Generator) -> None:
         for level in ("coarse", "middle", "fine")
     ]
     assert torch.equal(sum(levels), torch.ones(portraits.num_styles))
-    for q, sizes in zip(levels, ({4, 8}, {16, 32}, {64}), strict=True):
-        assert {la.resolution for la in portraits.layers if q[la.slice].any()} == sizes
+    for q, level in zip(levels, ("coarse", "middle", "fine"), strict=True):
+        moved = [la.name for la in portraits.layers if q[la.slice].any()]
+        assert tuple(moved) == layer_range(portraits, level)
     with pytest.raises(ValueError, match="level must be one of 'coarse', 'middle', 'fine'"):
         mixing_query(portraits.layers, "broad", count=portraits.num_styles)
 
@@ -332,7 +334,7 @@ def test_per_image_masks_leave_coarse_layers_and_colours_alone(portraits: Genera
 
 def test_random_channels_spend_what_sequential_spends(lively: StyleGAN2, clustered: Catalog) -> None:
     batch = one_batch(lively, clustered)
-    by_name = {m.name: m for m in standard_contestants(lively, clustered, random_state=3)}
+    by_name = {m.name: m for m in standard_methods(lively, clustered, random_state=3)}
     value = by_name["random channels"].usual
     q = QuerySettings(rho=0.02, epsilon=value).query(clustered, "left")
     expected = random_query(q, clustered.contribution("left"), clustered, random_state=3)

@@ -1,9 +1,10 @@
-"""What came before, on the same generators: per-image masks, the released rule, layer mixing, blending."""
+"""What came before, on the same generators: random channels, the paper's code, mixing, masks, blending."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d, interpolate, pad
@@ -17,24 +18,75 @@ from lefs.stylespace import StyleLayer, ranges
 __all__ = [
     "blend_features",
     "composite",
+    "hair_like",
     "image_contributions",
     "image_masks",
     "image_query",
     "mixing_query",
+    "random_query",
     "released_query",
 ]
 
 
-def released_query(m: Tensor, *, rho: float, epsilon: float) -> Tensor:
-    """The rule of the paper's released code: whole channels with m > ρ, most relevant first, while the budget
-    lasts. (`lefs.sequential_query` solves the paper's problem exactly: it stops at m ≤ ρ / (1 + ρ), and the
-    last channel is fractional.)
+def _places(layer: StyleLayer) -> list[slice]:
+    """Where a layer's scales lie among the styles, and its shifts if it has any."""
+    return [place for place in (layer.slice, layer.shift) if place is not None]
+
+
+def random_query(query: Tensor, contribution: Tensor, catalog: Catalog, *, random_state: int) -> Tensor:
+    """A query of equal budget that knows nothing of the part.
+
+    In each layer, channels in random order until Σ q (1 − m) is what `query` spends there.
 
     Parameters
     ----------
-    m : Tensor of shape (C,), contributions of one layer's channels to the part, in [0, 1]
-    rho : at least 0
-    epsilon : at least 0, budget of the layer in channels
+    query, contribution : Tensor of shape (S,), in [0, 1]
+    catalog : Catalog
+        Whose layers they are.
+    random_state : int
+        Seed of the order.
+
+    Returns
+    -------
+    Tensor of shape (S,), in [0, 1]
+
+    Examples
+    --------
+    >>> import lefs
+    >>> from lefs.evaluation import random_query
+    >>> catalog = lefs.Catalog.load("portraits-64")
+    >>> q, m = lefs.QuerySettings(rho=0.02).query(catalog, "hair"), catalog.contribution("hair")
+    >>> other = random_query(q, m, catalog, random_state=0)
+    >>> round(float((other * (1 - m)).sum() / (q * (1 - m)).sum()), 3)
+    1.0
+    """
+    random, found = np.random.default_rng(random_state), torch.zeros_like(query)
+    for layer in catalog.layers:
+        weight = 1 - contribution[layer.slice].double()
+        budget = float((query[layer.slice].double() * weight).sum())
+        order = torch.from_numpy(random.permutation(layer.channels))
+        before = weight[order].cumsum(0) - weight[order]
+        q = torch.empty_like(weight)
+        q[order] = ((budget - before) / weight[order].clamp_min(1e-12)).clamp(0, 1)
+        found[layer.slice] = q.to(query)
+        if layer.shift is not None and query[layer.shift].any():  # they move with their scales
+            found[layer.shift] = found[layer.slice]
+    return found
+
+
+def released_query(m: Tensor, *, rho: float, epsilon: float) -> Tensor:
+    """The rule of the paper's released code (Editing in Style, Collins et al. 2020).
+
+    Whole channels with m > ρ, most relevant first, while the budget lasts. `lefs.sequential_query` solves the
+    paper's problem exactly: it stops at m ≤ ρ / (1 + ρ), and the last channel is fractional.
+
+    Parameters
+    ----------
+    m : Tensor of shape (C,), in [0, 1]
+        Contributions of one layer's channels to the part.
+    rho : float, at least 0
+    epsilon : float, at least 0
+        Budget of the layer, in channels.
 
     Returns
     -------
@@ -50,23 +102,28 @@ def released_query(m: Tensor, *, rho: float, epsilon: float) -> Tensor:
 
 
 def mixing_query(layers: Sequence[StyleLayer], level: str, *, count: int) -> Tensor:
-    """Style mixing (StyleGAN, §3.1): every channel of the coarse, middle or fine layers
-    (`lefs.stylespace.ranges`), none of the others.
+    """Style mixing (StyleGAN, Karras et al. 2019, §3.1): every channel of the layers of one range.
 
     Parameters
     ----------
-    level : ``"coarse"``, ``"middle"`` or ``"fine"``
-    count : S
+    layers : sequence of StyleLayer
+        All of a generator.
+    level : {"coarse", "middle", "fine"}
+        As `lefs.stylespace.ranges` defines them.
+    count : int
+        S.
 
     Returns
     -------
-    Tensor of shape (S,), zeros and ones; all zeros where the generator has no such layers
+    Tensor of shape (S,), zeros and ones
+        All zeros where the generator has no such layers.
     """
-    check_choice("level", level, tuple(ranges(layers)))
-    q = torch.zeros(count)
+    names, q = ranges(layers), torch.zeros(count)
+    check_choice("level", level, tuple(names))
     for layer in layers:
-        if layer.name in ranges(layers)[level]:
-            _fill(q, layer, torch.ones(layer.channels))
+        if layer.name in names[level]:
+            for place in _places(layer):
+                q[place] = 1
     return q
 
 
@@ -74,17 +131,21 @@ def mixing_query(layers: Sequence[StyleLayer], level: str, *, count: int) -> Ten
 
 
 def image_contributions(generator: Generator, catalog: Catalog, styles: Tensor) -> Tensor:
-    """Contribution of every channel to every part in single images: instance-normalised, squared, the mean
-    over the part (Retrieve in Style, §3; needs no statistics but the clusters' centres).
+    """Contribution of every channel to every part in one image (Retrieve in Style, Chong et al. 2021, §3).
+
+    Activations are normalised in each image, squared, and averaged over the part, which needs no statistics
+    but the clusters' centres.
 
     Parameters
     ----------
+    generator : Generator
+    catalog : Catalog
     styles : Tensor of shape (N, S)
 
     Returns
     -------
-    Tensor of shape (N, P, S), float32; −∞ for a part that the image does not show, 0 for what scales no
-    channel
+    Tensor of shape (N, P, S), float32
+        −∞ for a part that the image does not show, 0 for what scales no channel.
     """
     membership = catalog.membership(generator, styles)
     parts = torch.stack([membership[:, list(ks)].sum(dim=1) for ks in catalog.parts.values()], dim=1)
@@ -94,9 +155,8 @@ def image_contributions(generator: Generator, catalog: Catalog, styles: Tensor) 
             energy = _instance_normalised(layer.inside(maps)).square().flatten(2)
             regions = resample_partition(parts, layer.inside(maps).shape[-1]).flatten(2).to(energy)
             mean = torch.einsum("ncx,npx->npc", energy, regions) / regions.sum(dim=2)[:, :, None]
-            for place in (layer.slice, layer.shift):
-                if place is not None:
-                    found[:, :, place] = mean.nan_to_num(nan=-torch.inf).to(found)
+            for place in _places(layer):
+                found[:, :, place] = mean.nan_to_num(nan=-torch.inf).to(found)
     return found
 
 
@@ -111,9 +171,11 @@ def image_masks(contributions: Tensor, *, temperature: float = 0.1, threshold: f
 
     Parameters
     ----------
-    contributions : Tensor of shape (N, P, S), of `image_contributions`
-    temperature : greater than 0
-    threshold : from 0.5 on a channel has at most one part
+    contributions : Tensor of shape (N, P, S)
+        Of `image_contributions`.
+    temperature : float, greater than 0
+    threshold : float in [0, 1]
+        From 0.5 on a channel has at most one part.
 
     Returns
     -------
@@ -126,31 +188,35 @@ def image_masks(contributions: Tensor, *, temperature: float = 0.1, threshold: f
 
 
 def image_query(
-    target_masks: Tensor,
-    reference_masks: Tensor,
-    layers: Sequence[StyleLayer],
-    *,
-    coarse: bool = False,
+    target_masks: Tensor, reference_masks: Tensor, layers: Sequence[StyleLayer], *, coarse: bool = False
 ) -> Tensor:
     """The channels that are the part's in the target or in the reference.
 
     Parameters
     ----------
-    target_masks, reference_masks : Tensor of shape (N, S), one part's row of `image_masks`
-    coarse : whether the coarse layers may move, which Retrieve in Style reserves for hair and pose; toRGB
-        layers never do
+    target_masks, reference_masks : Tensor of shape (N, S)
+        One part's row of `image_masks`.
+    layers : sequence of StyleLayer
+        All of a generator.
+    coarse : bool
+        Whether the coarse layers may move, which Retrieve in Style reserves for hair and pose; toRGB layers
+        never do.
 
     Returns
     -------
     Tensor of shape (N, S), zeros and ones
     """
-    q = torch.zeros_like(target_masks)
+    q, fixed = torch.zeros_like(target_masks), () if coarse else ranges(layers)["coarse"]
     for layer in layers:
-        if layer.kind != "rgb" and (coarse or layer.name not in ranges(layers)["coarse"]):
-            for place in (layer.slice, layer.shift):
-                if place is not None:
-                    q[:, place] = torch.maximum(target_masks[:, place], reference_masks[:, place])
+        if layer.kind != "rgb" and layer.name not in fixed:
+            for place in _places(layer):
+                q[:, place] = torch.maximum(target_masks[:, place], reference_masks[:, place])
     return q
+
+
+def hair_like(parts: Collection[str]) -> set[str]:
+    """The parts that Retrieve in Style gives the coarse layers to."""
+    return {name for name in parts if "hair" in name.lower()}
 
 
 # -- in the picture, and in the features ---------------------------------------------------------------------
@@ -162,8 +228,13 @@ def composite(target: Tensor, reference: Tensor, mask: Tensor, *, strength: floa
     Parameters
     ----------
     target, reference : Tensor of shape (N, 3, H, W)
-    mask : bool Tensor of shape (N, H, W)
-    strength : opacity of what is pasted, in [0, 1]
+    mask : Tensor of shape (N, H, W), bool
+    strength : float in [0, 1]
+        Opacity of what is pasted.
+
+    Returns
+    -------
+    Tensor of shape (N, 3, H, W)
     """
     check_number("strength", strength, minimum=0, maximum=1)
     return torch.where(mask[:, None], torch.lerp(target, reference, strength), target)
@@ -178,15 +249,22 @@ def blend_features(
     layer: str,
     strength: float = 1.0,
 ) -> Tensor:
-    """Feature blending (Suzuki et al. 2018): what enters one layer is the reference's inside the mask and the
-    target's outside it, with the target's styles from there on.
+    """Feature blending (Suzuki et al. 2018).
+
+    What enters one layer is the reference's inside the mask and the target's outside it, with the target's
+    styles from there on.
 
     Parameters
     ----------
-    target, reference : of `Generator.trunk`
-    mask : bool Tensor of shape (N, H, W), in the image
-    layer : name of the layer; not the first, whose input is a constant
-    strength : how far the maps inside the mask move, in [0, 1]
+    generator : Generator
+    target, reference : Trunk
+        Of `Generator.trunk`.
+    mask : Tensor of shape (N, H, W), bool
+        In the image.
+    layer : str
+        Name of the layer; not the first, whose input is a constant.
+    strength : float in [0, 1]
+        How far the maps inside the mask move.
 
     Returns
     -------
@@ -219,15 +297,3 @@ def _on_map(mask: Tensor, maps: Tensor, margin: int) -> Tensor:
     elif side > mask.shape[-1]:
         weights = interpolate(weights, size=(side, side), mode="nearest")
     return pad(weights, (margin,) * 4)
-
-
-def _fill(q: Tensor, layer: StyleLayer, values: Tensor) -> None:
-    """Set the scales of a layer, and its shifts where there are any."""
-    for place in (layer.slice, layer.shift):
-        if place is not None:
-            q[place] = values
-
-
-def hair_like(parts: Collection[str]) -> set[str]:
-    """The parts that Retrieve in Style gives the coarse layers to."""
-    return {name for name in parts if "hair" in name.lower()}

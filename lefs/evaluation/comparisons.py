@@ -1,0 +1,372 @@
+"""Methods on the same pairs: what each changes inside a part and outside it, whatever its setting."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import reduce
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lefs.catalog import Catalog
+from lefs.checks import check_choice, check_integer, check_name, check_number, check_seeds
+from lefs.directions import Direction
+from lefs.evaluation.baselines import random_query
+from lefs.evaluation.masks import Segmenter
+from lefs.evaluation.methods import (
+    Method,
+    by_query,
+    by_settings,
+    global_transfer,
+    path_methods,
+    settings_of,
+    standard_methods,
+)
+from lefs.evaluation.outcomes import Curve, Locality, Outcome
+from lefs.evaluation.pairs import pair_batches
+from lefs.evaluation.realism import Features, Realism, RealismMeter, pooled
+from lefs.evaluation.scenes import NUMBERS, Scene
+from lefs.generator import Generator
+from lefs.query import QuerySettings
+
+__all__ = ["Comparison", "compare", "contrast", "locality"]
+
+_USUAL = QuerySettings()
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """What `compare` measured.
+
+    Attributes
+    ----------
+    methods : tuple of Method
+    outcomes : tuple of Outcome
+        One for each part, method and value of its setting.
+    realism : tuple of Realism
+        Of each part and method at its usual value; the first is of unedited images (no part).
+    pairs : int
+        How many there were, of which each part shows some.
+    curve_pairs : int
+        On how many of them methods were measured away from their usual value.
+
+    Examples
+    --------
+    >>> import lefs
+    >>> from lefs.evaluation import compare, global_transfer, seed_pairs
+    >>> generator, catalog = lefs.load("portraits-64"), lefs.Catalog.load("portraits-64")
+    >>> methods = [global_transfer((0.5, 1.0))]
+    >>> found = compare(
+    ...     generator, catalog, seed_pairs(2), parts=["hair"], methods=methods, progress=False
+    ... )
+    >>> [(curve.method, curve.values) for curve in found.curves]
+    [('global', (0.5, 1.0))]
+    """
+
+    methods: tuple[Method, ...]
+    outcomes: tuple[Outcome, ...]
+    realism: tuple[Realism, ...]
+    pairs: int
+    curve_pairs: int
+
+    @property
+    def curves(self) -> list[Curve]:
+        """A curve for each part and method, over the pairs on which every edit of the part was measured."""
+        found = []
+        for part in dict.fromkeys(o.part for o in self.outcomes):
+            own = [o for o in self.outcomes if o.part == part]
+            kept = reduce(np.intersect1d, [o.index for o in own])
+            if len(kept) and len(own) == sum(len(m.values) for m in self.methods):
+                found += [_curve([o for o in own if o.method == m.name], kept) for m in self.methods]
+        return found
+
+
+def _curve(points: Sequence[Outcome], kept: np.ndarray) -> Curve:
+    columns = (
+        np.stack([getattr(o, quantity)[np.isin(o.index, kept)] for o in points], axis=1)
+        for quantity in ("effect", "leak")
+    )
+    return Curve(points[0].part, points[0].method, tuple(o.value for o in points), *columns)
+
+
+def compare(
+    generator: Generator,
+    catalog: Catalog,
+    pairs: Sequence[tuple[int, int]],
+    *,
+    parts: Iterable[str] | None = None,
+    methods: Sequence[Method] | None = None,
+    truncation: float = 0.7,
+    segmenter: Segmenter | None = None,
+    masks: Literal["pair", "edit"] = "pair",
+    features: Features | None = None,
+    unedited: Iterable[int] | None = None,
+    curve_pairs: int | None = None,
+    batch_size: int = 16,
+    description: str = "comparison",
+    progress: bool = True,
+) -> Comparison:
+    """Measure every method on every part of the same pairs.
+
+    Targets, references and masks are rendered once for all. Memory holds one number for each pair and
+    quantity, and one batch of images. Pairs in which a part is absent are left out for that part.
+
+    Parameters
+    ----------
+    generator : Generator
+    catalog : Catalog
+    pairs : sequence of (int, int)
+        Seeds (target, reference).
+    parts : iterable of str, optional
+        Names of the catalog's parts; all by default.
+    methods : sequence of Method, optional
+        `standard_methods` by default.
+    truncation : float
+        ψ of targets and references.
+    segmenter : callable, optional
+        Tells where a part is (``.names``); the catalog's own membership otherwise. Its masks are also those
+        that compositing and blending paste through.
+    masks : {"pair", "edit"}
+        Where a part is looked for, widened by one pixel, since an edit may move its outline: in target and
+        reference, or, for edits that aim at no reference, in the target and in its edit.
+    features : callable, optional
+        Images → maps or vectors, for realism and for efficacy in features; without it neither is measured.
+        ``load_segmenter("portraits").features`` is one; `AsBytes` wraps an Inception network.
+    unedited : iterable of int, optional
+        Seeds of as many images to hold edited ones against; by default others than the pairs'.
+    curve_pairs : int, optional
+        On how many pairs, the first, methods are measured away from their usual value; all by default.
+    batch_size : int
+        Pairs at a time.
+    description : str
+        Of the progress bar.
+    progress : bool
+        Show one.
+
+    Returns
+    -------
+    Comparison
+
+    Raises
+    ------
+    ValueError
+        For a part that does not exist, or an argument out of range.
+
+    Examples
+    --------
+    >>> import lefs
+    >>> from lefs.evaluation import compare, report, seed_pairs, standard_methods
+    >>> generator, catalog = lefs.load("portraits-64"), lefs.Catalog.load("portraits-64")
+    >>> methods = [m.only(m.usual) for m in standard_methods(generator, catalog)[:2]]
+    >>> found = compare(
+    ...     generator, catalog, seed_pairs(2), parts=["hair"], methods=methods, progress=False
+    ... )
+    >>> [(o.part, o.method, o.value) for o in found.outcomes]
+    [('hair', 'sequential', 16.0), ('hair', 'simultaneous', 2.0)]
+    """
+    known = list(catalog.parts)
+    names = known if parts is None else [check_name("parts", n, known, what="part") for n in parts]
+    check_number("truncation", truncation)
+    check_choice("masks", masks, ("pair", "edit"))
+    chosen = tuple(standard_methods(generator, catalog) if methods is None else methods)
+    few = len(pairs) if curve_pairs is None else check_integer("curve_pairs", curve_pairs, minimum=1)
+    others = _other_seeds(pairs, unedited)
+    recorder = _Recorder(names, chosen, few)
+    options: dict[str, Any] = {"segmenter": segmenter, "batch_size": batch_size, "progress": progress}
+    options |= {"truncation": truncation, "description": description}
+    for batch in pair_batches(generator, catalog, pairs, **options):
+        with torch.inference_mode():
+            other = generator.sample_styles(others[batch.span], truncation=truncation) if features else None
+            recorder.add(Scene(batch, masks == "edit", features, other))
+    return recorder.result(len(pairs))
+
+
+def _other_seeds(pairs: Sequence[tuple[int, int]], unedited: Iterable[int] | None) -> list[int]:
+    first = max((s for pair in pairs for s in pair), default=0) + 1
+    seeds = check_seeds(range(first, first + len(pairs)) if unedited is None and pairs else unedited or [0])
+    if len(seeds) < len(pairs):
+        raise ValueError(
+            f"unedited must hold as many seeds as there are pairs, {len(pairs)}; got {len(seeds)}"
+        )
+    return seeds
+
+
+class _Recorder:
+    """Adds up what each batch of pairs shows."""
+
+    def __init__(self, parts: list[str], methods: tuple[Method, ...], few: int):
+        self.parts, self.methods, self.few = parts, methods, few
+        keys = [(p, m.name, v) for p in parts for m in methods for v in m.values]
+        self.numbers: dict[tuple[str, str, float], list[dict[str, np.ndarray]]] = {k: [] for k in keys}
+        self.meters: dict[tuple[str, str], RealismMeter] = {}
+
+    def add(self, scene: Scene) -> None:
+        """Measure all methods on one batch."""
+        if scene.features is not None:
+            self._judge(("", "unedited"), scene, scene.of_targets, slice(None))
+        for method in self.methods:
+            for value in method.values:
+                usual = value == method.usual
+                many = len(scene.batch.index) if usual else self.few - int(scene.batch.index[0])
+                if many > 0:
+                    self._add_edits(scene, method, value, many)
+
+    def _add_edits(self, scene: Scene, method: Method, value: float, many: int) -> None:
+        for edit in scene.edits(method, value, self.parts):
+            here = edit.here & (torch.arange(len(edit.here), device=edit.here.device) < many)
+            if bool(here.any()):
+                self.numbers[edit.part, method.name, value].append(scene.numbers(edit, here))
+                if edit.features is not None:
+                    self._judge((edit.part, method.name), scene, edit.features, here.cpu())
+
+    def _judge(self, key: tuple[str, str], scene: Scene, found: Any, at: Tensor | slice) -> None:
+        self.meters.setdefault(key, RealismMeter()).update(pooled(found)[at], scene.others[at])
+
+    def result(self, pairs: int) -> Comparison:
+        """Everything, joined."""
+        outcomes = []
+        for (part, method, value), pieces in self.numbers.items():
+            if pieces:
+                columns = {n: np.concatenate([p[n] for p in pieces]) for n in ("index", *NUMBERS)}
+                outcomes.append(Outcome(part=part, method=method, value=value, **columns))
+        realism = tuple(m.result(*key) for key, m in self.meters.items() if m.images > 1)
+        return Comparison(self.methods, tuple(outcomes), realism, pairs, min(self.few, pairs))
+
+
+# -- two comparisons that are often wanted -------------------------------------------------------------------
+
+
+def locality(
+    generator: Generator,
+    catalog: Catalog,
+    pairs: Sequence[tuple[int, int]],
+    *,
+    parts: Iterable[str] | None = None,
+    settings: QuerySettings | Mapping[str, QuerySettings] = _USUAL,
+    truncation: float = 0.7,
+    segmenter: Segmenter | None = None,
+    random_state: int = 0,
+    batch_size: int = 16,
+    progress: bool = True,
+) -> list[Locality]:
+    """Measure the edit of each part beside a random query of equal budget and beside global transfer.
+
+    Parameters
+    ----------
+    generator : Generator
+    catalog : Catalog
+    pairs : sequence of (int, int)
+        Seeds (target, reference).
+    parts : iterable of str, optional
+        Names of the catalog's parts; all by default.
+    settings : QuerySettings, or mapping of part to QuerySettings
+        How channels are chosen.
+    truncation, segmenter, batch_size, progress
+        As of `compare`.
+    random_state : int
+        Of the random query.
+
+    Returns
+    -------
+    list of Locality
+        Three for each part: the method of `settings`, ``"random"``, ``"global"``; none for a part that no
+        pair shows.
+
+    Examples
+    --------
+    >>> import lefs
+    >>> from lefs.evaluation import locality, seed_pairs
+    >>> generator, catalog = lefs.load("portraits-64"), lefs.Catalog.load("portraits-64")
+    >>> found = locality(generator, catalog, seed_pairs(2), parts=["hair"], progress=False)
+    >>> [m.method for m in found]
+    ['sequential', 'random', 'global']
+    """
+
+    def at_random(part: str, value: float) -> Tensor:
+        own = settings_of(settings, part)
+        m, q = own.contribution(catalog, part), own.query(catalog, part)
+        return random_query(q, m, catalog, random_state=random_state)
+
+    methods = [
+        by_settings(catalog, settings),
+        by_query("random", "", (0.0,), 0.0, at_random),
+        global_transfer(),
+    ]
+    options: dict[str, Any] = {"truncation": truncation, "segmenter": segmenter, "progress": progress}
+    found = compare(
+        generator, catalog, pairs, parts=parts, methods=methods, batch_size=batch_size,
+        description="locality", **options,
+    )  # fmt: skip
+    return [
+        replace(o, method=settings_of(settings, o.part).method) if o.method == "settings" else o
+        for o in found.outcomes
+    ]
+
+
+def contrast(
+    generator: Generator,
+    catalog: Catalog,
+    directions: Sequence[Direction],
+    targets: Iterable[int],
+    *,
+    parts: Iterable[str],
+    settings: QuerySettings = _USUAL,
+    truncation: float = 0.7,
+    segmenter: Segmenter | None = None,
+    first_reference: int = 20_000,
+    batch_size: int = 16,
+    progress: bool = True,
+) -> list[Curve]:
+    """Measure, on the same targets, a path, the path through a part's query, and a transfer of the part.
+
+    Target i goes along direction i mod n, forward and backward in turn, and takes its part from the seed
+    `first_reference` + i. A part is looked for in the target and in its edit. A target that does not show a
+    part, or nothing else, is left out for it.
+
+    Parameters
+    ----------
+    generator : Generator
+    catalog : Catalog
+    directions : sequence of Direction
+        The n directions.
+    targets : iterable of int
+        Seeds.
+    parts : iterable of str
+        Names of the catalog's parts.
+    settings : QuerySettings
+        How the channels of a part are chosen, for path and transfer alike.
+    first_reference : int
+        Seed.
+    truncation, segmenter, batch_size, progress
+        As of `compare`.
+
+    Returns
+    -------
+    list of Curve
+        Three for each part that some target shows.
+
+    Examples
+    --------
+    >>> import lefs
+    >>> from lefs.directions import principal_directions
+    >>> from lefs.evaluation import contrast
+    >>> generator, catalog = lefs.load("portraits-64"), lefs.Catalog.load("portraits-64")
+    >>> directions = principal_directions(generator, range(99), count=2)
+    >>> curves = contrast(generator, catalog, directions, range(2), parts=["hair"], progress=False)
+    >>> [curve.method for curve in curves]
+    ['path', 'path through q', 'transfer']
+    """
+    if not len(directions):
+        raise ValueError("directions is empty; give at least one")
+    for direction in directions:
+        direction.check_generator(generator)
+    seeds = check_seeds(targets, name="targets")
+    pairs = [(seed, first_reference + i) for i, seed in enumerate(seeds)]
+    options: dict[str, Any] = {"truncation": truncation, "segmenter": segmenter, "progress": progress}
+    return compare(
+        generator, catalog, pairs, parts=parts, methods=path_methods(directions, catalog, settings),
+        masks="edit", batch_size=batch_size, description="paths and transfers", **options,
+    ).curves  # fmt: skip

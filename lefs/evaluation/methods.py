@@ -1,0 +1,391 @@
+"""The methods that are compared: each edits one part of pairs, as far as the value of its setting says."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+
+import torch
+from torch import Tensor
+
+from lefs.catalog import Catalog
+from lefs.checks import check_name
+from lefs.directions import Direction
+from lefs.evaluation.baselines import (
+    blend_features,
+    composite,
+    hair_like,
+    image_contributions,
+    image_masks,
+    image_query,
+    mixing_query,
+    random_query,
+    released_query,
+)
+from lefs.evaluation.pairs import PairBatch
+from lefs.generator import Generator
+from lefs.query import QuerySettings
+
+__all__ = ["Method", "by_query", "by_settings", "global_transfer", "path_methods", "standard_methods"]
+
+Edit = Callable[[PairBatch, str, float], Tensor]
+
+BUDGETS = (1.0, 4.0, 16.0, 32.0, 64.0, 128.0)  # ε, channels in each layer
+SLOPES = (0.1, 0.25, 0.5, 1.0, 2.0, 4.0)
+STRENGTHS = (0.1, 0.2, 0.4, 1.0)
+THRESHOLDS = (0.99, 0.95, 0.8, 0.5, 0.3)
+LEAKS = (2.0, 10.0, 50.0, 200.0, 800.0)  # squared 8-bit levels outside the part
+#: How far `path_methods` go: standard deviations of w, twice; the strength λ of a transfer.
+AMOUNTS = {
+    "path": (0.5, 1.0, 2.0, 3.0),
+    "path through q": (1.0, 2.0, 4.0, 8.0),
+    "transfer": (0.25, 0.5, 0.75, 1.0),
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Method:
+    """A method of editing one part.
+
+    Attributes
+    ----------
+    name : str
+    setting : str
+        What is turned to make the edit stronger, a symbol or a word.
+    values : tuple of float
+        From the weakest edit to the strongest.
+    usual : float
+        The one of `values` that tables show.
+    styles : callable, optional
+        (batch, part, value) → styles of the edited images, (n, S).
+    images : callable, optional
+        (batch, part, value) → the edited images, (n, 3, H, W), of a method that does not move styles.
+    whole : bool
+        Whether the edit is the same whatever the part.
+
+    Examples
+    --------
+    >>> from lefs.evaluation import Method
+    >>> halfway = Method("half", "λ", (0.5,), 0.5, lambda batch, part, value: batch.target_styles * value)
+    >>> halfway.name, halfway.usual
+    ('half', 0.5)
+    """
+
+    name: str
+    setting: str
+    values: tuple[float, ...]
+    usual: float
+    styles: Edit | None = None
+    images: Edit | None = None
+    whole: bool = False
+
+    def __post_init__(self) -> None:
+        if self.usual not in self.values:
+            raise ValueError(f"usual must be one of values {self.values}, got {self.usual!r}")
+        if (self.styles is None) == (self.images is None):
+            raise ValueError("give either styles or images: what the method moves, or what it makes")
+
+    def only(self, *values: float) -> Method:
+        """The same with fewer values of its setting."""
+        return replace(self, values=values, usual=values[-1] if self.usual not in values else self.usual)
+
+    def edit(self, batch: PairBatch, part: str, value: float) -> Tensor:
+        """The edited images: (n, 3, H, W), in [-1, 1]."""
+        return self.render(batch, part, value)[0]
+
+    def render(self, batch: PairBatch, part: str, value: float) -> tuple[Tensor, Tensor | None]:
+        """The same, and their styles (n, S) if it is they that were moved."""
+        if self.styles is None:
+            assert self.images is not None
+            return self.images(batch, part, value), None
+        styles = self.styles(batch, part, value)
+        # (what is the reference is rendered already)
+        same = styles is batch.reference_styles
+        return batch.references if same else batch.generator.synthesize(styles), styles
+
+
+def by_query(
+    name: str,
+    setting: str,
+    values: Sequence[float],
+    usual: float,
+    query: Callable[[str, float], Tensor],
+) -> Method:
+    """A method that moves styles through a query which is the same for all pairs.
+
+    Parameters
+    ----------
+    name, setting, values, usual
+        Of the `Method`.
+    query : callable
+        (part, value) → Tensor of shape (S,); asked once for each.
+
+    Returns
+    -------
+    Method
+
+    Examples
+    --------
+    >>> import lefs
+    >>> from lefs.evaluation import by_query
+    >>> catalog = lefs.Catalog.load("portraits-64")
+    >>> by_query("half", "λ", [0.5], 0.5, lambda part, value: value * catalog.contribution(part)).usual
+    0.5
+    """
+    kept = cache(query)
+    return Method(name, setting, tuple(values), usual, lambda batch, part, v: batch.moved(kept(part, v)))
+
+
+def by_settings(
+    catalog: Catalog, settings: QuerySettings | Mapping[str, QuerySettings], *, name: str = "settings"
+) -> Method:
+    """A method that chooses channels by settings as they are.
+
+    Parameters
+    ----------
+    catalog : Catalog
+    settings : QuerySettings, or mapping of part to QuerySettings
+    name : str
+        Of the `Method`.
+
+    Returns
+    -------
+    Method
+
+    Examples
+    --------
+    >>> import lefs
+    >>> from lefs.evaluation import by_settings
+    >>> by_settings(lefs.Catalog.load("portraits-64"), lefs.QuerySettings(rho=0.3)).name
+    'settings'
+    """
+
+    def styles(batch: PairBatch, part: str, value: float) -> Tensor:
+        sides = batch.target_styles, batch.reference_styles
+        return batch.moved(settings_of(settings, part).query(catalog, part, *sides))
+
+    return Method(name, "", (0.0,), 0.0, styles)
+
+
+def settings_of(settings: QuerySettings | Mapping[str, QuerySettings], part: str) -> QuerySettings:
+    """The settings of a part, from a table or the same for all."""
+    if isinstance(settings, QuerySettings):
+        return settings
+    return settings[check_name("settings", part, list(settings), what="part")]
+
+
+def standard_methods(
+    generator: Generator,
+    catalog: Catalog,
+    *,
+    effect: Catalog | None = None,
+    settings: QuerySettings | None = None,
+    random_state: int = 0,
+) -> tuple[Method, ...]:
+    """All methods that lefs knows, for one generator and catalog.
+
+    Parameters
+    ----------
+    generator : Generator
+    catalog : Catalog
+    effect : Catalog, optional
+        The same parts with contributions by effect (`lefs.effects.by_effect`); without it, the effect-based
+        and the pair-aware method are left out.
+    settings : QuerySettings, optional
+        ρ and the gates of the methods that have them; by default ρ = 0.02, so that the budget decides.
+    random_state : int
+        Of the random channels.
+
+    Returns
+    -------
+    tuple of Method
+        Sequential, simultaneous, (effect-based, pair-aware,) released rule, per-image masks, random, coarse,
+        middle and fine mixing (where there are such layers), feature blending, pixel compositing, global.
+
+    Examples
+    --------
+    >>> import lefs
+    >>> from lefs.evaluation import standard_methods
+    >>> methods = standard_methods(lefs.load("portraits-64"), lefs.Catalog.load("portraits-64"))
+    >>> [m.name for m in methods][:3]
+    ['sequential', 'simultaneous', 'released rule']
+    """
+    base = settings or QuerySettings(rho=0.02)
+    found = [_sequential("sequential", catalog, base), _simultaneous(catalog, base)]
+    if effect is not None:
+        found += [_sequential("effect-based", effect, base), _pair_aware(effect, base)]
+    found += [_released(catalog, base), _per_image(generator, catalog)]
+    found += [_random(catalog, base, random_state), *_mixing(generator), *_blending(generator)]
+    return (*found, _compositing(), global_transfer(STRENGTHS))
+
+
+def _sequential(name: str, catalog: Catalog, base: QuerySettings) -> Method:
+    def query(part: str, value: float) -> Tensor:
+        return replace(base, method="sequential", epsilon=value).query(catalog, part)
+
+    return by_query(name, "ε", BUDGETS, 16.0, query)
+
+
+def _simultaneous(catalog: Catalog, base: QuerySettings) -> Method:
+    def query(part: str, value: float) -> Tensor:
+        return replace(base, method="simultaneous", slope=value).query(catalog, part)
+
+    return by_query("simultaneous", "slope", SLOPES, 2.0, query)
+
+
+def _released(catalog: Catalog, base: QuerySettings) -> Method:
+    gates = base.gates(catalog)
+
+    def query(part: str, value: float) -> Tensor:
+        m, q = catalog.contribution(part), torch.zeros(catalog.contributions.shape[1])
+        for layer, gate in zip(catalog.layers, gates, strict=True):
+            q[layer.slice] = released_query(m[layer.slice], rho=base.rho, epsilon=gate * value).float()
+        return q
+
+    return by_query("released rule", "ε", BUDGETS, 16.0, query)
+
+
+def _random(catalog: Catalog, base: QuerySettings, random_state: int) -> Method:
+    def query(part: str, value: float) -> Tensor:
+        q = replace(base, method="sequential", epsilon=value).query(catalog, part)
+        return random_query(q, catalog.contribution(part), catalog, random_state=random_state)
+
+    return by_query("random channels", "ε", BUDGETS, 16.0, query)
+
+
+def _pair_aware(effect: Catalog, base: QuerySettings) -> Method:
+    def styles(batch: PairBatch, part: str, value: float) -> Tensor:
+        settings = replace(base, method="pair", leak=value)
+        return batch.moved(settings.query(effect, part, batch.target_styles, batch.reference_styles))
+
+    return Method("pair-aware", "leak", LEAKS, 50.0, styles)
+
+
+def _per_image(generator: Generator, catalog: Catalog) -> Method:
+    rows = {name: i for i, name in enumerate(catalog.parts)}
+    coarse = hair_like(catalog.parts)
+
+    def masks(batch: PairBatch, side: str, part: str, value: float) -> Tensor:
+        styles: Tensor = getattr(batch, side)
+        shares = batch.kept(side, lambda: image_contributions(generator, catalog, styles))
+        return image_masks(shares, threshold=value)[:, rows[part]]
+
+    def styles(batch: PairBatch, part: str, value: float) -> Tensor:
+        own, wanted = (masks(batch, s, part, value) for s in ("target_styles", "reference_styles"))
+        return batch.moved(image_query(own, wanted, catalog.layers, coarse=part in coarse))
+
+    return Method("per-image masks", "threshold", THRESHOLDS, 0.8, styles)
+
+
+def _mixing(generator: Generator) -> list[Method]:
+    levels = ("coarse", "middle", "fine")
+    queries = {x: mixing_query(generator.layers, x, count=generator.num_styles) for x in levels}
+    return [_of_strength(f"{level} mixing", q) for level, q in queries.items() if q.any()]
+
+
+def _of_strength(name: str, q: Tensor) -> Method:
+    def styles(batch: PairBatch, part: str, value: float) -> Tensor:
+        return batch.moved(q, strength=value)
+
+    return Method(name, "λ", STRENGTHS, 1.0, styles, whole=True)
+
+
+def _blending(generator: Generator) -> list[Method]:
+    """At the layer that is clustered by default; the first layer's input is the same in all images."""
+    names = [la.name for la in generator.layers[1:] if la.kind == "conv"]
+    if not names:
+        return []
+    layer = generator.default_layer if generator.default_layer in names else names[0]
+
+    def images(batch: PairBatch, part: str, value: float) -> Tensor:
+        target, reference = batch.trunks
+        return blend_features(generator, target, reference, batch.masks[part], layer=layer, strength=value)
+
+    return [Method("feature blending", "λ", STRENGTHS, 1.0, images=images)]
+
+
+def _compositing() -> Method:
+    def images(batch: PairBatch, part: str, value: float) -> Tensor:
+        return composite(batch.targets, batch.references, batch.masks[part], strength=value)
+
+    return Method("pixel compositing", "λ", STRENGTHS, 1.0, images=images)
+
+
+def global_transfer(strengths: Sequence[float] = (1.0,)) -> Method:
+    """The method that moves every channel, whatever the part; at full strength it gives the reference.
+
+    Parameters
+    ----------
+    strengths : sequence of float in [0, 1]
+        λ, the usual one last.
+
+    Returns
+    -------
+    Method
+
+    Examples
+    --------
+    >>> from lefs.evaluation import global_transfer
+    >>> global_transfer().values
+    (1.0,)
+    """
+
+    def styles(batch: PairBatch, part: str, value: float) -> Tensor:
+        if value == 1:
+            return batch.reference_styles
+        return batch.moved(torch.ones_like(batch.target_styles[0]), strength=value)
+
+    return Method("global", "λ", tuple(strengths), strengths[-1], styles, whole=True)
+
+
+def path_methods(
+    directions: Sequence[Direction], catalog: Catalog, settings: QuerySettings
+) -> tuple[Method, ...]:
+    """A path through latent space, the path through a part's query, and a transfer of the part.
+
+    Pair i goes along direction i mod n, forward and backward in turn.
+
+    Parameters
+    ----------
+    directions : sequence of Direction
+        The n directions.
+    catalog : Catalog
+    settings : QuerySettings
+        How the channels of a part are chosen, for path and transfer alike.
+
+    Returns
+    -------
+    tuple of Method
+        ``"path"`` and ``"path through q"``, in standard deviations of w, and ``"transfer"``, of strength λ.
+
+    Examples
+    --------
+    >>> import lefs
+    >>> from lefs.directions import principal_directions
+    >>> from lefs.evaluation import path_methods
+    >>> found = principal_directions(lefs.load("portraits-64"), range(99), count=2)
+    >>> [m.name for m in path_methods(found, lefs.Catalog.load("portraits-64"), lefs.QuerySettings())]
+    ['path', 'path through q', 'transfer']
+    """
+    count, query = len(directions), cache(lambda part: settings.query(catalog, part))
+
+    def path(batch: PairBatch) -> Tensor:
+        """One standard deviation along the direction of each pair: (n, S)."""
+        chosen = [(directions[i % count], 1 - 2 * (i // count % 2)) for i in batch.index.tolist()]
+        return torch.stack([d.styles * d.deviation * sign for d, sign in chosen]).to(batch.target_styles)
+
+    def along(batch: PairBatch, part: str, value: float) -> Tensor:
+        return batch.target_styles + value * path(batch)
+
+    def through(batch: PairBatch, part: str, value: float) -> Tensor:
+        return batch.target_styles + value * query(part).to(batch.target_styles) * path(batch)
+
+    def transfer(batch: PairBatch, part: str, value: float) -> Tensor:
+        return batch.moved(query(part), strength=value)
+
+    ways = {"path": (along, "σ"), "path through q": (through, "σ"), "transfer": (transfer, "λ")}
+    return tuple(
+        Method(name, setting, AMOUNTS[name], AMOUNTS[name][-1], styles, whole=name == "path")
+        for name, (styles, setting) in ways.items()
+    )

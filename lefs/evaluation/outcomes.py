@@ -1,0 +1,332 @@
+"""What an edit changes, pair by pair: effect inside a part's mask, leak outside it, and curves of both."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lefs.checks import check_name, check_number
+from lefs.evaluation.intervals import Estimate, bootstrap, estimate, interval
+from lefs.images import colour_difference
+from lefs.tables import Table
+
+__all__ = [
+    "Curve",
+    "Locality",
+    "Outcome",
+    "contrast_table",
+    "equal_effect",
+    "locality_table",
+    "measure",
+    "split_change",
+]
+
+NO_CHANGE = "no change"  # what a table says of 0 / 0
+
+
+@dataclass(frozen=True, eq=False)
+class Locality:
+    """How much an edit changes inside a part's mask and outside it, for each pair.
+
+    Attributes
+    ----------
+    part, method : str
+        What was edited, and how.
+    effect, leak : ndarray of shape (n,)
+        Mean squared ΔE inside the mask and outside it.
+    localisation : ndarray of shape (n,)
+        Σ squared ΔE inside / Σ squared ΔE, in [0, 1]; NaN where nothing changed.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from lefs.evaluation import Locality
+    >>> Locality("hair", "mine", np.array([8.0, 4.0]), np.array([2.0, 1.0]), np.array([0.5, 0.4])).ratio
+    4.0
+    """
+
+    part: str
+    method: str
+    effect: np.ndarray
+    leak: np.ndarray
+    localisation: np.ndarray
+
+    @property
+    def ratio(self) -> float:
+        """Mean effect / mean leak: 1 for a change that knows nothing of the part, infinite for one without
+        leak, NaN where nothing changed.
+        """
+        effect, leak = float(self.effect.mean()), float(self.leak.mean())
+        return effect / leak if leak > 0 else math.inf if effect > 0 else math.nan
+
+    def estimate(self, quantity: str, *, confidence: float = 0.95) -> Estimate:
+        """The mean of ``"effect"``, ``"leak"`` or ``"localisation"`` over the pairs, with its interval."""
+        check_name("quantity", quantity, ("effect", "leak", "localisation"), what="quantity")
+        return estimate(getattr(self, quantity), confidence=confidence)
+
+
+@dataclass(frozen=True, eq=False)
+class Outcome(Locality):
+    """What one method does to one part at one value of its setting; numbers for each pair.
+
+    Attributes
+    ----------
+    value : float
+        Of the method's setting.
+    index : ndarray of shape (n,), int64
+        Which of all pairs.
+    remaining : ndarray of shape (n,)
+        Mean squared ΔE inside the mask that is left between edit and reference.
+    most_effect, most_leak : ndarray of shape (n,)
+        What global transfer, which gives the reference, changes inside and outside.
+    farther, farthest : ndarray of shape (n,)
+        Squared distance to the reference of the edit's and of the target's features inside the mask; NaN
+        where features were not asked for.
+
+    Examples
+    --------
+    >>> import lefs
+    >>> from lefs.evaluation import compare, seed_pairs, standard_methods
+    >>> generator, catalog = lefs.load("portraits-64"), lefs.Catalog.load("portraits-64")
+    >>> methods = [m.only(1.0) for m in standard_methods(generator, catalog) if m.name == "global"]
+    >>> outcome, = compare(
+    ...     generator, catalog, seed_pairs(2), parts=["hair"], methods=methods, progress=False
+    ... ).outcomes
+    >>> outcome.method, outcome.value, bool((outcome.effect == outcome.most_effect).all())
+    ('global', 1.0, True)
+    """
+
+    value: float
+    index: np.ndarray
+    remaining: np.ndarray
+    most_effect: np.ndarray
+    most_leak: np.ndarray
+    farther: np.ndarray
+    farthest: np.ndarray
+
+
+def measure(target: Tensor, edited: Tensor, mask: Tensor, *, part: str = "", method: str = "") -> Locality:
+    """Compare edits with their targets inside and outside a mask.
+
+    Parameters
+    ----------
+    target, edited : Tensor of shape (n, 3, H, W), in [-1, 1]
+    mask : Tensor of shape (n, H, W), bool
+        Each must hold some pixels and leave some.
+    part, method : str
+        Names for the result.
+
+    Returns
+    -------
+    Locality
+
+    Examples
+    --------
+    >>> import torch
+    >>> from lefs.evaluation import measure
+    >>> target, mask = torch.zeros(1, 3, 4, 4), torch.zeros(1, 4, 4).bool()
+    >>> mask[:, :2] = True
+    >>> found = measure(target, torch.where(mask, 0.5, target), mask)
+    >>> found.effect.round(), found.leak, found.localisation
+    (array([482.]), array([0.]), array([1.]))
+    """
+    return Locality(part, method, *split_change(colour_difference(target, edited).square(), mask))
+
+
+def split_change(squared: Tensor, mask: Tensor) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Means of squared differences inside and outside each mask, and the share of their sum inside.
+
+    Parameters
+    ----------
+    squared : Tensor of shape (n, H, W)
+    mask : Tensor of shape (n, H, W), bool
+        Each must hold some pixels and leave some.
+
+    Returns
+    -------
+    inside, outside, share : ndarray of shape (n,), float64
+        The share is NaN where nothing changed.
+    """
+    # (Apple's devices have no float64.)
+    wide, mask = squared.cpu().double(), mask.bool().cpu()
+    inside, area = (wide * mask).sum(dim=(1, 2)), mask.sum(dim=(1, 2)).double()
+    outside, rest = (wide * ~mask).sum(dim=(1, 2)), (~mask).sum(dim=(1, 2)).double()
+    if bool(((area == 0) | (rest == 0)).any()):
+        raise ValueError(
+            "mask: each must hold some pixels and leave some; leave out the pairs where the part is absent"
+        )
+    total = inside + outside
+    localisation = torch.where(total > 0, inside / total, torch.nan)
+    return (inside / area).numpy(), (outside / rest).numpy(), localisation.numpy()
+
+
+def locality_table(measured: Iterable[Locality]) -> Table:
+    """Means over the pairs with 95 % bootstrap intervals; effect and leak in mean squared ΔE.
+
+    Parameters
+    ----------
+    measured : iterable of Locality
+
+    Returns
+    -------
+    Table
+        A row for each; where there is nothing to divide by it says ``no change`` or ``no leak``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from lefs.evaluation import Locality, locality_table
+    >>> still = np.zeros(2)
+    >>> locality_table([Locality("nose", "sequential", still, still, still / 1 + np.nan)]).rows[0][-2:]
+    ('no change', 'no change')
+    """
+    rows: list[tuple[str | float, ...]] = []
+    for m in measured:
+        cells = [spelled(m.estimate(quantity)) for quantity in ("effect", "leak")]
+        share = m.estimate("localisation").value
+        local = NO_CHANGE if math.isnan(share) else share
+        rows.append((m.part, m.method, f"{len(m.effect)}", *cells, _ratio(m.ratio), local))
+    return Table(("part", "method", "pairs", "effect inside", "leak outside", "ratio", "localisation"), rows)
+
+
+def spelled(number: Estimate, form: str = ".1f") -> str:
+    """A number with its interval as text."""
+    value, low, high = (f"{v:{form}}" for v in number)
+    return NO_CHANGE if math.isnan(number.value) else f"{value} [{low}, {high}]"
+
+
+def _ratio(value: float) -> str | float:
+    return NO_CHANGE if math.isnan(value) else "no leak" if math.isinf(value) else value
+
+
+# -- curves --------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class Curve:
+    """Effect and leak of one method on one part as its setting is turned, on the same pairs throughout.
+
+    Attributes
+    ----------
+    part, method : str
+        What was edited, and how.
+    values : tuple of float
+        The V values of the setting, from the weakest edit to the strongest.
+    effect, leak : ndarray of shape (n, V)
+        Mean squared ΔE inside the part and outside, for each pair.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from lefs.evaluation import Curve
+    >>> curve = Curve("hair", "path", (1.0, 2.0), np.array([[2.0, 4.0]]), np.array([[1.0, 3.0]]))
+    >>> curve.leak_at(3.0).value, curve.value_at(3.0)
+    (2.0, 1.5)
+    """
+
+    part: str
+    method: str
+    values: tuple[float, ...]
+    effect: np.ndarray
+    leak: np.ndarray
+
+    def estimates(self, quantity: str) -> list[Estimate]:
+        """The mean of ``"effect"`` or ``"leak"`` at each value, with its interval."""
+        check_name("quantity", quantity, ("effect", "leak"), what="quantity")
+        return [estimate(column) for column in getattr(self, quantity).T]
+
+    def leak_at(self, level: float) -> Estimate:
+        """Mean leak where the mean effect is `level`, with its 95 % bootstrap interval.
+
+        Between the values of the setting, and from 0 on, leak is taken as linear in effect.
+        """
+        check_number("level", level, minimum=0)
+
+        def leaks(counts: np.ndarray, effect: np.ndarray, leak: np.ndarray) -> np.ndarray:
+            means = (counts @ v / counts.sum(axis=1, keepdims=True) for v in (effect, leak))
+            return np.array([_read_off(e, k, level) for e, k in zip(*means, strict=True)])
+
+        return interval(bootstrap(leaks, self.effect, self.leak))
+
+    def value_at(self, level: float) -> float:
+        """Where the setting stands when the mean effect is `level`."""
+        return _read_off(self.effect.mean(axis=0), np.array(self.values), level)
+
+
+def _read_off(effect: np.ndarray, other: np.ndarray, level: float) -> float:
+    """The other quantity where the effect first reaches `level`; beyond the last value in proportion."""
+    if level == 0:
+        return 0.0
+    x, y = np.concatenate([[0.0], effect]), np.concatenate([[0.0], other])
+    reached = np.flatnonzero(x >= level)
+    if not len(reached):
+        return float(y[-1] * level / x[-1]) if x[-1] > 0 else math.nan
+    i = max(1, int(reached[0]))
+    share = (level - x[i - 1]) / (x[i] - x[i - 1]) if x[i] > x[i - 1] else 1.0
+    return float(y[i - 1] + share * (y[i] - y[i - 1]))
+
+
+def equal_effect(curves: Iterable[Curve]) -> float:
+    """An effect that all curves reach, to compare their leaks at: 0.8 of the least of their largest.
+
+    Parameters
+    ----------
+    curves : iterable of Curve
+
+    Returns
+    -------
+    float
+        In mean squared ΔE.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from lefs.evaluation import Curve, equal_effect
+    >>> effects = np.array([[1.0, 10.0]]), np.array([[2.0, 5.0]])
+    >>> equal_effect([Curve("hair", "mine", (1.0, 2.0), e, e) for e in effects])
+    4.0
+    """
+    largest = [float(curve.effect.mean(axis=0).max()) for curve in curves]
+    if not largest:
+        raise ValueError("curves is empty; give some of one part")
+    return 0.8 * min(largest)
+
+
+def contrast_table(curves: Iterable[Curve]) -> Table:
+    """Leak of each method at equal effect, part by part, with 95 % bootstrap intervals over the pairs.
+
+    Parameters
+    ----------
+    curves : iterable of Curve
+        Of `contrast`, or of any `Comparison`.
+
+    Returns
+    -------
+    Table
+        The value of each method's setting there (standard deviations of w along a path, λ of a transfer),
+        effect and leak in mean squared ΔE.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from lefs.evaluation import Curve, contrast_table
+    >>> curve = Curve("hair", "path", (1.0, 2.0), np.array([[2.0, 5.0]]), np.array([[1.0, 3.0]]))
+    >>> contrast_table([curve]).rows[0][3:]
+    (1.6666666666666665, 4.0, '2.3 [2.3, 2.3]', 1.7142857142857144)
+    """
+    every, rows = list(curves), []
+    for part in dict.fromkeys(curve.part for curve in every):
+        own = [curve for curve in every if curve.part == part]
+        level = equal_effect(own)
+        for curve in own:
+            leak = curve.leak_at(level)
+            ratio = level / leak.value if leak.value > 0 else math.inf if level > 0 else math.nan
+            place = f"{len(curve.effect)}", curve.value_at(level), level
+            rows.append((part, curve.method, *place, spelled(leak), _ratio(ratio)))
+    columns = ("part", "method", "targets", "amount", "effect inside", "leak outside", "effect / leak")
+    return Table(columns, rows)
