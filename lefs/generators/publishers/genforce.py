@@ -6,21 +6,34 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor
+
 from lefs.generators.publishers import Parsed
-from lefs.generators.publishers.genforce_classic import is_progan, is_stylegan, read_progan, read_stylegan
-from lefs.generators.publishers.genforce_stylegan2 import is_stylegan2, read_stylegan2
+from lefs.generators.publishers.shapes import progan_config, stylegan2_config, stylegan_config
+from lefs.generators.publishers.state_dict import (
+    StateDict,
+    check_grown,
+    class_table,
+    from_one,
+    half_from_one,
+    in_color,
+    noise_map,
+    one_more,
+    over_root_two,
+    pair,
+    single,
+    turned,
+    turned_up,
+)
 from lefs.generators.publishers.unknown import DISCRIMINATOR
 from lefs.records import ArtifactError
 
 __all__ = ["matches", "read"]
 
-# each with what tells whether a state is its generator's
 _State = Mapping[str, Any]
-_KINDS: tuple[tuple[Callable[[_State], bool], Callable[[_State, Path], Parsed]], ...] = (
-    (is_stylegan2, read_stylegan2),
-    (is_stylegan, read_stylegan),
-    (is_progan, read_progan),
-)
+_LATENT = 512
+# From this size on StyleGAN's doubling is a transposed convolution, whose kernel is stored unflipped.
+_FUSED_FROM = 128
 
 
 def matches(tree: Any) -> bool:
@@ -28,7 +41,7 @@ def matches(tree: Any) -> bool:
     if not isinstance(tree, Mapping):
         return False
     named = isinstance(tree.get("models"), Mapping) or isinstance(tree.get("generator_smooth"), Mapping)
-    return named or any(known(tree) for known, _ in _KINDS)
+    return named or _reader(tree) is not None
 
 
 def read(tree: Any, path: Path) -> Parsed:
@@ -36,10 +49,10 @@ def read(tree: Any, path: Path) -> Parsed:
     inside = tree.get("models")
     models = inside if isinstance(inside, Mapping) else tree
     for state in (models.get("generator_smooth"), models.get("generator"), models):
-        plain = _plain(state) if isinstance(state, Mapping) else {}
-        for known, read_kind in _KINDS:
-            if known(plain):
-                return read_kind(plain, path)
+        plain = state if isinstance(state, Mapping) else {}
+        plain = {str(name).removeprefix("module."): value for name, value in plain.items()}
+        if (found := _reader(plain)) is not None:
+            return found(plain, path)
     if models.keys() <= {"discriminator"}:
         raise ArtifactError(f"{path} holds {DISCRIMINATOR}")
     names = ", ".join(repr(name) for name in list(models)[:4])
@@ -49,5 +62,125 @@ def read(tree: Any, path: Path) -> Parsed:
     )
 
 
-def _plain(state: Mapping[str, Any]) -> dict[str, Any]:
-    return {str(name).removeprefix("module."): value for name, value in state.items()}
+def _reader(state: _State) -> Callable[[_State, Path], Parsed] | None:
+    if "synthesis.early_layer.const" in state and "synthesis.layer0.style.weight" in state:
+        return _read_stylegan2
+    if "synthesis.layer0.const" in state and "synthesis.layer0.apply_noise.weight" in state:
+        return _read_stylegan
+    if {"layer0.weight", "output0.weight", "layer1.weight"} <= state.keys():
+        return _read_progan
+    return None
+
+
+def _size(number: str) -> str:
+    return f"synthesis.b{4 << int(number)}"
+
+
+# -- StyleGAN2 -----------------------------------------------------------------------------------------------
+
+_MODULATED = {
+    ".weight": (".weight", 4, turned_up),
+    ".bias": (".bias", 1),
+    ".style.weight": (".affine.weight", 2),
+    ".style.bias": (".affine.bias", 1, from_one),
+    ".noise": (".noise_const", 4, noise_map),
+    ".noise_strength": (".noise_strength", 0),
+}
+_STYLEGAN2 = (
+    (r"mapping\.dense(\d\d?)", "mapping.fc{}", {".weight": (".weight", 2), ".bias": (".bias", 1)}),
+    (r"mapping\.label", "mapping.embed", {"_weight": (".weight", 2, class_table)}),
+    (r"truncation", "mapping", {".w_avg": (".w_avg", 1)}),
+    (r"synthesis\.early_layer", "synthesis.b4", {".const": (".const", 4, single)}),
+    (r"synthesis\.layer(\d\d?)", one_more, _MODULATED),
+    (r"synthesis\.output(\d\d?)", lambda k: f"{_size(k)}.torgb", _MODULATED),
+)
+
+
+def _read_stylegan2(state: _State, path: Path) -> Parsed:
+    """Truncation there pulls all w unless told otherwise."""
+    source = StateDict(state, path, "a StyleGAN2 of genforce")
+    source.drop(r".*\.kernel")  # (always [1, 3, 3, 1])
+    tensors = source.translate(_STYLEGAN2)
+    source.finish()
+    config = stylegan2_config(tensors, source, normalize="joint")
+    return Parsed("stylegan2", config, tensors, {"publisher": "genforce"})
+
+
+# -- StyleGAN ------------------------------------------------------------------------------------------------
+
+
+def _turned_if_fused(weight: Tensor, name: str) -> Tensor:
+    fused = ".conv0." in name and int(name.split(".")[1][1:]) >= _FUSED_FROM
+    return turned(weight, name) if fused else weight
+
+
+_COLORS = {".weight": (".weight", 4, in_color), ".bias": (".bias", 1, in_color)}
+_STYLEGAN = (
+    (
+        r"mapping\.dense(\d\d?)",
+        "mapping.fc{}",
+        {".weight": (".weight", 2), ".bias": (".bias", 1, over_root_two)},
+    ),
+    *_STYLEGAN2[1:3],
+    (
+        r"synthesis\.layer(\d\d?)",
+        pair,
+        {
+            ".const": (".const", 4, single),
+            ".weight": (".weight", 4, _turned_if_fused),
+            ".bias": (".bias", 1),
+            ".apply_noise.noise": (".noise_const", 4, noise_map),
+            ".apply_noise.weight": (".noise_strength", 1),
+            ".style.weight": (".affine.weight", 2),
+            ".style.bias": (".affine.bias", 1, half_from_one),
+        },
+    ),
+    (r"synthesis\.output(\d\d?)", lambda k: f"{_size(k)}.torgb", _COLORS),
+)
+
+
+def _read_stylegan(state: _State, path: Path) -> Parsed:
+    source = StateDict(state, path, "a StyleGAN of genforce")
+    check_grown(source, "synthesis.lod")
+    source.drop(r".*\.blur\.kernel")
+    tensors = source.translate(_STYLEGAN)
+    source.finish()
+    notes = {"publisher": "genforce", "truncation": 0.7}
+    return Parsed("stylegan", stylegan_config(tensors, source), tensors, notes)
+
+
+# -- ProGAN --------------------------------------------------------------------------------------------------
+
+
+def _read_progan(state: _State, path: Path) -> Parsed:
+    """What it takes beyond 512 numbers, genforce's latent, are classes."""
+
+    def weight(tensor: Tensor, name: str) -> Tensor:
+        if name.startswith("synthesis.b4.conv0"):  # a convolution over one pixel with a rim of three
+            return tensor.flip(2, 3).permute(0, 2, 3, 1).flatten(0, 2)
+        return tensor.transpose(0, 1).flip(2, 3) if ".conv0." in name and fused else tensor
+
+    source, fused = StateDict(state, path, "a ProGAN of genforce"), _is_fused(state)
+    check_grown(source, "lod")
+    tensors = source.translate(
+        (
+            (r"layer(\d\d?)", pair, {".weight": (".weight", 4, weight), ".bias": (".bias", 1)}),
+            (r"output(\d\d?)", lambda k: f"{_size(k)}.torgb", _COLORS),
+        )
+    )
+    source.finish()
+    first = tensors.get("synthesis.b4.conv0.weight")
+    classes = 0 if first is None else max(0, first.shape[1] - _LATENT)
+    config = progan_config(tensors, source, label_dim=classes, normalize_z=True)
+    return Parsed("progan", config, tensors, {"publisher": "genforce"})
+
+
+def _is_fused(state: _State) -> bool:
+    """Whether a ProGAN's layers double and convolve at once: their kernels then have inputs before outputs.
+
+    Layers with as many outputs as inputs do not tell, but all are of a kind.
+    """
+    pairs = ((state.get(f"layer{k}.weight"), state.get(f"layer{k}.bias")) for k in range(2, 20, 2))
+    return any(
+        isinstance(w, Tensor) and isinstance(b, Tensor) and w.ndim == 4 and len(w) != len(b) for w, b in pairs
+    )

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from lefs.generators.publishers import Parsed
-from lefs.generators.publishers.contents import Contents, stylegan_config
+from lefs.generators.publishers.shapes import stylegan_config
+from lefs.generators.publishers.state_dict import StateDict, over_root_two, single
 
 __all__ = ["matches", "read"]
 
@@ -27,95 +28,82 @@ def _state(tree: Any) -> Mapping[str, Any] | None:
     if not isinstance(tree, Mapping):
         return None
     for content in (tree.get("g_running"), tree.get("generator"), tree):
-        plain = _plain(content)
+        # DataParallel puts "module." before every name.
+        inside = content if isinstance(content, Mapping) else {}
+        plain = {str(k).removeprefix("module."): v for k, v in inside.items()}
         if _CONST in plain:
             return plain
     return None
 
 
-def _plain(content: Any) -> dict[str, Any]:
-    # DataParallel puts "module." before every name.
-    inside = content if isinstance(content, Mapping) else {}
-    return {str(k).removeprefix("module."): v for k, v in inside.items()}
+def _louder(weight: Tensor, name: str) -> Tensor:
+    """Every gain there is √2; ours is 1 where no activation follows."""
+    return weight * math.sqrt(2)
+
+
+def _spread(weight: Tensor, name: str) -> Tensor:
+    """A transposed convolution; its kernel is spread by averaging, not adding."""
+    return weight.transpose(0, 1).flip(2, 3) / 4
+
+
+def _strength(noise: Tensor, name: str) -> Tensor:
+    return noise.flatten() * math.sqrt(2 / noise.shape[1])
+
+
+def _block(number: str) -> str:
+    return f"synthesis.b{4 << int(number)}"
+
+
+def _first(number: str) -> str:
+    return f"{_block(number)}.conv0"
+
+
+def _layer(number: str, part: str) -> str:
+    return f"{_block(number)}.conv{int(part) - 1}"
+
+
+_LEVEL = r"generator\.progression\.(\d\d?)"
+_LINEAR = {".weight_orig": (".affine.weight", 2, _louder), ".bias": (".affine.bias", 1)}
+_PLAIN = {".weight_orig": (".weight", 4), ".bias": (".bias", 1)}
+_TABLE = (
+    # a pixel norm, then linear layers and activations in turn
+    (
+        r"style\.(\d\d?)\.linear",
+        lambda i: f"mapping.fc{(int(i) - 1) // 2}",
+        {".weight_orig": (".weight", 2), ".bias": (".bias", 1, over_root_two)},
+    ),
+    (rf"{_LEVEL}\.conv1", _first, {".input": (".const", 4, single)}),
+    (rf"{_LEVEL}\.conv1\.0", _first, {".weight": (".weight", 4, _spread), ".bias": (".bias", 1)}),
+    (rf"{_LEVEL}\.conv1\.1\.conv", _first, _PLAIN),
+    (rf"{_LEVEL}\.conv2\.conv", lambda i: f"{_block(i)}.conv1", _PLAIN),
+    (rf"{_LEVEL}\.noise([12])", _layer, {".weight_orig": (".noise_strength", 4, _strength)}),
+    (rf"{_LEVEL}\.adain([12])\.style\.linear", _layer, _LINEAR),
+    (
+        r"generator\.to_rgb\.(\d\d?)\.conv",
+        lambda i: f"{_block(i)}.torgb",
+        {".weight_orig": (".weight", 4, _louder), ".bias": (".bias", 1)},
+    ),
+)
 
 
 def read(tree: Any, path: Path) -> Parsed:
     """The running average of a checkpoint, up to the resolution that it was trained to.
 
-    The file always holds the layers of 1024 × 1024. Those never trained have a colour bias of exactly zero,
+    The file always holds the layers of 1024 × 1024. Those never trained have a color bias of exactly zero,
     which tells the resolution; a network without any training counts as 1024.
     """
-    source = Contents(_state(tree) or {}, path, "a StyleGAN of style-based-gan-pytorch")
+    source = StateDict(_state(tree) or {}, path, "a StyleGAN of style-based-gan-pytorch")
     source.drop(r".*\.weight_flip", r".*conv1\.[12]\.weight")  # (the blur)
-    tensors = _mapping(source)
-    blocks = source.numbers(r"generator\.progression\.(\d+)\.")
-    for i in blocks:
-        tensors |= _block(source, i)
+    tensors = source.translate(_TABLE)
     source.finish()
-    last = _trained(tensors, [4 * 2**i for i in blocks])
-    tensors = {k: v for k, v in tensors.items() if _resolution(k) <= last}
+    tensors["synthesis.b4.conv0.bias"] = torch.zeros(len(tensors["synthesis.b4.conv0.const"]))
+    trained = [_size(k) for k, v in tensors.items() if k.endswith("torgb.bias") and bool(v.any())]
+    last = max(trained, default=max(map(_size, tensors)))
+    tensors = {k: v for k, v in tensors.items() if _size(k) <= last}
     settings = {"mapping_lr": 1.0, "noise": "shared", "epsilon": 1e-5, "blurred_bias": True}
     config = stylegan_config(tensors, source, truncation_cutoff=None, **settings)
-    notes = {"publisher": "rosinality style-based-gan-pytorch"}
-    return Parsed("stylegan", config, tensors, notes)
+    return Parsed("stylegan", config, tensors, {"publisher": "rosinality style-based-gan-pytorch"})
 
 
-def _mapping(source: Contents) -> dict[str, Tensor]:
-    # A pixel norm, then linear layers and activations in turn.
-    tensors = {}
-    for k, i in enumerate(source.numbers(r"style\.(\d+)\.linear")):
-        for part, axes in (("weight_orig", 2), ("bias", 1)):
-            name = f"mapping.fc{k}.{part.removesuffix('_orig')}"
-            tensors[name] = source.take(f"style.{i}.linear.{part}", axes)
-        # (√2 comes after the activation in lefs, before it there)
-        tensors[f"mapping.fc{k}.bias"] = tensors[f"mapping.fc{k}.bias"] / math.sqrt(2)
-    return tensors
-
-
-def _block(source: Contents, i: int) -> dict[str, Tensor]:
-    there, here = f"generator.progression.{i}", f"synthesis.b{4 * 2**i}"
-    tensors = {}
-    if i == 0:
-        tensors[f"{here}.conv0.const"] = source.take(_CONST, 4)[0]
-        channels = tensors[f"{here}.conv0.const"].shape[0]
-        tensors[f"{here}.conv0.bias"] = torch.zeros(channels)
-    else:
-        tensors |= _doubling(source, f"{there}.conv1", f"{here}.conv0")
-    tensors[f"{here}.conv1.weight"] = source.take(f"{there}.conv2.conv.weight_orig", 4)
-    tensors[f"{here}.conv1.bias"] = source.take(f"{there}.conv2.conv.bias", 1)
-    for k in (1, 2):
-        tensors |= _epilogue(source, f"{there}.{{}}{k}", f"{here}.conv{k - 1}")
-    # Every gain there is √2; ours is 1 where no activation follows.
-    to_rgb = source.take(f"generator.to_rgb.{i}.conv.weight_orig", 4)
-    tensors[f"{here}.torgb.weight"] = to_rgb * math.sqrt(2)
-    tensors[f"{here}.torgb.bias"] = source.take(f"generator.to_rgb.{i}.conv.bias", 1)
-    return tensors
-
-
-def _doubling(source: Contents, there: str, here: str) -> dict[str, Tensor]:
-    if f"{there}.0.weight" in source:  # transposed convolution; its kernel spread by averaging, not adding
-        weight = source.take(f"{there}.0.weight", 4).transpose(0, 1).flip(2, 3) / 4
-        return {f"{here}.weight": weight, f"{here}.bias": source.take(f"{there}.0.bias", 1)}
-    return {
-        f"{here}.weight": source.take(f"{there}.1.conv.weight_orig", 4),
-        f"{here}.bias": source.take(f"{there}.1.conv.bias", 1),
-    }
-
-
-def _epilogue(source: Contents, there: str, here: str) -> dict[str, Tensor]:
-    noise = source.take(f"{there.format('noise')}.weight_orig", 4)
-    style = f"{there.format('adain')}.style.linear"
-    return {
-        f"{here}.noise_strength": noise.flatten() * math.sqrt(2 / noise.shape[1]),
-        f"{here}.affine.weight": source.take(f"{style}.weight_orig", 2) * math.sqrt(2),
-        f"{here}.affine.bias": source.take(f"{style}.bias", 1),
-    }
-
-
-def _trained(tensors: Mapping[str, Tensor], resolutions: list[int]) -> int:
-    trained = [r for r in resolutions if bool(tensors[f"synthesis.b{r}.torgb.bias"].any())]
-    return max(trained, default=max(resolutions))
-
-
-def _resolution(name: str) -> int:
+def _size(name: str) -> int:
     return int(name.split(".")[1][1:]) if name.startswith("synthesis.") else 0

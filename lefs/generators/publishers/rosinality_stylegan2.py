@@ -11,13 +11,12 @@ import torch
 from torch import Tensor
 
 from lefs.generators.publishers import Parsed
-from lefs.generators.publishers.contents import Contents
-from lefs.generators.publishers.stylegan2_shapes import stylegan2_config
+from lefs.generators.publishers.shapes import stylegan2_config
+from lefs.generators.publishers.state_dict import StateDict, flat, one_more, single
 
 __all__ = ["matches", "read"]
 
 _SEEN = ("input.input", "conv1.conv.weight")
-_WHAT = "a StyleGAN2 of stylegan2-pytorch"
 
 
 def matches(tree: Any) -> bool:
@@ -29,16 +28,45 @@ def _state(tree: Any) -> dict[str, Any] | None:
     if not isinstance(tree, Mapping):
         return None
     for content in (tree.get("g_ema"), tree.get("g"), tree):
-        plain = _plain(content)
+        # DataParallel puts "module." before every name.
+        inside = content if isinstance(content, Mapping) else {}
+        plain = {str(k).removeprefix("module."): v for k, v in inside.items()}
         if all(name in plain for name in _SEEN):
             return plain
     return None
 
 
-def _plain(content: Any) -> dict[str, Any]:
-    # DataParallel puts "module." before every name.
-    inside = content if isinstance(content, Mapping) else {}
-    return {str(k).removeprefix("module."): v for k, v in inside.items()}
+def _map(tensor: Tensor, name: str) -> Tensor:
+    return single(tensor, name)[0]
+
+
+def _next(number: str) -> str:
+    return one_more(str(int(number) + 1))
+
+
+_AFFINE = {".conv.modulation.weight": (".affine.weight", 2), ".conv.modulation.bias": (".affine.bias", 1)}
+_CONVOLUTION = {
+    ".conv.weight": (".weight", 5, single),
+    ".activate.bias": (".bias", 1),
+    ".bias": (".bias", 4, flat),  # (in the repository's first weeks)
+    ".noise.weight": (".noise_strength", 1, single),
+    **_AFFINE,
+}
+_COLORS = {".conv.weight": (".weight", 5, single), ".bias": (".bias", 4, flat), **_AFFINE}
+_TABLE = (
+    # (the first entry is the normalisation)
+    (
+        r"style\.(\d\d?)",
+        lambda i: f"mapping.fc{int(i) - 1}",
+        {".weight": (".weight", 2), ".bias": (".bias", 1)},
+    ),
+    (r"input", "synthesis.b4", {".input": (".const", 4, single)}),
+    (r"conv1", "synthesis.b4.conv1", _CONVOLUTION),
+    (r"convs\.(\d\d?)", _next, _CONVOLUTION),
+    (r"noises\.noise_(\d\d?)", one_more, {"": (".noise_const", 4, _map)}),
+    (r"to_rgb1", "synthesis.b4.torgb", _COLORS),
+    (r"to_rgbs\.(\d\d?)", lambda i: f"synthesis.b{8 << int(i)}.torgb", _COLORS),
+)
 
 
 def read(tree: Any, path: Path) -> Parsed:
@@ -46,79 +74,40 @@ def read(tree: Any, path: Path) -> Parsed:
 
     Files of the repository's first weeks have no noise maps: fixed ones are made, the same every time.
     """
-    state = _state(tree)
-    assert state is not None
-    source = Contents({k: v for k, v in state.items() if k != "latent_avg"}, path, _WHAT)
-    mean = tree.get("latent_avg", state.get("latent_avg"))
-    tensors = _mapping(source, mean)
-    sizes = [4, *(8 * 2**i for i in source.numbers(r"to_rgbs\.(\d+)\.bias"))]
-    notes: dict[str, Any] = {"publisher": "rosinality stylegan2-pytorch"}
-    tensors["synthesis.b4.const"] = source.take("input.input", 4)[0]
-    for i, r in enumerate(sizes):
-        if r > 4:
-            tensors |= _convolution(source, f"convs.{2 * i - 2}", f"synthesis.b{r}.conv0", notes)
-        own = f"convs.{2 * i - 1}" if r > 4 else "conv1"
-        tensors |= _convolution(source, own, f"synthesis.b{r}.conv1", notes)
-        tensors |= _colours(source, f"to_rgbs.{i - 1}" if r > 4 else "to_rgb1", f"synthesis.b{r}.torgb")
-    filters = {"filter": _filter(source, "blur.kernel"), "image_filter": _filter(source, "upsample.kernel")}
-    config = stylegan2_config(tensors, source, **filters)
+    state = _state(tree) or {}
+    plain = {k: v for k, v in state.items() if k != "latent_avg"}
+    source = StateDict(plain, path, "a StyleGAN2 of stylegan2-pytorch")
+    filters = {"filter": _filter(source, "blur"), "image_filter": _filter(source, "upsample")}
+    tensors = source.translate(_TABLE)
     source.finish()
-    return Parsed("stylegan2", config, tensors, notes)
-
-
-def _mapping(source: Contents, mean: Any) -> dict[str, Tensor]:
-    tensors = dict[str, Tensor]()
-    for k, i in enumerate(source.numbers(r"style\.(\d+)\.weight")):  # (the first entry is the normalisation)
-        tensors[f"mapping.fc{k}.weight"] = source.take(f"style.{i}.weight", 2)
-        tensors[f"mapping.fc{k}.bias"] = source.take(f"style.{i}.bias", 1)
+    notes: dict[str, Any] = {"publisher": "rosinality stylegan2-pytorch"}
+    mean = tree.get("latent_avg", state.get("latent_avg"))
     if mean is not None:
-        if not isinstance(mean, Tensor) or mean.ndim not in (1, 2) or (mean.ndim == 2 and len(mean) != 1):
-            shape = tuple(mean.shape) if isinstance(mean, Tensor) else type(mean).__name__
-            raise source.error(f"its latent_avg should have shape (D,) or (1, D); found {shape}")
-        tensors["mapping.w_avg"] = mean.flatten()
-    return tensors
+        tensors["mapping.w_avg"] = _mean(source, mean)
+    for name in [n.removesuffix("_strength") for n in tensors if n.endswith(".noise_strength")]:
+        if f"{name}_const" not in tensors:
+            notes["noise"] = "the file has no noise maps; these are of seed 0"
+            tensors[f"{name}_const"] = _made(name)
+    return Parsed("stylegan2", stylegan2_config(tensors, source, **filters), tensors, notes)
 
 
-def _convolution(source: Contents, there: str, here: str, notes: dict[str, Any]) -> dict[str, Tensor]:
-    up, resolution = here.endswith("conv0"), int(here.split(".")[1][1:])
-    bias = f"{there}.activate.bias"
-    tensors = {
-        f"{here}.weight": _single(source, f"{there}.conv.weight", 5),
-        f"{here}.bias": source.take(bias, 1) if bias in source else source.take(f"{there}.bias", 4).flatten(),
-        f"{here}.affine.weight": source.take(f"{there}.conv.modulation.weight", 2),
-        f"{here}.affine.bias": source.take(f"{there}.conv.modulation.bias", 1),
-        f"{here}.noise_strength": _single(source, f"{there}.noise.weight", 1),
-    }
-    maps = f"noises.noise_{0 if there == 'conv1' else int(there.split('.')[1]) + 1}"
-    if maps in source:
-        return tensors | {f"{here}.noise_const": _single(source, maps, 4)[0]}
-    notes["noise"] = "the file has no noise maps; these are of seed 0"
-    stream = np.random.RandomState([0, resolution, int(up)])
-    made = stream.randn(resolution, resolution).astype(np.float32)
-    return tensors | {f"{here}.noise_const": torch.from_numpy(made)}
+def _mean(source: StateDict, mean: Any) -> Tensor:
+    if not isinstance(mean, Tensor) or mean.ndim not in (1, 2) or (mean.ndim == 2 and len(mean) != 1):
+        shape = tuple(mean.shape) if isinstance(mean, Tensor) else type(mean).__name__
+        raise source.error(f"its latent_avg should have shape (D,) or (1, D); found {shape}")
+    return mean.flatten()
 
 
-def _colours(source: Contents, there: str, here: str) -> dict[str, Tensor]:
-    return {
-        f"{here}.weight": _single(source, f"{there}.conv.weight", 5),
-        f"{here}.bias": source.take(f"{there}.bias", 4).flatten(),
-        f"{here}.affine.weight": source.take(f"{there}.conv.modulation.weight", 2),
-        f"{here}.affine.bias": source.take(f"{there}.conv.modulation.bias", 1),
-    }
+def _made(name: str) -> Tensor:
+    """The noise map of the layer that ``synthesis.b8.conv0.noise`` belongs to."""
+    resolution = int(name.split(".")[1][1:])
+    stream = np.random.RandomState([0, resolution, int(".conv0." in name)])
+    return torch.from_numpy(stream.randn(resolution, resolution).astype(np.float32))
 
 
-def _single(source: Contents, name: str, axes: int) -> Tensor:
-    """A tensor whose first axis has length one, without that axis."""
-    tensor = source.take(name, axes)
-    if len(tensor) != 1:
-        raise source.error(f"{name!r} has shape {tuple(tensor.shape)}; its first axis should have length 1")
-    return tensor[0]
-
-
-def _filter(source: Contents, ending: str) -> Any:
+def _filter(source: StateDict, kind: str) -> Any:
     """The taps of a filter, which are the same in all layers; older files do not say them."""
-    names = [n for n in source.names() if n.endswith(ending)]
-    kernels = [source.take(name, 2).double() for name in names]
+    kernels = [source.take(name, 2).double() for name in source.names(rf".*{kind}\.kernel")]
     if any(k.shape != kernels[0].shape or not torch.allclose(k, kernels[0], rtol=1e-5) for k in kernels):
         raise source.error("its layers have different blur kernels")
     if kernels and kernels[0].numel() > 4096:

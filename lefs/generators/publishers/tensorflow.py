@@ -6,7 +6,7 @@ which is not read.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,22 +15,15 @@ from torch import Tensor
 
 from lefs.files.reading import Instance
 from lefs.generators.publishers import Parsed
-from lefs.generators.publishers.contents import Contents
 from lefs.generators.publishers.persistence import check_plain
-from lefs.generators.publishers.tensorflow_classic import read_progan, read_stylegan
-from lefs.generators.publishers.tensorflow_stylegan2 import read_stylegan2
+from lefs.generators.publishers.state_dict import StateDict
+from lefs.generators.publishers.tensorflow_layouts import READERS
 from lefs.generators.publishers.unknown import DISCRIMINATOR
 from lefs.records import ArtifactError
 
 __all__ = ["matches", "read"]
 
 _MODULES = ("dnnlib.tflib.network", "tfutil", "network")
-_Settings = Mapping[str, Any]
-_READERS: dict[str, Callable[[Contents, _Settings], Parsed]] = {
-    "G_paper": read_progan,
-    "G_style": read_stylegan,
-    "G_main": read_stylegan2,
-}
 
 
 def matches(tree: Any) -> bool:
@@ -56,20 +49,18 @@ def read(tree: Any, path: Path) -> Parsed:
             "version, or take the file published for that"
         )
     names = [str(network.get("build_func_name")) for network in found]
-    known = [i for i, name in enumerate(names) if name in _READERS]
+    known = [i for i, name in enumerate(names) if name in READERS]
     if names and all(name.startswith("D_") for name in names):
         raise ArtifactError(f"{path} holds {DISCRIMINATOR}")
     if not known:
         raise ArtifactError(
             f"{path} holds networks built by {', '.join(names)}; lefs takes a generator built by "
-            f"{', '.join(_READERS)}"
+            f"{', '.join(READERS)}"
         )
     network, name = found[known[-1]], names[known[-1]]
     check_plain(network, path, "generator")
-    source = Contents(_variables(network, path), path, f"a TensorFlow network built by {name}")
-    parsed = _READERS[name](source, _settings(network))
-    source.finish()
-    return parsed
+    source = StateDict(_variables(network, path), path, f"a TensorFlow network built by {name}")
+    return READERS[name](source, _settings(network))
 
 
 def _settings(network: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,0 +1,115 @@
+"""What the shapes of tensors in the names of lefs say about their network: its configuration."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lefs.generators.publishers.state_dict import StateDict
+
+__all__ = ["progan_config", "stylegan2_config", "stylegan_config"]
+
+
+def stylegan2_config(tensors: dict[str, Tensor], source: StateDict, **known: Any) -> dict[str, Any]:
+    """The part of a `StyleGAN2Config` that `tensors` tell; `known` is added.
+
+    Raises
+    ------
+    ArtifactError
+        If the tensors are not those of a StyleGAN2.
+    """
+    channels = _channels(tensors, source)
+    last = f"synthesis.b{max(channels)}.torgb.weight"
+    if last not in tensors:
+        raise source.error(f"it lacks the colors of its resolution {max(channels)}")
+    mapping, inputs = _mapping(tensors, source)
+    embed = tensors.get("mapping.embed.weight")
+    config = {
+        **mapping,
+        "resolution": max(channels),
+        "channels": {str(r): channels[r] for r in sorted(channels)},
+        "z_dim": inputs - (0 if embed is None else len(embed)),
+        "embed_dim": None if embed is None else len(embed),
+        "average": "mapping.w_avg" in tensors,
+        "architecture": _architecture(tensors, len(channels)),
+        "noise": bool(_matching(tensors, r"synthesis\..*\.noise_strength")),
+        "kernel_size": tensors[f"synthesis.b{max(channels)}.conv1.weight"].shape[-1],
+        "image_channels": len(tensors[last]),
+    }
+    return config | known
+
+
+def stylegan_config(tensors: dict[str, Tensor], source: StateDict, **known: Any) -> dict[str, Any]:
+    """The same of a `StyleGANConfig`."""
+    mapping, inputs = _mapping(tensors, source)
+    z_dim = inputs // 2 if mapping["label_dim"] else inputs
+    return {
+        **_pyramid(tensors, source),
+        **mapping,
+        "z_dim": z_dim,
+        "mean": "mapping.w_avg" in tensors,
+    } | known
+
+
+def progan_config(
+    tensors: dict[str, Tensor], source: StateDict, *, label_dim: int, **known: Any
+) -> dict[str, Any]:
+    """The same of a `ProGANConfig`, of which the number of classes is known."""
+    if "synthesis.b4.conv0.weight" not in tensors:
+        raise source.error("it lacks its first layer")
+    inputs = tensors["synthesis.b4.conv0.weight"].shape[1]
+    return {**_pyramid(tensors, source), "z_dim": inputs - label_dim, "label_dim": label_dim, **known}
+
+
+def _mapping(tensors: dict[str, Tensor], source: StateDict) -> tuple[dict[str, Any], int]:
+    """What the mapping network says, and the number of its inputs; a bias is added to bare class tables."""
+    depth = len(_matching(tensors, r"mapping\.fc\d+\.weight"))
+    if not depth or not {"mapping.fc0.weight", f"mapping.fc{depth - 1}.weight"} <= tensors.keys():
+        raise source.error("it lacks the mapping network, or a layer of it")
+    first, embed = tensors["mapping.fc0.weight"], tensors.get("mapping.embed.weight")
+    if embed is not None:
+        tensors.setdefault("mapping.embed.bias", torch.zeros(len(embed)))
+    config = {
+        "w_dim": len(tensors[f"mapping.fc{depth - 1}.weight"]),
+        "label_dim": 0 if embed is None else embed.shape[1],
+        "mapping_layers": depth,
+        "mapping_width": len(first) if depth > 1 else None,
+    }
+    return config, first.shape[1]
+
+
+def _pyramid(tensors: Mapping[str, Tensor], source: StateDict) -> dict[str, Any]:
+    channels = _channels(tensors, source)
+    images = [_size(n) for n in _matching(tensors, r"synthesis\.b\d+\.torgb\.weight")]
+    return {
+        "resolution": max(channels),
+        "channels": {str(r): channels[r] for r in sorted(channels)},
+        "images": sorted(images),
+    }
+
+
+def _channels(tensors: Mapping[str, Tensor], source: StateDict) -> dict[int, int]:
+    """{resolution: number of maps}."""
+    found = {_size(n): len(tensors[n]) for n in _matching(tensors, r"synthesis\.b\d+\.conv1\.weight")}
+    if not found or sorted(found) != [4 << i for i in range(len(found))]:
+        raise source.error(f"its layers have the resolutions {sorted(found)}; expected 4, 8, 16, ...")
+    return found
+
+
+def _size(name: str) -> int:
+    return int(name.split(".")[1][1:])
+
+
+def _architecture(tensors: Iterable[str], sizes: int) -> str:
+    names = list(tensors)
+    if len(_matching(names, r"synthesis\.b\d+\.torgb\.weight")) == sizes:
+        return "skip"
+    return "resnet" if _matching(names, r"synthesis\.b\d+\.skip\.weight") else "orig"
+
+
+def _matching(names: Iterable[str], pattern: str) -> list[str]:
+    return [n for n in names if re.fullmatch(pattern, n)]

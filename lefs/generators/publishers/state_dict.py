@@ -1,0 +1,214 @@
+"""Named tensors of a publisher's file, and the table that says which of ours each of them is."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from lefs.files.reading import aligned
+from lefs.records import ArtifactError
+
+__all__ = [
+    "Change",
+    "Parts",
+    "StateDict",
+    "Table",
+    "check_grown",
+    "class_table",
+    "flat",
+    "from_one",
+    "half_from_one",
+    "in_color",
+    "noise_map",
+    "one_more",
+    "over_root_two",
+    "pair",
+    "single",
+    "transposed",
+    "turned",
+    "turned_up",
+]
+
+# what is done to a tensor, which will have that name of ours
+Change = Callable[[Tensor, str], Tensor]
+# {end of their name: (end of our name, number of axes) or (.., .., change)}
+Parts = Mapping[str, tuple[str, int] | tuple[str, int, Change]]
+# A publisher's layout. Each row: a pattern for the beginning of their names; the beginning of our names, with
+# the pattern's groups in place of {}, or a function of them; the parts.
+Table = Iterable[tuple[str, str | Callable[..., str], Parts]]
+
+
+class StateDict:
+    """Named tensors, each of which is taken once, until nothing is left over.
+
+    Parameters
+    ----------
+    tensors : mapping of str to Tensor
+    path : Path
+        Of the file, for error messages.
+    expected : str
+        What the file should be, for error messages, such as ``"a StyleGAN of genforce"``.
+    """
+
+    def __init__(self, tensors: Mapping[Any, Any], path: Path, expected: str):
+        self.path, self.expected = path, expected
+        self._left: dict[str, Tensor] = {}
+        for name, value in tensors.items():
+            if not isinstance(name, str) or not isinstance(value, Tensor):
+                kind = type(value).__name__
+                raise self.error(f"its entry {name!r} is a {kind} where a named tensor should be")
+            self._left[name] = value
+
+    def error(self, problem: str) -> ArtifactError:
+        """An `ArtifactError` that says what the file should be and what is wrong."""
+        return ArtifactError(f"{self.path} should be {self.expected}, but {problem}")
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._left
+
+    def names(self, pattern: str = ".*") -> list[str]:
+        """What has not been taken yet and whose whole name matches `pattern`."""
+        return [name for name in self._left if re.fullmatch(pattern, name)]
+
+    def largest(self, pattern: str) -> int:
+        """The largest number in a group of `pattern`, of the names that it matches; 4 if there are none."""
+        found = (re.fullmatch(pattern, name) for name in self._left)
+        return max((int(g) for m in found if m for g in m.groups() if g), default=4)
+
+    def take(self, name: str, axes: int) -> Tensor:
+        """The tensor called `name`, as float32; it is then no longer there."""
+        if name not in self._left:
+            raise self.error(f"it lacks the tensor {name!r}")
+        tensor = self._left.pop(name)
+        if tensor.ndim != axes or not tensor.is_floating_point() or not tensor.numel():
+            found = f"{tuple(tensor.shape)}, {tensor.dtype}"
+            raise self.error(f"{name!r} should hold floating-point numbers on {axes} axes; found {found}")
+        # (large tensors come as views of the file, wherever they lie in it)
+        return aligned(tensor).float()
+
+    def drop(self, *patterns: str) -> None:
+        """Forget tensors whose whole names match one of the patterns: constants that the code knows."""
+        for pattern in patterns:
+            for name in self.names(pattern):
+                del self._left[name]
+
+    def translate(self, table: Table) -> dict[str, Tensor]:
+        """Take all tensors that `table` names: {our name: tensor}.
+
+        Raises
+        ------
+        ArtifactError
+            If one is of another kind than the table says.
+        """
+        ours: dict[str, Tensor] = {}
+        for beginning, here, parts in table:
+            pattern = re.compile(rf"{beginning}({'|'.join(map(re.escape, parts))})")
+            for name, match in [(n, m) for n in self._left if (m := pattern.fullmatch(n))]:
+                *groups, end = match.groups()
+                own, axes, *change = parts[end]
+                new = (here.format(*groups) if isinstance(here, str) else here(*groups)) + own
+                tensor = self.take(name, axes)
+                try:
+                    ours[new] = change[0](tensor, new) if change else tensor
+                except ValueError as error:
+                    raise self.error(f"{name!r} has shape {tuple(tensor.shape)}; {error}") from None
+        return ours
+
+    def finish(self) -> None:
+        """Raise an `ArtifactError` if a tensor has not been taken: the network is another one."""
+        if self._left:
+            names = ", ".join(repr(n) for n in list(self._left)[:4])
+            raise self.error(f"it has {len(self._left)} tensors more than that needs, such as {names}")
+
+
+def check_grown(source: StateDict, name: str) -> None:
+    """Take the level of detail `name`; an ArtifactError if the network was still growing."""
+    detail = float(source.take(name, 0)) if name in source else 0.0
+    if not math.isclose(detail, 0.0, abs_tol=1e-6):
+        raise source.error(
+            f"it was saved at level of detail {detail:.3g}, while it was still growing toward its "
+            "resolution; take a later snapshot"
+        )
+
+
+# -- where layers are counted --------------------------------------------------------------------------------
+
+
+def pair(number: str) -> str:
+    """Layers of which each resolution from 4 on has two: 0 → ``b4.conv0``, 3 → ``b8.conv1``."""
+    k = int(number)
+    return f"synthesis.b{4 << k // 2}.conv{k % 2}"
+
+
+def one_more(number: str) -> str:
+    """The same where 4 × 4 has one layer: 0 → ``b4.conv1``, 1 → ``b8.conv0``."""
+    return pair(str(int(number) + 1))
+
+
+# -- changes -------------------------------------------------------------------------------------------------
+
+
+def transposed(tensor: Tensor, name: str) -> Tensor:
+    """TensorFlow's order of axes → PyTorch's, of matrices and kernels."""
+    return tensor.t() if tensor.ndim == 2 else tensor.permute(3, 2, 0, 1)
+
+
+def turned(tensor: Tensor, name: str) -> Tensor:
+    """The kernel turned around."""
+    return tensor.flip(2, 3)
+
+
+def turned_up(tensor: Tensor, name: str) -> Tensor:
+    """The kernel of an enlarging convolution turned around, which others do when they use it."""
+    return tensor.flip(2, 3) if ".conv0." in name else tensor
+
+
+def single(tensor: Tensor, name: str) -> Tensor:
+    """(1, ...) → (...)."""
+    if len(tensor) != 1:
+        raise ValueError("its first axis should have length 1")
+    return tensor[0]
+
+
+def noise_map(tensor: Tensor, name: str) -> Tensor:
+    """(1, 1, H, W) → (H, W)."""
+    if tensor.shape[:2] != (1, 1):
+        raise ValueError("one map is expected")
+    return tensor[0, 0]
+
+
+def flat(tensor: Tensor, name: str) -> Tensor:
+    """All axes → one."""
+    return tensor.flatten()
+
+
+def from_one(bias: Tensor, name: str) -> Tensor:
+    """The bias of an affine map, scales that are stored without their 1, with it."""
+    return bias + 1
+
+
+def half_from_one(bias: Tensor, name: str) -> Tensor:
+    """The same of a bias (2C,) in which StyleGAN's shifts come after the scales; they stay."""
+    bias = bias.clone()
+    bias[: len(bias) // 2] += 1
+    return bias
+
+
+def over_root_two(tensor: Tensor, name: str) -> Tensor:
+    """A bias where √2 comes before the activation; in lefs it comes after it."""
+    return tensor / math.sqrt(2)
+
+
+def in_color(tensor: Tensor, name: str) -> Tensor:
+    """Three equal channels of a grey network's one; others as they are: (1, ...) → (3, ...)."""
+    return tensor.expand(3, *tensor.shape[1:]).contiguous() if len(tensor) == 1 else tensor
+
+
+def class_table(weight: Tensor, name: str) -> Tensor:
+    """Classes as a StyleGAN embeds them, (classes, width), with the gain of lefs; without a bias."""
+    return weight.t() * math.sqrt(len(weight))

@@ -1,0 +1,215 @@
+"""ProGAN, StyleGAN, StyleGAN2 and StyleGAN2-ADA as the official TensorFlow code names their variables."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from torch import Tensor
+
+from lefs.generators.publishers import Parsed
+from lefs.generators.publishers.shapes import progan_config, stylegan2_config, stylegan_config
+from lefs.generators.publishers.state_dict import (
+    StateDict,
+    check_grown,
+    class_table,
+    from_one,
+    half_from_one,
+    in_color,
+    noise_map,
+    one_more,
+    over_root_two,
+    pair,
+    single,
+    transposed,
+    turned_up,
+)
+
+__all__ = ["READERS"]
+
+_Settings = Mapping[str, Any]
+_SCOPE = r"(\d{1,5})x\1"
+_CONVOLUTION = {"/weight": (".weight", 4, transposed), "/bias": (".bias", 1)}
+_MEAN = ("", "mapping", {"dlatent_avg": (".w_avg", 1)})
+_CLASSES = (r"LabelConcat", "mapping.embed", {"/weight": (".weight", 2, class_table)})
+# From this size on StyleGAN doubles and convolves at once, unless told otherwise.
+_FUSED_FROM = 128
+
+
+def _option(source: StateDict, settings: _Settings, name: str, default: Any, *kinds: type) -> Any:
+    """The argument `name`, or the official default; an ArtifactError if it is of another kind."""
+    value = settings.get(name, default)
+    if value is not None and not isinstance(value, (type(default), *kinds)):
+        raise source.error(f"its argument {name} is a {type(value).__name__}")
+    return value
+
+
+def _require(source: StateDict, settings: _Settings, **official: Any) -> None:
+    """Raise an ArtifactError if an argument is not as in the official networks, the only ones known here."""
+    for name, expected in official.items():
+        value = _option(source, settings, name, expected)
+        if value != expected:
+            raise source.error(f"it was built with {name}={value!r}; lefs takes {name}={expected!r}")
+
+
+def _colors(source: StateDict) -> tuple[str, Callable[[str], str], Any]:
+    """The row of the layers that make images, which are counted from the largest on."""
+    largest = source.largest(rf"{_SCOPE}/.*")
+    parts = {"/weight": (".weight", 4, _in_color_transposed), "/bias": (".bias", 1, in_color)}
+    return r"ToRGB_lod(\d\d?)", lambda i: f"synthesis.b{largest >> int(i)}.torgb", parts
+
+
+def _in_color_transposed(weight: Tensor, name: str) -> Tensor:
+    return in_color(transposed(weight, name), name)
+
+
+# -- ProGAN --------------------------------------------------------------------------------------------------
+
+
+def _outputs_first(weight: Tensor, name: str) -> Tensor:
+    """The kernel of a layer that doubles and convolves at once."""
+    return weight.permute(2, 3, 0, 1).flip(2, 3)
+
+
+_PROGAN = (
+    (r"4x4/Dense", "synthesis.b4.conv0", {"/weight": (".weight", 2, transposed), "/bias": (".bias", 1)}),
+    (r"4x4/Conv", "synthesis.b4.conv1", _CONVOLUTION),
+    (rf"{_SCOPE}/Conv0", "synthesis.b{}.conv0", _CONVOLUTION),
+    (
+        rf"{_SCOPE}/Conv0_up",
+        "synthesis.b{}.conv0",
+        {"/weight": (".weight", 4, _outputs_first), "/bias": (".bias", 1)},
+    ),
+    (rf"{_SCOPE}/Conv1", "synthesis.b{}.conv1", _CONVOLUTION),
+)
+
+
+def _read_progan(source: StateDict, settings: _Settings) -> Parsed:
+    """A ProGAN's variables → ours."""
+    _require(source, settings, use_wscale=True, use_pixelnorm=True, use_leakyrelu=True)
+    _require(source, settings, normalize_latents=True, pixelnorm_epsilon=1e-8)
+    check_grown(source, "lod")
+    tensors = source.translate((*_PROGAN, _colors(source)))
+    source.finish()
+    config = progan_config(tensors, source, label_dim=_option(source, settings, "label_size", 0))
+    return Parsed("progan", config, tensors, {"publisher": "NVIDIA, progressive_growing_of_gans"})
+
+
+# -- StyleGAN ------------------------------------------------------------------------------------------------
+
+_STYLE = {
+    "/StyleMod/weight": (".affine.weight", 2, transposed),
+    "/StyleMod/bias": (".affine.bias", 1, half_from_one),
+    "/Noise/weight": (".noise_strength", 1),
+}
+_STYLEGAN = (
+    (
+        r"Dense(\d\d?)",
+        "mapping.fc{}",
+        {"/weight": (".weight", 2, transposed), "/bias": (".bias", 1, over_root_two)},
+    ),
+    _MEAN,
+    _CLASSES,
+    (r"4x4/Const", "synthesis.b4.conv0", {"/const": (".const", 4, single), "/bias": (".bias", 1), **_STYLE}),
+    (rf"{_SCOPE}/Conv1?", "synthesis.b{}.conv1", {**_CONVOLUTION, **_STYLE}),
+    (r"noise(\d\d?)", pair, {"": (".noise_const", 4, noise_map)}),
+)
+
+
+def _read_stylegan(source: StateDict, settings: _Settings) -> Parsed:
+    """A StyleGAN's variables → ours."""
+    _require(source, settings, use_wscale=True, use_styles=True, const_input_layer=True)
+    _require(source, settings, use_pixel_norm=False, use_instance_norm=True, normalize_latents=True)
+    _require(source, settings, nonlinearity="lrelu", mapping_nonlinearity="lrelu")
+    check_grown(source, "lod")
+    fused = _option(source, settings, "fused_scale", "auto", bool)
+
+    def turned_if_fused(weight: Tensor, name: str) -> Tensor:
+        large = fused is True or (fused == "auto" and int(name.split(".")[1][1:]) >= _FUSED_FROM)
+        return turned_up(transposed(weight, name), name) if large else transposed(weight, name)
+
+    up = {"/weight": (".weight", 4, turned_if_fused), "/bias": (".bias", 1), **_STYLE}
+    rows = (*_STYLEGAN, (rf"{_SCOPE}/Conv0_up", "synthesis.b{}.conv0", up), _colors(source))
+    tensors = source.translate(rows)
+    source.finish()
+    config = stylegan_config(
+        tensors,
+        source,
+        mapping_lr=_option(source, settings, "mapping_lrmul", 0.01, int),
+        noise="stored" if "synthesis.b4.conv0.noise_const" in tensors else "none",
+        # (a cutoff of None turns truncation off there)
+        truncation_cutoff=_option(source, settings, "truncation_cutoff", 8) or 0,
+        blur=list(_option(source, settings, "blur_filter", [1, 2, 1], tuple) or ()),
+    )
+    psi = _option(source, settings, "truncation_psi", 0.7, int)
+    return Parsed("stylegan", config, tensors, {"publisher": "NVIDIA, stylegan", "truncation": psi})
+
+
+# -- StyleGAN2 -----------------------------------------------------------------------------------------------
+
+
+def _turned_up_transposed(weight: Tensor, name: str) -> Tensor:
+    return turned_up(transposed(weight, name), name)
+
+
+_DENSE = {"/weight": (".weight", 2, transposed), "/bias": (".bias", 1)}
+_MODULATED = {
+    "/weight": (".weight", 4, _turned_up_transposed),
+    "/bias": (".bias", 1),
+    "/mod_weight": (".affine.weight", 2, transposed),
+    "/mod_bias": (".affine.bias", 1, from_one),
+    "/noise_strength": (".noise_strength", 0),
+}
+_STYLEGAN2 = (
+    (r"Dense(\d\d?)", "mapping.fc{}", _DENSE),
+    _MEAN,
+    _CLASSES,
+    (r"LabelEmbed", "mapping.embed", _DENSE),
+    (r"4x4/Const", "synthesis.b4", {"/const": (".const", 4, single)}),
+    (rf"{_SCOPE}/Conv1?", "synthesis.b{}.conv1", _MODULATED),
+    (rf"{_SCOPE}/Conv0_up", "synthesis.b{}.conv0", _MODULATED),
+    (rf"{_SCOPE}/Skip", "synthesis.b{}.skip", {"/weight": (".weight", 4, transposed)}),
+    (rf"{_SCOPE}/ToRGB", "synthesis.b{}.torgb", _MODULATED),
+    (r"noise(\d\d?)", one_more, {"": (".noise_const", 4, noise_map)}),
+)
+
+
+def _read_stylegan2(source: StateDict, settings: _Settings) -> Parsed:
+    """A StyleGAN2's variables → ours; also those of the revised StyleGAN of its configurations B to D."""
+    _require(source, settings, use_wscale=True)
+    check_grown(source, "lod")
+    normalize = _normalization(source, settings)
+    last = f"synthesis.b{source.largest(rf'{_SCOPE}/.*')}.torgb"
+    tensors = source.translate((*_STYLEGAN2, (r"ToRGB_lod0", last, _MODULATED)))
+    source.drop(r"ToRGB_lod\d+/.*")  # (images of the resolutions that it grew through)
+    source.finish()
+    config = stylegan2_config(
+        tensors,
+        source,
+        mapping_lr=_option(source, settings, "mapping_lrmul", 0.01, int),
+        mapping_activation=_option(source, settings, "mapping_nonlinearity", "lrelu"),
+        activation=_option(source, settings, "nonlinearity", "lrelu"),
+        normalize=normalize,
+        truncation_cutoff=_option(source, settings, "truncation_cutoff", None, int),
+        filter=list(_option(source, settings, "resample_kernel", [1, 3, 3, 1], tuple) or (1, 1)),
+        conv_clamp=_option(source, settings, "conv_clamp", None, int, float),
+    )
+    psi = _option(source, settings, "truncation_psi", 0.5, int)
+    return Parsed("stylegan2", config, tensors, {"publisher": "NVIDIA, stylegan2", "truncation": psi})
+
+
+def _normalization(source: StateDict, settings: _Settings) -> str:
+    ada = "LabelEmbed/weight" in source
+    if _option(source, settings, "normalize_latents", True):
+        return "each" if ada else "joint"
+    if ada:
+        raise source.error("it normalises its classes but not its latents, which lefs does not do")
+    return "no"
+
+
+# function that built the network → what reads its variables
+READERS: dict[str, Callable[[StateDict, _Settings], Parsed]] = {
+    "G_paper": _read_progan,
+    "G_style": _read_stylegan,
+    "G_main": _read_stylegan2,
+}
