@@ -8,6 +8,7 @@ from __future__ import annotations
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
@@ -25,6 +26,7 @@ from lefs.images import resample_partition
 from lefs.progress import track
 from lefs.records import ArtifactError
 from lefs.stylespace import StyleLayer
+from lefs.synthesis import Stop
 
 __all__ = ["Batch", "Hypercolumns", "Sample", "Source", "batch_bytes", "default_batch", "shares", "styles_of"]
 
@@ -272,20 +274,24 @@ def _energy(
     generator, styles = styles_of(source, chunk, truncation)
     found: list[tuple[StyleLayer, Tensor]] = []
     partition: _Partition | None = None
-    waiting = []  # layers before the clustered one, which are smaller
+    waiting: dict[str, tuple[StyleLayer, Tensor]] = {}  # layers before the clustered one, which are smaller
     columns = Hypercolumns.of(layer, generator.layers)
-    missing = set(columns.names)
-    with torch.inference_mode():
-        for current, maps in generator.activations(styles):
-            # (margins differ from layer to layer, what lies inside the picture fits)
-            waiting.append((current, maps))
-            missing.discard(current.name)
-            if partition is None and not missing:
-                vectors = columns.join({la.name: a for la, a in waiting})
-                partition = _Partition(membership_by(method)(vectors, centers))
-            if partition is not None:
-                found += [(la, partition.energy(la, a)) for la, a in waiting]
-                waiting.clear()
+
+    def look(maps: Tensor, *, current: StyleLayer) -> None:
+        nonlocal partition
+        # (margins differ from layer to layer, what lies inside the picture fits)
+        waiting[current.name] = current, maps
+        if partition is None and waiting.keys() >= set(columns.names):
+            vectors = columns.join({name: a for name, (_, a) in waiting.items()})
+            partition = _Partition(membership_by(method)(vectors, centers))
+        if partition is not None:
+            found.extend((la, partition.energy(la, a)) for la, a in waiting.values())
+            waiting.clear()
+        if current is generator.layers[-1]:
+            raise Stop
+
+    with torch.inference_mode(), suppress(Stop):
+        generator.walk(styles, {la.name: partial(look, current=la) for la in generator.layers})
     assert partition is not None
     # Brought over once, so that a device is never waited for between its layers.
     energy = torch.zeros(len(centers), generator.num_styles, dtype=torch.float64)

@@ -20,10 +20,11 @@ from torch import Tensor
 
 from lefs.catalog import Catalog
 from lefs.checks import check_choice, check_counts, check_integer, check_number
-from lefs.generator import Generator, GeneratorId, Trunk
+from lefs.generator import Generator, GeneratorId
 from lefs.images import colour_difference
 from lefs.query import QuerySettings
 from lefs.records import VERSION, ArtifactError, read_json, whole, write_json
+from lefs.synthesis import Cache
 
 __all__ = [
     "Change",
@@ -209,7 +210,7 @@ class Superseded(Exception):
 
 
 class Editor:
-    """Renders recipes with one generator and one catalog; keeps each target's trunk, so that a change of a
+    """Renders recipes with one generator and one catalog; keeps each target's cache, so that a change of a
     setting restarts at the first layer that it touches. Safe to call from several threads.
 
     Parameters
@@ -229,17 +230,17 @@ class Editor:
         self.generator, self.catalog, self.noise = generator, catalog, noise
         self._lock = threading.RLock()
         self._digests: dict[str, str] = {}
-        self._trunk: tuple[tuple[int, float, int | None], Trunk] | None = None
+        self._cache: tuple[tuple[int, float, int | None], Cache] | None = None
         self._pictures: dict[tuple[int, float, int | None, int | None], Tensor] = {}
 
-    def trunk(self, target: int, truncation: float, *, label: int | None = None) -> Trunk:
+    def cache(self, target: int, truncation: float, *, label: int | None = None) -> Cache:
         """The kept states of a target; the last one asked for stays in memory."""
         key = (check_integer("target", target, maximum=2**32 - 1), truncation, label)
         with self._lock, torch.inference_mode():
-            if self._trunk is None or self._trunk[0] != key:
+            if self._cache is None or self._cache[0] != key:
                 styles = self._styles([target], truncation, label)
-                self._trunk = (key, self.generator.trunk(styles, self.noise))  # type: ignore[arg-type]
-            return self._trunk[1]
+                self._cache = (key, self.generator.cache(styles, self.noise))  # type: ignore[arg-type]
+            return self._cache[1]
 
     def render(
         self, recipe: Recipe, *, upto: int | None = None, stop: Callable[[], bool] | None = None
@@ -270,7 +271,7 @@ class Editor:
             options: dict[str, Any] = {"truncation": recipe.truncation, "upto": upto, "label": recipe.label}
             return Edit(
                 recipe=self.sign(recipe),
-                # (from a trunk it costs nothing; without one it is kept, and costs nothing the next time)
+                # (from a cache it costs nothing; without one it is kept, and costs nothing the next time)
                 target=(
                     self._synthesize(target, kept, upto)
                     if kept
@@ -320,13 +321,13 @@ class Editor:
         """
         rows = {}
         with self._lock, torch.inference_mode():
-            trunk = self.trunk(target, truncation)
+            cache = self.cache(target, truncation)
             styles = self.generator.sample_styles(references, truncation=truncation)
             for part in parts:
                 chosen = settings if isinstance(settings, QuerySettings) else settings[part]
-                q = chosen.query(self.catalog, part, trunk.styles, styles)
-                edited = transfer(trunk.styles, styles, q, strength=strength)
-                rows[part] = self._synthesize(edited, trunk, None)
+                q = chosen.query(self.catalog, part, cache.styles, styles)
+                edited = transfer(cache.styles, styles, q, strength=strength)
+                rows[part] = self._synthesize(edited, cache, None)
         return rows
 
     def filmstrip(self, recipe: Recipe, name: str, values: Sequence[float]) -> Tensor:
@@ -374,35 +375,34 @@ class Editor:
         # (one for a pair is where its styles are, the others on the CPU)
         return resolve_claims(torch.stack([q.cpu() for q in found]), contributions).to(self.generator.device)
 
-    def _target(self, recipe: Recipe, *, preview: bool) -> tuple[Trunk | None, Tensor]:
-        """The target's trunk, if it is kept or worth making, and its styles."""
+    def _target(self, recipe: Recipe, *, preview: bool) -> tuple[Cache | None, Tensor]:
+        """The target's cache, if it is kept or worth making, and its styles."""
         key = (recipe.target, recipe.truncation, recipe.label)
-        if preview and (self._trunk is None or self._trunk[0] != key):
-            # A trunk costs a full rendering, many times what the preview costs.
+        if preview and (self._cache is None or self._cache[0] != key):
+            # A cache costs a full rendering, many times what the preview costs.
             check_integer("target", recipe.target, maximum=2**32 - 1)
             return None, self._styles([recipe.target], recipe.truncation, recipe.label)
-        trunk = self.trunk(recipe.target, recipe.truncation, label=recipe.label)
-        return trunk, trunk.styles
+        cache = self.cache(recipe.target, recipe.truncation, label=recipe.label)
+        return cache, cache.styles
 
     def _synthesize(
         self,
         styles: Tensor,
-        trunk: Trunk | None,
+        cache: Cache | None,
         upto: int | None,
         stop: Callable[[], bool] | None = None,
     ) -> Tensor:
         noise: Any = self.noise
         if stop is None or upto is not None:
-            return self.generator.synthesize(styles, noise, upto, trunk)
+            return self.generator.synthesize(styles, noise, upto, cache)
 
-        def look(maps: Tensor) -> Tensor:
+        def look(_: Tensor) -> None:
             if stop():
                 raise Superseded
-            return maps
 
-        # (what is looked at is computed even if the trunk has it: small maps are not worth that)
+        # (what is looked at is computed even if the cache has it: small maps are not worth that)
         costly = {la.name: look for la in self.generator.layers if la.resolution >= _COSTLY}
-        return self.generator.intervene(styles, costly, noise=noise, resume=trunk)
+        return self.generator.walk(styles, costly, noise=noise, cache=cache)
 
     def _check_owner(self, recipe: Recipe) -> None:
         owner = recipe.generator

@@ -7,9 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lefs.generator import Noise, State
-from lefs.generators.styled import StyledGenerator
+from lefs.generator import Generator
 from lefs.stylespace import StyleLayer
+from lefs.synthesis import Noise, State
 
 STRIPS, EACH = 4, 2  # strips of the image, channels of each layer in each
 
@@ -24,7 +24,7 @@ class _Mapping(nn.Module):
         return (z @ self.weight).sinh()  # (not normal, so that its covariance is its own)
 
 
-class DisjointGenerator(StyledGenerator):
+class DisjointGenerator(Generator):
     """I(x) = Σ_c σ_c A_c(x) colour_c over two layers; σ = B w + b. Channel c is positive inside strip c mod
     STRIPS and zero elsewhere, so that M is 1 there, and editing the channels of a strip changes nothing else.
     """

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -11,8 +11,9 @@ from torch import Tensor
 
 from lefs import Catalog, StyleGAN2, StyleGAN2Config
 from lefs.catalog import Sampling
-from lefs.generator import Generator, GeneratorId, Noise, Trunk
+from lefs.generator import Generator, GeneratorId
 from lefs.stylespace import StyleLayer
+from lefs.synthesis import Noise, State
 
 
 def random_network(
@@ -74,6 +75,7 @@ class LinearGenerator(Generator):
         super().__init__()
         count = len(active)
         self.resolution, self.z_dim, self.w_dim = painted.shape[-1], count, count
+        self.mapping = Unmapped(count)
         self.layers = (StyleLayer("only", "conv", active.shape[-1], count, slice(0, count)),)
         self.active = torch.nn.Parameter(active.float())
         self.painted = torch.nn.Parameter(painted.float().clone())
@@ -84,25 +86,29 @@ class LinearGenerator(Generator):
     def architecture_config(self) -> dict[str, Any]:
         return {}
 
-    def map(self, z: Tensor, truncation: float = 1.0, labels: Sequence[int] | None = None) -> Tensor:
-        return z[:, None] * truncation
-
-    def styles(self, w: Tensor) -> Tensor:
+    def _styles(self, w: Tensor) -> Tensor:
         return w[:, 0]
 
-    def synthesize(
-        self, styles: Tensor, noise: Noise = "const", upto: int | None = None, resume: Trunk | None = None
-    ) -> Tensor:
-        return torch.einsum("ns,spij->npij", styles, self.painted)
+    # A state is (the maps, the styles).
+    def _begin(self, styles: Tensor) -> State:
+        return self.active.expand(len(styles), -1, -1, -1), styles
 
-    def trunk(self, styles: Tensor, noise: Noise = "const") -> Trunk:
-        return Trunk(styles, noise, (), self.synthesize(styles))
+    def _step(self, layer: StyleLayer, state: State, styles: Tensor, noise: Noise) -> State:
+        return state
 
-    def activations(self, styles: Tensor) -> Iterator[tuple[StyleLayer, Tensor]]:
-        yield self.layers[0], self.active.expand(len(styles), -1, -1, -1)
+    def _finish(self, state: State, size: int) -> Tensor:
+        return torch.einsum("ns,spij->npij", state[1], self.painted)
 
-    def intervene(self, styles: Tensor, edits: Any, *, noise: Noise = "const", resume: Any = None) -> Tensor:
-        raise NotImplementedError("its pictures are painted, not made of its maps")
+
+class Unmapped(torch.nn.Module):
+    """W is z, the mean is 0."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.register_buffer("w_avg", torch.zeros(size))
+
+    def forward(self, z: Tensor, labels: Tensor | None) -> Tensor:
+        return z
 
 
 def mutated(written: bytes, rng: np.random.Generator) -> bytes:

@@ -9,9 +9,9 @@ from torch import Tensor, nn
 from lefs import Catalog
 from lefs.activations import Sample
 from lefs.catalog import Sampling
-from lefs.generator import GeneratorId, Noise, State
-from lefs.generators import StyledGenerator
+from lefs.generator import Generator, GeneratorId
 from lefs.stylespace import StyleLayer
+from lefs.synthesis import Noise, State
 
 CHANNELS, SIDE, SIZE = 6, 4, 8
 # channel → colour: two channels make red, two green, two blue
@@ -28,7 +28,7 @@ class Identity(nn.Module):
         return z
 
 
-class Linear(StyledGenerator):
+class Linear(Generator):
     """image = Σ_c σ_a,c σ_b,c e_c · enlarged(support of c) · colour of c, e_c an extra style.
 
     Layer "a" scales 4 × 4 maps, layer "b" the same ones enlarged to 8 × 8.

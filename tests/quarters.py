@@ -10,9 +10,9 @@ from torch.nn.functional import normalize
 
 from lefs import Catalog
 from lefs.catalog import Sampling
-from lefs.generator import GeneratorId, Noise, State
-from lefs.generators import StyledGenerator
+from lefs.generator import Generator, GeneratorId
 from lefs.stylespace import StyleLayer
+from lefs.synthesis import Noise, State
 
 SIDE, EACH = 16, 3  # of the pictures; channels of each quarter in each of two layers
 NAMES = ("north-west", "north-east", "south-west", "south-east")
@@ -31,7 +31,7 @@ class Plain(nn.Module):
         return z
 
 
-class QuarterGenerator(StyledGenerator):
+class QuarterGenerator(Generator):
     """Image = Σ_c σ_c · pattern of c, in two layers; channel c of a layer paints quarter c // EACH alone.
 
     What a layer scales are its patterns themselves; the state carries the image so far.

@@ -219,7 +219,7 @@ def seen_after(
         return seen[own]
 
     with torch.inference_mode():
-        generator.intervene(styles, {edited: turned, **{n: partial(keep, own=n) for n in names}})
+        generator.walk(styles, {edited: turned, **{n: partial(keep, own=n) for n in names}})
     return seen
 
 

@@ -294,7 +294,7 @@ def test_a_filmstrip_turns_one_knob(editor: Editor, name: str) -> None:
 
 
 def test_threads_get_their_own_pictures(lively: StyleGAN2, catalog: Catalog) -> None:
-    """The trunk is shared and changes with each target; no thread may see another's."""
+    """The cache is shared and changes with each target; no thread may see another's."""
     shared = Editor(lively, catalog)
     recipes = [recipe(Change("hair", 9 + i, 0.5, OPEN), target=i % 3) for i in range(12)] * 2
     expected = [Editor(lively, catalog).render(r).image for r in recipes[:12]] * 2
@@ -374,10 +374,10 @@ def test_a_rendering_can_be_stopped_and_taken_up_again(catalog: Catalog) -> None
         editor.render(wanted, stop=lambda: len(asked) == 2 or asked.append(1))
     whole = editor.render(wanted, stop=lambda: False)
     assert torch.equal(whole.image, editor.render(wanted).image)
-    # a preview makes no trunk of another target, and is the same picture
+    # a preview makes no cache of another target, and is the same picture
     preview = editor.render(replace(wanted, target=7), upto=64).image
-    assert editor.trunk(1, 0.8) is editor.trunk(1, 0.8)
-    editor.trunk(7, 0.8)
+    assert editor.cache(1, 0.8) is editor.cache(1, 0.8)
+    editor.cache(7, 0.8)
     assert torch.equal(editor.render(replace(wanted, target=7), upto=64).image, preview)
 
 

@@ -242,27 +242,27 @@ def test_the_released_rule_takes_whole_channels_in_order(seed: int) -> None:
 
 def test_blending_is_the_target_outside_and_the_reference_inside_everything(lively: StyleGAN2) -> None:
     styles = lively.sample_styles([1, 2]), lively.sample_styles([3, 4])
-    trunks = [lively.trunk(s) for s in styles]
+    caches = [lively.cache(s) for s in styles]
     nowhere = torch.zeros(2, 16, 16, dtype=torch.bool)
     for layer in lively.layers[1:]:
-        same = blend_features(lively, *trunks, nowhere, layer=layer.name)
-        assert torch.equal(same, trunks[0].image), layer.name
+        same = blend_features(lively, *caches, nowhere, layer=layer.name)
+        assert torch.equal(same, caches[0].image), layer.name
         # everywhere: the reference's maps, and the target's styles from there on
         mixed = styles[1].clone()
         mixed[:, layer.slice.start :] = styles[0][:, layer.slice.start :]
-        found = blend_features(lively, *trunks, ~nowhere, layer=layer.name)
+        found = blend_features(lively, *caches, ~nowhere, layer=layer.name)
         torch.testing.assert_close(found, lively.synthesize(mixed), rtol=1e-4, atol=1e-4)
     with pytest.raises(ValueError, match="layer must not be the first"):
-        blend_features(lively, *trunks, nowhere, layer=lively.layers[0].name)
+        blend_features(lively, *caches, nowhere, layer=lively.layers[0].name)
 
 
 def test_blending_in_the_last_layers_input_is_local(disjoint: QuarterGenerator, truth: Catalog) -> None:
     batch = one_batch(disjoint, truth, segmenter=Quarters())
     mask = batch.masks[NAMES[0]]
-    found = blend_features(disjoint, *batch.trunks, mask, layer="b", strength=0.5)
+    found = blend_features(disjoint, *batch.caches, mask, layer="b", strength=0.5)
     outside = ~mask[:, None].expand_as(found)
     assert torch.equal(found[outside], batch.targets[outside])
-    first, second = (t.states[1][1] for t in batch.trunks)
+    first, second = (t.states[1][1] for t in batch.caches)
     painted = batch.targets - first
     expected = torch.lerp(first, second, 0.5 * mask[:, None].float()) + painted
     torch.testing.assert_close(found, expected)
@@ -286,7 +286,8 @@ def test_per_image_contributions_equal_loops(lively: StyleGAN2, clustered: Catal
     found = image_contributions(lively, clustered, styles)[0]
     membership = clustered.membership(lively, styles)[0].numpy()
     side = membership.shape[-1]
-    for layer, maps in lively.activations(styles):
+    for layer in lively.layers:
+        maps = lively.record(styles, layer.name)[layer.name]
         a = maps[0].double().numpy()
         scale = a.shape[-1] / side
         for c in range(layer.channels):

@@ -65,7 +65,7 @@ def test_what_is_painted_is_what_the_functions_do(
         units.replacement(linear.layer("a"), painter.units, where=away),
         units.replacement(linear.layer("a"), painter.units, levels=levels, where=put),
     ]
-    expected = linear.intervene(styles, {"a": lambda maps: edits[1](edits[0](maps))})
+    expected = linear.walk(styles, {"a": lambda maps: edits[1](edits[0](maps))})
     assert painter.result.equal(expected[0])
     np.testing.assert_array_equal(pixels(painter, 1), to_uint8(expected[0]))
 

@@ -76,7 +76,7 @@ def test_whole_network(generator: ProGAN, size: int) -> None:
 def test_activations_are_what_enters_each_layer(generator: ProGAN) -> None:
     codes = generator.sample(range(3))
     expected = reference_maps(generator, codes)
-    found = {la.name: maps for la, maps in generator.activations(codes)}
+    found = generator.record(codes, [la.name for la in generator.layers])
     assert list(found) == [la.name for la in generator.layers]
     for layer in generator.layers:
         assert found[layer.name].shape == (3, layer.channels, layer.resolution, layer.resolution)
@@ -117,7 +117,6 @@ def test_no_styles(generator: ProGAN) -> None:
     refused = (
         lambda: generator.map(z),
         lambda: generator.styles(z),
-        lambda: generator.trunk(z),
         lambda: generator.sample_styles([0]),
     )
     for call in refused:

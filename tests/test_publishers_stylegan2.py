@@ -111,13 +111,13 @@ def test_what_follows_from_the_architecture(generator: Generator, name: str) -> 
 
 def test_resumed_images_equal_whole_ones(generator: Generator, numbers: dict[str, Tensor]) -> None:
     styles = generator.sample_styles([4, 5], labels=[0, 0] if "labels" in numbers else None)
-    trunk = generator.trunk(styles[:1], 3)
+    cache = generator.cache(styles[:1], 3)
     for layer in generator.layers:
         edited = styles[:1].repeat(2, 1)
         edited[1, layer.slice] += 1
         for size in generator.preview_sizes:
             expected = generator.synthesize(edited, 3, upto=size)
-            found = generator.synthesize(edited, 3, upto=size, resume=trunk)
+            found = generator.synthesize(edited, 3, upto=size, cache=cache)
             assert expected.shape == (2, 3, size, size)
             torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
 

@@ -233,21 +233,21 @@ def test_smaller_image_comes_from_its_own_layer(generator: StyleGAN, styles: Ten
 def test_resumed_synthesis_is_the_whole_one(
     generator: StyleGAN, styles: Tensor, index: int, kind: str
 ) -> None:
-    trunk = generator.trunk(styles[:1])
+    cache = generator.cache(styles[:1])
     changed = styles.clone()
     changed[1:] = changed[0]
     changed[:, getattr(generator.layers[index], kind)] += 0.3
     for upto in (None, 16):
         whole = generator.synthesize(changed, upto=upto)
         torch.testing.assert_close(
-            generator.synthesize(changed, upto=upto, resume=trunk), whole, rtol=0, atol=2e-5
+            generator.synthesize(changed, upto=upto, cache=cache), whole, rtol=0, atol=2e-5
         )
-    assert torch.equal(generator.synthesize(styles[:1], resume=trunk), trunk.image)
+    assert torch.equal(generator.synthesize(styles[:1], cache=cache), cache.image)
 
 
 def test_gradients_reach_scales_and_shifts_of_every_layer(generator: StyleGAN, styles: Tensor) -> None:
     asked = styles.clone().requires_grad_()
-    generator.synthesize(asked, resume=generator.trunk(styles)).square().sum().backward()
+    generator.synthesize(asked, cache=generator.cache(styles)).square().sum().backward()
     assert asked.grad is not None
     for layer in generator.layers:
         for part in (layer.slice, layer.shift):

@@ -168,20 +168,20 @@ def test_labels_without_classes(lively: StyleGAN2) -> None:
 def test_resuming_is_bit_identical_whichever_layer_changed(
     lively: StyleGAN2, styles: Tensor, noise: object, upto: int | None
 ) -> None:
-    trunk = lively.trunk(styles, noise)  # type: ignore[arg-type]
+    cache = lively.cache(styles, noise)  # type: ignore[arg-type]
     for layer in lively.layers:
         changed = styles.clone()
         changed[1, layer.slice.stop - 1] += 0.5
         whole = lively.synthesize(changed, noise, upto)  # type: ignore[arg-type]
-        assert torch.equal(lively.synthesize(changed, noise, upto, trunk), whole)  # type: ignore[arg-type]
+        assert torch.equal(lively.synthesize(changed, noise, upto, cache), whole)  # type: ignore[arg-type]
         if upto is None:
-            assert not torch.equal(whole, trunk.image)
-    same = lively.synthesize(styles, noise, upto, trunk)  # type: ignore[arg-type]
+            assert not torch.equal(whole, cache.image)
+    same = lively.synthesize(styles, noise, upto, cache)  # type: ignore[arg-type]
     assert torch.equal(same, lively.synthesize(styles, noise, upto))  # type: ignore[arg-type]
 
 
 def test_resuming_computes_only_what_changed(lively: StyleGAN2, styles: Tensor) -> None:
-    trunk, ran = lively.trunk(styles), []
+    cache, ran = lively.cache(styles), []
     hooks = [
         lively.synthesis.get_submodule(layer.name).register_forward_hook(
             lambda *_, name=layer.name: ran.append(name)
@@ -190,11 +190,11 @@ def test_resuming_computes_only_what_changed(lively: StyleGAN2, styles: Tensor) 
     ]
     changed = styles.clone()
     changed[:, lively.layer("b16.conv1").slice] += 1
-    lively.synthesize(changed, resume=trunk)
+    lively.synthesize(changed, cache=cache)
     assert ran == ["b16.conv1", "b16.torgb"]
     ran.clear()
-    lively.synthesize(changed, upto=8, resume=trunk)
-    lively.synthesize(styles, resume=trunk)
+    lively.synthesize(changed, upto=8, cache=cache)
+    lively.synthesize(styles, cache=cache)
     assert ran == []
     for hook in hooks:
         hook.remove()
@@ -202,12 +202,12 @@ def test_resuming_computes_only_what_changed(lively: StyleGAN2, styles: Tensor) 
 
 @pytest.mark.parametrize("upto", [None, 8])
 def test_a_trunk_of_one_serves_many(lively: StyleGAN2, styles: Tensor, upto: int | None) -> None:
-    trunk = lively.trunk(styles[:1])
+    cache = lively.cache(styles[:1])
     for layer in (*lively.layers, None):
         many = styles[:1].repeat(4, 1)
         if layer is not None:
             many[:, layer.slice] += torch.randn(4, layer.channels)
-        resumed = lively.synthesize(many, upto=upto, resume=trunk)
+        resumed = lively.synthesize(many, upto=upto, cache=cache)
         torch.testing.assert_close(resumed, lively.synthesize(many, upto=upto), rtol=1e-5, atol=1e-5)
         assert len(resumed) == 4
 
@@ -224,11 +224,11 @@ def test_stopping_early_gives_the_image_of_that_resolution(lively: StyleGAN2, st
 
 
 def test_trunk_refuses_what_it_is_not_for(lively: StyleGAN2, styles: Tensor) -> None:
-    trunk = lively.trunk(styles)
-    with pytest.raises(ValueError, match="resume was made with noise='const', this call asks for 'none'"):
-        lively.synthesize(styles, "none", resume=trunk)
-    with pytest.raises(ValueError, match="resume holds 3 images, styles 2"):
-        lively.synthesize(styles[:2], resume=trunk)
+    cache = lively.cache(styles)
+    with pytest.raises(ValueError, match="cache was made with noise='const', this call asks for 'none'"):
+        lively.synthesize(styles, "none", cache=cache)
+    with pytest.raises(ValueError, match="cache holds 3 images, styles 2"):
+        lively.synthesize(styles[:2], cache=cache)
 
 
 # -- recording ---------------------------------------------------------------------------------------------
@@ -318,11 +318,11 @@ def test_gradients_reach_the_styles(double: Generator, styles: Tensor) -> None:
 
 
 def test_gradients_pass_a_resumed_trunk(lively: StyleGAN2, styles: Tensor) -> None:
-    trunk = lively.trunk(styles)
+    cache = lively.cache(styles)
     grads = []
-    for resume in (trunk, None):
+    for kept in (cache, None):
         start = styles.detach().clone().requires_grad_(True)
-        lively.synthesize(start, resume=resume).square().sum().backward()
+        lively.synthesize(start, cache=kept).square().sum().backward()
         grads.append(start.grad)
     assert torch.equal(*grads)  # type: ignore[arg-type]
 
@@ -383,18 +383,18 @@ def test_strips_equal_the_reference(count: int) -> None:
 @pytest.mark.parametrize("count", [1, 2])
 @pytest.mark.parametrize("size", [8, 32])
 def test_strips_resume_bit_for_bit(count: int, size: int) -> None:
-    """What lies in strips when a render runs through is whole when it starts from a trunk."""
+    """What lies in strips when a render runs through is whole when it starts from a cache."""
     network = random_network(seed=3, resolution=32)
     styles = network.sample_styles(range(count)).clone()
-    trunk = network.trunk(styles)
-    assert torch.equal(trunk.image, network.synthesize(styles))
+    cache = network.cache(styles)
+    assert torch.equal(cache.image, network.synthesize(styles))
     assert torch.equal(
-        network.synthesize(styles, upto=size, resume=trunk), network.synthesize(styles, upto=size)
+        network.synthesize(styles, upto=size, cache=cache), network.synthesize(styles, upto=size)
     )
     for layer in network.layers:
         moved = styles.clone()
         moved[:, layer.slice] += 0.1
-        found = network.synthesize(moved, upto=size, resume=trunk)
+        found = network.synthesize(moved, upto=size, cache=cache)
         assert torch.equal(found, network.synthesize(moved, upto=size)), layer.name
 
 
@@ -503,18 +503,18 @@ def test_a_weight_made_anew_while_another_thread_renders(lively: StyleGAN2, styl
 
 
 def test_results_are_the_callers_own(double: Generator, styles: Tensor) -> None:
-    """Overwriting them changes neither the network nor a trunk."""
+    """Overwriting them changes neither the network nor a cache."""
     start = styles[:1].double().clone()
-    trunk = double.trunk(start)
-    expected = trunk.image.clone()
+    cache = double.cache(start)
+    expected = cache.image.clone()
     for size in double.preview_sizes:
-        double.synthesize(start, upto=size, resume=trunk).zero_()
+        double.synthesize(start, upto=size, cache=cache).zero_()
     double.record(start, "b4.conv1")["b4.conv1"].zero_()
     assert torch.equal(double.synthesize(start), expected)
     for layer in double.layers:
         moved = start.clone()
         moved[:, layer.slice] += 1
-        assert torch.equal(double.synthesize(moved, resume=trunk), double.synthesize(moved))
+        assert torch.equal(double.synthesize(moved, cache=cache), double.synthesize(moved))
 
 
 def test_every_weight_can_be_given_from_outside(lively: StyleGAN2, styles: Tensor) -> None:

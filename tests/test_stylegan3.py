@@ -172,7 +172,9 @@ def test_layers_know_margin_and_detail(small):
     assert details[0] == 4
     assert details[-1] == 32
     assert small.layer(small.default_layer).fineness == pytest.approx(16)
-    for layer, maps in small.activations(small.sample_styles([0, 1])):
+    seen = small.record(small.sample_styles([0, 1]), [la.name for la in small.layers])
+    for layer in small.layers:
+        maps = seen[layer.name]
         assert maps.shape == (2, layer.channels, layer.resolution, layer.resolution)
         assert layer.inside(maps).shape[-1] == layer.resolution - 2 * layer.margin
 
@@ -327,21 +329,21 @@ def test_what_the_transform_moves_out_of_band_fades(small):
 
 def test_resuming_gives_the_whole_image(small):
     target, other = small.sample_styles([0]), small.sample_styles([1])
-    trunk = small.trunk(target)
-    assert torch.equal(small.synthesize(target, resume=trunk), trunk.image)
+    cache = small.cache(target)
+    assert torch.equal(small.synthesize(target, cache=cache), cache.image)
     for part in [*(la.slice for la in small.layers), slice(-4, None)]:
         styles = target.clone()
         styles[:, part] = other[:, part]
         whole = small.synthesize(styles)
-        torch.testing.assert_close(small.synthesize(styles, resume=trunk), whole, rtol=0, atol=1e-6)
-        assert not torch.equal(whole, trunk.image)
+        torch.testing.assert_close(small.synthesize(styles, cache=cache), whole, rtol=0, atol=1e-6)
+        assert not torch.equal(whole, cache.image)
 
 
 def test_one_trunk_for_many(small):
-    trunk = small.trunk(small.sample_styles([0]))
-    many = trunk.styles.repeat(3, 1)
+    cache = small.cache(small.sample_styles([0]))
+    many = cache.styles.repeat(3, 1)
     many[1:, small.layers[8].slice] *= 2
-    images = small.synthesize(many, resume=trunk)
+    images = small.synthesize(many, cache=cache)
     torch.testing.assert_close(images, small.synthesize(many), rtol=0, atol=1e-6)
 
 
@@ -353,7 +355,7 @@ def test_only_whole_images(small):
 
 def test_gradients_reach_every_style(small):
     styles = small.sample_styles([0]).clone().requires_grad_()
-    small.synthesize(styles, resume=small.trunk(styles.detach())).square().sum().backward()
+    small.synthesize(styles, cache=small.cache(styles.detach())).square().sum().backward()
     assert styles.grad is not None
     assert torch.isfinite(styles.grad).all()
     for part in [*(la.slice for la in small.layers), slice(-4, None)]:

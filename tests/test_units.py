@@ -61,10 +61,11 @@ def test_looking_changes_nothing_and_sees_the_activations(any_generator: Generat
         return lambda maps: seen.setdefault(name, maps)
 
     with torch.no_grad():
-        images = any_generator.intervene(styles, {la.name: watch(la.name) for la in any_generator.layers})
+        images = any_generator.walk(styles, {la.name: watch(la.name) for la in any_generator.layers})
         assert images.equal(any_generator.synthesize(styles))
-        for layer, maps in any_generator.activations(styles):
-            assert seen[layer.name].equal(maps)
+        for name, maps in any_generator.record(styles, list(seen)).items():
+            assert seen[name].equal(maps)
+        assert len(seen) == len(any_generator.layers)
 
 
 def test_replaced_maps_are_what_the_layer_gets(any_generator: Generator) -> None:
@@ -73,13 +74,13 @@ def test_replaced_maps_are_what_the_layer_gets(any_generator: Generator) -> None
     before = None
     for layer in any_generator.layers:
         with torch.no_grad():
-            found = any_generator.intervene(styles, {layer.name: lambda maps: maps.flip(1) * 1.5 + 0.1})
+            found = any_generator.walk(styles, {layer.name: lambda maps: maps.flip(1) * 1.5 + 0.1})
             if any_generator.architecture == "stylegan":
                 # σ A + b: scaling the maps is scaling σ
                 scaled = styles.clone()
                 scaled[:, layer.slice] *= 1.5
                 expected = any_generator.synthesize(scaled)
-                found = any_generator.intervene(styles, {layer.name: lambda maps: maps * 1.5})
+                found = any_generator.walk(styles, {layer.name: lambda maps: maps * 1.5})
             else:
                 expected = hooked(any_generator, styles, layer.name, also=before)
         torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
@@ -106,15 +107,15 @@ def hooked(generator: Generator, styles: Tensor, name: str, *, also: object) -> 
 
 def test_resuming_gives_the_same_images(lively: Generator) -> None:
     styles = lively.sample(range(3))
-    trunk = lively.trunk(styles)
+    cache = lively.cache(styles)
     for layer in lively.layers:
         edits = {layer.name: lambda maps: maps * 0.5}
-        assert lively.intervene(styles, edits, resume=trunk).equal(lively.intervene(styles, edits))
+        assert lively.walk(styles, edits, cache=cache).equal(lively.walk(styles, edits))
 
 
 def test_units_are_listed_once_and_every_map_is_there(lively: Generator) -> None:
     with torch.no_grad():
-        maps = {la.name: m for la, m in lively.activations(lively.sample(0))}
+        maps = lively.record(lively.sample(0), [la.name for la in lively.layers])
     listed = [la.name for la in units.unit_layers(lively)]
     for name, m in maps.items():
         assert sum(maps[n].shape == m.shape and bool(maps[n].equal(m)) for n in listed) == 1, name
@@ -122,10 +123,10 @@ def test_units_are_listed_once_and_every_map_is_there(lively: Generator) -> None
 
 def test_bad_edits_are_named(any_generator: Generator) -> None:
     styles, name = any_generator.sample(0), any_generator.layers[0].name
-    with pytest.raises(ValueError, match=r"edits\['.*'\] must return maps of shape"):
-        any_generator.intervene(styles, {name: lambda maps: maps[:, :1, :1]})
+    with pytest.raises(ValueError, match=r"hooks\['.*'\] must return maps of shape"):
+        any_generator.walk(styles, {name: lambda maps: maps[:, :1, :1]})
     with pytest.raises(KeyError, match="no style layer named 'b5'"):
-        any_generator.intervene(styles, {"b5": lambda maps: maps})
+        any_generator.walk(styles, {"b5": lambda maps: maps})
 
 
 def test_ablation_touches_nothing_but_its_units_and_positions(any_generator: Generator) -> None:
@@ -260,7 +261,8 @@ def test_iou_levels_and_thresholds_against_brute_force(any_generator: Generator)
     styles = any_generator.sample(seeds)
     with torch.no_grad():
         labels = fixed_brightness(any_generator.synthesize(styles)).numpy()
-        maps = {la: la.inside(m).double().numpy() for la, m in any_generator.activations(styles)}
+        seen = any_generator.record(styles, [la.name for la in any_generator.layers])
+        maps = {la: la.inside(seen[la.name]).double().numpy() for la in any_generator.layers}
     for layer in found.layers:
         span, values = found.span(layer.name), maps[layer]
         flat = values.transpose(1, 0, 2, 3).reshape(layer.channels, -1)
@@ -727,7 +729,7 @@ def test_large_images_come_in_small_batches_and_are_not_kept(
     usual = units.causal_effect(lively, range(5), layer.name, [0, 1], "label 2", **options)
     monkeypatch.setattr("lefs.units.interventions._PIXELS", 2 * 16**2)
     monkeypatch.setattr("lefs.units.interventions._KEPT", 8)
-    monkeypatch.setattr(type(lively), "trunk", None)
+    monkeypatch.setattr(type(lively), "cache", None)
     sizes: list[int] = []
     options["segmenter"] = lambda images: [sizes.append(len(images)), fixed_brightness(images)][1]
     again = units.causal_effect(lively, range(5), layer.name, [0, 1], "label 2", **options)

@@ -216,21 +216,24 @@ def interrupted(studio: EditStudio, large, monkeypatch, act) -> int:
     """Move a control, and `act` while the whole picture is made: how many pictures were given up."""
     layer, given_up = large.layers[-1], []
     at_work, moved = threading.Event(), threading.Event()
-    intervene = type(large).intervene
+    walk = type(large).walk
 
-    def slowly(self, styles, edits, **options):
+    def slowly(self, styles, edits=None, **options):
+        if edits is None:
+            return walk(self, styles, **options)
+
         def look(maps):
             at_work.set()
             assert moved.wait(30)
             return edits[layer.name](maps)
 
         try:
-            return intervene(self, styles, {**edits, layer.name: look}, **options)
+            return walk(self, styles, {**edits, layer.name: look}, **options)
         except Superseded:
             given_up.append(styles)
             raise
 
-    monkeypatch.setattr(type(large), "intervene", slowly)
+    monkeypatch.setattr(type(large), "walk", slowly)
     studio.controls["strength"].value = 0.7
     assert at_work.wait(30)  # the whole picture is being made
     actor = threading.Thread(target=act)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from functools import partial
 
 import numpy as np
 import torch
@@ -11,9 +12,10 @@ from torch.nn.functional import adaptive_avg_pool2d, interpolate, pad
 
 from lefs.catalog import Catalog
 from lefs.checks import check_choice, check_number
-from lefs.generator import Generator, Trunk
+from lefs.generator import Generator
 from lefs.images import resample_partition
 from lefs.stylespace import StyleLayer, ranges
+from lefs.synthesis import Cache
 
 __all__ = [
     "blend_features",
@@ -150,13 +152,16 @@ def image_contributions(generator: Generator, catalog: Catalog, styles: Tensor) 
     membership = catalog.membership(generator, styles)
     parts = torch.stack([membership[:, list(ks)].sum(dim=1) for ks in catalog.parts.values()], dim=1)
     found = styles.new_zeros(len(styles), parts.shape[1], styles.shape[1], dtype=torch.float32)
+
+    def look(maps: Tensor, *, layer: StyleLayer) -> None:
+        energy = _instance_normalised(layer.inside(maps)).square().flatten(2)
+        regions = resample_partition(parts, layer.inside(maps).shape[-1]).flatten(2).to(energy)
+        mean = torch.einsum("ncx,npx->npc", energy, regions) / regions.sum(dim=2)[:, :, None]
+        for place in _places(layer):
+            found[:, :, place] = mean.nan_to_num(nan=-torch.inf).to(found)
+
     with torch.inference_mode():
-        for layer, maps in generator.activations(styles):
-            energy = _instance_normalised(layer.inside(maps)).square().flatten(2)
-            regions = resample_partition(parts, layer.inside(maps).shape[-1]).flatten(2).to(energy)
-            mean = torch.einsum("ncx,npx->npc", energy, regions) / regions.sum(dim=2)[:, :, None]
-            for place in _places(layer):
-                found[:, :, place] = mean.nan_to_num(nan=-torch.inf).to(found)
+        generator.walk(styles, {layer.name: partial(look, layer=layer) for layer in generator.layers})
     return found
 
 
@@ -242,8 +247,8 @@ def composite(target: Tensor, reference: Tensor, mask: Tensor, *, strength: floa
 
 def blend_features(
     generator: Generator,
-    target: Trunk,
-    reference: Trunk,
+    target: Cache,
+    reference: Cache,
     mask: Tensor,
     *,
     layer: str,
@@ -257,8 +262,8 @@ def blend_features(
     Parameters
     ----------
     generator : Generator
-    target, reference : Trunk
-        Of `Generator.trunk`.
+    target, reference : Cache
+        Of `Generator.cache`.
     mask : Tensor of shape (N, H, W), bool
         In the image.
     layer : str
@@ -281,11 +286,8 @@ def blend_features(
         None if a is None or b is None else torch.lerp(a, b, strength * _on_map(mask, a, margin))
         for a, b, margin in zip(target.states[index], reference.states[index], margins, strict=False)
     )
-    # Synthesis resumes where styles differ from the trunk's, and nothing equals what is not a number.
-    marked = target.styles.clone()
-    marked[:, there.slice] = torch.nan
-    resumed = Trunk(marked, target.noise, tuple(states), target.image)
-    return generator.synthesize(target.styles, target.noise, resume=resumed)
+    mixed = Cache(target.styles, target.noise, tuple(states), target.image, until=index)
+    return generator.synthesize(target.styles, target.noise, cache=mixed)
 
 
 def _on_map(mask: Tensor, maps: Tensor, margin: int) -> Tensor:

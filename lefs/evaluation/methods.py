@@ -299,7 +299,7 @@ def _blending(generator: Generator) -> list[Method]:
     layer = generator.default_layer if generator.default_layer in names else names[0]
 
     def images(batch: PairBatch, part: str, value: float) -> Tensor:
-        target, reference = batch.trunks
+        target, reference = batch.caches
         return blend_features(generator, target, reference, batch.masks[part], layer=layer, strength=value)
 
     return [Method("feature blending", "λ", STRENGTHS, 1.0, images=images)]

@@ -13,9 +13,10 @@ from lefs.catalog import Catalog
 from lefs.checks import check_integer, check_seeds
 from lefs.editing import transfer
 from lefs.evaluation.masks import Segmenter, read_masks, shows, union
-from lefs.generator import Generator, Trunk
+from lefs.generator import Generator
 from lefs.images import to_lab
 from lefs.progress import track
+from lefs.synthesis import Cache
 
 __all__ = ["PairBatch", "check_pairs", "pair_batches", "seed_pairs"]
 
@@ -132,9 +133,9 @@ class PairBatch:
         return self.notes[key]
 
     @cached_property
-    def trunks(self) -> tuple[Trunk, Trunk]:
+    def caches(self) -> tuple[Cache, Cache]:
         """The states of every layer, of targets and of references."""
-        return self.generator.trunk(self.target_styles), self.generator.trunk(self.reference_styles)
+        return self.generator.cache(self.target_styles), self.generator.cache(self.reference_styles)
 
     @cached_property
     def labs(self) -> tuple[Tensor, Tensor]:

@@ -2,12 +2,10 @@
 
 from lefs.generators.formats import convert, load, save_generator
 from lefs.generators.progan import ProGAN, ProGANConfig
-from lefs.generators.styled import StyledGenerator
 from lefs.generators.stylegan import StyleGAN, StyleGANConfig
 from lefs.generators.stylegan2 import StyleGAN2, StyleGAN2Config
 from lefs.generators.stylegan3 import StyleGAN3
 from lefs.generators.stylegan3_config import StyleGAN3Config
-from lefs.generators.styleless import StylelessGenerator
 
 __all__ = [
     "ProGAN",
@@ -18,8 +16,6 @@ __all__ = [
     "StyleGAN3",
     "StyleGAN3Config",
     "StyleGANConfig",
-    "StyledGenerator",
-    "StylelessGenerator",
     "convert",
     "load",
     "save_generator",

@@ -5,14 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from itertools import pairwise
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
+from lefs.generator import Generator
 from lefs.generators.operations import activate, constant, normal
 
-__all__ = ["FullyConnected", "Mapping", "Precise", "unit_variance"]
+__all__ = ["FullyConnected", "Mapping", "Precise", "set_up", "unit_variance"]
 
 
 class Precise(nn.Module):
@@ -117,3 +119,15 @@ class Mapping(Precise):
 
 def _as_is(x: Tensor) -> Tensor:
     return x
+
+
+def set_up(generator: Generator, config: Any, **mapping: Any) -> None:
+    """Take over what every configuration has; make the mapping network, and room for the synthesis.
+
+    `mapping` are further arguments of `Mapping`.
+    """
+    generator.resolution, generator.label_dim = config.resolution, config.label_dim
+    generator.z_dim, generator.w_dim = config.z_dim, config.w_dim
+    depth, lr = config.mapping_layers, config.mapping_lr
+    generator.mapping = Mapping(config.z_dim, config.w_dim, config.label_dim, depth=depth, lr=lr, **mapping)
+    generator.synthesis = nn.Module()

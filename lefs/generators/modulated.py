@@ -11,7 +11,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import conv2d
 
-from lefs.generator import Noise
 from lefs.generators.mapping import FullyConnected
 from lefs.generators.operations import (
     HOMOGENEOUS,
@@ -24,6 +23,7 @@ from lefs.generators.operations import (
 )
 from lefs.generators.strips import spans, windows
 from lefs.generators.stylegan2_config import StyleGAN2Config
+from lefs.synthesis import Noise
 
 __all__ = ["ModulatedConvolution", "Modulation", "ToRGB"]
 
@@ -184,7 +184,7 @@ class ModulatedConvolution(nn.Module):
         return maps[None, None] * (self.noise_strength * gain)
 
     def _seeded(self, seed: int) -> Tensor:
-        # Each layer draws from its own stream, so that a trunk can be resumed anywhere.
+        # Each layer draws from its own stream, so that a cache can be resumed anywhere.
         stream = np.random.RandomState([seed, self.resolution, int(self.up)])
         maps = stream.randn(self.resolution, self.resolution).astype(np.float32)
         return torch.from_numpy(maps).to(self.noise_const)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,8 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import conv2d, leaky_relu
 
-from lefs.checks import check_choice, check_integer
-from lefs.generator import MapEdit, Noise, Trunk, edited
+from lefs.checks import check_integer
+from lefs.generator import Generator
 from lefs.generators.classic import (
     Colours,
     changed_settings,
@@ -23,8 +22,8 @@ from lefs.generators.classic import (
     up_convolution,
 )
 from lefs.generators.operations import constant, normal
-from lefs.generators.styleless import StylelessGenerator
 from lefs.stylespace import StyleLayer
+from lefs.synthesis import Noise, State
 
 __all__ = ["ProGAN", "ProGANConfig"]
 
@@ -101,10 +100,10 @@ class _Block(nn.Module):
             self.torgb = Colours(outputs)
 
 
-class ProGAN(StylelessGenerator):
+class ProGAN(Generator):
     """ProGAN: the latent becomes maps of 4 × 4, which grow. It has no styles: dissect it, do not edit it.
 
-    What `synthesize` and `activations` take are latents of shape (N, z_dim), each followed by its one-hot
+    What `synthesize` and `walk` take are latents of shape (N, z_dim), each followed by its one-hot
     label in a conditional network; `sample` makes them from seeds. A layer's maps are what enters it:
     ``b8.conv0`` sees the output of ``b4.conv1``.
 
@@ -118,6 +117,7 @@ class ProGAN(StylelessGenerator):
     """
 
     architecture = "progan"
+    has_styles = False
 
     def __init__(self, config: ProGANConfig):
         super().__init__()
@@ -147,82 +147,26 @@ class ProGAN(StylelessGenerator):
         return changed_settings(self.config)
 
     @property
-    def preview_sizes(self) -> tuple[int, ...]:
-        """As `Generator.preview_sizes`."""
-        return tuple(self.config.images or ())
-
-    @property
     def preview_size(self) -> int:
         """The full resolution: smaller images have stale colours."""
         return self.resolution
 
-    def sample(
-        self, seeds: int | Iterable[int], *, truncation: float = 1.0, labels: Sequence[int] | None = None
-    ) -> Tensor:
-        """Latents of the seeds, followed by one-hot labels: (N, z_dim + label_dim).
+    def _begin(self, styles: Tensor) -> State:
+        return (self.synthesis.get_submodule("b4.conv0")(self._normalized(styles)),)
 
-        There is no mean to truncate toward, so `truncation` has no effect.
-        """
-        z = self.latents(seeds)
-        one_hot = self._one_hot(labels, len(z))
-        return z if one_hot is None else torch.cat([z, one_hot], dim=1)
+    def _step(self, layer: StyleLayer, state: State, styles: Tensor, noise: Noise) -> State:
+        # (what makes an image comes last, in `_finish`)
+        return state if layer.kind == "rgb" else (self.synthesis.get_submodule(layer.name)(state[0]),)
 
-    def synthesize(
-        self, styles: Tensor, noise: Noise = "const", upto: int | None = None, resume: Trunk | None = None
-    ) -> Tensor:
-        """Latents, as `sample` makes them → images; there is no noise, and nothing to `resume`."""
-        size = self.resolution if upto is None else check_choice("upto", upto, self.preview_sizes)
-        if resume is not None:
-            self._refuse()
-        for name, x in self._steps(styles):
-            if name == f"b{size}.torgb":
-                image: Tensor = self.synthesis.get_submodule(name)(x)
-                return image
-        raise AssertionError("every size that is offered has its layer")
-
-    def activations(self, styles: Tensor) -> Iterator[tuple[StyleLayer, Tensor]]:
-        """Latents → each layer with the maps that enter it, (N, C, H, W), one at a time and in order."""
-        table = {layer.name: layer for layer in self.layers}
-        for name, x in self._steps(styles):
-            if name in table:
-                yield table[name], x
-
-    def intervene(
-        self,
-        styles: Tensor,
-        edits: Mapping[str, MapEdit],
-        *,
-        noise: Noise = "const",
-        resume: Trunk | None = None,
-    ) -> Tensor:
-        """As `Generator.intervene`, from latents; there is no noise, and nothing to `resume`."""
-        if resume is not None:
-            self._refuse()
-        last, table = self.layers[-1], {self.layer(name).name: edit for name, edit in edits.items()}
-        *_, (_, x) = self._steps(styles, table)
-        image: Tensor = self.synthesis.get_submodule(last.name)(x)
+    def _finish(self, state: State, size: int) -> Tensor:
+        image: Tensor = self.synthesis.get_submodule(f"b{size}.torgb")(state[0])
         return image
 
-    def _steps(
-        self, codes: Tensor, edits: Mapping[str, MapEdit] | None = None
-    ) -> Iterator[tuple[str, Tensor]]:
-        """Yield every layer's name with what enters it, edited if `edits` names the layer."""
-        x = self._normalized(codes)
-        for r in resolutions_of(self.resolution):
-            block = self.synthesis.get_submodule(f"b{r}")
-            for part in ("conv0", "conv1", "torgb"):
-                name = f"b{r}.{part}"
-                if edits and name in edits:
-                    x = edited(self.layer(name), x, edits[name])
-                yield name, x
-                if part != "torgb":
-                    x = block.get_submodule(part)(x)
+    def _stage(self, layer: StyleLayer) -> int:
+        made = int(layer.name.partition(".")[0][1:])
+        return next(r for r in self.config.images or () if r >= made)
 
     def _normalized(self, codes: Tensor) -> Tensor:
-        width = self.z_dim + self.label_dim
-        if codes.ndim != 2 or codes.shape[1] != width:
-            parts = f"{self.z_dim} of the latent and {self.label_dim} of the one-hot label"
-            raise ValueError(f"latents must have shape (N, {width}), {parts}; got {tuple(codes.shape)}")
         if self.config.normalize_z:
             codes = torch.cat([pixel_norm(codes[:, : self.z_dim]), codes[:, self.z_dim :]], dim=1)
         return pixel_norm(codes.to(self.dtype))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -13,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn.functional import conv2d, instance_norm, leaky_relu
 
 from lefs.checks import check_choice, check_integer, check_number
-from lefs.generator import MapEdit, Noise, State, edited
+from lefs.generator import Generator
 from lefs.generators.classic import (
     Colours,
     blur,
@@ -24,10 +23,10 @@ from lefs.generators.classic import (
     resolutions_of,
     up_convolution,
 )
-from lefs.generators.mapping import FullyConnected
+from lefs.generators.mapping import FullyConnected, set_up
 from lefs.generators.operations import constant, normal
-from lefs.generators.styled import StyledGenerator
 from lefs.stylespace import StyleLayer
+from lefs.synthesis import Noise, State
 
 __all__ = ["StyleGAN", "StyleGANConfig"]
 
@@ -135,7 +134,7 @@ class _Layer(nn.Module):
     def _noise_maps(self, noise: Noise) -> Tensor:
         if noise == "const" and self.config.noise == "stored":
             return self.noise_const
-        # Each layer draws from its own stream, so that a trunk can be resumed anywhere.
+        # Each layer draws from its own stream, so that a cache can be resumed anywhere.
         seed = 0 if noise == "const" else int(noise)
         index = 0 if self.config.noise == "shared" else self.index
         maps = np.random.RandomState([seed, self.resolution, index]).randn(self.resolution, self.resolution)
@@ -154,7 +153,7 @@ class _Block(nn.Module):
             self.torgb = Colours(outputs)
 
 
-class StyleGAN(StyledGenerator):
+class StyleGAN(Generator):
     """StyleGAN: a learned constant grows through layers that end in adaptive instance normalisation.
 
     A style layer's slice holds the scales σ of its instance-normalised maps, its shift what is added to them
@@ -176,7 +175,8 @@ class StyleGAN(StyledGenerator):
         super().__init__()
         self.config = config
         self.truncation_cutoff = config.truncation_cutoff
-        self._set_up(
+        set_up(
+            self,
             config,
             width=config.mapping_width,
             embed_dim=config.z_dim,
@@ -221,18 +221,14 @@ class StyleGAN(StyledGenerator):
         const = self.synthesis.get_parameter("b4.conv0.const")
         return (const[None].expand(len(styles), -1, -1, -1),)
 
+    def _enter(self, layer: StyleLayer, state: State, noise: Noise) -> State:
+        return (self._module(layer)(state[0], noise),)
+
     def _step(self, layer: StyleLayer, state: State, styles: Tensor, noise: Noise) -> State:
-        return (self._styled(layer, self._module(layer)(state[0], noise), styles),)
-
-    def _edited_step(
-        self, layer: StyleLayer, state: State, styles: Tensor, noise: Noise, edit: MapEdit
-    ) -> State:
-        maps = self._module(layer)(state[0], noise)
-        return (self._styled(layer, edited(layer, maps, edit), styles),)
-
-    def _styled(self, layer: StyleLayer, maps: Tensor, styles: Tensor) -> Tensor:
+        (maps,) = state
+        assert maps is not None
         scale, shift = (styles[:, s].to(maps.dtype)[:, :, None, None] for s in (layer.slice, layer.shift))
-        return torch.addcmul(shift, maps, scale)
+        return (torch.addcmul(shift, maps, scale),)
 
     def _finish(self, state: State, size: int) -> Tensor:
         image: Tensor = self.synthesis.get_submodule(f"b{size}.torgb")(state[0])
@@ -245,12 +241,3 @@ class StyleGAN(StyledGenerator):
     def preview_size(self) -> int:
         """The full resolution: smaller images have stale colours."""
         return self.resolution
-
-    def activations(self, styles: Tensor) -> Iterator[tuple[StyleLayer, Tensor]]:
-        """As `Generator.activations`: the instance-normalised maps, with the constant noise."""
-        self._check_synthesis(styles, "const", None, None)
-        (x,) = self._begin(styles)
-        for layer in self.layers:
-            maps = self._module(layer)(x, "const")
-            yield layer, maps
-            x = self._styled(layer, maps, styles)

@@ -11,8 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lefs.generator import Noise, State
-from lefs.generators.mapping import Precise
+from lefs.generator import Generator
+from lefs.generators.mapping import Precise, set_up
 from lefs.generators.modulated import ModulatedConvolution, ToRGB
 from lefs.generators.operations import (
     DEFAULT_FILTER,
@@ -23,9 +23,9 @@ from lefs.generators.operations import (
     working_type,
 )
 from lefs.generators.strips import needs_strips
-from lefs.generators.styled import StyledGenerator
 from lefs.generators.stylegan2_config import StyleGAN2Config
 from lefs.stylespace import StyleLayer
+from lefs.synthesis import Noise, State
 
 __all__ = ["StyleGAN2", "StyleGAN2Config"]
 
@@ -64,7 +64,7 @@ class _Block(Precise):
             self.torgb = ToRGB(outputs, config)
 
 
-class StyleGAN2(StyledGenerator):
+class StyleGAN2(Generator):
     """StyleGAN2 in all its architectures.
 
     Tensors carry the names of the official PyTorch code: ``mapping.fc0.weight``,
@@ -82,7 +82,8 @@ class StyleGAN2(StyledGenerator):
         super().__init__()
         self.config = config
         self.truncation_cutoff = config.truncation_cutoff
-        self._set_up(
+        set_up(
+            self,
             config,
             act=config.mapping_activation,
             width=config.mapping_width,
@@ -134,9 +135,9 @@ class StyleGAN2(StyledGenerator):
         # (a copy even of a single one: what is done to an image's maps is not done to the network)
         return const.clone(memory_format=memory_format(const)), None, None
 
-    def _walk(self, layers: Sequence[StyleLayer], state: State, styles: Tensor, noise: Noise) -> State:
+    def _run(self, layers: Sequence[StyleLayer], state: State, styles: Tensor, noise: Noise) -> State:
         large = next((i for i, la in enumerate(layers) if self._is_large(la, len(styles))), len(layers))
-        state = super()._walk(layers[:large], state, styles, noise)
+        state = super()._run(layers[:large], state, styles, noise)
         return self._flow(layers[large:], state, styles, noise, keep=False) if layers[large:] else state
 
     def _is_large(self, layer: StyleLayer, count: int) -> bool:

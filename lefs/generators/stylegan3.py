@@ -13,13 +13,13 @@ from torch import Tensor, nn
 from torch.nn.functional import conv2d, linear, pad
 
 from lefs.checks import check_number
-from lefs.generator import Noise, State
+from lefs.generator import Generator
 from lefs.generators.alias_free import FilteredLeakyReLU, spare_border
-from lefs.generators.mapping import FullyConnected, Precise
+from lefs.generators.mapping import FullyConnected, Precise, set_up
 from lefs.generators.operations import constant, normal, uniform
-from lefs.generators.styled import StyledGenerator
 from lefs.generators.stylegan3_config import FourierPlan, LayerPlan, StyleGAN3Config
 from lefs.stylespace import StyleLayer
+from lefs.synthesis import Noise, State
 
 __all__ = ["StyleGAN3", "StyleGAN3Config"]
 
@@ -144,7 +144,7 @@ class _Layer(nn.Module):
         return conv2d(x, self.weight, padding=max(rim, 0)), (before + moved, after + moved)
 
 
-class StyleGAN3(StyledGenerator):
+class StyleGAN3(Generator):
     """StyleGAN3, config T (translation) or R (translation and rotation).
 
     Tensors and layers carry the names of the official code: ``synthesis.L0_36_512.affine.bias``.
@@ -170,7 +170,7 @@ class StyleGAN3(StyledGenerator):
         super().__init__()
         self.config = config
         self.num_ws = len(config.layers) + 1
-        self._set_up(config, embed_dim=config.embed_dim)
+        set_up(self, config, embed_dim=config.embed_dim)
         if config.class_means:
             self.mapping.register_buffer("w_avg", constant(0, config.label_dim, config.w_dim))
         self.synthesis.add_module("input", _FourierInput(config.input, config.w_dim))
@@ -206,7 +206,7 @@ class StyleGAN3(StyledGenerator):
         return min(convolutions, key=lambda layer: abs(math.log2(layer.fineness / widest))).name
 
     def place(self, *, rotation: float = 0.0, shift: tuple[float, float] = (0.0, 0.0)) -> None:
-        """Turn and shift every image from now on; trunks made before no longer fit.
+        """Turn and shift every image from now on; caches made before no longer fit.
 
         Parameters
         ----------

@@ -13,12 +13,13 @@ from torch import Tensor
 from lefs.catalog import Catalog
 from lefs.checks import check_choice, check_integer, check_name, check_number, check_seeds
 from lefs.evaluation import Estimate, Segmenter, estimate
-from lefs.generator import Generator, Trunk
+from lefs.generator import Generator
 from lefs.progress import track
 from lefs.stylespace import StyleLayer
+from lefs.synthesis import Cache
 from lefs.tables import Table
 from lefs.units.concepts import Concepts
-from lefs.units.interventions import batch_of, cells_of, check_levels, kept_trunk, pixels_of, replacement
+from lefs.units.interventions import batch_of, cells_of, check_levels, kept_cache, pixels_of, replacement
 
 __all__ = [
     "CausalEffect",
@@ -106,10 +107,10 @@ class Positions:
                 f"where must be 'everywhere', 'concept' or a Tensor (H, W); got {type(where).__name__}"
             )
 
-    def in_images(self, concepts: Concepts, styles: Tensor, resume: Trunk | None) -> tuple[Tensor, Tensor]:
+    def in_images(self, concepts: Concepts, styles: Tensor, cache: Cache | None) -> tuple[Tensor, Tensor]:
         """As `of`; the images are made only if it is they that tell where the concept is."""
         if not isinstance(self.where, Tensor) and self.where == "concept":
-            return self.of(concepts.look(styles, resume=resume)[1])
+            return self.of(concepts.look(styles, cache=cache)[1])
         nothing = torch.zeros(len(styles), self.size, self.size, dtype=torch.int64, device=styles.device)
         return self.of(nothing)
 
@@ -208,8 +209,8 @@ def _count(
     """Yield (set, pixels before, ablated, inserted, looked at: (4, n)) of one batch."""
     generator = concepts.generator
     with torch.inference_mode():
-        trunk = kept_trunk(generator, styles)
-        _, labels = concepts.look(styles, resume=trunk)
+        cache = kept_cache(generator, styles)
+        _, labels = concepts.look(styles, cache=cache)
         cells, pixels = positions.of(labels)
         kept = pixels.flatten(1).any(dim=1)
         before = _pixels(labels, positions.label, pixels)[kept]
@@ -218,7 +219,7 @@ def _count(
             after = []
             for values in (torch.zeros_like(levels), levels):
                 edit = replacement(layer, units, levels=values, where=cells)
-                _, seen = concepts.look(styles, {layer.name: edit}, resume=trunk)
+                _, seen = concepts.look(styles, {layer.name: edit}, cache=cache)
                 after.append(_pixels(seen, positions.label, pixels)[kept])
             yield name, torch.stack([before, *after, area]).cpu().numpy()
 

@@ -12,9 +12,10 @@ from torch import Tensor
 from lefs.catalog import Catalog
 from lefs.checks import check_integer, check_name, check_number, check_seeds
 from lefs.evaluation import Estimate, Segmenter, bootstrap, interval, read_masks
-from lefs.generator import Generator, GeneratorId, Trunk
+from lefs.generator import Generator, GeneratorId
 from lefs.progress import track
 from lefs.stylespace import StyleLayer
+from lefs.synthesis import Cache
 from lefs.tables import Table
 from lefs.units.interventions import batch_of, chosen_layers
 
@@ -107,10 +108,10 @@ def channel_effects(
             styles = generator.sample_styles(seed, truncation=psi)
             masks = _masks(generator, catalog, styles, segmenter)
             areas += masks[:-1].mean(dim=1).cpu().double()
-            # (one image at a time: its trunk serves all channels)
-            trunk = generator.trunk(styles)
+            # (one image at a time: its cache serves all channels)
+            cache = generator.cache(styles)
             for own in moved.split(size):
-                effect[:, own] += _changes(generator, trunk, masks, own, delta).cpu().double().t()
+                effect[:, own] += _changes(generator, cache, masks, own, delta).cpu().double().t()
     count, who = len(sample), GeneratorId.of(generator)
     parts, total = effect[:-1] / count, effect[-1] / count
     return ChannelEffects(
@@ -125,12 +126,12 @@ def _masks(generator: Generator, catalog: Catalog, styles: Tensor, segmenter: Se
     return torch.cat([rows, torch.ones_like(rows[:1])])
 
 
-def _changes(generator: Generator, trunk: Trunk, masks: Tensor, channels: Tensor, delta: Tensor) -> Tensor:
+def _changes(generator: Generator, cache: Cache, masks: Tensor, channels: Tensor, delta: Tensor) -> Tensor:
     """Σ squared change under each mask for each channel: (channels, masks)."""
-    moved = trunk.styles.repeat(len(channels), 1)
+    moved = cache.styles.repeat(len(channels), 1)
     rows, own = torch.arange(len(channels), device=moved.device), channels.to(moved.device)
     moved[rows, own] += delta[own]
-    difference = generator.synthesize(moved, resume=trunk).float() - trunk.image.float()
+    difference = generator.synthesize(moved, cache=cache).float() - cache.image.float()
     return difference.square().sum(dim=1).flatten(1) @ masks.t()
 
 

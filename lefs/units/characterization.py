@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -12,9 +14,10 @@ from torch.nn.functional import adaptive_avg_pool2d, interpolate, pad
 from lefs.catalog import Catalog, Sampling
 from lefs.checks import check_integer, check_number, check_seeds
 from lefs.evaluation import Segmenter
-from lefs.generator import Generator, GeneratorId, MapEdit
+from lefs.generator import Generator, GeneratorId
 from lefs.progress import track
 from lefs.stylespace import StyleLayer
+from lefs.synthesis import Hook, Stop
 from lefs.units.concepts import Concepts
 from lefs.units.dissection import UnitDissection
 from lefs.units.interventions import batch_of, chosen_layers, unit_layers
@@ -112,13 +115,18 @@ def _first_look(
     sketches: dict[str, QuantileSketch],
     summits: _Peaks,
 ) -> None:
-    found, names = [], {la.name for la in layers}
-    for layer, maps in generator.activations(generator.sample(batch, truncation=truncation)):
-        if layer.name in names:
-            values_cnp = layer.inside(maps).flatten(2).transpose(0, 1)
-            sketches[layer.name].add(values_cnp.flatten(1))
-            found.append((layer.name, values_cnp.amax(dim=2).float().cpu()))
-    by_name = dict(found)
+    by_name: dict[str, Tensor] = {}
+
+    def look(maps: Tensor, *, layer: StyleLayer) -> None:
+        values_cnp = layer.inside(maps).flatten(2).transpose(0, 1)
+        sketches[layer.name].add(values_cnp.flatten(1))
+        by_name[layer.name] = values_cnp.amax(dim=2).float().cpu()
+        if len(by_name) == len(layers):
+            raise Stop
+
+    with suppress(Stop):
+        styles = generator.sample(batch, truncation=truncation)
+        generator.walk(styles, {la.name: partial(look, layer=la) for la in layers})
     summits.add(torch.cat([by_name[la.name] for la in layers]), batch)
 
 
@@ -142,12 +150,11 @@ def _second_look(
                 start += layer.channels
 
 
-def _recorder(layer: StyleLayer, found: dict[str, Tensor]) -> MapEdit:
-    """An edit that changes nothing and keeps what it sees inside the picture."""
+def _recorder(layer: StyleLayer, found: dict[str, Tensor]) -> Hook:
+    """A hook that keeps what it sees inside the picture."""
 
-    def look(maps: Tensor) -> Tensor:
+    def look(maps: Tensor) -> None:
         found[layer.name] = layer.inside(maps)
-        return maps
 
     return look
 
@@ -249,7 +256,7 @@ def strongest_images(
         styles = dissection.sample(generator, seeds)
         maps: dict[str, Tensor] = {}
         with torch.inference_mode():
-            images = generator.intervene(styles, {layer: _recorder(la, maps)})
+            images = generator.walk(styles, {layer: _recorder(la, maps)})
             large = _enlarged(maps[layer][:, unit : unit + 1], images.shape[-1])[:, 0]
             active = large > float(dissection.thresholds[span.start + unit])
         shown.append((images.float().cpu(), active.cpu()))

@@ -15,7 +15,8 @@ from lefs.catalog import Catalog
 from lefs.checks import check_name
 from lefs.evaluation import Segmenter
 from lefs.factorization import membership_by
-from lefs.generator import Generator, MapEdit, Trunk
+from lefs.generator import Generator
+from lefs.synthesis import Cache, Hook
 
 __all__ = ["Concepts"]
 
@@ -78,7 +79,7 @@ class Concepts:
             )
 
     def look(
-        self, styles: Tensor, edits: Mapping[str, MapEdit] | None = None, *, resume: Trunk | None = None
+        self, styles: Tensor, edits: Mapping[str, Hook] | None = None, *, cache: Cache | None = None
     ) -> tuple[Tensor, Tensor]:
         """Images of styles (or latents), with `edits` done on the way, and their labels.
 
@@ -87,12 +88,12 @@ class Concepts:
         images of shape (N, 3, H, W) and labels of shape (N, H, W), int64
         """
         with torch.inference_mode():
-            images, maps = self._run(styles, edits or {}, resume)
+            images, maps = self._run(styles, edits or {}, cache)
             if isinstance(self.segmenter, Catalog):
                 return images, _owners(self.segmenter, maps, images.shape[-1])
             return images, _checked(self.segmenter(images), images, len(self.names))
 
-    def logits(self, styles: Tensor, edits: Mapping[str, MapEdit], *, resume: Trunk | None = None) -> Tensor:
+    def logits(self, styles: Tensor, edits: Mapping[str, Hook], *, cache: Cache | None = None) -> Tensor:
         """Log-odds (N, P, H, W) of each concept at each pixel, through which gradients reach the edits.
 
         Of a catalog they are cosines with its centres, made steep; of soft parts, whose factors see what is
@@ -105,7 +106,7 @@ class Concepts:
         """
         found: Any = getattr(self.segmenter, "logits", None)
         if isinstance(self.segmenter, Catalog):
-            images, maps = self._run(styles, edits, resume)
+            images, maps = self._run(styles, edits, cache)
             centers = self.segmenter.centers.to(maps)
             maps = maps.clamp_min(0) if self.segmenter.method == "nmf" else maps
             cosines = torch.einsum("nchw,kc->nkhw", normalize(maps, dim=1), centers) * _SHARPNESS
@@ -116,24 +117,23 @@ class Concepts:
                 "segmenter has no method logits(images) → (N, P, H, W), which an optimisation needs; wrap "
                 "the model with lefs.adapters, or rank the units by IoU instead"
             )
-        logits: Tensor = found(self.generator.intervene(styles, edits, resume=resume))
+        logits: Tensor = found(self.generator.walk(styles, edits, cache=cache))
         return logits
 
-    def _run(
-        self, styles: Tensor, edits: Mapping[str, MapEdit], resume: Trunk | None
-    ) -> tuple[Tensor, Tensor]:
+    def _run(self, styles: Tensor, edits: Mapping[str, Hook], cache: Cache | None) -> tuple[Tensor, Tensor]:
         """Images, and the maps inside the picture that a catalog reads its parts from."""
         if not isinstance(self.segmenter, Catalog):
-            return self.generator.intervene(styles, edits, resume=resume), styles
+            return self.generator.walk(styles, edits, cache=cache), styles
         columns = self.segmenter.columns
         seen: dict[str, Tensor] = {}
 
         def watch(maps: Tensor, *, name: str) -> Tensor:
-            seen[name] = edits[name](maps) if name in edits else maps
+            changed = edits[name](maps) if name in edits else None
+            seen[name] = maps if changed is None else changed
             return seen[name]
 
         watched = {name: partial(watch, name=name) for name in columns.names}
-        images = self.generator.intervene(styles, {**edits, **watched}, resume=resume)
+        images = self.generator.walk(styles, {**edits, **watched}, cache=cache)
         return images, columns.join(seen)
 
 

@@ -9,8 +9,9 @@ from torch import Tensor
 from torch.nn.functional import adaptive_max_pool2d, interpolate, pad
 
 from lefs.checks import check_integer
-from lefs.generator import Generator, MapEdit, Trunk
+from lefs.generator import Generator
 from lefs.stylespace import StyleLayer
+from lefs.synthesis import Cache, Hook
 
 __all__ = [
     "ablate",
@@ -19,7 +20,7 @@ __all__ = [
     "check_levels",
     "chosen_layers",
     "insert",
-    "kept_trunk",
+    "kept_cache",
     "pixels_of",
     "replacement",
     "unit_layers",
@@ -51,9 +52,9 @@ def batch_of(generator: Generator, given: int | None, usual: int) -> int:
     return max(1, min(usual, _PIXELS // generator.resolution**2))
 
 
-def kept_trunk(generator: Generator, styles: Tensor) -> Trunk | None:
+def kept_cache(generator: Generator, styles: Tensor) -> Cache | None:
     """What interventions on these styles can start from, if there is that and it is worth its memory."""
-    return generator.trunk(styles) if generator.has_styles and generator.resolution <= _KEPT else None
+    return generator.cache(styles) if generator.resolution <= _KEPT else None
 
 
 def chosen_layers(
@@ -99,8 +100,8 @@ def replacement(
     *,
     levels: Tensor | None = None,
     where: Tensor | None = None,
-) -> MapEdit:
-    """An edit for `Generator.intervene`: units take a level at some positions and stay the same elsewhere.
+) -> Hook:
+    """A hook for `Generator.walk`: units take a level at some positions and stay the same elsewhere.
 
     Parameters
     ----------
@@ -162,7 +163,7 @@ def ablate(
     units: Iterable[int] | Tensor,
     *,
     where: Tensor | None = None,
-    resume: Trunk | None = None,
+    cache: Cache | None = None,
 ) -> Tensor:
     """Images with some units switched off: set to 0.
 
@@ -174,14 +175,14 @@ def ablate(
     layer : name of a layer; see `unit_layers`
     units : numbers of units, or weights (C,) in [0, 1]
     where : bool Tensor of shape (H, W) or (N, H, W) over the picture; None: everywhere
-    resume : a trunk of these styles, which saves the layers before
+    cache : a cache of these styles, which saves the layers before
 
     Returns
     -------
     Tensor of shape (N, 3, H, W)
     """
     edit = replacement(generator.layer(layer), units, where=where)
-    return generator.intervene(styles, {layer: edit}, resume=resume)
+    return generator.walk(styles, {layer: edit}, cache=cache)
 
 
 def insert(
@@ -192,18 +193,18 @@ def insert(
     levels: Tensor,
     *,
     where: Tensor | None = None,
-    resume: Trunk | None = None,
+    cache: Cache | None = None,
 ) -> Tensor:
     """Images with some units switched on: set to `levels`, as `UnitDissection.levels_of` gives them.
 
     Parameters
     ----------
     levels : Tensor of shape (C,), for every unit of the layer
-    styles, layer, units, where, resume : as for `ablate`
+    styles, layer, units, where, cache : as for `ablate`
 
     Returns
     -------
     Tensor of shape (N, 3, H, W)
     """
     edit = replacement(generator.layer(layer), units, levels=levels, where=where)
-    return generator.intervene(styles, {layer: edit}, resume=resume)
+    return generator.walk(styles, {layer: edit}, cache=cache)

@@ -17,7 +17,7 @@ from lefs.stylespace import StyleLayer
 from lefs.units.causal import Positions, Where
 from lefs.units.concepts import Concepts
 from lefs.units.dissection import UnitDissection
-from lefs.units.interventions import check_levels, kept_trunk, replacement
+from lefs.units.interventions import check_levels, kept_cache, replacement
 
 __all__ = ["optimize_units", "rankings"]
 
@@ -117,12 +117,12 @@ def _gain(
     # (clones made outside inference mode are tensors that autograd can keep)
     styles = styles.clone()
     with torch.no_grad():
-        trunk = kept_trunk(generator, styles)
-    cells, pixels = (m.clone() for m in positions.in_images(concepts, styles, trunk))
+        cache = kept_cache(generator, styles)
+    cells, pixels = (m.clone() for m in positions.in_images(concepts, styles, cache))
     chances = []
     for values in (levels, torch.zeros_like(levels)):
         edit = replacement(layer, alpha, levels=values, where=cells)
-        logits = concepts.logits(styles, {layer.name: edit}, resume=trunk)
+        logits = concepts.logits(styles, {layer.name: edit}, cache=cache)
         chances.append((logits.softmax(dim=1)[:, positions.label] * pixels).sum())
     return (chances[0] - chances[1]) / pixels.sum().clamp_min(1), int(pixels.sum())
 

@@ -16,7 +16,7 @@ from torch import Tensor
 from lefs.catalog import Catalog
 from lefs.checks import check_choice, check_integer, check_number
 from lefs.evaluation import Segmenter
-from lefs.generator import Generator, Trunk
+from lefs.generator import Generator
 from lefs.images import colour_difference, to_uint8
 from lefs.plotting import comparison_strip
 from lefs.plotting.style import CHANGE_MAP, LINES
@@ -203,9 +203,7 @@ class UnitPainter(Panel):
 
     def _turn_to_seed(self, _: object = None) -> None:
         self._styles = self._dissection.sample(self._generator, self.controls["seed"].value)
-        self._trunk: Trunk | None = None
-        if self._generator.has_styles:
-            self._trunk = self._generator.trunk(self._styles)
+        self._cache = self._generator.cache(self._styles)
         self._draw()
 
     def _draw(self, _: object = None) -> None:
@@ -225,9 +223,9 @@ class UnitPainter(Panel):
 
     def _look(self, edits: dict[str, Any]) -> tuple[Tensor, Tensor | None]:
         if self._concepts is None:
-            images = self._generator.intervene(self._styles, edits, resume=self._trunk)
+            images = self._generator.walk(self._styles, edits, cache=self._cache)
             return images[0].float().cpu(), None
-        images, labels = self._concepts.look(self._styles, edits, resume=self._trunk)
+        images, labels = self._concepts.look(self._styles, edits, cache=self._cache)
         return images[0].float().cpu(), labels[0].cpu()
 
     def _edits(self) -> dict[str, Any]:

@@ -113,10 +113,10 @@ def _model_times() -> list[float]:
     query = lefs.QuerySettings().query(catalog, "hair")
     times = []
     with torch.inference_mode():
-        trunk = generator.trunk(styles[:1])
+        cache = generator.cache(styles[:1])
         for step in range(KEYS):
             moved = lefs.transfer(styles[:1], styles[1:], query, strength=1 - step / KEYS)
             start = time.perf_counter()
-            generator.synthesize(moved, resume=trunk)
+            generator.synthesize(moved, cache=cache)
             times.append(time.perf_counter() - start)
     return times

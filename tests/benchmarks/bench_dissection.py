@@ -51,7 +51,7 @@ def bench_contributions() -> Iterator[Row]:
         centers = normalize(torch.randn(CLUSTERS, layer.channels, generator=torch.Generator().manual_seed(0)))
         with torch.inference_mode():
             styles = network.sample_styles(range(size))
-            maps = [(la, a.clone()) for la, a in network.activations(styles)]
+            maps = [(la, network.record(styles, la.name)[la.name].clone()) for la in network.layers]
             # (as they come: the layers of one size see the same maps)
             shared = {la.name: maps[i - 1][1] for i, (la, _) in enumerate(maps) if same_input(maps, i)}
             maps = [(la, shared.get(la.name, a)) for la, a in maps]

@@ -152,18 +152,18 @@ def bench_slider(quick: bool) -> Iterator[Row]:
     small, large = lefs.load("portraits-64"), random_stylegan2(256 if quick else 1024)
     for generator, names in ((small, ("b8.conv0", "b32.conv0")), (large, ("b32.conv0", "b256.conv0"))):
         styles = generator.sample_styles(0)
-        trunk = generator.trunk(styles)
+        cache = generator.cache(styles)
         for name in names:
             moved = styles.clone()
             moved[:, generator.layer(name).slice] *= 1.1
             ways = (
-                lambda m=moved, t=trunk, g=generator: g.synthesize(m, resume=t),
+                lambda m=moved, t=cache, g=generator: g.synthesize(m, cache=t),
                 lambda m=moved, g=generator: g.synthesize(m),
             )
             ours, whole = interleaved(*ways, repeats=20 if generator is small else 3)
             side = generator.resolution
             yield Row(f"slider move from {name}, {side}²", ours, whole, "render from the start")
-        del trunk
+        del cache
     expected = small.synthesize(small.sample_styles(range(16)))
     found = copy.deepcopy(small).to(torch.bfloat16).synthesize(small.sample_styles(range(16)))
     levels = float((found.clamp(-1, 1) - expected.clamp(-1, 1)).abs().mean()) * 127.5

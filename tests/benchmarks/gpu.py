@@ -140,13 +140,13 @@ class Bench:
             for size in (self.network.preview_size, self.network.preview_size // 2):
                 seconds = self.seconds(lambda g=network, s=size: g.synthesize(self.styles, upto=s))  # type: ignore[misc]
                 yield f"preview {size}², {kind}", seconds, self.share(seconds, kind, upto=size)
-            trunk = network.trunk(self.styles)
+            cache = network.cache(self.styles)
             for name in (network.default_layer, f"b{network.resolution}.conv0"):
                 moved = self.styles.clone()
                 moved[:, network.layer(name).slice] *= 1.1
-                seconds = self.seconds(lambda g=network, m=moved, t=trunk: g.synthesize(m, resume=t))  # type: ignore[misc]
+                seconds = self.seconds(lambda g=network, m=moved, t=cache: g.synthesize(m, cache=t))  # type: ignore[misc]
                 yield f"slider move from {name}, {kind}", seconds, "to the full image"
-            del trunk
+            del cache
 
     # -- dissection ----------------------------------------------------------------------------------------
     def dissections(self) -> Iterator[Line]:

@@ -126,7 +126,7 @@ def speed_rows(subjects: Sequence[Subject], *, repeats: int = 30) -> Iterator[li
 
 
 def slider(subject: Subject) -> Any:
-    """What turns the strength of an edit of hair, from its trunk, as the studio does."""
+    """What turns the strength of an edit of hair, from its cache, as the studio does."""
     editor, part = Editor(subject.model, subject.catalog), "hair"
     part = part if part in subject.catalog.parts else next(iter(subject.catalog.parts))
     change = Change(part, 1, settings=subject.settings[part])

@@ -1,0 +1,291 @@
+"""Styles σ → image: one walk through the layers of a generator.
+
+`Synthesis.walk` is the one way through the layers: hooks read what a layer scales, change it, or stop the
+walk by raising. Where a generator has no styles (ProGAN), latents take their place wherever styles are asked
+for.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from lefs.checks import check_choice, check_integer, check_name
+from lefs.stylespace import StyleLayer
+
+__all__ = ["Cache", "Hook", "Noise", "State", "Stop", "Synthesis"]
+
+Noise = Literal["const", "none"] | int
+# What goes from layer to layer: the features first, then what the architecture needs besides; batch first.
+State = tuple[Tensor | None, ...]
+# Sees the maps (N, C, H, W) that a layer is about to scale; gives others of that shape (new ones) or None.
+Hook = Callable[[Tensor], Tensor | None]
+
+
+class Stop(Exception):
+    """A hook may raise it to end a walk that has seen enough; it reaches whoever walks."""
+
+
+@dataclass(frozen=True)
+class Cache:
+    """The states of one synthesis, kept so that a walk can start in its middle.
+
+    Attributes
+    ----------
+    styles : Tensor of shape (N, S), what was synthesized
+    noise : the noise it was synthesized with
+    states : the state before each layer, and the last one
+    image : Tensor of shape (N, 3, H, W), the result
+    until : index of the first layer whose result does not hold, its own input does; None: all hold
+    """
+
+    styles: Tensor
+    noise: Noise
+    states: tuple[State, ...]
+    image: Tensor
+    until: int | None = None
+
+
+class Synthesis(nn.Module, ABC):
+    """The layers of a generator, and the walk through them.
+
+    An architecture sets the attributes below and describes its layers by `_begin`, `_enter`, `_step` and
+    `_finish`; by `_stage`, where images can be made at lower resolutions; by `_run`, where layers that nobody
+    looks at are better done together.
+
+    Attributes
+    ----------
+    resolution : int
+        Side of the square images, in pixels.
+    z_dim, label_dim : int
+        Size of the latents, number of classes (0: none).
+    layers : tuple of StyleLayer
+        In the order of the flat style vector.
+    extra_styles : int
+        How many numbers at the end of the style vector belong to no layer (StyleGAN3: where its input lies);
+        no part owns them, edits leave them alone.
+    has_styles : bool
+        False for an architecture that can be dissected but not edited.
+    label : str
+        A name for people.
+    """
+
+    resolution: int
+    z_dim: int
+    label_dim: int
+    layers: tuple[StyleLayer, ...]
+    extra_styles: int = 0
+    has_styles: bool = True
+    label: str = "unnamed"
+
+    # -- what an architecture describes -----------------------------------------------------------
+    @abstractmethod
+    def _begin(self, styles: Tensor) -> State:
+        """The state before the first layer."""
+
+    def _enter(self, layer: StyleLayer, state: State, noise: Noise) -> State:
+        """The state whose features are what `layer` is about to scale."""
+        return state
+
+    @abstractmethod
+    def _step(self, layer: StyleLayer, state: State, styles: Tensor, noise: Noise) -> State:
+        """The state after `layer`, from the one that entered it; `styles` are all S of each image."""
+
+    @abstractmethod
+    def _finish(self, state: State, size: int) -> Tensor:
+        """The image (N, 3, size, size) of the state after the last layer whose `_stage` is at most `size`."""
+
+    def _stage(self, layer: StyleLayer) -> int:
+        """Side of the smallest image that needs this layer."""
+        return self.resolution
+
+    def _run(self, layers: Sequence[StyleLayer], state: State, styles: Tensor, noise: Noise) -> State:
+        """The state after `layers`, which nobody looks at, as far as `_finish` needs it."""
+        for layer in layers:
+            state = self._step(layer, self._enter(layer, state, noise), styles, noise)
+        return state
+
+    # -- layers -----------------------------------------------------------------------------------
+    @property
+    def num_styles(self) -> int:
+        """S, the length of the flat style vector: all scales, then all shifts if any, then the extras."""
+        used = (s.stop for layer in self.layers for s in (layer.slice, layer.shift) if s is not None)
+        return max(used) + self.extra_styles
+
+    def layer(self, name: str) -> StyleLayer:
+        """The layer called `name`; an error lists the names."""
+        by_name = {layer.name: layer for layer in self.layers}
+        return by_name[check_name("layer", name, list(by_name), what="style layer")]
+
+    @property
+    def default_layer(self) -> str:
+        """The layer to cluster unless told otherwise: the first convolution that sees maps of 32 × 32, or of
+        half the image's side if that is less (16 to 32 pixels work best).
+        """
+        widest = min(32, max(4, self.resolution // 2))
+        convolutions = [layer for layer in self.layers if layer.kind == "conv"]
+        return min(convolutions, key=lambda layer: abs(layer.resolution - widest)).name
+
+    @property
+    def preview_sizes(self) -> tuple[int, ...]:
+        """Image sides that `synthesize` takes as `upto`, in ascending order; the last is `resolution`."""
+        return tuple(sorted({self._stage(layer) for layer in self.layers}))
+
+    @property
+    def preview_size(self) -> int:
+        """The largest side up to 256 that images can be made at, for interactive work."""
+        return max((s for s in self.preview_sizes if s <= 256), default=self.preview_sizes[0])
+
+    def check_styles(self) -> None:
+        """Raise a TypeError that says why if this generator cannot be edited."""
+        if not self.has_styles:
+            raise TypeError(
+                f"{self.label} is a {type(self).__name__}, which has no styles: dissection works, editing "
+                "does not. Give generator.sample(seeds) to synthesize, record, walk; to edit, load a StyleGAN"
+            )
+
+    # -- styles → images --------------------------------------------------------------------------
+    def walk(
+        self,
+        styles: Tensor,
+        hooks: Mapping[str, Hook] | None = None,
+        *,
+        noise: Noise = "const",
+        upto: int | None = None,
+        cache: Cache | None = None,
+    ) -> Tensor:
+        """Go through the layers; hooks read the maps on the way, change them, or end it by raising.
+
+        A map that enters two layers, first a toRGB and then a convolution, is replaced for both by a hook of
+        the first. Gradients reach the styles and what hooks are made of.
+
+        Parameters
+        ----------
+        styles : Tensor of shape (N, S)
+            As `sample` gives them.
+        hooks : mapping of str to callable
+            {layer: function of the maps (N, C, H, W) that it scales, with all hooks before it done}. What the
+            function returns, new maps of that shape, goes on; None leaves them as they are.
+        noise : {"const", "none"} or int
+            The network's own fixed maps, none, or the seed of fixed maps.
+        upto : int, optional
+            Stop at this lower resolution and return the image there; one of `preview_sizes`.
+        cache : Cache, optional
+            Of the same noise; work starts at the first layer that has a hook or whose styles differ from it,
+            or at the beginning if gradients to the styles are asked for.
+
+        Returns
+        -------
+        Tensor of shape (N, 3, H, W)
+            Nominally in [-1, 1] and not clamped.
+        """
+        self._check_walk(styles, noise, upto, cache)
+        wanted = {self.layer(name).name: hook for name, hook in (hooks or {}).items()}
+        size = self.resolution if upto is None else upto
+        end = next((i for i, la in enumerate(self.layers) if self._stage(la) > size), len(self.layers))
+        hooked = [i for i, la in enumerate(self.layers[:end]) if la.name in wanted]
+        start, state = self._start(styles, cache, min(hooked, default=end))
+        behind = max(hooked, default=start - 1) + 1
+        for layer in self.layers[start:behind]:
+            state = self._enter(layer, state, noise)
+            if layer.name in wanted:
+                state = (_seen(layer, state[0], wanted[layer.name]), *state[1:])
+            state = self._step(layer, state, styles, noise)
+        image = self._finish(self._run(self.layers[behind:end], state, styles, noise), size)
+        # (where nothing has changed it is the cache's own)
+        return image if start < end else image.clone()
+
+    def synthesize(
+        self, styles: Tensor, noise: Noise = "const", upto: int | None = None, cache: Cache | None = None
+    ) -> Tensor:
+        """Styles (N, S) → images (N, 3, H, W); `walk` explains the options."""
+        return self.walk(styles, noise=noise, upto=upto, cache=cache)
+
+    def record(self, styles: Tensor, layers: str | Iterable[str]) -> dict[str, Tensor]:
+        """The maps that `layers` scale, before they are scaled: {name: Tensor of shape (N, C, H, W)}.
+
+        No others are kept, and the walk ends with the last of them.
+        """
+        wanted = {self.layer(n).name for n in ([layers] if isinstance(layers, str) else layers)}
+        found: dict[str, Tensor] = {}
+
+        def keep(maps: Tensor, *, name: str) -> None:
+            found[name] = maps
+            if len(found) == len(wanted):
+                raise Stop
+
+        if wanted:
+            with suppress(Stop):
+                self.walk(styles, {name: partial(keep, name=name) for name in wanted})
+        return found
+
+    def cache(self, styles: Tensor, noise: Noise = "const") -> Cache:
+        """Synthesize and keep every layer's input, for ``walk(..., cache=)``."""
+        self._check_walk(styles, noise, None, None)
+        states = [self._begin(styles)]
+        for layer in self.layers:
+            states.append(self._step(layer, self._enter(layer, states[-1], noise), styles, noise))
+        return Cache(styles, noise, tuple(states), self._finish(states[-1], self.resolution))
+
+    def _start(self, styles: Tensor, cache: Cache | None, limit: int) -> tuple[int, State]:
+        """Index of the first layer to compute, `limit` at most, and the state before it."""
+        # Gradients must reach the styles of every layer, also of those that have not changed.
+        if cache is None or (styles.requires_grad and torch.is_grad_enabled()):
+            return 0, self._begin(styles)
+        start = min(self._first_change(styles, cache), limit)
+        # (what the first layer gets may follow extra styles, so it is not taken from the cache)
+        if start == 0:
+            return 0, self._begin(styles)
+        kept = cache.states[start]
+        return start, tuple(t if t is None else t.expand(len(styles), *t.shape[1:]) for t in kept)
+
+    def _first_change(self, styles: Tensor, cache: Cache) -> int:
+        """Index of the first layer whose styles differ from the cache's; extras are the first's."""
+        until = len(self.layers) if cache.until is None else cache.until
+        changed = (styles != cache.styles).any(dim=0).cpu()
+        user = torch.zeros(len(changed), dtype=torch.int64)
+        for i, layer in enumerate(self.layers if self.has_styles else ()):
+            for part in (layer.slice, layer.shift):
+                if part is not None:
+                    user[part] = i
+        return min(until, int(user[changed].min())) if changed.any() else until
+
+    def _check_walk(self, styles: Tensor, noise: Any, upto: int | None, cache: Cache | None) -> None:
+        what, width = (
+            ("styles", self.num_styles) if self.has_styles else ("latents", self.z_dim + self.label_dim)
+        )
+        if not isinstance(styles, Tensor):
+            raise TypeError(f"{what} must be a Tensor of shape (N, {width}), got {type(styles).__name__}")
+        if styles.ndim != 2 or styles.shape[1] != width:
+            raise ValueError(f"{what} must have shape (N, {width}), got {tuple(styles.shape)}")
+        if isinstance(noise, str):
+            check_choice("noise", noise, ("const", "none"))
+        else:
+            check_integer("noise", noise, maximum=2**32 - 1)
+        if upto is not None:
+            check_choice("upto", upto, self.preview_sizes)
+        if cache is not None and cache.noise != noise:
+            raise ValueError(f"cache was made with noise={cache.noise!r}, this call asks for {noise!r}")
+        if cache is not None and len(cache.styles) not in (1, len(styles)):
+            raise ValueError(
+                f"cache holds {len(cache.styles)} images, styles {len(styles)}; they must agree, or "
+                "cache hold one"
+            )
+
+
+def _seen(layer: StyleLayer, maps: Tensor | None, hook: Hook) -> Tensor:
+    """What goes on after `hook` has seen the maps that enter `layer`."""
+    assert maps is not None
+    found = hook(maps)
+    if found is not None and found.shape != maps.shape:
+        raise ValueError(
+            f"hooks[{layer.name!r}] must return maps of shape {tuple(maps.shape)}, got {tuple(found.shape)}"
+        )
+    return maps if found is None else found
