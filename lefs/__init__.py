@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from lefs.catalog import Catalog
     from lefs.clustering import SphericalKMeans
     from lefs.dissection import dissect
-    from lefs.editing import Change, Edit, Editor, Recipe, transfer
+    from lefs.editing import Change, Recipe, transfer
+    from lefs.editor import Edit, Editor
     from lefs.effects import by_effect
     from lefs.generator import Generator
     from lefs.generators import StyleGAN2, StyleGAN2Config, load, save_generator
@@ -62,7 +63,8 @@ _HOMES = {
     "catalog": ("Catalog",),
     "clustering": ("SphericalKMeans",),
     "dissection": ("dissect",),
-    "editing": ("Change", "Edit", "Editor", "Recipe", "transfer"),
+    "editing": ("Change", "Recipe", "transfer"),
+    "editor": ("Edit", "Editor"),
     "effects": ("by_effect",),
     "generator": ("Generator",),
     "generators": ("StyleGAN2", "StyleGAN2Config", "load", "save_generator"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
@@ -272,6 +273,17 @@ class Catalog:
                 'or dissect(..., contributions="effect")'
             )
         return self.effects
+
+    def part_digest(self, part: str) -> str:
+        """The first 12 digits of the SHA-256 over the contributions of a part's clusters."""
+        if part not in self._digests:
+            rows = self.contributions[list(self.clusters(part))]
+            self._digests[part] = hashlib.sha256(rows.cpu().numpy().tobytes()).hexdigest()[:12]
+        return self._digests[part]
+
+    @cached_property
+    def _digests(self) -> dict[str, str]:
+        return {}
 
     # -- files ------------------------------------------------------------------------------------
     def save(self, folder: str | os.PathLike[str]) -> Path:

@@ -264,7 +264,10 @@ class Synthesis(nn.Module, ABC):
         if not isinstance(styles, Tensor):
             raise TypeError(f"{what} must be a Tensor of shape (N, {width}), got {type(styles).__name__}")
         if styles.ndim != 2 or styles.shape[1] != width:
-            raise ValueError(f"{what} must have shape (N, {width}), got {tuple(styles.shape)}")
+            parts = (
+                "" if self.has_styles else f": {self.z_dim} of the latent and {self.label_dim} of the class"
+            )
+            raise ValueError(f"{what} must have shape (N, {width}){parts}; got {tuple(styles.shape)}")
         if isinstance(noise, str):
             check_choice("noise", noise, ("const", "none"))
         else:

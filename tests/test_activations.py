@@ -17,7 +17,8 @@ import lefs
 from lefs import ArtifactError, Catalog, StyleGAN2, units
 from lefs.activations import Hypercolumns
 from lefs.dissection import compare_partitions, estimate, sample_vectors
-from lefs.editing import Change, Editor, Recipe
+from lefs.editing import Change, Recipe
+from lefs.editor import Editor
 from lefs.factorization import soft_assign
 from lefs.generator import Generator
 from lefs.query import QuerySettings

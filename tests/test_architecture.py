@@ -25,6 +25,7 @@ ROWS = (
     ("catalog",),
     ("effects", "query"),
     ("dissection", "directions", "editing"),
+    ("editor",),
     ("files", "generators", "foreign", "segmenter", "adapters"),
     ("evaluation",),
     ("units",),

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import weakref
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ from helpers import random_network
 
 import lefs
 from lefs import ArtifactError, Catalog, StyleGAN2, dissect, save_generator
-from lefs import sample as sample_module
+from lefs import activations as sample_module
 from lefs.dissection import Estimate, compare_partitions, estimate, layers_to_compare, sample_vectors
 from lefs.generator import Generator
 
@@ -160,21 +161,21 @@ def test_activations_are_not_kept(lively: StyleGAN2, monkeypatch: pytest.MonkeyP
     """Of all maps of all batches, at most one batch's are alive when the next batch begins."""
     alive: list[weakref.ref[torch.Tensor]] = []
     counts: list[int] = []
-    original = StyleGAN2.activations
+    original = StyleGAN2.walk
 
-    def counting(self, styles):  # type: ignore[no-untyped-def]
-        counts.append(sum(ref() is not None for ref in alive))
-        for layer, maps in original(self, styles):
+    def counting(self, styles, hooks):  # type: ignore[no-untyped-def]
+        def seen(maps, *, hook):  # type: ignore[no-untyped-def]
             alive.append(weakref.ref(maps))
-            yield layer, maps
-            del maps
+            return hook(maps)
 
-    monkeypatch.setattr(StyleGAN2, "activations", counting)
+        counts.append(sum(ref() is not None for ref in alive))
+        return original(self, styles, {name: partial(seen, hook=hook) for name, hook in hooks.items()})
+
+    monkeypatch.setattr(StyleGAN2, "walk", counting)
     quick(lively, range(24), batch_size=2)
-    per_batch = len(lively.layers)
     assert len(counts) == 24  # 12 batches, looked at twice
-    assert len(alive) > 12 * per_batch
-    assert max(counts) <= per_batch
+    assert len(alive) == 12 * (1 + len(lively.layers))
+    assert max(counts) <= len(lively.layers)
     assert sum(ref() is not None for ref in alive) == 0
 
 

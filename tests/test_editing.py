@@ -19,7 +19,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from lefs import ArtifactError, Catalog, Change, Editor, QuerySettings, Recipe, StyleGAN2, dissect, transfer
-from lefs.editing import Superseded, compose, resolve_claims
+from lefs.editing import compose, resolve_claims
+from lefs.editor import Superseded
 
 OPEN = QuerySettings(rho=0.0, epsilon=3.0, coarse=1.0, rgb=1.0)
 

@@ -100,7 +100,7 @@ def test_classes_follow_the_latent() -> None:
     assert torch.equal(codes[:, 20:], torch.eye(4)[[3, 0]])
     with pytest.raises(ValueError, match="integer from 0 to 3"):
         network.sample([5])
-    with pytest.raises(ValueError, match="20 of the latent and 4 of the one-hot label"):
+    with pytest.raises(ValueError, match="20 of the latent and 4 of the class"):
         network.synthesize(network.latents([5]))
 
 

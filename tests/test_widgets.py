@@ -16,7 +16,7 @@ from helpers import random_network
 from PIL import Image
 
 import lefs
-from lefs.editing import Superseded
+from lefs.editor import Superseded
 from lefs.images import to_uint8
 from lefs.plotting import cluster_colors
 from lefs.records import ArtifactError

@@ -16,7 +16,8 @@ from matplotlib.figure import Figure
 
 from lefs.catalog import Catalog
 from lefs.checks import check_integer, check_number
-from lefs.editing import Change, Edit, Editor, Recipe, Superseded
+from lefs.editing import Change, Recipe
+from lefs.editor import Edit, Editor, Superseded
 from lefs.generator import Generator
 from lefs.images import to_uint8
 from lefs.plotting import edit_strip

@@ -19,7 +19,7 @@ from torch.nn.functional import interpolate, normalize
 
 import lefs
 from lefs import StyleGAN2, StyleGAN2Config
-from lefs import sample as module
+from lefs import activations as module
 from lefs.clustering import assign
 from lefs.generator import Generator
 

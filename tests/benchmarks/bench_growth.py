@@ -24,7 +24,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from lefs import SphericalKMeans, StyleGAN2, StyleGAN2Config, dissect
-from lefs import sample as module
+from lefs import activations as module
 from lefs.plotting.style import INK, LINES, MUTED, WIDTH, new_figure, styled
 
 BASE = {"images": 64, "clusters": 16, "resolution": 64, "channels": 48}

@@ -19,7 +19,8 @@ from typing import Any
 
 import torch
 
-from lefs.editing import Change, Editor, Recipe
+from lefs.editing import Change, Recipe
+from lefs.editor import Editor
 from lefs.evaluation import Locality, locality, seed_pairs
 from lefs.tables import Table
 
