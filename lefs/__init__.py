@@ -13,6 +13,9 @@ P named parts · D latent size · H, W.
 """
 
 import importlib
+import logging
+import os
+import sys
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
@@ -72,6 +75,25 @@ _HOMES = {
     "stylespace": ("StyleLayer",),
     "segmenter": ("PartSegmenter", "load_segmenter"),
 }
+
+
+def _let_waiting_threads_sleep() -> None:
+    """Choose how OpenMP waits, unless the user has: it reads that once, when torch is imported.
+
+    By default its waiting threads spin, and take the processor from those that have work.
+    """
+    if "OMP_WAIT_POLICY" in os.environ:
+        return
+    if (torch := sys.modules.get("torch")) is None:
+        os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
+    elif torch.get_num_threads() > 1:
+        logging.getLogger(__name__).warning(
+            "torch was imported before lefs: its waiting threads spin, which is slow where the processor is "
+            "busy. Import lefs first, or set OMP_WAIT_POLICY=PASSIVE in the environment."
+        )
+
+
+_let_waiting_threads_sleep()
 
 
 def __getattr__(name: str) -> Any:

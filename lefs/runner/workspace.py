@@ -16,6 +16,9 @@ from lefs.runner.execution import RunError, find_notebooks, packaged_notebooks, 
 
 __all__ = ["copy_notebooks", "open_jupyterlab"]
 
+# Of one kernel: more make our pictures little faster, and a server has many kernels.
+_MOST_THREADS = 8
+
 
 def copy_notebooks(
     folder: str | os.PathLike[str], *, source: str | os.PathLike[str] | None = None
@@ -88,6 +91,9 @@ def _is_run(notebook: nbformat.NotebookNode) -> bool:
 def open_jupyterlab(folder: str | os.PathLike[str], *, browser: bool = True) -> int:
     """Run JupyterLab on a folder until it is stopped.
 
+    Where the user has not set OMP_NUM_THREADS, a kernel computes with eight threads at most: on a large
+    server one would otherwise take all processors from the others.
+
     Parameters
     ----------
     folder : str or path
@@ -101,9 +107,17 @@ def open_jupyterlab(folder: str | os.PathLike[str], *, browser: bool = True) -> 
         JupyterLab's exit status.
     """
     command = [sys.executable, "-m", "jupyterlab", f"--ServerApp.root_dir={Path(folder).resolve()}"]
-    with subprocess.Popen(command if browser else [*command, "--no-browser"]) as server:
+    command += [] if browser else ["--no-browser"]
+    with subprocess.Popen(command, env=_bounded_threads() | os.environ) as server:
         while True:
             try:
                 return server.wait()
             except KeyboardInterrupt:  # (the server has it, too, and asks whether that is meant)
                 continue
+
+
+def _bounded_threads() -> dict[str, str]:
+    """What bounds the threads of each kernel of a server, in its environment."""
+    affinity = getattr(os, "sched_getaffinity", None)  # (not every system tells)
+    cores = len(affinity(0)) if affinity else os.cpu_count() or 1
+    return {"OMP_NUM_THREADS": str(_MOST_THREADS)} if cores > _MOST_THREADS else {}
