@@ -8,6 +8,7 @@ import io
 import math
 import threading
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -21,7 +22,7 @@ from lefs.images import to_uint8
 from lefs.plotting import cluster_colors
 from lefs.records import ArtifactError
 from lefs.widgets import CatalogBrowser, EditStudio
-from lefs.widgets.canvas import Canvas, Picture, heat_picture
+from lefs.widgets.canvas import Canvas, Picture, change_picture
 from lefs.widgets.pacing import preview_of
 from lefs.widgets.panel import Panel
 
@@ -122,12 +123,147 @@ def test_a_method_shows_only_its_own_sliders(studio):
     assert shown() == set()
 
 
+# -- whose settings hold ------------------------------------------------------------------------------
+@pytest.fixture
+def measured(tiny, catalog):
+    """The catalog with effects, of which those of cluster 1 are small everywhere."""
+    torch.manual_seed(0)
+    effects = torch.rand(catalog.contributions.shape, dtype=torch.float64)
+    effects[1] *= 0.01
+    return replace(catalog, effects=effects)
+
+
+TABLE = {
+    "cluster 0": lefs.QuerySettings(rho=0.5, epsilon=4.0, coarse=1.0),
+    "cluster 1": lefs.QuerySettings(rho=0.02, epsilon=20.0, coarse=0.25),
+}
+BY_EFFECT = {"cluster 0": lefs.QuerySettings(rho=0.25, epsilon=3.0, contributions="effect")}
+
+
+@pytest.fixture
+def tuned(tiny, measured, tmp_path):
+    recipe = one_change(settings=TABLE["cluster 0"])
+    return EditStudio(tiny, measured, recipe, settings=[TABLE, BY_EFFECT], folder=tmp_path)
+
+
+def settings_of(studio: EditStudio) -> lefs.QuerySettings:
+    return studio.edit.recipe.changes[0].settings
+
+
+def is_shown(widget) -> bool:
+    return "lefs-hidden" not in widget._dom_classes
+
+
+def test_a_part_brings_its_settings(tuned):
+    number = tuned.canvas.frame["number"]
+    tuned.controls["part"].value = "cluster 1"
+    assert settings_of(tuned) == replace(TABLE["cluster 1"], contributions="energy")
+    assert tuned.controls["epsilon"].value == 20.0, "the slider reaches as far as the settings"
+    assert tuned.canvas.frame["number"] == number + 1
+    assert not is_shown(tuned._question)
+    tuned.controls["part"].value = "cluster 2"  # nobody has tuned anything for it
+    assert settings_of(tuned) == replace(TABLE["cluster 1"], contributions="energy")
+
+
+def test_whoever_has_moved_a_slider_is_asked(tuned):
+    tuned.controls["rho"].value = 0.3
+    tuned.controls["part"].value = "cluster 1"
+    assert settings_of(tuned).rho == 0.3
+    assert "as you set them" in tuned._notice.value
+    assert is_shown(tuned.controls["keep"])
+    assert tuned.controls["take"].description == "Take those tuned for cluster 1"
+    tuned.controls["keep"].click()
+    assert settings_of(tuned).rho == 0.3
+    assert not is_shown(tuned.controls["keep"])
+    tuned.controls["part"].value = "cluster 0"
+    tuned.controls["take"].click()
+    assert settings_of(tuned) == replace(TABLE["cluster 0"], contributions="energy")
+    assert not is_shown(tuned._question)
+    tuned.controls["part"].value = "cluster 1"
+    assert settings_of(tuned).rho == 0.02, "the sliders are the table's again: nothing to ask"
+
+
+def test_contributions_are_a_choice_and_have_settings_of_their_own(tuned, tiny, measured, tmp_path):
+    by_energy = tuned.edit.image
+    tuned.controls["contributions"].value = "effect"
+    assert settings_of(tuned) == BY_EFFECT["cluster 0"]
+    assert not torch.equal(tuned.edit.image, by_energy)
+    expected = BY_EFFECT["cluster 0"].query(measured, "cluster 0")
+    assert torch.equal(tuned.edit.queries[0], expected)
+    tuned.controls["save"].click()
+    replayed = lefs.Editor(tiny, measured).render(lefs.Recipe.load(next(tmp_path.glob("*.json"))))
+    assert torch.equal(replayed.image, tuned.edit.image)
+
+
+def test_a_catalog_of_one_kind_offers_no_choice_of_contributions(studio, tiny, measured):
+    assert not is_shown(studio.controls["contributions"])
+    effect = EditStudio(tiny, measured.by_effect(), one_change())
+    assert effect.controls["contributions"].options == ("effect",)
+    assert not is_shown(effect.controls["contributions"])
+
+
+def test_where_nothing_moves_the_panel_says_why_and_offers_a_price(studio, catalog):
+    share = catalog.contribution("cluster 0")
+    most = float(share.max())
+    studio.controls["rho"].max = 3
+    studio.controls["rho"].value = too_high = 2 * most / (1 - most)
+    assert not studio.edit.queries.any()
+    assert f"the largest share there is {most:.1%}" in studio._notice.value
+    assert studio.canvas.frame["panels"][3]["word"] == "nothing changed"
+    assert is_shown(studio.controls["lower"])
+    studio.controls["lower"].click()
+    assert 0 < studio.controls["rho"].value < too_high
+    assert studio.edit.queries.any()
+    assert not is_shown(studio.controls["lower"])
+    assert not is_shown(studio._question)
+
+
+@pytest.mark.parametrize(
+    ("settings", "reason"),
+    [
+        ({"epsilon": 0.0, "rho": 0.0}, "the budget ε is 0"),
+        ({"method": "simultaneous", "slope": 0.0}, "the slope is 0"),
+        ({"method": "pair", "leak": 0.0}, "the leak is 0"),
+        ({"method": "pair", "rho": 1e9}, "no channel changes cluster 0 enough"),
+    ],
+)
+def test_where_the_price_is_not_to_blame_none_is_offered(tiny, measured, settings, reason):
+    studio = EditStudio(tiny, measured, one_change(settings=lefs.QuerySettings(**settings)))
+    assert reason in studio._notice.value
+    assert is_shown(studio.controls["lower"]) == ("rho" in settings and settings["rho"] > 1)
+
+
+def test_without_strength_the_panel_says_so(studio):
+    studio.controls["strength"].value = 0.0
+    assert "strength λ is 0" in studio._notice.value
+    studio.controls["strength"].value = 0.5
+    assert not is_shown(studio._question)
+
+
+def test_the_price_is_logarithmic_and_reaches_zero(studio):
+    rho = studio.controls["rho"]
+    for value in (0.02, 0.1, 1 / 3, 0.0001):
+        rho.value = value
+        assert settings_of(studio).rho == value
+    rho.value = rho.base**rho.min  # what the browser sends from the left end
+    assert rho.value == settings_of(studio).rho == 0.0
+    assert rho.base**rho.min < 0.0005, "it reads 0.000 there"
+
+
+def test_wrong_tables_are_errors_at_once(tiny, catalog):
+    with pytest.raises(KeyError, match="no part named 'hair'"):
+        EditStudio(tiny, catalog, one_change(), settings={"hair": lefs.QuerySettings()})
+    bad = lefs.QuerySettings(epsilon=math.inf)
+    with pytest.raises(ValueError, match="epsilon"):
+        EditStudio(tiny, catalog, one_change(), settings={"cluster 0": bad})
+
+
 def test_summary_counts_channels_and_measures_the_change(studio):
     q = studio.edit.queries[0]
     text = studio._summary.value
     assert f"<b>{int((q > 0).sum())}</b> of {len(q)} channels" in text
     mask = studio._mask(1, "cluster 0", studio.edit.image.shape[-1])
-    assert f"<b>{studio.edit.change.numpy()[mask].mean():.2f}</b>" in text
+    assert f"<b>{studio.edit.change[mask].mean():.2f}</b>" in text
 
 
 def test_the_budget_goes_up_to_the_widest_layer(studio, tiny):
@@ -435,14 +571,14 @@ def test_picking_a_cluster_colors_it_alone(browser):
     np.testing.assert_array_equal(alone[~everywhere], pixels(browser, 0)[~everywhere])
 
 
-def test_naming_moves_no_other_part_to_another_color(browser):
+def test_parts_look_the_same_when_the_catalog_is_opened_again(browser, tiny, tmp_path):
     before = browser._colors()
     browser.controls["name 2"].value = "hair"
     np.testing.assert_array_equal(browser._colors(), before)
-    browser.controls["name 3"].value = "hair"
-    np.testing.assert_array_equal(browser._colors(), before[[0, 1, 2, 2]])
-    browser.controls["name 2"].value = "skin"
-    np.testing.assert_array_equal(browser._colors(), before[[0, 1, 3, 2]], "hair keeps its colour")
+    for cluster, name in ((3, "hair"), (0, "skin"), (2, "skin")):
+        browser.controls[f"name {cluster}"].value = name
+        again = CatalogBrowser(tiny, lefs.Catalog.load(tmp_path / "catalog"), range(2))
+        np.testing.assert_array_equal(browser._colors(), again._colors())
 
 
 def test_parts_have_the_colors_of_the_figures(tiny, catalog):
@@ -601,11 +737,11 @@ def test_canvas_needs_no_network():
     assert "import" not in str(Canvas._esm).split()
 
 
-def test_heat_goes_from_zero_to_its_limit():
-    from lefs.plotting.style import CHANGE_MAP
-
-    heat = heat_picture(np.array([[0.0, 40.0, 99.0]]), CHANGE_MAP, 40.0, title="change", unit="ΔE")
-    np.testing.assert_array_equal(heat.pixels[0, 0], [255, 255, 255])
-    np.testing.assert_array_equal(heat.pixels[0, 1], heat.pixels[0, 2])
-    assert heat.scale is not None
-    assert heat.scale[:2] == ("0", "40 ΔE")
+def test_maps_of_change_have_one_scale_and_say_when_they_are_empty():
+    change = change_picture(torch.tensor([[0.0, 60.0, 99.0]]))
+    np.testing.assert_array_equal(change.pixels[0, 0], [255, 255, 255])
+    np.testing.assert_array_equal(change.pixels[0, 1], change.pixels[0, 2])
+    assert change.scale is not None
+    assert change.scale[:2] == ("0", "60 ΔE")
+    assert change.word == ""
+    assert change_picture(torch.full((2, 2), 0.4)).word == "nothing changed"

@@ -22,7 +22,8 @@ from lefs.images import to_uint8
 from lefs.plotting import cluster_colors, membership_overlays, similarity_colors
 from lefs.plotting.arrays import overlay
 from lefs.widgets.canvas import Canvas, Picture
-from lefs.widgets.panel import Panel, row
+from lefs.widgets.controls import choice, line, row, slider
+from lefs.widgets.panel import Panel
 
 __all__ = ["CatalogBrowser"]
 
@@ -78,23 +79,18 @@ class CatalogBrowser(Panel):
         self._generator, self.catalog = generator, catalog
         self._seeds = check_seeds(seeds)
         self._first = 0
-        # The parts begin with the colours that the figures give them: by the order of their first clusters.
-        # Nobody tells hundreds apart; those without names have colours by which related ones show.
-        many = len(catalog.parts) > _MOST_COLORS
-        self._palette = similarity_colors(catalog.centers) if many else cluster_colors(catalog.num_clusters)
-        self._color_of = {name: c for c, name in enumerate(dict.fromkeys(catalog.cluster_names))}
         self.controls = _controls(catalog)
         self._inside, self._offering = list(range(catalog.num_clusters)), False
-        self._page_label, self._status = ipywidgets.HTML(), ipywidgets.HTML()
-        for line in (self._page_label, self._status):
-            line.add_class("lefs-summary")
+        self._page_label, self._status = line(), line()
         self._swatches = [ipywidgets.HTML() for _ in range(catalog.num_clusters)]
-        self.canvas = Canvas(columns=min(_COLUMNS, len(self._seeds)), widest=142)
+        self.canvas = Canvas(columns=min(_COLUMNS, len(self._seeds)), widest=256)
         self._lay_out()
         self._connect()
-        with self._lock, torch.inference_mode():
-            self._turn_to(0)
-            self._relabel()
+        self._begin(self._show)
+
+    def _show(self) -> None:
+        self._turn_to(0)
+        self._relabel()
 
     def __repr__(self) -> str:
         return f"CatalogBrowser: {self.catalog!r}"
@@ -105,7 +101,7 @@ class CatalogBrowser(Panel):
             self._images,
             self._membership,
             names=self.catalog.parts,
-            colors=self._palette[[self._color_of[name] for name in self.catalog.parts]],
+            colors=_part_colors(self.catalog),
             opacity=self.controls["opacity"].value,
             columns=_COLUMNS,
         )
@@ -174,18 +170,12 @@ class CatalogBrowser(Panel):
 
     def _colors(self) -> np.ndarray:
         """The colour of each cluster, (K, 3): its part's, but in a chosen part one for each."""
-        colors = self._palette[[self._color_of[name] for name in self.catalog.cluster_names]]
+        names = self.catalog.cluster_names
+        order = [*dict.fromkeys(names)]
+        colors = _part_colors(self.catalog)[[order.index(name) for name in names]]
         if self.controls["part"].value != _EVERY_PART:
             colors[self._inside] = cluster_colors(len(self._inside))
         return colors
-
-    def _recolor(self) -> None:
-        """Parts keep their colours while they exist; a new one takes a colour that just became free."""
-        kept = {name: c for name, c in self._color_of.items() if name in self.catalog.parts}
-        freed = [c for name, c in self._color_of.items() if name not in kept]
-        unused = sorted(set(range(len(self._palette))) - set(self._color_of.values()))
-        free = iter([*freed, *unused])
-        self._color_of = {name: kept[name] if name in kept else next(free) for name in self.catalog.parts}
 
     # -- choosing ---------------------------------------------------------------------------------
     def _choose_part(self, part: str) -> None:
@@ -222,7 +212,6 @@ class CatalogBrowser(Panel):
         try:
             _check_name(k, name)
             self.catalog = self.catalog.named(names)
-            self._recolor()
         finally:
             # A refused name gives way to the old one; an accepted one loses its outer blanks.
             self._relabel()
@@ -239,7 +228,7 @@ class CatalogBrowser(Panel):
         part = self.controls["part"].value
         if part != _EVERY_PART and part not in self.catalog.parts:
             part = names[self._inside[0]]
-        self._offer("part", [("all", _EVERY_PART), *((name, name) for name in self.catalog.parts)], part)
+        self._offer("part", _parts(self.catalog), part)
         self._offer("cluster", _picks(names, self._inside), self.controls["cluster"].value)
         self._list()
 
@@ -266,6 +255,18 @@ class CatalogBrowser(Panel):
         self._status.value = f"{parts}; saved to {html.escape(str(self._folder))}"
 
 
+def _part_colors(catalog: Catalog) -> np.ndarray:
+    """Colours of the parts in the order of their first clusters, as figures have them: (P, 3).
+
+    They follow from the catalog alone, so that a part looks the same when the catalog is opened again.
+    """
+    names = catalog.cluster_names
+    first = [names.index(name) for name in dict.fromkeys(names)]
+    # Nobody tells hundreds apart; those without names have colours by which related ones show.
+    many = len(first) > _MOST_COLORS
+    return similarity_colors(catalog.centers)[first] if many else cluster_colors(len(first))
+
+
 def _with_saved_names(catalog: Catalog, folder: Path | None) -> Catalog:
     """The catalog as it was named in `folder`, if that holds the same clusters with names of their own.
 
@@ -290,30 +291,21 @@ def _controls(catalog: Catalog) -> dict[str, ipywidgets.Widget]:
         for k, name in enumerate(names)
     }
     return {
-        "opacity": ipywidgets.FloatSlider(
-            0.6,
-            min=0,
-            max=1,
-            step=0.05,
-            description="opacity",
-            tooltip="0: the pictures; 1: the clusters only",
+        "opacity": slider("opacity", 0.6, 1, 0.05, "0: the pictures; 1: the clusters only"),
+        "part": choice(
+            "part", _parts(catalog), _EVERY_PART, "Colour all parts, or the clusters of one, and list them"
         ),
-        "part": ipywidgets.Dropdown(
-            options=[("all", _EVERY_PART), *((name, name) for name in catalog.parts)],
-            value=_EVERY_PART,
-            description="part",
-            tooltip="Colour all parts, or the clusters of one, and list them",
-        ),
-        "cluster": ipywidgets.Dropdown(
-            options=_picks(names, range(len(names))),
-            value=_ALL,
-            description="cluster",
-            tooltip="Colour all clusters, or one alone",
+        "cluster": choice(
+            "cluster", _picks(names, range(len(names))), _ALL, "Colour all clusters, or one alone"
         ),
         "previous": ipywidgets.Button(icon="chevron-left", tooltip="The images before these"),
         "next": ipywidgets.Button(icon="chevron-right", tooltip="The next images"),
         **fields,
     }
+
+
+def _parts(catalog: Catalog) -> list[tuple[str, str]]:
+    return [("all", _EVERY_PART), *((name, name) for name in catalog.parts)]
 
 
 def _picks(names: list[str], clusters: Iterable[int]) -> list[tuple[str, int]]:

@@ -16,7 +16,7 @@ function source(panel) {
   return canvas;
 }
 
-/** Enlarge by a whole factor without blending, so that every value of a map stays a clean square. */
+/** Enlarge by a whole factor without blending, so that every pixel stays a clean square. */
 function squares(canvas, factor) {
   const large = new OffscreenCanvas(canvas.width * factor, canvas.height * factor);
   const context = large.getContext("2d");
@@ -44,7 +44,7 @@ function paint(canvas, panel, cursor) {
   if (width === 0) return;
   if (canvas.width !== width || canvas.height !== height) Object.assign(canvas, { width, height });
   const factor = Math.ceil(width / panel.width);
-  const picture = panel.smooth || factor < 2 ? source(panel) : squares(source(panel), factor);
+  const picture = factor < 2 ? source(panel) : squares(source(panel), factor);
   const context = canvas.getContext("2d");
   context.imageSmoothingEnabled = true;
   context.imageSmoothingQuality = SMOOTHING;
@@ -96,21 +96,24 @@ function element(tag, name, parent) {
 function cell(grid) {
   const figure = element("figure", "lefs-figure", grid);
   const title = element("figcaption", "lefs-title", figure);
-  const canvas = element("canvas", "lefs-picture", figure);
+  const frame = element("div", "lefs-frame", figure);
+  const canvas = element("canvas", "lefs-picture", frame);
   canvas.setAttribute("role", "img");
+  const word = element("span", "lefs-word", frame);
   const note = element("div", "lefs-note", figure);
-  return { figure, title, canvas, note, cursor: [0.5, 0.5] };
+  return { figure, title, canvas, word, note, cursor: [0.5, 0.5] };
 }
 
 function describe(parts, panel) {
-  const { title, canvas, note } = parts;
+  const { title, canvas, word, note } = parts;
   title.textContent = panel.title;
+  word.textContent = panel.word;
   canvas.dataset.panel = panel.title;
   canvas.classList.toggle("lefs-paint", panel.paint);
   if (panel.paint) canvas.tabIndex = 0;
   else canvas.removeAttribute("tabindex");
   canvas.style.aspectRatio = `${panel.width} / ${panel.height}`;
-  canvas.setAttribute("aria-label", [panel.title, panel.note].filter(Boolean).join(": "));
+  canvas.setAttribute("aria-label", [panel.title, panel.note, panel.word].filter(Boolean).join(": "));
   note.replaceChildren();
   if (panel.scale) {
     const [low, high, colors] = panel.scale;

@@ -9,12 +9,17 @@ from typing import Any
 
 import anywidget
 import numpy as np
+import torch
 import traitlets
-from matplotlib.colors import Colormap, to_hex
+from matplotlib.colors import to_hex
 
-__all__ = ["Canvas", "Picture", "heat_picture"]
+from lefs.plotting.style import CHANGE_MAP
+
+__all__ = ["Canvas", "Picture", "change_picture"]
 
 _FOLDER = Path(__file__).parent
+CHANGE_LIMIT = 60.0  # ΔE
+_UNSEEN = 0.5  # ΔE: the half of a difference that can just be seen
 
 
 @dataclass(frozen=True)
@@ -26,16 +31,16 @@ class Picture:
     pixels : ndarray of shape (H, W, 3), uint8
     title : line above it, also its name for assistive technology and tests
     note : small line below it
-    smooth : enlarge by interpolation (photographs), or as squares (maps of values)
     scale : label of the low end, of the high end, and the colours between, drawn below instead of the note
+    word : what to say in the middle of a picture in which there is nothing to see
     paint : whether one can paint on it, with the pointer or with arrow keys and space bar (`Canvas.stroke`)
     """
 
     pixels: np.ndarray
     title: str = ""
     note: str = ""
-    smooth: bool = True
     scale: tuple[str, str, tuple[str, ...]] | None = None
+    word: str = ""
     paint: bool = False
 
     def state(self) -> dict[str, Any]:
@@ -49,8 +54,8 @@ class Picture:
         return {
             "title": self.title,
             "note": self.note,
-            "smooth": self.smooth,
             "scale": self.scale,
+            "word": self.word,
             "paint": self.paint,
             "width": width,
             "height": height,
@@ -58,11 +63,17 @@ class Picture:
         }
 
 
-def heat_picture(values: np.ndarray, colors: Colormap, limit: float, *, title: str, unit: str) -> Picture:
-    """A map of values (H, W), from 0 to `limit`, with its scale below."""
-    pixels = colors(np.clip(values / limit, 0, 1), bytes=True)[..., :3]
-    stops = tuple(to_hex(colors(t)) for t in np.linspace(0, 1, 9))
-    return Picture(pixels, title, smooth=False, scale=("0", f"{limit:g} {unit}", stops))
+def change_picture(change: torch.Tensor) -> Picture:
+    """Where a picture changed: a map of ΔE (H, W) with its scale, and a word where there is nothing to see.
+
+    Its scale is the same for every map, so that it grows and fades with an edit.
+    """
+    values = change.detach().cpu().numpy()
+    pixels = CHANGE_MAP(np.clip(values / CHANGE_LIMIT, 0, 1), bytes=True)[..., :3]
+    stops = tuple(to_hex(CHANGE_MAP(t)) for t in np.linspace(0, 1, 9))
+    scale = ("0", f"{CHANGE_LIMIT:g} ΔE", stops)
+    word = "nothing changed" if values.max() < _UNSEEN else ""
+    return Picture(pixels, "where it changed", scale=scale, word=word)
 
 
 class Canvas(anywidget.AnyWidget):
@@ -85,7 +96,7 @@ class Canvas(anywidget.AnyWidget):
     frame = traitlets.Dict({"number": 0, "panels": []}).tag(sync=True)
     stroke = traitlets.Dict({}).tag(sync=True)
     columns = traitlets.Int(4).tag(sync=True)
-    widest = traitlets.Int(260).tag(sync=True)
+    widest = traitlets.Int(384).tag(sync=True)
 
     def show(self, pictures: Sequence[Picture]) -> None:
         """Replace what is shown."""

@@ -19,19 +19,18 @@ from lefs.evaluation import Segmenter
 from lefs.generator import Generator
 from lefs.images import colour_difference, to_uint8
 from lefs.plotting import comparison_strip
-from lefs.plotting.style import CHANGE_MAP, LINES
+from lefs.plotting.style import LINES
 from lefs.units import UnitDissection, cells_of, pixels_of, replacement
 from lefs.units.concepts import Concepts
-from lefs.widgets.canvas import Canvas, Picture, heat_picture
-from lefs.widgets.panel import Panel, row
+from lefs.widgets.canvas import Canvas, Picture, change_picture
+from lefs.widgets.controls import MAX_SEED, button, choice, line, row, seed_field, slider
+from lefs.widgets.panel import Panel
 
 __all__ = ["UnitPainter"]
 
-_MAX_SEED = 2**32 - 1
 _NOTHING, _ABLATED, _INSERTED = range(3)
 _ACTIONS = {"insert": _INSERTED, "ablate": _ABLATED, "erase": _NOTHING}
 _COLORS = {_ABLATED: to_rgb(LINES[1]), _INSERTED: to_rgb(LINES[0])}
-_CHANGE_LIMIT = 60.0
 
 
 class UnitPainter(Panel):
@@ -106,13 +105,15 @@ class UnitPainter(Panel):
         self._stroke: tuple[Any, int] = (None, 0)
         widest = dissection.span(layer).stop - dissection.span(layer).start
         self.controls = {
-            "concept": _choice(shown, concept, "What the units stand for", name="concept"),
-            "layer": _choice(names, layer, "Whose units are switched", name="layer"),
+            "concept": choice("concept", shown, concept, "What the units stand for"),
+            "layer": choice("layer", names, layer, "Whose units are switched"),
             "units": _count(min(check_integer("units", units, minimum=1), widest), widest),
-            "action": _choice(list(_ACTIONS), "insert", "What painting does", name="paint to"),
-            "brush": _brush(),
-            "seed": _seed(check_integer("seed", seed, maximum=_MAX_SEED)),
-            "clear": ipywidgets.Button(description="Clear", icon="eraser", tooltip="Take all paint away"),
+            "action": choice("paint to", list(_ACTIONS), "insert", "What painting does"),
+            "brush": slider(
+                "brush", 0.1, 0.5, 0.01, "Diameter of the brush, as a share of the picture's side", low=0.01
+            ),
+            "seed": seed_field("seed", check_integer("seed", seed, maximum=MAX_SEED), "Seed of the picture"),
+            "clear": button("Clear", "eraser", "Take all paint away"),
         }
         self._build()
 
@@ -164,8 +165,7 @@ class UnitPainter(Panel):
     # -- drawing ----------------------------------------------------------------------------------
     def _build(self) -> None:
         self.canvas = Canvas(columns=3)
-        self._summary = ipywidgets.HTML()
-        self._summary.add_class("lefs-summary")
+        self._summary = line()
         c = self.controls
         self._arrange(
             row(c["concept"], c["layer"], c["units"], kind="three"),
@@ -179,8 +179,7 @@ class UnitPainter(Panel):
         self._on_change(c["seed"], self._turn_to_seed)
         self._on_click(c["clear"], self._clear)
         self.canvas.observe(self._stroked, names="stroke")
-        with self._lock, torch.inference_mode():
-            self._turn_to_seed()
+        self._begin(self._turn_to_seed)
 
     def _stroked(self, event: dict[str, Any]) -> None:
         with self._guarded():
@@ -215,9 +214,7 @@ class UnitPainter(Panel):
             [
                 Picture(self._tinted(), "paint here", "orange: ablated, blue: inserted", paint=True),
                 Picture(to_uint8(after), "result", f"seed {self.controls['seed'].value}"),
-                heat_picture(
-                    self._change().numpy(), CHANGE_MAP, _CHANGE_LIMIT, title="where it changed", unit="ΔE"
-                ),
+                change_picture(self._change()),
             ]
         )
 
@@ -306,25 +303,6 @@ def _checked(order: Sequence[int], dissection: UnitDissection, concept: str, lay
     return units + [u for u in by_iou if u not in units]
 
 
-def _choice(options: list[str], value: str, tooltip: str, *, name: str) -> ipywidgets.Dropdown:
-    if value not in options:
-        raise KeyError(f"no {value!r} here. Choose from: {', '.join(options)}")
-    return ipywidgets.Dropdown(options=options, value=value, description=name, tooltip=tooltip)
-
-
 def _count(value: int, widest: int) -> ipywidgets.IntSlider:
     tooltip = "How many units are switched, those of largest IoU first"
     return ipywidgets.IntSlider(value, min=1, max=widest, description="units", tooltip=tooltip)
-
-
-def _brush() -> ipywidgets.FloatSlider:
-    tooltip = "Diameter of the brush, as a share of the picture's side"
-    return ipywidgets.FloatSlider(
-        0.1, min=0.01, max=0.5, step=0.01, description="brush", tooltip=tooltip, readout_format=".2f"
-    )
-
-
-def _seed(value: int) -> ipywidgets.BoundedIntText:
-    return ipywidgets.BoundedIntText(
-        value, min=0, max=_MAX_SEED, description="seed", tooltip="Seed of the picture"
-    )

@@ -17,8 +17,9 @@ from PIL import Image
 
 from lefs.progress import headless
 from lefs.widgets.canvas import Canvas
+from lefs.widgets.controls import show_if
 
-__all__ = ["Panel", "row"]
+__all__ = ["Panel", "inside_and_outside"]
 
 # The picture is seen where the panel is not alive, and there instead of JupyterLab's "model not found".
 _STILL = """<style>
@@ -27,14 +28,6 @@ _STILL = """<style>
 :root:has(.lefs-live-{id}) .lefs-still-{id} {{ display: none; }}
 </style>
 <img class="lefs-still lefs-still-{id}" alt="{alt}" src="data:image/jpeg;base64,{jpeg}">"""
-
-
-def row(*children: ipywidgets.Widget, kind: str) -> ipywidgets.Box:
-    """Widgets side by side; `kind` is the class in canvas.css that lays them out."""
-    box = ipywidgets.Box(children)
-    box.add_class("lefs-row" if kind in ("two", "three", "four") else f"lefs-{kind}")
-    box.add_class(f"lefs-{kind}")
-    return box
 
 
 class Panel:
@@ -56,7 +49,7 @@ class Panel:
         self._latest = object()
         self._message = ""
         self._error = ipywidgets.HTML()
-        self._error.add_class("lefs-hidden")
+        show_if(False, self._error)
         self._root = ipywidgets.VBox()
         self._root.add_class("lefs-panel")
         self._root.add_class(f"lefs-live-{self._root.model_id}")
@@ -78,7 +71,7 @@ class Panel:
         self._error.value = (
             f'<div class="lefs-error" role="alert">{html.escape(message)}</div>' if message else ""
         )
-        (self._error.remove_class if message else self._error.add_class)("lefs-hidden")
+        show_if(bool(message), self._error)
 
     @contextmanager
     def _guarded(self) -> Iterator[object]:
@@ -92,6 +85,11 @@ class Panel:
                 self._fail(error_text(error))
             else:
                 self._fail("")
+
+    def _begin(self, draw: Callable[[], None]) -> None:
+        """Draw for the first time: no callback, so that an error here belongs to the caller."""
+        with self._lock, torch.inference_mode():
+            draw()
 
     def _on_change(self, widget: ipywidgets.Widget, act: Callable[[Any], None]) -> None:
         """Call ``act(new value)`` whenever the widget's value changes."""
@@ -150,6 +148,13 @@ def _encoded(picture: Image.Image, form: str, **options: Any) -> str:
     buffer = io.BytesIO()
     picture.save(buffer, form, **options)
     return base64.b64encode(buffer.getvalue()).decode()
+
+
+def inside_and_outside(change: torch.Tensor, mask: torch.Tensor) -> str:
+    """The mean of a map (H, W) of ΔE in a mask and outside it, in words."""
+    here = mask.to(change.device)
+    means = [f"{float(v.mean()):.2f}" if v.numel() else "–" for v in (change[here], change[~here])]
+    return f"mean ΔE inside the part <b>{means[0]}</b>, outside <b>{means[1]}</b>"
 
 
 def error_text(error: Exception) -> str:

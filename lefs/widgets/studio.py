@@ -5,41 +5,42 @@ from __future__ import annotations
 import html
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
 import ipywidgets
-import numpy as np
 import torch
 from matplotlib.figure import Figure
 
 from lefs.catalog import Catalog
-from lefs.checks import check_integer, check_number
+from lefs.checks import check_integer, check_name, check_number
 from lefs.editing import Change, Recipe
 from lefs.editor import Edit, Editor, Superseded
 from lefs.generator import Generator
 from lefs.images import to_uint8
 from lefs.plotting import edit_strip
-from lefs.plotting.style import CHANGE_MAP
 from lefs.query import PartEffects, QuerySettings
-from lefs.widgets.canvas import Canvas, Picture, heat_picture
+from lefs.widgets.advice import lower_price, why_nothing_moves
+from lefs.widgets.canvas import Canvas, Picture, change_picture
+from lefs.widgets.controls import MAX_SEED, line, move_to, row, show_if
 from lefs.widgets.pacing import preview_of
-from lefs.widgets.panel import Panel, row
+from lefs.widgets.panel import Panel, inside_and_outside
+from lefs.widgets.studio_controls import buttons, choices, sliders
 
 __all__ = ["EditStudio"]
 
-_MAX_SEED = 2**32 - 1
-_METHODS = ("sequential", "simultaneous", "global")
-_OWN_SLIDERS = {
-    "sequential": ("rho", "epsilon"),
-    "simultaneous": ("slope",),
+_OWN_CONTROLS = {
+    "sequential": ("contributions", "rho", "epsilon"),
+    "simultaneous": ("contributions", "slope"),
     "global": (),
     "pair": ("rho", "leak"),
 }
-# Fixed, so that the map grows and fades with the strength instead of being rescaled at every step.
-_CHANGE_LIMIT = 60.0
+_TUNED = ("rho", "epsilon", "slope", "leak", "coarse", "rgb")  # what a part brings with it
+_BUTTONS = ("save", "keep", "take", "lower")
 _REST = 0.25  # seconds after which a control that has not moved is taken to rest
+
+Tables = Mapping[str, QuerySettings] | Iterable[Mapping[str, QuerySettings]]
 
 
 class EditStudio(Panel):
@@ -50,19 +51,30 @@ class EditStudio(Panel):
 
     Parameters
     ----------
-    generator : `Generator`
-    catalog : its `Catalog`
-    recipe : `Recipe` to start with, of a single change; its truncation ψ, in [0, 1], stays
-    folder : where "Save recipe" writes; the button needs one
-    frame : seconds that a picture may take while a control moves. A generator that needs longer is shown at a
-        lower resolution, if it has one, until the control comes to rest
+    generator : Generator
+    catalog : Catalog
+        Of that generator.
+    recipe : Recipe
+        To start with, of a single change; its truncation ψ, in [0, 1], stays.
+    settings : mapping of str to QuerySettings, or several such mappings, optional
+        The settings tuned for each part, as `lefs.evaluation.load_settings` gives them; several where there
+        are some for contributions by energy and by effect. A part brings its own with it when it is chosen;
+        whoever has moved a slider is asked first.
+    folder : path, optional
+        Where "Save recipe" writes; the button needs one.
+    frame : float
+        Seconds that a picture may take while a control moves. A generator that needs longer is shown at a
+        lower resolution, if it has one, until the control comes to rest.
 
     Attributes
     ----------
-    edit : the `Edit` that is shown
-    controls : {"part", "method", "target", "reference", "strength", "rho", "epsilon", "slope", "leak",
-        "coarse", "rgb", "save"}, the widgets by name; setting a value draws before the assignment returns.
-        The method "pair" is offered where the catalog has effects
+    edit : Edit
+        What is shown.
+    controls : dict of str to Widget
+        "part", "contributions", "method", "target", "reference", "strength", "rho", "epsilon", "slope",
+        "leak", "coarse", "rgb", "save"; "keep" and "take" answer the question whose settings are to hold,
+        "lower" takes a price at which something moves. Setting a value draws before the assignment returns.
+        The method "pair" is offered where the catalog has effects.
 
     Raises
     ------
@@ -73,6 +85,16 @@ class EditStudio(Panel):
         range.
     ArtifactError
         If the catalog is of another generator.
+
+    Examples
+    --------
+    >>> import lefs
+    >>> from lefs.widgets import EditStudio
+    >>> model, found = lefs.load("portraits-64"), lefs.Catalog.load("portraits-64")
+    >>> studio = EditStudio(model, found, lefs.Recipe(1, (lefs.Change("hair", 2),)))
+    >>> studio.controls["strength"].value = 0.5
+    >>> studio.edit.recipe.changes[0].strength
+    0.5
     """
 
     edit: Edit
@@ -83,43 +105,34 @@ class EditStudio(Panel):
         catalog: Catalog,
         recipe: Recipe,
         *,
+        settings: Tables | None = None,
         folder: str | os.PathLike[str] | None = None,
         frame: float = 0.1,
     ) -> None:
         super().__init__()
         catalog.check_generator(generator)
-        if len(recipe.changes) != 1:
-            raise ValueError(
-                f"recipe must have one change, which the controls show; got {len(recipe.changes)}"
-            )
-        parts, (change,) = list(catalog.parts), recipe.changes
-        # Sliders would silently pull a wrong value into their range.
-        anything = torch.zeros(1, generator.num_styles)
-        change.settings.query(catalog, change.part, anything, anything)
-        check_number("strength", change.strength, minimum=0, maximum=1)
-        target = check_integer("target", recipe.target, maximum=_MAX_SEED)
-        reference = check_integer("reference", change.reference, maximum=_MAX_SEED)
-        for name in ("epsilon", "leak"):  # (a slider has an end)
-            check_number(name, getattr(change.settings, name), minimum=0)
+        change = _checked(generator, catalog, recipe)
         self._generator, self._catalog, self._settings = generator, catalog, change.settings
         self._truncation = check_number("truncation", recipe.truncation, minimum=0, maximum=1)
         self._editor = Editor(generator, catalog)
         self._label = self._editor.sign(recipe).label
+        self._tuned = _by_kind(catalog, settings)
+        self._moved = self._asking = self._setting = False  # whose settings hold: see `_choose`
         self._folder = None if folder is None else Path(folder)
         self._frame = check_number("frame", frame, minimum=0, finite=False)
         self._hasty: tuple[Editor, int] | None = None  # for previews; chosen when a control moves
         self._moves = 0
         self._masks: dict[tuple[int, int], dict[str, torch.Tensor]] = {}
-        methods = _METHODS if catalog.effects is None else (*_METHODS, "pair")
-        widest = float(max(layer.channels for layer in catalog.layers))
         self.controls = {
-            **_choices(parts, change.part, methods, change.settings.method),
-            "target": _seed("target", target, "Seed of the image that is edited"),
-            "reference": _seed("reference", reference, "Seed of the image that the part is taken from"),
-            **_sliders(change.strength, change.settings, widest),
-            "save": _save_button(disabled=folder is None),
+            **choices(catalog, recipe.target, change),
+            **sliders(catalog, change.strength, change.settings),
+            **buttons(disabled=folder is None),
         }
-        self._build()
+        self.canvas = Canvas()
+        self._summary, self._status, self._notice = line(), line(), line()
+        self._lay_out()
+        self._connect()
+        self._begin(lambda: self._draw(self._editor.render(self.recipe)))
 
     def __repr__(self) -> str:
         change = self.edit.recipe.changes[0]
@@ -131,8 +144,8 @@ class EditStudio(Panel):
     @property
     def recipe(self) -> Recipe:
         """What the controls say."""
-        value = {name: widget.value for name, widget in self.controls.items() if name != "save"}
-        names = ("method", "rho", "epsilon", "slope", "leak", "coarse", "rgb")
+        value = {name: widget.value for name, widget in self.controls.items() if name not in _BUTTONS}
+        names = ("method", "contributions", *_TUNED)
         settings = replace(self._settings, **{name: value[name] for name in names})
         change = Change(
             part=value["part"], reference=value["reference"], strength=value["strength"], settings=settings
@@ -149,33 +162,109 @@ class EditStudio(Panel):
         title = f"{pair}, λ = {change.strength:g}"
         return edit_strip(edit.target, edit.image, edit.references[0], edit.change, title=title)
 
-    # -- drawing ----------------------------------------------------------------------------------
-    def _build(self) -> None:
-        self.canvas = Canvas()
-        self._summary, self._status = ipywidgets.HTML(), ipywidgets.HTML()
-        for line in (self._summary, self._status):
-            line.add_class("lefs-summary")
-        self._lay_out()
-        for name, widget in self.controls.items():
-            if name != "save":
-                self._on_change(widget, self._preview)
-        self._on_click(self.controls["save"], self._save)
-        # The first drawing is not a callback: an error here belongs to the caller.
-        with self._lock, torch.inference_mode():
-            self._draw(self._editor.render(self.recipe))
-
+    # -- layout -----------------------------------------------------------------------------------
     def _lay_out(self) -> None:
         c = self.controls
+        first = ("part", "target", "reference", "method", "contributions")
+        sliders = ("strength", "rho", "epsilon", "slope", "leak")
         advanced = ipywidgets.Accordion([row(c["coarse"], c["rgb"], kind="two")], titles=["Advanced"])
+        self._question = row(self._notice, c["keep"], c["take"], c["lower"], kind="notice")
         self._arrange(
-            row(c["part"], c["method"], c["target"], c["reference"], kind="four"),
-            row(c["strength"], c["rho"], c["epsilon"], c["slope"], c["leak"], kind="three"),
+            row(*(c[name] for name in (*first, *sliders)), kind="three"),
+            self._question,
             self.canvas,
             row(self._summary, c["save"], kind="ends"),
             self._status,
             advanced,
         )
 
+    def _connect(self) -> None:
+        c = self.controls
+        acts = {"part": self._choose, "contributions": self._choose, **dict.fromkeys(_TUNED, self._set)}
+        for name, control in c.items():
+            if name not in _BUTTONS:
+                self._on_change(control, acts.get(name, self._preview))
+        for name, act in (
+            ("save", self._save),
+            ("keep", self._keep),
+            ("take", self._take),
+            ("lower", self._lower),
+        ):
+            self._on_click(c[name], act)
+
+    # -- whose settings hold ----------------------------------------------------------------------
+    @property
+    def _own(self) -> QuerySettings | None:
+        """The settings that were tuned for the part, for the contributions that are chosen."""
+        return self._tuned.get((self.controls["contributions"].value, self.controls["part"].value))
+
+    def _differ(self) -> bool:
+        own = self._own
+        return own is not None and any(self.controls[n].value != getattr(own, n) for n in _TUNED)
+
+    def _choose(self, _: object) -> None:
+        """A part brings its settings with it; whoever has moved a slider is asked first."""
+        self._asking = self._moved and self._differ()
+        if not self._moved:
+            self._bring(self._own)
+        self._preview()
+
+    def _set(self, _: object) -> None:
+        if not self._setting:
+            self._moved, self._asking = True, False
+            self._preview()
+
+    def _bring(self, settings: QuerySettings | None) -> None:
+        self._setting = True
+        try:
+            for name in _TUNED if settings is not None else ():
+                move_to(self.controls[name], getattr(settings, name))
+        finally:
+            self._setting = False
+
+    def _keep(self) -> None:
+        self._asking = False
+        self._advise()
+
+    def _take(self) -> None:
+        self._moved = self._asking = False
+        self._bring(self._own)
+        self._preview()
+
+    def _lower(self) -> None:
+        price = self._price()
+        if price is not None:
+            self.controls["rho"].value = price
+
+    def _price(self) -> float | None:
+        """The price at which something would move, if nothing does because of the price."""
+        change = self.edit.recipe.changes[0]
+        target, reference = (self._styles(seed) for seed in (self.edit.recipe.target, change.reference))
+        return lower_price(change.settings, self._catalog, change.part, target, reference)
+
+    def _advise(self) -> None:
+        """Say why nothing moves and offer the ways out, or ask whose settings are to hold."""
+        change, c = self.edit.recipe.changes[0], self.controls
+        still = not bool(self.edit.queries.any())
+        price = self._price() if still else None
+        texts = []
+        if still:
+            texts.append(
+                f"Nothing moves: {why_nothing_moves(change.settings, self._catalog, change.part, price)}."
+            )
+        elif change.strength == 0:
+            texts.append("Nothing moves: the strength λ is 0.")
+        if self._asking:
+            texts.append(f"The sliders are as you set them. {change.part} has settings of its own.")
+        self._notice.value = html.escape(" ".join(texts))
+        c["take"].description = f"Take those tuned for {change.part}"
+        c["lower"].description = f"Take ρ = {price:g}" if price is not None else ""
+        show_if(self._asking, c["keep"])
+        show_if((self._asking or still) and self._differ(), c["take"])
+        show_if(price is not None, c["lower"])
+        show_if(bool(texts), self._question)
+
+    # -- drawing ----------------------------------------------------------------------------------
     def _preview(self, _: object = None) -> None:
         """Draw what a frame has time for, and the whole picture once the controls have come to rest."""
         if self._hasty is None:
@@ -206,14 +295,16 @@ class EditStudio(Panel):
                 self._wait_for_rest()  # (what came may have been no move, but a click)
 
     def _draw(self, edit: Edit) -> None:
-        method = self.controls["method"].value
+        shown = _OWN_CONTROLS[self.controls["method"].value]
         for name in ("rho", "epsilon", "slope", "leak"):
-            shown = name in _OWN_SLIDERS[method]
-            (self.controls[name].remove_class if shown else self.controls[name].add_class)("lefs-hidden")
+            show_if(name in shown, self.controls[name])
+        kinds = len(self.controls["contributions"].options) > 1
+        show_if("contributions" in shown and kinds, self.controls["contributions"])
         self.edit = edit
         self.canvas.show(self._pictures())
         self._summary.value = self._measures()
         self._status.value = ""
+        self._advise()
 
     def _pictures(self) -> list[Picture]:
         edit, change = self.edit, self.edit.recipe.changes[0]
@@ -221,48 +312,50 @@ class EditStudio(Panel):
         target, image, reference = to_uint8(given)
         return [
             Picture(target, "target", f"seed {edit.recipe.target}"),
-            Picture(image, "edit", f"{change.part}, λ = {change.strength:.2f}"),
+            Picture(image, "edit", self._stated(change)),
             Picture(reference, "reference", f"seed {change.reference}"),
-            heat_picture(_array(edit.change), CHANGE_MAP, _CHANGE_LIMIT, title="where it changed", unit="ΔE"),
+            change_picture(edit.change),
         ]
+
+    def _stated(self, change: Change) -> str:
+        """Part, strength and settings as they are (a slider shows the nearest of its steps)."""
+        signs = {"rho": "ρ", "epsilon": "ε", "slope": "slope", "leak": "leak"}
+        own = [n for n in _OWN_CONTROLS[change.settings.method] if n in signs]
+        numbers = [f"{signs[n]} = {getattr(change.settings, n):.3g}" for n in own]
+        return ", ".join([change.part, f"λ = {change.strength:.3g}", *numbers])
 
     def _measures(self) -> str:
         """One line: how many channels, at what price, and how much changed inside and outside the part."""
         change = self.edit.recipe.changes[0]
-        q = _array(self.edit.queries[0])
-        texts = [f"<b>{np.count_nonzero(q):,}</b> of {len(q):,} channels move"]
+        q = self.edit.queries[0].cpu()
+        texts = [f"<b>{int(q.count_nonzero()):,}</b> of {len(q):,} channels move"]
         if change.settings.method == "pair":
             texts.append(f"predicted outside <b>{self._predicted():.1f}</b> squared levels")
         elif change.settings.method != "global":
-            spent = float((q * (1 - _array(change.settings.contribution(self._catalog, change.part)))).sum())
+            spent = float((q * (1 - change.settings.contribution(self._catalog, change.part))).sum())
             texts.append(f"budget spent <b>{spent:.1f}</b>")
-        difference = _array(self.edit.change)
-        mask = self._mask(self.edit.recipe.target, change.part, len(difference))
-        inside, outside = (_mean(difference[pixels]) for pixels in (mask, ~mask))
-        texts.append(f"mean ΔE inside the part <b>{inside}</b>, outside <b>{outside}</b>")
+        mask = self._mask(self.edit.recipe.target, change.part, self.edit.change.shape[-1])
+        texts.append(inside_and_outside(self.edit.change, mask))
         return " &ensp;·&ensp; ".join(texts)
 
     def _predicted(self) -> float:
         """The leak that the effects predict for the whole edit."""
-        edit, change = self.edit, self.edit.recipe.changes[0]
-        effects = PartEffects.of(self._catalog, change.part)
-        return float(
-            effects.predicted_leak(torch.ones(1), self._target_styles(edit.recipe.target), edit.styles)
-        )
+        effects = PartEffects.of(self._catalog, self.edit.recipe.changes[0].part)
+        target = self._styles(self.edit.recipe.target)
+        return float(effects.predicted_leak(torch.ones(1), target, self.edit.styles))
 
-    def _target_styles(self, target: int) -> torch.Tensor:
+    def _styles(self, seed: int) -> torch.Tensor:
         labels = None if self._label is None else [self._label]
-        return self._generator.sample_styles(target, truncation=self._truncation, labels=labels)
+        return self._generator.sample_styles(seed, truncation=self._truncation, labels=labels)
 
-    def _mask(self, target: int, part: str, size: int) -> np.ndarray:
+    def _mask(self, target: int, part: str, size: int) -> torch.Tensor:
         """Where the part is in the target: (size, size) bool; those of the last targets are kept."""
         key = (target, size)
         if key not in self._masks:
-            styles = self._target_styles(target)
             while len(self._masks) >= 8:
                 del self._masks[next(iter(self._masks))]
-            self._masks[key] = self._catalog.part_masks(self._generator, styles, size=size)
-        return self._masks[key][part][0].cpu().numpy()
+            self._masks[key] = self._catalog.part_masks(self._generator, self._styles(target), size=size)
+        return self._masks[key][part][0]
 
     def _save(self) -> None:
         if self._folder is None:
@@ -277,87 +370,31 @@ class EditStudio(Panel):
         self._status.value = f"saved {html.escape(str(path))}"
 
 
-def _mean(values: np.ndarray) -> str:
-    return f"{values.mean():.2f}" if values.size else "–"
+def _checked(generator: Generator, catalog: Catalog, recipe: Recipe) -> Change:
+    """The recipe's change; sliders would silently pull a wrong value into their range."""
+    if len(recipe.changes) != 1:
+        raise ValueError(f"recipe must have one change, which the controls show; got {len(recipe.changes)}")
+    (change,) = recipe.changes
+    anything = torch.zeros(1, generator.num_styles)
+    change.settings.query(catalog, change.part, anything, anything)
+    check_number("strength", change.strength, minimum=0, maximum=1)
+    check_integer("target", recipe.target, maximum=MAX_SEED)
+    check_integer("reference", change.reference, maximum=MAX_SEED)
+    _check_ends(change.settings)
+    return change
 
 
-def _array(values: torch.Tensor) -> np.ndarray:
-    return values.detach().cpu().numpy()
+def _check_ends(settings: QuerySettings) -> None:
+    for name in ("epsilon", "leak", "rho"):  # (a slider has an end)
+        check_number(name, getattr(settings, name), minimum=0)
 
 
-def _choices(
-    parts: list[str], part: str, methods: Sequence[str], method: str
-) -> dict[str, ipywidgets.Widget]:
-    return {
-        "part": ipywidgets.Dropdown(
-            options=parts, value=part, description="part", tooltip="The part that is taken from the reference"
-        ),
-        "method": ipywidgets.Dropdown(
-            options=methods,
-            value=method,
-            description="method",
-            tooltip="sequential: the most relevant channels first, up to a budget; simultaneous: all, in "
-            "proportion to their contribution; global: every channel, whatever the part; pair: those of most "
-            "effect inside for the least outside, for these two images",
-        ),
-    }
-
-
-def _sliders(strength: float, settings: QuerySettings, widest: float) -> dict[str, ipywidgets.Widget]:
-    table = {
-        "strength": ("strength λ", strength, 1, 0.01, "How far the channels move: 0 target, 1 reference"),
-        "rho": (
-            "price ρ",
-            settings.rho,
-            1,
-            0.005,
-            "Price of what lies outside; higher: fewer channels",
-        ),
-        "epsilon": (
-            "budget ε",
-            settings.epsilon,
-            widest,
-            0.5,
-            "How much may move outside, channels a layer",
-        ),
-        "slope": (
-            "slope",
-            settings.slope,
-            10,
-            0.05,
-            "How soon a channel moves: q = min(1, slope · M)",
-        ),
-        "leak": (
-            "leak",
-            settings.leak,
-            400,
-            1,
-            "Mean squared change of a pixel outside, in 8-bit levels",
-        ),
-        "coarse": (
-            "coarse layers",
-            settings.coarse,
-            1,
-            0.05,
-            "Budget of coarse layers: pose and layout",
-        ),
-        "rgb": ("toRGB layers", settings.rgb, 1, 0.05, "Budget of layers that paint colours"),
-    }
-    return {name: _slider(*row) for name, row in table.items()}
-
-
-def _slider(label: str, value: float, top: float, step: float, tooltip: str) -> ipywidgets.FloatSlider:
-    top = max(top, value)
-    digits = max(0, len(f"{step:g}".partition(".")[2]))
-    return ipywidgets.FloatSlider(
-        value, min=0, max=top, step=step, description=label, tooltip=tooltip, readout_format=f".{digits}f"
-    )
-
-
-def _seed(label: str, value: int, tooltip: str) -> ipywidgets.BoundedIntText:
-    return ipywidgets.BoundedIntText(value, min=0, max=_MAX_SEED, description=label, tooltip=tooltip)
-
-
-def _save_button(*, disabled: bool) -> ipywidgets.Button:
-    tooltip = "Write this edit as a small JSON file that replays it"
-    return ipywidgets.Button(description="Save recipe", icon="save", tooltip=tooltip, disabled=disabled)
+def _by_kind(catalog: Catalog, tables: Tables | None) -> dict[tuple[str, str], QuerySettings]:
+    """The settings of each kind of contributions and each part."""
+    found = {}
+    for table in [] if tables is None else [tables] if isinstance(tables, Mapping) else tables:
+        for part, settings in table.items():
+            check_name("settings", part, list(catalog.parts), what="part")
+            _check_ends(settings)
+            found[settings.contributions or catalog.measure, part] = settings
+    return found

@@ -13,16 +13,14 @@ from lefs.directions import RANGES, Direction, Directions, layer_range, move
 from lefs.generator import Generator
 from lefs.images import colour_difference, to_uint8
 from lefs.plotting import comparison_strip
-from lefs.plotting.style import CHANGE_MAP
 from lefs.query import QuerySettings
-from lefs.widgets.canvas import Canvas, Picture, heat_picture
-from lefs.widgets.panel import Panel, row
+from lefs.widgets.canvas import Canvas, Picture, change_picture
+from lefs.widgets.controls import MAX_SEED, choice, line, row, seed_field, slider
+from lefs.widgets.panel import Panel, inside_and_outside
 
 __all__ = ["DirectionWalker"]
 
 _EVERYWHERE = ""  # (a part has a name)
-_MAX_SEED = 2**32 - 1
-_CHANGE_LIMIT = 60.0  # fixed, so that the map grows and fades with the amount
 _USUAL = QuerySettings()
 
 
@@ -80,11 +78,10 @@ class DirectionWalker(Panel):
         self._generator, self._directions, self._catalog = generator, directions, catalog
         self._settings, self._truncation = settings, check_number("truncation", truncation)
         self._target: tuple[int, Tensor] | None = None
-        seed = check_integer("target", target, maximum=_MAX_SEED)
+        seed = check_integer("target", target, maximum=MAX_SEED)
         ranges = [name for name in RANGES if _moves(generator, directions, name)]
         self.controls = _controls(directions, ranges, list(catalog.parts), part, seed, limit)
-        self.canvas, self._summary = Canvas(columns=3), ipywidgets.HTML()
-        self._summary.add_class("lefs-summary")
+        self.canvas, self._summary = Canvas(columns=3), line()
         c = self.controls
         self._arrange(
             row(c["direction"], c["layers"], c["part"], c["target"], kind="four"),
@@ -94,9 +91,7 @@ class DirectionWalker(Panel):
         )
         for widget in self.controls.values():
             self._on_change(widget, self._redraw)
-        # The first drawing is not a callback: an error here belongs to the caller.
-        with self._lock, torch.inference_mode():
-            self._redraw()
+        self._begin(self._redraw)
 
     def __repr__(self) -> str:
         value = {name: widget.value for name, widget in self.controls.items()}
@@ -136,11 +131,10 @@ class DirectionWalker(Panel):
     def _pictures(self) -> list[Picture]:
         target, image = to_uint8(torch.stack([self.target_image, self.image]))
         note = f"{self.controls['amount'].value:+.1f} standard deviations"
-        change = self._change.cpu().numpy()
         return [
             Picture(target, "target", f"seed {self.controls['target'].value}"),
             Picture(image, "walked", note),
-            heat_picture(change, CHANGE_MAP, _CHANGE_LIMIT, title="where it changed", unit="ΔE"),
+            change_picture(self._change),
         ]
 
     def _measures(self, part: str, count: int) -> str:
@@ -151,10 +145,7 @@ class DirectionWalker(Panel):
         ]
         if part != _EVERYWHERE:
             mask = self._catalog.part_masks(self._generator, self._styles(self.controls["target"].value))
-            here = mask[part][0].to(self._change.device)
-            inside, outside = (self._change[m] for m in (here, ~here))
-            means = [f"{float(v.mean()):.2f}" if v.numel() else "–" for v in (inside, outside)]
-            texts.append(f"mean ΔE inside the part <b>{means[0]}</b>, outside <b>{means[1]}</b>")
+            texts.append(inside_and_outside(self._change, mask[part][0]))
         return " &ensp;·&ensp; ".join(texts)
 
 
@@ -169,35 +160,34 @@ def _moves(generator: Generator, directions: Directions, layers: str) -> bool:
 def _controls(
     directions: Directions, ranges: list[str], parts: list[str], part: str | None, target: int, limit: float
 ) -> dict[str, ipywidgets.Widget]:
+    places = [("everywhere", _EVERYWHERE), *((name, name) for name in parts)]
     return {
-        "direction": ipywidgets.Dropdown(
-            options=[(d.name, i) for i, d in enumerate(directions)],
-            value=0,
-            description="direction",
-            tooltip="The direction to walk along, the most important first",
+        "direction": choice(
+            "direction",
+            [(d.name, i) for i, d in enumerate(directions)],
+            0,
+            "The direction to walk along, the most important first",
         ),
-        "layers": ipywidgets.Dropdown(
-            options=ranges,
-            value=ranges[0],
-            description="layers",
-            tooltip="Which layers move: coarse ones carry shape and pose, fine ones colour",
+        "layers": choice(
+            "layers",
+            ranges,
+            ranges[0],
+            "Which layers move: coarse ones carry shape and pose, fine ones colour",
         ),
-        "part": ipywidgets.Dropdown(
-            options=[("everywhere", _EVERYWHERE), *((name, name) for name in parts)],
-            value=part or _EVERYWHERE,
-            description="part",
-            tooltip="Confine the walk to the channels of one part, or walk everywhere",
+        "part": choice(
+            "part",
+            places,
+            part or _EVERYWHERE,
+            "Confine the walk to the channels of one part, or walk everywhere",
         ),
-        "target": ipywidgets.BoundedIntText(
-            target, min=0, max=_MAX_SEED, description="target", tooltip="Seed of the image to start from"
-        ),
-        "amount": ipywidgets.FloatSlider(
+        "target": seed_field("target", target, "Seed of the image to start from"),
+        "amount": slider(
+            "amount",
             min(2.0, limit),
-            min=-limit,
-            max=limit,
-            step=0.1,
-            description="amount",
-            tooltip="How far, in standard deviations of w along the direction; 0 is the target",
-            readout_format="+.1f",
+            limit,
+            0.1,
+            "How far, in standard deviations of w along the direction; 0 is the target",
+            low=-limit,
+            sign="+",
         ),
     }

@@ -1,0 +1,105 @@
+"""The controls that the panels share, each with the words that explain it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import ipywidgets
+import traitlets
+
+__all__ = [
+    "MAX_SEED",
+    "PriceSlider",
+    "button",
+    "choice",
+    "line",
+    "move_to",
+    "price_slider",
+    "row",
+    "seed_field",
+    "show_if",
+    "slider",
+]
+
+MAX_SEED = 2**32 - 1
+
+
+_LEAST = -3.35  # exponent of the end of a price slider: its readout is 0.000
+
+
+class PriceSlider(ipywidgets.FloatLogSlider):
+    """A price on a logarithmic scale whose lower end is 0."""
+
+    @traitlets.validate("value")
+    def _validate_value(self, proposal: Any) -> float:
+        value = float(proposal["value"])
+        at_end = value <= 0 or math.isclose(value, self.base**self.min, rel_tol=1e-6)
+        return 0.0 if at_end else min(value, self.base**self.max)
+
+
+def price_slider(label: str, value: float, tooltip: str) -> PriceSlider:
+    """A price up to 1, or up to the value where that is more."""
+    high = max(0.0, math.log10(value)) if value else 0.0
+    return PriceSlider(
+        value, min=_LEAST, max=high, step=0.01, description=label, tooltip=tooltip, readout_format=".3f"
+    )
+
+
+def slider(
+    label: str, value: float, high: float, step: float, tooltip: str, *, low: float = 0, sign: str = ""
+) -> ipywidgets.FloatSlider:
+    """A number between `low` and `high`, or the value where that is more; readout as fine as the step."""
+    digits = max(0, len(f"{step:g}".partition(".")[2]))
+    return ipywidgets.FloatSlider(
+        value,
+        min=low,
+        max=max(high, value),
+        step=step,
+        description=label,
+        tooltip=tooltip,
+        readout_format=f"{sign}.{digits}f",
+    )
+
+
+def move_to(control: ipywidgets.FloatSlider | PriceSlider, value: float) -> None:
+    """Set a slider to a value that may lie beyond its end."""
+    end = math.log10(value) if value and isinstance(control, PriceSlider) else value
+    control.max = max(control.max, end)
+    control.value = value
+
+
+def choice(label: str, options: Sequence[Any], value: object, tooltip: str) -> ipywidgets.Dropdown:
+    """One of several, by name or by pairs of a name and a value."""
+    return ipywidgets.Dropdown(options=options, value=value, description=label, tooltip=tooltip)
+
+
+def seed_field(label: str, value: int, tooltip: str) -> ipywidgets.BoundedIntText:
+    """A seed, typed."""
+    return ipywidgets.BoundedIntText(value, min=0, max=MAX_SEED, description=label, tooltip=tooltip)
+
+
+def button(label: str, icon: str, tooltip: str, *, disabled: bool = False) -> ipywidgets.Button:
+    """A button as wide as its words."""
+    return ipywidgets.Button(description=label, icon=icon, tooltip=tooltip, disabled=disabled)
+
+
+def line() -> ipywidgets.HTML:
+    """A line of text below the pictures."""
+    text = ipywidgets.HTML()
+    text.add_class("lefs-summary")
+    return text
+
+
+def row(*children: ipywidgets.Widget, kind: str) -> ipywidgets.Box:
+    """Widgets side by side; `kind` is the class in canvas.css that lays them out."""
+    box = ipywidgets.Box(children)
+    box.add_class("lefs-row" if kind in ("two", "three", "four") else f"lefs-{kind}")
+    box.add_class(f"lefs-{kind}")
+    return box
+
+
+def show_if(condition: bool, widget: ipywidgets.DOMWidget) -> None:
+    """Show a widget, or take it out of sight and out of the layout."""
+    (widget.remove_class if condition else widget.add_class)("lefs-hidden")
