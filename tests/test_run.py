@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 import os
 import re
@@ -26,9 +27,11 @@ from lefs.runner import (
     read_parameters,
     run_notebooks,
 )
-from lefs.runner.gallery import figures
+from lefs.runner.gallery import figures, gallery_page
 from lefs.runner.html import markdown_to_html, math_to_mathml
+from lefs.runner.timing import estimate_notebook
 
+ROOT = Path(__file__).resolve().parents[1]
 PARAMETERS = 'output: str = "results"  # folder of the artefacts\nclusters: int = 8  # how many'
 FIGURE = (
     "from matplotlib.figure import Figure\nfig = Figure(figsize=({w}, 2))\nfig.subplots().plot([1, 2])\nfig"
@@ -360,9 +363,15 @@ def test_a_run_hands_on_artefacts_and_shows_every_figure(
     assert main(arguments) == 0
     assert "LEFS_HEADLESS" not in os.environ
 
+    said = capsys.readouterr()
+    # (a line a cell where there is no terminal, numbered as its author counts)
+    assert re.search(r"^1_first, cell 4 of 6: +\d+\.\d s  First, \$K\$ clusters$", said.err, re.MULTILINE)
+    assert re.search(r"^1_first, cell 6 of 6: .* s  from pathlib import Path$", said.err, re.MULTILINE)
+    assert said.err.count("2_second, cell") == 5
+
     (folder,) = (tmp_path / "runs").iterdir()
     assert re.fullmatch(r"\d{8}-\d{6}-lecture", folder.name)
-    assert capsys.readouterr().out.splitlines()[-1] == f"gallery: runs/{folder.name}/index.html"
+    assert said.out.splitlines()[-1] == f"gallery: runs/{folder.name}/index.html"
     assert {p.name for p in folder.iterdir()} == {
         *("1_first.ipynb", "1_first.html", "2_second.ipynb", "2_second.html"),
         *("artifacts", "run.json", "index.html"),
@@ -554,12 +563,49 @@ def test_figures_come_with_their_heading_and_reading(tmp_path: Path) -> None:
             cell.outputs = [
                 nbformat.v4.new_output("display_data", {"image/png": pixel, "text/plain": "<Figure>"})
             ]
-    one, two = figures(notebook)
+    table = "<table><thead><tr><th>part</th></tr></thead></table>"
+    notebook.cells[-1:-1] = [nbformat.v4.new_code_cell("2")]
+    notebook.cells[-2].outputs = [nbformat.v4.new_output("display_data", {"text/html": table})]
+    one, two, three = figures(notebook)
     assert (one.heading, two.heading) == ("Section", "Section")
     assert "<em>reading</em>" in one.reading
     assert two.reading == ""
     assert (one.width, one.height) == (1, 1)
     assert one.source == f"data:image/png;base64,{pixel}"
+    assert (one.table, three.table, three.source, three.heading) == ("", table, "", "Section")
+
+
+def test_the_gallery_says_what_was_run_and_shows_the_tables(tmp_path: Path) -> None:
+    cells = ["# 3 · May it?\n\nWe ask *whether*.\n\nMore.", "1"]
+    notebook = nbformat.read(write_notebook(tmp_path / "3_may.ipynb", cells), as_version=4)
+    notebook.cells[-1].outputs = [
+        nbformat.v4.new_output("display_data", {"text/html": "<table>it may</table>"})
+    ]
+    nbformat.write(notebook, tmp_path / "3_may.ipynb")
+    generator = {"name": "faces", "kind": "StyleGAN2, 16 × 16 pixels", "fingerprint": "ab"}
+    record = {"notebook": "3_may", "seconds": 1, "parameters": {}, "error": None, "generator": generator}
+    now = datetime.datetime(2020, 1, 2, 3, 4)
+    page = gallery_page(tmp_path, [record], started=now, versions={})
+    assert "<h1>May it?</h1>" in page
+    assert "<title>May it? · lefs</title>" in page
+    assert "the generator <strong>faces</strong> (StyleGAN2, 16 × 16 pixels)" in page
+    assert "We ask <em>whether</em>" in page
+    assert "<table>it may</table>" in page
+    assert "0 figures and 1 table" in page
+    both = gallery_page(tmp_path, [record, record], started=now, versions={})
+    assert both.count("<strong>faces</strong>") == 1
+    assert re.search(r"<h1>[A-Z][^_<]+</h1>", both)
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "notebooks").glob("*.ipynb")), ids=lambda p: p.stem)
+def test_an_estimate_says_what_it_is_based_on(path: Path) -> None:
+    values = {n: p.default for n, p in read_parameters(nbformat.read(path, 4)).items()}
+    short, long = (estimate_notebook(path.stem, values, one) for one in (0.01, 10.0))
+    assert re.fullmatch(
+        r"about \d+ (s|min): [\d,]+ images at 0.01 s each, as timed on one, and \d+ s .*", short
+    )
+    assert int(re.findall(r"\d+", long)[0]) > 30
+    assert " min: " in long
 
 
 # -- the command line --------------------------------------------------------------------------------------

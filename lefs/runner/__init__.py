@@ -11,15 +11,16 @@ from lefs.runner.domains import choose, prepare
 from lefs.runner.parameters import Parameter, ParameterError, read_parameters
 
 if TYPE_CHECKING:
-    from lefs.runner.execution import (
-        NotebookFailed,
-        Run,
-        RunError,
-        describe_notebooks,
-        find_notebooks,
-        run_notebooks,
-    )
+    from lefs.runner.execution import NotebookFailed, Run, run_notebooks
+    from lefs.runner.notebooks import RunError, describe_notebooks, find_notebooks
     from lefs.runner.workspace import copy_notebooks, open_jupyterlab
+
+# Where a name lives that is imported when first asked for
+_HOMES = {
+    "execution": ("NotebookFailed", "Run", "run_notebooks"),
+    "notebooks": ("RunError", "describe_notebooks", "find_notebooks"),
+    "workspace": ("copy_notebooks", "open_jupyterlab"),
+}
 
 __all__ = [
     "NotebookFailed",
@@ -39,7 +40,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name in __all__:
-        home = "workspace" if name in ("copy_notebooks", "open_jupyterlab") else "execution"
-        return getattr(importlib.import_module(f"lefs.runner.{home}"), name)
+    for home, names in _HOMES.items():
+        if name in names:
+            return getattr(importlib.import_module(f"lefs.runner.{home}"), name)
     raise AttributeError(f"module 'lefs.runner' has no attribute {name!r}")

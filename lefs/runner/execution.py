@@ -1,13 +1,13 @@
-"""Find the notebooks, check what they are told, execute them in order, keep what they made."""
+"""Check what the notebooks are told, execute them in order, keep what they made."""
 
 from __future__ import annotations
 
 import datetime
+import functools
 import importlib.metadata
 import os
 import platform
 import re
-import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -19,7 +19,6 @@ import nbformat
 import papermill
 from nbclient.exceptions import CellTimeoutError, DeadKernelError
 from papermill.exceptions import PapermillExecutionError
-from tqdm import tqdm
 
 import lefs
 from lefs.generator import Generator
@@ -27,15 +26,11 @@ from lefs.records import file_sha256, write_atomically, write_json
 from lefs.runner.domains import check_values, open_catalog
 from lefs.runner.gallery import gallery_page
 from lefs.runner.html import notebook_to_html
-from lefs.runner.parameters import (
-    Parameter,
-    ParameterError,
-    assign_parameters,
-    describe_parameters,
-    read_parameters,
-)
+from lefs.runner.notebooks import RunError, declared_parameters, find_notebooks, read_notebook
+from lefs.runner.parameters import assign_parameters
+from lefs.runner.timing import Task, cell_reports, say_estimates
 
-__all__ = ["NotebookFailed", "Run", "RunError", "describe_notebooks", "find_notebooks", "run_notebooks"]
+__all__ = ["NotebookFailed", "Run", "run_notebooks"]
 
 _PACKAGES = (
     "lefs",
@@ -49,10 +44,6 @@ _PACKAGES = (
     "nbconvert",
 )
 _RESERVED = {"output": "each run has its own folder; choose where runs go with --out and --name"}
-
-
-class RunError(Exception):
-    """Something that was asked for cannot be run; the message says what and the remedy."""
 
 
 class NotebookFailed(RunError):
@@ -79,75 +70,6 @@ class Run:
     def gallery(self) -> Path:
         """Page with every figure of the run."""
         return self.folder / "index.html"
-
-
-# -- which notebooks -----------------------------------------------------------------------------------------
-
-
-def find_notebooks(names: Sequence[str] = (), *, folder: str | os.PathLike[str] | None = None) -> list[Path]:
-    """Return the notebooks to run, in the order of their numbers.
-
-    Parameters
-    ----------
-    names
-        ``"1_dissection"``, ``"1_dissection.ipynb"``, ``"1"`` or the path of any notebook; none for all.
-    folder
-        Where to look; without it ``./notebooks``, else the notebooks that came with lefs.
-
-    Raises
-    ------
-    RunError
-        If the folder has no notebooks or no such one; the message lists those it has.
-    """
-    here = Path("notebooks") if any(Path("notebooks").glob("*.ipynb")) else packaged_notebooks()
-    place = here if folder is None else Path(folder)
-    known = sorted((p for p in place.glob("*.ipynb")), key=_order)
-    if not names and not known:
-        raise RunError(f"no notebooks in {place}; name a folder that has some with --notebooks")
-    chosen = {_choose(name, known, place) for name in names} if names else set(known)
-    twice = [p.stem for p in chosen if sum(q.stem == p.stem for q in chosen) > 1]
-    if twice:
-        raise RunError(f"two notebooks are called {twice[0]!r}; a run needs names that differ")
-    return sorted(chosen, key=_order)
-
-
-def packaged_notebooks() -> Path:
-    """Folder of the notebooks in the source tree or wheel that lefs is imported from."""
-    package = Path(lefs.__file__).parent
-    beside = package.parent / "notebooks"
-    return beside if any(beside.glob("*.ipynb")) else package / "notebooks"
-
-
-def _order(path: Path) -> tuple[int, str]:
-    number = re.match(r"\d+", path.stem)
-    return (int(number[0]) if number else sys.maxsize, path.stem)
-
-
-def _choose(name: str, known: Sequence[Path], place: Path) -> Path:
-    stem = name.removesuffix(".ipynb")
-    for path in known:
-        if stem in (path.stem, path.stem.partition("_")[0]):
-            return path
-    if name.endswith(".ipynb") and Path(name).is_file():
-        return Path(name)
-    listed = ", ".join(p.stem for p in known) or "none"
-    raise RunError(f"no notebook {name!r} in {place} and no such file; there are: {listed}")
-
-
-def describe_notebooks(paths: Iterable[Path]) -> str:
-    """Text that lists notebooks and what each can be told."""
-    return describe_parameters({p.stem: _declared(p) for p in paths})
-
-
-def read_notebook(path: Path) -> nbformat.NotebookNode:
-    """Return a notebook; a `RunError` says what is wrong with a damaged one."""
-    try:
-        return nbformat.read(path, as_version=4)
-    except (OSError, ValueError, nbformat.ValidationError) as error:
-        raise RunError(f"{path} cannot be read as a notebook: {error}") from error
-
-
-# -- running them --------------------------------------------------------------------------------------------
 
 
 @dataclass
@@ -203,7 +125,8 @@ def run_notebooks(
     out
         Folder that collects runs, made if need be.
     progress
-        Show a bar per notebook on standard error, if that is a terminal.
+        Say on standard error how long each notebook will take, and how far it is: a bar on a terminal,
+        elsewhere a line for each cell.
 
     Raises
     ------
@@ -217,53 +140,43 @@ def run_notebooks(
         If a cell raises; names notebook, cell and error. What was made until then is kept.
     """
     paths = find_notebooks(names, folder=folder)
-    declared = {p.stem: _declared(p) for p in paths}
     requested = list(parameters)
-    values = assign_parameters(requested, declared, reserved=_RESERVED)
-    _check_before(paths, declared, values)
+    tasks = _tasks(paths, requested)
     default = paths[0].stem if len(paths) == 1 else "all"
     given_catalog = any(n.rpartition(".")[2] == "catalog" for n, _ in requested)
     session = _Session(_make_folder(Path(out), name or default), given_catalog)
-    for path in paths:
-        complete = _complete(session, declared[path.stem], values[path.stem])
-        _run_one(session, path, complete, progress=progress)
+    if progress:
+        say_estimates(tasks)
+    for task in tasks:
+        _run_one(session, task, progress=progress)
     return Run(session.folder, tuple(session.records))
 
 
-def _declared(path: Path) -> dict[str, Parameter]:
-    try:
-        return read_parameters(read_notebook(path))
-    except ParameterError as error:
-        raise RunError(f"the parameters cell of {path.stem} cannot be read: {error}") from error
-
-
-def _check_before(
-    paths: Sequence[Path],
-    declared: Mapping[str, Mapping[str, Parameter]],
-    given: Mapping[str, Mapping[str, Any]],
-) -> None:
-    """Hold what each notebook will be told against what there is, if its first cell would do so, too."""
-    generators: dict[str, Generator] = {}
+def _tasks(paths: Sequence[Path], requested: Iterable[tuple[str, Any]]) -> list[Task]:
+    """What each notebook will be told, held against what there is, if its first cell would do so, too."""
+    declared = {p.stem: declared_parameters(p) for p in paths}
+    given = assign_parameters(requested, declared, reserved=_RESERVED)
+    load = functools.cache(lefs.load)
+    tasks: list[Task] = []
     clusters = 0
     for path in paths:
-        told = {n: p.default for n, p in declared[path.stem].items()} | dict(given[path.stem])
-        if not any("runner.prepare(" in c.source for c in read_notebook(path).cells if c.cell_type == "code"):
-            continue
-        name = told["generator"]
-        generator = generators[name] = generators.get(name) or lefs.load(name)
-        catalog = None
-        if "catalog" in told and (told["catalog"] or not clusters):
-            catalog = open_catalog(told["catalog"], generator)
-        later = path != paths[0] and not told.get("catalog")
-        check_values(path.stem, told, generator, catalog, clusters=clusters, later=later)
-        clusters = told.get("clusters", clusters)
+        told = {n: p.default for n, p in declared[path.stem].items()} | given[path.stem]
+        notebook, generator = read_notebook(path), None
+        if any("runner.prepare(" in cell.source for cell in notebook.cells if cell.cell_type == "code"):
+            generator, catalog = load(told["generator"]), None
+            if "catalog" in told and (told["catalog"] or not clusters):
+                catalog = open_catalog(told["catalog"], generator)
+            later = bool(tasks) and not told.get("catalog")
+            check_values(path.stem, told, generator, catalog, clusters=clusters, later=later)
+            clusters = told.get("clusters", clusters)
+        tasks.append(Task(path, notebook, given[path.stem], told, generator))
+    return tasks
 
 
-def _complete(
-    session: _Session, declared: Mapping[str, Parameter], given: Mapping[str, Any]
-) -> dict[str, Any]:
+def _complete(session: _Session, task: Task) -> dict[str, Any]:
     """Add the run's own folder, and the catalog that an earlier notebook left there."""
-    values = {n: _absolute(v) if n in ("generator", "catalog") else v for n, v in given.items()}
+    declared = task.values
+    values = {n: _absolute(v) if n in ("generator", "catalog") else v for n, v in task.given.items()}
     if "output" in declared:
         values["output"] = str(session.artifacts)
     catalog = session.artifacts / "catalog"
@@ -298,19 +211,22 @@ def _make_folder(out: Path, name: str) -> Path:
     raise RunError(f"{out} has a thousand runs called {stem}")
 
 
-def _run_one(session: _Session, path: Path, parameters: dict[str, Any], *, progress: bool) -> None:
+def _run_one(session: _Session, task: Task, *, progress: bool) -> None:
     """Execute one notebook; its record, page and gallery are written whether it fails or not."""
+    path, parameters = task.path, _complete(session, task)
     record: dict[str, Any] = {
         "notebook": path.stem,
         "sha256": file_sha256(path),
         "parameters": parameters,
         "error": None,
     }
+    if task.generator is not None:
+        record["generator"] = _describe(task.generator)
     session.records.append(record)
     executed = session.folder / path.name
     start = time.perf_counter()
     try:
-        _execute(path, executed, parameters, progress=progress)
+        _execute(task, executed, parameters, progress=progress)
     except NotebookFailed as error:
         record["error"] = str(error)
         raise NotebookFailed(f"{error}\nkept as far as it got: {executed.with_suffix('.html')}") from None
@@ -323,9 +239,16 @@ def _run_one(session: _Session, path: Path, parameters: dict[str, Any], *, progr
         session.save()
 
 
-def _execute(path: Path, executed: Path, parameters: Mapping[str, Any], *, progress: bool) -> None:
-    total = sum(c.cell_type == "code" for c in read_notebook(path).cells) + bool(parameters)
-    with _kernel_environment(), tqdm(**_bar(path.stem, total, progress)) as bar:
+def _describe(generator: Generator) -> dict[str, str]:
+    """What the gallery and ``run.json`` call a generator."""
+    side = generator.resolution
+    kind = f"{type(generator).__name__}, {side} × {side} pixels"
+    return {"name": generator.label, "kind": kind, "fingerprint": generator.fingerprint}
+
+
+def _execute(task: Task, executed: Path, parameters: Mapping[str, Any], *, progress: bool) -> None:
+    path = task.path
+    with _kernel_environment(), cell_reports(task, injected=bool(parameters), show=progress) as report:
         try:
             papermill.execute_notebook(
                 path,
@@ -336,7 +259,7 @@ def _execute(path: Path, executed: Path, parameters: Mapping[str, Any], *, progr
                 cwd=path.parent,
                 progress_bar=False,
                 extra_arguments=["--log-level=ERROR"],
-                on_cell_executed=lambda **_: bar.update(),
+                on_cell_executed=report,
                 # Stored widget states make HTML prefer the widget, which is blank without a network.
                 store_widget_state=False,
                 coalesce_streams=True,
@@ -349,12 +272,6 @@ def _execute(path: Path, executed: Path, parameters: Mapping[str, Any], *, progr
             ) from error
         except (DeadKernelError, CellTimeoutError) as error:
             raise NotebookFailed(f"{path.stem}: the kernel stopped: {error}") from error
-
-
-def _bar(notebook: str, total: int, progress: bool) -> dict[str, Any]:
-    shape = "{desc:<16} {percentage:3.0f}% {bar} {n_fmt}/{total_fmt} cells, {elapsed}"
-    disable = None if progress else True  # None: only where standard error is a terminal
-    return {"desc": notebook, "total": total, "bar_format": shape, "disable": disable}
 
 
 def _cell_number(index: int, injected: bool) -> str:

@@ -132,19 +132,19 @@ def gallery_page(
         The run's folder, with an executed ``<notebook>.ipynb`` for each record.
     records
         Per notebook: ``notebook``, ``seconds``, ``parameters``, ``error`` and, where it is known,
-        ``generator``: what it is called.
+        ``generator``: its ``name``, ``kind`` and ``fingerprint``.
     started, versions
         For the page's head and foot.
     """
     environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
     template = environment.from_string(files(__package__).joinpath("gallery.html.j2").read_text("utf-8"))
     sections = [_section(folder, record) for record in records]
-    generators = list(dict.fromkeys(r["generator"] for r in records if r.get("generator")))
+    generators = {r["generator"]["fingerprint"]: r["generator"] for r in records if "generator" in r}
     shown = [f for section in sections for f in section["figures"]]
     return template.render(
         title=sections[0]["title"] if len(sections) == 1 else "What a generator knows, and how to edit it",
         name=folder.name,
-        generators=generators,
+        generators=list(generators.values()),
         sections=sections,
         pictures=sum(not f.table for f in shown),
         tables=sum(bool(f.table) for f in shown),

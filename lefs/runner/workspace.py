@@ -12,7 +12,7 @@ from pathlib import Path
 import nbformat
 
 from lefs.records import write_atomically
-from lefs.runner.execution import RunError, find_notebooks, packaged_notebooks, read_notebook
+from lefs.runner.notebooks import RunError, find_notebooks, packaged_notebooks, read_notebook
 
 __all__ = ["copy_notebooks", "open_jupyterlab"]
 

@@ -1,0 +1,155 @@
+"""How long it takes: an estimate before a notebook starts, and word of each cell that has run."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import torch
+from tqdm import tqdm
+
+from lefs.generator import Generator
+
+__all__ = ["Task", "cell_reports", "estimate_notebook", "say_estimates"]
+
+_REST = 20  # seconds of a notebook that are not images: its kernel, clustering, figures
+
+
+@dataclass(frozen=True)
+class Task:
+    """A notebook that is to be run.
+
+    Attributes
+    ----------
+    path : Path
+    notebook : NotebookNode
+    given, values : mapping of str to Any
+        The parameters that were asked for, and all of them.
+    generator : Generator or None
+        What it will load, if its first cell checks its parameters.
+    """
+
+    path: Path
+    notebook: nbformat.NotebookNode
+    given: Mapping[str, Any]
+    values: Mapping[str, Any]
+    generator: Generator | None
+
+
+# How many images each notebook makes, a forward pass of single layers counted as one, too
+_IMAGES: Mapping[str, Callable[[Mapping[str, Any]], float]] = {
+    "1_dissection": lambda v: 6 * v["images"] + 600,
+    "2_catalog": lambda v: 2 * v["images"] + 60,
+    "3_editing": lambda v: 40 * v["pairs"] + 200,
+    "4_units": lambda v: 2 * v["images"] + 60 * v["tested"] + 64 * v["search_steps"],
+    "5_evaluation": lambda v: 200 * v["pairs"],
+    "6_directions": lambda v: 60 * v["targets"] + 200,
+}
+
+
+def estimate_notebook(name: str, values: Mapping[str, Any], one: float) -> str:
+    """Say how long a notebook of ours will take, and what that is based on.
+
+    Parameters
+    ----------
+    name : str
+        Such as ``"3_editing"``; of any other notebook nothing is known.
+    values : mapping of str to Any
+        Its parameters.
+    one : float
+        Seconds that one image takes.
+
+    Examples
+    --------
+    >>> estimate_notebook("2_catalog", {"images": 128}, 0.5)
+    'about 3 min: 316 images at 0.5 s each, as timed on one, and 20 s for the rest'
+    """
+    if name not in _IMAGES:
+        return "no estimate: this notebook did not come with lefs"
+    count = round(_IMAGES[name](values))
+    how = f"{count:,} images at {one:.2g} s each, as timed on one, and {_REST} s for the rest"
+    return f"about {duration(count * one + _REST)}: {how}"
+
+
+def duration(seconds: float) -> str:
+    """Seconds or minutes, for people."""
+    return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"
+
+
+def seconds_per_image(generator: Generator, label: int = -1) -> float:
+    """Time one image; the second of two, where that costs nothing."""
+    chosen = generator.with_label(label) if label >= 0 else generator
+    with torch.inference_mode():
+        styles = chosen.sample([0])
+        for _ in range(2):
+            start = time.perf_counter()
+            chosen.synthesize(styles).cpu()
+            taken = time.perf_counter() - start
+            if taken > 0.5:
+                break
+    return taken
+
+
+def say_estimates(tasks: Sequence[Task]) -> None:
+    """Write an estimate for each notebook to standard error."""
+    timed: dict[Generator, float] = {}
+    for task in tasks:
+        if task.generator is not None:
+            if task.generator not in timed:
+                timed[task.generator] = seconds_per_image(task.generator, task.values["label"])
+            text = estimate_notebook(task.path.stem, task.values, timed[task.generator])
+            sys.stderr.write(f"{task.path.stem:<14} {text}\n")
+    sys.stderr.flush()
+
+
+@contextmanager
+def cell_reports(task: Task, *, injected: bool, show: bool) -> Iterator[Callable[..., None]]:
+    """Yield what is to be called after each cell: moves a bar on a terminal, elsewhere writes a line.
+
+    Parameters
+    ----------
+    task : Task
+    injected : bool
+        Whether papermill adds a cell of parameters.
+    show : bool
+        Whether anything is said at all.
+    """
+    name, titles, bars = task.path.stem, _titles(task.notebook), sys.stderr.isatty()
+    shape = "{desc:<16} {percentage:3.0f}% {bar} {n_fmt}/{total_fmt} cells, {elapsed}"
+    with tqdm(desc=name, total=len(titles) + injected, bar_format=shape, disable=not (show and bars)) as bar:
+        last, before = time.perf_counter(), 0
+
+        def report(*, cell: nbformat.NotebookNode, cell_index: int, **_: Any) -> None:
+            nonlocal last, before
+            bar.update()
+            taken, last = time.perf_counter() - last, time.perf_counter()
+            if "injected-parameters" in cell.metadata.get("tags", []):
+                before = 1  # (papermill's own cell, which its author does not count)
+            elif show and not bars and cell.cell_type == "code":
+                number = cell_index + 1 - before
+                place = f"{name}, cell {number} of {len(task.notebook.cells)}"
+                sys.stderr.write(f"{place}: {taken:6.1f} s  {titles.get(number, '')}\n")
+                sys.stderr.flush()
+
+        yield report
+
+
+def _titles(notebook: nbformat.NotebookNode) -> dict[int, str]:
+    """What each code cell is, by its number: the heading above it, or its first line."""
+    titles, heading = {}, ""
+    for number, cell in enumerate(notebook.cells, 1):
+        lines = [line for line in cell.source.splitlines() if line.strip()]
+        if cell.cell_type == "markdown":
+            heading = next((line.lstrip("# ") for line in lines if line.startswith("#")), heading)
+        elif cell.cell_type == "code":
+            tagged = "parameters" in cell.metadata.get("tags", [])
+            first = lines[0].strip() if lines else ""
+            titles[number] = "parameters, after the kernel has started" if tagged else heading or first
+            heading = ""
+    return titles
