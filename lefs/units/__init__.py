@@ -13,10 +13,10 @@ returns labels (N, H, W), or a `lefs.Catalog`, whose parts are then the concepts
 from lefs.units.causal import CausalEffect, causal_effect, causal_effects, causal_table, dose_curve
 from lefs.units.channels import Agreement, ChannelEffects, agreement, channel_effects, misleading_channels
 from lefs.units.characterization import characterize, strongest_images, usable
-from lefs.units.dissection import UnitDissection
 from lefs.units.interventions import ablate, cells_of, insert, pixels_of, replacement, unit_layers
 from lefs.units.optimize import optimize_units, rankings
 from lefs.units.quantiles import QuantileSketch
+from lefs.units.unit_dissection import UnitDissection
 
 __all__ = [
     "Agreement",

@@ -30,16 +30,34 @@ class ChannelEffects:
 
     Attributes
     ----------
-    parts : P names
-    layers : those whose channels were moved
-    effect : Tensor of shape (P, S), float64: Σ squared pixel change inside the part, over RGB in [-1, 1], a
-        mean over the images; 0 for channels that were not moved
-    total : Tensor of shape (S,), float64, the same over the whole picture
-    areas : Tensor of shape (P,), float64, the share of the picture that each part takes, a mean
-    resolution : side of the picture
-    step : how far, in standard deviations of the channel over images
-    images : how many
-    generator : whose channels they are
+    parts : tuple of str
+        P names.
+    layers : tuple of StyleLayer
+        Those whose channels were moved.
+    effect : Tensor of shape (P, S), float64
+        Σ squared pixel change inside the part, over RGB in [-1, 1], a mean over the images; 0 for channels
+        that were not moved.
+    total : Tensor of shape (S,), float64
+        The same over the whole picture.
+    areas : Tensor of shape (P,), float64
+        The share of the picture that each part takes, a mean.
+    resolution : int
+        Side of the picture, in pixels.
+    step : float
+        How far channels were moved, in standard deviations over images.
+    images : int
+        How many.
+    generator : GeneratorId
+        Whose channels they are.
+
+    Examples
+    --------
+    >>> import lefs
+    >>> from lefs import units
+    >>> generator, catalog = lefs.load("portraits-64"), lefs.Catalog.load("portraits-64")
+    >>> found = units.channel_effects(generator, catalog, [1], layers="b4.conv1")
+    >>> found.share.shape == (len(catalog.parts), generator.num_styles)
+    True
     """
 
     parts: tuple[str, ...]
@@ -79,18 +97,40 @@ def channel_effects(
 
     Parameters
     ----------
-    catalog : whose parts they are
-    seeds : the images
-    layers : names of the layers whose channels are moved; None: all convolutions
-    step : in standard deviations of each channel over images
-    segmenter : tells where a part is, if it has a part of that name (``.names``); the catalog's own
-        membership otherwise
-    batch_size : channels at a time; None: 64, fewer if the images are large
+    generator : Generator
+    catalog : Catalog
+        Whose parts they are.
+    seeds : iterable of int
+        The images.
+    layers : str or iterable of str, optional
+        Names of the layers whose channels are moved; by default all convolutions.
+    step : float
+        In standard deviations of each channel over images; not 0.
+    segmenter : Segmenter, optional
+        Tells where a part is, if it has a part of that name (``.names``); else the catalog's own membership.
+    truncation : float
+        ψ of the images.
+    batch_size : int, optional
+        Images at a time, one for each channel that is moved; by default 64, fewer if they are large.
+    progress : bool
+        Whether to show a bar.
+
+    Returns
+    -------
+    ChannelEffects
 
     Raises
     ------
     TypeError
         If the generator has no styles.
+
+    Examples
+    --------
+    >>> import lefs
+    >>> from lefs import units
+    >>> generator, catalog = lefs.load("portraits-64"), lefs.Catalog.load("portraits-64")
+    >>> units.channel_effects(generator, catalog, [1], layers="b4.conv1").images
+    1
     """
     generator.check_styles()
     catalog.check_generator(generator)
@@ -141,10 +181,20 @@ class Agreement:
 
     Attributes
     ----------
-    layer, part : of which channels, for which part
-    rho : Spearman's ρ of M with the share of the effect that lies in the part, with its 95 % bootstrap
-        interval over the channels; NaN if either is constant
-    channels : how many change anything
+    layer, part : str
+        Of which channels, for which part.
+    rho : Estimate
+        Spearman's ρ of M with the share of the effect that lies in the part, with its 95 % bootstrap interval
+        over the channels; NaN if either is constant.
+    channels : int
+        How many change anything.
+
+    Examples
+    --------
+    >>> from lefs import units
+    >>> from lefs.evaluation import Estimate
+    >>> units.Agreement("b4.conv1", "hair", Estimate(0.5, 0.3, 0.7), 128).rho.value
+    0.5
     """
 
     layer: str
@@ -160,8 +210,29 @@ def agreement(
 
     Parameters
     ----------
-    effects : what `channel_effects` measured with this catalog's parts
-    parts : names; None: all
+    effects : ChannelEffects
+        Measured with this catalog's parts.
+    catalog : Catalog
+    parts : iterable of str, optional
+        Names; all by default.
+
+    Returns
+    -------
+    list of Agreement
+
+    Raises
+    ------
+    ValueError
+        If the effects are of other parts or of another generator.
+
+    Examples
+    --------
+    >>> import lefs
+    >>> from lefs import units
+    >>> generator, catalog = lefs.load("portraits-64"), lefs.Catalog.load("portraits-64")
+    >>> effects = units.channel_effects(generator, catalog, [1], layers="b4.conv1")
+    >>> [found.part for found in units.agreement(effects, catalog, parts=["hair", "skin"])]
+    ['hair', 'skin']
     """
     _check_same(effects, catalog)
     names = list(effects.parts if parts is None else parts)
@@ -217,13 +288,27 @@ def misleading_channels(effects: ChannelEffects, catalog: Catalog, part: str, *,
 
     Parameters
     ----------
-    part : name of a part
-    count : how many channels
+    effects : ChannelEffects
+        Measured with this catalog's parts.
+    catalog : Catalog
+    part : str
+    count : int
+        How many channels.
 
     Returns
     -------
-    Table of layer, channel, M, the share of the effect that lies in the part, the part that has most of it,
-    and the root mean squared change of the picture, largest |M − share| · change first
+    Table
+        Layer, channel, M, the share of the effect that lies in the part, the part that has most of it, and
+        the root mean squared change of the picture; largest |M − share| · change first.
+
+    Examples
+    --------
+    >>> import lefs
+    >>> from lefs import units
+    >>> generator, catalog = lefs.load("portraits-64"), lefs.Catalog.load("portraits-64")
+    >>> effects = units.channel_effects(generator, catalog, [1], layers="b4.conv1")
+    >>> len(units.misleading_channels(effects, catalog, "hair", count=3).rows)
+    3
     """
     _check_same(effects, catalog)
     p = effects.parts.index(check_name("part", part, effects.parts, what="part"))

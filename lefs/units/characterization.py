@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import dataclass, field
 from functools import partial
 
 import torch
@@ -19,9 +18,9 @@ from lefs.progress import track
 from lefs.stylespace import StyleLayer
 from lefs.synthesis import Hook, Stop
 from lefs.units.concepts import Concepts
-from lefs.units.dissection import UnitDissection
 from lefs.units.interventions import batch_of, chosen_layers, unit_layers
 from lefs.units.quantiles import QuantileSketch
+from lefs.units.unit_dissection import UnitDissection
 
 __all__ = ["characterize", "strongest_images", "usable"]
 
@@ -54,15 +53,28 @@ def characterize(
 
     Parameters
     ----------
-    generator : any, with styles or without
-    seeds : the sample
-    segmenter : images → labels, a `Segmenter`; or a `Catalog`, whose parts are then the concepts
-    layers : names of the layers to look at; None: all, each map once (`unit_layers`)
-    quantile : share of a unit's values that counts as active
-    size : side of the grid on which maps and labels are compared; None: the images', at most 256
-    peaks : how many of the images that a unit is strongest in are remembered
-    relative_error : of the thresholds; see `QuantileSketch`
-    batch_size : images at a time; None: 16, fewer if they are large
+    generator : Generator
+        Any, with styles or without.
+    seeds : iterable of int
+        The sample.
+    segmenter : Segmenter or Catalog
+        Images → labels, or the catalog whose parts are the concepts.
+    layers : str or iterable of str, optional
+        Names of the layers to look at; by default all, each map once (`unit_layers`).
+    quantile : float in [1e-6, 0.5]
+        Share of a unit's values that counts as active.
+    truncation : float
+        ψ of the sample.
+    size : int, optional
+        Side of the grid on which maps and labels are compared; by default the images', at most 256.
+    peaks : int
+        How many of the images that a unit is strongest in are remembered.
+    relative_error : float
+        Of the thresholds; see `QuantileSketch`.
+    batch_size : int, optional
+        Images at a time; by default 16, fewer if they are large.
+    progress : bool
+        Whether to show bars.
 
     Returns
     -------
@@ -71,7 +83,16 @@ def characterize(
     Raises
     ------
     ValueError
-        If an argument is out of range, or the segmenter returns what are no labels of the images.
+        If an argument is out of range, or what the segmenter returns are not labels of the images.
+
+    Examples
+    --------
+    >>> import lefs
+    >>> from lefs import units
+    >>> generator, judge = lefs.load("portraits-64"), lefs.load_segmenter("portraits-64")
+    >>> found = units.characterize(generator, range(3), segmenter=judge, layers="b8.torgb")
+    >>> found.table().columns
+    ('concept', 'share of pixels', 'units', 'best units (IoU)')
     """
     sample, concepts = check_seeds(seeds), Concepts(generator, segmenter)
     check_number("quantile", quantile, minimum=1e-6, maximum=0.5)
@@ -83,13 +104,11 @@ def characterize(
     summits = _Peaks(min(check_integer("peaks", peaks, minimum=1), len(sample)))
     sketches = {la.name: QuantileSketch(la.channels, relative_error=relative_error) for la in chosen}
     for batch in track(batches, total=len(batches), description="thresholds", show=progress):
-        with torch.inference_mode():
-            _first_look(generator, batch, psi, chosen, sketches, summits)
+        summits.add(_highest(generator, generator.sample(batch, truncation=psi), sketches), batch)
     thresholds = {name: sketch.quantile(1 - quantile).float() for name, sketch in sketches.items()}
     sums = _Sums(len(concepts.names), sum(la.channels for la in chosen))
     for batch in track(batches, total=len(batches), description="units × concepts", show=progress):
-        styles = generator.sample(batch, truncation=psi)
-        _second_look(concepts, styles, chosen, thresholds, sums, side)
+        _hold(concepts, generator.sample(batch, truncation=psi), thresholds, sums, side)
     return UnitDissection(
         layers=chosen,
         concepts=tuple(concepts.name(p) for p in range(len(sums.pixels))),
@@ -107,47 +126,35 @@ def characterize(
     )
 
 
-def _first_look(
-    generator: Generator,
-    batch: list[int],
-    truncation: float,
-    layers: tuple[StyleLayer, ...],
-    sketches: dict[str, QuantileSketch],
-    summits: _Peaks,
-) -> None:
-    by_name: dict[str, Tensor] = {}
+@torch.inference_mode()
+def _highest(generator: Generator, styles: Tensor, sketches: dict[str, QuantileSketch]) -> Tensor:
+    """Show the sketches of some layers a batch; the largest value of each unit in each image: (U, N)."""
+    found: dict[str, Tensor] = {}
 
-    def look(maps: Tensor, *, layer: StyleLayer) -> None:
-        values_cnp = layer.inside(maps).flatten(2).transpose(0, 1)
-        sketches[layer.name].add(values_cnp.flatten(1))
-        by_name[layer.name] = values_cnp.amax(dim=2).float().cpu()
-        if len(by_name) == len(layers):
+    def look(maps: Tensor, *, name: str) -> None:
+        values_cnp = generator.layer(name).inside(maps).flatten(2).transpose(0, 1)
+        sketches[name].add(values_cnp.flatten(1))
+        found[name] = values_cnp.amax(dim=2).float().cpu()
+        if len(found) == len(sketches):
             raise Stop
 
     with suppress(Stop):
-        styles = generator.sample(batch, truncation=truncation)
-        generator.walk(styles, {la.name: partial(look, layer=la) for la in layers})
-    summits.add(torch.cat([by_name[la.name] for la in layers]), batch)
+        generator.walk(styles, {name: partial(look, name=name) for name in sketches})
+    return torch.cat([found[name] for name in sketches])
 
 
-def _second_look(
-    concepts: Concepts,
-    styles: Tensor,
-    layers: tuple[StyleLayer, ...],
-    thresholds: dict[str, Tensor],
-    sums: _Sums,
-    size: int,
-) -> None:
+def _hold(concepts: Concepts, styles: Tensor, thresholds: dict[str, Tensor], sums: _Sums, size: int) -> None:
+    """Hold the units of some layers against the concepts in a batch."""
     maps: dict[str, Tensor] = {}
-    watch = {la.name: _recorder(la, maps) for la in layers}
+    watch = {name: _recorder(concepts.generator.layer(name), maps) for name in thresholds}
     _, labels = concepts.look(styles, watch)
     with torch.inference_mode():
         # One image at a time: the masks of hundreds of concepts in a large batch would fill any memory.
         for i, shown in enumerate(_resampled(labels, size)):
             masks_pq, start = sums.see(shown), 0
-            for layer in layers:
-                sums.add(start, maps[layer.name][i], thresholds[layer.name], masks_pq, size)
-                start += layer.channels
+            for name, limits in thresholds.items():
+                sums.add(start, maps[name][i], limits, masks_pq, size)
+                start += len(limits)
 
 
 def _recorder(layer: StyleLayer, found: dict[str, Tensor]) -> Hook:
@@ -174,24 +181,15 @@ def _enlarged(maps: Tensor, size: int) -> Tensor:
     return interpolate(maps, size=(size, size), mode="bilinear", align_corners=False)
 
 
-@dataclass
 class _Sums:
     """Running sums over pixels; a segmenter without names may show new labels at any time."""
 
-    concepts: int
-    units: int
-    activated: Tensor = field(init=False)
-    intersections: Tensor = field(init=False)
-    values: Tensor = field(init=False)
-    pixels: Tensor = field(init=False)
-    shown: Tensor = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.activated = torch.zeros(self.units, dtype=torch.int64)
-        self.intersections = torch.zeros(self.units, self.concepts, dtype=torch.int64)
-        self.values = torch.zeros(self.units, self.concepts, dtype=torch.float64)
-        self.pixels = torch.zeros(self.concepts, dtype=torch.int64)
-        self.shown = torch.zeros(self.concepts, 1, 1, dtype=torch.float64)
+    def __init__(self, concepts: int, units: int):
+        self.activated = torch.zeros(units, dtype=torch.int64)
+        self.intersections = torch.zeros(units, concepts, dtype=torch.int64)
+        self.values = torch.zeros(units, concepts, dtype=torch.float64)
+        self.pixels = torch.zeros(concepts, dtype=torch.int64)
+        self.shown = torch.zeros(concepts, 1, 1, dtype=torch.float64)
 
     def see(self, labels: Tensor) -> Tensor:
         """Count the concepts of one image (H, W); returns their masks (P, H · W), float32."""
@@ -239,13 +237,30 @@ def strongest_images(
 
     Parameters
     ----------
-    layer, units : numbers of units of one layer
-    count : images for each, at most as many as the dissection remembers
+    generator : Generator
+    dissection : UnitDissection
+    layer : str
+    units : iterable of int
+        Numbers of units of the layer.
+    count : int
+        Images for each, at most as many as the dissection remembers.
 
     Returns
     -------
-    images of shape (units · count, 3, H, W), those of one unit after those of another; and masks of shape
-    (units · count, H, W), bool: the unit's enlarged map is above its threshold. Both on the CPU.
+    images : Tensor of shape (units · count, 3, H, W), on the CPU
+        Those of one unit after those of another.
+    masks : Tensor of shape (units · count, H, W), bool, on the CPU
+        Where the unit's enlarged map is above its threshold.
+
+    Examples
+    --------
+    >>> import lefs
+    >>> from lefs import units
+    >>> generator, judge = lefs.load("portraits-64"), lefs.load_segmenter("portraits-64")
+    >>> found = units.characterize(generator, range(3), segmenter=judge, layers="b8.torgb")
+    >>> images, masks = units.strongest_images(generator, found, "b8.torgb", [3, 5], count=2)
+    >>> masks.shape
+    torch.Size([4, 64, 64])
     """
     dissection.check_generator(generator)
     la, span, shown = generator.layer(layer), dissection.span(layer), []
@@ -273,12 +288,31 @@ def usable(
 
     Parameters
     ----------
-    concept : a wish; else that of the unit with the largest IoU
-    layer : a wish; else the layer of the concept's best unit, no later than a catalog's own
+    dissection : UnitDissection
+    segmenter : Segmenter or Catalog
+        What will look: a catalog sees nothing of layers after its own.
+    concept : str
+        A wish; else that of the unit with the largest IoU.
+    layer : str
+        A wish; else the layer of the concept's best unit.
 
     Returns
     -------
-    names of a concept and of a layer
+    concept, layer : str
+
+    Raises
+    ------
+    ValueError
+        If all dissected layers come after the catalog's.
+
+    Examples
+    --------
+    >>> import lefs
+    >>> from lefs import units
+    >>> generator, judge = lefs.load("portraits-64"), lefs.load_segmenter("portraits-64")
+    >>> found = units.characterize(generator, range(3), segmenter=judge, layers="b8.torgb")
+    >>> units.usable(found, judge, "hair", "b64.conv0")
+    ('hair', 'b8.torgb')
     """
     names = [la.name for la in dissection.layers]
     if isinstance(segmenter, Catalog):
@@ -289,8 +323,7 @@ def usable(
             "no dissected layer comes before that which the catalog's parts are read from; "
             "dissect earlier ones"
         )
-    rows = {n: dissection.iou[dissection.span(n)].amax(dim=0) for n in names}
-    best = torch.stack(list(rows.values()))
+    best = torch.stack([dissection.iou[dissection.span(n)].amax(dim=0) for n in names])
     if concept not in dissection.concepts:
         concept = dissection.concepts[int(best.amax(dim=0).argmax())]
     return concept, layer if layer in names else names[int(best[:, dissection.concept(concept)].argmax())]

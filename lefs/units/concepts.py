@@ -29,14 +29,16 @@ class Concepts:
 
     Parameters
     ----------
-    generator : `Generator`
-    segmenter : a `Segmenter`, or a `Catalog` of this generator. With a catalog the concepts are its parts,
-        read off the activations of its layer, so that only interventions up to that layer are seen.
+    generator : Generator
+    segmenter : Segmenter or Catalog
+        With a catalog of this generator the concepts are its parts, read off the activations of its layer, so
+        that only interventions up to that layer are seen.
 
     Attributes
     ----------
-    names : the concepts, in the order of the labels; empty for a segmenter without ``.names``, whose label 3
-        is called ``"label 3"``
+    names : tuple of str
+        The concepts, in the order of the labels; empty for a segmenter without ``.names``, whose label 3 is
+        called ``"label 3"``.
     """
 
     def __init__(self, generator: Generator, segmenter: Segmenter | Catalog):

@@ -24,6 +24,7 @@ __all__ = [
     "pixels_of",
     "replacement",
     "unit_layers",
+    "weights_of",
 ]
 
 # Pixels of a batch at most: 64 images of 256 × 256, 4 of 1024 × 1024
@@ -38,6 +39,21 @@ def unit_layers(generator: Generator) -> tuple[StyleLayer, ...]:
 
     In a StyleGAN2 the maps that a toRGB layer sees go on, unchanged, into the next convolution; they are
     listed, and should be changed, at the toRGB layer, so that both get what an intervention leaves.
+
+    Parameters
+    ----------
+    generator : Generator
+
+    Returns
+    -------
+    tuple of StyleLayer
+
+    Examples
+    --------
+    >>> import lefs
+    >>> from lefs import units
+    >>> [layer.name for layer in units.unit_layers(lefs.load("portraits-64"))][:3]
+    ['b4.conv1', 'b4.torgb', 'b8.conv1']
     """
     before = (None, *generator.layers[:-1])
     return tuple(
@@ -46,7 +62,7 @@ def unit_layers(generator: Generator) -> tuple[StyleLayer, ...]:
 
 
 def batch_of(generator: Generator, given: int | None, usual: int) -> int:
-    """The size of a batch: as given, or the usual one, less for large images."""
+    """The number of images in a batch: as given, or the usual one, fewer if they are large."""
     if given is not None:
         return check_integer("batch_size", given, minimum=1)
     return max(1, min(usual, _PIXELS // generator.resolution**2))
@@ -74,11 +90,29 @@ def cells_of(layer: StyleLayer, mask: Tensor) -> Tensor:
 
     Parameters
     ----------
-    mask : bool Tensor of shape (H, W) or (N, H, W), of any size, over the whole picture
+    layer : StyleLayer
+    mask : Tensor of shape (H, W) or (N, H, W), bool
+        Of any size, over the whole picture.
 
     Returns
     -------
-    bool Tensor of shape (N, h, w), N = 1 for one mask; h, w of the layer's maps inside the picture
+    Tensor of shape (N, h, w), bool
+        N is 1 for one mask; h, w are those of the layer's maps inside the picture.
+
+    Raises
+    ------
+    ValueError
+        If the mask has another number of dimensions, or no pixels.
+
+    Examples
+    --------
+    >>> import lefs, torch
+    >>> from lefs import units
+    >>> layer = lefs.load("portraits-64").layer("b8.torgb")
+    >>> mask = torch.zeros(64, 64, dtype=torch.bool)
+    >>> mask[20:28, 0:5] = True
+    >>> units.cells_of(layer, mask).nonzero().tolist()
+    [[0, 2, 0], [0, 3, 0]]
     """
     if mask.ndim not in (2, 3) or 0 in mask.shape:
         raise ValueError(f"where must be a mask of shape (H, W) or (N, H, W), got {tuple(mask.shape)}")
@@ -90,7 +124,26 @@ def cells_of(layer: StyleLayer, mask: Tensor) -> Tensor:
 
 
 def pixels_of(cells: Tensor, size: int) -> Tensor:
-    """The pixels under positions of a layer's maps: bool (N, h, w) → bool (N, size, size)."""
+    """The pixels under positions of a layer's maps.
+
+    Parameters
+    ----------
+    cells : Tensor of shape (N, h, w), bool
+    size : int
+        Side of the picture.
+
+    Returns
+    -------
+    Tensor of shape (N, size, size), bool
+
+    Examples
+    --------
+    >>> import torch
+    >>> from lefs import units
+    >>> cells = torch.eye(4, dtype=torch.bool)[None]
+    >>> int(units.pixels_of(cells, 64).sum())
+    1024
+    """
     return interpolate(cells[:, None].float(), size=(size, size), mode="nearest")[:, 0] > 0
 
 
@@ -105,13 +158,35 @@ def replacement(
 
     Parameters
     ----------
-    layer : whose maps they are
-    units : numbers of units; or a Tensor of shape (C,), bool, or float in [0, 1], how far each unit goes (the
-        α of GAN Dissection, §3.2)
-    levels : Tensor of shape (C,), what each unit takes; None: 0
-    where : mask over the picture, as for `cells_of`; None: every position, also in a margin
+    layer : StyleLayer
+        Whose maps they are.
+    units : iterable of int, or Tensor of shape (C,)
+        Numbers of units; or how far each unit goes, bool or in [0, 1] (α of GAN Dissection, §3.2).
+    levels : Tensor of shape (C,), optional
+        What each unit takes; 0 by default.
+    where : Tensor of shape (H, W) or (N, H, W), bool, optional
+        A mask over the picture, as for `cells_of`; by default every position, also in a margin.
+
+    Returns
+    -------
+    callable
+        Maps (N, C, h, w) → maps of that shape.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If units, levels or masks do not fit the layer; the latter when the edit sees the maps.
+
+    Examples
+    --------
+    >>> import lefs, torch
+    >>> from lefs import units
+    >>> layer = lefs.load("portraits-64").layer("b8.torgb")
+    >>> maps = torch.ones(1, layer.channels, 8, 8)
+    >>> int(units.replacement(layer, [3, 5])(maps).eq(0).sum())
+    128
     """
-    weight = _weights(layer, units)
+    weight = weights_of(layer, units)
     values = torch.zeros(layer.channels) if levels is None else check_levels(layer, levels)
     cells = None if where is None else pad(cells_of(layer, where).float(), (layer.margin,) * 4)
 
@@ -137,7 +212,8 @@ def check_levels(layer: StyleLayer, levels: Tensor) -> Tensor:
     return levels
 
 
-def _weights(layer: StyleLayer, units: Iterable[int] | Tensor) -> Tensor:
+def weights_of(layer: StyleLayer, units: Iterable[int] | Tensor) -> Tensor:
+    """How far each unit of a layer goes, (C,): given so, or 1 for those whose numbers are given."""
     if isinstance(units, Tensor) and units.dtype == torch.bool:
         units = units.float()
     if isinstance(units, Tensor) and units.is_floating_point():
@@ -167,19 +243,34 @@ def ablate(
 ) -> Tensor:
     """Images with some units switched off: set to 0.
 
-    (In a StyleGAN these are maps that have just been normalised, so that 0 is each map's mean.)
+    In a StyleGAN these are maps that have just been normalised, so that 0 is each map's mean.
 
     Parameters
     ----------
-    styles : what ``generator.sample(seeds)`` returns
-    layer : name of a layer; see `unit_layers`
-    units : numbers of units, or weights (C,) in [0, 1]
-    where : bool Tensor of shape (H, W) or (N, H, W) over the picture; None: everywhere
-    cache : a cache of these styles, which saves the layers before
+    generator : Generator
+    styles : Tensor of shape (N, S)
+        What ``generator.sample(seeds)`` returns.
+    layer : str
+        See `unit_layers`.
+    units : iterable of int, or Tensor of shape (C,)
+        Numbers of units, or how far each goes, in [0, 1].
+    where : Tensor of shape (H, W) or (N, H, W), bool, optional
+        Over the picture; everywhere by default.
+    cache : Cache, optional
+        Of these styles (`Generator.cache`): saves the layers before.
 
     Returns
     -------
     Tensor of shape (N, 3, H, W)
+        In [-1, 1], nominally.
+
+    Examples
+    --------
+    >>> import lefs
+    >>> from lefs import units
+    >>> generator = lefs.load("portraits-64")
+    >>> units.ablate(generator, generator.sample([1, 2]), "b8.torgb", [3, 5]).shape
+    torch.Size([2, 3, 64, 64])
     """
     edit = replacement(generator.layer(layer), units, where=where)
     return generator.walk(styles, {layer: edit}, cache=cache)
@@ -195,16 +286,28 @@ def insert(
     where: Tensor | None = None,
     cache: Cache | None = None,
 ) -> Tensor:
-    """Images with some units switched on: set to `levels`, as `UnitDissection.levels_of` gives them.
+    """Images with some units switched on: set to `levels`.
 
     Parameters
     ----------
-    levels : Tensor of shape (C,), for every unit of the layer
-    styles, layer, units, where, cache : as for `ablate`
+    generator, styles, layer, units, where, cache
+        As for `ablate`.
+    levels : Tensor of shape (C,)
+        For every unit of the layer, as `UnitDissection.levels_of` gives them.
 
     Returns
     -------
     Tensor of shape (N, 3, H, W)
+        In [-1, 1], nominally.
+
+    Examples
+    --------
+    >>> import lefs, torch
+    >>> from lefs import units
+    >>> generator = lefs.load("portraits-64")
+    >>> levels = torch.ones(generator.layer("b8.torgb").channels)
+    >>> units.insert(generator, generator.sample([1, 2]), "b8.torgb", [3, 5], levels).shape
+    torch.Size([2, 3, 64, 64])
     """
     edit = replacement(generator.layer(layer), units, levels=levels, where=where)
     return generator.walk(styles, {layer: edit}, cache=cache)

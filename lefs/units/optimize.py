@@ -13,11 +13,9 @@ from lefs.checks import check_integer, check_number, check_seeds
 from lefs.evaluation import Segmenter
 from lefs.generator import Generator
 from lefs.progress import track
-from lefs.stylespace import StyleLayer
-from lefs.units.causal import Positions, Where
-from lefs.units.concepts import Concepts
-from lefs.units.dissection import UnitDissection
-from lefs.units.interventions import check_levels, kept_cache, replacement
+from lefs.units.interventions import kept_cache
+from lefs.units.sites import Site, Where
+from lefs.units.unit_dissection import UnitDissection
 
 __all__ = ["optimize_units", "rankings"]
 
@@ -43,21 +41,30 @@ def optimize_units(
 
     Maximises E[Σ p(s) after α-insertion − Σ p(s) after α-ablation] over the changed pixels, the ACE with the
     segmenter's probabilities in the place of its labels, subject to 0 ≤ α ≤ 1 and Σ α ≤ `budget`, by
-    projected gradient ascent with momentum on random batches. (The paper adds a penalty ‖α‖ instead of the
-    budget; with a budget, sets of equal size compare.) The set is the units of largest α.
+    projected gradient ascent with momentum on random batches. (Bau et al. 2019, Eq. 8, have a penalty ‖α‖
+    instead of the budget; with a budget, sets of equal size compare.) The set is the units of largest α.
 
     Parameters
     ----------
-    segmenter : one that also has ``logits(images)`` → (N, P, H, W), or a `Catalog`
-    budget : the most that Σ α may be, the size of the set that is looked for
-    steps, learning_rate, batch_size : of the optimisation
-    random_state : seeds the order of the images
-    seeds, layer, concept, levels, where, truncation : as for `causal_effects`
+    generator, seeds, layer, concept, levels, where, truncation, progress
+        As for `causal_effects`.
+    segmenter : Segmenter or Catalog
+        One that also has ``logits(images)`` → (N, P, H, W), or a catalog.
+    budget : float
+        The most that Σ α may be: the size of the set that is looked for.
+    steps : int
+        Of the ascent.
+    learning_rate : float
+        How far α goes in a step.
+    batch_size : int
+        Images in a step.
+    random_state : int
+        Seeds the order of the images.
 
     Returns
     -------
-    Tensor of shape (C,), float32, on the CPU: the mean of α over the later half of the steps, which ranks
-    also those units that all end at 1
+    Tensor of shape (C,), float32, on the CPU
+        The mean of α over the later half of the steps, which ranks also those units that all end at 1.
 
     Raises
     ------
@@ -65,35 +72,36 @@ def optimize_units(
         If the segmenter gives no logits.
     ValueError
         If no image shows the concept and `where` asks for it, or an argument is out of range.
+
+    Examples
+    --------
+    >>> import lefs, torch
+    >>> from lefs import units
+    >>> generator, judge = lefs.load("portraits-64"), lefs.load_segmenter("portraits-64")
+    >>> levels = torch.ones(generator.layer("b8.torgb").channels)
+    >>> rules = {"segmenter": judge, "levels": levels, "budget": 4, "steps": 2}
+    >>> alpha = units.optimize_units(generator, range(4), "b8.torgb", "hair", **rules)
+    >>> bool(alpha.sum() <= 4.001)
+    True
     """
-    sample, concepts = check_seeds(seeds), Concepts(generator, segmenter)
-    concepts.check_layer(layer)
-    la, label = generator.layer(layer), concepts.index(concept)
-    positions = Positions(generator, la, where, label)
+    site, sample = Site(generator, segmenter, layer, concept, levels, where), check_seeds(seeds)
     check_integer("steps", steps, minimum=1)
     check_number("budget", budget, minimum=0)
-    check_levels(la, levels)
-    size = check_integer("batch_size", batch_size, minimum=1)
+    size = min(check_integer("batch_size", batch_size, minimum=1), len(sample))
     random = np.random.default_rng(random_state)
     rate = check_number("learning_rate", learning_rate, minimum=0)
-    alpha = torch.full((la.channels,), min(1.0, budget / la.channels), device=generator.device)
+    count = site.layer.channels
+    alpha = torch.full((count,), min(1.0, budget / count), device=generator.device)
     speed, mean, counted = torch.zeros_like(alpha), torch.zeros_like(alpha), 0
     for i in track(range(steps), total=steps, description="optimising units", show=progress):
-        batch = random.choice(sample, min(size, len(sample)), replace=False).tolist()
-        styles = generator.sample(batch, truncation=truncation)
-        with torch.enable_grad():
-            free = alpha.clone().requires_grad_()
-            gain, count = _gain(concepts, styles, la, free, levels.to(alpha), positions)
-            (slope,) = torch.autograd.grad(gain, [free])
-        counted += count
+        batch = random.choice(sample, size, replace=False).tolist()
+        slope, pixels = _slope(site, generator.sample(batch, truncation=truncation), alpha)
+        counted += pixels
         # (only its direction: how large a slope is depends on how certain the segmenter is)
         speed = 0.8 * speed + slope / slope.abs().max().clamp_min(1e-12)
         alpha = _projected(alpha + rate * speed, budget)
         mean += alpha * (i >= steps // 2) / (steps - steps // 2)
-    if not counted:
-        raise ValueError(
-            f"no image of the sample shows {concept!r}; give more seeds, or choose where otherwise"
-        )
+    site.check_seen(counted)
     return mean.cpu()
 
 
@@ -109,22 +117,22 @@ def _projected(alpha: Tensor, budget: float) -> Tensor:
     return (alpha - high).clamp(0, 1)
 
 
-def _gain(
-    concepts: Concepts, styles: Tensor, layer: StyleLayer, alpha: Tensor, levels: Tensor, positions: Positions
-) -> tuple[Tensor, int]:
-    """Mean over the changed pixels of p after insertion − p after ablation, and how many pixels there are."""
-    generator = concepts.generator
+def _slope(site: Site, styles: Tensor, alpha: Tensor) -> tuple[Tensor, int]:
+    """Slope of the mean of p after insertion − p after ablation over the changed pixels; their number."""
     # (clones made outside inference mode are tensors that autograd can keep)
     styles = styles.clone()
     with torch.no_grad():
-        cache = kept_cache(generator, styles)
-    cells, pixels = (m.clone() for m in positions.in_images(concepts, styles, cache))
-    chances = []
-    for values in (levels, torch.zeros_like(levels)):
-        edit = replacement(layer, alpha, levels=values, where=cells)
-        logits = concepts.logits(styles, {layer.name: edit}, cache=cache)
-        chances.append((logits.softmax(dim=1)[:, positions.label] * pixels).sum())
-    return (chances[0] - chances[1]) / pixels.sum().clamp_min(1), int(pixels.sum())
+        cache = kept_cache(site.concepts.generator, styles)
+    cells, pixels = (m.clone() for m in site.positions_in(styles, cache))
+    levels, chances = site.levels.to(alpha), []
+    with torch.enable_grad():
+        free = alpha.clone().requires_grad_()
+        for values in (levels, torch.zeros_like(levels)):
+            logits = site.concepts.logits(styles, site.edits(free, cells, values), cache=cache)
+            chances.append((logits.softmax(dim=1)[:, site.label] * pixels).sum())
+        gain = (chances[0] - chances[1]) / pixels.sum().clamp_min(1)
+        (slope,) = torch.autograd.grad(gain, [free])
+    return slope, int(pixels.sum())
 
 
 def rankings(
@@ -139,24 +147,38 @@ def rankings(
 
     Parameters
     ----------
-    weights : α of `optimize_units`, shape (C,); None: that order is left out
-    random_state : of the random order
+    dissection : UnitDissection
+    layer, concept : str
+    weights : Tensor of shape (C,), optional
+        α of `optimize_units`; without it that order is left out.
+    random_state : int
+        Of the random order.
 
     Returns
     -------
-    {"optimised": by α, "IoU": by IoU with the concept, "random": drawn}; equal α are ordered by IoU
+    dict of str to list of int
+        ``"optimised"``: by α, equal ones by IoU; ``"IoU"``: by IoU with the concept; ``"random"``: drawn.
+
+    Examples
+    --------
+    >>> import lefs
+    >>> from lefs import units
+    >>> generator, judge = lefs.load("portraits-64"), lefs.load_segmenter("portraits-64")
+    >>> found = units.characterize(generator, range(3), segmenter=judge, layers="b8.torgb")
+    >>> list(units.rankings(found, "b8.torgb", "hair"))
+    ['IoU', 'random']
     """
     by_iou = dissection.best_units(concept, layer)
     drawn = np.random.default_rng(random_state).permutation(len(by_iou)).tolist()
     found = {"IoU": by_iou, "random": drawn}
     if weights is None:
         return found
+    shape = (len(by_iou),)
     if not isinstance(weights, Tensor):
         raise TypeError(
-            f"weights must be a Tensor of shape ({len(by_iou)},), as of optimize_units; "
-            f"got {type(weights).__name__}"
+            f"weights must be a Tensor of shape {shape}, as of optimize_units; got {type(weights).__name__}"
         )
-    if tuple(weights.shape) != (len(by_iou),):
-        raise ValueError(f"weights must have shape ({len(by_iou)},), got {tuple(weights.shape)}")
+    if tuple(weights.shape) != shape:
+        raise ValueError(f"weights must have shape {shape}, got {tuple(weights.shape)}")
     order = torch.argsort(weights[by_iou], descending=True, stable=True).tolist()
     return {"optimised": [by_iou[i] for i in order], **found}

@@ -16,28 +16,34 @@ class QuantileSketch:
     """Quantiles of many streams at once, by histograms with bins of equal relative width.
 
     The DDSketch of Masson, Rim and Lee (VLDB 2019) with all its bins laid out: a value x > 0 falls into bin
-    ⌈log_γ x⌉, γ = (1 + α) / (1 − α). Its memory does not grow with the stream, neither order nor batches
-    matter, and sketches of parts of a stream add up to that of the whole.
+    ⌈log_γ x⌉, γ = (1 + α) / (1 − α). Its memory does not grow with the stream; neither order nor batches
+    matter.
 
     Parameters
     ----------
-    rows : number of streams
-    relative_error : α, in (0, 1)
-    smallest, largest : the magnitudes between which α holds; what is smaller counts as 0, what is larger as
-        `largest`
+    rows : int
+        Number of streams.
+    relative_error : float in (0, 0.5]
+        α.
+    smallest, largest : float
+        The magnitudes between which α holds; what is smaller counts as 0, what is larger as `largest`.
 
     Attributes
     ----------
     counts : Tensor of shape (rows, bins), int64, on the CPU
+
+    Examples
+    --------
+    >>> import torch
+    >>> from lefs import units
+    >>> sketch = units.QuantileSketch(1, relative_error=0.01)
+    >>> sketch.add(torch.arange(1.0, 1001.0)[None])
+    >>> bool((sketch.quantile(0.99) - 990).abs() < 0.01 * 990)
+    True
     """
 
     def __init__(
-        self,
-        rows: int,
-        *,
-        relative_error: float = 0.005,
-        smallest: float = 1e-4,
-        largest: float = 1e5,
+        self, rows: int, *, relative_error: float = 0.005, smallest: float = 1e-4, largest: float = 1e5
     ):
         check_integer("rows", rows, minimum=1)
         self.relative_error = check_number("relative_error", relative_error, minimum=1e-5, maximum=0.5)
@@ -55,7 +61,12 @@ class QuantileSketch:
         Parameters
         ----------
         values : Tensor of shape (rows, n)
-            On any device; a ValueError if one is NaN or infinite.
+            On any device.
+
+        Raises
+        ------
+        ValueError
+            If one is NaN or infinite.
         """
         rows, bins = self.counts.shape
         if values.ndim != 2 or len(values) != rows:
@@ -72,20 +83,23 @@ class QuantileSketch:
             torch.bincount((index + offset).flatten(), minlength=rows * bins).view(rows, bins).cpu()
         )
 
-    def merge(self, other: QuantileSketch) -> None:
-        """Take in what `other`, a sketch of the same kind, has seen."""
-        mine, its = ((s.counts.shape, s.relative_error, s.smallest, s.largest) for s in (self, other))
-        if mine != its:
-            raise ValueError(
-                f"other must be a sketch of the same rows, error and range; expected {mine}, got {its}"
-            )
-        self.counts += other.counts
-
     def quantile(self, q: float) -> Tensor:
-        """The q-quantile of each stream: (rows,), float64.
+        """The q-quantile of each stream.
 
-        Within `relative_error` (and the rounding of float32) of the order statistic that
-        ``numpy.quantile(..., method="lower")`` gives.
+        Parameters
+        ----------
+        q : float in [0, 1]
+
+        Returns
+        -------
+        Tensor of shape (rows,), float64
+            Within `relative_error` (and the rounding of float32) of the order statistic that
+            ``numpy.quantile(..., method="lower")`` gives.
+
+        Raises
+        ------
+        ValueError
+            If nothing has been added.
         """
         check_number("q", q, minimum=0, maximum=1)
         total = self.counts.sum(dim=1)
