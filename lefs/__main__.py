@@ -30,7 +30,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     int
         0; 1 if a notebook failed; 2 if what was asked for cannot be done; 130 if interrupted.
     """
-    arguments = _parser().parse_args(argv)
+    parser = _parser()
+    arguments, rest = parser.parse_known_args(argv)
+    if rest and arguments.command is not _notebooks:
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    arguments.rest = rest
     collecting = gc.isenabled()
     # (importing PyTorch makes no garbage; looking for it takes a tenth of the time)
     gc.disable()
@@ -86,7 +90,6 @@ def _parser() -> argparse.ArgumentParser:
         "folder", nargs="?", default="lefs-notebooks", metavar="DIR",
         help="where to; yours are never written over (default: %(default)s)",
     )  # fmt: skip
-    books.add_argument("--no-browser", action="store_true", help="start JupyterLab and say its address")
     books.add_argument("--copy-only", action="store_true", help="copy them, and stop")
 
     info = commands.add_parser("info", help="say what a generator file holds")
@@ -149,7 +152,7 @@ def _copy_notebooks(arguments: argparse.Namespace) -> int:
     if arguments.copy_only:
         return 0
     sys.stdout.flush()
-    return open_jupyterlab(arguments.folder, browser=not arguments.no_browser)
+    return open_jupyterlab(arguments.folder, options=arguments.rest)
 
 
 def _short(path: Path) -> Path:

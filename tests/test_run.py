@@ -518,6 +518,21 @@ def test_the_command_copies_the_notebooks_that_came_with_lefs(
     assert "file is a file" in capsys.readouterr().err
 
 
+def test_jupyterlab_is_opened_on_the_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stand-in for JupyterLab says what it was called with."""
+    (tmp_path / "jupyterlab").mkdir()
+    (tmp_path / "jupyterlab" / "__init__.py").touch()
+    code = "import pathlib, sys\npathlib.Path('called').write_text('|'.join(sys.argv[1:]))\nsys.exit(3)"
+    (tmp_path / "jupyterlab" / "__main__.py").write_text(code)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
+    assert main(["notebooks", "mine", "--no-browser", "--port=9000"]) == 3
+    called = (tmp_path / "called").read_text().split("|")
+    assert called == [f"--ServerApp.root_dir={tmp_path / 'mine'}", "--no-browser", "--port=9000"]
+    with pytest.raises(SystemExit, match="2"):
+        main(["run", "--no-browser"])
+
+
 def test_results_lie_beside_the_notebooks_and_git_ignores_them(root: Path) -> None:
     for path in (root / "notebooks").glob("*.ipynb"):
         output = read_parameters(nbformat.read(path, 4))["output"].default

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,6 +17,7 @@ from lefs.checks import check_integer, check_name, check_number
 from lefs.generator import Generator
 from lefs.records import read_json
 from lefs.runner.parameters import ParameterError
+from lefs.runner.timing import estimate_notebook, seconds_per_image
 from lefs.segmenter import segmenter_of
 
 __all__ = ["DOMAINS", "check_values", "choose", "find_catalog", "open_catalog", "prepare"]
@@ -313,7 +315,9 @@ def choose(name: str, value: str, choices: Collection[str], wish: str = "") -> s
 
 
 def prepare(notebook: str, namespace: dict[str, Any], **wishes: Any) -> None:
-    """Check a notebook's parameters, and fill in those that were left empty, each with a printed line.
+    """Check a notebook's parameters, fill in those that were left empty, and say how long it will take.
+
+    What is filled in is printed.
 
     Parameters
     ----------
@@ -333,9 +337,10 @@ def prepare(notebook: str, namespace: dict[str, Any], **wishes: Any) -> None:
 
     Examples
     --------
-    >>> cells = {"generator": "portraits", "label": -1, "catalog": "portraits", "part": ""}
-    >>> prepare("3_editing", cells, part="hair")
+    >>> cells = {"generator": "portraits", "label": -1, "catalog": "portraits", "part": "", "pairs": 200}
+    >>> prepare("3_editing", cells, part="hair")  # doctest: +ELLIPSIS
     part: hair
+    time: about ...
     >>> cells["part"]
     'hair'
     """
@@ -349,6 +354,9 @@ def prepare(notebook: str, namespace: dict[str, Any], **wishes: Any) -> None:
     for name, wish in wishes.items():
         if not namespace[name]:
             namespace[name] = _suitable(name, wish, names[name])
+    if not os.environ.get("LEFS_HEADLESS"):  # (lefs run has said it)
+        one = seconds_per_image(generator, values["label"])
+        print(f"time: {estimate_notebook(notebook, values, one)}")  # noqa: T201
 
 
 def _found(generator: Generator, results: Path) -> str:

@@ -141,8 +141,9 @@ def gallery_page(
     sections = [_section(folder, record) for record in records]
     generators = {r["generator"]["fingerprint"]: r["generator"] for r in records if "generator" in r}
     shown = [f for section in sections for f in section["figures"]]
+    subject = " and ".join(g["name"] for g in generators.values()) or "a generator"
     return template.render(
-        title=sections[0]["title"] if len(sections) == 1 else "What a generator knows, and how to edit it",
+        title=sections[0]["title"] if len(sections) == 1 else f"What {subject} knows, and how to edit it",
         name=folder.name,
         generators=list(generators.values()),
         sections=sections,

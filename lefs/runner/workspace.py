@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import nbformat
@@ -88,7 +89,7 @@ def _is_run(notebook: nbformat.NotebookNode) -> bool:
     return any(cell.get("outputs") for cell in notebook.cells)
 
 
-def open_jupyterlab(folder: str | os.PathLike[str], *, browser: bool = True) -> int:
+def open_jupyterlab(folder: str | os.PathLike[str], *, options: Sequence[str] = ()) -> int:
     """Run JupyterLab on a folder until it is stopped.
 
     Where the user has not set OMP_NUM_THREADS, a kernel computes with eight threads at most: on a large
@@ -98,16 +99,20 @@ def open_jupyterlab(folder: str | os.PathLike[str], *, browser: bool = True) -> 
     ----------
     folder : str or path
         What its file browser shows.
-    browser : bool
-        Whether to open it in one.
+    options : sequence of str
+        For JupyterLab, such as ``"--no-browser"``.
 
     Returns
     -------
     int
         JupyterLab's exit status.
+
+    Examples
+    --------
+    >>> open_jupyterlab(".", options=["--no-browser"])  # doctest: +SKIP
+    0
     """
-    command = [sys.executable, "-m", "jupyterlab", f"--ServerApp.root_dir={Path(folder).resolve()}"]
-    command += [] if browser else ["--no-browser"]
+    command = [sys.executable, "-m", "jupyterlab", f"--ServerApp.root_dir={Path(folder).resolve()}", *options]
     with subprocess.Popen(command, env=_bounded_threads() | os.environ) as server:
         while True:
             try:
