@@ -36,6 +36,7 @@ SMALL = {
     "2_catalog.images": 8,
     "3_editing.pairs": 2,
     "3_editing.references": [1, 2],
+    "3_editing.effect_images": 2,
     "4_units.images": 6,
     "4_units.tested": 2,
     "4_units.search_steps": 2,
@@ -105,7 +106,7 @@ def outputs(notebook: nbformat.NotebookNode) -> Iterator[nbformat.NotebookNode]:
 def check_shown(folder: Path, stem: str) -> None:
     """Every figure of the notebook is there, and no cell complained."""
     executed = nbformat.read(folder / f"{stem}.ipynb", as_version=4)
-    wanted = sum("\nplotting." in f"\n{c.source}" for c in executed.cells if c.cell_type == "code")
+    wanted = sum("\nlefs.plotting." in f"\n{c.source}" for c in executed.cells if c.cell_type == "code")
     assert wanted > 3
     assert len(figures(executed)) >= wanted
     assert not [o for o in outputs(executed) if o.get("name") == "stderr"]

@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import re
+from dataclasses import asdict
 from pathlib import Path
 
+import nbformat
 import pytest
+from PIL import Image
+
+import lefs
+from lefs.evaluation import load_settings
+from lefs.runner import read_parameters
 
 ROOT = Path(__file__).resolve().parents[1]
 README = ROOT / "README.md"
@@ -39,6 +47,19 @@ def test_there_is_a_readme() -> None:
 def test_its_python_runs(code: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     exec(compile(code, "README.md", "exec"), {"__name__": "readme"})
+
+
+def test_its_first_picture_is_what_notebook_3_shows() -> None:
+    """By what `data.figures.make` wrote into the picture: the notebook's parameters, the tuned settings."""
+    notebook = nbformat.read(ROOT / "notebooks" / "3_editing.ipynb", as_version=4)
+    values = {name: parameter.default for name, parameter in read_parameters(notebook).items()}
+    catalog = lefs.Catalog.load("portraits")
+    tuned = load_settings("portraits", catalog, contributions=values["contributions"])
+    shown = json.loads(Image.open(ROOT / "data" / "figures" / "edits.png").info["Description"])
+    settings = shown.pop("settings")
+    assert len(settings) == 5
+    assert settings == {part: asdict(tuned[part]) for part in settings}
+    assert shown == {name: values[name] for name in shown}
 
 
 def test_it_shows_python() -> None:

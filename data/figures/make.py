@@ -1,46 +1,62 @@
-"""Make the README's pictures of parts and edits, from the embedded generator and catalog.
+"""Make the README's pictures of parts and edits.
 
     python -m data.figures.make
 
-The edits take contributions by effect, each part with the strongest settings that leak no more than a stated
-share of what global transfer does, on pairs held out for that.
+The edits are the grid of notebook 3, as it stands there: made by its cells, with its parameters and the tuned
+settings that lie beside the embedded catalog.
 """
 
 from __future__ import annotations
 
+import json
+import os
+import tempfile
+from dataclasses import asdict
 from pathlib import Path
+
+import nbformat
+from IPython.core.interactiveshell import InteractiveShell
+from matplotlib.figure import Figure
 
 import lefs
 from lefs import plotting
-from lefs.evaluation import seed_pairs, tune
-
-from ..portraits.recipe.measure.tune import LEAKS
 
 HERE = Path(__file__).parent
-# (whose parts differ from the target's where one can see it)
-TARGET, REFERENCES = 1003, [2001, 2025, 2016, 2000, 2054, 2051]
-PARTS = ("hair", "clothes", "skin", "eyes", "mouth")
+NOTEBOOK = HERE.parents[1] / "notebooks" / "3_editing.ipynb"
+
+
+def draw_parts() -> Figure:
+    """The parts of eight portraits that were not in the catalog's sample."""
+    model, catalog = lefs.load("portraits"), lefs.Catalog.load("portraits")
+    styles = model.sample_styles(range(5000, 5008))
+    membership = catalog.membership(model, styles)
+    return plotting.membership_overlays(model.synthesize(styles), membership, names=catalog.parts)
+
+
+def draw_edits() -> tuple[Figure, str]:
+    """The notebook's grid, by its own cells, and what it shows: seeds and settings, as JSON."""
+    cells = nbformat.read(NOTEBOOK, as_version=4).cells
+    code = {cell.id: cell.source for cell in cells if cell.cell_type == "code"}
+    shell, here = InteractiveShell(), Path.cwd()
+    with tempfile.TemporaryDirectory() as empty:
+        os.chdir(empty)  # (the results of other runs are no business of this picture)
+        try:
+            for source in list(code.values())[: list(code).index("grid") + 1]:
+                outcome = shell.run_cell(source)
+                outcome.raise_error()
+        finally:
+            os.chdir(here)
+    made = shell.user_ns
+    settings = {part: asdict(made["table"][part]) for part in made["parts"]}
+    shown = {name: made[name] for name in ("target", "references", "truncation", "strength")}
+    return outcome.result, json.dumps({**shown, "settings": settings})
 
 
 def main() -> None:
-    """Write parts.png and edits.png beside this file; print the settings."""
-    model, catalog = lefs.load("portraits"), lefs.Catalog.load("portraits").by_effect()
-    styles = model.sample_styles(range(5000, 5008))
-    membership = catalog.membership(model, styles)
-    overlays = plotting.membership_overlays(model.synthesize(styles), membership, names=catalog.parts)
-    overlays.savefig(HERE / "parts.png", dpi=144)
-
-    pairs, segmenter = seed_pairs(32, targets=30_000, references=40_000), lefs.load_segmenter("portraits")
-    tuned = {
-        part: tune(model, catalog, part, leak=LEAKS[part], pairs=pairs, segmenter=segmenter).best
-        for part in PARTS
-    }
-    for part, best in tuned.items():
-        print(f"{part:8} ρ {best.settings.rho:g}, ε {best.settings.epsilon:g}: leak {best.leak[0]:.1%}")
-    editor = lefs.Editor(model, catalog)
-    rows = editor.grid(TARGET, REFERENCES, PARTS, settings={p: b.settings for p, b in tuned.items()})
-    grid = plotting.transfer_grid(editor.pictures([TARGET])[0], editor.pictures(REFERENCES), rows)
-    grid.savefig(HERE / "edits.png", dpi=144)
+    """Write parts.png and edits.png beside this file."""
+    draw_parts().savefig(HERE / "parts.png", dpi=144)
+    edits, shown = draw_edits()
+    edits.savefig(HERE / "edits.png", dpi=144, metadata={"Description": shown})
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from lefs.evaluation.agreement import (
     agreement_table,
+    agreements,
     confusion,
     name_by_truth,
     stability,
@@ -55,6 +56,7 @@ __all__ = [
     "Trial",
     "Tuning",
     "agreement_table",
+    "agreements",
     "bootstrap",
     "by_query",
     "by_settings",

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,6 +23,7 @@ from lefs.tables import Table
 
 __all__ = [
     "agreement_table",
+    "agreements",
     "confusion",
     "name_by_truth",
     "stability",
@@ -75,6 +77,38 @@ def name_by_truth(table: np.ndarray, names: Sequence[str]) -> list[str]:
     purity = table / np.maximum(table.sum(axis=1, keepdims=True), 1)
     recall = table / np.maximum(table.sum(axis=0, keepdims=True), 1)
     return [names[p] for p in np.sqrt(purity * recall).argmax(axis=1)]
+
+
+def agreements(
+    generator: Generator,
+    catalogs: Mapping[str, Catalog],
+    seeds: Iterable[int],
+    *,
+    segmenter: NamedSegmenter,
+    truncation: float = 1.0,
+    progress: bool = True,
+) -> dict[str, Table]:
+    """The `agreement_table` of each catalog, its clusters named after the truth (`name_by_truth`).
+
+    Parameters
+    ----------
+    generator : Generator
+    catalogs : mapping of str to Catalog
+        Several ways to divide what one generator makes.
+    seeds, segmenter, truncation, progress
+        As of `confusion`.
+
+    Returns
+    -------
+    dict of str to Table
+        By the names of `catalogs`.
+    """
+    sample, found = check_seeds(seeds), {}
+    for name, catalog in catalogs.items():
+        options: Any = {"segmenter": segmenter, "truncation": truncation, "progress": progress}
+        table = confusion(generator, catalog, sample, **options)
+        found[name] = agreement_table(table, name_by_truth(table, segmenter.names), segmenter.names)
+    return found
 
 
 def agreement_table(table: np.ndarray, cluster_names: Sequence[str], names: Sequence[str]) -> Table:

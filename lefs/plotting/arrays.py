@@ -41,8 +41,9 @@ def as_array(name: str, values: Any, *, ndim: int) -> np.ndarray:
 
 
 def as_images(name: str, images: Any) -> np.ndarray:
-    """Images of shape (N, 3, H, W) or (3, H, W) in [-1, 1] → (N, H, W, 3) uint8."""
-    tensor = torch.as_tensor(images)
+    """Images of shape (N, 3, H, W) or (3, H, W), or a list of (3, H, W), in [-1, 1] → (N, H, W, 3) uint8."""
+    listed = isinstance(images, list) and all(isinstance(image, torch.Tensor) for image in images)
+    tensor = torch.stack(images) if listed and images else torch.as_tensor(images)
     if tensor.ndim == 3:
         tensor = tensor[None]
     if tensor.ndim != 4 or tensor.shape[1] != 3 or 0 in tensor.shape:

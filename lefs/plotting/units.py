@@ -31,7 +31,7 @@ from lefs.units import Agreement, CausalEffect
 __all__ = ["agreement_profile", "concept_counts", "dose_curves", "unit_gallery"]
 
 _MARKERS = "osD^vP*X"
-_DIMMED = 0.4  # how bright a picture stays where its unit is silent
+_DIMMED = 0.7  # how bright a picture stays where its unit is silent
 
 
 @styled

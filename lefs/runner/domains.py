@@ -136,6 +136,7 @@ DOMAINS: Mapping[str, Domain] = {
     "part": _named("part", empty=True),
     "target": _SEED,
     "reference": _SEED,
+    "contributions": _choice("effect", "energy"),
     "method": _choice("sequential", "simultaneous"),
     "strength": _number(0, 1),
     "rho": _tuned,

@@ -75,6 +75,10 @@ class ChannelEffects:
         """The share of a channel's squared change that lies in each part: (P, S); 0 where nothing changed."""
         return torch.where(self.total > 0, self.effect / self.total.clamp_min(1e-300), 0.0)
 
+    def largest(self, parts: Iterable[str], count: int) -> list[str]:
+        """Those of `parts` that take most of the picture, the largest first: at most `count`."""
+        return sorted(parts, key=lambda part: -float(self.areas[self.parts.index(part)]))[:count]
+
     @property
     def rms(self) -> Tensor:
         """Root mean squared change of the picture's values when a channel is moved: (S,)."""
