@@ -26,11 +26,12 @@ if TYPE_CHECKING:
     from lefs.editing import Change, Recipe, transfer
     from lefs.editor import Edit, Editor
     from lefs.effects import by_effect
+    from lefs.files import load, save_generator
     from lefs.generator import Generator
-    from lefs.generators import StyleGAN2, StyleGAN2Config, load, save_generator
+    from lefs.models import StyleGAN2, StyleGAN2Config
     from lefs.query import QuerySettings, pair_query, sequential_query, simultaneous_query
     from lefs.records import ArtifactError
-    from lefs.segmenter import PartSegmenter, load_segmenter
+    from lefs.segmenters import PartSegmenter, load_segmenter
     from lefs.stylespace import StyleLayer
 
 __version__ = "0.1.0"
@@ -70,10 +71,11 @@ _HOMES = {
     "editor": ("Edit", "Editor"),
     "effects": ("by_effect",),
     "generator": ("Generator",),
-    "generators": ("StyleGAN2", "StyleGAN2Config", "load", "save_generator"),
+    "files": ("load", "save_generator"),
     "query": ("QuerySettings", "pair_query", "sequential_query", "simultaneous_query"),
     "stylespace": ("StyleLayer",),
-    "segmenter": ("PartSegmenter", "load_segmenter"),
+    "models": ("StyleGAN2", "StyleGAN2Config"),
+    "segmenters": ("PartSegmenter", "load_segmenter"),
 }
 
 

@@ -161,7 +161,7 @@ def _short(path: Path) -> Path:
 
 
 def _info(arguments: argparse.Namespace) -> int:
-    from lefs.generators.formats import peek
+    from lefs.files.formats import peek
 
     generator = peek(arguments.generator)
     count = sum(p.numel() for p in generator.parameters())
@@ -191,7 +191,7 @@ def _info(arguments: argparse.Namespace) -> int:
 
 
 def _convert(arguments: argparse.Namespace) -> int:
-    from lefs.generators.formats import convert
+    from lefs.files.formats import convert
 
     generator = convert(arguments.source, arguments.target)
     _say(f"{arguments.target}: {generator.label}, {generator.architecture}, {generator.fingerprint[:12]}")

@@ -16,7 +16,7 @@ import torch
 if TYPE_CHECKING:
     from lefs.catalog import Catalog
     from lefs.generator import Generator
-    from lefs.generators.stylegan2 import StyleGAN2
+    from lefs.models.stylegan2 import StyleGAN2
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -53,7 +53,7 @@ def portraits_catalog() -> Catalog:
 @pytest.fixture(scope="session")
 def tiny() -> StyleGAN2:
     """A StyleGAN2 of 16 x 16 with random weights: any image it makes is noise, but every shape is real."""
-    from lefs.generators.stylegan2 import StyleGAN2, StyleGAN2Config
+    from lefs.models.stylegan2 import StyleGAN2, StyleGAN2Config
 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from lefs.adapters import huggingface_segmenter, torchvision_segmenter
+from lefs.segmenters import huggingface_segmenter, torchvision_segmenter
 
 MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 NAMES = ("red", "green", "blue")

@@ -17,7 +17,7 @@ from torch.nn.functional import normalize
 
 from lefs import ArtifactError, StyleGAN2
 from lefs.clustering import assign
-from lefs.foreign import import_catalog
+from lefs.files.catalogs import import_catalog
 
 
 @pytest.fixture

@@ -30,8 +30,8 @@ import torch
 from helpers import mutated
 
 import lefs
+from lefs.files.publishers import nvlabs_stylegan2, nvlabs_stylegan3, tensorflow
 from lefs.files.reading import Global, Instance, is_inert, read_pickle, read_torch, walk
-from lefs.generators.publishers import nvlabs_stylegan2, nvlabs_stylegan3, tensorflow
 from lefs.records import ArtifactError
 
 FIXTURES = Path(__file__).parent / "fixtures"

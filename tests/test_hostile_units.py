@@ -15,7 +15,7 @@ from linear import CHANNELS, Colours, Linear, catalog_of
 
 import lefs
 from lefs import directions, units
-from lefs.generators import StyleGAN2
+from lefs.models import StyleGAN2
 from lefs.records import ArtifactError
 from lefs.units.concepts import Concepts
 from lefs.widgets import CatalogBrowser, EditStudio, UnitPainter

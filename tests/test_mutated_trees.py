@@ -13,9 +13,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from lefs.files import formats
+from lefs.files.publishers import genforce, lernapparat, rosinality_stylegan, tensorflow
 from lefs.files.reading import Global, Instance, read_pickle, read_torch
-from lefs.generators import formats
-from lefs.generators.publishers import genforce, lernapparat, rosinality_stylegan, tensorflow
 from lefs.records import ArtifactError
 
 FIXTURES = Path(__file__).parent / "fixtures"

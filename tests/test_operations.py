@@ -12,10 +12,10 @@ from torch import Tensor
 from torch.nn.functional import conv2d
 
 from lefs import StyleGAN2, StyleGAN2Config
-from lefs.generators.mapping import Mapping
-from lefs.generators.operations import (
+from lefs.models.layers import (
     ACTIVATIONS,
     DEFAULT_FILTER,
+    Mapping,
     activate,
     check_filter,
     normal,

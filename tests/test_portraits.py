@@ -29,7 +29,7 @@ from data.portraits.recipe.train.segmenter import (
 )
 from data.portraits.recipe.train.trainer import Trainer
 from lefs.records import ArtifactError
-from lefs.segmenter import PartSegmenter, load_segmenter
+from lefs.segmenters import PartSegmenter, load_segmenter
 
 FOLDER = Path(__file__).resolve().parents[1] / "data" / "portraits"
 

@@ -22,8 +22,8 @@ from data.portraits.recipe.measure.neighbours import (
     neighbour_sheet,
 )
 from lefs.evaluation import agreement_table, load_settings, locality, name_by_truth, seed_pairs
-from lefs.generators import save_generator
-from lefs.segmenter import PartSegmenter
+from lefs.files import save_generator
+from lefs.segmenters import PartSegmenter
 
 DATA = Path(__file__).resolve().parents[1] / "data"
 

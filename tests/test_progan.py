@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn.functional import conv2d, interpolate, leaky_relu
 
 import lefs
-from lefs.generators.progan import ProGAN, ProGANConfig
+from lefs.models.progan import ProGAN, ProGANConfig
 
 SIZES = {4: 16, 8: 12, 16: 12, 32: 8}
 

@@ -17,11 +17,11 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 import lefs
+from lefs.files import save_generator
+from lefs.files.formats import build
+from lefs.files.publishers import genforce, lernapparat, rosinality_stylegan, tensorflow
 from lefs.files.reading import read_pickle, read_torch
 from lefs.generator import Generator
-from lefs.generators import save_generator
-from lefs.generators.formats import build
-from lefs.generators.publishers import genforce, lernapparat, rosinality_stylegan, tensorflow
 from lefs.records import ArtifactError
 
 FIXTURES = Path(__file__).parent / "fixtures"

@@ -21,12 +21,12 @@ from torch import Tensor
 
 import lefs
 from lefs.__main__ import main
+from lefs.files.formats import convert
+from lefs.files.publishers import nvlabs_stylegan2, rosinality_stylegan2
 from lefs.files.reading import read_pickle
+from lefs.files.weights import build
 from lefs.generator import Generator
-from lefs.generators.filling import build
-from lefs.generators.formats import convert
-from lefs.generators.publishers import nvlabs_stylegan2, rosinality_stylegan2
-from lefs.generators.stylegan2 import StyleGAN2, StyleGAN2Config
+from lefs.models.stylegan2 import StyleGAN2, StyleGAN2Config
 from lefs.records import ArtifactError
 
 FIXTURES = Path(__file__).parent / "fixtures"

@@ -12,8 +12,8 @@ from torch.nn.functional import conv2d, interpolate, leaky_relu
 
 import lefs
 from lefs.generator import Generator
-from lefs.generators.classic import up_convolution
-from lefs.generators.stylegan import StyleGAN, StyleGANConfig
+from lefs.models.progressive import up_convolution
+from lefs.models.stylegan import StyleGAN, StyleGANConfig
 
 SIZES = {4: 10, 8: 8, 16: 6, 32: 4}
 

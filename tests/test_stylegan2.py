@@ -17,9 +17,8 @@ from torch.nn.functional import conv_transpose2d
 
 from lefs import StyleGAN2, StyleGAN2Config
 from lefs.generator import Generator
-from lefs.generators.modulated import ModulatedConvolution
-from lefs.generators.operations import up_convolution, upsample
-from lefs.generators.strips import spans, windows
+from lefs.models.layers import up_convolution, upsample
+from lefs.models.modulated import ModulatedConvolution, spans, windows
 
 
 @pytest.fixture(scope="module")
@@ -342,7 +341,7 @@ def test_bfloat16_is_close_and_keeps_latents_precise(lively: StyleGAN2, styles: 
 
 @pytest.fixture
 def strips_everywhere(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lefs.generators.strips._STRIP", 2**8)
+    monkeypatch.setattr("lefs.models.modulated._STRIP", 2**8)
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -415,7 +414,7 @@ def test_strips_change_nothing(change: dict[str, Any], monkeypatch: pytest.Monke
     network = StyleGAN2(StyleGAN2Config(32, 4, 6, channels, **change)).freeze().double()
     results = []
     for strip in (2**23, 2**8):
-        monkeypatch.setattr("lefs.generators.strips._STRIP", strip)
+        monkeypatch.setattr("lefs.models.modulated._STRIP", strip)
         styles = network.sample_styles([1, 2]).double().clone().requires_grad_()
         image = network.synthesize(styles, 5)
         image.square().mean().backward()

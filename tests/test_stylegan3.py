@@ -13,12 +13,13 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 import lefs
+from lefs.files import save_generator
+from lefs.files.publishers import nvlabs_stylegan3
 from lefs.files.reading import read_pickle
-from lefs.generators import alias_free, save_generator
-from lefs.generators.alias_free import FilteredLeakyReLU, lowpass_filter, spare_border
-from lefs.generators.publishers import nvlabs_stylegan3
-from lefs.generators.stylegan3 import StyleGAN3
-from lefs.generators.stylegan3_config import StyleGAN3Config
+from lefs.models import alias_free
+from lefs.models.alias_free import FilteredLeakyReLU, lowpass_filter, spare_border
+from lefs.models.configs import StyleGAN3Config
+from lefs.models.stylegan3 import StyleGAN3
 from lefs.records import ArtifactError
 from lefs.stylespace import ranges
 

@@ -16,7 +16,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from lefs.generators import StyleGAN2, StyleGAN2Config, save_generator
+from lefs.files import save_generator
+from lefs.models import StyleGAN2, StyleGAN2Config
 
 from ..portraits.recipe.train.trainer import follow
 

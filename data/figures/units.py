@@ -15,7 +15,7 @@ from torch import Tensor
 
 import lefs
 from lefs import units
-from lefs.segmenter import PartSegmenter
+from lefs.segmenters import PartSegmenter
 
 CONCEPT, LAYER, COUNT = "glasses", "b8.torgb", 8
 MODEL = "portraits-64"

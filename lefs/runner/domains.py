@@ -18,7 +18,7 @@ from lefs.generator import Generator
 from lefs.records import read_json
 from lefs.runner.parameters import ParameterError
 from lefs.runner.timing import estimate_notebook, seconds_per_image
-from lefs.segmenter import segmenter_of
+from lefs.segmenters import segmenter_of
 
 __all__ = ["DOMAINS", "check_values", "choose", "find_catalog", "open_catalog", "prepare"]
 

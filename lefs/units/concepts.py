@@ -117,7 +117,7 @@ class Concepts:
         if not callable(found):
             raise TypeError(
                 "segmenter has no method logits(images) → (N, P, H, W), which an optimisation needs; wrap "
-                "the model with lefs.adapters, or rank the units by IoU instead"
+                "the model with lefs.segmenters, or rank the units by IoU instead"
             )
         logits: Tensor = found(self.generator.walk(styles, edits, cache=cache))
         return logits

@@ -26,7 +26,7 @@ from torch.nn.functional import conv2d
 
 import lefs
 from lefs import StyleGAN2, StyleGAN2Config
-from lefs.generators.stylegan3 import StyleGAN3, StyleGAN3Config
+from lefs.models.stylegan3 import StyleGAN3, StyleGAN3Config
 
 OFFICIAL = "official, 1024²"
 

@@ -63,9 +63,9 @@ def make(folder: Path, official: Path | None) -> Path:
 def prepare(way: str, official: Path | None, size: int) -> Callable[[Path], Any]:
     """Import what `way` needs; return what it does to a file."""
     if way == "lefs.load":
-        formats: Any = importlib.import_module("lefs.generators.formats")
-        importlib.import_module("lefs.generators.stylegan2")
-        importlib.import_module("lefs.generators.publishers.nvlabs_stylegan2")
+        formats: Any = importlib.import_module("lefs.files.formats")
+        importlib.import_module("lefs.models.stylegan2")
+        importlib.import_module("lefs.files.publishers.nvlabs_stylegan2")
         return lambda file: formats.load(file)
     if way == "official":
         sys.path.insert(0, str(official))
@@ -146,7 +146,7 @@ def compare(
 
 def weights_size(file: Path) -> int:
     """Bytes of the generator in `file`."""
-    peek: Any = importlib.import_module("lefs.generators.formats").peek
+    peek: Any = importlib.import_module("lefs.files.formats").peek
     return sum(t.nbytes for t in peek(file).state_dict().values())
 
 

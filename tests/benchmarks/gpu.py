@@ -202,7 +202,7 @@ def layout(channels_last: bool) -> Iterator[None]:
     with ExitStack() as stack:
         stack.enter_context(tensor_cores(False))
         for module in ("modulated", "stylegan2"):
-            stack.enter_context(patch(f"lefs.generators.{module}.memory_format", lambda _: chosen))
+            stack.enter_context(patch(f"lefs.models.{module}.memory_format", lambda _: chosen))
         yield
 
 

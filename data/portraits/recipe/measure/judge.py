@@ -29,7 +29,7 @@ import lefs
 from lefs.evaluation.realism import pooled
 from lefs.images import to_uint8
 from lefs.records import locate, read_json, write_json
-from lefs.segmenter import PartSegmenter, load_segmenter
+from lefs.segmenters import PartSegmenter, load_segmenter
 
 from .. import MODEL
 from ..draw.dataset import HELD_OUT_SEED, Pixels, render_dataset

@@ -10,7 +10,7 @@ import lefs
 from lefs.evaluation import load_settings, part_settings
 from lefs.query import QuerySettings
 from lefs.records import locate, read_json
-from lefs.segmenter import PartSegmenter
+from lefs.segmenters import PartSegmenter
 
 from .label import FORMAT, agreement_of
 

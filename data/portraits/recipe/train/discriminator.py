@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, conv2d, leaky_relu, linear, relu, softplus
 from torch.nn.utils.parametrizations import spectral_norm
 
-from lefs.segmenter import PartSegmenter
+from lefs.segmenters import PartSegmenter
 
 
 class PixelDiscriminator(nn.Module):

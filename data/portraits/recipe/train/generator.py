@@ -25,11 +25,11 @@ from torch import Tensor
 from torch.multiprocessing.spawn import spawn
 from tqdm.auto import tqdm
 
+from lefs.files import save_generator
 from lefs.generator import Generator
-from lefs.generators import save_generator
 from lefs.images import to_uint8
 from lefs.records import ArtifactError, read_json, write_atomically, write_json
-from lefs.segmenter import load_segmenter
+from lefs.segmenters import load_segmenter
 
 from ..draw.dataset import contact_sheet, open_dataset
 from .plan import Plan

@@ -6,7 +6,7 @@ import math
 import re
 from dataclasses import dataclass
 
-from lefs.generators import StyleGAN2, StyleGAN2Config
+from lefs.models import StyleGAN2, StyleGAN2Config
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, cross_entropy, interpolate
 from tqdm.auto import tqdm
 
-from lefs.segmenter import PartSegmenter, load_segmenter
+from lefs.segmenters import PartSegmenter, load_segmenter
 
 from .. import MODEL
 from ..draw.dataset import HELD_OUT_SEED, Pixels, open_dataset, render_dataset

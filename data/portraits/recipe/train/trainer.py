@@ -12,10 +12,10 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, interpolate, softplus
 
-from lefs.generators import StyleGAN2
-from lefs.generators.operations import upsample
+from lefs.models import StyleGAN2
+from lefs.models.layers import upsample
 from lefs.records import ArtifactError
-from lefs.segmenter import PartSegmenter
+from lefs.segmenters import PartSegmenter
 
 from ..draw.dataset import Pixels
 from .checkpoint import load_checkpoint, load_widened, save_checkpoint

@@ -13,26 +13,27 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from lefs import models
+from lefs.files import weights
+from lefs.files.publishers import Parsed
+from lefs.files.publishers.unknown import explain
 from lefs.files.reading import MappedFile, opened, read_pickle, read_torch, sniff
 from lefs.generator import Generator
-from lefs.generators import filling
-from lefs.generators.publishers import Parsed
-from lefs.generators.publishers.unknown import explain
 from lefs.records import ArtifactError, load_tensors, locate, read_json, save_tensors, write_json
 
 __all__ = ["ARCHITECTURES", "READERS", "build", "convert", "load", "peek", "save_generator"]
 
 _FORMAT = "lefs-generator"
 
-# architecture → (module of lefs.generators, generator class, configuration class); imported when needed
+# architecture → generator class and configuration class, of lefs.models
 ARCHITECTURES = {
-    "stylegan2": ("stylegan2", "StyleGAN2", "StyleGAN2Config"),
-    "stylegan3": ("stylegan3", "StyleGAN3", "StyleGAN3Config"),
-    "stylegan": ("stylegan", "StyleGAN", "StyleGANConfig"),
-    "progan": ("progan", "ProGAN", "ProGANConfig"),
+    "stylegan2": (models.StyleGAN2, models.StyleGAN2Config),
+    "stylegan3": (models.StyleGAN3, models.StyleGAN3Config),
+    "stylegan": (models.StyleGAN, models.StyleGANConfig),
+    "progan": (models.ProGAN, models.ProGANConfig),
 }
 
-# modules of lefs.generators.publishers, in the order in which they are asked
+# modules of lefs.files.publishers, in the order in which they are asked
 READERS = (
     "nvlabs_stylegan2",
     "nvlabs_stylegan3",
@@ -110,7 +111,7 @@ def _parse(file: MappedFile) -> Parsed:
     tree, path = _tree(file), file.path
     with _unforeseen(path):
         for name in READERS:
-            publisher = importlib.import_module(f"lefs.generators.publishers.{name}")
+            publisher = importlib.import_module(f"lefs.files.publishers.{name}")
             if publisher.matches(tree):
                 parsed: Parsed = publisher.read(tree, path)
                 return parsed
@@ -157,14 +158,15 @@ def build(
     if not isinstance(parsed.architecture, str) or parsed.architecture not in ARCHITECTURES:
         known = ", ".join(ARCHITECTURES)
         raise ArtifactError(f"{path}: unknown architecture {parsed.architecture!r}; expected one of {known}")
-    module, network, config = ARCHITECTURES[parsed.architecture]
-    classes = importlib.import_module(f"lefs.generators.{module}")
-
-    def make() -> Generator:
-        made: Generator = getattr(classes, network)(getattr(classes, config)(**parsed.config))
-        return made
-
-    return filling.build(make, tensors, path, what=network, mapped=mapped, source=source)
+    network, config = ARCHITECTURES[parsed.architecture]
+    return weights.build(
+        lambda: network(config(**parsed.config)),
+        tensors,
+        path,
+        what=network.__name__,
+        mapped=mapped,
+        source=source,
+    )
 
 
 def _finished(generator: Generator, label: str, source: Path, origin: Any) -> Generator:

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lefs.generators.publishers.state_dict import StateDict
+from lefs.files.publishers.state_dict import StateDict
 
 __all__ = ["progan_config", "stylegan2_config", "stylegan_config"]
 

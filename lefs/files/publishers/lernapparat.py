@@ -8,9 +8,9 @@ from typing import Any
 
 from torch import Tensor
 
-from lefs.generators.publishers import Parsed
-from lefs.generators.publishers.shapes import stylegan_config
-from lefs.generators.publishers.state_dict import (
+from lefs.files.publishers import Parsed
+from lefs.files.publishers.shapes import stylegan_config
+from lefs.files.publishers.state_dict import (
     StateDict,
     half_from_one,
     over_root_two,

@@ -10,9 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lefs.generators.publishers import Parsed
-from lefs.generators.publishers.shapes import stylegan_config
-from lefs.generators.publishers.state_dict import StateDict, over_root_two, single
+from lefs.files.publishers import Parsed
+from lefs.files.publishers.shapes import stylegan_config
+from lefs.files.publishers.state_dict import StateDict, over_root_two, single
 
 __all__ = ["matches", "read"]
 

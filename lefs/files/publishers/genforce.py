@@ -8,9 +8,9 @@ from typing import Any
 
 from torch import Tensor
 
-from lefs.generators.publishers import Parsed
-from lefs.generators.publishers.shapes import progan_config, stylegan2_config, stylegan_config
-from lefs.generators.publishers.state_dict import (
+from lefs.files.publishers import Parsed
+from lefs.files.publishers.shapes import progan_config, stylegan2_config, stylegan_config
+from lefs.files.publishers.state_dict import (
     StateDict,
     check_grown,
     class_table,
@@ -25,7 +25,7 @@ from lefs.generators.publishers.state_dict import (
     turned,
     turned_up,
 )
-from lefs.generators.publishers.unknown import DISCRIMINATOR
+from lefs.files.publishers.unknown import DISCRIMINATOR
 from lefs.records import ArtifactError
 
 __all__ = ["matches", "read"]

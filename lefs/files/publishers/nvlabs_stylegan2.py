@@ -9,9 +9,9 @@ from typing import Any
 
 from torch import Tensor
 
-from lefs.generators.operations import ACTIVATIONS
-from lefs.generators.publishers import Parsed
-from lefs.generators.publishers.persistence import NETWORKS, Module, check_plain, find_network, is_module
+from lefs.files.publishers import Parsed
+from lefs.files.publishers.persistence import NETWORKS, Module, check_plain, find_network, is_module
+from lefs.models.layers import ACTIVATIONS
 
 __all__ = ["label_dim", "matches", "read", "read_mapping"]
 

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import leaky_relu, linear
 
+from lefs.files.publishers.nvlabs_stylegan2 import read_mapping
+from lefs.files.publishers.persistence import Module
 from lefs.files.reading import aligned
-from lefs.generators.publishers.nvlabs_stylegan2 import read_mapping
-from lefs.generators.publishers.persistence import Module
 
 __all__ = ["is_class_mapping", "read_class_mapping"]
 

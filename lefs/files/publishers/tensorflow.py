@@ -13,12 +13,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from lefs.files.publishers import Parsed
+from lefs.files.publishers.persistence import check_plain
+from lefs.files.publishers.state_dict import StateDict
+from lefs.files.publishers.tensorflow_layouts import READERS
+from lefs.files.publishers.unknown import DISCRIMINATOR
 from lefs.files.reading import Instance
-from lefs.generators.publishers import Parsed
-from lefs.generators.publishers.persistence import check_plain
-from lefs.generators.publishers.state_dict import StateDict
-from lefs.generators.publishers.tensorflow_layouts import READERS
-from lefs.generators.publishers.unknown import DISCRIMINATOR
 from lefs.records import ArtifactError
 
 __all__ = ["matches", "read"]

@@ -13,7 +13,8 @@ from torch.nn.functional import conv2d, instance_norm, leaky_relu
 
 from lefs.checks import check_choice, check_integer, check_number
 from lefs.generator import Generator
-from lefs.generators.classic import (
+from lefs.models.layers import FullyConnected, constant, normal, set_up
+from lefs.models.progressive import (
     Colours,
     blur,
     changed_settings,
@@ -23,8 +24,6 @@ from lefs.generators.classic import (
     resolutions_of,
     up_convolution,
 )
-from lefs.generators.mapping import FullyConnected, set_up
-from lefs.generators.operations import constant, normal
 from lefs.stylespace import StyleLayer
 from lefs.synthesis import Noise, State
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn.functional import conv2d, conv_transpose2d, interpolate, pad
 
 from lefs.checks import check_choice, check_integer, check_number
-from lefs.generators.operations import constant, normal
+from lefs.models.layers import constant, normal
 
 __all__ = [
     "Colours",

@@ -5,7 +5,7 @@ A reader is a module here with two functions::
     matches(tree) -> bool          is this publisher's? looks at keys and class names only, never raises
     read(tree, path) -> Parsed     raises ArtifactError that names the class or tensor it cannot take
 
-and a place in `lefs.generators.formats.READERS`, asked in that order.
+and a place in `lefs.files.formats.READERS`, asked in that order.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class Parsed:
 
     Attributes
     ----------
-    architecture : a key of `lefs.generators.formats.ARCHITECTURES`
+    architecture : a key of `lefs.files.formats.ARCHITECTURES`
     config : what the architecture's configuration is made from, plain JSON values
     tensors : {our name: tensor}, exactly the generator's ``state_dict``
     notes : what else is known, plain JSON values: ``publisher``, the file's own default ``truncation``, ...

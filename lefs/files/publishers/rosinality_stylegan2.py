@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lefs.generators.publishers import Parsed
-from lefs.generators.publishers.shapes import stylegan2_config
-from lefs.generators.publishers.state_dict import StateDict, flat, one_more, single
+from lefs.files.publishers import Parsed
+from lefs.files.publishers.shapes import stylegan2_config
+from lefs.files.publishers.state_dict import StateDict, flat, one_more, single
 
 __all__ = ["matches", "read"]
 

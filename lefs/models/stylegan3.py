@@ -14,10 +14,9 @@ from torch.nn.functional import conv2d, linear, pad
 
 from lefs.checks import check_number
 from lefs.generator import Generator
-from lefs.generators.alias_free import FilteredLeakyReLU, spare_border
-from lefs.generators.mapping import FullyConnected, Precise, set_up
-from lefs.generators.operations import constant, normal, uniform
-from lefs.generators.stylegan3_config import FourierPlan, LayerPlan, StyleGAN3Config
+from lefs.models.alias_free import FilteredLeakyReLU, spare_border
+from lefs.models.configs import FourierPlan, LayerPlan, StyleGAN3Config
+from lefs.models.layers import FullyConnected, Precise, constant, normal, set_up, uniform
 from lefs.stylespace import StyleLayer
 from lefs.synthesis import Noise, State
 

@@ -9,10 +9,10 @@ from typing import Any
 
 from torch import Tensor
 
-from lefs.generators.publishers import Parsed
-from lefs.generators.publishers.nvlabs_stylegan2 import read_mapping
-from lefs.generators.publishers.persistence import NETWORKS, Module, check_plain, find_network, is_module
-from lefs.generators.publishers.stylegan_xl import is_class_mapping, read_class_mapping
+from lefs.files.publishers import Parsed
+from lefs.files.publishers.nvlabs_stylegan2 import read_mapping
+from lefs.files.publishers.persistence import NETWORKS, Module, check_plain, find_network, is_module
+from lefs.files.publishers.stylegan_xl import is_class_mapping, read_class_mapping
 
 __all__ = ["matches", "read"]
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from lefs.files.reading import MappedFile, aligned
-from lefs.generators.operations import shapes_only
+from lefs.models.layers import shapes_only
 from lefs.records import ArtifactError
 
 __all__ = ["build", "fill"]

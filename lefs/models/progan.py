@@ -12,7 +12,8 @@ from torch.nn.functional import conv2d, leaky_relu
 
 from lefs.checks import check_integer
 from lefs.generator import Generator
-from lefs.generators.classic import (
+from lefs.models.layers import constant, normal
+from lefs.models.progressive import (
     Colours,
     changed_settings,
     check_channels,
@@ -21,7 +22,6 @@ from lefs.generators.classic import (
     resolutions_of,
     up_convolution,
 )
-from lefs.generators.operations import constant, normal
 from lefs.stylespace import StyleLayer
 from lefs.synthesis import Noise, State
 

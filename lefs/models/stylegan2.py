@@ -12,18 +12,18 @@ import torch
 from torch import Tensor, nn
 
 from lefs.generator import Generator
-from lefs.generators.mapping import Precise, set_up
-from lefs.generators.modulated import ModulatedConvolution, ToRGB
-from lefs.generators.operations import (
+from lefs.models.configs import StyleGAN2Config
+from lefs.models.layers import (
     DEFAULT_FILTER,
+    Precise,
     memory_format,
     normal,
+    set_up,
     up_convolution,
     upsample,
     working_type,
 )
-from lefs.generators.strips import needs_strips
-from lefs.generators.stylegan2_config import StyleGAN2Config
+from lefs.models.modulated import ModulatedConvolution, ToRGB, needs_strips
 from lefs.stylespace import StyleLayer
 from lefs.synthesis import Noise, State
 

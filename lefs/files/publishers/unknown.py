@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from lefs.generators.publishers.persistence import NETWORKS, find_network, is_module
+from lefs.files.publishers.persistence import NETWORKS, find_network, is_module
 
 __all__ = ["DISCRIMINATOR", "explain"]
 
