@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
@@ -32,6 +33,7 @@ __all__ = ["Batch", "Hypercolumns", "Sample", "Source", "batch_bytes", "default_
 
 # Images that the vectors come from, at most: more add little to where the centres are, and cost a pass.
 _IMAGES = 1024
+_PROCESS = os.getpid()  # that this module was imported in; another one is its fork
 _BATCH = 16  # images in a batch, at most
 # Bytes that a batch may take: on a processor larger ones are no faster, other devices want to be kept busy.
 _BUDGET, _BUDGET_ELSEWHERE = 2**29, 2**31
@@ -207,7 +209,7 @@ class Sample:
         if apart and self.generator.source is not None:
             it = self.generator
             source = (self.generator.source, str(it.device), it.dtype, it.fingerprint, it.usual_label)
-        work = partial(job, source, truncation=self.truncation)
+        work = partial(_in_its_process, job, source, truncation=self.truncation)
         images = [(i, self.seeds[i]) for i in (range(len(self.seeds)) if positions is None else positions)]
         chunks = [images[i : i + self.batch_size] for i in range(0, len(images), self.batch_size)]
         mapped = (map if self.executor is None else self.executor.map)(work, chunks)
@@ -239,6 +241,16 @@ def _loaded(path: Path, device: str, dtype: torch.dtype, fingerprint: str, label
     if generator.fingerprint != fingerprint:
         raise ArtifactError(f"{path} has changed since its generator was loaded; load it again, then dissect")
     return generator.to(dtype)
+
+
+def _in_its_process(job: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """What `job` makes of its arguments; in a forked process on one thread.
+
+    A fork keeps OpenMP's memory of its parent's threads and not the threads: it would wait for them for ever.
+    """
+    if os.getpid() != _PROCESS and torch.get_num_threads() > 1:
+        torch.set_num_threads(1)
+    return job(*args, **kwargs)
 
 
 def styles_of(source: Source, chunk: Batch, truncation: float) -> tuple[Generator, Tensor]:

@@ -1,4 +1,4 @@
-"""How OpenMP's threads wait is chosen before PyTorch comes, and how many there are on a server is bounded."""
+"""How OpenMP's threads wait, how many a server's kernels have, and what becomes of them in a fork."""
 
 from __future__ import annotations
 
@@ -61,6 +61,29 @@ def test_where_torch_came_first_the_remedy_is_said_once(torch_of) -> None:
 def test_one_thread_has_nobody_to_wait_for(torch_of) -> None:
     torch_of(1)
     assert run("import torch, lefs").stderr == ""
+
+
+FORKED = """
+import copy, multiprocessing, sys
+from concurrent.futures import ProcessPoolExecutor
+import lefs, torch
+torch.set_num_threads(2)
+generator = lefs.load("portraits-64")
+unsaved = copy.deepcopy(generator)
+unsaved.source = None  # travels by itself
+options = {"clusters": 4, "n_init": 1, "batch_size": 2, "max_vectors": 2000, "progress": False}
+serial = lefs.dissect(generator, range(4), contributions="effect", **options)  # threads have run
+for each in (generator, unsaved):
+    with ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("fork")) as executor:
+        found = lefs.dissect(each, range(4), contributions="effect", executor=executor, **options)
+    assert torch.equal(found.contributions, serial.contributions)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+def test_a_forked_pool_gives_the_same_bits_though_threads_have_run_before() -> None:
+    """A plain ProcessPoolExecutor is one on Linux; it waited for ever for threads that it had not."""
+    run(FORKED)
 
 
 @pytest.mark.parametrize(("cores", "bounded"), [(2, {}), (8, {}), (64, {"OMP_NUM_THREADS": "8"})])
