@@ -65,8 +65,21 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"lefs {lefs.__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    _add_run(commands.add_parser("run", help="execute the notebooks and collect their figures"))
+    _add_notebooks(
+        commands.add_parser("notebooks", help="copy the notebooks into a folder and open JupyterLab there")
+    )
+    info = commands.add_parser("info", help="say what a generator file holds")
+    info.set_defaults(command=_info)
+    info.add_argument("generator", help="a file, a folder, or the name of an embedded one, such as portraits")
+    convert = commands.add_parser("convert", help="write any generator file as .safetensors and .json")
+    convert.set_defaults(command=_convert)
+    convert.add_argument("source", metavar="IN", help="as for info")
+    convert.add_argument("target", metavar="OUT", help="a folder, or a file name that ends in .safetensors")
+    return parser
 
-    run = commands.add_parser("run", help="execute the notebooks and collect their figures")
+
+def _add_run(run: argparse.ArgumentParser) -> None:
     run.set_defaults(command=_run)
     run.add_argument(
         "notebooks", nargs="*", metavar="NOTEBOOK", help="such as 1_dissection, 1, or a path; default: all"
@@ -82,48 +95,36 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--notebooks", dest="folder", metavar="DIR", help="where to look for notebooks")
     run.add_argument("--list", action="store_true", help="list the notebooks and their parameters, and stop")
 
-    books = commands.add_parser(
-        "notebooks", help="copy the notebooks into a folder and open JupyterLab there"
-    )
+
+def _add_notebooks(books: argparse.ArgumentParser) -> None:
     books.set_defaults(command=_notebooks)
+    books.epilog = "Further options, such as --no-browser or --port=9000, go to JupyterLab."
     books.add_argument(
         "folder", nargs="?", default="lefs-notebooks", metavar="DIR",
         help="where to; yours are never written over (default: %(default)s)",
     )  # fmt: skip
     books.add_argument("--copy-only", action="store_true", help="copy them, and stop")
 
-    info = commands.add_parser("info", help="say what a generator file holds")
-    info.set_defaults(command=_info)
-    info.add_argument("generator", help="a file, a folder, or the name of an embedded one, such as portraits")
 
-    convert = commands.add_parser("convert", help="write any generator file as .safetensors and .json")
-    convert.set_defaults(command=_convert)
-    convert.add_argument("source", metavar="IN", help="as for info")
-    convert.add_argument("target", metavar="OUT", help="a folder, or a file name that ends in .safetensors")
-    return parser
+def _with_notebooks(command: Callable[[argparse.Namespace], int]) -> Callable[[argparse.Namespace], int]:
+    """Make the errors of what runs notebooks messages."""
+
+    def run(arguments: argparse.Namespace) -> int:
+        # (what runs notebooks takes longer to import than the other commands take)
+        from lefs.runner import NotebookFailed, ParameterError, RunError
+
+        try:
+            return command(arguments)
+        except NotebookFailed as error:
+            return _complain(error, 1)
+        except (ParameterError, RunError) as error:
+            return _complain(error, 2)
+
+    return run
 
 
+@_with_notebooks
 def _run(arguments: argparse.Namespace) -> int:
-    return _with_notebooks(_run_notebooks, arguments)
-
-
-def _notebooks(arguments: argparse.Namespace) -> int:
-    return _with_notebooks(_copy_notebooks, arguments)
-
-
-def _with_notebooks(command: Callable[[argparse.Namespace], int], arguments: argparse.Namespace) -> int:
-    # (what runs notebooks takes longer to import than the other commands take)
-    from lefs.runner import NotebookFailed, ParameterError, RunError
-
-    try:
-        return command(arguments)
-    except NotebookFailed as error:
-        return _complain(error, 1)
-    except (ParameterError, RunError) as error:
-        return _complain(error, 2)
-
-
-def _run_notebooks(arguments: argparse.Namespace) -> int:
     from lefs.runner import describe_notebooks, find_notebooks, run_notebooks
 
     if arguments.list:
@@ -142,7 +143,8 @@ def _run_notebooks(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _copy_notebooks(arguments: argparse.Namespace) -> int:
+@_with_notebooks
+def _notebooks(arguments: argparse.Namespace) -> int:
     from lefs.runner import copy_notebooks, open_jupyterlab
 
     for name, done in copy_notebooks(arguments.folder).items():

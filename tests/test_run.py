@@ -26,6 +26,7 @@ from lefs.runner import (
     find_notebooks,
     read_parameters,
     run_notebooks,
+    timing,
 )
 from lefs.runner.gallery import figures, gallery_page
 from lefs.runner.html import markdown_to_html, math_to_mathml
@@ -467,6 +468,14 @@ def test_two_runs_in_one_second_have_two_folders(tmp_path: Path) -> None:
     write_notebook(tmp_path / "1_first.ipynb", [], parameters="clusters: int = 1")
     folders = {run_notebooks(folder=tmp_path, out=tmp_path / "runs", progress=False).folder for _ in range(2)}
     assert len(folders) == 2
+
+
+def test_an_image_is_timed_without_the_first_that_is_slow(
+    tiny: Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = iter([0, 0.9, 1, 1.02, 2, 2.01, 3, 3.5])
+    monkeypatch.setattr(timing.time, "perf_counter", lambda: next(clock))
+    assert timing.seconds_per_image(tiny) == pytest.approx(0.01)
 
 
 # -- a folder of one's own -----------------------------------------------------------------------------------

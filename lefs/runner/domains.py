@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -280,6 +281,11 @@ def _owner(path: Path) -> str | None:
     return owner.get("fingerprint") if isinstance(owner, dict) else None
 
 
+def _say(text: str) -> None:
+    """Show a line below a notebook's cell."""
+    sys.stdout.write(f"{text}\n")
+
+
 def choose(name: str, value: str, choices: Collection[str], wish: str = "") -> str:
     """Return `value` if there is such a thing, and something suitable, which is printed, if it is empty.
 
@@ -308,7 +314,7 @@ def choose(name: str, value: str, choices: Collection[str], wish: str = "") -> s
     if not value:
         value = wish if wish in choices else next(iter(choices))
         missing = f" (there is no {wish})" if wish and value != wish else ""
-        print(f"{name}: {value}{missing}")  # noqa: T201 (what a notebook's cell shows)
+        _say(f"{name}: {value}{missing}")
     try:
         return check_name(name, value, list(choices), what=name)
     except (KeyError, ValueError) as error:
@@ -357,7 +363,7 @@ def prepare(notebook: str, namespace: dict[str, Any], **wishes: Any) -> None:
             namespace[name] = _suitable(name, wish, names[name])
     if not os.environ.get("LEFS_HEADLESS"):  # (lefs run has said it)
         one = seconds_per_image(generator, values["label"])
-        print(f"time: {estimate_notebook(notebook, values, one)}")  # noqa: T201
+        _say(f"time: {estimate_notebook(notebook, values, one)}")
 
 
 def _found(generator: Generator, results: Path) -> str:
@@ -367,7 +373,7 @@ def _found(generator: Generator, results: Path) -> str:
     else:
         saved = datetime.fromtimestamp((folder / "catalog.json").stat().st_mtime)
         text = f"{folder}, the newest, saved {saved:%Y-%m-%d %H:%M}"
-    print(f"catalog: {text}")  # noqa: T201
+    _say(f"catalog: {text}")
     return str(folder)
 
 
@@ -378,5 +384,5 @@ def _suitable(name: str, wish: Any, choices: Sequence[str]) -> Any:
     if isinstance(wish, str):
         return choose(name, "", choices, wish)
     found = [one for one in wish if one in choices] or list(choices[:: -(-len(choices) // len(wish))])
-    print(f"{name}: {', '.join(found)}")  # noqa: T201
+    _say(f"{name}: {', '.join(found)}")
     return found
