@@ -13,7 +13,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from helpers import random_network
+from comm.base_comm import BaseComm
+from helpers import made_up_catalog, random_network
 from PIL import Image
 
 import lefs
@@ -544,7 +545,7 @@ def test_without_a_folder_names_stay_in_memory(tiny, catalog):
 
 def test_names_cannot_inject_markup(browser):
     browser.controls["name 0"].value = "<img src=x onerror=alert(1)>"
-    shown = [browser._status.value, *(s.value for s in browser._swatches)]
+    shown = [browser._status.value, *(field.children[0].value for field in browser._fields.values())]
     assert not any("<img" in text for text in shown)
 
 
@@ -713,13 +714,35 @@ def test_a_notebook_gets_the_panel_and_its_picture_apart(panel, request, monkeyp
         shown._ipython_display_()
 
 
-def test_messages_from_the_browser_are_not_sent_to_the_thread_of_the_cells(studio, monkeypatch):
-    monkeypatch.delenv("LEFS_HEADLESS", raising=False)
-    monkeypatch.setattr("IPython.display.display", lambda *_, **__: None)
-    slider = studio.controls["rho"]
-    monkeypatch.setattr(slider.comm, "_reply_subshell_for", lambda *_: None, raising=False)
-    studio._ipython_display_()
-    assert slider.comm._reply_subshell_for is None
+def test_messages_from_the_browser_are_not_sent_to_the_thread_of_the_cells(tiny, catalog, monkeypatch):
+    made = BaseComm.__init__
+
+    def as_in_a_kernel(self, *args, **options):
+        made(self, *args, **options)
+        self._reply_subshell_for = lambda *_: None
+
+    monkeypatch.setattr(BaseComm, "__init__", as_in_a_kernel)
+    studio = EditStudio(tiny, catalog, one_change())
+    assert {c.comm._reply_subshell_for for c in studio.controls.values()} == {None}
+
+
+def test_a_panel_for_many_clusters_is_few_messages(tiny, monkeypatch):
+    """A server reads them one by one and drops what is too much: a thousand by default."""
+    names = [f"part {k % 13}" for k in range(768)]
+    shares = torch.full((768, tiny.num_styles), 1 / 768, dtype=torch.float64)
+    many = made_up_catalog(shares, tiny, names)
+    sent = []
+    monkeypatch.setattr("comm.DummyComm.publish_msg", lambda self, kind, **_: sent.append(kind))
+    browser = CatalogBrowser(tiny, many, range(2))
+    assert len(sent) < 600
+    sent.clear()
+    browser.controls["part"].value = "part 3"
+    assert 0 < len(sent) < 600
+    assert browser.controls["name 700"].value == names[700]
+    with pytest.raises(KeyError, match="no cluster 768"):
+        browser.controls["name 768"]
+    with pytest.raises(KeyError, match="no control 'size'"):
+        browser.controls["size"]
 
 
 def test_every_control_says_what_it_does(studio, browser):

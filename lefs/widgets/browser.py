@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -79,10 +79,12 @@ class CatalogBrowser(Panel):
         self._generator, self.catalog = generator, catalog
         self._seeds = check_seeds(seeds)
         self._first = 0
-        self.controls = _controls(catalog)
+        self.controls = _Controls(_controls(catalog), self._make_field)
+        # Made when they come in sight: thousands of messages at once are more than a server keeps in line,
+        # and it drops the rest.
+        self._fields: dict[int, ipywidgets.Box] = {}
         self._inside, self._offering = list(range(catalog.num_clusters)), False
         self._page_label, self._status = line(), line()
-        self._swatches = [ipywidgets.HTML() for _ in range(catalog.num_clusters)]
         self.canvas = Canvas(columns=min(_COLUMNS, len(self._seeds)), widest=256)
         self._lay_out()
         self._connect()
@@ -109,9 +111,6 @@ class CatalogBrowser(Panel):
     # -- layout -----------------------------------------------------------------------------------
     def _lay_out(self) -> None:
         c = self.controls
-        for swatch in self._swatches:
-            swatch.add_class("lefs-swatch")
-        self._fields = [row(s, c[f"name {k}"], kind="middle") for k, s in enumerate(self._swatches)]
         self._names = row(kind="four")
         turn = row(c["previous"], self._page_label, c["next"], kind="middle")
         turn.add_class("lefs-turn")
@@ -129,8 +128,6 @@ class CatalogBrowser(Panel):
         self._on_change(c["cluster"], self._choose_cluster)
         self._on_click(c["previous"], lambda: self._turn_to(self._first - _PAGE))
         self._on_click(c["next"], lambda: self._turn_to(self._first + _PAGE))
-        for k in range(self.catalog.num_clusters):
-            self._on_change(c[f"name {k}"], partial(self._name, k))
 
     # -- pictures ---------------------------------------------------------------------------------
     def _turn_to(self, first: int) -> None:
@@ -190,8 +187,21 @@ class CatalogBrowser(Panel):
     def _choose_cluster(self, _: int) -> None:
         if self._offering:
             return
-        self._list()
+        self._relabel()
         self._draw()
+
+    def _make_field(self, k: int) -> ipywidgets.Text:
+        if not 0 <= k < self.catalog.num_clusters:
+            raise KeyError(f"there is no cluster {k}; clusters are numbered from 0")
+        text = ipywidgets.Text(
+            self.catalog.cluster_names[k],
+            continuous_update=False,
+            tooltip=f"Name of cluster {k}; give two clusters one name to merge them",
+        )
+        self._on_change(text, partial(self._name, k))
+        swatch = ipywidgets.HTML(_dom_classes=("lefs-swatch",))
+        self._fields[k] = row(swatch, text, kind="middle")
+        return text
 
     def _list(self) -> None:
         """Show the name fields of the clusters in sight; of many, the largest of each part, then the next."""
@@ -199,7 +209,10 @@ class CatalogBrowser(Panel):
         by_size = [sorted(ks, key=lambda k: -sizes[k]) for ks in self.catalog.parts.values()]
         rank = {k: r for ks in by_size for r, k in enumerate(ks)}
         ranked = sorted(self._inside, key=lambda k: (k != chosen, rank[k], -sizes[k]))
-        shown = tuple(self._fields[k] for k in sorted(ranked[:_MOST_FIELDS]))
+        clusters = sorted(ranked[:_MOST_FIELDS])
+        for k in clusters:
+            self.controls[f"name {k}"]  # (is made here if it was never in sight)
+        shown = tuple(self._fields[k] for k in clusters)
         if shown != self._names.children:
             self._names.children = shown
 
@@ -221,16 +234,17 @@ class CatalogBrowser(Panel):
     def _relabel(self) -> None:
         names, colors = self.catalog.cluster_names, self._colors()
         sizes = self.catalog.sizes.double() / max(1, int(self.catalog.sizes.sum()))
-        for k, name in enumerate(names):
-            self.controls[f"name {k}"].value = name
-            share = f"{k} · {100 * float(sizes[k]):.1f} %"
-            self._swatches[k].value = f'<i style="background:{to_hex(colors[k])}"></i><span>{share}</span>'
         part = self.controls["part"].value
         if part != _EVERY_PART and part not in self.catalog.parts:
             part = names[self._inside[0]]
         self._offer("part", _parts(self.catalog), part)
         self._offer("cluster", _picks(names, self._inside), self.controls["cluster"].value)
         self._list()
+        for k, field in self._fields.items():
+            swatch, text = field.children
+            text.value = names[k]
+            share = f"{k} · {100 * float(sizes[k]):.1f} %"
+            swatch.value = f'<i style="background:{to_hex(colors[k])}"></i><span>{share}</span>'
 
     def _offer(self, control: str, options: list[tuple[str, Any]], chosen: object) -> None:
         picker = self.controls[control]
@@ -253,6 +267,23 @@ class CatalogBrowser(Panel):
         self._status.value = f"{parts}; <b>not saved</b>"
         self.catalog.save(self._folder)
         self._status.value = f"{parts}; saved to {html.escape(str(self._folder))}"
+
+
+class _Controls(dict[str, ipywidgets.Widget]):
+    """Controls by name; "name 7" is made when somebody asks for it."""
+
+    def __init__(
+        self, controls: dict[str, ipywidgets.Widget], make: Callable[[int], ipywidgets.Widget]
+    ) -> None:
+        super().__init__(controls)
+        self._make = make
+
+    def __missing__(self, name: str) -> ipywidgets.Widget:
+        word, _, number = name.partition(" ")
+        if word != "name" or not number.isdigit():
+            raise KeyError(f"no control {name!r}; there are {', '.join(self)} and 'name 0', 'name 1', ...")
+        self[name] = self._make(int(number))
+        return self[name]
 
 
 def _part_colors(catalog: Catalog) -> np.ndarray:
@@ -282,14 +313,6 @@ def _with_saved_names(catalog: Catalog, folder: Path | None) -> Catalog:
 
 def _controls(catalog: Catalog) -> dict[str, ipywidgets.Widget]:
     names = catalog.cluster_names
-    fields = {
-        f"name {k}": ipywidgets.Text(
-            name,
-            continuous_update=False,
-            tooltip=f"Name of cluster {k}; give two clusters one name to merge them",
-        )
-        for k, name in enumerate(names)
-    }
     return {
         "opacity": slider("opacity", 0.6, 1, 0.05, "0: the pictures; 1: the clusters only"),
         "part": choice(
@@ -300,7 +323,6 @@ def _controls(catalog: Catalog) -> dict[str, ipywidgets.Widget]:
         ),
         "previous": ipywidgets.Button(icon="chevron-left", tooltip="The images before these"),
         "next": ipywidgets.Button(icon="chevron-right", tooltip="The next images"),
-        **fields,
     }
 
 

@@ -87,17 +87,13 @@ def button(label: str, icon: str, tooltip: str, *, disabled: bool = False) -> ip
 
 def line() -> ipywidgets.HTML:
     """A line of text below the pictures."""
-    text = ipywidgets.HTML()
-    text.add_class("lefs-summary")
-    return text
+    return ipywidgets.HTML(_dom_classes=("lefs-summary",))
 
 
 def row(*children: ipywidgets.Widget, kind: str) -> ipywidgets.Box:
     """Widgets side by side; `kind` is the class in canvas.css that lays them out."""
-    box = ipywidgets.Box(children)
-    box.add_class("lefs-row" if kind in ("two", "three", "four") else f"lefs-{kind}")
-    box.add_class(f"lefs-{kind}")
-    return box
+    grid = ("lefs-row",) if kind in ("two", "three", "four") else ()
+    return ipywidgets.Box(children, _dom_classes=(*grid, f"lefs-{kind}"))
 
 
 def show_if(condition: bool, widget: ipywidgets.DOMWidget) -> None:

@@ -24,7 +24,7 @@ from lefs.units import UnitDissection, cells_of, pixels_of, replacement
 from lefs.units.concepts import Concepts
 from lefs.widgets.canvas import Canvas, Picture, change_picture
 from lefs.widgets.controls import MAX_SEED, button, choice, line, row, seed_field, slider
-from lefs.widgets.panel import Panel
+from lefs.widgets.panel import Panel, answer_while_cells_run
 
 __all__ = ["UnitPainter"]
 
@@ -179,6 +179,7 @@ class UnitPainter(Panel):
         self._on_change(c["seed"], self._turn_to_seed)
         self._on_click(c["clear"], self._clear)
         self.canvas.observe(self._stroked, names="stroke")
+        answer_while_cells_run(self.canvas)
         self._begin(self._turn_to_seed)
 
     def _stroked(self, event: dict[str, Any]) -> None:

@@ -19,7 +19,7 @@ from lefs.progress import headless
 from lefs.widgets.canvas import Canvas
 from lefs.widgets.controls import show_if
 
-__all__ = ["Panel", "inside_and_outside"]
+__all__ = ["Panel", "answer_while_cells_run", "inside_and_outside"]
 
 # The picture is seen where the panel is not alive, and there instead of JupyterLab's "model not found".
 _STILL = """<style>
@@ -99,6 +99,7 @@ class Panel:
                 act(event["new"])
 
         widget.observe(changed, names="value")
+        answer_while_cells_run(widget)
 
     def _on_click(self, button: ipywidgets.Button, act: Callable[[], None]) -> None:
         def clicked(_: ipywidgets.Button) -> None:
@@ -106,6 +107,7 @@ class Panel:
                 act()
 
         button.on_click(clicked)
+        answer_while_cells_run(button)
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
         """The live widget, and beside it a picture for files, pages and viewers where nothing is live."""
@@ -121,7 +123,6 @@ class Panel:
             raise NotImplementedError  # (IPython then takes the bundle above)
         from IPython.display import display
 
-        self._answer_while_cells_run()
         picture, words = self._picture(), repr(self)
         jpeg = _encoded(picture, "JPEG", quality=92, subsampling=0)
         still = _STILL.format(id=self._root.model_id, alt=html.escape(words), jpeg=jpeg)
@@ -134,14 +135,14 @@ class Panel:
             self.figure().savefig(buffer, format="png")
         return Image.open(buffer).convert("RGB")
 
-    def _answer_while_cells_run(self) -> None:
-        """Take messages from the browser in the thread that it asks for, beside the one that runs cells.
 
-        A kernel sends them to whoever wrote to a widget last: the cells' thread, until a control has moved.
-        """
-        for widget in (*self.controls.values(), self.canvas):
-            if hasattr(widget.comm, "_reply_subshell_for"):
-                widget.comm._reply_subshell_for = None
+def answer_while_cells_run(widget: ipywidgets.Widget) -> None:
+    """Take messages from the browser in the thread that it asks for, beside the one that runs cells.
+
+    A kernel sends them to whoever wrote to a widget last: the cells' thread, until a control has moved.
+    """
+    if hasattr(widget.comm, "_reply_subshell_for"):
+        widget.comm._reply_subshell_for = None
 
 
 def _encoded(picture: Image.Image, form: str, **options: Any) -> str:
