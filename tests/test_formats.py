@@ -12,8 +12,9 @@ import torch
 
 import lefs
 from lefs import ArtifactError, StyleGAN2, save_generator
-from lefs.files import formats, weights
+from lefs.files import formats
 from lefs.files.reading import opened
+from lefs.files.weights import fill
 from lefs.models.layers import shapes_only
 from lefs.models.progan import ProGAN, ProGANConfig
 from lefs.models.stylegan import StyleGAN, StyleGANConfig
@@ -190,7 +191,7 @@ def test_filling_copies_tensors_that_lie_anywhere() -> None:
     loose = torch.frombuffer(file.numpy().data[1:], dtype=torch.uint8).view(torch.float32).view(3, 4)
     loose.copy_(torch.arange(12.0).view(3, 4))
     network = torch.nn.Linear(4, 3, device="meta")
-    weights.fill(network, {"weight": loose, "bias": torch.arange(6).half()[::2]}, Path("any.pkl"))
+    fill(network, {"weight": loose, "bias": torch.arange(6).half()[::2]}, Path("any.pkl"))
     file.zero_()
     assert network.weight.tolist() == torch.arange(12.0).view(3, 4).tolist()
     assert network.bias.tolist() == [0, 2, 4]
@@ -216,7 +217,7 @@ def test_filling_reads_what_the_file_holds(tmp_path: Path) -> None:
         for name, tensor in given.items():
             network.register_buffer(name, torch.empty(tensor.shape, device="meta"))
         expected = {k: v.clone().float().tolist() for k, v in given.items()}
-        weights.fill(network, given, Path("any.pkl"), source=file)
+        fill(network, given, Path("any.pkl"), source=file)
     (tmp_path / "numbers").write_bytes(bytes(len(content)))
     found = network.state_dict()
     assert {k: v.tolist() for k, v in found.items()} == expected
@@ -236,9 +237,7 @@ def test_filling_goes_through_large_tensors_in_pieces(tmp_path: Path) -> None:
         network.register_buffer("weight", torch.empty(weight.shape, device="meta"))
         with opened(tmp_path / "numbers") as file:
             loose = torch.frombuffer(file.data[1:], dtype=torch.uint8).view(torch.float32)
-            weights.fill(
-                network, {"weight": loose.as_strided(weight.shape, weight.stride())}, file.path, source=file
-            )
+            fill(network, {"weight": loose.as_strided(weight.shape, weight.stride())}, file.path, source=file)
         return network.get_buffer("weight")
 
     assert torch.equal(filled(numbers), numbers)
@@ -266,17 +265,17 @@ def test_memory_does_not_depend_on_large_pages(monkeypatch: pytest.MonkeyPatch) 
     network = torch.nn.Linear(4, 3, device="meta")
     weights = {"weight": torch.rand(3, 4), "bias": torch.rand(3)}
     monkeypatch.delattr("mmap.MADV_HUGEPAGE", raising=False)
-    weights.fill(network, weights, Path("any.pkl"))
+    fill(network, weights, Path("any.pkl"))
     assert torch.equal(network.weight, weights["weight"])
     assert network.weight.data_ptr() != weights["weight"].data_ptr()
 
 
 def test_finite_numbers_may_have_an_infinite_sum() -> None:
     network = torch.nn.Linear(2, 1, bias=False, device="meta")
-    weights.fill(network, {"weight": torch.full((1, 2), 3e38)}, Path("any.pkl"))
+    fill(network, {"weight": torch.full((1, 2), 3e38)}, Path("any.pkl"))
     for bad in ([[torch.inf, -torch.inf]], [[0.0, torch.nan]]):
         with pytest.raises(ArtifactError, match="NaN or infinite"):
-            weights.fill(network, {"weight": torch.tensor(bad)}, Path("any.pkl"))
+            fill(network, {"weight": torch.tensor(bad)}, Path("any.pkl"))
 
 
 def test_a_look_finds_what_loading_finds(folder: Path) -> None:

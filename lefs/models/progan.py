@@ -117,6 +117,7 @@ class ProGAN(Generator):
     """
 
     architecture = "progan"
+    synthesis: nn.Module
     has_styles = False
 
     def __init__(self, config: ProGANConfig):

@@ -169,6 +169,7 @@ class StyleGAN(Generator):
     """
 
     architecture = "stylegan"
+    synthesis: nn.Module
 
     def __init__(self, config: StyleGANConfig):
         super().__init__()

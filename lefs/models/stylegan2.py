@@ -77,6 +77,7 @@ class StyleGAN2(Generator):
     """
 
     architecture = "stylegan2"
+    synthesis: nn.Module
 
     def __init__(self, config: StyleGAN2Config):
         super().__init__()

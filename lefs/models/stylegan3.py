@@ -163,6 +163,7 @@ class StyleGAN3(Generator):
     """
 
     architecture = "stylegan3"
+    synthesis: nn.Module
     extra_styles = 4
 
     def __init__(self, config: StyleGAN3Config):

@@ -11,7 +11,9 @@ from torch import Tensor
 from lefs.files.publishers import Parsed
 from lefs.files.publishers.shapes import progan_config, stylegan2_config, stylegan_config
 from lefs.files.publishers.state_dict import (
+    Parts,
     StateDict,
+    Table,
     check_grown,
     class_table,
     from_one,
@@ -78,7 +80,7 @@ def _size(number: str) -> str:
 
 # -- StyleGAN2 -----------------------------------------------------------------------------------------------
 
-_MODULATED = {
+_MODULATED: Parts = {
     ".weight": (".weight", 4, turned_up),
     ".bias": (".bias", 1),
     ".style.weight": (".affine.weight", 2),
@@ -86,7 +88,7 @@ _MODULATED = {
     ".noise": (".noise_const", 4, noise_map),
     ".noise_strength": (".noise_strength", 0),
 }
-_STYLEGAN2 = (
+_STYLEGAN2: Table = (
     (r"mapping\.dense(\d\d?)", "mapping.fc{}", {".weight": (".weight", 2), ".bias": (".bias", 1)}),
     (r"mapping\.label", "mapping.embed", {"_weight": (".weight", 2, class_table)}),
     (r"truncation", "mapping", {".w_avg": (".w_avg", 1)}),
@@ -114,8 +116,8 @@ def _turned_if_fused(weight: Tensor, name: str) -> Tensor:
     return turned(weight, name) if fused else weight
 
 
-_COLORS = {".weight": (".weight", 4, in_color), ".bias": (".bias", 1, in_color)}
-_STYLEGAN = (
+_COLORS: Parts = {".weight": (".weight", 4, in_color), ".bias": (".bias", 1, in_color)}
+_STYLEGAN: Table = (
     (
         r"mapping\.dense(\d\d?)",
         "mapping.fc{}",

@@ -11,7 +11,9 @@ from torch import Tensor
 from lefs.files.publishers import Parsed
 from lefs.files.publishers.shapes import stylegan_config
 from lefs.files.publishers.state_dict import (
+    Parts,
     StateDict,
+    Table,
     half_from_one,
     over_root_two,
     single,
@@ -44,9 +46,9 @@ def _fused_transposed(weight: Tensor, name: str) -> Tensor:
     return _turned_if_fused(transposed(weight, name), name)
 
 
-_LINEAR = {".lin.weight": (".affine.weight", 2), ".lin.bias": (".affine.bias", 1, half_from_one)}
+_LINEAR: Parts = {".lin.weight": (".affine.weight", 2), ".lin.bias": (".affine.bias", 1, half_from_one)}
 _SIZE = r"g_synthesis\.blocks\.(\d{1,5})x\d+"
-_PORT = (
+_PORT: Table = (
     (
         r"g_mapping\.dense(\d\d?)",
         "mapping.fc{}",
@@ -60,28 +62,25 @@ _PORT = (
         {".weight": (".weight", 4, _turned_if_fused), ".bias": (".bias", 1)},
     ),
     (rf"{_SIZE}\.conv1?", "synthesis.b{}.conv1", {".weight": (".weight", 4), ".bias": (".bias", 1)}),
-    *(
-        (
-            rf"{_SIZE}\.epi{k + 1}",
-            f"synthesis.b{{}}.conv{k}",
-            {
-                ".top_epi.noise.weight": (".noise_strength", 1),
-                ".style_mod.lin.weight": (".affine.weight", 2),
-                ".style_mod.lin.bias": (".affine.bias", 1, half_from_one),
-            },
-        )
-        for k in (0, 1)
+    (
+        rf"{_SIZE}\.epi([12])",
+        lambda r, k: f"synthesis.b{r}.conv{int(k) - 1}",
+        {
+            ".top_epi.noise.weight": (".noise_strength", 1),
+            ".style_mod.lin.weight": (".affine.weight", 2),
+            ".style_mod.lin.bias": (".affine.bias", 1, half_from_one),
+        },
     ),
     (r"g_style\.style_layers\.(\d{1,5})x\d+_([01])", "synthesis.b{}.conv{}", _LINEAR),
 )
 _SCOPE = r"G_synthesis/(\d{1,5})x\d+"
-_OWN = {"/weight": (".weight", 4, _fused_transposed), "/bias": (".bias", 1)}
-_STYLE = {
+_OWN: Parts = {"/weight": (".weight", 4, _fused_transposed), "/bias": (".bias", 1)}
+_STYLE: Parts = {
     "/StyleMod/weight": (".affine.weight", 2, transposed),
     "/StyleMod/bias": (".affine.bias", 1, half_from_one),
     "/Noise/weight": (".noise_strength", 1),
 }
-_DUMP = (
+_DUMP: Table = (
     (
         r"G_mapping/Dense(\d\d?)",
         "mapping.fc{}",

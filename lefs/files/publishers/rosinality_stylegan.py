@@ -12,7 +12,7 @@ from torch import Tensor
 
 from lefs.files.publishers import Parsed
 from lefs.files.publishers.shapes import stylegan_config
-from lefs.files.publishers.state_dict import StateDict, over_root_two, single
+from lefs.files.publishers.state_dict import Parts, StateDict, Table, over_root_two, single
 
 __all__ = ["matches", "read"]
 
@@ -63,9 +63,9 @@ def _layer(number: str, part: str) -> str:
 
 
 _LEVEL = r"generator\.progression\.(\d\d?)"
-_LINEAR = {".weight_orig": (".affine.weight", 2, _louder), ".bias": (".affine.bias", 1)}
-_PLAIN = {".weight_orig": (".weight", 4), ".bias": (".bias", 1)}
-_TABLE = (
+_LINEAR: Parts = {".weight_orig": (".affine.weight", 2, _louder), ".bias": (".affine.bias", 1)}
+_PLAIN: Parts = {".weight_orig": (".weight", 4), ".bias": (".bias", 1)}
+_TABLE: Table = (
     # a pixel norm, then linear layers and activations in turn
     (
         r"style\.(\d\d?)\.linear",

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from lefs.files.publishers import Parsed
 from lefs.files.publishers.shapes import stylegan2_config
-from lefs.files.publishers.state_dict import StateDict, flat, one_more, single
+from lefs.files.publishers.state_dict import Parts, StateDict, Table, flat, one_more, single
 
 __all__ = ["matches", "read"]
 
@@ -44,16 +44,19 @@ def _next(number: str) -> str:
     return one_more(str(int(number) + 1))
 
 
-_AFFINE = {".conv.modulation.weight": (".affine.weight", 2), ".conv.modulation.bias": (".affine.bias", 1)}
-_CONVOLUTION = {
+_AFFINE: Parts = {
+    ".conv.modulation.weight": (".affine.weight", 2),
+    ".conv.modulation.bias": (".affine.bias", 1),
+}
+_CONVOLUTION: Parts = {
     ".conv.weight": (".weight", 5, single),
     ".activate.bias": (".bias", 1),
     ".bias": (".bias", 4, flat),  # (in the repository's first weeks)
     ".noise.weight": (".noise_strength", 1, single),
     **_AFFINE,
 }
-_COLORS = {".conv.weight": (".weight", 5, single), ".bias": (".bias", 4, flat), **_AFFINE}
-_TABLE = (
+_COLORS: Parts = {".conv.weight": (".weight", 5, single), ".bias": (".bias", 4, flat), **_AFFINE}
+_TABLE: Table = (
     # (the first entry is the normalisation)
     (
         r"style\.(\d\d?)",

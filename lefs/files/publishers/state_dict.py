@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from lefs.records import ArtifactError
 __all__ = [
     "Change",
     "Parts",
+    "Row",
     "StateDict",
     "Table",
     "check_grown",
@@ -40,7 +41,8 @@ Change = Callable[[Tensor, str], Tensor]
 Parts = Mapping[str, tuple[str, int] | tuple[str, int, Change]]
 # A publisher's layout. Each row: a pattern for the beginning of their names; the beginning of our names, with
 # the pattern's groups in place of {}, or a function of them; the parts.
-Table = Iterable[tuple[str, str | Callable[..., str], Parts]]
+Row = tuple[str, str | Callable[..., str], Parts]
+Table = Sequence[Row]
 
 
 class StateDict:

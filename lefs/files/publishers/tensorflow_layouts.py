@@ -10,7 +10,10 @@ from torch import Tensor
 from lefs.files.publishers import Parsed
 from lefs.files.publishers.shapes import progan_config, stylegan2_config, stylegan_config
 from lefs.files.publishers.state_dict import (
+    Parts,
+    Row,
     StateDict,
+    Table,
     check_grown,
     class_table,
     from_one,
@@ -29,9 +32,9 @@ __all__ = ["READERS"]
 
 _Settings = Mapping[str, Any]
 _SCOPE = r"(\d{1,5})x\1"
-_CONVOLUTION = {"/weight": (".weight", 4, transposed), "/bias": (".bias", 1)}
-_MEAN = ("", "mapping", {"dlatent_avg": (".w_avg", 1)})
-_CLASSES = (r"LabelConcat", "mapping.embed", {"/weight": (".weight", 2, class_table)})
+_CONVOLUTION: Parts = {"/weight": (".weight", 4, transposed), "/bias": (".bias", 1)}
+_MEAN: Row = ("", "mapping", {"dlatent_avg": (".w_avg", 1)})
+_CLASSES: Row = (r"LabelConcat", "mapping.embed", {"/weight": (".weight", 2, class_table)})
 # From this size on StyleGAN doubles and convolves at once, unless told otherwise.
 _FUSED_FROM = 128
 
@@ -52,10 +55,10 @@ def _require(source: StateDict, settings: _Settings, **official: Any) -> None:
             raise source.error(f"it was built with {name}={value!r}; lefs takes {name}={expected!r}")
 
 
-def _colors(source: StateDict) -> tuple[str, Callable[[str], str], Any]:
+def _colors(source: StateDict) -> Row:
     """The row of the layers that make images, which are counted from the largest on."""
     largest = source.largest(rf"{_SCOPE}/.*")
-    parts = {"/weight": (".weight", 4, _in_color_transposed), "/bias": (".bias", 1, in_color)}
+    parts: Parts = {"/weight": (".weight", 4, _in_color_transposed), "/bias": (".bias", 1, in_color)}
     return r"ToRGB_lod(\d\d?)", lambda i: f"synthesis.b{largest >> int(i)}.torgb", parts
 
 
@@ -71,7 +74,7 @@ def _outputs_first(weight: Tensor, name: str) -> Tensor:
     return weight.permute(2, 3, 0, 1).flip(2, 3)
 
 
-_PROGAN = (
+_PROGAN: Table = (
     (r"4x4/Dense", "synthesis.b4.conv0", {"/weight": (".weight", 2, transposed), "/bias": (".bias", 1)}),
     (r"4x4/Conv", "synthesis.b4.conv1", _CONVOLUTION),
     (rf"{_SCOPE}/Conv0", "synthesis.b{}.conv0", _CONVOLUTION),
@@ -97,12 +100,12 @@ def _read_progan(source: StateDict, settings: _Settings) -> Parsed:
 
 # -- StyleGAN ------------------------------------------------------------------------------------------------
 
-_STYLE = {
+_STYLE: Parts = {
     "/StyleMod/weight": (".affine.weight", 2, transposed),
     "/StyleMod/bias": (".affine.bias", 1, half_from_one),
     "/Noise/weight": (".noise_strength", 1),
 }
-_STYLEGAN = (
+_STYLEGAN: Table = (
     (
         r"Dense(\d\d?)",
         "mapping.fc{}",
@@ -128,8 +131,8 @@ def _read_stylegan(source: StateDict, settings: _Settings) -> Parsed:
         large = fused is True or (fused == "auto" and int(name.split(".")[1][1:]) >= _FUSED_FROM)
         return turned_up(transposed(weight, name), name) if large else transposed(weight, name)
 
-    up = {"/weight": (".weight", 4, turned_if_fused), "/bias": (".bias", 1), **_STYLE}
-    rows = (*_STYLEGAN, (rf"{_SCOPE}/Conv0_up", "synthesis.b{}.conv0", up), _colors(source))
+    up: Parts = {"/weight": (".weight", 4, turned_if_fused), "/bias": (".bias", 1), **_STYLE}
+    rows: Table = (*_STYLEGAN, (rf"{_SCOPE}/Conv0_up", "synthesis.b{}.conv0", up), _colors(source))
     tensors = source.translate(rows)
     source.finish()
     config = stylegan_config(
@@ -152,15 +155,15 @@ def _turned_up_transposed(weight: Tensor, name: str) -> Tensor:
     return turned_up(transposed(weight, name), name)
 
 
-_DENSE = {"/weight": (".weight", 2, transposed), "/bias": (".bias", 1)}
-_MODULATED = {
+_DENSE: Parts = {"/weight": (".weight", 2, transposed), "/bias": (".bias", 1)}
+_MODULATED: Parts = {
     "/weight": (".weight", 4, _turned_up_transposed),
     "/bias": (".bias", 1),
     "/mod_weight": (".affine.weight", 2, transposed),
     "/mod_bias": (".affine.bias", 1, from_one),
     "/noise_strength": (".noise_strength", 0),
 }
-_STYLEGAN2 = (
+_STYLEGAN2: Table = (
     (r"Dense(\d\d?)", "mapping.fc{}", _DENSE),
     _MEAN,
     _CLASSES,
