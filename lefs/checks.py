@@ -8,9 +8,19 @@ import operator
 from collections.abc import Collection, Iterable, Sized
 from typing import Any
 
-__all__ = ["check_choice", "check_counts", "check_integer", "check_name", "check_number", "check_seeds"]
+__all__ = [
+    "MAX_SEED",
+    "check_choice",
+    "check_counts",
+    "check_integer",
+    "check_name",
+    "check_number",
+    "check_seed",
+    "check_seeds",
+]
 
-_MAX_SEED = 2**32 - 1
+#: The largest seed that `numpy.random.RandomState` takes.
+MAX_SEED = 2**32 - 1
 
 
 def check_number(
@@ -57,11 +67,30 @@ def check_integer(name: str, value: Any, *, minimum: int = 0, maximum: int | Non
     return number
 
 
+def check_seed(name: str, value: Any) -> int:
+    """Return ``value`` as an int in [0, 2**32 - 1], one of which makes one image.
+
+    Parameters
+    ----------
+    name : str
+        Of the argument, for the message.
+    value : object
+
+    Raises
+    ------
+    TypeError
+        If it is not an integer: ``3.7`` and ``"abc"`` are not.
+    ValueError
+        If it is outside.
+    """
+    return check_integer(name, value, maximum=MAX_SEED)
+
+
 def check_seeds(seeds: int | Iterable[int], *, name: str = "seeds") -> list[int]:
     """Return `seeds` as a non-empty list of ints in [0, 2**32 - 1], what `numpy.random.RandomState` takes."""
     if not isinstance(seeds, Iterable):
         seeds = [seeds]
-    checked = [check_integer(f"{name}[{i}]", s, maximum=_MAX_SEED) for i, s in enumerate(seeds)]
+    checked = [check_seed(f"{name}[{i}]", s) for i, s in enumerate(seeds)]
     if not checked:
         raise ValueError(f"{name} is empty; give at least one seed, for example range(64)")
     return checked

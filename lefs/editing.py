@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from lefs.checks import check_counts, check_number
+from lefs.checks import check_counts, check_number, check_seed
 from lefs.generator import GeneratorId
 from lefs.query import QuerySettings
 from lefs.records import VERSION, read_json, whole, write_json
@@ -102,6 +102,9 @@ class Change:
     strength: float = 1.0
     settings: QuerySettings = field(default_factory=QuerySettings)
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "reference", check_seed("reference", self.reference))
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -124,6 +127,9 @@ class Recipe:
     generator: GeneratorId | None = None
     label: int | None = None
     parts: tuple[tuple[str, str], ...] = ()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "target", check_seed("target", self.target))
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write as JSON, atomically."""

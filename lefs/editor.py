@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from lefs.catalog import Catalog
-from lefs.checks import check_choice, check_integer
+from lefs.checks import check_choice, check_seed
 from lefs.editing import Change, Recipe, compose, resolve_claims, transfer
 from lefs.generator import Generator
 from lefs.images import colour_difference
@@ -103,7 +103,7 @@ class Editor:
 
     def cache(self, target: int, truncation: float, *, label: int | None = None) -> Cache:
         """The kept states of a target; the last one asked for stays in memory."""
-        key = (check_integer("target", target, maximum=2**32 - 1), truncation, label)
+        key = (check_seed("target", target), truncation, label)
         with self._lock, torch.no_grad():
             if self._cache is None or self._cache[0] != key:
                 styles = self._styles([target], truncation, label)
@@ -242,7 +242,6 @@ class Editor:
         key = (recipe.target, recipe.truncation, recipe.label)
         if preview and (self._cache is None or self._cache[0] != key):
             # A cache costs a full rendering, many times what the preview costs.
-            check_integer("target", recipe.target, maximum=2**32 - 1)
             return None, self._styles([recipe.target], recipe.truncation, recipe.label)
         cache = self.cache(recipe.target, recipe.truncation, label=recipe.label)
         return cache, cache.styles

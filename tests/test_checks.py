@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,7 +12,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lefs.checks import check_choice, check_integer, check_name, check_number, check_seeds
+from lefs import ArtifactError, Change, Recipe
+from lefs.checks import check_choice, check_integer, check_name, check_number, check_seed, check_seeds
 
 
 @given(st.floats(-1e300, 1e300))
@@ -90,3 +93,35 @@ def test_names_are_listed_and_the_nearest_is_offered() -> None:
         check_name("part", "xyz", ["hair"], what="part")
     with pytest.raises(KeyError, match=r"no part named \['hair'\]"):
         check_name("part", ["hair"], {"hair": 0}, what="part")  # type: ignore[arg-type]
+
+
+NO_SEEDS = pytest.mark.parametrize(
+    ("value", "error"),
+    [(-1, ValueError), (99_999_999_999, ValueError), ("abc", TypeError), (3.7, TypeError), (True, TypeError)],
+)
+
+
+@NO_SEEDS
+def test_what_is_no_seed_is_refused_by_name(value: object, error: type[Exception]) -> None:
+    with pytest.raises(error, match=r"^reference must be .*, got"):
+        check_seed("reference", value)
+
+
+@NO_SEEDS
+def test_a_recipe_holds_seeds(value: object, error: type[Exception], tmp_path: Path) -> None:
+    """Not something that replays as another picture, or fails when it is opened."""
+    with pytest.raises(error, match=r"^target must be .*, got"):
+        Recipe(value)  # type: ignore[arg-type]
+    with pytest.raises(error, match=r"^reference must be .*, got"):
+        Change("hair", value)  # type: ignore[arg-type]
+    saved = Recipe(1, (Change("hair", 2),)).save(tmp_path / "recipe.json")
+    other = json.loads(saved.read_text("utf-8"))
+    other["changes"][0]["reference"] = value
+    saved.write_text(json.dumps(other), encoding="utf-8")
+    with pytest.raises(ArtifactError, match="reference must be"):
+        Recipe.load(saved)
+
+
+def test_a_recipe_takes_seeds_of_any_library_and_saves_them(tmp_path: Path) -> None:
+    made = Recipe(np.int64(7), (Change("hair", np.int64(8)),))  # type: ignore[arg-type]
+    assert Recipe.load(made.save(tmp_path / "recipe.json")) == made

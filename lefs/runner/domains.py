@@ -14,7 +14,7 @@ from typing import Any
 import lefs
 from lefs.activations import Hypercolumns
 from lefs.catalog import Catalog
-from lefs.checks import check_integer, check_name, check_number
+from lefs.checks import MAX_SEED, check_integer, check_name, check_number
 from lefs.generator import Generator
 from lefs.records import read_json
 from lefs.runner.parameters import ParameterError
@@ -23,7 +23,6 @@ from lefs.segmenters import segmenter_of
 
 __all__ = ["DOMAINS", "check_values", "choose", "find_catalog", "open_catalog", "prepare"]
 
-_MAX_SEED = 2**32 - 1
 _MAX_VECTORS = 65_536  # what `dissect` clusters at most
 _NAMING = "2_catalog"  # names the clusters itself, after the truth where there is one
 _PLAIN = (str, int, float, list, tuple, type(None))
@@ -116,7 +115,7 @@ def _layer(name: str, value: Any, known: _Known) -> None:
         Hypercolumns.of(value, known.generator.layers)
 
 
-_SEED = _whole(0, _MAX_SEED)
+_SEED = _whole(0, MAX_SEED)
 _PARTS = _each(_named("part"), empty=True)
 
 DOMAINS: Mapping[str, Domain] = {
@@ -133,7 +132,7 @@ DOMAINS: Mapping[str, Domain] = {
     "factors": _clusters,
     "tried_clusters": _each(_clusters),
     # 2_catalog, 3_editing
-    "first_seed": _whole(0, _MAX_SEED - 2**20),
+    "first_seed": _whole(0, MAX_SEED - 2**20),
     "part": _named("part", empty=True),
     "target": _SEED,
     "reference": _SEED,

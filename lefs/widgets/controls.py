@@ -9,8 +9,9 @@ from typing import Any
 import ipywidgets
 import traitlets
 
+from lefs.checks import MAX_SEED
+
 __all__ = [
-    "MAX_SEED",
     "PriceSlider",
     "button",
     "choice",
@@ -22,8 +23,6 @@ __all__ = [
     "show_if",
     "slider",
 ]
-
-MAX_SEED = 2**32 - 1
 
 
 _LEAST = -3.35  # exponent of the end of a price slider: its readout is 0.000

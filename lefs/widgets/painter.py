@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from lefs.catalog import Catalog
-from lefs.checks import check_choice, check_integer, check_number
+from lefs.checks import check_choice, check_integer, check_number, check_seed
 from lefs.evaluation import Segmenter
 from lefs.generator import Generator
 from lefs.images import colour_difference, to_uint8
@@ -23,7 +23,7 @@ from lefs.plotting.style import LINES
 from lefs.units import UnitDissection, cells_of, pixels_of, replacement
 from lefs.units.concepts import Concepts
 from lefs.widgets.canvas import Canvas, Picture, change_picture
-from lefs.widgets.controls import MAX_SEED, button, choice, line, row, seed_field, slider
+from lefs.widgets.controls import button, choice, line, row, seed_field, slider
 from lefs.widgets.panel import Panel, answer_while_cells_run
 
 __all__ = ["UnitPainter"]
@@ -112,7 +112,7 @@ class UnitPainter(Panel):
             "brush": slider(
                 "brush", 0.1, 0.5, 0.01, "Diameter of the brush, as a share of the picture's side", low=0.01
             ),
-            "seed": seed_field("seed", check_integer("seed", seed, maximum=MAX_SEED), "Seed of the picture"),
+            "seed": seed_field("seed", check_seed("seed", seed), "Seed of the picture"),
             "clear": button("Clear", "eraser", "Take all paint away"),
         }
         self._build()

@@ -14,7 +14,7 @@ import torch
 from matplotlib.figure import Figure
 
 from lefs.catalog import Catalog
-from lefs.checks import check_integer, check_name, check_number
+from lefs.checks import check_name, check_number
 from lefs.editing import Change, Recipe
 from lefs.editor import Edit, Editor, Superseded
 from lefs.generator import Generator
@@ -23,7 +23,7 @@ from lefs.plotting import edit_strip
 from lefs.query import PartEffects, QuerySettings
 from lefs.widgets.advice import lower_price, why_nothing_moves
 from lefs.widgets.canvas import Canvas, Picture, change_picture
-from lefs.widgets.controls import MAX_SEED, line, move_to, row, show_if
+from lefs.widgets.controls import line, move_to, row, show_if
 from lefs.widgets.pacing import preview_of
 from lefs.widgets.panel import Panel, inside_and_outside
 from lefs.widgets.studio_controls import buttons, choices, sliders
@@ -378,8 +378,6 @@ def _checked(generator: Generator, catalog: Catalog, recipe: Recipe) -> Change:
     anything = torch.zeros(1, generator.num_styles)
     change.settings.query(catalog, change.part, anything, anything)
     check_number("strength", change.strength, minimum=0, maximum=1)
-    check_integer("target", recipe.target, maximum=MAX_SEED)
-    check_integer("reference", change.reference, maximum=MAX_SEED)
     _check_ends(change.settings)
     return change
 

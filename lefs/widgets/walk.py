@@ -8,14 +8,14 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from lefs.catalog import Catalog
-from lefs.checks import check_integer, check_name, check_number
+from lefs.checks import check_name, check_number, check_seed
 from lefs.directions import RANGES, Direction, Directions, layer_range, move
 from lefs.generator import Generator
 from lefs.images import colour_difference, to_uint8
 from lefs.plotting import comparison_strip
 from lefs.query import QuerySettings
 from lefs.widgets.canvas import Canvas, Picture, change_picture
-from lefs.widgets.controls import MAX_SEED, choice, line, row, seed_field, slider
+from lefs.widgets.controls import choice, line, row, seed_field, slider
 from lefs.widgets.panel import Panel, inside_and_outside
 
 __all__ = ["DirectionWalker"]
@@ -78,7 +78,7 @@ class DirectionWalker(Panel):
         self._generator, self._directions, self._catalog = generator, directions, catalog
         self._settings, self._truncation = settings, check_number("truncation", truncation)
         self._target: tuple[int, Tensor] | None = None
-        seed = check_integer("target", target, maximum=MAX_SEED)
+        seed = check_seed("target", target)
         ranges = [name for name in RANGES if _moves(generator, directions, name)]
         self.controls = _controls(directions, ranges, list(catalog.parts), part, seed, limit)
         self.canvas, self._summary = Canvas(columns=3), line()
