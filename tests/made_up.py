@@ -21,7 +21,7 @@ def made_up_report() -> Report:
     """Thirteen methods, five parts, four values of each setting."""
     rows = [
         Row(
-            part, method, "setting", float(k), k == 2, 50, around(9.0), around(2.0),
+            part, method, "setting", float(k), usual=k == 2, pairs=50, effect=around(9.0), leak=around(2.0),
             effect_share=around(0.2 * (k + 1) / (1 + i / 5)), leak_share=around(0.03 * k * (i + 1) / 4),
             localisation=around(0.5), efficacy=around(0.3),
         )

@@ -23,8 +23,6 @@ from lefs.evaluation import (
     RealismMeter,
     Report,
     compare,
-    effect_within,
-    in_mask,
     load_settings,
     pair_batches,
     part_settings,
@@ -36,6 +34,8 @@ from lefs.evaluation import (
     standard_methods,
     tune,
 )
+from lefs.evaluation.realism import in_mask
+from lefs.evaluation.reports import effect_within
 
 PAIRS = seed_pairs(5)
 OPEN = QuerySettings(rho=0.0, epsilon=2.0, coarse=1.0, rgb=1.0)

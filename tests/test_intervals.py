@@ -9,7 +9,8 @@ import pytest
 from scipy.stats import bootstrap as scipy_bootstrap
 from scipy.stats import spearmanr
 
-from lefs.evaluation import DRAWS, Estimate, PartLeak, bootstrap, estimate, interval, ratio
+from lefs.evaluation import Estimate, PartLeak, bootstrap, estimate, interval, ratio
+from lefs.evaluation.intervals import DRAWS
 from lefs.units.channels import _rank_correlation
 
 ABOVE, BELOW = np.random.default_rng(0).gamma([[2], [3]], 1, (2, 60))

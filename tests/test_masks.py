@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from lefs import Catalog, StyleGAN2, dissect
-from lefs.evaluation import read_masks, union
-from lefs.evaluation.masks import shows
+from lefs.evaluation import read_masks
+from lefs.evaluation.masks import shows, union
 
 
 class Upper:

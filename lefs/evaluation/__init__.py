@@ -12,15 +12,8 @@ from lefs.evaluation.baselines import random_query
 from lefs.evaluation.comparisons import Comparison, compare, contrast, locality
 from lefs.evaluation.interference import PartLeak, part_leak
 from lefs.evaluation.intervals import Estimate, bootstrap, estimate, interval, ratio
-from lefs.evaluation.masks import NamedSegmenter, Segmenter, read_masks, union
-from lefs.evaluation.methods import (
-    Method,
-    by_query,
-    by_settings,
-    global_transfer,
-    path_methods,
-    standard_methods,
-)
+from lefs.evaluation.masks import NamedSegmenter, Segmenter, read_masks
+from lefs.evaluation.methods import Method, by_query, global_transfer, standard_methods
 from lefs.evaluation.outcomes import (
     Curve,
     Locality,
@@ -30,66 +23,18 @@ from lefs.evaluation.outcomes import (
     locality_table,
     measure,
 )
-from lefs.evaluation.pairs import PairBatch, check_pairs, pair_batches, seed_pairs
-from lefs.evaluation.realism import AsBytes, Realism, RealismMeter, in_mask, pooled
-from lefs.evaluation.reports import Report, effect_within, report
-from lefs.evaluation.rows import Row, Summary
+from lefs.evaluation.pairs import PairBatch, pair_batches, seed_pairs
+from lefs.evaluation.realism import AsBytes, Realism, RealismMeter, pooled
+from lefs.evaluation.reports import Report, report
+from lefs.evaluation.rows import Row
 from lefs.evaluation.tuning import Trial, Tuning, load_settings, part_settings, save_settings, tune
 
 __all__ = [
-    "AsBytes",
-    "Comparison",
-    "Curve",
-    "Estimate",
-    "Locality",
-    "Method",
-    "NamedSegmenter",
-    "Outcome",
-    "PairBatch",
-    "PartLeak",
-    "Realism",
-    "RealismMeter",
-    "Report",
-    "Row",
-    "Segmenter",
-    "Summary",
-    "Trial",
-    "Tuning",
-    "agreement_table",
-    "agreements",
-    "bootstrap",
-    "by_query",
-    "by_settings",
-    "check_pairs",
-    "compare",
-    "confusion",
-    "contrast",
-    "contrast_table",
-    "effect_within",
-    "equal_effect",
-    "estimate",
-    "global_transfer",
-    "in_mask",
-    "interval",
-    "load_settings",
-    "locality",
-    "locality_table",
-    "measure",
-    "name_by_truth",
-    "pair_batches",
-    "part_leak",
-    "part_settings",
-    "path_methods",
-    "pooled",
-    "random_query",
-    "ratio",
-    "read_masks",
-    "report",
-    "save_settings",
-    "seed_pairs",
-    "stability",
-    "stability_of_halves",
-    "standard_methods",
-    "tune",
-    "union",
-]
+    "AsBytes", "Comparison", "Curve", "Estimate", "Locality", "Method", "NamedSegmenter", "Outcome",
+    "PairBatch", "PartLeak", "Realism", "RealismMeter", "Report", "Row", "Segmenter", "Trial", "Tuning",
+    "agreement_table", "agreements", "bootstrap", "by_query", "compare", "confusion", "contrast", "contrast_table",
+    "equal_effect", "estimate", "global_transfer", "interval", "load_settings", "locality", "locality_table",
+    "measure", "name_by_truth", "pair_batches", "part_leak", "part_settings", "pooled", "random_query",
+    "ratio", "read_masks", "report", "save_settings", "seed_pairs", "stability", "stability_of_halves",
+    "standard_methods", "tune",
+]  # fmt: skip

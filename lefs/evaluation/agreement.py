@@ -22,13 +22,8 @@ from lefs.progress import track
 from lefs.tables import Table
 
 __all__ = [
-    "agreement_table",
-    "agreements",
-    "confusion",
-    "name_by_truth",
-    "stability",
-    "stability_of_halves",
-]
+    "agreement_table", "agreements", "confusion", "name_by_truth", "stability", "stability_of_halves",
+]  # fmt: skip
 
 _BATCH = 16
 

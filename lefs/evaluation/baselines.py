@@ -18,16 +18,9 @@ from lefs.stylespace import StyleLayer, ranges
 from lefs.synthesis import Cache
 
 __all__ = [
-    "blend_features",
-    "composite",
-    "hair_like",
-    "image_contributions",
-    "image_masks",
-    "image_query",
-    "mixing_query",
-    "random_query",
-    "released_query",
-]
+    "blend_features", "composite", "hair_like", "image_contributions", "image_masks", "image_query",
+    "mixing_query", "random_query", "released_query",
+]  # fmt: skip
 
 
 def _places(layer: StyleLayer) -> list[slice]:

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
-from typing import Any, Literal
+from itertools import product
+from typing import Any, Literal, Unpack
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from lefs.catalog import Catalog
-from lefs.checks import check_choice, check_integer, check_name, check_number, check_seeds
+from lefs.checks import check_choice, check_integer, check_seeds
 from lefs.directions import Direction
 from lefs.evaluation.baselines import random_query
-from lefs.evaluation.masks import Segmenter
+from lefs.evaluation.masks import chosen_parts
 from lefs.evaluation.methods import (
     Method,
     by_query,
@@ -26,7 +27,7 @@ from lefs.evaluation.methods import (
     standard_methods,
 )
 from lefs.evaluation.outcomes import Curve, Locality, Outcome
-from lefs.evaluation.pairs import pair_batches
+from lefs.evaluation.pairs import PairBatch, PairOptions, pair_batches
 from lefs.evaluation.realism import Features, Realism, RealismMeter, pooled
 from lefs.evaluation.scenes import NUMBERS, Scene
 from lefs.generator import Generator
@@ -99,15 +100,11 @@ def compare(
     *,
     parts: Iterable[str] | None = None,
     methods: Sequence[Method] | None = None,
-    truncation: float = 0.7,
-    segmenter: Segmenter | None = None,
     masks: Literal["pair", "edit"] = "pair",
     features: Features | None = None,
     unedited: Iterable[int] | None = None,
     curve_pairs: int | None = None,
-    batch_size: int = 16,
-    description: str = "comparison",
-    progress: bool = True,
+    **options: Unpack[PairOptions],
 ) -> Comparison:
     """Measure every method on every part of the same pairs.
 
@@ -124,11 +121,6 @@ def compare(
         Names of the catalog's parts; all by default.
     methods : sequence of Method, optional
         `standard_methods` by default.
-    truncation : float
-        ψ of targets and references.
-    segmenter : callable, optional
-        Tells where a part is (``.names``); the catalog's own membership otherwise. Its masks are also those
-        that compositing and blending paste through.
     masks : {"pair", "edit"}
         Where a part is looked for, widened by one pixel, since an edit may move its outline: in target and
         reference, or, for edits that aim at no reference, in the target and in its edit.
@@ -139,12 +131,9 @@ def compare(
         Seeds of as many images to hold edited ones against; by default others than the pairs'.
     curve_pairs : int, optional
         On how many pairs, the first, methods are measured away from their usual value; all by default.
-    batch_size : int
-        Pairs at a time.
-    description : str
-        Of the progress bar.
-    progress : bool
-        Show one.
+    **options
+        ``truncation``, ``segmenter``, ``batch_size``, ``description``, ``progress``: of `pair_batches`. The
+        segmenter's masks are also those that compositing and blending paste through.
 
     Returns
     -------
@@ -167,21 +156,49 @@ def compare(
     >>> [(o.part, o.method, o.value) for o in found.outcomes]
     [('hair', 'sequential', 16.0), ('hair', 'simultaneous', 2.0)]
     """
-    known = list(catalog.parts)
-    names = known if parts is None else [check_name("parts", n, known, what="part") for n in parts]
-    check_number("truncation", truncation)
+    names = chosen_parts(catalog, parts)
     check_choice("masks", masks, ("pair", "edit"))
     chosen = tuple(standard_methods(generator, catalog) if methods is None else methods)
     few = len(pairs) if curve_pairs is None else check_integer("curve_pairs", curve_pairs, minimum=1)
     others = _other_seeds(pairs, unedited)
-    recorder = _Recorder(names, chosen, few)
-    options: dict[str, Any] = {"segmenter": segmenter, "batch_size": batch_size, "progress": progress}
-    options |= {"truncation": truncation, "description": description}
+    numbers: dict[tuple[str, str, float], list[dict[str, np.ndarray]]] = {}
+    meters: dict[tuple[str, str], RealismMeter] = {}
+    options.setdefault("description", "comparison")
     for batch in pair_batches(generator, catalog, pairs, **options):
         with torch.inference_mode():
-            other = generator.sample_styles(others[batch.span], truncation=truncation) if features else None
-            recorder.add(Scene(batch, masks == "edit", features, other))
-    return recorder.result(len(pairs))
+            scene = Scene(batch, masks == "edit", features, others[batch.span])
+            if features is not None:
+                own = meters.setdefault(("", "unedited"), RealismMeter())
+                own.update(pooled(scene.of_targets), scene.others)
+            for method, value, many in _wanted(chosen, batch, few):
+                for part, row, vectors in scene.measured(method, value, names, many):
+                    numbers.setdefault((part, method.name, value), []).append(row)
+                    if vectors is not None:
+                        meters.setdefault((part, method.name), RealismMeter()).update(*vectors)
+    realism = tuple(m.result(*key) for key, m in meters.items() if m.images > 1)
+    return Comparison(
+        chosen, tuple(_outcomes(names, chosen, numbers)), realism, len(pairs), min(few, len(pairs))
+    )
+
+
+def _wanted(methods: Iterable[Method], batch: PairBatch, few: int) -> Iterator[tuple[Method, float, int]]:
+    """Each method and value with how many of the batch's pairs, the first, it is measured on."""
+    for method in methods:
+        for value in method.values:
+            many = len(batch.index) if value == method.usual else few - int(batch.index[0])
+            if many > 0:
+                yield method, value, many
+
+
+def _outcomes(
+    parts: Iterable[str], methods: Iterable[Method], numbers: Mapping[Any, list[dict[str, np.ndarray]]]
+) -> Iterator[Outcome]:
+    """What the batches gave, joined, part by part."""
+    for part, method in product(parts, methods):
+        for value in method.values:
+            if pieces := numbers.get((part, method.name, value)):
+                columns = {n: np.concatenate([p[n] for p in pieces]) for n in ("index", *NUMBERS)}
+                yield Outcome(part=part, method=method.name, value=value, **columns)
 
 
 def _other_seeds(pairs: Sequence[tuple[int, int]], unedited: Iterable[int] | None) -> list[int]:
@@ -194,48 +211,6 @@ def _other_seeds(pairs: Sequence[tuple[int, int]], unedited: Iterable[int] | Non
     return seeds
 
 
-class _Recorder:
-    """Adds up what each batch of pairs shows."""
-
-    def __init__(self, parts: list[str], methods: tuple[Method, ...], few: int):
-        self.parts, self.methods, self.few = parts, methods, few
-        keys = [(p, m.name, v) for p in parts for m in methods for v in m.values]
-        self.numbers: dict[tuple[str, str, float], list[dict[str, np.ndarray]]] = {k: [] for k in keys}
-        self.meters: dict[tuple[str, str], RealismMeter] = {}
-
-    def add(self, scene: Scene) -> None:
-        """Measure all methods on one batch."""
-        if scene.features is not None:
-            self._judge(("", "unedited"), scene, scene.of_targets, slice(None))
-        for method in self.methods:
-            for value in method.values:
-                usual = value == method.usual
-                many = len(scene.batch.index) if usual else self.few - int(scene.batch.index[0])
-                if many > 0:
-                    self._add_edits(scene, method, value, many)
-
-    def _add_edits(self, scene: Scene, method: Method, value: float, many: int) -> None:
-        for edit in scene.edits(method, value, self.parts):
-            here = edit.here & (torch.arange(len(edit.here), device=edit.here.device) < many)
-            if bool(here.any()):
-                self.numbers[edit.part, method.name, value].append(scene.numbers(edit, here))
-                if edit.features is not None:
-                    self._judge((edit.part, method.name), scene, edit.features, here.cpu())
-
-    def _judge(self, key: tuple[str, str], scene: Scene, found: Any, at: Tensor | slice) -> None:
-        self.meters.setdefault(key, RealismMeter()).update(pooled(found)[at], scene.others[at])
-
-    def result(self, pairs: int) -> Comparison:
-        """Everything, joined."""
-        outcomes = []
-        for (part, method, value), pieces in self.numbers.items():
-            if pieces:
-                columns = {n: np.concatenate([p[n] for p in pieces]) for n in ("index", *NUMBERS)}
-                outcomes.append(Outcome(part=part, method=method, value=value, **columns))
-        realism = tuple(m.result(*key) for key, m in self.meters.items() if m.images > 1)
-        return Comparison(self.methods, tuple(outcomes), realism, pairs, min(self.few, pairs))
-
-
 # -- two comparisons that are often wanted -------------------------------------------------------------------
 
 
@@ -246,11 +221,8 @@ def locality(
     *,
     parts: Iterable[str] | None = None,
     settings: QuerySettings | Mapping[str, QuerySettings] = _USUAL,
-    truncation: float = 0.7,
-    segmenter: Segmenter | None = None,
     random_state: int = 0,
-    batch_size: int = 16,
-    progress: bool = True,
+    **options: Unpack[PairOptions],
 ) -> list[Locality]:
     """Measure the edit of each part beside a random query of equal budget and beside global transfer.
 
@@ -264,10 +236,10 @@ def locality(
         Names of the catalog's parts; all by default.
     settings : QuerySettings, or mapping of part to QuerySettings
         How channels are chosen.
-    truncation, segmenter, batch_size, progress
-        As of `compare`.
     random_state : int
         Of the random query.
+    **options
+        ``truncation``, ``segmenter``, ``batch_size``, ``progress``: of `pair_batches`.
 
     Returns
     -------
@@ -290,16 +262,10 @@ def locality(
         m, q = own.contribution(catalog, part), own.query(catalog, part)
         return random_query(q, m, catalog, random_state=random_state)
 
-    methods = [
-        by_settings(catalog, settings),
-        by_query("random", "", (0.0,), 0.0, at_random),
-        global_transfer(),
-    ]
-    options: dict[str, Any] = {"truncation": truncation, "segmenter": segmenter, "progress": progress}
-    found = compare(
-        generator, catalog, pairs, parts=parts, methods=methods, batch_size=batch_size,
-        description="locality", **options,
-    )  # fmt: skip
+    by_chance = by_query("random", "", (0.0,), 0.0, at_random)
+    methods = [by_settings(catalog, settings), by_chance, global_transfer()]
+    options.setdefault("description", "locality")
+    found = compare(generator, catalog, pairs, parts=parts, methods=methods, **options)
     return [
         replace(o, method=settings_of(settings, o.part).method) if o.method == "settings" else o
         for o in found.outcomes
@@ -314,11 +280,8 @@ def contrast(
     *,
     parts: Iterable[str],
     settings: QuerySettings = _USUAL,
-    truncation: float = 0.7,
-    segmenter: Segmenter | None = None,
     first_reference: int = 20_000,
-    batch_size: int = 16,
-    progress: bool = True,
+    **options: Unpack[PairOptions],
 ) -> list[Curve]:
     """Measure, on the same targets, a path, the path through a part's query, and a transfer of the part.
 
@@ -340,8 +303,8 @@ def contrast(
         How the channels of a part are chosen, for path and transfer alike.
     first_reference : int
         Seed.
-    truncation, segmenter, batch_size, progress
-        As of `compare`.
+    **options
+        ``truncation``, ``segmenter``, ``batch_size``, ``progress``: of `pair_batches`.
 
     Returns
     -------
@@ -365,8 +328,6 @@ def contrast(
         direction.check_generator(generator)
     seeds = check_seeds(targets, name="targets")
     pairs = [(seed, first_reference + i) for i, seed in enumerate(seeds)]
-    options: dict[str, Any] = {"truncation": truncation, "segmenter": segmenter, "progress": progress}
-    return compare(
-        generator, catalog, pairs, parts=parts, methods=path_methods(directions, catalog, settings),
-        masks="edit", batch_size=batch_size, description="paths and transfers", **options,
-    ).curves  # fmt: skip
+    methods = path_methods(directions, catalog, settings)
+    options.setdefault("description", "paths and transfers")
+    return compare(generator, catalog, pairs, parts=parts, methods=methods, masks="edit", **options).curves

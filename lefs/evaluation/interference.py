@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Unpack
 
 import numpy as np
 import torch
@@ -11,9 +12,9 @@ import torch
 from lefs.catalog import Catalog
 from lefs.checks import check_name
 from lefs.evaluation.intervals import Estimate, bootstrap, estimate, interval
-from lefs.evaluation.masks import Segmenter
+from lefs.evaluation.masks import chosen_parts
 from lefs.evaluation.methods import Method, by_settings
-from lefs.evaluation.pairs import PairBatch, pair_batches
+from lefs.evaluation.pairs import PairBatch, PairOptions, pair_batches
 from lefs.generator import Generator
 from lefs.images import colour_difference
 from lefs.query import QuerySettings
@@ -96,10 +97,7 @@ def part_leak(
     parts: Iterable[str] | None = None,
     settings: QuerySettings | Mapping[str, QuerySettings] = _USUAL,
     method: Method | None = None,
-    truncation: float = 0.7,
-    segmenter: Segmenter | None = None,
-    batch_size: int = 16,
-    progress: bool = True,
+    **options: Unpack[PairOptions],
 ) -> PartLeak:
     """Edit each part of the same pairs and measure the change in every part.
 
@@ -115,8 +113,8 @@ def part_leak(
         How channels are chosen.
     method : Method, optional
         Another method, at its usual value, in place of `settings`.
-    truncation, segmenter, batch_size, progress
-        As of `compare`.
+    **options
+        ``truncation``, ``segmenter``, ``batch_size``, ``progress``: of `pair_batches`.
 
     Returns
     -------
@@ -131,15 +129,10 @@ def part_leak(
     >>> found.change.shape
     (2, 2, 2)
     """
-    known = list(catalog.parts)
-    names = tuple(known if parts is None else [check_name("parts", n, known, what="part") for n in parts])
+    names, rows = tuple(chosen_parts(catalog, parts)), []
     edit = by_settings(catalog, settings) if method is None else method
-    batches = pair_batches(
-        generator, catalog, pairs, truncation=truncation, segmenter=segmenter, batch_size=batch_size,
-        description="part-leak matrix", progress=progress,
-    )  # fmt: skip
-    rows = []
-    for batch in batches:
+    options.setdefault("description", "part-leak matrix")
+    for batch in pair_batches(generator, catalog, pairs, **options):
         with torch.inference_mode():
             edited = [_row(batch, names, n, edit.edit(batch, n, edit.usual)) for n in names]
             rows.append(np.stack(edited, axis=1))

@@ -13,7 +13,7 @@ from lefs.catalog import Catalog
 from lefs.checks import check_name
 from lefs.generator import Generator
 
-__all__ = ["NamedSegmenter", "Segmenter", "read_masks", "shows", "union"]
+__all__ = ["NamedSegmenter", "Segmenter", "chosen_parts", "read_masks", "shows", "union"]
 
 #: Images (N, 3, H, W) in [-1, 1] → labels (N, H, W), int64; may say what they mean: ``.names``.
 Segmenter = Callable[[Tensor], Tensor]
@@ -28,6 +28,12 @@ class NamedSegmenter(Protocol):
 
     def __call__(self, images: Tensor, /) -> Tensor:
         """Images (N, 3, H, W) in [-1, 1] → labels (N, H, W), int64."""
+
+
+def chosen_parts(catalog: Catalog, parts: Iterable[str] | None) -> list[str]:
+    """The catalog's parts, all or those named; a name that is not one of them is an error."""
+    known = list(catalog.parts)
+    return known if parts is None else [check_name("parts", p, known, what="part") for p in parts]
 
 
 @torch.inference_mode()
@@ -70,22 +76,16 @@ def read_masks(
     >>> masks["hair"].shape
     torch.Size([2, 64, 64])
     """
-    known = list(catalog.parts)
-    wanted = known if parts is None else [check_name("parts", p, known, what="part") for p in parts]
+    wanted = chosen_parts(catalog, parts)
     names = list(getattr(segmenter, "names", ()))
-    found: dict[str, Tensor] = {}
-    if segmenter is not None and not set(wanted).isdisjoint(names):
-        if images is None:
-            assert styles is not None
-            images = generator.synthesize(styles)
-        labels = segmenter(images)
-        found = {part: labels == names.index(part) for part in wanted if part in names}
+    seen, found = [p for p in wanted if p in names], dict[str, Tensor]()
+    if segmenter is not None and seen:
+        labels = segmenter(generator.synthesize(styles) if images is None else images)
+        found = {part: labels == names.index(part) for part in seen}
     if unknown := [part for part in wanted if part not in found]:
         if styles is None:
             raise ValueError(f"segmenter must know {unknown}, which nothing else can find in these images")
-        found |= {
-            part: mask for part, mask in catalog.part_masks(generator, styles).items() if part in unknown
-        }
+        found = catalog.part_masks(generator, styles) | found
     return {part: found[part] for part in wanted}
 
 
@@ -105,7 +105,7 @@ def union(first: Mapping[str, Tensor], second: Mapping[str, Tensor]) -> dict[str
     Examples
     --------
     >>> import torch
-    >>> from lefs.evaluation import union
+    >>> from lefs.evaluation.masks import union
     >>> dot = torch.zeros(1, 5, 5).bool()
     >>> dot[0, 2, 2] = True
     >>> int(union({"hair": dot}, {"hair": ~dot & False})["hair"].sum())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, partial
 
 import torch
 from torch import Tensor
@@ -12,17 +12,7 @@ from torch import Tensor
 from lefs.catalog import Catalog
 from lefs.checks import check_name
 from lefs.directions import Direction
-from lefs.evaluation.baselines import (
-    blend_features,
-    composite,
-    hair_like,
-    image_contributions,
-    image_masks,
-    image_query,
-    mixing_query,
-    random_query,
-    released_query,
-)
+from lefs.evaluation import baselines
 from lefs.evaluation.pairs import PairBatch
 from lefs.generator import Generator
 from lefs.query import QuerySettings
@@ -30,6 +20,7 @@ from lefs.query import QuerySettings
 __all__ = ["Method", "by_query", "by_settings", "global_transfer", "path_methods", "standard_methods"]
 
 Edit = Callable[[PairBatch, str, float], Tensor]
+Query = Callable[[str, float], Tensor]
 
 BUDGETS = (1.0, 4.0, 16.0, 32.0, 64.0, 128.0)  # ε, channels in each layer
 SLOPES = (0.1, 0.25, 0.5, 1.0, 2.0, 4.0)
@@ -57,10 +48,9 @@ class Method:
         From the weakest edit to the strongest.
     usual : float
         The one of `values` that tables show.
-    styles : callable, optional
-        (batch, part, value) → styles of the edited images, (n, S).
-    images : callable, optional
-        (batch, part, value) → the edited images, (n, 3, H, W), of a method that does not move styles.
+    make : callable
+        (batch, part, value) → styles of the edited images, (n, S), or, of a method that does not move styles,
+        the images themselves, (n, 3, H, W).
     whole : bool
         Whether the edit is the same whatever the part.
 
@@ -76,15 +66,12 @@ class Method:
     setting: str
     values: tuple[float, ...]
     usual: float
-    styles: Edit | None = None
-    images: Edit | None = None
+    make: Edit
     whole: bool = False
 
     def __post_init__(self) -> None:
         if self.usual not in self.values:
             raise ValueError(f"usual must be one of values {self.values}, got {self.usual!r}")
-        if (self.styles is None) == (self.images is None):
-            raise ValueError("give either styles or images: what the method moves, or what it makes")
 
     def only(self, *values: float) -> Method:
         """The same with fewer values of its setting."""
@@ -96,22 +83,14 @@ class Method:
 
     def render(self, batch: PairBatch, part: str, value: float) -> tuple[Tensor, Tensor | None]:
         """The same, and their styles (n, S) if it is they that were moved."""
-        if self.styles is None:
-            assert self.images is not None
-            return self.images(batch, part, value), None
-        styles = self.styles(batch, part, value)
+        made = self.make(batch, part, value)
+        if made.ndim == 4:
+            return made, None
         # (what is the reference is rendered already)
-        same = styles is batch.reference_styles
-        return batch.references if same else batch.generator.synthesize(styles), styles
+        return batch.references if made is batch.reference_styles else batch.generator.synthesize(made), made
 
 
-def by_query(
-    name: str,
-    setting: str,
-    values: Sequence[float],
-    usual: float,
-    query: Callable[[str, float], Tensor],
-) -> Method:
+def by_query(name: str, setting: str, values: Sequence[float], usual: float, query: Query) -> Method:
     """A method that moves styles through a query which is the same for all pairs.
 
     Parameters
@@ -156,7 +135,7 @@ def by_settings(
     Examples
     --------
     >>> import lefs
-    >>> from lefs.evaluation import by_settings
+    >>> from lefs.evaluation.methods import by_settings
     >>> by_settings(lefs.Catalog.load("portraits-64"), lefs.QuerySettings(rho=0.3)).name
     'settings'
     """
@@ -212,104 +191,94 @@ def standard_methods(
     ['sequential', 'simultaneous', 'released rule']
     """
     base = settings or QuerySettings(rho=0.02)
-    found = [_sequential("sequential", catalog, base), _simultaneous(catalog, base)]
+    sequential = _sequential(catalog, base)
+    found = [
+        by_query("sequential", "ε", BUDGETS, 16.0, sequential),
+        by_query("simultaneous", "slope", SLOPES, 2.0, _simultaneous(catalog, base)),
+    ]
     if effect is not None:
-        found += [_sequential("effect-based", effect, base), _pair_aware(effect, base)]
-    found += [_released(catalog, base), _per_image(generator, catalog)]
-    found += [_random(catalog, base, random_state), *_mixing(generator), *_blending(generator)]
-    return (*found, _compositing(), global_transfer(STRENGTHS))
+        found.append(by_query("effect-based", "ε", BUDGETS, 16.0, _sequential(effect, base)))
+        found.append(Method("pair-aware", "leak", LEAKS, 50.0, _pair_aware(effect, base)))
+
+    def at_random(part: str, value: float) -> Tensor:
+        q = sequential(part, value)
+        return baselines.random_query(q, catalog.contribution(part), catalog, random_state=random_state)
+
+    found.append(by_query("released rule", "ε", BUDGETS, 16.0, _released(catalog, base)))
+    found.append(Method("per-image masks", "threshold", THRESHOLDS, 0.8, _per_image(generator, catalog)))
+    found.append(by_query("random channels", "ε", BUDGETS, 16.0, at_random))
+    return (*found, *_mixing(generator), *_pasting(generator), global_transfer(STRENGTHS))
 
 
-def _sequential(name: str, catalog: Catalog, base: QuerySettings) -> Method:
-    def query(part: str, value: float) -> Tensor:
-        return replace(base, method="sequential", epsilon=value).query(catalog, part)
-
-    return by_query(name, "ε", BUDGETS, 16.0, query)
+def _sequential(catalog: Catalog, base: QuerySettings) -> Query:
+    return lambda part, value: replace(base, method="sequential", epsilon=value).query(catalog, part)
 
 
-def _simultaneous(catalog: Catalog, base: QuerySettings) -> Method:
-    def query(part: str, value: float) -> Tensor:
-        return replace(base, method="simultaneous", slope=value).query(catalog, part)
-
-    return by_query("simultaneous", "slope", SLOPES, 2.0, query)
+def _simultaneous(catalog: Catalog, base: QuerySettings) -> Query:
+    return lambda part, value: replace(base, method="simultaneous", slope=value).query(catalog, part)
 
 
-def _released(catalog: Catalog, base: QuerySettings) -> Method:
-    gates = base.gates(catalog)
-
+def _released(catalog: Catalog, base: QuerySettings) -> Query:
     def query(part: str, value: float) -> Tensor:
         m, q = catalog.contribution(part), torch.zeros(catalog.contributions.shape[1])
-        for layer, gate in zip(catalog.layers, gates, strict=True):
-            q[layer.slice] = released_query(m[layer.slice], rho=base.rho, epsilon=gate * value).float()
+        for layer, gate in zip(catalog.layers, base.gates(catalog), strict=True):
+            q[layer.slice] = baselines.released_query(
+                m[layer.slice], rho=base.rho, epsilon=gate * value
+            ).float()
         return q
 
-    return by_query("released rule", "ε", BUDGETS, 16.0, query)
+    return query
 
 
-def _random(catalog: Catalog, base: QuerySettings, random_state: int) -> Method:
-    def query(part: str, value: float) -> Tensor:
-        q = replace(base, method="sequential", epsilon=value).query(catalog, part)
-        return random_query(q, catalog.contribution(part), catalog, random_state=random_state)
-
-    return by_query("random channels", "ε", BUDGETS, 16.0, query)
-
-
-def _pair_aware(effect: Catalog, base: QuerySettings) -> Method:
+def _pair_aware(effect: Catalog, base: QuerySettings) -> Edit:
     def styles(batch: PairBatch, part: str, value: float) -> Tensor:
         settings = replace(base, method="pair", leak=value)
         return batch.moved(settings.query(effect, part, batch.target_styles, batch.reference_styles))
 
-    return Method("pair-aware", "leak", LEAKS, 50.0, styles)
+    return styles
 
 
-def _per_image(generator: Generator, catalog: Catalog) -> Method:
-    rows = {name: i for i, name in enumerate(catalog.parts)}
-    coarse = hair_like(catalog.parts)
-
-    def masks(batch: PairBatch, side: str, part: str, value: float) -> Tensor:
-        styles: Tensor = getattr(batch, side)
-        shares = batch.kept(side, lambda: image_contributions(generator, catalog, styles))
-        return image_masks(shares, threshold=value)[:, rows[part]]
+def _per_image(generator: Generator, catalog: Catalog) -> Edit:
+    rows, coarse = list(catalog.parts), baselines.hair_like(catalog.parts)
 
     def styles(batch: PairBatch, part: str, value: float) -> Tensor:
-        own, wanted = (masks(batch, s, part, value) for s in ("target_styles", "reference_styles"))
-        return batch.moved(image_query(own, wanted, catalog.layers, coarse=part in coarse))
+        masks = []
+        for key, side in (("target", batch.target_styles), ("reference", batch.reference_styles)):
+            shares = batch.kept(key, partial(baselines.image_contributions, generator, catalog, side))
+            masks.append(baselines.image_masks(shares, threshold=value)[:, rows.index(part)])
+        return batch.moved(baselines.image_query(*masks, catalog.layers, coarse=part in coarse))
 
-    return Method("per-image masks", "threshold", THRESHOLDS, 0.8, styles)
+    return styles
 
 
 def _mixing(generator: Generator) -> list[Method]:
-    levels = ("coarse", "middle", "fine")
-    queries = {x: mixing_query(generator.layers, x, count=generator.num_styles) for x in levels}
-    return [_of_strength(f"{level} mixing", q) for level, q in queries.items() if q.any()]
+    found = []
+    for level in ("coarse", "middle", "fine"):
+        q = baselines.mixing_query(generator.layers, level, count=generator.num_styles)
+        if q.any():
+            styles: Edit = lambda batch, part, value, q=q: batch.moved(q, strength=value)  # noqa: E731
+            found.append(Method(f"{level} mixing", "λ", STRENGTHS, 1.0, styles, whole=True))
+    return found
 
 
-def _of_strength(name: str, q: Tensor) -> Method:
-    def styles(batch: PairBatch, part: str, value: float) -> Tensor:
-        return batch.moved(q, strength=value)
+def _pasting(generator: Generator) -> list[Method]:
+    """Blending at the layer that is clustered by default, and compositing."""
 
-    return Method(name, "λ", STRENGTHS, 1.0, styles, whole=True)
+    def blended(batch: PairBatch, part: str, value: float) -> Tensor:
+        return baselines.blend_features(
+            generator, *batch.caches, batch.masks[part], layer=layer, strength=value
+        )
 
+    def composed(batch: PairBatch, part: str, value: float) -> Tensor:
+        return baselines.composite(batch.targets, batch.references, batch.masks[part], strength=value)
 
-def _blending(generator: Generator) -> list[Method]:
-    """At the layer that is clustered by default; the first layer's input is the same in all images."""
+    found = [Method("pixel compositing", "λ", STRENGTHS, 1.0, composed)]
+    # (the first layer's input is the same in all images)
     names = [la.name for la in generator.layers[1:] if la.kind == "conv"]
-    if not names:
-        return []
-    layer = generator.default_layer if generator.default_layer in names else names[0]
-
-    def images(batch: PairBatch, part: str, value: float) -> Tensor:
-        target, reference = batch.caches
-        return blend_features(generator, target, reference, batch.masks[part], layer=layer, strength=value)
-
-    return [Method("feature blending", "λ", STRENGTHS, 1.0, images=images)]
-
-
-def _compositing() -> Method:
-    def images(batch: PairBatch, part: str, value: float) -> Tensor:
-        return composite(batch.targets, batch.references, batch.masks[part], strength=value)
-
-    return Method("pixel compositing", "λ", STRENGTHS, 1.0, images=images)
+    if names:
+        layer = generator.default_layer if generator.default_layer in names else names[0]
+        found.insert(0, Method("feature blending", "λ", STRENGTHS, 1.0, blended))
+    return found
 
 
 def global_transfer(strengths: Sequence[float] = (1.0,)) -> Method:
@@ -363,29 +332,25 @@ def path_methods(
     --------
     >>> import lefs
     >>> from lefs.directions import principal_directions
-    >>> from lefs.evaluation import path_methods
+    >>> from lefs.evaluation.methods import path_methods
     >>> found = principal_directions(lefs.load("portraits-64"), range(99), count=2)
     >>> [m.name for m in path_methods(found, lefs.Catalog.load("portraits-64"), lefs.QuerySettings())]
     ['path', 'path through q', 'transfer']
     """
     count, query = len(directions), cache(lambda part: settings.query(catalog, part))
 
-    def path(batch: PairBatch) -> Tensor:
-        """One standard deviation along the direction of each pair: (n, S)."""
+    def path(batch: PairBatch, value: float, q: Tensor | float = 1.0) -> Tensor:
+        """So many standard deviations along the direction of each pair, through q: (n, S)."""
         chosen = [(directions[i % count], 1 - 2 * (i // count % 2)) for i in batch.index.tolist()]
-        return torch.stack([d.styles * d.deviation * sign for d, sign in chosen]).to(batch.target_styles)
+        steps = torch.stack([d.styles * d.deviation * sign for d, sign in chosen]).to(batch.target_styles)
+        return batch.target_styles + value * (q.to(steps) if isinstance(q, Tensor) else q) * steps
 
-    def along(batch: PairBatch, part: str, value: float) -> Tensor:
-        return batch.target_styles + value * path(batch)
-
-    def through(batch: PairBatch, part: str, value: float) -> Tensor:
-        return batch.target_styles + value * query(part).to(batch.target_styles) * path(batch)
-
-    def transfer(batch: PairBatch, part: str, value: float) -> Tensor:
-        return batch.moved(query(part), strength=value)
-
-    ways = {"path": (along, "σ"), "path through q": (through, "σ"), "transfer": (transfer, "λ")}
+    ways: dict[str, tuple[str, Edit]] = {
+        "path": ("σ", lambda batch, part, value: path(batch, value)),
+        "path through q": ("σ", lambda batch, part, value: path(batch, value, query(part))),
+        "transfer": ("λ", lambda batch, part, value: batch.moved(query(part), strength=value)),
+    }
     return tuple(
         Method(name, setting, AMOUNTS[name], AMOUNTS[name][-1], styles, whole=name == "path")
-        for name, (styles, setting) in ways.items()
+        for name, (setting, styles) in ways.items()
     )

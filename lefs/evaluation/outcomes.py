@@ -16,15 +16,9 @@ from lefs.images import colour_difference
 from lefs.tables import Table
 
 __all__ = [
-    "Curve",
-    "Locality",
-    "Outcome",
-    "contrast_table",
-    "equal_effect",
-    "locality_table",
-    "measure",
+    "Curve", "Locality", "Outcome", "contrast_table", "equal_effect", "locality_table", "measure",
     "split_change",
-]
+]  # fmt: skip
 
 NO_CHANGE = "no change"  # what a table says of 0 / 0
 
@@ -133,7 +127,7 @@ def measure(target: Tensor, edited: Tensor, mask: Tensor, *, part: str = "", met
     >>> mask[:, :2] = True
     >>> found = measure(target, torch.where(mask, 0.5, target), mask)
     >>> found.effect.round(), found.leak, found.localisation
-    (array([482.]), array([0.]), array([1.]))
+    (array([578.]), array([0.]), array([1.]))
     """
     return Locality(part, method, *split_change(colour_difference(target, edited).square(), mask))
 

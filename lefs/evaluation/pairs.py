@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import TypedDict
 
 import torch
 from torch import Tensor
 
 from lefs.catalog import Catalog
-from lefs.checks import check_integer, check_seeds
+from lefs.checks import check_integer, check_number, check_seeds
 from lefs.editing import transfer
 from lefs.evaluation.masks import Segmenter, read_masks, shows, union
 from lefs.generator import Generator
@@ -18,22 +19,21 @@ from lefs.images import to_lab
 from lefs.progress import track
 from lefs.synthesis import Cache
 
-__all__ = ["PairBatch", "check_pairs", "pair_batches", "seed_pairs"]
+__all__ = ["PairBatch", "PairOptions", "check_pairs", "pair_batches", "seed_pairs"]
+
+
+class PairOptions(TypedDict, total=False):
+    """What every measurement on pairs hands on to `pair_batches`, which explains it."""
+
+    truncation: float
+    segmenter: Segmenter | None
+    batch_size: int
+    description: str
+    progress: bool
 
 
 def check_pairs(pairs: Sequence[tuple[int, int]]) -> Sequence[tuple[int, int]]:
-    """Return `pairs` if it is a non-empty list of two seeds each; a ValueError says what is wrong.
-
-    Parameters
-    ----------
-    pairs : sequence of (int, int)
-
-    Examples
-    --------
-    >>> from lefs.evaluation import check_pairs
-    >>> check_pairs([(1, 2)])
-    [(1, 2)]
-    """
+    """Return `pairs` if it is a non-empty list of two seeds each; a ValueError says what is wrong."""
     if not len(pairs) or any(len(p) != 2 for p in pairs):
         raise ValueError("pairs must be a non-empty list of (target seed, reference seed)")
     for pair in pairs:
@@ -75,6 +75,8 @@ class PairBatch:
     catalog : Catalog
     segmenter : callable or None
         Tells where a part is, if it has a part of that name.
+    truncation : float
+        ψ of targets and references.
     index : Tensor of shape (n,), int64
         Where they stand in the list of all pairs.
     target_styles, reference_styles : Tensor of shape (n, S)
@@ -100,6 +102,7 @@ class PairBatch:
     generator: Generator
     catalog: Catalog
     segmenter: Segmenter | None
+    truncation: float
     index: Tensor
     target_styles: Tensor
     reference_styles: Tensor
@@ -189,28 +192,19 @@ def pair_batches(
     """
     catalog.check_generator(generator)
     generator.check_styles()
+    check_number("truncation", truncation)
     check_integer("batch_size", batch_size, minimum=1)
     starts = range(0, len(check_pairs(pairs)), batch_size)
     for start in track(starts, total=len(starts), description=description, show=progress):
-        seeds = [list(side) for side in zip(*pairs[start : start + batch_size], strict=True)]
+        seeds = zip(*pairs[start : start + batch_size], strict=True)
         # (not yielded from inside the context, which would hold for whoever asked)
-        yield _rendered(generator, catalog, start, seeds, truncation, segmenter)
-
-
-@torch.inference_mode()
-def _rendered(
-    generator: Generator,
-    catalog: Catalog,
-    start: int,
-    seeds: list[list[int]],
-    truncation: float,
-    segmenter: Segmenter | None,
-) -> PairBatch:
-    styles = [generator.sample_styles(s, truncation=truncation) for s in seeds]
-    images = [generator.synthesize(s) for s in styles]
-    masks = [
-        read_masks(generator, catalog, s, images=i, segmenter=segmenter)
-        for s, i in zip(styles, images, strict=True)
-    ]
-    index = torch.arange(start, start + len(styles[0]))
-    return PairBatch(generator, catalog, segmenter, index, *styles, *images, masks[0], union(*masks))
+        with torch.inference_mode():
+            styles = [generator.sample_styles(list(side), truncation=truncation) for side in seeds]
+            images = [generator.synthesize(s) for s in styles]
+            masks = [
+                read_masks(generator, catalog, s, images=i, segmenter=segmenter)
+                for s, i in zip(styles, images, strict=True)
+            ]
+            index = torch.arange(start, start + len(styles[0]))
+            sides = *styles, *images, masks[0], union(*masks)
+        yield PairBatch(generator, catalog, segmenter, truncation, index, *sides)

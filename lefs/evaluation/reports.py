@@ -17,7 +17,7 @@ from lefs.evaluation.intervals import DRAWS, Estimate, bootstrap, estimate, inte
 from lefs.evaluation.methods import Method
 from lefs.evaluation.outcomes import Outcome, spelled
 from lefs.evaluation.realism import Realism
-from lefs.evaluation.rows import Row, Summary, header, line, read_line, read_word, word
+from lefs.evaluation.rows import HEADER, Row, line, read_line, read_word, word
 from lefs.records import read_json, whole, write_json
 from lefs.tables import Table
 
@@ -35,10 +35,10 @@ class Report:
     pairs, curve_pairs : int
         How many pairs the usual values and the other ones were measured on.
     leak : float
-        The share of leak that `Summary.within` is about.
+        The share of leak that `Row.within` is about.
     rows : tuple of Row
         Every part, method and value of its setting.
-    summaries : tuple of Summary
+    summaries : tuple of Row
         Every method, of each part and (first) of all.
     unedited : (float, Estimate) or None
         Fréchet and kernel distance between two samples of unedited images, what a perfect method would score;
@@ -50,7 +50,7 @@ class Report:
     --------
     >>> from lefs.evaluation import Estimate, Report, Row
     >>> half = Estimate(0.5, 0.4, 0.6)
-    >>> row = Row("hair", "mine", "λ", 1.0, True, 24, half, half, half, half, half, half)
+    >>> row = Row("hair", "mine", "λ", 1.0, half, half, half, half)
     >>> found = Report(24, 6, 0.05, (row,), ())
     >>> found.parts, found.methods, len(found.curve("hair", "mine"))
     (['hair'], ['mine'], 1)
@@ -60,7 +60,7 @@ class Report:
     curve_pairs: int
     leak: float
     rows: tuple[Row, ...]
-    summaries: tuple[Summary, ...]
+    summaries: tuple[Row, ...]
     unedited: tuple[float, Estimate] | None = None
     note: str = ""
 
@@ -78,7 +78,7 @@ class Report:
         """The rows of one method, from the weakest edit to the strongest."""
         return [r for r in self.rows if (r.part, r.method) == (part, method)]
 
-    def summary(self, method: str, part: str = "") -> Summary:
+    def summary(self, method: str, part: str = "") -> Row:
         """One method's; of all parts by default."""
         found = {s.method: s for s in self.summaries if s.part == part}
         return found[check_name("method", method, list(found), what=f"method measured on {part or 'all'!r}")]
@@ -93,7 +93,7 @@ class Report:
     def within_table(self) -> Table:
         """Effect within the given leak, method by method (rows) and part by part (columns)."""
         parts = self.parts
-        rows = [(m, *(spelled(self.summary(m, p).within, ".0%") for p in ("", *parts))) for m in self.methods]
+        rows = [(m, *(_cell(self.summary(m, p).within, ".0%") for p in ("", *parts))) for m in self.methods]
         return Table(("method", "all parts", *parts), rows)
 
     def save(self, path: str | os.PathLike[str]) -> Path:
@@ -105,9 +105,9 @@ class Report:
             "leak": self.leak,
             "note": self.note,
             "unedited": floor,
-            "row": header(Row),
+            "row": HEADER,
             "rows": [line(r) for r in self.rows],
-            "summary": header(Summary),
+            "summary": HEADER,
             "summaries": [line(s) for s in self.summaries],
         }
         return write_json(path, {"format": _FORMAT, "version": 1, **content})
@@ -117,8 +117,8 @@ class Report:
         """Read what `save` wrote; an `ArtifactError` says what is wrong with the file."""
         meta = read_json(path, expect=_FORMAT)
         with whole(Path(path), "comparison"):
-            rows = tuple(read_line(Row, meta["row"], r) for r in meta["rows"])
-            summaries = tuple(read_line(Summary, meta["summary"], s) for s in meta["summaries"])
+            rows = tuple(read_line(meta["row"], r) for r in meta["rows"])
+            summaries = tuple(read_line(meta["summary"], s) for s in meta["summaries"])
             floor = meta["unedited"] and (meta["unedited"][0], read_word("Estimate", meta["unedited"][1]))
             counts = meta["pairs"], meta["curve_pairs"], meta["leak"]
             return cls(*counts, rows, summaries, floor, meta["note"])
@@ -171,8 +171,8 @@ def report(comparison: Comparison, *, leak: float = 0.05, note: str = "") -> Rep
         and any(o.value == method.usual for o in own)
     ]
     floor = real.get(("", "unedited"))
-    counts = comparison.pairs, comparison.curve_pairs, leak
     unedited = None if floor is None else (floor.frechet, floor.kernel_distance)
+    counts = comparison.pairs, comparison.curve_pairs, leak
     return Report(*counts, tuple(rows), tuple(summaries), unedited, note)
 
 
@@ -188,25 +188,23 @@ def _shares(o: Outcome) -> dict[str, tuple[np.ndarray, np.ndarray]]:
 
 
 def _row(o: Outcome, method: Method, real: Realism | None) -> Row:
-    usual = o.value == method.usual
     found: dict[str, Any] = {name: estimate(*columns) for name, columns in _shares(o).items()}
-    if usual and real is not None:
+    found |= {"usual": o.value == method.usual, "pairs": len(o.effect)}
+    found |= {"effect": estimate(o.effect), "leak": estimate(o.leak)}
+    if real is not None and found["usual"]:
         found |= {"frechet": real.frechet, "kernel": real.kernel_distance}
-    return Row(
-        o.part, o.method, method.setting, o.value, usual, len(o.effect),
-        effect=estimate(o.effect), leak=estimate(o.leak), **_without_features(found),
-    )  # fmt: skip
+    return Row(o.part, o.method, method.setting, o.value, **_known(found))
 
 
-def _without_features(found: dict[str, Any]) -> dict[str, Any]:
-    """None for the efficacy in features where there were none."""
+def _known(found: dict[str, Any]) -> dict[str, Any]:
+    """Without an efficacy in features where there were none."""
     missing = math.isnan(found["feature_efficacy"].value)
-    return {**found, "feature_efficacy": None} if missing else found
+    return {name: v for name, v in found.items() if not (missing and name == "feature_efficacy")}
 
 
 def _summary(
     comparison: Comparison, method: Method, outcomes: Sequence[Outcome], part: str, leak: float
-) -> Summary:
+) -> Row:
     """Means over the parts; the pairs are resampled for all parts together."""
     usual = [o for o in outcomes if o.value == method.usual]
     pairs, drawn = comparison.pairs, [_resampled(o, comparison.pairs) for o in usual]
@@ -217,7 +215,7 @@ def _summary(
     if real:
         found["frechet"] = float(np.mean([r.frechet for r in real]))
         found["kernel"] = estimate(np.concatenate([r.kernel for r in real]))
-    return Summary(part, method.name, method.setting, method.usual, **_without_features(found))
+    return Row(part, method.name, method.setting, method.usual, **_known(found))
 
 
 def _resampled(o: Outcome, pairs: int) -> dict[str, np.ndarray]:
@@ -255,7 +253,8 @@ def effect_within(outcomes: Sequence[Outcome], *, leak: float, pairs: int) -> np
     Examples
     --------
     >>> import lefs
-    >>> from lefs.evaluation import compare, effect_within, global_transfer, seed_pairs
+    >>> from lefs.evaluation import compare, global_transfer, seed_pairs
+    >>> from lefs.evaluation.reports import effect_within
     >>> generator, catalog = lefs.load("portraits-64"), lefs.Catalog.load("portraits-64")
     >>> methods = [global_transfer()]
     >>> outcomes = compare(
@@ -279,19 +278,21 @@ def effect_within(outcomes: Sequence[Outcome], *, leak: float, pairs: int) -> np
 # -- as text -------------------------------------------------------------------------------------------------
 
 
-def _cells(s: Summary) -> tuple[str, ...]:
+def _cell(number: Estimate | None, form: str) -> str:
+    return "" if number is None else spelled(number, form)
+
+
+def _cells(s: Row) -> tuple[str, ...]:
     kernel = s.kernel and Estimate(*(1000 * v for v in s.kernel))
     return (
         s.method,
         f"{s.setting} = {s.value:g}",
         spelled(s.effect_share, ".0%"),
         spelled(s.leak_share, ".1%"),
-        spelled(s.localisation, ".2f"),
-        spelled(s.efficacy, ".2f"),
-        "" if s.feature_efficacy is None else spelled(s.feature_efficacy, ".2f"),
+        *(_cell(v, ".2f") for v in (s.localisation, s.efficacy, s.feature_efficacy)),
         "" if s.frechet is None else f"{s.frechet:.3f}",
-        "" if kernel is None else spelled(kernel, ".2f"),
-        spelled(s.within, ".0%"),
+        _cell(kernel, ".2f"),
+        _cell(s.within, ".0%"),
     )
 
 

@@ -6,16 +6,14 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Unpack
 
 from lefs.catalog import Catalog
 from lefs.checks import check_choice, check_name, check_number
 from lefs.evaluation.comparisons import compare
 from lefs.evaluation.intervals import Estimate, estimate
-from lefs.evaluation.masks import Segmenter
 from lefs.evaluation.methods import by_query
-from lefs.evaluation.outcomes import Outcome
-from lefs.evaluation.pairs import seed_pairs
+from lefs.evaluation.pairs import PairOptions, seed_pairs
 from lefs.generator import Generator
 from lefs.query import QuerySettings
 from lefs.records import ArtifactError, locate, read_json, whole, write_json
@@ -106,10 +104,7 @@ def tune(
     settings: QuerySettings | None = None,
     rhos: Iterable[float] = RHOS,
     epsilons: Iterable[float] = EPSILONS,
-    truncation: float = 0.7,
-    segmenter: Segmenter | None = None,
-    batch_size: int = 16,
-    progress: bool = True,
+    **options: Unpack[PairOptions],
 ) -> Tuning:
     """The settings of most effect on a part within a stated leak, and the whole sweep.
 
@@ -128,8 +123,8 @@ def tune(
         What is not swept (method "sequential", gates).
     rhos, epsilons : iterable of float
         The grid.
-    truncation, segmenter, batch_size, progress
-        As of `compare`.
+    **options
+        ``truncation``, ``segmenter``, ``batch_size``, ``progress``: of `pair_batches`.
 
     Returns
     -------
@@ -162,23 +157,16 @@ def tune(
     keys = [q.numpy().tobytes() for q in queries]
     # (settings that choose the same channels are rendered once, as one value of the method)
     values = {key: float(i) for i, key in enumerate(keys)}
-    sweep = by_query(
-        "sweep", "setting", tuple(values.values()), values[keys[0]], lambda _, i: queries[int(i)]
-    )
-    found = compare(
-        generator, catalog, seed_pairs(64, targets=30_000, references=40_000) if pairs is None else pairs,
-        parts=[part], methods=[sweep], truncation=truncation, segmenter=segmenter, batch_size=batch_size,
-        description=f"tuning {part}", progress=progress,
-    )  # fmt: skip
-    shares = {o.value: _shares(o) for o in found.outcomes}
-    if not shares:
+    numbers = tuple(values.values())
+    sweep = by_query("sweep", "setting", numbers, numbers[0], lambda _, i: queries[int(i)])
+    options.setdefault("description", f"tuning {part}")
+    tried = seed_pairs(64, targets=30_000, references=40_000) if pairs is None else pairs
+    outcomes = compare(generator, catalog, tried, parts=[part], methods=[sweep], **options).outcomes
+    if not outcomes:
         raise ValueError(f"pairs: none shows {part!r} and something else; give others")
+    shares = {o.value: (estimate(o.effect, o.most_effect), estimate(o.leak, o.most_leak)) for o in outcomes}
     trials = tuple(Trial(s, *shares[values[key]]) for s, key in zip(grid, keys, strict=True))
     return Tuning(part, leak, _best(trials, part, leak), trials)
-
-
-def _shares(o: Outcome) -> tuple[Estimate, Estimate]:
-    return estimate(o.effect, o.most_effect), estimate(o.leak, o.most_leak)
 
 
 def _best(trials: Sequence[Trial], part: str, leak: float) -> Trial:
