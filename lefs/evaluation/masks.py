@@ -80,7 +80,10 @@ def read_masks(
     names = list(getattr(segmenter, "names", ()))
     seen, found = [p for p in wanted if p in names], dict[str, Tensor]()
     if segmenter is not None and seen:
-        labels = segmenter(generator.synthesize(styles) if images is None else images)
+        if images is None:
+            assert styles is not None
+            images = generator.synthesize(styles)
+        labels = segmenter(images)
         found = {part: labels == names.index(part) for part in seen}
     if unknown := [part for part in wanted if part not in found]:
         if styles is None:

@@ -242,23 +242,27 @@ def _per_image(generator: Generator, catalog: Catalog) -> Edit:
     rows, coarse = list(catalog.parts), baselines.hair_like(catalog.parts)
 
     def styles(batch: PairBatch, part: str, value: float) -> Tensor:
-        masks = []
-        for key, side in (("target", batch.target_styles), ("reference", batch.reference_styles)):
-            shares = batch.kept(key, partial(baselines.image_contributions, generator, catalog, side))
-            masks.append(baselines.image_masks(shares, threshold=value)[:, rows.index(part)])
-        return batch.moved(baselines.image_query(*masks, catalog.layers, coarse=part in coarse))
+        def masks(key: str, side: Tensor) -> Tensor:
+            shares = batch.kept(key, lambda: baselines.image_contributions(generator, catalog, side))
+            return baselines.image_masks(shares, threshold=value)[:, rows.index(part)]
+
+        own, wanted = masks("target", batch.target_styles), masks("reference", batch.reference_styles)
+        return batch.moved(baselines.image_query(own, wanted, catalog.layers, coarse=part in coarse))
 
     return styles
 
 
 def _mixing(generator: Generator) -> list[Method]:
-    found = []
-    for level in ("coarse", "middle", "fine"):
-        q = baselines.mixing_query(generator.layers, level, count=generator.num_styles)
-        if q.any():
-            styles: Edit = lambda batch, part, value, q=q: batch.moved(q, strength=value)  # noqa: E731
-            found.append(Method(f"{level} mixing", "λ", STRENGTHS, 1.0, styles, whole=True))
-    return found
+    def styles(batch: PairBatch, part: str, value: float, *, q: Tensor) -> Tensor:
+        return batch.moved(q, strength=value)
+
+    levels = ("coarse", "middle", "fine")
+    queries = [baselines.mixing_query(generator.layers, x, count=generator.num_styles) for x in levels]
+    return [
+        Method(f"{level} mixing", "λ", STRENGTHS, 1.0, partial(styles, q=q), whole=True)
+        for level, q in zip(levels, queries, strict=True)
+        if q.any()
+    ]
 
 
 def _pasting(generator: Generator) -> list[Method]:

@@ -199,12 +199,11 @@ def pair_batches(
         seeds = zip(*pairs[start : start + batch_size], strict=True)
         # (not yielded from inside the context, which would hold for whoever asked)
         with torch.inference_mode():
-            styles = [generator.sample_styles(list(side), truncation=truncation) for side in seeds]
-            images = [generator.synthesize(s) for s in styles]
-            masks = [
-                read_masks(generator, catalog, s, images=i, segmenter=segmenter)
-                for s, i in zip(styles, images, strict=True)
-            ]
-            index = torch.arange(start, start + len(styles[0]))
-            sides = *styles, *images, masks[0], union(*masks)
-        yield PairBatch(generator, catalog, segmenter, truncation, index, *sides)
+            one, two = (generator.sample_styles(list(side), truncation=truncation) for side in seeds)
+            before, after = generator.synthesize(one), generator.synthesize(two)
+            own = read_masks(generator, catalog, one, images=before, segmenter=segmenter)
+            both = union(own, read_masks(generator, catalog, two, images=after, segmenter=segmenter))
+            index = torch.arange(start, start + len(one))
+        yield PairBatch(
+            generator, catalog, segmenter, truncation, index, one, two, before, after, own, both
+        )  # fmt: skip

@@ -74,7 +74,7 @@ class Scene:
         if not self.follow:
             return {p: (batch.masks[p], batch.shown(p)) for p in parts}
         own = {p: batch.target_masks[p] for p in parts}
-        looking = {"images": images, "segmenter": batch.segmenter, "parts": parts}
+        looking: dict[str, Any] = {"images": images, "segmenter": batch.segmenter, "parts": parts}
         now = read_masks(batch.generator, batch.catalog, styles, **looking)
         return {p: (m, own[p].flatten(1).any(dim=1) & shows(m)) for p, m in union(own, now).items()}
 
