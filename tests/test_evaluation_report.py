@@ -18,10 +18,12 @@ from lefs import ArtifactError, Catalog, QuerySettings, StyleGAN2, dissect, tran
 from lefs.evaluation import (
     AsBytes,
     Comparison,
+    Estimate,
     Method,
     Outcome,
     RealismMeter,
     Report,
+    Row,
     compare,
     load_settings,
     pair_batches,
@@ -201,6 +203,36 @@ def test_a_report_is_kept_by_its_file(compared: Comparison, tmp_path: Path) -> N
     (tmp_path / "numbers.json").write_text(json.dumps(content))
     with pytest.raises(ArtifactError, match="is not a whole comparison"):
         Report.load(tmp_path / "numbers.json")
+
+
+@pytest.mark.parametrize("name", ["a | b", 'the "left" part', '"', "|", "one\ntwo", "a, b; c"])
+def test_any_name_of_a_part_is_kept(name: str, tmp_path: Path) -> None:
+    one = Estimate(1.0, 0.5, 1.5)
+    rows = [Row(part, f"{name}!", "ε", 2.0, one, one, one, one) for part in (name, "")]
+    again = Report.load(Report(3, 2, 0.1, (rows[0],), (rows[1],)).save(tmp_path / "numbers.json"))
+    assert (again.rows, again.summaries) == ((rows[0],), (rows[1],))
+
+
+def test_a_report_written_before_still_loads(root: Path, tmp_path: Path) -> None:
+    found = Report.load(root / "tests" / "fixtures" / "comparison_2026.json")
+    assert (found.parts, found.methods) == (["background", "hair"], ["sequential", "global"])
+    assert found.pairs == 6
+    row, whole = found.curve("hair", "sequential")[2], found.summary("sequential")
+    assert (row.setting, row.value, row.usual, row.pairs) == ("ε", 16, True, 6)
+    assert row.effect == Estimate(583.1, 279.31, 911.72)
+    assert whole.within is not None
+    assert Report.load(found.save(tmp_path / "again.json")) == found
+
+
+def test_another_version_is_refused(compared: Comparison, catalog: Catalog, tmp_path: Path) -> None:
+    path = report(compared).save(tmp_path / "numbers.json")
+    path.write_text(path.read_text().replace('"version": 1', '"version": 99'))
+    with pytest.raises(ArtifactError, match="has version 99, this lefs reads 1"):
+        Report.load(path)
+    settings = save_settings(tmp_path, catalog, [])
+    settings.write_text(settings.read_text().replace('"version": 1', '"version": 99'))
+    with pytest.raises(ArtifactError, match="has version 99, this lefs reads 1"):
+        load_settings(tmp_path, catalog)
 
 
 def test_a_summary_is_the_mean_over_parts(compared: Comparison, catalog: Catalog) -> None:

@@ -37,9 +37,33 @@ def confusion(
     truncation: float = 1.0,
     progress: bool = True,
 ) -> np.ndarray:
-    """Pixels of each cluster in each true part: (K, P), float64, over the images of `seeds`.
+    """Pixels of each cluster in each true part, over some images.
 
-    `segmenter` needs ``.names``, its P parts.
+    Parameters
+    ----------
+    generator : Generator
+    catalog : Catalog
+    seeds : iterable of int
+        The images.
+    segmenter : callable with ``.names``
+        Knows the P true parts.
+    truncation : float
+        ψ.
+    progress : bool
+        Show a bar.
+
+    Returns
+    -------
+    ndarray of shape (K, P), float64
+
+    Examples
+    --------
+    >>> import lefs
+    >>> from lefs.evaluation import confusion
+    >>> generator, catalog = lefs.load("portraits-64"), lefs.Catalog.load("portraits-64")
+    >>> judge = lefs.load_segmenter("portraits-64")
+    >>> float(confusion(generator, catalog, range(2), segmenter=judge, progress=False).sum())
+    8192.0
     """
     names = segmenter.names
     sample, table = check_seeds(seeds), np.zeros((catalog.num_clusters, len(names)))
@@ -62,12 +86,22 @@ def name_by_truth(table: np.ndarray, names: Sequence[str]) -> list[str]:
 
     Parameters
     ----------
-    table : (K, P), of `confusion`
-    names : the P parts
+    table : ndarray of shape (K, P)
+        Of `confusion`.
+    names : sequence of str
+        The P parts.
 
     Returns
     -------
-    K names; clusters of the same name make one part (`Catalog.named`)
+    list of str
+        K names; clusters of the same name make one part (`Catalog.named`).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from lefs.evaluation import name_by_truth
+    >>> name_by_truth(np.array([[90.0, 10.0], [5.0, 80.0]]), ["hair", "skin"])
+    ['hair', 'skin']
     """
     purity = table / np.maximum(table.sum(axis=1, keepdims=True), 1)
     recall = table / np.maximum(table.sum(axis=0, keepdims=True), 1)
@@ -75,13 +109,7 @@ def name_by_truth(table: np.ndarray, names: Sequence[str]) -> list[str]:
 
 
 def agreements(
-    generator: Generator,
-    catalogs: Mapping[str, Catalog],
-    seeds: Iterable[int],
-    *,
-    segmenter: NamedSegmenter,
-    truncation: float = 1.0,
-    progress: bool = True,
+    generator: Generator, catalogs: Mapping[str, Catalog], seeds: Iterable[int], **options: Any
 ) -> dict[str, Table]:
     """The `agreement_table` of each catalog, its clusters named after the truth (`name_by_truth`).
 
@@ -90,19 +118,27 @@ def agreements(
     generator : Generator
     catalogs : mapping of str to Catalog
         Several ways to divide what one generator makes.
-    seeds, segmenter, truncation, progress
-        As of `confusion`.
+    seeds, **options
+        As of `confusion`, which needs a ``segmenter``.
 
     Returns
     -------
     dict of str to Table
         By the names of `catalogs`.
+
+    Examples
+    --------
+    >>> import lefs
+    >>> from lefs.evaluation import agreements
+    >>> generator, catalog = lefs.load("portraits-64"), lefs.Catalog.load("portraits-64")
+    >>> judge = lefs.load_segmenter("portraits-64")
+    >>> list(agreements(generator, {"shipped": catalog}, range(2), segmenter=judge, progress=False))
+    ['shipped']
     """
-    sample, found = check_seeds(seeds), {}
+    sample, found, names = check_seeds(seeds), {}, options["segmenter"].names
     for name, catalog in catalogs.items():
-        options: Any = {"segmenter": segmenter, "truncation": truncation, "progress": progress}
         table = confusion(generator, catalog, sample, **options)
-        found[name] = agreement_table(table, name_by_truth(table, segmenter.names), segmenter.names)
+        found[name] = agreement_table(table, name_by_truth(table, names), names)
     return found
 
 
@@ -111,14 +147,25 @@ def agreement_table(table: np.ndarray, cluster_names: Sequence[str], names: Sequ
 
     Parameters
     ----------
-    table : (K, P), of `confusion`
-    cluster_names : the part of each of the K clusters (`Catalog.cluster_names`)
-    names : the P true parts
+    table : ndarray of shape (K, P)
+        Of `confusion`.
+    cluster_names : sequence of str
+        The part of each of the K clusters (`Catalog.cluster_names`).
+    names : sequence of str
+        The P true parts.
 
     Returns
     -------
-    Table with, for each true part, its share of all pixels; recall (how much of it the part covers), purity
-    (how much of the part is it) and their intersection over union; 0 where no cluster bears its name
+    Table
+        For each true part its share of all pixels; recall (how much of it the part covers), purity (how much
+        of the part is it) and their intersection over union; 0 where no cluster bears its name.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from lefs.evaluation import agreement_table
+    >>> agreement_table(np.array([[90.0, 10.0], [0.0, 100.0]]), ["hair", "skin"], ["hair", "skin"]).rows[0]
+    ('hair', '1', '45.0%', 1.0, 0.9, 0.9)
     """
     rows: list[tuple[str | float, ...]] = []
     for p, name in enumerate(names):
@@ -138,11 +185,24 @@ def stability(
     Parameters
     ----------
     vectors : Tensor of shape (n, C)
-    clusters : the K to try
+    clusters : iterable of int
+        The K to try.
+    seeds : iterable of int
+        Of the initialisations.
+    n_init : int
+        How many each takes the best of.
 
     Returns
     -------
-    {K: ndarray of one score for each pair of seeds}; 1 means the same partition, 0 chance
+    dict of int to ndarray
+        {K: one score for each pair of seeds}; 1 means the same partition, 0 chance.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from lefs.evaluation import stability
+    >>> stability(torch.eye(3).repeat(20, 1), [3], seeds=[0, 1], n_init=5)
+    {3: array([1.])}
     """
     scores, states = {}, check_seeds(seeds)
     for count in clusters:
@@ -167,22 +227,33 @@ def stability_of_halves(
     Parameters
     ----------
     vectors : Tensor of shape (n, C)
-    clusters : the K to try
-    images : of shape (n,), the image that each vector comes from, whose vectors then stay in one half; by
-        default every vector stands for itself
-    repeats : how many random divisions
+    clusters : iterable of int
+        The K to try.
+    images : Tensor or ndarray of shape (n,), optional
+        The image that each vector comes from, whose vectors then stay in one half; by default every vector
+        stands for itself.
+    repeats : int
+        How many random divisions.
+    n_init : int
+        Of each clustering.
 
     Returns
     -------
-    {K: ndarray of one score for each division}; 1 means that the clusters do not depend on the sample
+    dict of int to ndarray
+        {K: one score for each division}; 1 means that the clusters do not depend on the sample.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from lefs.evaluation import stability_of_halves
+    >>> stability_of_halves(torch.eye(3).repeat(20, 1), [3], repeats=1, n_init=5)
+    {3: array([1.])}
     """
     rows = torch.as_tensor(vectors)
     groups = np.arange(len(rows)) if images is None else np.asarray(images)
     if groups.shape != (len(rows),) or len(np.unique(groups)) < 2:
-        raise ValueError(
-            f"images must name the image of each of the {len(rows)} vectors, at least two in all; "
-            f"got shape {groups.shape}"
-        )
+        wanted = f"the image of each of the {len(rows)} vectors, at least two in all"
+        raise ValueError(f"images must name {wanted}; got shape {groups.shape}")
     sides = [_half(groups, r) for r in range(check_integer("repeats", repeats, minimum=1))]
     scores = {}
     for count in clusters:

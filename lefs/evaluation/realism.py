@@ -25,7 +25,15 @@ class AsBytes(nn.Module):
 
     Parameters
     ----------
-    extractor : module; images (N, 3, H, W), uint8 → vectors (N, D)
+    extractor : Module
+        Images (N, 3, H, W), uint8 → vectors (N, D).
+
+    Examples
+    --------
+    >>> import torch
+    >>> from lefs.evaluation import AsBytes
+    >>> AsBytes(torch.nn.Flatten())(torch.tensor([-1.0, 0.0, 1.0]).reshape(1, 3, 1, 1)).tolist()
+    [[0, 128, 255]]
     """
 
     def __init__(self, extractor: nn.Module):
@@ -40,7 +48,23 @@ class AsBytes(nn.Module):
 
 
 def pooled(features: Tensor | Sequence[Tensor]) -> Tensor:
-    """One vector for each image: the mean over positions of every map, (N, D), float32 on the CPU."""
+    """One vector for each image: the mean over the positions of every map.
+
+    Parameters
+    ----------
+    features : Tensor of shape (N, C, h, w) or (N, D), or several of them
+
+    Returns
+    -------
+    Tensor of shape (N, D), float32, on the CPU
+
+    Examples
+    --------
+    >>> import torch
+    >>> from lefs.evaluation import pooled
+    >>> pooled([torch.ones(2, 3, 4, 4), torch.zeros(2, 5)]).shape
+    torch.Size([2, 8])
+    """
     rows = [f.mean(dim=(2, 3)) if f.ndim == 4 else f for f in _several(features)]
     return torch.cat(rows, dim=1).float().cpu()
 
@@ -68,11 +92,22 @@ class Realism:
 
     Attributes
     ----------
-    part, method : what was edited, and how; no part for unedited images
-    images : how many on each side
-    frechet : Fréchet distance (Heusel et al. 2017); biased upward in small samples, so compare equal numbers
-    kernel : ndarray (b,), squared maximum mean discrepancy of the kernel (x·y / D + 1)³ (KID, Bińkowski et
-        al. 2018), unbiased, in each block of images
+    part, method : str
+        What was edited, and how; no part for unedited images.
+    images : int
+        How many on each side.
+    frechet : float
+        Fréchet distance (Heusel et al. 2017); biased upward in small samples, so compare equal numbers.
+    kernel : ndarray of shape (b,)
+        Squared maximum mean discrepancy of the kernel (x·y / D + 1)³ (KID, Bińkowski et al. 2018), unbiased,
+        in each block of images.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from lefs.evaluation import Realism
+    >>> Realism("hair", "mine", 200, 0.4, np.array([0.01, 0.03])).kernel_distance.value
+    0.02
     """
 
     part: str
@@ -96,11 +131,22 @@ class RealismMeter:
 
     Parameters
     ----------
-    block : images of each side in a block
+    block : int
+        Images of each side in a block.
 
     Attributes
     ----------
-    images : how many it has seen on each side
+    images : int
+        How many it has seen on each side.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from lefs.evaluation import RealismMeter
+    >>> meter, vectors = RealismMeter(), torch.randn(20, 4, generator=torch.Generator().manual_seed(0))
+    >>> meter.update(vectors, vectors)
+    >>> round(meter.result().frechet, 6)
+    0.0
     """
 
     block: int = 100
