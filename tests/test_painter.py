@@ -150,9 +150,9 @@ def test_wrong_arguments_are_errors_at_once(
         UnitPainter(linear, found, 0, concept="rad")
     with pytest.raises(KeyError, match="no dissected layer named 'c'"):
         UnitPainter(linear, found, 0, concept="red", layer="c")
-    with pytest.raises(ValueError, match="concept 'none' is in no image"):
+    with pytest.raises(ValueError, match="no image of the sample shows 'none'"):
         UnitPainter(linear, found, 0, concept="none", layer="a")
-    with pytest.raises(ArtifactError, match="belong to generator"):
+    with pytest.raises(ArtifactError, match="belongs to generator"):
         UnitPainter(lively, found, 0)
     painter = UnitPainter(linear, found, 0)
     with pytest.raises(ValueError, match=r"points must be a finite number in \[0, 1\]"):

@@ -16,6 +16,7 @@ from lefs import units
 from lefs.generator import Generator
 from lefs.records import ArtifactError
 from lefs.units.concepts import Concepts
+from lefs.units.quantiles import QuantileSketch
 
 FIXTURES = Path(__file__).parent / "fixtures"
 FAMILIES = {
@@ -48,6 +49,11 @@ def brightness(images: Tensor) -> Tensor:
 def fixed_brightness(images: Tensor) -> Tensor:
     """As `brightness`, of each image by itself: the same in any batch."""
     return torch.stack([brightness(image[None])[0] for image in images])
+
+
+def causal_effect(generator, seeds, layer, chosen, concept, **rules) -> units.CausalEffect:
+    """Of one set of units."""
+    return units.causal_effects(generator, seeds, layer, {"given": chosen}, concept, **rules)["given"]
 
 
 # -- interventions -----------------------------------------------------------------------------------------
@@ -180,11 +186,11 @@ def test_bad_units_and_levels_are_named(linear: Linear) -> None:
         units.ablate(linear, styles, "a", 3)
     effect = {"segmenter": Colours(), "levels": torch.ones(CHANNELS), "progress": False}
     with pytest.raises(TypeError, match=r"levels must be 6 finite numbers.*got ndarray"):
-        units.causal_effect(linear, [0], "a", [1], "red", **{**effect, "levels": np.ones(6)})
+        causal_effect(linear, [0], "a", [1], "red", **{**effect, "levels": np.ones(6)})
     with pytest.raises(TypeError, match=r"where must be 'everywhere', 'concept' or a Tensor.*got ndarray"):
-        units.causal_effect(linear, [0], "a", [1], "red", where=np.ones((4, 4)), **effect)
+        causal_effect(linear, [0], "a", [1], "red", where=np.ones((4, 4)), **effect)
     with pytest.raises(ValueError, match="where must be a mask of shape"):
-        units.causal_effect(linear, [0], "a", [1], "red", where=torch.zeros(4, 4), **effect)
+        causal_effect(linear, [0], "a", [1], "red", where=torch.zeros(4, 4), **effect)
     with pytest.raises(ValueError, match="sets is empty"):
         units.causal_effects(linear, [0], "a", {}, "red", **effect)
     with pytest.raises(ValueError, match="where holds 3 masks, expected 1 or 1"):
@@ -205,7 +211,7 @@ def test_quantiles_are_numpys_within_the_bound(q: float) -> None:
         np.full(20_000, -7.25),
     ]
     values = np.stack(rows).astype(np.float32)
-    sketch = units.QuantileSketch(5, relative_error=0.01)
+    sketch = QuantileSketch(5, relative_error=0.01)
     sketch.add(torch.from_numpy(values))
     expected = np.quantile(values, q, axis=1, method="lower")
     expected = np.where(np.abs(expected) < sketch.smallest, 0, expected)
@@ -214,7 +220,7 @@ def test_quantiles_are_numpys_within_the_bound(q: float) -> None:
 
 def test_batches_and_order_do_not_matter() -> None:
     values = torch.from_numpy(np.random.default_rng(1).normal(size=(3, 999)).astype(np.float32))
-    whole, parts = (units.QuantileSketch(3) for _ in range(2))
+    whole, parts = (QuantileSketch(3) for _ in range(2))
     whole.add(values)
     for piece in values.flip(1).split(100, dim=1):
         parts.add(piece)
@@ -222,7 +228,7 @@ def test_batches_and_order_do_not_matter() -> None:
 
 
 def test_bad_quantiles_are_named() -> None:
-    sketch = units.QuantileSketch(2)
+    sketch = QuantileSketch(2)
     with pytest.raises(ValueError, match="nothing has been added"):
         sketch.quantile(0.5)
     with pytest.raises(ValueError, match=r"values must have shape \(2, n\)"):
@@ -437,7 +443,7 @@ def test_the_effect_is_the_closed_form(linear: Linear, chosen: list[int], batch_
     cells = np.zeros((4, 4), bool)
     cells[0, :3] = cells[2, 1] = cells[3, 3] = True
     levels, seeds = torch.tensor([2.0, 0.9, 0.1, 0.3, 1.0, 0.0]), range(20, 29)
-    found = units.causal_effect(
+    found = causal_effect(
         linear,
         seeds,
         "a",
@@ -478,12 +484,12 @@ def test_positions_where_the_concept_is(linear: Linear) -> None:
     """Changed and counted positions are the same: nothing is counted where nothing was changed."""
     levels = torch.full((CHANNELS,), 2.0)
     options = {"segmenter": Colours(), "levels": levels, "where": "concept", "progress": False}
-    found = units.causal_effect(linear, range(5), "a", [0, 1], "red", **options)
+    found = causal_effect(linear, range(5), "a", [0, 1], "red", **options)
     red = int(4 * (SUPPORTS[0] + SUPPORTS[1]).sum())
     assert found.counted.tolist() == found.before.tolist() == found.inserted.tolist() == [red] * 5
     assert found.ablated.tolist() == [0] * 5
     with pytest.raises(ValueError, match="no image of the sample shows 'none'"):
-        units.causal_effect(linear, range(2), "a", [0], "none", **options)
+        causal_effect(linear, range(2), "a", [0], "none", **options)
 
 
 def test_an_interval_covers_the_mean_and_knows_its_width() -> None:
@@ -522,12 +528,12 @@ def test_the_dose_curve_falls_with_the_units_that_matter(linear: Linear) -> None
 def test_effects_through_a_catalog(linear: Linear) -> None:
     catalog = catalog_of(linear)
     options = {"segmenter": catalog, "levels": torch.full((CHANNELS,), 5.0), "progress": False}
-    found = units.causal_effect(linear, range(3), "a", [2], "part 2", **options)
+    found = causal_effect(linear, range(3), "a", [2], "part 2", **options)
     own = 4 * SUPPORTS[2].sum()
     assert found.before.tolist() == [own] * 3
     assert found.inserted.tolist() == [64] * 3, "at 5 it is the strongest everywhere"
     with pytest.raises(ValueError, match="layer 'b' comes after 'a'"):
-        units.causal_effect(linear, range(3), "b", [2], "part 2", **options)
+        causal_effect(linear, range(3), "b", [2], "part 2", **options)
 
 
 def test_effects_on_every_architecture(any_generator: Generator) -> None:
@@ -708,12 +714,12 @@ def test_large_images_come_in_small_batches_and_are_not_kept(
 ) -> None:
     layer = lively.layers[2]
     options = {"segmenter": fixed_brightness, "levels": torch.ones(layer.channels), "progress": False}
-    usual = units.causal_effect(lively, range(5), layer.name, [0, 1], "label 2", **options)
+    usual = causal_effect(lively, range(5), layer.name, [0, 1], "label 2", **options)
     monkeypatch.setattr("lefs.units.interventions._PIXELS", 2 * 16**2)
     monkeypatch.setattr("lefs.units.interventions._KEPT", 8)
     monkeypatch.setattr(type(lively), "cache", None)
     sizes: list[int] = []
     options["segmenter"] = lambda images: [sizes.append(len(images)), fixed_brightness(images)][1]
-    again = units.causal_effect(lively, range(5), layer.name, [0, 1], "label 2", **options)
+    again = causal_effect(lively, range(5), layer.name, [0, 1], "label 2", **options)
     assert max(sizes) == 2
     np.testing.assert_allclose(again.inserted, usual.inserted, atol=2)

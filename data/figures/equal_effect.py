@@ -24,8 +24,7 @@ from torch.nn.functional import max_pool2d
 
 import lefs
 from lefs.effects import measure_effects
-from lefs.evaluation import confusion, measure, name_by_truth
-from lefs.evaluation.agreement import NamedSegmenter
+from lefs.evaluation import NamedSegmenter, confusion, measure, name_by_truth
 from lefs.progress import track
 
 from .scenes import HueSegmenter

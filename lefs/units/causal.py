@@ -4,39 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Required, TypedDict, Unpack
+from typing import Any
 
 import numpy as np
 from torch import Tensor
 
-from lefs.catalog import Catalog
 from lefs.checks import check_integer, check_name, check_number, check_seeds
-from lefs.evaluation import Estimate, Segmenter, estimate
+from lefs.evaluation import Estimate, estimate
 from lefs.generator import Generator
 from lefs.progress import track
 from lefs.tables import Table
-from lefs.units.interventions import batch_of, weights_of
+from lefs.units.concepts import Judge
+from lefs.units.interventions import Units, batch_of, weights_of
 from lefs.units.sites import Site, Where
 
-__all__ = [
-    "CausalEffect",
-    "Rules",
-    "causal_effect",
-    "causal_effects",
-    "causal_table",
-    "dose_curve",
-]
-
-
-class Rules(TypedDict, total=False):
-    """What `causal_effects` may be told by name, and `causal_effect` and `dose_curve` hand on to it."""
-
-    segmenter: Required[Segmenter | Catalog]
-    levels: Required[Tensor]
-    where: Where
-    truncation: float
-    batch_size: int | None
-    progress: bool
+__all__ = ["CausalEffect", "causal_effects", "causal_table", "dose_curve"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,10 +87,10 @@ def causal_effects(
     generator: Generator,
     seeds: Iterable[int],
     layer: str,
-    sets: Mapping[str, Iterable[int] | Tensor],
+    sets: Mapping[str, Units],
     concept: str,
     *,
-    segmenter: Segmenter | Catalog,
+    segmenter: Judge,
     levels: Tensor,
     where: Where = "everywhere",
     truncation: float = 1.0,
@@ -184,39 +166,6 @@ def causal_effects(
     }
 
 
-def causal_effect(
-    generator: Generator,
-    seeds: Iterable[int],
-    layer: str,
-    units: Iterable[int] | Tensor,
-    concept: str,
-    **rules: Unpack[Rules],
-) -> CausalEffect:
-    """Average causal effect of one set of units.
-
-    Parameters
-    ----------
-    generator, seeds, layer, concept, **rules
-        As for `causal_effects`.
-    units : iterable of int, or Tensor of shape (C,)
-        Numbers of units, or how far each goes, in [0, 1].
-
-    Returns
-    -------
-    CausalEffect
-
-    Examples
-    --------
-    >>> import lefs, torch
-    >>> from lefs import units
-    >>> generator, judge = lefs.load("portraits-64"), lefs.load_segmenter("portraits-64")
-    >>> rules = {"segmenter": judge, "levels": torch.ones(generator.layer("b8.torgb").channels)}
-    >>> units.causal_effect(generator, [1], "b8.torgb", [], "hair", **rules).ace
-    0.0
-    """
-    return causal_effects(generator, seeds, layer, {"given": units}, concept, **rules)["given"]
-
-
 def dose_curve(
     generator: Generator,
     seeds: Iterable[int],
@@ -224,7 +173,7 @@ def dose_curve(
     orders: Mapping[str, Sequence[int]],
     counts: Iterable[int],
     concept: str,
-    **rules: Unpack[Rules],
+    **rules: Any,
 ) -> list[CausalEffect]:
     """How many units it takes until the object goes: the first k units of several orders, for each k.
 

@@ -238,12 +238,10 @@ def agreement(
     >>> [found.part for found in units.agreement(effects, catalog, parts=["hair", "skin"])]
     ['hair', 'skin']
     """
-    _check_same(effects, catalog)
-    names = list(effects.parts if parts is None else parts)
     found = []
-    for part in names:
-        p = effects.parts.index(check_name("part", part, effects.parts, what="part"))
-        predicted, share = catalog.contribution(part).numpy(), effects.share[p].numpy()
+    for part in effects.parts if parts is None else parts:
+        share = effects.share[_place(effects, catalog, part)].numpy()
+        predicted = catalog.contribution(part).numpy()
         for layer in effects.layers:
             # A channel that changes nothing has no share to be predicted.
             live = (effects.total[layer.slice] > 0).numpy()
@@ -252,13 +250,15 @@ def agreement(
     return found
 
 
-def _check_same(effects: ChannelEffects, catalog: Catalog) -> None:
+def _place(effects: ChannelEffects, catalog: Catalog, part: str) -> int:
+    """The number of a part; a ValueError if the effects are not of the catalog's parts."""
     same = effects.generator.fingerprint == catalog.generator.fingerprint
     if not same or effects.parts != tuple(catalog.parts):
         raise ValueError(
             f"effects were measured on parts {list(effects.parts)} of {effects.generator}, the catalog has "
             f"{list(catalog.parts)} of {catalog.generator}; measure them with this catalog"
         )
+    return effects.parts.index(check_name("part", part, effects.parts, what="part"))
 
 
 def _spearman(x: np.ndarray, y: np.ndarray) -> Estimate:
@@ -314,9 +314,7 @@ def misleading_channels(effects: ChannelEffects, catalog: Catalog, part: str, *,
     >>> len(units.misleading_channels(effects, catalog, "hair", count=3).rows)
     3
     """
-    _check_same(effects, catalog)
-    p = effects.parts.index(check_name("part", part, effects.parts, what="part"))
-    share, strength = effects.share, effects.rms
+    p, share, strength = _place(effects, catalog, part), effects.share, effects.rms
     predicted = catalog.contribution(part)
     gap = (predicted - share[p]).abs() * strength
     rows: list[tuple[str | float, ...]] = []

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from contextlib import suppress
 from functools import partial
 
 import torch
@@ -12,12 +11,10 @@ from torch.nn.functional import adaptive_avg_pool2d, interpolate, pad
 
 from lefs.catalog import Catalog, Sampling
 from lefs.checks import check_integer, check_number, check_seeds
-from lefs.evaluation import Segmenter
 from lefs.generator import Generator, GeneratorId
 from lefs.progress import track
 from lefs.stylespace import StyleLayer
-from lefs.synthesis import Hook, Stop
-from lefs.units.concepts import Concepts
+from lefs.units.concepts import Concepts, Judge
 from lefs.units.interventions import batch_of, chosen_layers, unit_layers
 from lefs.units.quantiles import QuantileSketch
 from lefs.units.unit_dissection import UnitDissection
@@ -28,13 +25,15 @@ __all__ = ["characterize", "strongest_images", "usable"]
 _CHUNK = 2**24
 # Sides, in pixels: that concepts are counted at, at most, and that where they usually are is kept at
 _SIDE, _MAP = 256, 64
+# A unit's largest values, descending, and the seeds of the images that they are in: (U, k) each
+_Peaks = tuple[Tensor, Tensor]
 
 
 def characterize(
     generator: Generator,
     seeds: Iterable[int],
     *,
-    segmenter: Segmenter | Catalog,
+    segmenter: Judge,
     layers: str | Iterable[str] | None = None,
     quantile: float = 0.01,
     truncation: float = 1.0,
@@ -101,12 +100,14 @@ def characterize(
     psi = check_number("truncation", truncation)
     chosen = chosen_layers(generator, layers, unit_layers(generator))
     batches = [sample[i : i + count] for i in range(0, len(sample), count)]
-    summits = _Peaks(min(check_integer("peaks", peaks, minimum=1), len(sample)))
+    kept, num_units = check_integer("peaks", peaks, minimum=1), sum(la.channels for la in chosen)
+    summits = torch.empty(num_units, 0), torch.empty(num_units, 0, dtype=torch.int64)
     sketches = {la.name: QuantileSketch(la.channels, relative_error=relative_error) for la in chosen}
     for batch in track(batches, total=len(batches), description="thresholds", show=progress):
-        summits.add(_highest(generator, generator.sample(batch, truncation=psi), sketches), batch)
+        highest = _highest(generator, generator.sample(batch, truncation=psi), sketches)
+        summits = _strongest(summits, highest, batch, kept)
     thresholds = {name: sketch.quantile(1 - quantile).float() for name, sketch in sketches.items()}
-    sums = _Sums(len(concepts.names), sum(la.channels for la in chosen))
+    sums = _Sums(len(concepts.names), num_units)
     for batch in track(batches, total=len(batches), description="units × concepts", show=progress):
         _hold(concepts, generator.sample(batch, truncation=psi), thresholds, sums, side)
     return UnitDissection(
@@ -119,8 +120,8 @@ def characterize(
         concept_pixels=sums.pixels,
         levels=torch.where(sums.pixels > 0, sums.values / sums.pixels, torch.nan),
         frequency=(sums.shown / len(sample)).float(),
-        peaks=summits.values,
-        peak_seeds=summits.seeds,
+        peaks=summits[0],
+        peak_seeds=summits[1],
         generator=GeneratorId.of(generator),
         sampling=Sampling.of(generator, sample, truncation=psi),
     )
@@ -129,56 +130,37 @@ def characterize(
 @torch.inference_mode()
 def _highest(generator: Generator, styles: Tensor, sketches: dict[str, QuantileSketch]) -> Tensor:
     """Show the sketches of some layers a batch; the largest value of each unit in each image: (U, N)."""
-    found: dict[str, Tensor] = {}
-
-    def look(maps: Tensor, *, name: str) -> None:
-        values_cnp = generator.layer(name).inside(maps).flatten(2).transpose(0, 1)
-        sketches[name].add(values_cnp.flatten(1))
-        found[name] = values_cnp.amax(dim=2).float().cpu()
-        if len(found) == len(sketches):
-            raise Stop
-
-    with suppress(Stop):
-        generator.walk(styles, {name: partial(look, name=name) for name in sketches})
-    return torch.cat([found[name] for name in sketches])
+    maps, highest = generator.record(styles, list(sketches)), []
+    for name, sketch in sketches.items():
+        values_cnp = generator.layer(name).inside(maps[name]).flatten(2).transpose(0, 1)
+        sketch.add(values_cnp.flatten(1))
+        highest.append(values_cnp.amax(dim=2).float().cpu())
+    return torch.cat(highest)
 
 
 def _hold(concepts: Concepts, styles: Tensor, thresholds: dict[str, Tensor], sums: _Sums, size: int) -> None:
     """Hold the units of some layers against the concepts in a batch."""
     maps: dict[str, Tensor] = {}
-    watch = {name: _recorder(concepts.generator.layer(name), maps) for name in thresholds}
+    watch = {name: partial(_keep, maps, concepts.generator.layer(name)) for name in thresholds}
     _, labels = concepts.look(styles, watch)
     with torch.inference_mode():
         # One image at a time: the masks of hundreds of concepts in a large batch would fill any memory.
-        for i, shown in enumerate(_resampled(labels, size)):
+        for i, shown in enumerate(_resized(labels[:, None], size, "nearest")[:, 0].long()):
             masks_pq, start = sums.see(shown), 0
             for name, limits in thresholds.items():
                 sums.add(start, maps[name][i], limits, masks_pq, size)
                 start += len(limits)
 
 
-def _recorder(layer: StyleLayer, found: dict[str, Tensor]) -> Hook:
+def _keep(found: dict[str, Tensor], layer: StyleLayer, maps: Tensor) -> None:
     """A hook that keeps what it sees inside the picture."""
-
-    def look(maps: Tensor) -> None:
-        found[layer.name] = layer.inside(maps)
-
-    return look
+    found[layer.name] = layer.inside(maps)
 
 
-def _resampled(labels: Tensor, size: int) -> Tensor:
-    """Nearest neighbour: (N, H, W) → (N, size, size)."""
-    if labels.shape[-1] == size:
-        return labels
-    return interpolate(labels[:, None].float(), size=(size, size), mode="nearest")[:, 0].long()
-
-
-def _enlarged(maps: Tensor, size: int) -> Tensor:
-    """Bilinear, at least float32: (N, C, h, w) → (N, C, size, size)."""
-    maps = maps.to(torch.promote_types(maps.dtype, torch.float32))
-    if maps.shape[-1] == size:
-        return maps
-    return interpolate(maps, size=(size, size), mode="bilinear", align_corners=False)
+def _resized(values: Tensor, size: int, mode: str) -> Tensor:
+    """To (N, C, size, size), at least float32."""
+    values = values.to(torch.promote_types(values.dtype, torch.float32))
+    return values if values.shape[-1] == size else interpolate(values, size=(size, size), mode=mode)
 
 
 class _Sums:
@@ -206,7 +188,7 @@ class _Sums:
         """Take in the maps (C, h, w) of one layer in one image, whose units are those from `first` on."""
         step = max(1, _CHUNK // masks.shape[1])
         for c in range(0, len(maps), step):
-            large = _enlarged(maps[None, c : c + step], size)[0].flatten(1)
+            large = _resized(maps[None, c : c + step], size, "bilinear")[0].flatten(1)
             active = (large > thresholds[c : c + step].to(large)[:, None]).float()
             own = slice(first + c, first + c + len(large))
             # (whole numbers below 2^24, exact in float32; Apple's devices have no float64)
@@ -215,19 +197,12 @@ class _Sums:
             self.values[own] += (large @ masks.t().to(large)).cpu().double()
 
 
-class _Peaks:
-    """The images in which each unit is strongest; of equal ones the first."""
-
-    def __init__(self, count: int):
-        self.count = count
-        self.values, self.seeds = torch.empty(0, 0), torch.empty(0, 0, dtype=torch.int64)
-
-    def add(self, values_un: Tensor, seeds: list[int]) -> None:
-        own = torch.tensor(seeds).expand(len(values_un), -1)
-        if self.values.numel():
-            values_un, own = torch.cat([self.values, values_un], 1), torch.cat([self.seeds, own], 1)
-        order = torch.sort(values_un, dim=1, descending=True, stable=True).indices[:, : self.count]
-        self.values, self.seeds = values_un.gather(1, order), own.gather(1, order)
+def _strongest(found: _Peaks, values: Tensor, seeds: list[int], count: int) -> _Peaks:
+    """Add a batch of values (U, N) to the `count` largest of each unit; of equal ones the first stays."""
+    own = torch.tensor(seeds).expand(len(values), -1)
+    values, own = torch.cat([found[0], values], dim=1), torch.cat([found[1], own], dim=1)
+    order = torch.sort(values, dim=1, descending=True, stable=True).indices[:, :count]
+    return values.gather(1, order), own.gather(1, order)
 
 
 def strongest_images(
@@ -271,8 +246,8 @@ def strongest_images(
         styles = dissection.sample(generator, seeds)
         maps: dict[str, Tensor] = {}
         with torch.inference_mode():
-            images = generator.walk(styles, {layer: _recorder(la, maps)})
-            large = _enlarged(maps[layer][:, unit : unit + 1], images.shape[-1])[:, 0]
+            images = generator.walk(styles, {layer: partial(_keep, maps, la)})
+            large = _resized(maps[layer][:, unit : unit + 1], images.shape[-1], "bilinear")[:, 0]
             active = large > float(dissection.thresholds[span.start + unit])
         shown.append((images.float().cpu(), active.cpu()))
     if not shown:
@@ -281,9 +256,7 @@ def strongest_images(
     return torch.cat(pictures), torch.cat(masks)
 
 
-def usable(
-    dissection: UnitDissection, segmenter: Segmenter | Catalog, concept: str, layer: str
-) -> tuple[str, str]:
+def usable(dissection: UnitDissection, segmenter: Judge, concept: str, layer: str) -> tuple[str, str]:
     """`concept` and `layer` if there are such, else others that interventions can be tried on.
 
     Parameters

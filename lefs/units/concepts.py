@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -18,7 +17,10 @@ from lefs.factorization import membership_by
 from lefs.generator import Generator
 from lefs.synthesis import Cache, Hook
 
-__all__ = ["Concepts"]
+__all__ = ["Concepts", "Judge"]
+
+#: Says what each pixel shows: images → labels, or a catalog, whose parts are then the concepts
+Judge = Segmenter | Catalog
 
 # Cosines differ by a few tenths between clusters; this makes log-odds of them.
 _SHARPNESS = 20.0
@@ -41,7 +43,7 @@ class Concepts:
         called ``"label 3"``.
     """
 
-    def __init__(self, generator: Generator, segmenter: Segmenter | Catalog):
+    def __init__(self, generator: Generator, segmenter: Judge):
         self.generator, self.segmenter = generator, segmenter
         self.names: tuple[str, ...] = ()
         if isinstance(segmenter, Catalog):
@@ -106,7 +108,7 @@ class Concepts:
         TypeError
             If the segmenter has no method ``logits``.
         """
-        found: Any = getattr(self.segmenter, "logits", None)
+        found: Callable[[Tensor], Tensor] | None = getattr(self.segmenter, "logits", None)
         if isinstance(self.segmenter, Catalog):
             images, maps = self._run(styles, edits, cache)
             centers = self.segmenter.centers.to(maps)
@@ -114,13 +116,12 @@ class Concepts:
             cosines = torch.einsum("nchw,kc->nkhw", normalize(maps, dim=1), centers) * _SHARPNESS
             by_part = [cosines[:, list(ks)].logsumexp(dim=1) for ks in self.segmenter.parts.values()]
             return interpolate(torch.stack(by_part, dim=1), size=images.shape[-2:])
-        if not callable(found):
+        if found is None:
             raise TypeError(
                 "segmenter has no method logits(images) → (N, P, H, W), which an optimisation needs; wrap "
                 "the model with lefs.segmenters, or rank the units by IoU instead"
             )
-        logits: Tensor = found(self.generator.walk(styles, edits, cache=cache))
-        return logits
+        return found(self.generator.walk(styles, edits, cache=cache))
 
     def _run(self, styles: Tensor, edits: Mapping[str, Hook], cache: Cache | None) -> tuple[Tensor, Tensor]:
         """Images, and the maps inside the picture that a catalog reads its parts from."""
@@ -150,9 +151,7 @@ def _owners(catalog: Catalog, maps: Tensor, size: int) -> Tensor:
 def _checked(labels: Tensor, images: Tensor, count: int) -> Tensor:
     shape = (len(images), *images.shape[-2:])
     if not isinstance(labels, Tensor) or labels.is_floating_point() or tuple(labels.shape) != shape:
-        found = (
-            f"{labels.dtype} {tuple(labels.shape)}" if isinstance(labels, Tensor) else type(labels).__name__
-        )
+        found = f"{getattr(labels, 'dtype', type(labels).__name__)} {tuple(getattr(labels, 'shape', ()))}"
         raise ValueError(f"segmenter must return integer labels of shape {shape}, got {found}")
     low, high = (int(v) for v in labels.aminmax())
     if low < 0 or (count and high >= count):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import torch
 from torch import Tensor
@@ -11,21 +11,12 @@ from torch.nn.functional import adaptive_max_pool2d, interpolate, pad
 from lefs.checks import check_integer
 from lefs.generator import Generator
 from lefs.stylespace import StyleLayer
-from lefs.synthesis import Cache, Hook
+from lefs.synthesis import Cache
 
-__all__ = [
-    "ablate",
-    "batch_of",
-    "cells_of",
-    "check_levels",
-    "chosen_layers",
-    "insert",
-    "kept_cache",
-    "pixels_of",
-    "replacement",
-    "unit_layers",
-    "weights_of",
-]
+__all__ = ["Units", "ablate", "cells_of", "insert", "pixels_of", "replacement", "unit_layers"]
+
+#: Numbers of units; or how far each unit goes, (C,), bool or in [0, 1] (α of GAN Dissection, §3.2)
+Units = Iterable[int] | Tensor
 
 # Pixels of a batch at most: 64 images of 256 × 256, 4 of 1024 × 1024
 _PIXELS = 2**22
@@ -55,10 +46,8 @@ def unit_layers(generator: Generator) -> tuple[StyleLayer, ...]:
     >>> [layer.name for layer in units.unit_layers(lefs.load("portraits-64"))][:3]
     ['b4.conv1', 'b4.torgb', 'b8.conv1']
     """
-    before = (None, *generator.layers[:-1])
-    return tuple(
-        la for la, last in zip(generator.layers, before, strict=True) if last is None or last.kind != "rgb"
-    )
+    kinds = ["", *(la.kind for la in generator.layers[:-1])]
+    return tuple(la for la, last in zip(generator.layers, kinds, strict=True) if last != "rgb")
 
 
 def batch_of(generator: Generator, given: int | None, usual: int) -> int:
@@ -148,12 +137,8 @@ def pixels_of(cells: Tensor, size: int) -> Tensor:
 
 
 def replacement(
-    layer: StyleLayer,
-    units: Iterable[int] | Tensor,
-    *,
-    levels: Tensor | None = None,
-    where: Tensor | None = None,
-) -> Hook:
+    layer: StyleLayer, units: Units, *, levels: Tensor | None = None, where: Tensor | None = None
+) -> Callable[[Tensor], Tensor]:
     """A hook for `Generator.walk`: units take a level at some positions and stay the same elsewhere.
 
     Parameters
@@ -161,7 +146,7 @@ def replacement(
     layer : StyleLayer
         Whose maps they are.
     units : iterable of int, or Tensor of shape (C,)
-        Numbers of units; or how far each unit goes, bool or in [0, 1] (α of GAN Dissection, §3.2).
+        Numbers of units, or how far each goes, in [0, 1] (α of GAN Dissection, §3.2).
     levels : Tensor of shape (C,), optional
         What each unit takes; 0 by default.
     where : Tensor of shape (H, W) or (N, H, W), bool, optional
@@ -212,11 +197,10 @@ def check_levels(layer: StyleLayer, levels: Tensor) -> Tensor:
     return levels
 
 
-def weights_of(layer: StyleLayer, units: Iterable[int] | Tensor) -> Tensor:
+def weights_of(layer: StyleLayer, units: Units) -> Tensor:
     """How far each unit of a layer goes, (C,): given so, or 1 for those whose numbers are given."""
-    if isinstance(units, Tensor) and units.dtype == torch.bool:
-        units = units.float()
-    if isinstance(units, Tensor) and units.is_floating_point():
+    if isinstance(units, Tensor) and (units.dtype == torch.bool or units.is_floating_point()):
+        units = units.float() if units.dtype == torch.bool else units
         low, high = (float(v) for v in units.detach().aminmax())
         if tuple(units.shape) != (layer.channels,) or not 0 <= low <= high <= 1:
             raise ValueError(
@@ -233,13 +217,7 @@ def weights_of(layer: StyleLayer, units: Iterable[int] | Tensor) -> Tensor:
 
 
 def ablate(
-    generator: Generator,
-    styles: Tensor,
-    layer: str,
-    units: Iterable[int] | Tensor,
-    *,
-    where: Tensor | None = None,
-    cache: Cache | None = None,
+    generator: Generator, styles: Tensor, layer: str, units: Units, *, where: Tensor | None = None
 ) -> Tensor:
     """Images with some units switched off: set to 0.
 
@@ -256,8 +234,6 @@ def ablate(
         Numbers of units, or how far each goes, in [0, 1].
     where : Tensor of shape (H, W) or (N, H, W), bool, optional
         Over the picture; everywhere by default.
-    cache : Cache, optional
-        Of these styles (`Generator.cache`): saves the layers before.
 
     Returns
     -------
@@ -273,24 +249,23 @@ def ablate(
     torch.Size([2, 3, 64, 64])
     """
     edit = replacement(generator.layer(layer), units, where=where)
-    return generator.walk(styles, {layer: edit}, cache=cache)
+    return generator.walk(styles, {layer: edit})
 
 
 def insert(
     generator: Generator,
     styles: Tensor,
     layer: str,
-    units: Iterable[int] | Tensor,
+    units: Units,
     levels: Tensor,
     *,
     where: Tensor | None = None,
-    cache: Cache | None = None,
 ) -> Tensor:
     """Images with some units switched on: set to `levels`.
 
     Parameters
     ----------
-    generator, styles, layer, units, where, cache
+    generator, styles, layer, units, where
         As for `ablate`.
     levels : Tensor of shape (C,)
         For every unit of the layer, as `UnitDissection.levels_of` gives them.
@@ -310,4 +285,4 @@ def insert(
     torch.Size([2, 3, 64, 64])
     """
     edit = replacement(generator.layer(layer), units, levels=levels, where=where)
-    return generator.walk(styles, {layer: edit}, cache=cache)
+    return generator.walk(styles, {layer: edit})

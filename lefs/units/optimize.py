@@ -8,11 +8,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lefs.catalog import Catalog
 from lefs.checks import check_integer, check_number, check_seeds
-from lefs.evaluation import Segmenter
 from lefs.generator import Generator
 from lefs.progress import track
+from lefs.units.concepts import Judge
 from lefs.units.interventions import kept_cache
 from lefs.units.sites import Site, Where
 from lefs.units.unit_dissection import UnitDissection
@@ -26,7 +25,7 @@ def optimize_units(
     layer: str,
     concept: str,
     *,
-    segmenter: Segmenter | Catalog,
+    segmenter: Judge,
     levels: Tensor,
     where: Where = "everywhere",
     truncation: float = 1.0,
@@ -122,7 +121,7 @@ def _slope(site: Site, styles: Tensor, alpha: Tensor) -> tuple[Tensor, int]:
     # (clones made outside inference mode are tensors that autograd can keep)
     styles = styles.clone()
     with torch.no_grad():
-        cache = kept_cache(site.concepts.generator, styles)
+        cache = kept_cache(site.generator, styles)
     cells, pixels = (m.clone() for m in site.positions_in(styles, cache))
     levels, chances = site.levels.to(alpha), []
     with torch.enable_grad():

@@ -25,30 +25,28 @@ class QuantileSketch:
         Number of streams.
     relative_error : float in (0, 0.5]
         α.
-    smallest, largest : float
-        The magnitudes between which α holds; what is smaller counts as 0, what is larger as `largest`.
 
     Attributes
     ----------
+    smallest, largest : float
+        The magnitudes between which α holds; what is smaller counts as 0, what is larger as `largest`.
     counts : Tensor of shape (rows, bins), int64, on the CPU
 
     Examples
     --------
     >>> import torch
-    >>> from lefs import units
-    >>> sketch = units.QuantileSketch(1, relative_error=0.01)
+    >>> from lefs.units.quantiles import QuantileSketch
+    >>> sketch = QuantileSketch(1, relative_error=0.01)
     >>> sketch.add(torch.arange(1.0, 1001.0)[None])
     >>> bool((sketch.quantile(0.99) - 990).abs() < 0.01 * 990)
     True
     """
 
-    def __init__(
-        self, rows: int, *, relative_error: float = 0.005, smallest: float = 1e-4, largest: float = 1e5
-    ):
+    smallest, largest = 1e-4, 1e5
+
+    def __init__(self, rows: int, *, relative_error: float = 0.005):
         check_integer("rows", rows, minimum=1)
         self.relative_error = check_number("relative_error", relative_error, minimum=1e-5, maximum=0.5)
-        self.smallest = check_number("smallest", smallest, minimum=1e-30, maximum=1e30)
-        self.largest = check_number("largest", largest, minimum=2 * self.smallest, maximum=1e31)
         self._width = math.log1p(self.relative_error) - math.log1p(-self.relative_error)
         self._first = math.ceil(math.log(self.smallest) / self._width)
         self._side = math.ceil(math.log(self.largest) / self._width) - self._first + 1
@@ -79,9 +77,8 @@ class QuantileSketch:
         place = (steps - (self._first - 1)).clamp_(1, self._side)
         index = (self._side + torch.where(size < self.smallest, 0.0, place * values.sign())).long()
         offset = torch.arange(rows, device=values.device)[:, None] * bins
-        self.counts += (
-            torch.bincount((index + offset).flatten(), minlength=rows * bins).view(rows, bins).cpu()
-        )
+        seen = torch.bincount((index + offset).flatten(), minlength=rows * bins)
+        self.counts += seen.view(rows, bins).cpu()
 
     def quantile(self, q: float) -> Tensor:
         """The q-quantile of each stream.

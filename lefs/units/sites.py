@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from lefs.catalog import Catalog
 from lefs.checks import check_choice
-from lefs.evaluation import Segmenter
 from lefs.generator import Generator
 from lefs.synthesis import Cache, Hook
-from lefs.units.concepts import Concepts
+from lefs.units.concepts import Concepts, Judge
 from lefs.units.interventions import cells_of, check_levels, kept_cache, pixels_of, replacement
 
 __all__ = ["Site", "Where"]
@@ -23,6 +22,7 @@ __all__ = ["Site", "Where"]
 Where = Literal["everywhere", "concept"] | Tensor
 
 
+@dataclass(eq=False)
 class Site:
     """Where units of one layer are changed, and a concept is counted: at the same positions.
 
@@ -30,27 +30,26 @@ class Site:
     ----------
     generator : Generator
     segmenter : Segmenter or Catalog
-    layer, concept : str
+    layer_name, concept : str
     levels : Tensor of shape (C,)
         What insertion sets each unit of the layer to.
     where : {"everywhere", "concept"} or Tensor of shape (H, W), bool
         A mask is of any size, over the whole picture.
     """
 
-    def __init__(
-        self,
-        generator: Generator,
-        segmenter: Segmenter | Catalog,
-        layer: str,
-        concept: str,
-        levels: Tensor,
-        where: Where,
-    ):
-        self.concepts = Concepts(generator, segmenter)
-        self.concepts.check_layer(layer)
-        self.layer, self.label = generator.layer(layer), self.concepts.index(concept)
-        self.concept, self.levels = concept, check_levels(self.layer, levels)
-        self.where, self.size = where, generator.resolution
+    generator: Generator
+    segmenter: Judge
+    layer_name: str
+    concept: str
+    levels: Tensor
+    where: Where
+
+    def __post_init__(self) -> None:
+        self.concepts = Concepts(self.generator, self.segmenter)
+        self.concepts.check_layer(self.layer_name)
+        self.layer, self.label = self.generator.layer(self.layer_name), self.concepts.index(self.concept)
+        check_levels(self.layer, self.levels)
+        where, self.size = self.where, self.generator.resolution
         if isinstance(where, Tensor):
             if where.ndim != 2 or not bool(where.any()):
                 raise ValueError(
@@ -89,7 +88,7 @@ class Site:
     @torch.inference_mode()
     def count(self, styles: Tensor, sets: Mapping[str, Tensor]) -> dict[str, np.ndarray]:
         """Pixels before, ablated, inserted, looked at, (4, n), of each set, in the images that count."""
-        cache = kept_cache(self.concepts.generator, styles)
+        cache = kept_cache(self.generator, styles)
         labels = self.concepts.look(styles, cache=cache)[1]
         cells, pixels = self.positions(labels)
 
@@ -110,5 +109,5 @@ class Site:
         """Raise a ValueError if nothing was counted."""
         if not count:
             raise ValueError(
-                f"no image of the sample shows {self.concept!r}; give more seeds, or choose where otherwise"
+                f"no image of the sample shows {self.concept!r}; give more seeds or another place"
             )

@@ -21,15 +21,9 @@ __all__ = ["UnitDissection"]
 
 _FORMAT = "lefs-units"
 _SHAPES = {
-    "thresholds": "u",
-    "activated": "u",
-    "intersections": "up",
-    "concept_pixels": "p",
-    "levels": "up",
-    "frequency": "phw",
-    "peaks": "uk",
-    "peak_seeds": "uk",
-}
+    "thresholds": "u", "activated": "u", "intersections": "up", "concept_pixels": "p", "levels": "up",
+    "frequency": "phw", "peaks": "uk", "peak_seeds": "uk",
+}  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
@@ -203,9 +197,7 @@ class UnitDissection:
 
     def _check_shown(self, concept: str, shown: bool) -> None:
         if not shown:
-            raise ValueError(
-                f"concept {concept!r} is in no image of the sample; choose another, or more seeds"
-            )
+            raise ValueError(f"no image of the sample shows {concept!r}; choose another, or more seeds")
 
     def histogram(self, *, minimum: float = 0.04) -> Tensor:
         """How many units of each layer stand for each concept: that of their largest IoU.
