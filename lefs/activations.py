@@ -67,10 +67,8 @@ class Hypercolumns:
 
         Raises
         ------
-        KeyError
-            For a name that the table does not have; it lists those there are.
         ValueError
-            For a layer that is named twice.
+            For a name that the table does not have (those it has are listed), or one that is named twice.
         """
         table = {layer.name: layer for layer in layers}
         names = [check_name("layer", one.strip(), table, what="style layer") for one in str(name).split("+")]

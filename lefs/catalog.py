@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate, one_hot
 
-from lefs.activations import Hypercolumns, shares
+from lefs.activations import Hypercolumns, Sample, shares
 from lefs.checks import check_choice, check_name
 from lefs.factorization import membership_by
 from lefs.generator import Generator, GeneratorId
@@ -33,21 +33,52 @@ _LATER: dict[str, Any] = {"method": "kmeans", "measure": "energy"}
 
 @dataclass(frozen=True)
 class Sampling:
-    """What a catalog was made from: the seeds, their truncation ψ, the random state of the clustering, and
-    the class of a conditional generator (None: not conditional).
+    """What something was measured on, and how: enough to measure it again.
+
+    Attributes
+    ----------
+    seeds : tuple of int
+    truncation : float
+        ψ of the images.
+    random_state : int
+        Of the clustering, or of the signs of effects.
+    label : int or None
+        The class of a conditional generator.
+    n_init, max_vectors, sample_size, probes : int or None
+        As `lefs.dissect` was given them, and ``"auto"`` or ``"all"`` for `sample_size`; None: not recorded,
+        as in files of before, or without a meaning for what was measured.
     """
 
     seeds: tuple[int, ...]
     truncation: float
     random_state: int
     label: int | None = None
+    n_init: int | None = None
+    max_vectors: int | None = None
+    sample_size: int | str | None = None
+    probes: int | None = None
 
     @classmethod
     def of(
-        cls, generator: Generator, seeds: Iterable[int], *, truncation: float, random_state: int = 0
+        cls,
+        generator: Generator,
+        seeds: Iterable[int],
+        *,
+        truncation: float,
+        random_state: int = 0,
+        **options: Any,
     ) -> Sampling:
         """The sampling of these seeds from a generator, with the class that it takes where none is given."""
-        return cls(tuple(seeds), float(truncation), int(random_state), generator.usual_label)
+        return cls(tuple(seeds), float(truncation), int(random_state), generator.usual_label, **options)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values that `from_json` reads; what is None is left out."""
+        return {name: value for name, value in asdict(self).items() if value is not None}
+
+    @classmethod
+    def from_json(cls, entry: Mapping[str, Any]) -> Sampling:
+        """The sampling that `to_json` described."""
+        return cls(**{**entry, "seeds": tuple(entry["seeds"])})
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,6 +104,7 @@ class Catalog:
     measure : what `contributions` are shares of: ``"energy"`` (the paper's M) or ``"effect"``
     effects : Tensor of shape (K, S), float64, or None where they were not measured
         E of `lefs.effects`: what one unit of each style changes in each cluster.
+    effects_sampling : `Sampling` of the effects; None: not recorded, as in files of before
     """
 
     centers: Tensor
@@ -86,6 +118,43 @@ class Catalog:
     method: Literal["kmeans", "nmf"] = "kmeans"
     measure: Literal["energy", "effect"] = "energy"
     effects: Tensor | None = None
+    effects_sampling: Sampling | None = None
+
+    @classmethod
+    def of(
+        cls,
+        sample: Sample,
+        layer: str,
+        centers: Tensor,
+        *,
+        method: Literal["kmeans", "nmf"] = "kmeans",
+        **options: Any,
+    ) -> Catalog:
+        """The catalog of the clusters of these centres, contributions measured on a sample.
+
+        Parameters
+        ----------
+        sample : Sample
+        layer : str
+            What was clustered; parts are named ``"cluster 0"``, ``"cluster 1"``, ...
+        centers : Tensor of shape (K, C), unit norm
+        method : {"kmeans", "nmf"}
+        **options
+            Of `Sampling.of`: how the clusters were found.
+        """
+        generator = sample.generator
+        contributions, sizes = sample.contributions(layer, centers, method=method)
+        return cls(
+            centers=centers.float().cpu(),
+            layer=layer,
+            contributions=contributions,
+            sizes=sizes,
+            layers=generator.layers,
+            parts={f"cluster {k}": (k,) for k in range(len(centers))},
+            generator=GeneratorId.of(generator),
+            sampling=Sampling.of(generator, sample.seeds, truncation=sample.truncation, **options),
+            method=method,
+        )
 
     def __post_init__(self) -> None:
         check_choice("method", self.method, ("kmeans", "nmf"))
@@ -142,7 +211,7 @@ class Catalog:
 
     # -- naming -----------------------------------------------------------------------------------
     def rename(self, old: str, new: str) -> Catalog:
-        """Call a part otherwise; a KeyError if there is none, a ValueError if the new name is taken."""
+        """Call a part otherwise; a ValueError if there is none, or the new name is taken."""
         self.clusters(old)
         name = _part_name("new", new)
         if name != old and name in self.parts:
@@ -275,9 +344,9 @@ class Catalog:
         return self.effects
 
     def part_digest(self, part: str) -> str:
-        """The first 12 digits of the SHA-256 over the contributions of a part's clusters."""
+        """The first 12 digits of the SHA-256 over the centres of a part's clusters."""
         if part not in self._digests:
-            rows = self.contributions[list(self.clusters(part))]
+            rows = self.centers[list(self.clusters(part))]
             self._digests[part] = hashlib.sha256(rows.cpu().numpy().tobytes()).hexdigest()[:12]
         return self._digests[part]
 
@@ -290,14 +359,14 @@ class Catalog:
         """Write ``catalog.safetensors`` and ``catalog.json`` into `folder`; each is replaced whole or not."""
         tensors = {n: getattr(self, n) for n in _TENSORS}
         tensors |= {n: _narrowest(getattr(self, n)) for n in _OPTIONAL if getattr(self, n) is not None}
-        sampling = asdict(self.sampling)
         content = {
             "layer": self.layer,
             "parts": {n: list(ks) for n, ks in self.parts.items()},
             "generator": asdict(self.generator),
-            "sampling": {n: v for n, v in sampling.items() if n != "label" or v is not None},
+            "sampling": self.sampling.to_json(),
             "layers": [layer.to_json() for layer in self.layers],
             **{n: getattr(self, n) for n, default in _LATER.items() if getattr(self, n) != default},
+            **({"effects_sampling": self.effects_sampling.to_json()} if self.effects_sampling else {}),
         }
         save_record(Path(folder) / "catalog", _FORMAT, content, tensors)
         return Path(folder)
@@ -314,6 +383,7 @@ class Catalog:
         folder = locate(name_or_folder)
         folder = folder if folder.is_dir() else folder.parent
         meta, tensors = load_record(folder / "catalog", expect=_FORMAT)
+        measured = meta.get("effects_sampling")
         with whole(folder / "catalog.json", "catalog"):
             return cls(
                 **{name: tensors[name] for name in _TENSORS},
@@ -323,7 +393,8 @@ class Catalog:
                 layers=tuple(StyleLayer.from_json(entry) for entry in meta["layers"]),
                 parts=meta["parts"],
                 generator=GeneratorId(**meta["generator"]),
-                sampling=Sampling(**{**meta["sampling"], "seeds": tuple(meta["sampling"]["seeds"])}),
+                sampling=Sampling.from_json(meta["sampling"]),
+                effects_sampling=measured and Sampling.from_json(measured),
             )
 
 

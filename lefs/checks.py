@@ -12,6 +12,7 @@ __all__ = [
     "MAX_SEED",
     "check_choice",
     "check_counts",
+    "check_device",
     "check_integer",
     "check_name",
     "check_number",
@@ -115,9 +116,26 @@ def check_choice(name: str, value: Any, choices: Collection[Any]) -> Any:
 
 
 def check_name(name: str, value: str, choices: Collection[str], *, what: str) -> str:
-    """Return `value` if it names one of `choices`; a KeyError lists them, nearest first, otherwise."""
+    """Return `value` if it names one of `choices`; a ValueError lists them, nearest first, otherwise."""
     if isinstance(value, str) and value in choices:
         return value
     near = difflib.get_close_matches(str(value), list(choices), 1)
     hint = f"; did you mean {near[0]!r}?" if near else "."
-    raise KeyError(f"{name}: no {what} named {value!r}{hint} Choose from: {', '.join(choices)}")
+    raise ValueError(f"{name}: no {what} named {value!r}{hint} Choose from: {', '.join(choices)}")
+
+
+def check_device(device: Any) -> Any:
+    """Return ``torch.device(device)`` if this machine has it; a ValueError lists those there are."""
+    import torch
+
+    try:
+        found = torch.device(device)
+        torch.empty(0, device=found)
+    except (AssertionError, NotImplementedError, RuntimeError, TypeError) as error:
+        there = ["cpu", *(f"cuda:{i}" for i in range(torch.cuda.device_count()))]
+        there += ["mps"] if torch.backends.mps.is_available() else []
+        why = str(error).splitlines()[0]
+        raise ValueError(
+            f"device must be one that is there: {', '.join(there)}; got {str(device)!r} ({why})"
+        ) from None
+    return found

@@ -14,12 +14,12 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from lefs.activations import Hypercolumns, Sample, batch_bytes
-from lefs.catalog import Catalog, Sampling
+from lefs.catalog import Catalog
 from lefs.checks import check_choice, check_integer, check_seeds
 from lefs.clustering import SphericalKMeans, assign, sample_limit
 from lefs.effects import by_effect
 from lefs.factorization import factorize
-from lefs.generator import Generator, GeneratorId
+from lefs.generator import Generator
 
 __all__ = ["Estimate", "compare_partitions", "dissect", "estimate", "layers_to_compare", "sample_vectors"]
 
@@ -80,7 +80,7 @@ def dissect(
 
     Raises
     ------
-    ValueError, TypeError, KeyError
+    ValueError, TypeError
         For no seeds, more clusters than vectors, a layer that does not exist or is named twice, and the like.
     """
     layer = _canonical(generator, layer)
@@ -103,17 +103,15 @@ def dissect(
         random_state,
         {"n_init": n_init, "sample_size": sample_size},
     )
-    energy, sizes = sample.contributions(layer, centers, method=method)
-    catalog = Catalog(
-        centers=centers.float().cpu(),
-        layer=layer,
-        contributions=energy,
-        sizes=sizes,
-        layers=generator.layers,
-        parts={f"cluster {k}": (k,) for k in range(clusters)},
-        generator=GeneratorId.of(generator),
-        sampling=Sampling.of(generator, sample.seeds, truncation=truncation, random_state=random_state),
+    catalog = Catalog.of(
+        sample,
+        layer,
+        centers,
         method=method,
+        random_state=random_state,
+        n_init=n_init,
+        max_vectors=max_vectors,
+        sample_size="all" if sample_size is None else sample_size,
     )
     if contributions == "energy":
         return catalog
@@ -186,7 +184,7 @@ def estimate(
 
     Raises
     ------
-    ValueError, TypeError, KeyError
+    ValueError, TypeError
         For numbers out of range and a layer that does not exist.
     """
     layer = _canonical(generator, layer)

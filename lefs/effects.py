@@ -18,13 +18,14 @@ from collections.abc import Iterable
 from concurrent.futures import Executor
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from lefs.activations import Batch, Sample, Source, styles_of
-from lefs.catalog import Catalog
+from lefs.catalog import Catalog, Sampling
 from lefs.checks import check_integer
 from lefs.generator import Generator
 from lefs.images import resample_partition
@@ -35,16 +36,7 @@ _PIXELS = 2**18  # of the images whose graphs are kept at once: four at 256 × 2
 
 
 def by_effect(
-    catalog: Catalog,
-    generator: Generator,
-    seeds: Iterable[int] | None = None,
-    *,
-    truncation: float | None = None,
-    probes: int = 1,
-    random_state: int = 0,
-    batch_size: int | None = None,
-    progress: bool = True,
-    executor: Executor | None = None,
+    catalog: Catalog, generator: Generator, seeds: Iterable[int] | None = None, **options: Any
 ) -> Catalog:
     """The same clusters and names, with contributions by effect: M[k, c] = E[k, c] / Σ_k E[k, c].
 
@@ -53,57 +45,32 @@ def by_effect(
 
     Parameters
     ----------
-    catalog, generator : must belong together
-    seeds, truncation : the images to measure on; the catalog's own where None
-    probes : random signs for each image; the mean over images evens out most of what a single one leaves
-    random_state : seeds the signs, together with each image's seed
-    batch_size : images at a time; any size gives the same contributions to 1e-5; None: as `dissect`
-    progress : show a bar
-    executor : any `concurrent.futures.Executor`; the result is the serial one bit for bit
+    catalog, generator, seeds, **options
+        As of `measure_effects`.
 
     Returns
     -------
-    Catalog with ``measure="effect"`` and the `effects` themselves
+    Catalog
+        With ``measure="effect"`` and the `effects` themselves.
 
-    Raises
-    ------
-    TypeError
-        If the generator has no styles.
-    ArtifactError
-        If the catalog is of another generator.
+    Examples
+    --------
+    >>> import lefs
+    >>> generator = lefs.load("portraits-64")
+    >>> catalog = lefs.dissect(generator, range(4), clusters=4, progress=False)
+    >>> lefs.by_effect(catalog, generator, range(2), progress=False).measure
+    'effect'
     """
-    effects = measure_effects(
-        catalog,
-        generator,
-        seeds,
-        truncation=truncation,
-        probes=probes,
-        random_state=random_state,
-        batch_size=batch_size,
-        progress=progress,
-        executor=executor,
-    )
-    return replace(catalog, effects=effects).by_effect()
+    return measure_effects(catalog, generator, seeds, **options).by_effect()
 
 
 def with_effects(
     catalog: Catalog, generator: Generator, seeds: Iterable[int] | None = None, *, progress: bool = True
 ) -> Catalog:
-    """The catalog with its effects beside its contributions, measured on these images if it has none.
-
-    Parameters
-    ----------
-    catalog, generator : must belong together
-    seeds : as of `by_effect`
-    progress : show a bar where something is measured
-
-    Returns
-    -------
-    Catalog: the same object where it has effects already
-    """
+    """The catalog with effects: itself where it has them, else as `measure_effects` gives it."""
     if catalog.effects is not None:
         return catalog
-    return replace(catalog, effects=measure_effects(catalog, generator, seeds, progress=progress))
+    return measure_effects(catalog, generator, seeds, progress=progress)
 
 
 def measure_effects(
@@ -117,17 +84,37 @@ def measure_effects(
     batch_size: int | None = None,
     progress: bool = True,
     executor: Executor | None = None,
-) -> Tensor:
-    """E[k, c], the effect of every style channel on every cluster; `by_effect` explains the options.
+) -> Catalog:
+    """The catalog with its effects beside its contributions, and what they were measured on.
 
-    An image costs one forward pass and, for each probe, a backward pass for each cluster that it shows.
-    Nothing grows with the number of images, and the signs of an image depend on its seed alone: the E of
-    many images is the mean of the E of each.
+    E[k, c] is the squared change of an image in [-1, 1] for one unit of style c, summed over the pixels of
+    cluster k and the three colours: (K, S), float64, at least 0. An image costs one forward pass and, for
+    each probe, a backward pass for each cluster that it shows. Nothing grows with the number of images, and
+    the signs of an image depend on its seed alone: the E of many images is the mean of the E of each.
 
-    Returns
-    -------
-    Tensor of shape (K, S), float64, at least 0: squared change of an image in [-1, 1], summed over the
-    cluster's pixels and the three colours, for one unit of style
+    Parameters
+    ----------
+    catalog, generator : Catalog, Generator
+        They must belong together.
+    seeds, truncation : iterable of int, float, optional
+        The images to measure on; the catalog's own where None.
+    probes : int
+        Random signs for each image; the mean over images evens out most of what a single one leaves.
+    random_state : int
+        Seeds the signs, together with each image's seed.
+    batch_size : int, optional
+        Images at a time; any size gives the same contributions to 1e-5. None: as `lefs.dissect`.
+    progress : bool
+        Show a bar.
+    executor : concurrent.futures.Executor, optional
+        Any; the result is the serial one bit for bit.
+
+    Raises
+    ------
+    TypeError
+        If the generator has no styles.
+    ArtifactError
+        If the catalog is of another generator.
     """
     catalog.check_generator(generator)
     generator.check_styles()
@@ -150,7 +137,9 @@ def measure_effects(
         total += part
     # What belongs to no layer has an effect too, on the whole picture, but is no part's.
     total[:, generator.num_styles - generator.extra_styles :] = 0
-    return total / (len(sample.seeds) * probes)
+    options = {"truncation": sample.truncation, "random_state": random_state, "probes": probes}
+    measured = Sampling.of(generator, sample.seeds, **options)
+    return replace(catalog, effects=total / (len(sample.seeds) * probes), effects_sampling=measured)
 
 
 def squared_gradients(generator: Generator, styles: Tensor, regions: Tensor, signs: Tensor) -> Tensor:

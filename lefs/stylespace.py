@@ -93,6 +93,8 @@ def ranges(layers: Sequence[StyleLayer]) -> dict[str, tuple[str, ...]]:
 
 
 def check_styles_shape(name: str, styles: Tensor, count: int) -> None:
-    """Raise a ValueError unless `styles` has shape (N, count)."""
+    """Raise a ValueError unless `styles` has shape (N, count); a TypeError if it is not a Tensor."""
+    if not isinstance(styles, Tensor):
+        raise TypeError(f"{name} must be a Tensor of shape (N, {count}), got {type(styles).__name__}")
     if styles.ndim != 2 or styles.shape[1] != count:
         raise ValueError(f"{name} must have shape (N, {count}), got {tuple(styles.shape)}")

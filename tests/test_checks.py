@@ -12,8 +12,17 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+import lefs
 from lefs import ArtifactError, Change, Recipe
-from lefs.checks import check_choice, check_integer, check_name, check_number, check_seed, check_seeds
+from lefs.checks import (
+    check_choice,
+    check_device,
+    check_integer,
+    check_name,
+    check_number,
+    check_seed,
+    check_seeds,
+)
 
 
 @given(st.floats(-1e300, 1e300))
@@ -86,12 +95,12 @@ def test_choices_are_listed() -> None:
 
 def test_names_are_listed_and_the_nearest_is_offered() -> None:
     assert check_name("part", "hair", ["hair", "eyes"], what="part") == "hair"
-    with pytest.raises(KeyError, match="no part named 'hairs'; did you mean 'hair'") as caught:
+    with pytest.raises(ValueError, match="no part named 'hairs'; did you mean 'hair'") as caught:
         check_name("part", "hairs", ["hair", "eyes"], what="part")
     assert "Choose from: hair, eyes" in caught.value.args[0]
-    with pytest.raises(KeyError, match=r"no part named 'xyz'\. Choose from: hair"):
+    with pytest.raises(ValueError, match=r"no part named 'xyz'\. Choose from: hair"):
         check_name("part", "xyz", ["hair"], what="part")
-    with pytest.raises(KeyError, match=r"no part named \['hair'\]"):
+    with pytest.raises(ValueError, match=r"no part named \['hair'\]"):
         check_name("part", ["hair"], {"hair": 0}, what="part")  # type: ignore[arg-type]
 
 
@@ -125,3 +134,14 @@ def test_a_recipe_holds_seeds(value: object, error: type[Exception], tmp_path: P
 def test_a_recipe_takes_seeds_of_any_library_and_saves_them(tmp_path: Path) -> None:
     made = Recipe(np.int64(7), (Change("hair", np.int64(8)),))  # type: ignore[arg-type]
     assert Recipe.load(made.save(tmp_path / "recipe.json")) == made
+
+
+def test_a_device_that_is_not_there_is_named() -> None:
+    assert check_device("cpu").type == "cpu"
+    missing = f"cuda:{torch.cuda.device_count()}"
+    for device in (missing, "toaster", 1.5):
+        with pytest.raises(ValueError, match=r"device must be one that is there: cpu.*; got"):
+            check_device(device)
+    for load in (lefs.load, lefs.load_segmenter):
+        with pytest.raises(ValueError, match=rf"device must be one that is there.*{missing}"):
+            load("portraits-64", device=missing)

@@ -450,9 +450,9 @@ def test_bad_arguments_are_named(deep: StyleGAN2, found: Directions) -> None:
         walk(styles[:1], direction, [])
     with pytest.raises(ValueError, match="reference_styles must have shape"):
         mix(deep, styles, styles[:, :3], layers="all")
-    with pytest.raises(KeyError, match=r"no range or style layer named 'b4.conv9'; did you mean 'b4.conv1'"):
+    with pytest.raises(ValueError, match=r"no range or style layer named 'b4.conv9'; did you mean"):
         mix(deep, styles, styles, layers="b4.conv9")
-    with pytest.raises(KeyError, match="did you mean 'coarse'"):
+    with pytest.raises(ValueError, match="did you mean 'coarse'"):
         mix(deep, styles, styles, layers="corse")
     with pytest.raises(ValueError, match="layers: 'fine' is a range; give it alone"):
         mix(deep, styles, styles, layers=["fine", "b4.conv1"])
@@ -471,7 +471,7 @@ def test_contrast_names_what_is_wrong(disjoint: DisjointGenerator, strips: Catal
     directions = principal_directions(disjoint, range(10), count=1)
     with pytest.raises(ValueError, match="directions is empty"):
         contrast(disjoint, strips, [], range(3), parts=["strip 0"])
-    with pytest.raises(KeyError, match="no part named 'hair'"):
+    with pytest.raises(ValueError, match="no part named 'hair'"):
         contrast(disjoint, strips, directions, range(3), parts=["hair"])
     with pytest.raises(ValueError, match="targets is empty"):
         contrast(disjoint, strips, directions, [], parts=["strip 0"])
@@ -526,7 +526,7 @@ def test_the_walker_does_what_its_controls_say(disjoint: DisjointGenerator, stri
 
 def test_the_walker_names_what_is_wrong(disjoint: DisjointGenerator, strips: Catalog) -> None:
     directions = principal_directions(disjoint, range(50), count=1)
-    with pytest.raises(KeyError, match="no part named 'hair'"):
+    with pytest.raises(ValueError, match="no part named 'hair'"):
         DirectionWalker(disjoint, directions, strips, part="hair")
     with pytest.raises(ValueError, match="target must be between 0"):
         DirectionWalker(disjoint, directions, strips, target=-1)

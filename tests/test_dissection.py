@@ -10,6 +10,7 @@ import weakref
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -296,7 +297,7 @@ def test_an_estimate_in_words(seconds: float, size: int, told: str) -> None:
         (4, {"clusters": 0}, ValueError, "clusters must be at least 1"),
         (4, {"n_init": 0}, ValueError, "n_init must be at least 1"),
         (4, {"max_vectors": 0}, ValueError, "max_vectors must be at least 1"),
-        (4, {"layer": "b8.conv3"}, KeyError, "no style layer named"),
+        (4, {"layer": "b8.conv3"}, ValueError, "no style layer named"),
     ],
 )
 def test_no_estimate_of_nonsense(
@@ -347,7 +348,7 @@ def test_the_table_of_partitions(lively: StyleGAN2) -> None:
 def test_the_bar_is_optional(lively: StyleGAN2, capfd: pytest.CaptureFixture[str]) -> None:
     quick(lively)
     assert capfd.readouterr() == ("", "")
-    quick(lively, progress=True)
+    quick(lively, progress=True, batch_size=1)
     out, err = capfd.readouterr()
     assert out == ""
     assert "contributions" in err
@@ -366,7 +367,7 @@ def test_the_bar_is_optional(lively: StyleGAN2, capfd: pytest.CaptureFixture[str
             "clusters=641 is more than the 640 activation vec",
         ),
         ({"clusters": 40, "max_vectors": 30}, ValueError, "ask for fewer clusters or give more seeds"),
-        ({"layer": "b8.conv3"}, KeyError, "no style layer named 'b8.conv3'; did you mean 'b8.conv"),
+        ({"layer": "b8.conv3"}, ValueError, "no style layer named 'b8.conv3'; did you mean 'b8.conv"),
         ({"truncation": float("nan")}, ValueError, "truncation must be a finite number"),
         ({"random_state": -1}, ValueError, "random_state must be between 0"),
         ({"random_state": 2**32}, ValueError, "random_state must be between 0"),
@@ -381,7 +382,7 @@ def test_bad_arguments_are_refused_before_any_work(
     def no_work(*_: object) -> None:
         raise AssertionError("work was begun")
 
-    monkeypatch.setattr(StyleGAN2, "activations", no_work)
+    monkeypatch.setattr(StyleGAN2, "walk", no_work)
     with pytest.raises(error, match=told):
         quick(lively, **{"seeds": SEEDS, **options})
 
@@ -395,3 +396,23 @@ def test_sample_size_reaches_k_means(tiny: StyleGAN2) -> None:
     )  # so few are all seen
     with pytest.raises(ValueError, match="sample_size"):
         dissect(tiny, range(8), clusters=3, sample_size=-1, progress=False)
+
+
+def test_a_catalog_can_be_made_again_from_its_record(lively: StyleGAN2, tmp_path: Path) -> None:
+    options: dict[str, Any] = {"n_init": 2, "max_vectors": 60, "sample_size": None, "truncation": 0.8}
+    made = dissect(lively, range(3, 9), clusters=4, random_state=5, progress=False, **options)
+    own = lefs.Catalog.load(made.save(tmp_path)).sampling
+    again = dissect(
+        lively,
+        own.seeds,
+        clusters=made.num_clusters,
+        layer=made.layer,
+        truncation=own.truncation,
+        random_state=own.random_state,
+        n_init=own.n_init,
+        max_vectors=own.max_vectors,
+        sample_size=None if own.sample_size == "all" else own.sample_size,
+        progress=False,
+    )
+    assert torch.equal(again.contributions, made.contributions)
+    assert torch.equal(again.centers, made.centers)

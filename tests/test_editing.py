@@ -325,7 +325,7 @@ def test_threads_keep_the_pictures_they_wait_for(
 def test_errors_leave_the_editor_usable(editor: Editor) -> None:
     good = recipe(Change("hair", 5, settings=OPEN))
     before = editor.render(good).image
-    with pytest.raises(KeyError, match="no part named 'haar'"):
+    with pytest.raises(ValueError, match="no part named 'haar'"):
         editor.render(recipe(Change("haar", 5)))
     with pytest.raises(ValueError, match="rho must be"):
         editor.render(recipe(Change("hair", 5, settings=QuerySettings(rho=-1))))
@@ -444,3 +444,25 @@ def test_damaged_recipes(tmp_path: Path, change: dict) -> None:
         path.write_text(json.dumps(content))
         with pytest.raises(ArtifactError, match=missing):
             Recipe.load(path)
+
+
+def test_pictures_are_kept_by_their_size(
+    lively: StyleGAN2, catalog: Catalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    editor = Editor(lively, catalog)
+    one = editor.pictures([0]).nbytes
+    monkeypatch.setattr("lefs.editor._KEPT", 3 * one)
+    assert len(editor.pictures(range(9))) == 9
+    assert sum(image.nbytes for image in editor._pictures.values()) == 3 * one
+    expected = lively.synthesize(lively.sample(range(9), truncation=0.7))
+    torch.testing.assert_close(editor.pictures(range(9)), expected, rtol=1e-4, atol=1e-4)
+
+
+def test_a_grid_of_one_class() -> None:
+    network = random_network(seed=4, label_dim=3)
+    found = dissect(network.with_label(2), range(4), clusters=3, progress=False)
+    editor = Editor(network, found)
+    for label in (0, 2):
+        grid = editor.grid(1, [5], ["cluster 0"], label=label)["cluster 0"][0]
+        recipe = Recipe(1, (Change("cluster 0", 5),), label=label)
+        torch.testing.assert_close(grid, editor.render(recipe).image, rtol=1e-4, atol=1e-5)

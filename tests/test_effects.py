@@ -15,6 +15,7 @@ import torch
 from helpers import LinearGenerator, made_up_catalog, random_network
 from safetensors.torch import load_file
 from test_stylegan import make as stylegan
+from torch import Tensor
 
 import lefs
 from lefs import Catalog, Change, Editor, QuerySettings, Recipe, StyleGAN2, dissect
@@ -22,6 +23,13 @@ from lefs.effects import by_effect, measure_effects, squared_gradients, with_eff
 from lefs.query import PartEffects
 from lefs.stylespace import ranges
 from lefs.widgets import EditStudio
+
+
+def effects_of(*given: Any, **options: Any) -> Tensor:
+    effects = measure_effects(*given, **options).effects
+    assert effects is not None
+    return effects
+
 
 # The four quarters of an image of 8 × 8: (4, 8, 8).
 PLACES = torch.eye(4).reshape(4, 2, 2).repeat_interleave(4, 1).repeat_interleave(4, 2)
@@ -74,7 +82,7 @@ def test_one_pixel_is_exact_with_one_probe(lively: StyleGAN2) -> None:
 def test_effects_of_a_catalog_follow_the_jacobian(lively: StyleGAN2, dissected: Catalog) -> None:
     generator = copy.deepcopy(lively).double()
     seeds, probes = [0, 1], 100
-    found = measure_effects(dissected, generator, seeds, probes=probes, progress=False)
+    found = effects_of(dissected, generator, seeds, probes=probes, progress=False)
     styles = generator.sample_styles(seeds, truncation=0.8).double().clone()
     regions = dissected.membership(generator, styles).double().repeat_interleave(2, 2).repeat_interleave(2, 3)
     exact = [reference.effects(generator.synthesize, s, r) for s, r in zip(styles, regions, strict=True)]
@@ -119,7 +127,7 @@ def test_a_channel_that_does_nothing_has_no_contribution() -> None:
 def test_demodulation_lets_a_channel_act_that_is_never_active(lively: StyleGAN2, dissected: Catalog) -> None:
     """A dead channel's style still shares in the norm that all channels of its layer are divided by."""
     assert not dissected.contributions[:, 3].any()
-    effects = measure_effects(dissected, lively, progress=False)
+    effects = effects_of(dissected, lively, progress=False)
     assert bool((effects[:, 3] > 0).any())
 
 
@@ -135,7 +143,7 @@ def test_the_predicted_leak_is_the_leak_where_channels_act_apart() -> None:
     exact = torch.einsum("spij,kij->ks", painted.double().square(), PLACES.double())
     catalog = replace(catalog, effects=exact)
     # (a sum over several pixels is met on average only)
-    many = measure_effects(catalog, generator, [0], probes=2000, progress=False)
+    many = effects_of(catalog, generator, [0], probes=2000, progress=False)
     torch.testing.assert_close(many, exact, rtol=0.2, atol=1e-6)
     target, reference_styles = generator.sample_styles([1]), generator.sample_styles([2, 3])
     for leak in (1.0, 20.0, 400.0):
@@ -156,42 +164,40 @@ def test_the_predicted_leak_is_the_leak_where_channels_act_apart() -> None:
 
 
 def test_effects_are_additive_over_images(lively: StyleGAN2, dissected: Catalog) -> None:
-    whole = measure_effects(dissected, lively, range(6), progress=False)
-    halves = [measure_effects(dissected, lively, s, progress=False) for s in (range(2), range(2, 6))]
+    whole = effects_of(dissected, lively, range(6), progress=False)
+    halves = [effects_of(dissected, lively, s, progress=False) for s in (range(2), range(2, 6))]
     torch.testing.assert_close(whole, (2 * halves[0] + 4 * halves[1]) / 6, rtol=1e-5, atol=1e-9)
 
 
 def test_batch_and_threads_do_not_matter(lively: StyleGAN2, dissected: Catalog) -> None:
-    serial = measure_effects(dissected, lively, batch_size=2, probes=2, progress=False)
+    serial = effects_of(dissected, lively, batch_size=2, probes=2, progress=False)
     for size in (1, 3, 16):
-        other = measure_effects(dissected, lively, batch_size=size, probes=2, progress=False)
+        other = effects_of(dissected, lively, batch_size=size, probes=2, progress=False)
         torch.testing.assert_close(other, serial, rtol=1e-5, atol=1e-9)
     with ThreadPoolExecutor(3) as executor:
-        threaded = measure_effects(
-            dissected, lively, batch_size=2, probes=2, progress=False, executor=executor
-        )
+        threaded = effects_of(dissected, lively, batch_size=2, probes=2, progress=False, executor=executor)
     assert torch.equal(threaded, serial)
 
 
 def test_a_process_gives_the_same_bits(lively: StyleGAN2, dissected: Catalog, tmp_path: Path) -> None:
     loaded = lefs.load(lefs.save_generator(lively, tmp_path, label="lively"))
-    serial = measure_effects(dissected, loaded, batch_size=3, progress=False)
+    serial = effects_of(dissected, loaded, batch_size=3, progress=False)
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as executor:
-        apart = measure_effects(dissected, loaded, batch_size=3, progress=False, executor=executor)
+        apart = effects_of(dissected, loaded, batch_size=3, progress=False, executor=executor)
     assert torch.equal(serial, apart)
 
 
 def test_large_images_go_through_a_few_at_a_time(
     lively: StyleGAN2, dissected: Catalog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    at_once = measure_effects(dissected, lively, progress=False)
+    at_once = effects_of(dissected, lively, progress=False)
     seen: list[int] = []
     synthesize = StyleGAN2.synthesize
     monkeypatch.setattr("lefs.effects._PIXELS", 2 * 16**2)
     monkeypatch.setattr(
         StyleGAN2, "synthesize", lambda self, s, *a: (seen.append(len(s)), synthesize(self, s, *a))[1]
     )
-    few = measure_effects(dissected, lively, progress=False)
+    few = effects_of(dissected, lively, progress=False)
     assert seen == [2, 2, 1]
     torch.testing.assert_close(few, at_once, rtol=1e-5, atol=1e-9)
 
@@ -199,9 +205,7 @@ def test_large_images_go_through_a_few_at_a_time(
 def test_the_same_state_gives_the_same_signs_and_another_gives_others(
     lively: StyleGAN2, dissected: Catalog
 ) -> None:
-    one, same, other = (
-        measure_effects(dissected, lively, [7], random_state=s, progress=False) for s in (0, 0, 1)
-    )
+    one, same, other = (effects_of(dissected, lively, [7], random_state=s, progress=False) for s in (0, 0, 1))
     assert torch.equal(one, same)
     assert not torch.allclose(one, other)
 
@@ -270,9 +274,9 @@ def test_what_belongs_to_no_layer_is_no_parts(root: Path) -> None:
 def test_the_class_of_the_catalog_is_the_class_that_is_measured() -> None:
     generator = random_network(seed=2, label_dim=3)
     catalog = quick(generator.with_label(2))
-    expected = measure_effects(catalog, generator.with_label(2), progress=False)
-    assert torch.equal(measure_effects(catalog, generator.with_label(1), progress=False), expected)
-    assert torch.equal(measure_effects(catalog, generator, progress=False), expected)
+    expected = effects_of(catalog, generator.with_label(2), progress=False)
+    assert torch.equal(effects_of(catalog, generator.with_label(1), progress=False), expected)
+    assert torch.equal(effects_of(catalog, generator, progress=False), expected)
 
 
 # -- wrong input -------------------------------------------------------------------------------------------
@@ -320,7 +324,7 @@ def test_the_shipped_effects_are_those_of_the_shipped_generator(
     portraits: lefs.Generator, portraits_catalog: Catalog
 ) -> None:
     assert portraits_catalog.measure == "energy"
-    few = measure_effects(portraits_catalog, portraits, range(700, 706), progress=False)
+    few = effects_of(portraits_catalog, portraits, range(700, 706), progress=False)
     shipped = portraits_catalog.by_effect().contributions
     again = replace(portraits_catalog, effects=few).by_effect().contributions
     alike = torch.corrcoef(torch.stack([shipped.flatten(), again.flatten()]))[0, 1]
@@ -334,7 +338,7 @@ def test_the_shipped_effects_are_those_of_the_shipped_generator(
 @pytest.fixture(scope="module")
 def measured(lively: StyleGAN2, dissected: Catalog) -> Catalog:
     """By energy, with effects beside."""
-    return replace(dissected, effects=measure_effects(dissected, lively, progress=False))
+    return replace(dissected, effects=effects_of(dissected, lively, progress=False))
 
 
 def test_files_keep_effects_and_measure(measured: Catalog, dissected: Catalog, tmp_path: Path) -> None:
@@ -452,7 +456,7 @@ def test_the_method_for_pairs_says_what_it_needs(measured: Catalog, dissected: C
         QuerySettings("pair", leak=-1.0).query(measured, "cluster 0", styles, styles)
     with pytest.raises(ValueError, match="target_styles must have shape"):
         QuerySettings("pair").query(measured, "cluster 0", styles[0], styles)
-    with pytest.raises(KeyError, match="part"):
+    with pytest.raises(ValueError, match="part"):
         QuerySettings("pair").query(measured, "cluster 9", styles, styles)
 
 
@@ -479,3 +483,25 @@ def test_the_studio_offers_pairs_where_there_are_effects(
     wrong = Recipe(4, (Change("cluster 0", 5, settings=QuerySettings("pair")),))
     with pytest.raises(ValueError, match="this catalog has no effects"):
         EditStudio(lively, dissected, wrong)
+
+
+def test_a_catalog_knows_what_its_effects_were_measured_on(
+    dissected: Catalog, lively: StyleGAN2, tmp_path: Path
+) -> None:
+    options: dict[str, Any] = {"truncation": 0.5, "probes": 2, "random_state": 3}
+    found = by_effect(dissected, lively, [7, 9], progress=False, **options)
+    again = Catalog.load(found.save(tmp_path))
+    assert again.sampling == dissected.sampling
+    own = again.effects_sampling
+    assert own is not None
+    assert (own.seeds, own.truncation, own.probes, own.random_state) == ((7, 9), 0.5, 2, 3)
+    repeated = effects_of(
+        dissected,
+        lively,
+        own.seeds,
+        truncation=own.truncation,
+        probes=own.probes,
+        random_state=own.random_state,
+        progress=False,
+    )
+    assert torch.equal(repeated, found.effects)

@@ -44,9 +44,9 @@ def test_one_part_and_some_methods() -> None:
     figure = plotting.tradeoff_curves(made_up_report(), parts=["hair"], methods=METHODS[:2], title="two")
     assert len(panels(figure)) == 1
     assert [t.get_text() for t in figure.legends[0].texts] == list(METHODS[:2])
-    with pytest.raises(KeyError, match="parts: no part named 'hare'; did you mean 'hair'"):
+    with pytest.raises(ValueError, match="parts: no part named 'hare'; did you mean 'hair'"):
         plotting.tradeoff_curves(made_up_report(), parts=["hare"])
-    with pytest.raises(KeyError, match="methods: no method named 'mine'"):
+    with pytest.raises(ValueError, match="methods: no method named 'mine'"):
         plotting.tradeoff_curves(made_up_report(), methods=["mine"])
 
 

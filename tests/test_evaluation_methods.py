@@ -138,7 +138,7 @@ def test_channels_that_serve_two_parts_show_in_the_matrix(disjoint: QuarterGener
     assert shares[1, 0] > 0.7
     assert shares[2, 2] == shares[3, 3] == 1
     assert found.entry(NAMES[0], NAMES[1])[0] == found.matrix[0, 1]
-    with pytest.raises(KeyError, match="no part named 'north'"):
+    with pytest.raises(ValueError, match="no part named 'north'"):
         found.entry("north", NAMES[0])
 
 

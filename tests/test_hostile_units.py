@@ -124,7 +124,7 @@ def test_the_painter_offers_what_its_segmenter_can_see(linear: Linear) -> None:
     named = catalog.rename("part 1", "red")
     found = units.characterize(linear, range(6), segmenter=named, quantile=0.3, progress=False)
     assert UnitPainter(linear, found, 0, segmenter=Colours()).controls["concept"].options == ("red",)
-    with pytest.raises(KeyError, match=r"concept: no concept named 'part 0'. Choose from: none, red"):
+    with pytest.raises(ValueError, match=r"concept: no concept named 'part 0'. Choose from: none, red"):
         UnitPainter(linear, found, 0, segmenter=Colours(), concept="part 0")
 
 

@@ -146,9 +146,9 @@ def test_errors_are_shown_and_the_picture_stays(
 def test_wrong_arguments_are_errors_at_once(
     linear: Linear, found: units.UnitDissection, lively: object
 ) -> None:
-    with pytest.raises(KeyError, match="no concept named 'rad'; did you mean 'red'"):
+    with pytest.raises(ValueError, match="no concept named 'rad'; did you mean 'red'"):
         UnitPainter(linear, found, 0, concept="rad")
-    with pytest.raises(KeyError, match="no dissected layer named 'c'"):
+    with pytest.raises(ValueError, match="no dissected layer named 'c'"):
         UnitPainter(linear, found, 0, concept="red", layer="c")
     with pytest.raises(ValueError, match="no image of the sample shows 'none'"):
         UnitPainter(linear, found, 0, concept="none", layer="a")

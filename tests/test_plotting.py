@@ -530,7 +530,7 @@ def test_locality_is_drawn_at_its_means(table):
 
 
 def test_unknown_part_lists_the_parts(catalog):
-    with pytest.raises(KeyError, match=r"did you mean 'hair'.*Choose from: hair, skin"):
+    with pytest.raises(ValueError, match=r"did you mean 'hair'.*Choose from: hair, skin"):
         plotting.strongest_channels(catalog, "hiar")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -19,6 +20,7 @@ from lefs import StyleGAN2, StyleGAN2Config
 from lefs.generator import Generator
 from lefs.models.layers import up_convolution, upsample
 from lefs.models.modulated import ModulatedConvolution, spans, windows
+from lefs.synthesis import Stop
 
 
 @pytest.fixture(scope="module")
@@ -660,7 +662,55 @@ def test_bad_shapes_and_choices(lively: StyleGAN2, styles: Tensor) -> None:
         lively.synthesize(styles, "random")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="noise must be between 0"):
         lively.synthesize(styles, -1)
-    with pytest.raises(KeyError, match=r"no style layer named 'b8.conv2'; did you mean 'b8.conv"):
+    with pytest.raises(ValueError, match=r"no style layer named 'b8.conv2'; did you mean 'b8.conv"):
         lively.record(styles, "b8.conv2")
     with pytest.raises(ValueError, match="truncation must be a finite number"):
         lively.map(lively.latents(0), truncation=float("nan"))
+
+
+def test_sampled_styles_are_ordinary_tensors(lively: StyleGAN2) -> None:
+    styles = lively.sample([1, 2]).requires_grad_()
+    lively.synthesize(styles).sum().backward()
+    assert bool(styles.grad.any())
+
+
+def test_styles_that_are_no_tensor_are_refused(lively: StyleGAN2) -> None:
+    styles = lively.sample([1]).numpy()
+    for use in (lively.synthesize, lively.cache, lambda s: lively.record(s, lively.layers[0].name)):
+        with pytest.raises(TypeError, match=rf"styles must be a Tensor of shape \(N, {lively.num_styles}\)"):
+            use(styles)
+
+
+def test_latents_become_images(lively: StyleGAN2) -> None:
+    styles = lively.sample([1, 2], truncation=0.7)
+    assert torch.equal(lively(lively.latents([1, 2]), truncation=0.7), lively.synthesize(styles))
+
+
+def test_hooks_read_change_and_stop(lively: StyleGAN2) -> None:
+    styles, seen = lively.sample([1, 2]), []
+    first, second, last = (lively.layers[i].name for i in (0, 3, -1))
+
+    def stop(maps: Tensor) -> None:
+        raise Stop
+
+    looked = lively.walk(styles, {first: seen.append, last: lambda maps: None})
+    assert torch.equal(looked, lively.synthesize(styles))
+    assert torch.equal(seen[0], lively.record(styles, first)[first])
+    with pytest.raises(Stop):
+        lively.walk(styles, {second: stop, last: seen.append})
+    assert len(seen) == 1
+    changed = lively.walk(styles, {second: lambda maps: 0.5 * maps})
+    assert not torch.equal(changed, looked)
+
+
+def test_a_cache_holds_until_it_says(lively: StyleGAN2) -> None:
+    """A state that somebody changed is gone on from, although the styles are those of the cache."""
+    styles = lively.sample([1])
+    kept, index = lively.cache(styles), 3
+    states = list(kept.states)
+    states[index] = tuple(t if t is None else 0.5 * t for t in states[index])
+    mixed = replace(kept, states=tuple(states), until=index)
+    found = lively.synthesize(styles, cache=mixed)
+    assert bool(found.isfinite().all())
+    assert not torch.equal(found, kept.image)
+    assert torch.equal(lively.synthesize(styles, cache=kept), kept.image)

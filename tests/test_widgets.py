@@ -252,7 +252,7 @@ def test_the_price_is_logarithmic_and_reaches_zero(studio):
 
 
 def test_wrong_tables_are_errors_at_once(tiny, catalog):
-    with pytest.raises(KeyError, match="no part named 'hair'"):
+    with pytest.raises(ValueError, match="no part named 'hair'"):
         EditStudio(tiny, catalog, one_change(), settings={"hair": lefs.QuerySettings()})
     bad = lefs.QuerySettings(epsilon=math.inf)
     with pytest.raises(ValueError, match="epsilon"):
@@ -443,7 +443,7 @@ def test_controls_act_from_any_thread_without_gradients(studio):
 
 
 def test_wrong_arguments_are_errors_at_once(tiny, catalog):
-    with pytest.raises(KeyError, match=r"no part named 'hair'.*cluster 0"):
+    with pytest.raises(ValueError, match=r"no part named 'hair'.*cluster 0"):
         EditStudio(tiny, catalog, one_change(part="hair"))
     with pytest.raises(ValueError, match="strength"):
         EditStudio(tiny, catalog, one_change(strength=2.0))

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -121,7 +120,7 @@ def dissected_scenes(folder: Path, segmenter: NamedSegmenter) -> tuple[lefs.Gene
     catalog = lefs.dissect(generator, range(256), clusters=12)
     table = confusion(generator, catalog, range(100_000, 100_256), segmenter=segmenter)
     catalog = catalog.named(name_by_truth(table, segmenter.names))
-    return generator, replace(catalog, effects=measure_effects(catalog, generator))
+    return generator, measure_effects(catalog, generator)
 
 
 def main() -> None:

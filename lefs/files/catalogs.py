@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +13,9 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from lefs.activations import Sample
-from lefs.catalog import Catalog, Sampling
+from lefs.catalog import Catalog
 from lefs.files.reading import Instance, read_pickle, read_torch, sniff
-from lefs.generator import Generator, GeneratorId
+from lefs.generator import Generator
 from lefs.records import ArtifactError
 
 __all__ = ["ForeignCatalog", "fitting_layer", "import_catalog", "read_foreign_catalog"]
@@ -106,19 +106,9 @@ def import_catalog(
     found = read_foreign_catalog(path)
     layer = fitting_layer(generator, found.centers.shape[1], layer, path)
     sample = Sample(generator, seeds, truncation=truncation, progress=progress)
-    contributions, sizes = sample.contributions(layer, found.centers)
     named = {k for ks in found.annotations.values() for k in ks}
     rest = {f"cluster {k}": (k,) for k in range(len(found.centers)) if k not in named}
-    return Catalog(
-        centers=found.centers,
-        layer=layer,
-        contributions=contributions,
-        sizes=sizes,
-        layers=generator.layers,
-        parts={**found.annotations, **rest},
-        generator=GeneratorId.of(generator),
-        sampling=Sampling.of(generator, sample.seeds, truncation=truncation),
-    )
+    return replace(Catalog.of(sample, layer, found.centers), parts={**found.annotations, **rest})
 
 
 def _attributes(value: Any) -> Mapping[str, Any]:

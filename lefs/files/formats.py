@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from lefs import models
+from lefs.checks import check_device
 from lefs.files import weights
 from lefs.files.publishers import Parsed
 from lefs.files.publishers.unknown import explain
@@ -69,9 +70,10 @@ def load(
     ArtifactError
         If it is missing, truncated, of another kind, or its tensors are not what its architecture needs.
     """
+    place = None if device is None else check_device(device)
     generator = _loaded(locate(name_or_path), mapped=False)
     generator = generator if label is None else generator.with_label(label)
-    return generator if device is None else generator.to(device)
+    return generator if place is None else generator.to(place)
 
 
 def peek(name_or_path: str | os.PathLike[str]) -> Generator:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate, max_pool2d
 
-from lefs.checks import check_integer
+from lefs.checks import check_device, check_integer
 from lefs.generator import Generator
 from lefs.records import ArtifactError, load_tensors, locate, read_json, save_tensors, write_json
 
@@ -175,6 +175,7 @@ def load_segmenter(
     ArtifactError
         If a file is missing, damaged, of another kind, or does not fit the other one.
     """
+    place = check_device(device or "cpu")
     path = locate(name_or_path)
     stem = path / "segmenter" if path.is_dir() else path.with_suffix("")
     weights = stem.with_name(f"{stem.name}.safetensors")
@@ -185,7 +186,7 @@ def load_segmenter(
         segmenter.load_state_dict(tensors)
     except (AttributeError, KeyError, TypeError, ValueError, RuntimeError) as error:
         raise ArtifactError(f"{weights} and the .json beside it do not fit together: {error}") from error
-    return segmenter.eval().requires_grad_(False).to(device or "cpu")
+    return segmenter.eval().requires_grad_(False).to(place)
 
 
 def segmenter_of(generator: Generator) -> PartSegmenter | None:

@@ -58,7 +58,7 @@ class Concepts:
             )
 
     def index(self, concept: str) -> int:
-        """The label of a concept; a KeyError lists those there are."""
+        """The label of a concept; a ValueError lists those there are."""
         numbered = re.fullmatch(r"label (\d+)", str(concept))
         if not self.names and numbered:
             return int(numbered[1])

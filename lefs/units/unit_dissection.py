@@ -246,7 +246,7 @@ class UnitDissection:
             "concepts": list(self.concepts),
             "quantile": self.quantile,
             "generator": asdict(self.generator),
-            "sampling": {**asdict(self.sampling), "seeds": list(self.sampling.seeds)},
+            "sampling": self.sampling.to_json(),
             "layers": [layer.to_json() for layer in self.layers],
         }
         tensors = {name: getattr(self, name) for name in _SHAPES}
@@ -269,6 +269,6 @@ class UnitDissection:
                 concepts=tuple(meta["concepts"]),
                 quantile=float(meta["quantile"]),
                 generator=GeneratorId(**meta["generator"]),
-                sampling=Sampling(**{**meta["sampling"], "seeds": tuple(meta["sampling"]["seeds"])}),
+                sampling=Sampling.from_json(meta["sampling"]),
                 **{name: tensors[name] for name in _SHAPES},
             )

@@ -63,9 +63,8 @@ class UnitPainter(Panel):
 
     Raises
     ------
-    KeyError
-        If there is no such concept or layer; the message lists them.
     ValueError
+        If there is no such concept or layer; the message lists them.
         If the segmenter knows none of the concepts or does not see the layer, or an argument is out of range.
     ArtifactError
         If the units are of another generator.

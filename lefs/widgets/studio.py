@@ -78,9 +78,8 @@ class EditStudio(Panel):
 
     Raises
     ------
-    KeyError
-        If there is no such part; the message lists the parts.
     ValueError
+        If there is no such part; the message lists the parts.
         If the recipe has not one change, or a seed, the strength, the truncation or a setting is out of
         range.
     ArtifactError

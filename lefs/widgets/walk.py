@@ -50,7 +50,7 @@ class DirectionWalker(Panel):
     ------
     ArtifactError
         If directions or catalog are of another generator.
-    KeyError
+    ValueError
         If there is no such part; the message lists them.
     """
 

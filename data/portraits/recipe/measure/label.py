@@ -236,9 +236,10 @@ def label(model: lefs.Generator, segmenter: Any, options: argparse.Namespace) ->
     )
     table = confusion(model, catalog, range(NAMING, NAMING + options.judged), segmenter=segmenter)
     catalog = catalog.named([segmenter.names[p] for p in name_clusters(table, least=options.least)])
-    effects = measure_effects(catalog, model, range(options.effect_images))
+    catalog = measure_effects(catalog, model, range(options.effect_images))
+    assert catalog.effects is not None
     # (half the file: what random probes measure is good to a few per cent, far from float32's last digit)
-    return replace(catalog, effects=effects.float().double())
+    return replace(catalog, effects=catalog.effects.float().double())
 
 
 def main(arguments: list[str] | None = None) -> None:
