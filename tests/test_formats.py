@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from benchmarks.networks import stylegan3_config
 
 import lefs
 from lefs import ArtifactError, StyleGAN2, save_generator
@@ -18,7 +19,7 @@ from lefs.files.weights import fill
 from lefs.models.layers import shapes_only
 from lefs.models.progan import ProGAN, ProGANConfig
 from lefs.models.stylegan import StyleGAN, StyleGANConfig
-from lefs.models.stylegan3 import StyleGAN3, StyleGAN3Config
+from lefs.models.stylegan3 import StyleGAN3
 from lefs.records import load_tensors, save_tensors
 
 
@@ -288,9 +289,7 @@ NETWORKS: dict[str, Callable[[], torch.nn.Module]] = {
         lefs.StyleGAN2Config(8, 2**16, 2**16, WIDE, label_dim=2**16, architecture="resnet")
     ),
     "StyleGAN3": lambda: StyleGAN3(
-        StyleGAN3Config.design(
-            32, z_dim=2**14, w_dim=2**14, channel_base=2**19, channel_max=2**13, rotation=True
-        )
+        stylegan3_config(32, z_dim=2**14, w_dim=2**14, channel_base=2**19, channel_max=2**13, rotation=True)
     ),
     "StyleGAN": lambda: StyleGAN(StyleGANConfig(8, 2**16, 2**16, WIDE, label_dim=2**16)),
     "ProGAN": lambda: ProGAN(ProGANConfig(8, 2**16, WIDE)),

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from benchmarks.networks import stylegan3_config
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -130,7 +131,7 @@ def test_each_class_of_stylegan_xl_has_its_mean():
 def test_design_is_the_published_one(name, rotation, labels):
     generator = lefs.load(FIXTURES / f"{name}.pkl")
     sizes = {"z_dim": 20, "w_dim": 24, "label_dim": labels, "channel_base": 256, "channel_max": 10}
-    config = StyleGAN3Config.design(32, rotation=rotation, **sizes)
+    config = stylegan3_config(32, rotation=rotation, **sizes)
     assert config == generator.config
     fresh, loaded = StyleGAN3(config).state_dict(), generator.state_dict()
     for key in [k for k in fresh if k.endswith("filter")]:
@@ -138,7 +139,7 @@ def test_design_is_the_published_one(name, rotation, labels):
 
 
 def test_full_size_layers_have_the_published_names():
-    layers = StyleGAN3Config.design(1024, rotation=True).layers
+    layers = stylegan3_config(1024, rotation=True).layers
     assert [p.name for p in layers[:5]] == [
         "L0_36_1024",
         "L1_36_1024",
@@ -367,7 +368,7 @@ def test_gradients_reach_every_style(small):
 def test_gradients_are_the_slopes():
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        config = StyleGAN3Config.design(
+        config = stylegan3_config(
             16, z_dim=4, w_dim=4, channel_base=64, channel_max=3, num_layers=3, num_critical=1, margin=4
         )
         generator = StyleGAN3(config).double().freeze()

@@ -12,10 +12,10 @@ from torch.nn.functional import conv2d, leaky_relu
 
 from lefs.checks import check_integer
 from lefs.generator import Generator
+from lefs.models.configs import settings_of
 from lefs.models.layers import constant, normal
 from lefs.models.progressive import (
     Colours,
-    changed_settings,
     check_channels,
     check_images,
     pixel_norm,
@@ -145,7 +145,7 @@ class ProGAN(Generator):
     @property
     def architecture_config(self) -> dict[str, Any]:
         """The `ProGANConfig` as plain JSON values; what is at its default is left out."""
-        return changed_settings(self.config)
+        return settings_of(self.config)
 
     @property
     def preview_size(self) -> int:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
 from typing import Any
 
 import torch
@@ -17,7 +16,6 @@ from lefs.models.layers import constant, normal
 __all__ = [
     "Colours",
     "blur",
-    "changed_settings",
     "check_blur",
     "check_channels",
     "check_images",
@@ -61,17 +59,6 @@ def check_blur(taps: Sequence[float]) -> tuple[float, ...]:
     if found and (len(found) % 2 == 0 or sum(found) == 0):
         raise ValueError(f"blur must have an odd number of taps and a sum, got {found}")
     return found
-
-
-def changed_settings(config: Any) -> dict[str, Any]:
-    """Plain JSON values of a configuration (a dataclass) without those at their defaults.
-
-    Fingerprints are made from them, and stay as they are when a new setting comes with a default.
-    """
-    content = {f.name: getattr(config, f.name) for f in fields(config)}
-    content["channels"] = {str(r): c for r, c in config.channels.items()}
-    kept = {f.name: content[f.name] for f in fields(config) if content[f.name] != f.default}
-    return {name: list(value) if isinstance(value, tuple) else value for name, value in kept.items()}
 
 
 def pixel_norm(x: Tensor) -> Tensor:

@@ -13,11 +13,11 @@ from torch.nn.functional import conv2d, instance_norm, leaky_relu
 
 from lefs.checks import check_choice, check_integer, check_number
 from lefs.generator import Generator
+from lefs.models.configs import settings_of
 from lefs.models.layers import FullyConnected, constant, normal, set_up
 from lefs.models.progressive import (
     Colours,
     blur,
-    changed_settings,
     check_blur,
     check_channels,
     check_images,
@@ -203,7 +203,7 @@ class StyleGAN(Generator):
     @property
     def architecture_config(self) -> dict[str, Any]:
         """The `StyleGANConfig` as plain JSON values; what is at its default is left out."""
-        return changed_settings(self.config)
+        return settings_of(self.config)
 
     def _module(self, layer: StyleLayer) -> Any:
         return self.synthesis.get_submodule(layer.name)

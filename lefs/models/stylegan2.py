@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict
 from functools import cached_property
 from typing import Any
 
@@ -12,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from lefs.generator import Generator
-from lefs.models.configs import StyleGAN2Config
+from lefs.models.configs import StyleGAN2Config, settings_of
 from lefs.models.layers import (
     DEFAULT_FILTER,
     Precise,
@@ -112,9 +111,7 @@ class StyleGAN2(Generator):
     @property
     def architecture_config(self) -> dict[str, Any]:
         """The `StyleGAN2Config` as plain JSON values; what is at its default is left out."""
-        content = asdict(self.config)
-        content["channels"] = {str(r): c for r, c in self.config.channels.items()}
-        return {k: v for k, v in content.items() if k in _ALWAYS or v != getattr(StyleGAN2Config, k)}
+        return settings_of(self.config, _ALWAYS)
 
     def _module(self, layer: StyleLayer) -> Any:
         return self.synthesis.get_submodule(layer.name)

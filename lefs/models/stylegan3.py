@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -15,7 +14,7 @@ from torch.nn.functional import conv2d, linear, pad
 from lefs.checks import check_number
 from lefs.generator import Generator
 from lefs.models.alias_free import FilteredLeakyReLU, spare_border
-from lefs.models.configs import FourierPlan, LayerPlan, StyleGAN3Config
+from lefs.models.configs import FourierPlan, LayerPlan, StyleGAN3Config, settings_of
 from lefs.models.layers import FullyConnected, Precise, constant, normal, set_up, uniform
 from lefs.stylespace import StyleLayer
 from lefs.synthesis import Noise, State
@@ -27,6 +26,7 @@ class _FourierInput(Precise):
     """Sine waves of fixed random frequencies, turned and shifted as the styles say, then mixed."""
 
     transform: Tensor
+    placement: Tensor | None
     freqs: Tensor
     phases: Tensor
 
@@ -37,6 +37,8 @@ class _FourierInput(Precise):
         self.affine.bias.data[:1] = 1  # (no rotation, no shift)
         self.weight = nn.Parameter(normal(plan.channels, plan.channels))
         self.register_buffer("transform", torch.from_numpy(np.eye(3, dtype=np.float32)))
+        # (not among the weights: where images are placed is no part of who the network is)
+        self.register_buffer("placement", None, persistent=False)
         self.register_buffer("freqs", _frequencies(plan))
         self.register_buffer("phases", _phases(plan))
 
@@ -59,7 +61,8 @@ class _FourierInput(Precise):
         cos, sin, x, y = (pose / pose[:, :2].norm(dim=1, keepdim=True)).unbind(1)
         turn = torch.stack([cos, -sin, sin, cos], dim=1).unflatten(1, (2, 2))
         shift = turn @ torch.stack([-x, -y], dim=1)[:, :, None]
-        return torch.cat([turn, shift], dim=2) @ self.transform
+        placed = self.transform if self.placement is None else self.placement
+        return torch.cat([turn, shift], dim=2) @ placed
 
 
 def _phases(plan: FourierPlan) -> Tensor:
@@ -196,7 +199,7 @@ class StyleGAN3(Generator):
     @property
     def architecture_config(self) -> dict[str, Any]:
         """The `StyleGAN3Config` as plain JSON values."""
-        return asdict(self.config)
+        return settings_of(self.config, _ALWAYS)
 
     @property
     def default_layer(self) -> str:
@@ -217,7 +220,7 @@ class StyleGAN3(Generator):
         x, y = (check_number(f"shift[{i}]", s) for i, s in enumerate(shift))
         cos, sin = math.cos(angle), math.sin(angle)
         forward = torch.tensor([[cos, sin, x], [-sin, cos, y], [0, 0, 1]], dtype=torch.float64)
-        self._input.transform.copy_(torch.linalg.inv(forward))
+        self._input.placement = torch.linalg.inv(forward).to(self._input.transform)
 
     @property
     def _input(self) -> Any:
@@ -248,3 +251,7 @@ class StyleGAN3(Generator):
         assert state[0] is not None
         image = state[0].to(self._input.weight.dtype) * self.config.output_scale
         return image.contiguous().expand(-1, 3, -1, -1)  # (grey images have one channel)
+
+
+# what has always been written into the configuration, and so into fingerprints
+_ALWAYS = ("label_dim", "mapping_layers", "mapping_lr", "output_scale", "embed_dim", "class_means")

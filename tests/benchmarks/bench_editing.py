@@ -21,12 +21,13 @@ from typing import Any
 
 import torch
 from harness import Options, Row, call, interleaved, machine, skip, table
+from networks import stylegan3_config
 from torch import Tensor
 from torch.nn.functional import conv2d
 
 import lefs
 from lefs import StyleGAN2, StyleGAN2Config
-from lefs.models.stylegan3 import StyleGAN3, StyleGAN3Config
+from lefs.models.stylegan3 import StyleGAN3
 
 OFFICIAL = "official, 1024²"
 
@@ -130,7 +131,7 @@ def bench_stylegan3(official: Path | None, quick: bool) -> Iterator[Row]:
     """StyleGAN3-T at 256²."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        network: Any = StyleGAN3(StyleGAN3Config.design(256)).freeze()
+        network: Any = StyleGAN3(stylegan3_config(256)).freeze()
     mapping = {"num_layers": network.config.mapping_layers}
     baseline = official and official_network(official, 3, network, mapping_kwargs=mapping)
     if not baseline:

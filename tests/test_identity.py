@@ -1,0 +1,96 @@
+"""Who a generator is: fingerprints that stay what they were, whatever is added, moved or placed."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import lefs
+from lefs.models import ProGANConfig, StyleGAN2Config, StyleGAN3Config, StyleGANConfig
+from lefs.models.configs import LayerPlan, settings_of
+
+FIXTURES = Path(__file__).parent / "fixtures"
+# of an earlier version, which catalogs are signed with
+FINGERPRINTS: dict[str, str] = json.loads((FIXTURES / "fingerprints.json").read_text())
+
+
+@pytest.mark.parametrize("name", FINGERPRINTS)
+def test_fingerprints_stay(name: str) -> None:
+    path = FIXTURES / name
+    assert lefs.load(path if path.exists() else name).fingerprint == FINGERPRINTS[name]
+
+
+def test_what_an_earlier_version_converted_loads_without_its_discriminator() -> None:
+    generator = lefs.load(FIXTURES / "lefs_1")
+    theirs = lefs.load(FIXTURES / "genforce/stylegan2.pth")
+    styles = theirs.sample_styles([3])
+    assert torch.equal(generator.synthesize(styles), theirs.synthesize(styles))
+    assert (generator.label, generator.origin) == (theirs.label, theirs.origin)
+
+
+@pytest.mark.parametrize("version", [0, 2, 99, "1", None])
+def test_other_versions_are_refused(version: Any, tmp_path: Path) -> None:
+    lefs.save_generator(lefs.load(FIXTURES / "lefs_1"), tmp_path, label="old")
+    path = tmp_path / "generator.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "version": version}))
+    with pytest.raises(lefs.ArtifactError, match=rf"version {version!r}, this lefs reads 1"):
+        lefs.load(tmp_path)
+
+
+@pytest.mark.parametrize("known", [True, False], ids=["hashed before", "hashed after"])
+def test_placing_images_does_not_change_who_makes_them(known: bool, tmp_path: Path) -> None:
+    name = "stylegan3/t.pkl"
+    generator: Any = lefs.load(FIXTURES / name)
+    styles = generator.sample_styles([1])
+    plain = generator.synthesize(styles)
+    if known:
+        assert generator.fingerprint == FINGERPRINTS[name]
+    generator.place(rotation=30, shift=(0.1, 0))
+    assert not torch.equal(generator.synthesize(styles), plain)
+    assert generator.fingerprint == FINGERPRINTS[name]
+    lefs.save_generator(generator, tmp_path, label="placed")
+    again = lefs.load(tmp_path)
+    assert again.fingerprint == FINGERPRINTS[name]
+    assert torch.equal(again.synthesize(styles), plain)
+    assert generator.double().synthesize(styles.double()).dtype == torch.float64
+    generator.place()
+    torch.testing.assert_close(generator.float().synthesize(styles), plain)
+
+
+def later(kind: type) -> type:
+    """The configuration of a later version, with a setting more."""
+
+    @dataclass(frozen=True)
+    class Later(kind):
+        novelty: int = 3
+
+    return Later
+
+
+PLAN = {
+    "name": "L0_16_3", "rgb": True, "inputs": 2, "outputs": 3, "in_size": 16, "out_size": 16, "in_rate": 16.0,
+    "out_rate": 16.0, "in_cutoff": 4.0, "out_cutoff": 4.0, "in_half_width": 2.0, "out_half_width": 2.0,
+    "kernel": 1, "up": 1, "down": 1, "up_taps": 1, "down_taps": 1, "radial": False, "padding": (0, 0),
+    "clamp": None,
+}  # fmt: skip
+WAVES = {"channels": 2, "size": 16, "sampling_rate": 16.0, "bandwidth": 2.0}
+CONFIGS: list[tuple[type, dict[str, Any]]] = [
+    (StyleGANConfig, {"resolution": 8, "z_dim": 4, "w_dim": 4, "channels": {4: 3, 8: 2}}),
+    (StyleGAN2Config, {"resolution": 8, "z_dim": 4, "w_dim": 4, "channels": {4: 3, 8: 2}}),
+    (ProGANConfig, {"resolution": 8, "z_dim": 4, "channels": {4: 3, 8: 2}}),
+    (StyleGAN3Config, {"resolution": 16, "z_dim": 4, "w_dim": 4, "input": WAVES, "layers": (PLAN,)}),
+    (LayerPlan, PLAN),
+]
+
+
+@pytest.mark.parametrize(("kind", "values"), CONFIGS, ids=[k.__name__ for k, _ in CONFIGS])
+def test_a_later_setting_orphans_no_catalog(kind: type, values: dict[str, Any]) -> None:
+    """Fingerprints are made from the settings: one that is at its default is not among them."""
+    now = settings_of(kind(**values))
+    assert settings_of(later(kind)(**values)) == now
+    assert settings_of(later(kind)(**values, novelty=4)) == {**now, "novelty": 4}
