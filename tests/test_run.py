@@ -6,6 +6,7 @@ import datetime
 import json
 import os
 import re
+import shutil
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
@@ -161,9 +162,10 @@ def test_a_wrong_parameter_stops_before_anything_runs(
 
 
 def test_a_parameter_is_given_once(book: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    twice = ["-p", "clusters", "3", "-p", "clusters", "4"]
-    assert main(["run", "--notebooks", str(book), "--out", str(tmp_path / "runs"), *twice]) == 2
-    assert "clusters is given twice" in capsys.readouterr().err
+    for first in ("clusters", "1_first.clusters"):
+        twice = ["-p", first, "3", "-p", "clusters", "4"]
+        assert main(["run", "--notebooks", str(book), "--out", str(tmp_path / "runs"), *twice]) == 2
+        assert "1_first: clusters is given twice" in capsys.readouterr().err
 
 
 # name of a notebook, what it is told, and what the message must say
@@ -437,6 +439,18 @@ def test_a_given_catalog_wins(book: Path, tmp_path: Path) -> None:
     run = run_notebooks(folder=book, out=tmp_path / "runs", parameters=request, progress=False)
     executed = nbformat.read(run.folder / "2_second.ipynb", as_version=4)
     assert executed.cells[-1].outputs[0].data["text/plain"] == "99"
+
+
+def test_a_catalog_given_to_one_notebook_leaves_the_others_that_of_the_run(
+    book: Path, tmp_path: Path
+) -> None:
+    shutil.copy(book / "2_second.ipynb", book / "3_third.ipynb")
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "catalog.json").write_text("99")
+    request = [("2_second.catalog", str(tmp_path / "mine"))]
+    done = run_notebooks(folder=book, out=tmp_path / "runs", parameters=request, progress=False)
+    last = [nbformat.read(done.folder / f"{n}.ipynb", 4).cells[-1] for n in ("2_second", "3_third")]
+    assert [cell.outputs[0].data["text/plain"] for cell in last] == ["99", "8"]
 
 
 def test_a_failed_cell_is_named_and_the_rest_is_kept(

@@ -10,7 +10,7 @@ import platform
 import re
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -32,70 +32,55 @@ from lefs.runner.timing import Task, cell_reports, say_estimates
 
 __all__ = ["NotebookFailed", "Run", "run_notebooks"]
 
-_PACKAGES = (
-    "lefs",
-    "torch",
-    "numpy",
-    "scipy",
-    "scikit-learn",
-    "matplotlib",
-    "jupyterlab",
-    "papermill",
-    "nbconvert",
-)
-_RESERVED = {"output": "each run has its own folder; choose where runs go with --out and --name"}
+_PACKAGES = ("lefs", "torch", "numpy", "scikit-learn", "matplotlib", "jupyterlab", "papermill", "nbconvert")
 
 
 class NotebookFailed(RunError):
     """A cell raised, or the kernel died; the notebook as far as it got is in the run's folder."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class Run:
-    """A finished run.
+    """A run of notebooks, written down after every step.
 
     Attributes
     ----------
-    folder
+    folder : Path
         ``<out>/<YYYYmmdd-HHMMSS>-<name>`` with the executed notebooks, their pages, ``artifacts/``,
         ``run.json`` and ``index.html``.
-    notebooks
-        One record per executed notebook, as in ``run.json``: name, seconds, sha256, parameters, error.
+    notebooks : list of dict
+        One record per executed notebook, as in ``run.json``: name, seconds, sha256, parameters, error, and
+        the generator, where it is known.
+    started : datetime
     """
 
     folder: Path
-    notebooks: tuple[Mapping[str, Any], ...]
-
-    @property
-    def gallery(self) -> Path:
-        """Page with every figure of the run."""
-        return self.folder / "index.html"
-
-
-@dataclass
-class _Session:
-    """What is known of a run while it goes on; written to ``run.json`` after every step."""
-
-    folder: Path
-    given_catalog: bool
-    records: list[dict[str, Any]] = field(default_factory=list)
+    notebooks: list[dict[str, Any]] = field(default_factory=list)
     started: datetime.datetime = field(default_factory=lambda: datetime.datetime.now().astimezone())
 
     @property
     def artifacts(self) -> Path:
+        """Folder of what the notebooks saved."""
         return self.folder / "artifacts"
 
+    @property
+    def gallery(self) -> Path:
+        """Page with every figure and table of the run."""
+        return self.folder / "index.html"
+
     def save(self) -> None:
+        """Write ``run.json`` and the gallery."""
+        versions = _versions()
         content = {
             "format": "lefs-run",
             "name": self.folder.name,
             "started": self.started.isoformat(timespec="seconds"),
-            "notebooks": self.records,
-            "versions": _versions(),
+            "notebooks": self.notebooks,
+            "versions": versions,
         }
         write_json(self.folder / "run.json", content)
-        page = gallery_page(self.folder, self.records, started=self.started, versions=_versions())
-        write_atomically(self.folder / "index.html", lambda p: p.write_text(page, encoding="utf-8"))
+        page = gallery_page(self.folder, self.notebooks, started=self.started, versions=versions)
+        write_atomically(self.gallery, lambda p: p.write_text(page, encoding="utf-8"))
 
 
 def run_notebooks(
@@ -115,18 +100,23 @@ def run_notebooks(
 
     Parameters
     ----------
-    names, folder
+    names : sequence of str
+    folder : str or path, optional
         Which notebooks; see `find_notebooks`.
-    parameters
-        Requests ``(name, value)``; ``"1_dissection.clusters"`` addresses one notebook, ``"clusters"`` all
-        that have it.
-    name
+    parameters : iterable of (str, Any)
+        Requests; ``("1_dissection.clusters", 12)`` addresses one notebook, ``("clusters", 12)`` all that
+        have it.
+    name : str, optional
         Ends the run folder's name; by default the notebook's, or ``all``.
-    out
+    out : str or path
         Folder that collects runs, made if need be.
-    progress
+    progress : bool
         Say on standard error how long each notebook will take, and how far it is: a bar on a terminal,
         elsewhere a line for each cell.
+
+    Returns
+    -------
+    Run
 
     Raises
     ------
@@ -138,24 +128,27 @@ def run_notebooks(
         If the generator or a given catalog cannot be read.
     NotebookFailed
         If a cell raises; names notebook, cell and error. What was made until then is kept.
+
+    Examples
+    --------
+    >>> run = run_notebooks(["1_dissection"], parameters=[("clusters", 12)])  # doctest: +SKIP
+    >>> run.gallery  # doctest: +SKIP
+    PosixPath('runs/20260102-030405-1_dissection/index.html')
     """
     paths = find_notebooks(names, folder=folder)
-    requested = list(parameters)
-    tasks = _tasks(paths, requested)
-    default = paths[0].stem if len(paths) == 1 else "all"
-    given_catalog = any(n.rpartition(".")[2] == "catalog" for n, _ in requested)
-    session = _Session(_make_folder(Path(out), name or default), given_catalog)
+    tasks = _tasks(paths, parameters)
+    run = Run(_make_folder(Path(out), name or (paths[0].stem if len(paths) == 1 else "all")))
     if progress:
         say_estimates(tasks)
     for task in tasks:
-        _run_one(session, task, progress=progress)
-    return Run(session.folder, tuple(session.records))
+        _run_one(run, task, progress=progress)
+    return run
 
 
 def _tasks(paths: Sequence[Path], requested: Iterable[tuple[str, Any]]) -> list[Task]:
     """What each notebook will be told, held against what there is, if its first cell would do so, too."""
     declared = {p.stem: declared_parameters(p) for p in paths}
-    given = assign_parameters(requested, declared, reserved=_RESERVED)
+    given = assign_parameters(requested, declared)
     load = functools.cache(lefs.load)
     tasks: list[Task] = []
     clusters = 0
@@ -173,16 +166,12 @@ def _tasks(paths: Sequence[Path], requested: Iterable[tuple[str, Any]]) -> list[
     return tasks
 
 
-def _complete(session: _Session, task: Task) -> dict[str, Any]:
+def _complete(run: Run, task: Task) -> dict[str, Any]:
     """Add the run's own folder, and the catalog that an earlier notebook left there."""
-    declared = task.values
     values = {n: _absolute(v) if n in ("generator", "catalog") else v for n, v in task.given.items()}
-    if "output" in declared:
-        values["output"] = str(session.artifacts)
-    catalog = session.artifacts / "catalog"
-    if "catalog" in declared and not session.given_catalog and catalog.exists():
-        values["catalog"] = str(catalog)
-    return {n: values[n] for n in declared if n in values}
+    own = {"output": run.artifacts, "catalog": run.artifacts / "catalog"}
+    values |= {n: str(p) for n, p in own.items() if n in task.values and n not in values and p.exists()}
+    return {n: values[n] for n in task.values if n in values}
 
 
 def _absolute(name_or_path: Any) -> Any:
@@ -195,25 +184,24 @@ def _make_folder(out: Path, name: str) -> Path:
     if not re.fullmatch(r"[\w.-]+", name):
         raise RunError(f"a run's name may have letters, digits, '.', '_' and '-', not {name!r}")
     stem = f"{datetime.datetime.now():%Y%m%d-%H%M%S}-{name}"
-    for number in range(1, 1000):
-        folder = (out / (stem if number == 1 else f"{stem}-{number}")).resolve()
-        try:
-            (folder / "artifacts").mkdir(parents=True)
-        except FileExistsError:
-            if not out.is_dir():
-                raise RunError(f"{out} is a file, not a folder for runs; choose another with --out") from None
-            continue
-        except OSError as error:
-            raise RunError(
-                f"cannot make the run folder {folder}: {error.strerror}; choose another with --out"
-            ) from error
-        return folder
-    raise RunError(f"{out} has a thousand runs called {stem}")
+    number = 1
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        while True:
+            folder = (out / (stem if number == 1 else f"{stem}-{number}")).resolve()
+            with suppress(FileExistsError):
+                folder.mkdir()
+                (folder / "artifacts").mkdir()
+                return folder
+            number += 1
+    except OSError as error:
+        reason = "it is a file" if out.is_file() else error.strerror
+        raise RunError(f"cannot make runs in {out}: {reason}; choose another with --out") from error
 
 
-def _run_one(session: _Session, task: Task, *, progress: bool) -> None:
+def _run_one(run: Run, task: Task, *, progress: bool) -> None:
     """Execute one notebook; its record, page and gallery are written whether it fails or not."""
-    path, parameters = task.path, _complete(session, task)
+    path, parameters = task.path, _complete(run, task)
     record: dict[str, Any] = {
         "notebook": path.stem,
         "sha256": file_sha256(path),
@@ -222,8 +210,8 @@ def _run_one(session: _Session, task: Task, *, progress: bool) -> None:
     }
     if task.generator is not None:
         record["generator"] = _describe(task.generator)
-    session.records.append(record)
-    executed = session.folder / path.name
+    run.notebooks.append(record)
+    executed = run.folder / path.name
     start = time.perf_counter()
     try:
         _execute(task, executed, parameters, progress=progress)
@@ -236,7 +224,7 @@ def _run_one(session: _Session, task: Task, *, progress: bool) -> None:
     finally:
         record["seconds"] = round(time.perf_counter() - start, 2)
         _write_page(executed, source=path.parent)
-        session.save()
+        run.save()
 
 
 def _describe(generator: Generator) -> dict[str, str]:
@@ -265,18 +253,14 @@ def _execute(task: Task, executed: Path, parameters: Mapping[str, Any], *, progr
                 coalesce_streams=True,
             )
         except PapermillExecutionError as error:
-            where = _cell_number(error.cell_index, bool(parameters))
-            line = next((x for x in error.source.splitlines() if x.strip()), "")
-            raise NotebookFailed(
-                f"{path.stem}, cell {where}: {line.strip()}\n  {error.ename}: {error.evalue}"
-            ) from error
+            place = (
+                error.cell_index + 1 - bool(parameters)
+            )  # (as its author counts, without papermill's cell)
+            line = next((x.strip() for x in error.source.splitlines() if x.strip()), "")
+            said = f"{path.stem}, cell {place}: {line}\n  {error.ename}: {error.evalue}"
+            raise NotebookFailed(said) from error
         except (DeadKernelError, CellTimeoutError) as error:
             raise NotebookFailed(f"{path.stem}: the kernel stopped: {error}") from error
-
-
-def _cell_number(index: int, injected: bool) -> str:
-    """Place of a cell in the notebook as its author sees it, where papermill has put in none."""
-    return str(index + 1 - injected)
 
 
 def _write_page(executed: Path, *, source: Path) -> None:

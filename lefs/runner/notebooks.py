@@ -32,15 +32,20 @@ def find_notebooks(names: Sequence[str] = (), *, folder: str | os.PathLike[str] 
 
     Parameters
     ----------
-    names
+    names : sequence of str
         ``"1_dissection"``, ``"1_dissection.ipynb"``, ``"1"`` or the path of any notebook; none for all.
-    folder
+    folder : str or path, optional
         Where to look; without it ``./notebooks``, else the notebooks that came with lefs.
 
     Raises
     ------
     RunError
         If the folder has no notebooks or no such one; the message lists those it has.
+
+    Examples
+    --------
+    >>> [path.stem for path in find_notebooks(["3", "1_dissection"])]
+    ['1_dissection', '3_editing']
     """
     here = Path("notebooks") if any(Path("notebooks").glob("*.ipynb")) else packaged_notebooks()
     place = here if folder is None else Path(folder)
@@ -78,7 +83,21 @@ def _choose(name: str, known: Sequence[Path], place: Path) -> Path:
 
 
 def describe_notebooks(paths: Iterable[Path]) -> str:
-    """Text that lists notebooks and what each can be told."""
+    """Text that lists notebooks and what each can be told.
+
+    Parameters
+    ----------
+    paths : iterable of Path
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> "clusters: int = 24" in describe_notebooks(find_notebooks(["1"]))
+    True
+    """
     return describe_parameters({p.stem: declared_parameters(p) for p in paths})
 
 

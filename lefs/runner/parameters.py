@@ -16,9 +16,11 @@ __all__ = ["Parameter", "ParameterError", "assign_parameters", "describe_paramet
 
 _PLAIN = {"int": int, "float": float, "str": str, "bool": bool, "list": list, "dict": dict}
 
+_RESERVED = {"output": "each run has its own folder; choose where runs go with --out and --name"}
+
 
 class ParameterError(ValueError):
-    """A parameter that no notebook has, or a value of another type than it takes."""
+    """A parameter that no notebook has, or a value that it cannot have."""
 
 
 @dataclass(frozen=True)
@@ -27,10 +29,15 @@ class Parameter:
 
     Attributes
     ----------
-    name, type, help
+    name, type, help : str
         As written; `type` is the annotation, or the type of the default where there is none.
-    default
+    default : Any
         The literal's value.
+
+    Examples
+    --------
+    >>> Parameter("clusters", "int", 24).convert("12")
+    12
     """
 
     name: str
@@ -113,44 +120,37 @@ def read_parameters(notebook: Mapping[str, Any]) -> dict[str, Parameter]:
 
 
 def assign_parameters(
-    requested: Iterable[tuple[str, Any]],
-    declared: Mapping[str, Mapping[str, Parameter]],
-    *,
-    reserved: Mapping[str, str] | None = None,
+    requested: Iterable[tuple[str, Any]], declared: Mapping[str, Mapping[str, Parameter]]
 ) -> dict[str, dict[str, Any]]:
     """Sort ``(name, value)`` requests onto notebooks, checking every name and type.
 
     Parameters
     ----------
-    requested
+    requested : iterable of (str, Any)
         ``("clusters", 12)`` goes to every notebook that declares it, ``("1_dissection.clusters", 12)`` to
         that one.
-    declared
+    declared : mapping of str to mapping
         Notebook name to its parameters.
-    reserved
-        Names that may not be set, with the remedy.
 
     Returns
     -------
-    dict
+    dict of str to dict
         Notebook name to ``{name: value}``, with an entry (maybe empty) for every notebook.
 
     Raises
     ------
     ParameterError
         If no notebook has the name, with the nearest and all that there are, if a value is of another type,
-        or if one is given twice.
+        or if a notebook gets one twice.
     """
     values: dict[str, dict[str, Any]] = {notebook: {} for notebook in declared}
-    seen: set[str] = set()
     for full_name, value in requested:
         name = full_name.rpartition(".")[2]
-        if full_name in seen:
-            raise ParameterError(f"{full_name} is given twice; give it once")
-        seen.add(full_name)
-        if name in (reserved or {}):
-            raise ParameterError(f"{name} cannot be set here: {(reserved or {})[name]}")
+        if name in _RESERVED:
+            raise ParameterError(f"{name} cannot be set here: {_RESERVED[name]}")
         for notebook in _addressees(full_name, declared):
+            if name in values[notebook]:
+                raise ParameterError(f"{notebook}: {name} is given twice; give it once")
             try:
                 values[notebook][name] = declared[notebook][name].convert(value)
             except ParameterError as error:
