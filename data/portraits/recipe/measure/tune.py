@@ -16,9 +16,12 @@ from lefs.evaluation import save_settings, seed_pairs, tune
 from lefs.records import locate
 
 # The leak to allow, as a share of global transfer's. What disturbs the rest as much as an edit of all the
-# hair may is not a local edit of a nose. A haircut is made where the maps are coarse and
-# channels serve several things: within 5 % hair takes on another colour, within 15 % another shape as well.
-LEAKS = {"hair": 0.15, "skin": 0.05, "clothes": 0.05, "eyes": 0.05, "mouth": 0.03}
+# hair may is not a local edit of a nose. A haircut is made where the maps are coarse and channels serve several
+# things: within 5 % hair takes on another colour, within 15 % and by effect another cut as well.
+LEAKS = {
+    "energy": {"hair": 0.05, "skin": 0.05, "clothes": 0.05},
+    "effect": {"hair": 0.15, "skin": 0.05, "clothes": 0.05, "eyes": 0.05, "mouth": 0.03},
+}
 SMALL = 0.02
 
 
@@ -37,7 +40,7 @@ def main(arguments: list[str] | None = None) -> None:
     for part in catalog.parts:
         if part == "background":
             continue
-        limit = LEAKS.get(part, SMALL)
+        limit = LEAKS[options.contributions].get(part, SMALL)
         try:
             tuned = tune(model, catalog, part, leak=limit, pairs=pairs, settings=base, segmenter=segmenter)
         except ValueError as error:  # too rare for these pairs, or nothing on the grid is as local as that
