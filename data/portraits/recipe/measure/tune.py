@@ -16,8 +16,8 @@ from lefs.evaluation import save_settings, seed_pairs, tune
 from lefs.records import locate
 
 # The leak to allow, as a share of global transfer's. What disturbs the rest as much as an edit of all the
-# hair may is not a local edit of a nose. A haircut is made where the maps are coarse and channels serve several
-# things: within 5 % hair takes on another colour, within 15 % and by effect another cut as well.
+# hair may is not a local edit of a nose. A haircut is made where the maps are coarse and channels serve
+# several things: within 5 % hair takes on another colour, within 15 % and by effect another cut as well.
 LEAKS = {
     "energy": {"hair": 0.05, "skin": 0.05, "clothes": 0.05},
     "effect": {"hair": 0.15, "skin": 0.05, "clothes": 0.05, "eyes": 0.05, "mouth": 0.03},
