@@ -42,24 +42,39 @@ class CatalogBrowser(Panel):
 
     Parameters
     ----------
-    generator : `Generator`
-    catalog : its `Catalog`
-    seeds : the images to look at, twelve a page, drawn at the catalog's own truncation
-    folder : where the catalog is saved at each change; None keeps it in memory only. If names for the same
+    generator : Generator
+    catalog : Catalog
+        Of that generator.
+    seeds : int or iterable of int
+        The images to look at, twelve a page, drawn at the catalog's own truncation.
+    folder : path, optional
+        Where the catalog is saved at each change; None keeps it in memory only. If names for the same
         clusters were saved there before, the panel goes on from them.
 
     Attributes
     ----------
-    catalog : the newest `Catalog`, with every change made here
-    controls : {"part", "cluster", "opacity", "previous", "next", "name 0", "name 1", ...}, the widgets by
-        name; setting a value acts before the assignment returns. A part narrows the clusters to choose from
-        and the name fields to its own, each in a colour of its own. Of more than 32 clusters the largest of
-        each part have their fields in sight, and the one that is chosen.
+    catalog : Catalog
+        The newest, with every change made here.
+    controls : dict of str to Widget
+        "part", "cluster", "opacity", "previous", "next", "name 0", "name 1", ...; setting a value acts
+        before the assignment returns. A part narrows the clusters to choose from and the name fields to its
+        own, each in a colour of its own. Of more than 32 clusters the largest of each part have their fields
+        in sight, and the one that is chosen.
 
     Raises
     ------
     ArtifactError
         If the catalog is of another generator, or what `folder` holds cannot be read (it is left as it is).
+
+    Examples
+    --------
+    >>> import lefs
+    >>> from lefs.widgets import CatalogBrowser
+    >>> model, found = lefs.load("portraits-64"), lefs.Catalog.load("portraits-64")
+    >>> browser = CatalogBrowser(model, found, range(4))
+    >>> browser.controls["name 0"].value = "a new part"
+    >>> "a new part" in browser.catalog.parts
+    True
     """
 
     catalog: Catalog

@@ -29,11 +29,16 @@ class Picture:
     Attributes
     ----------
     pixels : ndarray of shape (H, W, 3), uint8
-    title : line above it, also its name for assistive technology and tests
-    note : small line below it
-    scale : label of the low end, of the high end, and the colours between, drawn below instead of the note
-    word : what to say in the middle of a picture in which there is nothing to see
-    paint : whether one can paint on it, with the pointer or with arrow keys and space bar (`Canvas.stroke`)
+    title : str
+        Line above it, also its name for assistive technology and tests.
+    note : str
+        Small line below it.
+    scale : (str, str, tuple of str), optional
+        Label of the low end, of the high end, and the colours between, drawn below instead of the note.
+    word : str
+        What to say in the middle of a picture in which there is nothing to see.
+    paint : bool
+        Whether one can paint on it, with the pointer or with arrow keys and space bar (`Canvas.stroke`).
     """
 
     pixels: np.ndarray
@@ -81,11 +86,15 @@ class Canvas(anywidget.AnyWidget):
 
     Attributes
     ----------
-    columns : pictures side by side
-    widest : largest width of a picture, in CSS pixels
-    frame : what is shown; set it through `show`
-    stroke : the newest stroke painted: {"number": which, "panel": on which picture, "points": [[x, y], ...]},
-        all its points so far, in [0, 1] from the upper left; it grows while the pointer moves
+    columns : int
+        Pictures side by side.
+    widest : int
+        Largest width of a picture, in CSS pixels.
+    frame : dict
+        What is shown; set it through `show`.
+    stroke : dict
+        The newest stroke painted: {"number": which, "panel": on which picture, "points": [[x, y], ...]},
+        all its points so far, in [0, 1] from the upper left; it grows while the pointer moves.
     """
 
     _esm = _FOLDER / "canvas.js"

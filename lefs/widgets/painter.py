@@ -42,24 +42,33 @@ class UnitPainter(Panel):
 
     Parameters
     ----------
-    generator : any, with styles or without
-    dissection : its `UnitDissection`: which units stand for a concept, and at what level
-    seed : of the picture
-    concept, layer : to start with; None: the concept of the unit with the largest IoU, and the
-        layer of its best unit
-    units : how many of them, to start with
-    order : the units of that layer in the order in which they are taken for that concept, for example those
-        that `lefs.units.optimize_units` ranks first, those that it leaves out by IoU; None, and for any other
-        layer or concept: by IoU
-    segmenter : counts the concept's pixels; only what it can count is offered: concepts that it knows and,
-        for a catalog, layers up to its own; None: they are not counted
+    generator : Generator
+        With styles or without.
+    dissection : UnitDissection
+        Of that generator: which units stand for a concept, and at what level.
+    seed : int
+        Of the picture.
+    concept, layer : str, optional
+        To start with; None: the concept of the unit with the largest IoU, and the layer of its best unit.
+    units : int
+        How many of them, to start with.
+    order : sequence of int, optional
+        The units of that layer in the order in which they are taken for that concept, for example those that
+        `lefs.units.optimize_units` ranks first, those that it leaves out by IoU; None, and for any other
+        layer or concept: by IoU.
+    segmenter : callable or Catalog, optional
+        Counts the concept's pixels; only what it can count is offered: concepts that it knows and, for a
+        catalog, layers up to its own. None: they are not counted.
 
     Attributes
     ----------
-    image, result : Tensor of shape (3, H, W), before and after
-    painted : ndarray of shape (H, W), int8: 0 as it is, 1 ablated, 2 inserted
-    controls : {"concept", "layer", "units", "action", "brush", "seed", "clear"}, the widgets by name; setting
-        a value draws before the assignment returns
+    image, result : Tensor of shape (3, H, W)
+        Before and after, in [-1, 1].
+    painted : ndarray of shape (H, W), int8
+        0 as it is, 1 ablated, 2 inserted.
+    controls : dict of str to Widget
+        "concept", "layer", "units", "action", "brush", "seed", "clear"; setting a value draws before the
+        assignment returns.
 
     Raises
     ------
@@ -68,6 +77,19 @@ class UnitPainter(Panel):
         If the segmenter knows none of the concepts or does not see the layer, or an argument is out of range.
     ArtifactError
         If the units are of another generator.
+
+    Examples
+    --------
+    >>> import lefs
+    >>> from lefs.widgets import UnitPainter
+    >>> model, found = lefs.load("portraits-64"), lefs.Catalog.load("portraits-64")
+    >>> units = lefs.units.characterize(
+    ...     model, range(4), segmenter=found, layers=["b8.conv1"], progress=False
+    ... )
+    >>> painter = UnitPainter(model, units, 3, concept="hair", layer="b8.conv1")
+    >>> painter.paint([(0.4, 0.2), (0.6, 0.2)], action="ablate")
+    >>> bool((painter.result != painter.image).any())
+    True
     """
 
     image: Tensor
@@ -136,7 +158,9 @@ class UnitPainter(Panel):
 
         Parameters
         ----------
-        action : ``"insert"``, ``"ablate"`` or ``"erase"``; None: what the control says
+        points : sequence of (float, float)
+        action : {"insert", "ablate", "erase"}, optional
+            None: what the control says.
         """
         kind = check_choice("action", self.controls["action"].value if action is None else action, _ACTIONS)
         side = len(self.painted)

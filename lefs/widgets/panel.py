@@ -38,7 +38,10 @@ class Panel:
 
     Attributes
     ----------
-    controls : {name: widget}; setting ``controls["strength"].value`` acts before the assignment returns
+    controls : dict of str to Widget
+        Setting ``controls["strength"].value`` acts before the assignment returns.
+    canvas : Canvas
+        The pictures.
     """
 
     controls: dict[str, ipywidgets.Widget]

@@ -31,20 +31,29 @@ class DirectionWalker(Panel):
 
     Parameters
     ----------
-    generator : `Generator`
-    directions : its `Directions`
-    catalog : its `Catalog`, whose parts a walk can be confined to
-    target : seed of the image that is walked from
-    part : a part to begin with; None for everywhere
-    settings : how the channels of a part are chosen
-    truncation : ψ of the target
-    limit : how far the slider goes to either side, in standard deviations
+    generator : Generator
+    directions : Directions
+        Of that generator.
+    catalog : Catalog
+        Of that generator; a walk can be confined to its parts.
+    target : int
+        Seed of the image that is walked from.
+    part : str, optional
+        A part to begin with; None for everywhere.
+    settings : QuerySettings
+        How the channels of a part are chosen.
+    truncation : float
+        ψ of the target.
+    limit : float
+        How far the slider goes to either side, in standard deviations.
 
     Attributes
     ----------
-    image, target_image : Tensor of shape (3, H, W), after and before
-    controls : {"direction", "layers", "part", "target", "amount"}, the widgets by name; setting a value draws
-        before the assignment returns
+    image, target_image : Tensor of shape (3, H, W)
+        After and before, in [-1, 1].
+    controls : dict of str to Widget
+        "direction", "layers", "part", "target", "amount"; setting a value draws before the assignment
+        returns.
 
     Raises
     ------
@@ -52,6 +61,17 @@ class DirectionWalker(Panel):
         If directions or catalog are of another generator.
     ValueError
         If there is no such part; the message lists them.
+
+    Examples
+    --------
+    >>> import lefs
+    >>> from lefs.directions import principal_directions
+    >>> from lefs.widgets import DirectionWalker
+    >>> model, found = lefs.load("portraits-64"), lefs.Catalog.load("portraits-64")
+    >>> walker = DirectionWalker(model, principal_directions(model, range(100)), found, part="hair")
+    >>> walker.controls["amount"].value = 0.0
+    >>> bool((walker.image == walker.target_image).all())
+    True
     """
 
     image: Tensor
