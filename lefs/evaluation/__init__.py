@@ -25,8 +25,7 @@ from lefs.evaluation.outcomes import (
 )
 from lefs.evaluation.pairs import PairBatch, pair_batches, seed_pairs
 from lefs.evaluation.realism import AsBytes, Realism, RealismMeter, pooled
-from lefs.evaluation.reports import Report, report
-from lefs.evaluation.rows import Row
+from lefs.evaluation.reports import Report, Row, report
 from lefs.evaluation.tuning import Trial, Tuning, load_settings, part_settings, save_settings, tune
 
 __all__ = [

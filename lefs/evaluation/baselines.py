@@ -239,13 +239,7 @@ def composite(target: Tensor, reference: Tensor, mask: Tensor, *, strength: floa
 
 
 def blend_features(
-    generator: Generator,
-    target: Cache,
-    reference: Cache,
-    mask: Tensor,
-    *,
-    layer: str,
-    strength: float = 1.0,
+    generator: Generator, target: Cache, reference: Cache, mask: Tensor, *, layer: str, strength: float = 1.0
 ) -> Tensor:
     """Feature blending (Suzuki et al. 2018).
 

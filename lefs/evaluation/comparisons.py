@@ -16,26 +16,27 @@ from lefs.catalog import Catalog
 from lefs.checks import check_choice, check_integer, check_seeds
 from lefs.directions import Direction
 from lefs.evaluation.baselines import random_query
-from lefs.evaluation.masks import chosen_parts
+from lefs.evaluation.masks import chosen_parts, read_masks, shows, union
 from lefs.evaluation.methods import (
     Method,
     by_query,
     by_settings,
     global_transfer,
     path_methods,
-    settings_of,
+    settings_by_part,
     standard_methods,
 )
-from lefs.evaluation.outcomes import Curve, Locality, Outcome
+from lefs.evaluation.outcomes import Curve, Locality, Outcome, split_change
 from lefs.evaluation.pairs import PairBatch, PairOptions, pair_batches
-from lefs.evaluation.realism import Features, Realism, RealismMeter, pooled
-from lefs.evaluation.scenes import NUMBERS, Scene
+from lefs.evaluation.realism import Features, Realism, RealismMeter, in_mask, pooled
 from lefs.generator import Generator
+from lefs.images import to_lab
 from lefs.query import QuerySettings
 
 __all__ = ["Comparison", "compare", "contrast", "locality"]
 
 _USUAL = QuerySettings()
+_NUMBERS = ("effect", "leak", "localisation", "remaining", "most_effect", "most_leak", "farther", "farthest")
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,11 +140,6 @@ def compare(
     -------
     Comparison
 
-    Raises
-    ------
-    ValueError
-        For a part that does not exist, or an argument out of range.
-
     Examples
     --------
     >>> import lefs
@@ -166,7 +162,7 @@ def compare(
     options.setdefault("description", "comparison")
     for batch in pair_batches(generator, catalog, pairs, **options):
         with torch.inference_mode():
-            scene = Scene(batch, masks == "edit", features, others[batch.span])
+            scene = _Scene(batch, masks == "edit", features, others[batch.span])
             if features is not None:
                 own = meters.setdefault(("", "unedited"), RealismMeter())
                 own.update(pooled(scene.of_targets), scene.others)
@@ -197,7 +193,7 @@ def _outcomes(
     for part, method in product(parts, methods):
         for value in method.values:
             if pieces := numbers.get((part, method.name, value)):
-                columns = {n: np.concatenate([p[n] for p in pieces]) for n in ("index", *NUMBERS)}
+                columns = {n: np.concatenate([p[n] for p in pieces]) for n in ("index", *_NUMBERS)}
                 yield Outcome(part=part, method=method.name, value=value, **columns)
 
 
@@ -205,10 +201,80 @@ def _other_seeds(pairs: Sequence[tuple[int, int]], unedited: Iterable[int] | Non
     first = max((s for pair in pairs for s in pair), default=0) + 1
     seeds = check_seeds(range(first, first + len(pairs)) if unedited is None and pairs else unedited or [0])
     if len(seeds) < len(pairs):
-        raise ValueError(
-            f"unedited must hold as many seeds as there are pairs, {len(pairs)}; got {len(seeds)}"
-        )
+        wanted = f"as many seeds as there are pairs, {len(pairs)}"
+        raise ValueError(f"unedited must hold {wanted}; got {len(seeds)}")
     return seeds
+
+
+class _Scene:
+    """One batch of pairs, with what all methods are held against.
+
+    Parameters
+    ----------
+    batch : PairBatch
+    follow : bool
+        Whether a part is looked for in the target and in its edit, and not in target and reference.
+    features : callable or None
+        Images → maps or vectors.
+    others : list of int
+        Seeds of as many unedited images.
+    """
+
+    def __init__(self, batch: PairBatch, follow: bool, features: Features | None, others: list[int]):
+        self.batch, self.follow, self.features = batch, follow, features
+        self.before, self.wanted = batch.labs
+        self.most = (self.wanted - self.before).square().sum(dim=1)
+        if features is not None:
+            self.of_targets, self.of_references = features(batch.targets), features(batch.references)
+            styles = batch.generator.sample_styles(others, truncation=batch.truncation)
+            self.others = pooled(features(batch.generator.synthesize(styles)))
+
+    def measured(
+        self, method: Method, value: float, parts: Sequence[str], many: int
+    ) -> Iterator[tuple[str, dict[str, np.ndarray], tuple[Tensor, Tensor] | None]]:
+        """One method's edit of each part that some pair shows; one for all parts where it is the same.
+
+        Yields the part, the numbers of those of the first `many` pairs that show it and something else, and
+        the feature vectors of as many edited and unedited images.
+        """
+        masks = self.batch.target_masks if self.follow else self.batch.masks
+        there = [p for p in parts if bool(masks[p].any())]
+        for group in ([there] if method.whole else [[p] for p in there]) if there else []:
+            images, styles = method.render(self.batch, group[0], value)
+            found = self.features(images) if self.features is not None and value == method.usual else None
+            lab = to_lab(images)
+            for part, (mask, here) in self._looked_for(group, images, styles).items():
+                here = here & (torch.arange(len(here), device=here.device) < many)
+                if bool(here.any()):
+                    at = here.cpu()
+                    vectors = None if found is None else (pooled(found)[at], self.others[at])
+                    yield part, self._numbers(lab, found, mask, here), vectors
+
+    def _looked_for(
+        self, parts: list[str], images: Tensor, styles: Tensor | None
+    ) -> dict[str, tuple[Tensor, Tensor]]:
+        """Where each part is looked for, and which pairs show it and something else."""
+        batch = self.batch
+        if not self.follow:
+            return {p: (batch.masks[p], batch.shown(p)) for p in parts}
+        own = {p: batch.target_masks[p] for p in parts}
+        looking: dict[str, Any] = {"images": images, "segmenter": batch.segmenter, "parts": parts}
+        now = read_masks(batch.generator, batch.catalog, styles, **looking)
+        return {p: (m, own[p].flatten(1).any(dim=1) & shows(m)) for p, m in union(own, now).items()}
+
+    def _numbers(self, lab: Tensor, found: Any, mask: Tensor, here: Tensor) -> dict[str, np.ndarray]:
+        """One number for each quantity and each of the pairs `here`."""
+        at = here.cpu()
+        effect, leak, share = split_change((lab - self.before).square().sum(dim=1)[here], mask[here])
+        most_effect, most_leak, _ = split_change(self.most[here], mask[here])
+        remaining, _, _ = split_change((lab - self.wanted).square().sum(dim=1)[here], mask[here])
+        distances = [np.full(len(effect), np.nan)] * 2
+        sides = [] if found is None else [found, self.of_targets, self.of_references]
+        own, target, reference = [in_mask(f, mask) for f in sides] or [None] * 3
+        if own is not None and target is not None and reference is not None:
+            distances = [(v - reference)[at].double().square().sum(dim=1).numpy() for v in (own, target)]
+        columns = (effect, leak, share, remaining, most_effect, most_leak, *distances)
+        return {"index": self.batch.index[at].numpy(), **dict(zip(_NUMBERS, columns, strict=True))}
 
 
 # -- two comparisons that are often wanted -------------------------------------------------------------------
@@ -256,20 +322,17 @@ def locality(
     >>> [m.method for m in found]
     ['sequential', 'random', 'global']
     """
+    own = settings_by_part(settings, chosen_parts(catalog, parts))
 
     def at_random(part: str, value: float) -> Tensor:
-        own = settings_of(settings, part)
-        m, q = own.contribution(catalog, part), own.query(catalog, part)
+        m, q = own[part].contribution(catalog, part), own[part].query(catalog, part)
         return random_query(q, m, catalog, random_state=random_state)
 
     by_chance = by_query("random", "", (0.0,), 0.0, at_random)
-    methods = [by_settings(catalog, settings), by_chance, global_transfer()]
+    methods = [by_settings(catalog, own), by_chance, global_transfer()]
     options.setdefault("description", "locality")
-    found = compare(generator, catalog, pairs, parts=parts, methods=methods, **options)
-    return [
-        replace(o, method=settings_of(settings, o.part).method) if o.method == "settings" else o
-        for o in found.outcomes
-    ]
+    found = compare(generator, catalog, pairs, parts=own, methods=methods, **options).outcomes
+    return [replace(o, method=own[o.part].method) if o.method == "settings" else o for o in found]
 
 
 def contrast(
@@ -286,8 +349,7 @@ def contrast(
     """Measure, on the same targets, a path, the path through a part's query, and a transfer of the part.
 
     Target i goes along direction i mod n, forward and backward in turn, and takes its part from the seed
-    `first_reference` + i. A part is looked for in the target and in its edit. A target that does not show a
-    part, or nothing else, is left out for it.
+    `first_reference` + i. A target that does not show a part, or nothing else, is left out for it.
 
     Parameters
     ----------

@@ -13,7 +13,7 @@ from lefs.catalog import Catalog
 from lefs.checks import check_name
 from lefs.evaluation.intervals import Estimate, bootstrap, estimate, interval
 from lefs.evaluation.masks import chosen_parts
-from lefs.evaluation.methods import Method, by_settings
+from lefs.evaluation.methods import Method, by_settings, settings_by_part
 from lefs.evaluation.pairs import PairBatch, PairOptions, pair_batches
 from lefs.generator import Generator
 from lefs.images import colour_difference
@@ -130,7 +130,7 @@ def part_leak(
     (2, 2, 2)
     """
     names, rows = tuple(chosen_parts(catalog, parts)), []
-    edit = by_settings(catalog, settings) if method is None else method
+    edit = method or by_settings(catalog, settings_by_part(settings, names))
     options.setdefault("description", "part-leak matrix")
     for batch in pair_batches(generator, catalog, pairs, **options):
         with torch.inference_mode():

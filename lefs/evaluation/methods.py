@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, partial
 
@@ -17,7 +17,15 @@ from lefs.evaluation.pairs import PairBatch
 from lefs.generator import Generator
 from lefs.query import QuerySettings
 
-__all__ = ["Method", "by_query", "by_settings", "global_transfer", "path_methods", "standard_methods"]
+__all__ = [
+    "Method",
+    "by_query",
+    "by_settings",
+    "global_transfer",
+    "path_methods",
+    "settings_by_part",
+    "standard_methods",
+]
 
 Edit = Callable[[PairBatch, str, float], Tensor]
 Query = Callable[[str, float], Tensor]
@@ -116,17 +124,13 @@ def by_query(name: str, setting: str, values: Sequence[float], usual: float, que
     return Method(name, setting, tuple(values), usual, lambda batch, part, v: batch.moved(kept(part, v)))
 
 
-def by_settings(
-    catalog: Catalog, settings: QuerySettings | Mapping[str, QuerySettings], *, name: str = "settings"
-) -> Method:
+def by_settings(catalog: Catalog, settings: Mapping[str, QuerySettings]) -> Method:
     """A method that chooses channels by settings as they are.
 
     Parameters
     ----------
     catalog : Catalog
-    settings : QuerySettings, or mapping of part to QuerySettings
-    name : str
-        Of the `Method`.
+    settings : mapping of part to QuerySettings
 
     Returns
     -------
@@ -136,22 +140,24 @@ def by_settings(
     --------
     >>> import lefs
     >>> from lefs.evaluation.methods import by_settings
-    >>> by_settings(lefs.Catalog.load("portraits-64"), lefs.QuerySettings(rho=0.3)).name
+    >>> by_settings(lefs.Catalog.load("portraits-64"), {"hair": lefs.QuerySettings(rho=0.3)}).name
     'settings'
     """
 
     def styles(batch: PairBatch, part: str, value: float) -> Tensor:
         sides = batch.target_styles, batch.reference_styles
-        return batch.moved(settings_of(settings, part).query(catalog, part, *sides))
+        return batch.moved(settings[part].query(catalog, part, *sides))
 
-    return Method(name, "", (0.0,), 0.0, styles)
+    return Method("settings", "", (0.0,), 0.0, styles)
 
 
-def settings_of(settings: QuerySettings | Mapping[str, QuerySettings], part: str) -> QuerySettings:
-    """The settings of a part, from a table or the same for all."""
+def settings_by_part(
+    settings: QuerySettings | Mapping[str, QuerySettings], parts: Iterable[str]
+) -> dict[str, QuerySettings]:
+    """The settings of each of these parts, from a table or the same for all."""
     if isinstance(settings, QuerySettings):
-        return settings
-    return settings[check_name("settings", part, list(settings), what="part")]
+        return dict.fromkeys(parts, settings)
+    return {p: settings[check_name("settings", p, list(settings), what="part")] for p in parts}
 
 
 def standard_methods(

@@ -151,9 +151,8 @@ def split_change(squared: Tensor, mask: Tensor) -> tuple[np.ndarray, np.ndarray,
     inside, area = (wide * mask).sum(dim=(1, 2)), mask.sum(dim=(1, 2)).double()
     outside, rest = (wide * ~mask).sum(dim=(1, 2)), (~mask).sum(dim=(1, 2)).double()
     if bool(((area == 0) | (rest == 0)).any()):
-        raise ValueError(
-            "mask: each must hold some pixels and leave some; leave out the pairs where the part is absent"
-        )
+        remedy = "leave out the pairs where the part is absent"
+        raise ValueError(f"mask: each must hold some pixels and leave some; {remedy}")
     total = inside + outside
     localisation = torch.where(total > 0, inside / total, torch.nan)
     return (inside / area).numpy(), (outside / rest).numpy(), localisation.numpy()

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import csv
 import math
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +18,72 @@ from lefs.evaluation.intervals import DRAWS, Estimate, bootstrap, estimate, inte
 from lefs.evaluation.methods import Method
 from lefs.evaluation.outcomes import Outcome, spelled
 from lefs.evaluation.realism import Realism
-from lefs.evaluation.rows import HEADER, Row, line, read_line, read_word, word
 from lefs.records import read_json, whole, write_json
 from lefs.tables import Table
 
-__all__ = ["Report", "effect_within", "report"]
+__all__ = ["Report", "Row", "effect_within", "report"]
 
 _FORMAT = "lefs-comparison"
+_OLD_NAMES = {"knob": "setting"}  # of fields, in files that were written before they were renamed
+
+
+@dataclass(frozen=True)
+class Row:
+    """One method at one value of its setting: means over the pairs, each with its 95 % bootstrap interval.
+
+    Attributes
+    ----------
+    part : str
+        What was edited, or "" for the mean over all parts.
+    method, setting : str
+        How, and what is turned to make the edit stronger.
+    value : float
+        Of the setting.
+    effect_share, leak_share : Estimate
+        Mean squared ΔE inside and outside the mask, as a share of what global transfer changes there.
+    localisation : Estimate
+        Σ squared ΔE inside / Σ squared ΔE.
+    efficacy : Estimate
+        How much nearer the edit is to the reference than the target was, inside the mask, in squared ΔE of
+        aligned pixels: 1 − Σ d(edit, reference) / Σ d(target, reference); 0: no nearer, 1: there.
+    feature_efficacy : Estimate or None
+        The same in the features of the extractor.
+    frechet, kernel : float or None, Estimate or None
+        Fréchet and kernel distance to unedited images; None where they were not measured.
+    usual : bool
+        Whether that is the method's usual value.
+    pairs : int
+        How many; 0 in a summary.
+    effect, leak : Estimate or None
+        Mean squared ΔE inside and outside the mask; None in a summary.
+    within : Estimate or None
+        In a summary: the effect's share that the method reaches where the leak's share is at most
+        `Report.leak`, read off its curve.
+
+    Examples
+    --------
+    >>> from lefs.evaluation import Estimate, Row
+    >>> half = Estimate(0.5, 0.4, 0.6)
+    >>> Row("hair", "mine", "λ", 1.0, half, half, half, half).effect_share.low
+    0.4
+    """
+
+    part: str
+    method: str
+    setting: str
+    value: float
+    effect_share: Estimate
+    leak_share: Estimate
+    localisation: Estimate
+    efficacy: Estimate
+    feature_efficacy: Estimate | None = None
+    frechet: float | None = None
+    kernel: Estimate | None = None
+    usual: bool = True
+    pairs: int = 0
+    effect: Estimate | None = None
+    leak: Estimate | None = None
+    within: Estimate | None = None
 
 
 @dataclass(frozen=True)
@@ -98,18 +158,10 @@ class Report:
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write as JSON, atomically; numbers with five significant digits, the table a line of text a row."""
-        floor = self.unedited and [self.unedited[0], word(self.unedited[1])]
-        content = {
-            "pairs": self.pairs,
-            "curve_pairs": self.curve_pairs,
-            "leak": self.leak,
-            "note": self.note,
-            "unedited": floor,
-            "row": HEADER,
-            "rows": [line(r) for r in self.rows],
-            "summary": HEADER,
-            "summaries": [line(s) for s in self.summaries],
-        }
+        floor = self.unedited and [self.unedited[0], _word(self.unedited[1])]
+        lines = {"rows": [_line(r) for r in self.rows], "summaries": [_line(r) for r in self.summaries]}
+        content = {name: getattr(self, name) for name in ("pairs", "curve_pairs", "leak", "note")}
+        content |= {"unedited": floor, "row": _HEADER, "summary": _HEADER, **lines}
         return write_json(path, {"format": _FORMAT, "version": 1, **content})
 
     @classmethod
@@ -117,9 +169,9 @@ class Report:
         """Read what `save` wrote; an `ArtifactError` says what is wrong with the file."""
         meta = read_json(path, expect=_FORMAT)
         with whole(Path(path), "comparison"):
-            rows = tuple(read_line(meta["row"], r) for r in meta["rows"])
-            summaries = tuple(read_line(meta["summary"], s) for s in meta["summaries"])
-            floor = meta["unedited"] and (meta["unedited"][0], read_word("Estimate", meta["unedited"][1]))
+            rows = tuple(_read_line(meta["row"], r) for r in meta["rows"])
+            summaries = tuple(_read_line(meta["summary"], s) for s in meta["summaries"])
+            floor = meta["unedited"] and (meta["unedited"][0], _read_word("Estimate", meta["unedited"][1]))
             counts = meta["pairs"], meta["curve_pairs"], meta["leak"]
             return cls(*counts, rows, summaries, floor, meta["note"])
 
@@ -301,3 +353,46 @@ def _without_empty(table: Table) -> Table:
     kept = [i for i in range(len(table.columns)) if any(row[i] for row in table.rows)]
     rows = [[row[i] for i in kept] for row in table.rows]
     return Table([table.columns[i] for i in kept], rows)
+
+
+# -- as a file -----------------------------------------------------------------------------------------------
+
+_HEADER = " | ".join(f.name for f in fields(Row))
+
+
+def _line(row: Row) -> str:
+    """A row as one line of text, which keeps the file small: five digits, nothing for None."""
+    return " | ".join(_word(getattr(row, f.name)) for f in fields(Row))
+
+
+def _word(value: Any) -> str:
+    """A field as text."""
+    if isinstance(value, tuple):
+        return " ".join(f"{v:.5g}" for v in value)
+    if isinstance(value, float):
+        return f"{value:.5g}"
+    text = "" if value is None else str(value)
+    # (as in a CSV: a name may hold what divides the words)
+    return '"' + text.replace('"', '""') + '"' if set(text) & set('|"\r\n') else text
+
+
+def _read_line(header: str, text: str) -> Row:
+    """The row that `line` wrote under a header; fields that there are no more are left out."""
+    (words,) = csv.reader([text], delimiter="|", skipinitialspace=True)
+    kinds, found = {f.name: str(f.type) for f in fields(Row)}, {}
+    for name, entry in zip(header.split(" | "), words, strict=True):
+        name = _OLD_NAMES.get(name, name)
+        if name in kinds:
+            found[name] = _read_word(kinds[name], entry.strip())
+    return Row(**found)
+
+
+def _read_word(kind: str, text: str) -> Any:
+    """A field from its text, by the annotation of its type."""
+    if "None" in kind and not text:
+        return None
+    if kind == "bool":
+        return text == "True"
+    if "Estimate" in kind:
+        return Estimate(*map(float, text.split()))
+    return {"str": str, "int": int}.get(kind, float)(text)
