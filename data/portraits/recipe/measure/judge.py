@@ -30,6 +30,7 @@ from lefs.evaluation.realism import pooled
 from lefs.images import to_uint8
 from lefs.records import locate, read_json, write_json
 from lefs.segmenters import PartSegmenter, load_segmenter
+from lefs.tables import Table
 
 from .. import MODEL
 from ..draw.dataset import HELD_OUT_SEED, Pixels, render_dataset
@@ -49,6 +50,8 @@ from .neighbours import (
 BATCH = 10  # the maps of a few images stay in a processor's cache
 LOW = 16  # side at which pixels are compared: large enough for a pose and its colours, blind to outlines
 SWEEP = (0.5, 0.7, 0.85, 1.0)
+HALVES = "between_rendered_halves"
+MEASURES = ("ratio_of_medians", "share_below_1_percent")
 VISIBLE = 12 / 64**2  # share of the image: the thinnest frame of a pair of glasses has more
 
 
@@ -282,49 +285,30 @@ def show_neighbours(
 # ------------------------------------------------------------------------------------------ telling
 
 
-def table(quality: dict[str, Any]) -> str:
-    """Text of what was measured."""
-    kernels = (quality[f"kernel_{name}"] for name in ("to_rendered", "between_rendered_halves"))
-    kernel, floor = (f"{1000 * mean:.3f} ± {1000 * error:.3f}" for mean, error in kernels)
-    lines = [
-        f"{quality['images']} images                  generated  two rendered halves",
-        f"Fréchet distance         {quality['frechet_to_rendered']:12.5f}"
-        f"{quality['frechet_between_rendered_halves']:12.5f}",
-        f"kernel distance × 1000   {kernel:>17}{floor:>17}",
-        *(
-            f"{name:25}{quality[name]:12.3f}{quality[f'{name}_between_rendered_halves']:12.3f}"
-            for name in ("precision", "recall")
-        ),
-        *_sweep_lines(quality["truncation_sweep"]),
-        *_duplicate_lines(quality["duplicates"]),
-        f"{quality['parts_images']} images share of pixels       share of images",
-        "part        generated  rendered   generated  rendered",
+def tables(quality: dict[str, Any]) -> list[Table]:
+    """What was measured: distances, the sweep over ψ, nearest training portraits, parts."""
+    kernels = (quality[f"kernel_{name}"] for name in ("to_rendered", HALVES))
+    apart = [
+        ("Fréchet distance", *(f"{quality[f'frechet_{x}']:.5f}" for x in ("to_rendered", HALVES))),
+        ("kernel distance × 1000", *(f"{1000 * mean:.3f} ± {1000 * error:.3f}" for mean, error in kernels)),
+        *((x, *(f"{quality[key]:.3f}" for key in (x, f"{x}_{HALVES}"))) for x in ("precision", "recall")),
     ]
-    for name, part in quality["parts"].items():
-        (made, real), (made_seen, real_seen) = part["share_of_pixels"], part["share_of_images"]
-        lines.append(f"{name:12}{made:9.2%}{real:10.2%}{made_seen:12.1%}{real_seen:10.1%}")
-    return "\n".join(lines)
-
-
-def _sweep_lines(found: dict[str, Any]) -> list[str]:
-    rows = [(f"ψ = {row['truncation']:g}", row) for row in found["rows"]]
-    rows.append(("two halves", found["between_rendered_halves"]))
+    found, copies, parts = quality["truncation_sweep"], quality["duplicates"], quality["parts"]
+    sweep = [(f"ψ = {row['truncation']:g}", row) for row in found["rows"]]
+    sweep.append(("two rendered halves", found[HALVES]))
     return [
-        f"{found['images']} images    Fréchet   precision   recall",
-        *(
-            f"{name:12}{row['frechet']:9.4f}{row['precision']:12.3f}{row['recall']:9.3f}"
-            for name, row in rows
+        Table((f"{quality['images']} images", "generated", "two rendered halves"), apart),
+        Table(
+            (f"{found['images']} images", "Fréchet distance", "precision", "recall"),
+            [(n, f"{r['frechet']:.4f}", f"{r['precision']:.3f}", f"{r['recall']:.3f}") for n, r in sweep],
         ),
-    ]
-
-
-def _duplicate_lines(found: dict[str, Any]) -> list[str]:
-    return [
-        f"nearest of {found['training_images']} training portraits, generated against held-out",
-        *(
-            f"  in {name:10}ratio of medians {found[name]['ratio_of_medians']:.3f}, below the 1 % quantile "
-            f"{found[name]['share_below_1_percent']:.1%}"
-            for name in ("features", "pixels")
+        Table(
+            (f"nearest of {copies['training_images']} training portraits, generated ÷ held-out", *MEASURES),
+            [(name, *(f"{copies[name][key]:.3f}" for key in MEASURES)) for name in ("features", "pixels")],
+        ),
+        Table(
+            (f"{quality['parts_images']} images", "share of pixels", "rendered", "of images", "rendered"),
+            [(n, *(f"{x:.1%}" for key in p for x in p[key])) for n, p in parts.items()],
         ),
     ]
 
@@ -356,7 +340,7 @@ def main(arguments: list[str] | None = None) -> None:
         return
     training = training_images(options.data, options.training, generator.resolution)
     quality, figure = measure(load_segmenter(options.judge), generator, options.count, training)
-    print(table(quality))
+    print(*tables(quality), sep="\n\n")
     if options.write:
         path = locate(options.generator)
         path = path / "generator.json" if path.is_dir() else path.with_suffix(".json")

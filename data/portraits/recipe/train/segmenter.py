@@ -21,6 +21,7 @@ from torch.nn.functional import avg_pool2d, cross_entropy, interpolate
 from tqdm.auto import tqdm
 
 from lefs.segmenters import PartSegmenter, load_segmenter
+from lefs.tables import Table
 
 from .. import MODEL
 from ..draw.dataset import HELD_OUT_SEED, Pixels, open_dataset, render_dataset
@@ -188,10 +189,11 @@ def _by_name(segmenter: PartSegmenter, scores: NDArray[np.float64]) -> dict[str,
     }
 
 
-def table(quality: dict[str, Any]) -> str:
-    """Text of what was measured."""
-    lines = [f"{part:12}{iou:.4f}" for part, iou in quality["iou"].items()]
-    return "\n".join(["intersection over union", *lines, f"{'mean':12}{quality['mean_iou']:.4f}"])
+def table(quality: dict[str, Any]) -> Table:
+    """What was measured."""
+    found = {**quality["iou"], "mean": quality["mean_iou"]}
+    rows = [(part, "–" if iou is None else f"{iou:.4f}") for part, iou in found.items()]
+    return Table(("part", "intersection over union"), rows)
 
 
 def main(arguments: list[str] | None = None) -> None:
