@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from disjoint import EACH, STRIPS, DisjointGenerator
+from generator_of_strips import EACH, STRIPS, StripGenerator
 from helpers import random_network
 from sklearn.decomposition import PCA
 from torch import Tensor
@@ -51,12 +51,12 @@ def deep() -> StyleGAN2:
 
 
 @pytest.fixture(scope="module")
-def disjoint() -> DisjointGenerator:
-    return DisjointGenerator()
+def disjoint() -> StripGenerator:
+    return StripGenerator()
 
 
 @pytest.fixture(scope="module")
-def strips(disjoint: DisjointGenerator) -> Catalog:
+def strips(disjoint: StripGenerator) -> Catalog:
     """The catalog of the disjoint generator, its parts named after the strips."""
     catalog = dissect(disjoint, range(4), clusters=STRIPS, progress=False)
     owner = catalog.contributions[:, :STRIPS].argmax(dim=0).tolist()  # the cluster of each strip
@@ -173,8 +173,8 @@ def test_principal_directions_are_those_of_numpy_and_sklearn(lively: StyleGAN2) 
     assert found.latents.gather(1, found.latents.abs().argmax(dim=1, keepdim=True)).min() > 0
 
 
-def test_the_covariance_keeps_its_digits_far_from_the_origin(disjoint: DisjointGenerator) -> None:
-    far = DisjointGenerator()
+def test_the_covariance_keeps_its_digits_far_from_the_origin(disjoint: StripGenerator) -> None:
+    far = StripGenerator()
     original = far.mapping.forward
     far.mapping.forward = lambda z, labels: original(z, labels) + 300  # type: ignore[method-assign]
     near, moved = (principal_directions(g, range(200), count=6) for g in (disjoint, far))
@@ -266,7 +266,7 @@ def test_a_walk_is_one_move_after_the_other(deep: StyleGAN2, found: Directions) 
 
 
 def test_a_walk_through_a_query_leaks_nothing_where_parts_are_disjoint(
-    disjoint: DisjointGenerator, strips: Catalog
+    disjoint: StripGenerator, strips: Catalog
 ) -> None:
     direction = principal_directions(disjoint, range(100), count=1)[0]
     styles, amounts = disjoint.sample_styles([3]), [-3.0, 1.0, 6.0]
@@ -283,7 +283,7 @@ def test_a_walk_through_a_query_leaks_nothing_where_parts_are_disjoint(
 
 # -- three methods -------------------------------------------------------------------------------------------
 @pytest.fixture(scope="module")
-def contrasted(disjoint: DisjointGenerator, strips: Catalog) -> list[Curve]:
+def contrasted(disjoint: StripGenerator, strips: Catalog) -> list[Curve]:
     directions = principal_directions(disjoint, range(100), count=3)
     settings = lefs.QuerySettings(rho=0.1, epsilon=1.0, coarse=1, rgb=1)
     return contrast(
@@ -317,7 +317,7 @@ def test_only_the_global_path_leaks_where_parts_are_disjoint(contrasted: list[Cu
     )
 
 
-def test_a_segmenter_says_where_parts_are(disjoint: DisjointGenerator, strips: Catalog) -> None:
+def test_a_segmenter_says_where_parts_are(disjoint: StripGenerator, strips: Catalog) -> None:
     class Left:
         names = ("strip 0", "rest", "nowhere")
 
@@ -402,7 +402,7 @@ def test_damaged_files_are_refused(found: Directions, tmp_path: Path) -> None:
 
 
 def test_directions_of_another_generator_are_refused(
-    disjoint: DisjointGenerator, strips: Catalog, found: Directions
+    disjoint: StripGenerator, strips: Catalog, found: Directions
 ) -> None:
     told = "belongs to generator 'lively'.* and not to 'disjoint'"
     with pytest.raises(ArtifactError, match=f"set of directions {told}"):
@@ -467,7 +467,7 @@ def test_bad_arguments_are_named(deep: StyleGAN2, found: Directions) -> None:
         coarse.within(deep, "fine")
 
 
-def test_contrast_names_what_is_wrong(disjoint: DisjointGenerator, strips: Catalog) -> None:
+def test_contrast_names_what_is_wrong(disjoint: StripGenerator, strips: Catalog) -> None:
     directions = principal_directions(disjoint, range(10), count=1)
     with pytest.raises(ValueError, match="directions is empty"):
         contrast(disjoint, strips, [], range(3), parts=["strip 0"])
@@ -496,7 +496,7 @@ def test_figures_of_paths(contrasted: list[Curve]) -> None:
         contrast_curves([])
 
 
-def test_the_walker_does_what_its_controls_say(disjoint: DisjointGenerator, strips: Catalog) -> None:
+def test_the_walker_does_what_its_controls_say(disjoint: StripGenerator, strips: Catalog) -> None:
     directions = principal_directions(disjoint, range(50), count=2)
     settings = lefs.QuerySettings(rho=0.1, epsilon=1.0, coarse=1, rgb=1)
     walker = DirectionWalker(disjoint, directions, strips, target=4, part="strip 1", settings=settings)
@@ -524,7 +524,7 @@ def test_the_walker_does_what_its_controls_say(disjoint: DisjointGenerator, stri
     assert len(walker.figure().axes) >= 3
 
 
-def test_the_walker_names_what_is_wrong(disjoint: DisjointGenerator, strips: Catalog) -> None:
+def test_the_walker_names_what_is_wrong(disjoint: StripGenerator, strips: Catalog) -> None:
     directions = principal_directions(disjoint, range(50), count=1)
     with pytest.raises(ValueError, match="no part named 'hair'"):
         DirectionWalker(disjoint, directions, strips, part="hair")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from made_up import METHODS, PARTS, made_up_matrix, made_up_report, made_up_tuning
+from figure_inputs import METHODS, PARTS, made_up_matrix, made_up_report, made_up_tuning
 from matplotlib.figure import Figure
 
 from lefs import plotting

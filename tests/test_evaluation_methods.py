@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from quarters import EACH, NAMES, QuarterGenerator, Quarters, quarter_catalog, quarters
+from generator_of_quarters import EACH, NAMES, QuarterGenerator, Quarters, quarter_catalog, quarters
 from torch import Tensor
 
 from lefs import Catalog, Generator, QuerySettings, StyleGAN2, dissect

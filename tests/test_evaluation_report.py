@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import reference
 import torch
-from quarters import NAMES, QuarterGenerator, Quarters, quarter_catalog
+from generator_of_quarters import NAMES, QuarterGenerator, Quarters, quarter_catalog
 from scipy.linalg import sqrtm
 from torch import Tensor, nn
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from disjoint import STRIPS, DisjointGenerator
+from generator_of_strips import STRIPS, StripGenerator
 from scipy.optimize import linear_sum_assignment, nnls
 from sklearn.decomposition import NMF
 from torch import Tensor
@@ -276,7 +276,7 @@ def test_ties_go_to_the_first_part(lively: StyleGAN2) -> None:
 
 @pytest.mark.parametrize("method", ["kmeans", "nmf"])
 def test_parts_that_are_disjoint_are_found_and_their_channels_are_theirs(method: str) -> None:
-    generator = DisjointGenerator()
+    generator = StripGenerator()
     catalog = quick(generator, range(3), clusters=STRIPS, method=method)
     membership = catalog.membership(generator, generator.sample_styles([5]))[0]  # (K, 16, 16) or (K, 8, 8)
     strip = membership.shape[-1] // STRIPS

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from generator_of_units import CHANNELS, Colours, Linear, catalog_of
 from helpers import random_network
-from linear import CHANNELS, Colours, Linear, catalog_of
 
 import lefs
 from lefs import directions, units

@@ -8,7 +8,7 @@ import io
 import numpy as np
 import pytest
 import torch
-from linear import CHANNELS, SUPPORTS, Colours, Linear, enlarged
+from generator_of_units import CHANNELS, SUPPORTS, Colours, Linear, enlarged
 from PIL import Image
 
 from lefs import units

@@ -13,9 +13,7 @@ import matplotlib as mpl
 import numpy as np
 import pytest
 import torch
-from IPython.core.formatters import PNGFormatter
-from IPython.core.pylabtools import print_figure
-from made_up import (
+from figure_inputs import (
     made_up_agreement_table,
     made_up_agreements,
     made_up_curves,
@@ -24,6 +22,8 @@ from made_up import (
     made_up_report,
     made_up_tuning,
 )
+from IPython.core.formatters import PNGFormatter
+from IPython.core.pylabtools import print_figure
 from matplotlib.collections import PathCollection
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure

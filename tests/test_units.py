@@ -8,7 +8,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from linear import CHANNELS, SUPPORTS, Colours, Linear, catalog_of, enlarged, images_by_hand, labels_by_hand
+from generator_of_units import (
+    CHANNELS,
+    SUPPORTS,
+    Colours,
+    Linear,
+    catalog_of,
+    enlarged,
+    images_by_hand,
+    labels_by_hand,
+)
 from torch import Tensor
 
 import lefs

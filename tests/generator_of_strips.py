@@ -24,7 +24,7 @@ class _Mapping(nn.Module):
         return (z @ self.weight).sinh()  # (not normal, so that its covariance is its own)
 
 
-class DisjointGenerator(Generator):
+class StripGenerator(Generator):
     """I(x) = Σ_c σ_c A_c(x) colour_c over two layers; σ = B w + b. Channel c is positive inside strip c mod
     STRIPS and zero elsewhere, so that M is 1 there, and editing the channels of a strip changes nothing else.
     """
