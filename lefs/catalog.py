@@ -132,15 +132,8 @@ class Catalog:
     ) -> Catalog:
         """The catalog of the clusters of these centres, contributions measured on a sample.
 
-        Parameters
-        ----------
-        sample : Sample
-        layer : str
-            What was clustered; parts are named ``"cluster 0"``, ``"cluster 1"``, ...
-        centers : Tensor of shape (K, C), unit norm
-        method : {"kmeans", "nmf"}
-        **options
-            Of `Sampling.of`: how the clusters were found.
+        Parts are named ``"cluster 0"``, ``"cluster 1"``, ...; `options` of `Sampling.of` say how the clusters
+        were found.
         """
         generator = sample.generator
         contributions, sizes = sample.contributions(layer, centers, method=method)
@@ -315,14 +308,7 @@ class Catalog:
     def measured_by(self, contributions: Literal["energy", "effect"] | None) -> Catalog:
         """The catalog with contributions of one kind: itself where they are its own, or `by_effect`.
 
-        Parameters
-        ----------
-        contributions : ``"energy"``, ``"effect"``, or None for whatever the catalog holds
-
-        Raises
-        ------
-        ValueError
-            If the catalog has none of that kind; the message says how to get them.
+        None stands for whatever the catalog holds; a ValueError says how to get what it has not.
         """
         if contributions in (None, self.measure):
             return self

@@ -8,7 +8,7 @@ from typing import Any, Literal, Self
 
 import numpy as np
 import torch
-from sklearn.base import BaseEstimator, ClusterMixin
+from sklearn.base import BaseEstimator, ClusterMixin, TransformerMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor
@@ -52,17 +52,17 @@ def assign(maps: Tensor, centers: Tensor) -> Tensor:
 
 @dataclass
 class _Rows:
-    """Vectors, with what every look at them needs."""
+    """Vectors, and what every look at them needs."""
 
     data: Tensor  # (n, C)
     inverse: Tensor  # (n,): 1 / norm, 0 for a zero vector
 
     @classmethod
     def of(cls, data: Tensor) -> _Rows:
-        return cls(data, torch.cat([_inverse_norms(rows) for rows in data.split(_chunk(data))]))
+        norms = torch.cat([rows.norm(dim=1) for rows in data.split(_chunk(data))])
+        return cls(data, torch.where(norms > 0, 1 / norms.clamp_min(torch.finfo(data.dtype).tiny), 0.0))
 
-    def live(self) -> Tensor:
-        """Indices of the non-zero vectors."""
+    def live(self) -> Tensor:  # indices of the non-zero vectors
         return self.inverse.nonzero()[:, 0]
 
     def at(self, index: Tensor) -> _Rows:
@@ -92,21 +92,17 @@ class _Pass:
         return sum(float((1 - _wide(c[c.isfinite()])).sum()) for c in self.cosines.split(_CHUNK_ELSEWHERE))
 
 
-class SphericalKMeans(ClusterMixin, BaseEstimator):
+class SphericalKMeans(TransformerMixin, ClusterMixin, BaseEstimator):
     """Cluster vectors by direction: maximise Σ cos(x, μ) with unit-norm centres.
 
-    Assignment is to the centre of largest cosine; a centre is the normalised sum of its unit vectors.
-    Initialised by k-means++ in cosine distance, best of `n_init` runs; an empty cluster is re-seeded at the
-    worst-fitted vector; zero vectors take no part. Results do not change when vectors are scaled by positive
-    factors.
-
-    Of many vectors the runs see a random sample; the best is finished by a few iterations on all. Where a run
-    starts matters more than whether it sees every vector: time is better spent on runs than on vectors.
+    Assignment is to the centre of largest cosine; a centre is the normalised sum of its unit vectors. An
+    empty cluster is re-seeded at the worst-fitted vector; zero vectors take no part; lengths do not matter.
+    Of many vectors the runs see a random sample; the best is finished by a few iterations on all.
 
     Parameters
     ----------
     n_clusters : number of clusters, K
-    init : ``"k-means++"``, or the centres to begin with, of shape (K, C); then there is one run
+    init : ``"k-means++"`` (in cosine distance), or the centres to begin with, (K, C): then there is one run
     n_init : number of runs from different initialisations
     max_iter : most iterations of a run
     tol : a run ends when no centre moves by more than this (Euclidean, of a unit vector)
@@ -123,13 +119,18 @@ class SphericalKMeans(ClusterMixin, BaseEstimator):
     n_iter_ : iterations of the best run, and those on all vectors that finished it
     n_features_in_ : C
 
-    Notes
-    -----
-    Vectors that do not fit into memory are clustered a batch at a time, each a random part of them::
+    Examples
+    --------
+    Vectors that do not fit into memory are clustered a batch at a time, each a random part of them:
 
-        kmeans = SphericalKMeans(20, random_state=0)
-        for batch in batches:
-            kmeans.partial_fit(batch)
+    >>> import numpy as np
+    >>> from lefs import SphericalKMeans
+    >>> batches = np.random.default_rng(0).normal(size=(3, 50, 8))
+    >>> kmeans = SphericalKMeans(5, random_state=0)
+    >>> for batch in batches:
+    ...     kmeans = kmeans.partial_fit(batch)
+    >>> kmeans.cluster_centers_.shape
+    (5, 8)
     """
 
     def __init__(
@@ -151,7 +152,6 @@ class SphericalKMeans(ClusterMixin, BaseEstimator):
         self.sample_size = sample_size
         self.random_state = random_state
 
-    # -- estimator contract -----------------------------------------------------------------------
     def fit(self, X: Any, y: Any = None) -> Self:
         """Cluster `X`.
 
@@ -186,10 +186,10 @@ class SphericalKMeans(ClusterMixin, BaseEstimator):
         return self
 
     def partial_fit(self, X: Any, y: Any = None) -> Self:
-        """Move the centres toward one more batch; the first batch is fitted, unless something was before.
+        """Move the centres toward one more batch; the first batch is fitted.
 
-        Each centre stays the direction of the sum of every unit vector it has been given (as MiniBatchKMeans,
-        Sculley 2010, with counts in place of learning rates).
+        Each centre stays the direction of the sum of every unit vector it was given (MiniBatchKMeans, Sculley
+        2010, with counts in place of learning rates).
         """
         if not hasattr(self, "sums_"):
             return self.fit(X)
@@ -205,22 +205,32 @@ class SphericalKMeans(ClusterMixin, BaseEstimator):
 
     def predict(self, X: Any) -> Any:
         """Index of the centre of largest cosine for each row: (n,), int64, of the kind of `X`."""
-        check_is_fitted(self, "cluster_centers_")
-        data = self._tensor(X, reset=False)
-        centers = torch.as_tensor(self.cluster_centers_).to(data)
+        data, centers = self._fitted(X)
         labels = torch.cat([(centers @ rows.t()).max(dim=0).indices for rows in data.split(_chunk(data))])
         return self._give(labels, X)
 
-    # -- inside -----------------------------------------------------------------------------------
+    def transform(self, X: Any) -> Any:
+        """Distance 1 − cos of each row to each centre, 1 for a zero row: (n, K), of the kind of `X`."""
+        data, centers = self._fitted(X)
+        return self._give(1 - normalize(data, dim=1) @ centers.t(), X)
+
+    def score(self, X: Any, y: Any = None) -> float:
+        """−Σ (1 − cos) over the non-zero rows of `X`: higher is better."""
+        data, centers = self._fitted(X)
+        return -_look(_Rows.of(data), centers).inertia
+
+    def _fitted(self, X: Any) -> tuple[Tensor, Tensor]:
+        check_is_fitted(self, "cluster_centers_")
+        data = self._tensor(X, reset=False)
+        return data, torch.as_tensor(self.cluster_centers_).to(data)
+
     def _sample(self, live: Tensor, random: np.random.RandomState) -> Tensor | None:
         """Indices of the vectors that the runs see, in order, or None for all."""
         size = sample_limit(self.n_clusters) if self.sample_size == "auto" else self.sample_size
         if size is None or size >= len(live):
             return None
         if size < self.n_clusters:
-            raise ValueError(
-                f"sample_size={size} is less than n_clusters={self.n_clusters}; give at least that"
-            )
+            raise ValueError(f"sample_size={size} is less than n_clusters={self.n_clusters}; give more")
         chosen = np.sort(random.choice(len(live), size, replace=False))
         return live[torch.from_numpy(chosen).to(live.device)]
 
@@ -293,8 +303,7 @@ class SphericalKMeans(ClusterMixin, BaseEstimator):
         # sums of half-precision vectors would not be worth having
         return X.detach().to(torch.promote_types(X.dtype, torch.float32))
 
-    @staticmethod
-    def _give(result: Tensor, like: Any) -> Any:
+    def _give(self, result: Tensor, like: Any) -> Any:
         return result if isinstance(like, Tensor) else result.cpu().numpy()
 
 
@@ -307,12 +316,6 @@ def _chunk(data: Tensor) -> int:
     return _CHUNK if data.device.type == "cpu" else _CHUNK_ELSEWHERE
 
 
-def _inverse_norms(rows: Tensor) -> Tensor:
-    """1 / norm of each row, 0 for a zero row."""
-    norms = rows.norm(dim=1)
-    return torch.where(norms > 0, 1 / norms.clamp_min(torch.finfo(rows.dtype).tiny), 0.0)
-
-
 def _unit(sums: Tensor, *, fallback: Tensor) -> Tensor:
     """Directions of `sums`; where a sum is zero (an empty cluster) the fallback's row."""
     norms = sums.norm(dim=1, keepdim=True)
@@ -321,10 +324,8 @@ def _unit(sums: Tensor, *, fallback: Tensor) -> Tensor:
 
 
 def _look(rows: _Rows, centers: Tensor, before: _Pass | None = None) -> _Pass:
-    """Assign every row and add up what the next centres need, a chunk at a time.
-
-    After a pass `before` over the same rows, only those that changed sides are added and taken away, unless
-    they are many.
+    """Assign every row and add up what the next centres need, a chunk at a time; after a pass `before` only
+    what changed sides is added and taken away, unless that is much.
     """
     count = len(centers)
     labels, cosines = _assign(rows, centers)

@@ -15,13 +15,13 @@ from torch.nn.functional import normalize
 
 from lefs.activations import Hypercolumns, Sample, batch_bytes
 from lefs.catalog import Catalog
-from lefs.checks import check_choice, check_integer, check_seeds
-from lefs.clustering import SphericalKMeans, assign, sample_limit
+from lefs.checks import check_choice, check_integer
+from lefs.clustering import SphericalKMeans, sample_limit
 from lefs.effects import by_effect
 from lefs.factorization import factorize
 from lefs.generator import Generator
 
-__all__ = ["Estimate", "compare_partitions", "dissect", "estimate", "layers_to_compare", "sample_vectors"]
+__all__ = ["Estimate", "dissect", "estimate"]
 
 _ITERATIONS = 40  # of a run of k-means, as they come
 
@@ -227,64 +227,3 @@ def _seconds(act: Callable[[], object]) -> float:
     start = time.perf_counter()
     act()
     return time.perf_counter() - start
-
-
-def sample_vectors(
-    generator: Generator,
-    seeds: Iterable[int],
-    *,
-    layer: str,
-    truncation: float = 1.0,
-    random_state: int = 0,
-    batch_size: int | None = None,
-    max_vectors: int = 65_536,
-) -> Tensor:
-    """Activation vectors as `dissect` clusters them: (n, C); `max_vectors` or one per image."""
-    sample = Sample(generator, seeds, truncation=truncation, batch_size=batch_size, progress=False)
-    return sample.vectors(_canonical(generator, layer), max_vectors=max_vectors, random_state=random_state)
-
-
-def layers_to_compare(generator: Generator) -> list[str]:
-    """Every other convolution whose maps are from 8 to 64 positions wide; the default layer if there is none.
-
-    Returns
-    -------
-    names of layers, from coarse to fine
-    """
-    wide = [la.name for la in generator.layers if la.kind == "conv" and 8 <= la.fineness <= 64]
-    return wide[::2] or [generator.default_layer]
-
-
-def compare_partitions(
-    generator: Generator,
-    seeds: Iterable[int],
-    *,
-    layers: Iterable[str],
-    clusters: Iterable[int],
-    show: int = 8,
-    truncation: float = 1.0,
-    random_state: int = 0,
-    max_vectors: int = 16_384,
-) -> dict[tuple[str, int], Tensor]:
-    """What spherical k-means finds at several layers and for several K, on the same images.
-
-    Returns
-    -------
-    {(layer, K): membership of the first `show` images, (show, K, h, w)}
-    """
-    sample, counts = check_seeds(seeds), list(clusters)
-    styles = generator.sample(sample[:show], truncation=truncation)
-    options: dict[str, Any] = {
-        "truncation": truncation,
-        "random_state": random_state,
-        "max_vectors": max_vectors,
-    }
-    found = {}
-    for layer in layers:
-        vectors = sample_vectors(generator, sample, layer=layer, **options)
-        with torch.inference_mode():
-            maps = Hypercolumns.of(layer, generator.layers).read(generator, styles)
-        for count in counts:
-            kmeans = SphericalKMeans(count, n_init=2, random_state=random_state).fit(vectors)
-            found[layer, count] = assign(maps, kmeans.cluster_centers_)
-    return found

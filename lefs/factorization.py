@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from typing import Any
 
 import torch
-from sklearn.decomposition import MiniBatchNMF
+from sklearn.decomposition import MiniBatchNMF, non_negative_factorization
 from sklearn.exceptions import ConvergenceWarning
 from torch import Tensor
 from torch.nn.functional import normalize
@@ -19,12 +20,11 @@ from torch.nn.functional import normalize
 from lefs.checks import check_choice, check_integer
 from lefs.clustering import assign
 
-__all__ = ["explained_share", "factorize", "membership_by", "non_negative_weights", "soft_assign"]
+__all__ = ["factorize", "membership_by", "non_negative_weights", "soft_assign"]
 
 _PASSES = 100  # over the vectors; on activations the error falls by less than 5 % from there on
-_SWEEPS = 2000  # most passes over the factors; activations take about 100
-_STILL = 1e-8  # a position is solved when no weight moves by more than this share of its largest product
-_COMPACT = 8  # sweeps between two times that solved positions are laid aside
+_SWEEPS, _STILL = 2000, 1e-12  # most passes over the factors, and the share of the first step that ends them
+_ROWS = 8192  # vectors that are solved together
 
 
 def factorize(vectors: Tensor, factors: int, *, random_state: int = 0) -> Tensor:
@@ -65,48 +65,31 @@ def factorize(vectors: Tensor, factors: int, *, random_state: int = 0) -> Tensor
 
 
 def non_negative_weights(vectors: Tensor, factors: Tensor) -> Tensor:
-    """The exact non-negative least squares of each vector: argmin ‖x − w H‖² over w ≥ 0.
+    """The non-negative least squares of each vector's positive part: argmin ‖max(x, 0) − w H‖² over w ≥ 0.
 
-    Coordinate descent over the factors, all vectors at once on their device, each until its own weights stand
-    still, so that the others in the call do not matter.
+    By scikit-learn's coordinate descent with the factors held fixed, in float64, some vectors at a time.
 
     Parameters
     ----------
     vectors : Tensor of shape (n, C)
-    factors : Tensor of shape (K, C); a zero row gets weight 0
+    factors : Tensor of shape (K, C), at least 0
+        A zero row gets weight 0.
 
     Returns
     -------
-    W, Tensor of shape (n, K), at least 0
+    Tensor of shape (n, K), at least 0, of the type and device of `vectors`
     """
-    factors = factors.to(vectors)
-    gram, products = factors @ factors.t(), vectors @ factors.t()
-    found = torch.zeros_like(products)
-    live = torch.arange(len(vectors), device=vectors.device)
-    w, slope = torch.zeros_like(products), products.clone()  # slope = x Hᵀ − w H Hᵀ
-    for sweep in range(1, _SWEEPS + 1):
-        moved = _sweep(w, slope, gram)
-        if sweep % _COMPACT and sweep < _SWEEPS:
-            continue
-        still = moved <= _STILL * products[live].abs().amax(dim=1)
-        found[live] = w
-        live, w, slope = live[~still], w[~still], slope[~still]
-        if not len(live):
-            break
-    return found
-
-
-def _sweep(w: Tensor, slope: Tensor, gram: Tensor) -> Tensor:
-    """Set each weight in turn to its best, in place → the largest step of each vector, (n,)."""
-    moved = torch.zeros_like(w[:, 0])
-    curvature = gram.diagonal()
-    inverse = torch.where(curvature > 0, 1 / curvature.clamp_min(torch.finfo(gram.dtype).tiny), 0.0)
-    for k in range(w.shape[1]):
-        step = torch.maximum(slope[:, k] * inverse[k], -w[:, k])
-        w[:, k] += step
-        slope -= step[:, None] * gram[k]
-        moved = torch.maximum(moved, step.abs())
-    return moved
+    h = factors.detach().double().cpu().numpy()
+    found = [vectors.new_zeros(0, len(h))]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # (what little is missing then is below `_STILL`)
+        for rows in vectors.detach().split(_ROWS):
+            if len(rows) and h.any():
+                x = rows.cpu().double().clamp_min(0).numpy()
+                options: dict[str, Any] = {"init": "custom", "update_H": False, "n_components": len(h)}
+                w, _, _ = non_negative_factorization(x, H=h, tol=_STILL, max_iter=_SWEEPS, **options)
+                found.append(torch.from_numpy(w).to(vectors))
+    return torch.cat(found) if h.any() else vectors.new_zeros(len(vectors), len(h))
 
 
 def soft_assign(maps: Tensor, factors: Tensor) -> Tensor:
@@ -124,7 +107,7 @@ def soft_assign(maps: Tensor, factors: Tensor) -> Tensor:
     """
     maps = maps.to(torch.promote_types(maps.dtype, torch.float32))
     n, _, h, w = maps.shape
-    weights = non_negative_weights(maps.clamp_min(0).movedim(1, -1).flatten(0, 2), factors)
+    weights = non_negative_weights(maps.movedim(1, -1).flatten(0, 2), factors)
     total = weights.sum(dim=1, keepdim=True)
     tiny = torch.finfo(weights.dtype).tiny
     shares = torch.where(total > 0, weights / total.clamp_min(tiny), 1 / len(factors))
@@ -135,26 +118,3 @@ def membership_by(method: str) -> Callable[[Tensor, Tensor], Tensor]:
     """The function (maps, centers) → membership of a catalog's `method`: `assign` or `soft_assign`."""
     check_choice("method", method, ("kmeans", "nmf"))
     return assign if method == "kmeans" else soft_assign
-
-
-def explained_share(vectors: Tensor, centers: Tensor, *, method: str) -> float:
-    """How much of the vectors' energy Σ ‖x‖² the parts account for, in [0, 1].
-
-    ``"kmeans"`` replaces each vector by its projection on its centre: Σ ‖x‖² cos². ``"nmf"``, which sees the
-    positive parts only, replaces those by their best sum of factors: 1 − Σ ‖x − w H‖² / Σ ‖x‖².
-
-    Parameters
-    ----------
-    vectors : Tensor of shape (n, C)
-    centers : Tensor of shape (K, C), unit norm
-    """
-    check_choice("method", method, ("kmeans", "nmf"))
-    x = vectors.to(torch.promote_types(vectors.dtype, torch.float32))
-    centers = centers.to(x)
-    if method == "nmf":
-        x = x.clamp_min(0)
-        left = float((x - non_negative_weights(x, centers) @ centers).square().sum())
-    else:
-        left = float((x.square().sum(dim=1) - (x @ centers.t()).amax(dim=1).square()).sum())
-    total = float(x.square().sum())
-    return 1 - left / total if total > 0 else 0.0

@@ -16,9 +16,10 @@ from helpers import random_network
 import lefs
 from lefs import ArtifactError, Catalog, StyleGAN2, units
 from lefs.activations import Hypercolumns
-from lefs.dissection import compare_partitions, estimate, sample_vectors
+from lefs.dissection import estimate
 from lefs.editing import Change, Recipe
 from lefs.editor import Editor
+from lefs.evaluation.partitions import compare_partitions, sample_vectors
 from lefs.factorization import soft_assign
 from lefs.generator import Generator
 from lefs.query import QuerySettings

@@ -429,3 +429,17 @@ def test_another_width_is_refused() -> None:
         kmeans.predict(torch.rand(10, 4))
     with pytest.raises(ValueError, match="n_clusters=5 is more than the 3"):
         SphericalKMeans(5).partial_fit(torch.rand(3, 3))
+
+
+def test_transform_and_score_are_distances_to_the_centres() -> None:
+    x = np.random.default_rng(0).normal(size=(60, 5))
+    x[3] = 0
+    kmeans = SphericalKMeans(4, random_state=0).fit(x)
+    found = kmeans.transform(x)
+    live = np.linalg.norm(x, axis=1) > 0
+    cosines = x[live] / np.linalg.norm(x[live], axis=1, keepdims=True) @ kmeans.cluster_centers_.T
+    np.testing.assert_allclose(found[live], 1 - cosines, atol=1e-12)
+    assert (found[~live] == 1).all()
+    np.testing.assert_array_equal(found[live].argmin(axis=1), kmeans.predict(x)[live])
+    assert kmeans.score(x) == pytest.approx(-kmeans.inertia_)
+    assert isinstance(kmeans.transform(torch.from_numpy(x)), torch.Tensor)

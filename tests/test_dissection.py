@@ -21,7 +21,8 @@ from helpers import random_network
 import lefs
 from lefs import ArtifactError, Catalog, StyleGAN2, dissect, save_generator
 from lefs import activations as sample_module
-from lefs.dissection import Estimate, compare_partitions, estimate, layers_to_compare, sample_vectors
+from lefs.dissection import Estimate, estimate
+from lefs.evaluation.partitions import compare_partitions, layers_to_compare, sample_vectors
 from lefs.generator import Generator
 
 SEEDS = range(10)
