@@ -19,7 +19,8 @@ from torch.nn.functional import conv_transpose2d
 from lefs import StyleGAN2, StyleGAN2Config
 from lefs.generator import Generator
 from lefs.models.layers import up_convolution, upsample
-from lefs.models.modulated import ModulatedConvolution, spans, windows
+from lefs.models.modulated import ModulatedConvolution
+from lefs.models.tiles import recut, row_ranges
 from lefs.synthesis import Stop
 
 
@@ -338,16 +339,16 @@ def test_bfloat16_is_close_and_keeps_latents_precise(lively: StyleGAN2, styles: 
     assert 1e-5 < error < 0.05  # eight bits of mantissa, not fewer; and it did compute in them
 
 
-# -- strips, and what is kept of the weights ---------------------------------------------------------------
+# -- row tiles, and what is kept of the weights ------------------------------------------------------------
 
 
 @pytest.fixture
-def strips_everywhere(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lefs.models.modulated._STRIP", 2**8)
+def tiles_everywhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lefs.models.tiles.TILE", 2**8)
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_windows_are_rows_with_zeros_outside(seed: int) -> None:
+def test_tiles_are_rows_with_zeros_outside(seed: int) -> None:
     rng = np.random.default_rng(seed)
     height = int(rng.integers(1, 30))
     x = torch.randn(1, 3, height, 4).contiguous(memory_format=torch.channels_last)
@@ -356,22 +357,22 @@ def test_windows_are_rows_with_zeros_outside(seed: int) -> None:
     starts = np.sort(rng.integers(-3, height, 6))
     wanted = [(int(a), int(max(a, 0) + rng.integers(1, 12))) for a in starts]
     padded = torch.nn.functional.pad(x, (0, 0, 3, 12))
-    for (start, stop), found in zip(wanted, windows(iter(source), wanted), strict=True):
+    for (start, stop), found in zip(wanted, recut(iter(source), wanted), strict=True):
         assert torch.equal(found, padded[:, :, start + 3 : stop + 3])
         assert found.is_contiguous(memory_format=torch.channels_last)
 
 
 @pytest.mark.parametrize("height", [1, 8, 17, 64])
 @pytest.mark.parametrize("row", [1, 2**18, 2**30])
-def test_spans_tile_the_rows(height: int, row: int) -> None:
-    found = spans(height, row)
-    assert [i for span in found for i in range(*span)] == list(range(height))
+def test_ranges_cover_the_rows(height: int, row: int) -> None:
+    found = row_ranges(height, row)
+    assert [i for rows in found for i in range(*rows)] == list(range(height))
     assert all(start % 2 == 0 for start, _ in found)
 
 
-@pytest.mark.usefixtures("strips_everywhere")
+@pytest.mark.usefixtures("tiles_everywhere")
 @pytest.mark.parametrize("count", [1, 3])
-def test_strips_equal_the_reference(count: int) -> None:
+def test_tiles_equal_the_reference(count: int) -> None:
     network = random_network(seed=3, resolution=32).double()
     styles = network.sample_styles(range(count)).double()
     expected, seen = reference.stylegan2(network.state_dict(), by_layer(network.layers, styles), noise=True)
@@ -380,11 +381,11 @@ def test_strips_equal_the_reference(count: int) -> None:
         assert largest(maps - seen[name]) < 1e-10 * largest(seen[name])
 
 
-@pytest.mark.usefixtures("strips_everywhere")
+@pytest.mark.usefixtures("tiles_everywhere")
 @pytest.mark.parametrize("count", [1, 2])
 @pytest.mark.parametrize("size", [8, 32])
-def test_strips_resume_bit_for_bit(count: int, size: int) -> None:
-    """What lies in strips when a render runs through is whole when it starts from a cache."""
+def test_tiles_resume_bit_for_bit(count: int, size: int) -> None:
+    """What lies in tiles when a render runs through is whole when it starts from a cache."""
     network = random_network(seed=3, resolution=32)
     styles = network.sample_styles(range(count)).clone()
     cache = network.cache(styles)
@@ -399,7 +400,7 @@ def test_strips_resume_bit_for_bit(count: int, size: int) -> None:
         assert torch.equal(found, network.synthesize(moved, upto=size)), layer.name
 
 
-STRIPPED: list[dict[str, Any]] = [
+TILED: list[dict[str, Any]] = [
     {},
     {"activation": "swish", "conv_clamp": 1.0},
     {"activation": "relu", "conv_clamp": 0.5, "noise": False},
@@ -410,20 +411,20 @@ STRIPPED: list[dict[str, Any]] = [
 ]
 
 
-@pytest.mark.parametrize("change", STRIPPED)
-def test_strips_change_nothing(change: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("change", TILED)
+def test_tiles_change_nothing(change: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     channels = {4: 5, 8: 6, 16: 4, 32: 3}
     network = StyleGAN2(StyleGAN2Config(32, 4, 6, channels, **change)).freeze().double()
     results = []
-    for strip in (2**23, 2**8):
-        monkeypatch.setattr("lefs.models.modulated._STRIP", strip)
+    for tile in (2**23, 2**8):
+        monkeypatch.setattr("lefs.models.tiles.TILE", tile)
         styles = network.sample_styles([1, 2]).double().clone().requires_grad_()
         image = network.synthesize(styles, 5)
         image.square().mean().backward()
         assert styles.grad is not None
         results.append((image.detach(), styles.grad))
-    for whole, strips in zip(*results, strict=True):
-        torch.testing.assert_close(whole, strips, rtol=1e-10, atol=1e-10 * largest(whole))
+    for whole, tiled in zip(*results, strict=True):
+        torch.testing.assert_close(whole, tiled, rtol=1e-10, atol=1e-10 * largest(whole))
 
 
 def test_an_image_alone_is_that_of_its_batch(double: Generator, styles: Tensor) -> None:

@@ -22,63 +22,10 @@ from lefs.models.layers import (
     normal,
     working_type,
 )
+from lefs.models.tiles import recut, row_ranges
 from lefs.synthesis import Noise
 
-__all__ = ["ModulatedConvolution", "Modulation", "Span", "ToRGB", "needs_strips", "spans", "windows"]
-
-
-Span = tuple[int, int]
-
-_STRIP = 2**23  # bytes of a strip, about
-_FEWEST_ROWS = 8  # (each strip needs a row or two of its neighbours)
-
-
-def needs_strips(size: int) -> bool:
-    """Whether maps of `size` bytes are too large to be made at once."""
-    return size > _STRIP
-
-
-def spans(height: int, row: int) -> list[Span]:
-    """Cut `height` rows of `row` bytes each into strips: (start, stop) of each, all starts even."""
-    rows = max(_FEWEST_ROWS, _STRIP // row // 2 * 2)
-    return [(start, min(start + rows, height)) for start in range(0, height, rows)]
-
-
-def windows(strips: Iterable[Tensor], wanted: Iterable[Span]) -> Iterator[Tensor]:
-    """Cut a map that comes in strips anew.
-
-    Parameters
-    ----------
-    strips : Tensors of shape (N, C, h, W), the map's rows from the top; taken as they are needed
-    wanted : (start, stop) of each window, in ascending order; windows may overlap
-        and stick out, but each has a row of the map
-
-    Yields
-    ------
-    Tensor of shape (N, C, stop - start, W), zero outside the map; a view where it lies in one strip
-    """
-    source, held, first, end = iter(strips), list[Tensor](), 0, 0
-    for start, stop in wanted:
-        while end < stop and (strip := next(source, None)) is not None:
-            held.append(strip)
-            end += strip.shape[2]
-        while first + held[0].shape[2] <= start:
-            first += held.pop(0).shape[2]
-        yield _rows(held, start - first, stop - first)
-
-
-def _rows(strips: list[Tensor], start: int, stop: int) -> Tensor:
-    """Rows `start` to `stop` of strips that follow one another."""
-    # (zeros laid out as the map is: otherwise everything would be copied twice)
-    nothing = torch.zeros_like(strips[0][:, :, :1])
-    pieces = [nothing] * -start
-    for strip in strips:
-        height = strip.shape[2]
-        if start < height and stop > 0:
-            pieces.append(strip[:, :, max(start, 0) : min(stop, height)])
-        start, stop = start - height, stop - height
-    pieces += [nothing] * stop
-    return torch.cat(pieces, dim=2) if len(pieces) > 1 else pieces[0]
+__all__ = ["ModulatedConvolution", "Modulation", "ToRGB"]
 
 
 class Modulation(NamedTuple):
@@ -174,17 +121,17 @@ class ModulatedConvolution(nn.Module):
             x = x.add_(noise if rows is None else noise[:, :, rows])
         return activate_(x, self.config.activation, gain=gain, clamp=self.config.conv_clamp)
 
-    def strips(self, source: Iterable[Tensor], modulation: Modulation) -> Iterator[Tensor]:
-        """As `forward`, from the strips of one map to those of the result."""
-        cuts = spans(self.resolution, self.resolution * self.pixel_size)
+    def tiled(self, source: Iterable[Tensor], modulation: Modulation) -> Iterator[Tensor]:
+        """As `forward`, from the row tiles of one map to those of the result."""
+        cuts = row_ranges(self.resolution, self.resolution * self.pixel_size)
         if len(cuts) == 1:
             side = self.resolution // (1 + self.up)
-            yield from (self(x, modulation) for x in windows(source, [(0, side)]))
+            yield from (self(x, modulation) for x in recut(source, [(0, side)]))
             return
         reach = 1 if self.up else self.config.kernel_size // 2
         seen = [(a // (1 + self.up) - reach, b // (1 + self.up) + reach) for a, b in cuts]
-        for span, x in zip(cuts, windows(source, seen), strict=True):
-            yield self(x, modulation, slice(*span))
+        for rows, x in zip(cuts, recut(source, seen), strict=True):
+            yield self(x, modulation, slice(*rows))
 
     @property
     def pixel_size(self) -> int:
@@ -266,10 +213,10 @@ class ToRGB(nn.Module):
         """Bytes of all channels of one pixel of the maps."""
         return self.weight.shape[1] * working_type(self.weight).itemsize
 
-    def tap(
+    def tiled(
         self, source: Iterable[Tensor], styles: Tensor, side: int, found: list[Tensor]
     ) -> Iterator[Tensor]:
-        """Pass the strips of a map on, and append the colours of each to `found`."""
-        for x in windows(source, spans(side, side * self.pixel_size)):
+        """Pass the row tiles of a map on, and append the colors of each to `found`."""
+        for x in recut(source, row_ranges(side, side * self.pixel_size)):
             found.append(self(x, styles))
             yield x

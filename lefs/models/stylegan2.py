@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from functools import cached_property
 from typing import Any
 
 import torch
@@ -22,7 +21,8 @@ from lefs.models.layers import (
     upsample,
     working_type,
 )
-from lefs.models.modulated import ModulatedConvolution, ToRGB, needs_strips
+from lefs.models.modulated import ModulatedConvolution, ToRGB
+from lefs.models.tiles import needs_tiles
 from lefs.stylespace import StyleLayer
 from lefs.synthesis import Noise, State
 
@@ -136,31 +136,23 @@ class StyleGAN2(Generator):
     def _run(self, layers: Sequence[StyleLayer], state: State, styles: Tensor, noise: Noise) -> State:
         large = next((i for i, la in enumerate(layers) if self._is_large(la, len(styles))), len(layers))
         state = super()._run(layers[:large], state, styles, noise)
-        return self._flow(layers[large:], state, styles, noise, keep=False) if layers[large:] else state
+        return self._tiled(layers[large:], state, styles, noise, keep=False) if layers[large:] else state
 
     def _is_large(self, layer: StyleLayer, count: int) -> bool:
-        """Whether the maps around `layer` are better made image by image, in strips."""
-        numbers = self._numbers[layer.name] * count
-        if not needs_strips(numbers * 8) or self.device.type != "cpu":  # (most layers of small networks)
+        """Whether the maps around `layer` are better made image by image, in row tiles."""
+        resolution = int(layer.name.partition(".")[0][1:])
+        numbers = resolution**2 * self.config.channels[resolution] * count
+        if not needs_tiles(numbers * 8) or self.device.type != "cpu":  # (most layers of small networks)
             return False
         config, weight = self.config, self._module(layer).weight
         usual = (
             config.architecture != "resnet" and config.kernel_size == 3 and config.filter == DEFAULT_FILTER
         )
-        return usual and needs_strips(numbers * working_type(weight).itemsize)
-
-    @cached_property
-    def _numbers(self) -> dict[str, int]:
-        """How many numbers an image's map behind each layer has (of colours: before it)."""
-        found = {}
-        for layer in self.layers:
-            resolution = int(layer.name.partition(".")[0][1:])
-            found[layer.name] = resolution**2 * self.config.channels[resolution]
-        return found
+        return usual and needs_tiles(numbers * working_type(weight).itemsize)
 
     def _step(self, layer: StyleLayer, state: State, styles: Tensor, noise: Noise) -> State:
         if self._is_large(layer, len(styles)):
-            x, image, _ = self._flow([layer], state, styles, noise, keep=layer.kind == "conv")
+            x, image, _ = self._tiled([layer], state, styles, noise, keep=layer.kind == "conv")
             return state[0] if x is None else x, image, None
         (x, image, residual), module, scales = state, self._module(layer), styles[:, layer.slice]
         assert x is not None
@@ -179,13 +171,13 @@ class StyleGAN2(Generator):
             return colours
         return upsample(image, self.config.image_filter or self.config.filter).add_(colours)
 
-    def _flow(
+    def _tiled(
         self, layers: Sequence[StyleLayer], state: State, styles: Tensor, noise: Noise, *, keep: bool
     ) -> State:
-        """Through several layers strip by strip; without `keep`, the maps behind the last one are dropped."""
+        """Through several layers in row tiles; without `keep`, the maps behind the last one are dropped."""
         if len(styles) > 1:
             alone = [
-                self._flow(
+                self._tiled(
                     layers,
                     tuple(t if t is None else t[i : i + 1] for t in state),
                     styles[i : i + 1],
@@ -197,15 +189,15 @@ class StyleGAN2(Generator):
             return tuple(map(_joined, zip(*alone, strict=True)))
         (x, image, _), colours = state, list[list[Tensor]]()
         assert x is not None
-        strips = iter([x])
+        tiles = iter([x])
         for layer in layers:
             module, scales = self._module(layer), styles[:, layer.slice]
             if layer.kind == "rgb":
                 colours.append([])
-                strips = module.tap(strips, scales, layer.resolution, colours[-1])
+                tiles = module.tiled(tiles, scales, layer.resolution, colours[-1])
             else:
-                strips = module.strips(strips, module.modulation(scales, noise))
-        kept = [strip for strip in strips if keep]
+                tiles = module.tiled(tiles, module.modulation(scales, noise))
+        kept = [tile for tile in tiles if keep]
         for found in colours:
             image = self._over(image, torch.cat(found, dim=2))
         return torch.cat(kept, dim=2) if keep else None, image, None
