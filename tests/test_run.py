@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -250,6 +251,12 @@ def test_the_first_cell_refuses_what_papermill_was_told(
     with pytest.raises(ParameterError) as raised:
         first_cells(root / "notebooks" / f"{stem}.ipynb", **given)
     assert all(part in str(raised.value) for part in expected), raised.value
+
+
+def test_a_first_cell_does_not_wait_for_what_executes_notebooks() -> None:
+    heavy = "{'nbformat', 'papermill', 'nbconvert'}"
+    code = f"import sys, lefs\nlefs.runner.prepare\nassert not {heavy} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_what_is_left_empty_is_filled_in_with_a_word(

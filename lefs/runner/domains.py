@@ -208,7 +208,7 @@ def check_values(
             if name in DOMAINS:
                 DOMAINS[name](name, value, known)
         except (KeyError, TypeError, ValueError) as error:
-            raise ParameterError(str(error.args[0])) from None
+            raise ParameterError(f"{notebook}: {error.args[0]}") from None
     return known.names
 
 
