@@ -44,6 +44,12 @@ while not Path("enough").exists():
 """
 
 
+# Buttons and labels of a panel that are in sight and whose words do not fit in, or take a second line
+MISFITS = """panel => [...panel.querySelectorAll("button, .widget-label")]
+  .filter(e => e.offsetParent && (e.scrollWidth > e.clientWidth + 1 || e.offsetHeight > 36))
+  .map(e => e.textContent)"""
+
+
 def test_a_panel_answers_while_cells_run_and_leaves_its_picture(
     open_notebook: OpenNotebook, workplace: Path
 ) -> None:
@@ -59,6 +65,13 @@ def test_a_panel_answers_while_cells_run_and_leaves_its_picture(
     notebook.page.keyboard.press("Home")
     wait_for_change(edit, before)
     assert notebook.running(), "the panel has answered beside a cell that runs"
+    for width in (800, 1280, 1900):
+        notebook.page.set_viewport_size({"width": width, "height": 1000})
+        notebook.page.wait_for_timeout(500)
+        assert panel.evaluate(MISFITS) == []
+    box = edit.bounding_box()
+    assert box is not None
+    assert box["width"] > 300, "a wide window shows large pictures"
     (workplace / "enough").touch()
     expect(notebook.page.locator(".jp-InputPrompt", has_text="[*]")).to_have_count(0)
     assert notebook.errors() == []
