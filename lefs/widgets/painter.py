@@ -24,7 +24,7 @@ from lefs.units import UnitDissection, cells_of, pixels_of, replacement
 from lefs.units.concepts import Concepts
 from lefs.widgets.canvas import Canvas, Picture, change_picture
 from lefs.widgets.controls import button, choice, line, row, seed_field, slider
-from lefs.widgets.panel import Panel, answer_while_cells_run
+from lefs.widgets.panel import Panel
 
 __all__ = ["UnitPainter"]
 
@@ -128,7 +128,13 @@ class UnitPainter(Panel):
         self.controls = {
             "concept": choice("concept", shown, concept, "What the units stand for"),
             "layer": choice("layer", names, layer, "Whose units are switched"),
-            "units": _count(min(check_integer("units", units, minimum=1), widest), widest),
+            "units": ipywidgets.IntSlider(
+                min(check_integer("units", units, minimum=1), widest),
+                min=1,
+                max=widest,
+                description="units",
+                tooltip="How many units are switched, those of largest IoU first",
+            ),
             "action": choice("paint to", list(_ACTIONS), "insert", "What painting does"),
             "brush": slider(
                 "brush", 0.1, 0.5, 0.01, "Diameter of the brush, as a share of the picture's side", low=0.01
@@ -201,19 +207,16 @@ class UnitPainter(Panel):
         self._on_change(c["units"], self._draw)
         self._on_change(c["seed"], self._turn_to_seed)
         self._on_click(c["clear"], self._clear)
-        self.canvas.observe(self._stroked, names="stroke")
-        answer_while_cells_run(self.canvas)
+        self._on_change(self.canvas, self._stroked, "stroke")
         self._begin(self._turn_to_seed)
 
-    def _stroked(self, event: dict[str, Any]) -> None:
-        with self._guarded():
-            stroke = event["new"]
-            if not stroke or stroke["panel"] != 0:
-                return
-            number, done = self._stroke
-            new = stroke["points"][max(0, done - 1) if number == stroke["number"] else 0 :]
-            self._stroke = (stroke["number"], len(stroke["points"]))
-            self.paint(new)
+    def _stroked(self, stroke: dict[str, Any]) -> None:
+        if not stroke or stroke["panel"] != 0:
+            return
+        number, done = self._stroke
+        new = stroke["points"][max(0, done - 1) if number == stroke["number"] else 0 :]
+        self._stroke = (stroke["number"], len(stroke["points"]))
+        self.paint(new)
 
     def _clear(self) -> None:
         self.painted[:] = _NOTHING
@@ -325,8 +328,3 @@ def _checked(order: Sequence[int], dissection: UnitDissection, concept: str, lay
     if not units or len(set(units)) < len(units):
         raise ValueError(f"order must list units of {layer}, each once; got {units}")
     return units + [u for u in by_iou if u not in units]
-
-
-def _count(value: int, widest: int) -> ipywidgets.IntSlider:
-    tooltip = "How many units are switched, those of largest IoU first"
-    return ipywidgets.IntSlider(value, min=1, max=widest, description="units", tooltip=tooltip)

@@ -19,7 +19,7 @@ from lefs.progress import headless
 from lefs.widgets.canvas import Canvas
 from lefs.widgets.controls import show_if
 
-__all__ = ["Panel", "answer_while_cells_run", "inside_and_outside"]
+__all__ = ["Panel", "inside_and_outside"]
 
 # The picture is seen where the panel is not alive, and there instead of JupyterLab's "model not found".
 _STILL = """<style>
@@ -94,15 +94,15 @@ class Panel:
         with self._lock, torch.inference_mode():
             draw()
 
-    def _on_change(self, widget: ipywidgets.Widget, act: Callable[[Any], None]) -> None:
+    def _on_change(self, widget: ipywidgets.Widget, act: Callable[[Any], None], trait: str = "value") -> None:
         """Call ``act(new value)`` whenever the widget's value changes."""
 
         def changed(event: dict[str, Any]) -> None:
             with self._guarded():
                 act(event["new"])
 
-        widget.observe(changed, names="value")
-        answer_while_cells_run(widget)
+        widget.observe(changed, names=trait)
+        _answer_while_cells_run(widget)
 
     def _on_click(self, button: ipywidgets.Button, act: Callable[[], None]) -> None:
         def clicked(_: ipywidgets.Button) -> None:
@@ -110,7 +110,7 @@ class Panel:
                 act()
 
         button.on_click(clicked)
-        answer_while_cells_run(button)
+        _answer_while_cells_run(button)
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
         """The live widget, and beside it a picture for files, pages and viewers where nothing is live."""
@@ -139,7 +139,7 @@ class Panel:
         return Image.open(buffer).convert("RGB")
 
 
-def answer_while_cells_run(widget: ipywidgets.Widget) -> None:
+def _answer_while_cells_run(widget: ipywidgets.Widget) -> None:
     """Take messages from the browser in the thread that it asks for, beside the one that runs cells.
 
     A kernel sends them to whoever wrote to a widget last: the cells' thread, until a control has moved.

@@ -382,7 +382,7 @@ def _checked(generator: Generator, catalog: Catalog, recipe: Recipe) -> Change:
 
 
 def _check_ends(settings: QuerySettings) -> None:
-    for name in ("epsilon", "leak", "rho"):  # (a slider has an end)
+    for name in ("epsilon", "leak"):  # (a slider has an end)
         check_number(name, getattr(settings, name), minimum=0)
 
 
