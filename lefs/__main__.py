@@ -169,7 +169,7 @@ def _info(arguments: argparse.Namespace) -> int:
     count = sum(p.numel() for p in generator.parameters())
     size = f"{generator.resolution} x {generator.resolution}"
     facts = {
-        "label": generator.label,
+        "label": generator.name,
         "family": f"{generator.architecture} ({type(generator).__name__})",
         "publisher": (generator.origin or {}).get("publisher", "lefs"),
         "images": f"{size}, previews at {', '.join(map(str, generator.preview_sizes))}",
@@ -196,7 +196,7 @@ def _convert(arguments: argparse.Namespace) -> int:
     from lefs.files.formats import convert
 
     generator = convert(arguments.source, arguments.target)
-    _say(f"{arguments.target}: {generator.label}, {generator.architecture}, {generator.fingerprint[:12]}")
+    _say(f"{arguments.target}: {generator.name}, {generator.architecture}, {generator.fingerprint[:12]}")
     return 0
 
 

@@ -206,7 +206,7 @@ class Sample:
         apart = self.executor is not None and not isinstance(self.executor, ThreadPoolExecutor)
         if apart and self.generator.source is not None:
             it = self.generator
-            source = (self.generator.source, str(it.device), it.dtype, it.fingerprint, it.usual_label)
+            source = (self.generator.source, str(it.device), it.dtype, it.fingerprint, it.default_label)
         work = partial(_in_its_process, job, source, truncation=self.truncation)
         images = [(i, self.seeds[i]) for i in (range(len(self.seeds)) if positions is None else positions)]
         chunks = [images[i : i + self.batch_size] for i in range(0, len(images), self.batch_size)]

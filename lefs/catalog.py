@@ -69,7 +69,7 @@ class Sampling:
         **options: Any,
     ) -> Sampling:
         """The sampling of these seeds from a generator, with the class that it takes where none is given."""
-        return cls(tuple(seeds), float(truncation), int(random_state), generator.usual_label, **options)
+        return cls(tuple(seeds), float(truncation), int(random_state), generator.default_label, **options)
 
     def to_json(self) -> dict[str, Any]:
         """Plain values that `from_json` reads; what is None is left out."""
@@ -197,7 +197,7 @@ class Catalog:
 
     def __repr__(self) -> str:
         return (
-            f"Catalog of {self.generator.label!r}: {self.num_clusters} clusters of layer {self.layer} from "
+            f"Catalog of {self.generator.name!r}: {self.num_clusters} clusters of layer {self.layer} from "
             f"{len(self.sampling.seeds)} images (ψ = {self.sampling.truncation:g}), "
             f"parts: {', '.join(self.parts)}"
         )
@@ -348,7 +348,7 @@ class Catalog:
         content = {
             "layer": self.layer,
             "parts": {n: list(ks) for n, ks in self.parts.items()},
-            "generator": asdict(self.generator),
+            "generator": self.generator.to_json(),
             "sampling": self.sampling.to_json(),
             "layers": [layer.to_json() for layer in self.layers],
             **{n: getattr(self, n) for n, default in _LATER.items() if getattr(self, n) != default},
@@ -378,7 +378,7 @@ class Catalog:
                 layer=meta["layer"],
                 layers=tuple(StyleLayer.from_json(entry) for entry in meta["layers"]),
                 parts=meta["parts"],
-                generator=GeneratorId(**meta["generator"]),
+                generator=GeneratorId.from_json(meta["generator"]),
                 sampling=Sampling.from_json(meta["sampling"]),
                 effects_sampling=measured and Sampling.from_json(measured),
             )

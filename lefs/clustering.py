@@ -19,8 +19,7 @@ from lefs.checks import check_choice, check_integer, check_number
 __all__ = ["SphericalKMeans", "assign", "sample_limit"]
 
 _SAME = 1e-6  # relative difference of inertia below which two runs are the same
-# Rows looked at together: few enough to stay in a processor's cache between the two matrix products, enough
-# for threads (and on other devices for the launches) to be worth while.
+# Rows looked at together: few enough for a processor's cache, enough for threads (or launches) to pay.
 _CHUNK, _CHUNK_ELSEWHERE = 4096, 65_536
 _SAMPLE, _PER_CLUSTER = 24_576, 1024  # vectors of an automatic sample: at least, and for each cluster
 _FINISH = 2  # most iterations on all vectors, after those on a sample
@@ -97,7 +96,7 @@ class SphericalKMeans(TransformerMixin, ClusterMixin, BaseEstimator):
 
     Assignment is to the centre of largest cosine; a centre is the normalised sum of its unit vectors. An
     empty cluster is re-seeded at the worst-fitted vector; zero vectors take no part; lengths do not matter.
-    Of many vectors the runs see a random sample; the best is finished by a few iterations on all.
+    Of many vectors the runs see a random sample; a few iterations on all finish the best.
 
     Parameters
     ----------

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -190,7 +190,7 @@ class Directions(Sequence[Direction]):
     def __repr__(self) -> str:
         shares = ", ".join(f"{s:.1%}" for s in self.explained[:4].tolist())
         return (
-            f"Directions of {self.generator.label!r}: {len(self)} {self.method} in {len(self.layers)} "
+            f"Directions of {self.generator.name!r}: {len(self)} {self.method} in {len(self.layers)} "
             f"layers, explaining {shares}{', ...' if len(self) > 4 else ''}"
         )
 
@@ -200,7 +200,7 @@ class Directions(Sequence[Direction]):
 
     def save(self, folder: str | os.PathLike[str]) -> Path:
         """Write ``directions.safetensors`` and ``directions.json``; each is replaced whole or not."""
-        content = {"method": self.method, "layers": list(self.layers), "generator": asdict(self.generator)}
+        content = {"method": self.method, "layers": list(self.layers), "generator": self.generator.to_json()}
         tensors = {name: getattr(self, name) for name in _TENSORS}
         save_record(Path(folder) / "directions", _FORMAT, content, tensors)
         return Path(folder)
@@ -216,7 +216,7 @@ class Directions(Sequence[Direction]):
         """
         meta, tensors = load_record(Path(folder) / "directions", expect=_FORMAT)
         with whole(Path(folder) / "directions.json", "set of directions"):
-            owner = GeneratorId(**meta["generator"])
+            owner = GeneratorId.from_json(meta["generator"])
             given = {name: tensors[name] for name in _TENSORS}
             return cls(meta["method"], **given, layers=tuple(meta["layers"]), generator=owner)
 

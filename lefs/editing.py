@@ -133,7 +133,8 @@ class Recipe:
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write as JSON, atomically."""
-        return write_json(path, {"format": _FORMAT, "version": VERSION, **asdict(self)})
+        owner = self.generator and self.generator.to_json()
+        return write_json(path, {"format": _FORMAT, "version": VERSION, **asdict(self), "generator": owner})
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Recipe:
@@ -141,6 +142,6 @@ class Recipe:
         meta = read_json(path, expect=_FORMAT)
         with whole(Path(path), "recipe"):
             changes = [Change(**{**c, "settings": QuerySettings(**c["settings"])}) for c in meta["changes"]]
-            owner = meta["generator"] and GeneratorId(**meta["generator"])
+            owner = meta["generator"] and GeneratorId.from_json(meta["generator"])
             parts = tuple((str(name), str(digest)) for name, digest in meta.get("parts", ()))
             return cls(meta["target"], tuple(changes), meta["truncation"], owner, meta.get("label"), parts)

@@ -214,7 +214,7 @@ class Editor:
         """The recipe with what it takes to replay it: whose it is, the class of its images, which parts are
         meant, and by which contributions their channels are chosen.
         """
-        label = self.generator.usual_label if recipe.label is None else recipe.label
+        label = self.generator.default_label if recipe.label is None else recipe.label
         changes = tuple(self._stated(change) for change in recipe.changes)
         known = sorted({c.part for c in changes} & self.catalog.parts.keys())
         parts = tuple((name, self.catalog.part_digest(name)) for name in known)

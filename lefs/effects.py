@@ -121,7 +121,7 @@ def measure_effects(
     check_integer("probes", probes, minimum=1)
     check_integer("random_state", random_state, maximum=2**32 - 1)
     own = catalog.sampling
-    if own.label is not None and own.label != generator.usual_label:
+    if own.label is not None and own.label != generator.default_label:
         generator = generator.with_label(own.label)
     sample = Sample(
         generator,

@@ -10,7 +10,7 @@ import copy
 import hashlib
 import json
 from abc import abstractmethod
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -44,7 +44,7 @@ class Generator(Synthesis):
         ``w_avg``, (D,) or (L, D), is what truncation pulls toward.
     truncation_cutoff : int or None
         Truncation pulls only that many of the w vectors, the first; None: all.
-    usual_label : int or None
+    default_label : int or None
         The class where none is given.
     source, origin : Path, dict, or None
         The file it was loaded from, so that another process can load it too, and what that says of itself.
@@ -62,7 +62,7 @@ class Generator(Synthesis):
     num_ws: int = 0
     mapping: nn.Module
     truncation_cutoff: int | None = None
-    usual_label: int | None = None
+    default_label: int | None = None
     source: Path | None = None
     origin: dict[str, Any] | None = None
     _fingerprint: str | None = None
@@ -122,7 +122,7 @@ class Generator(Synthesis):
         if not self.label_dim:
             raise ValueError("label given, but this generator is not conditional: leave it out")
         found = copy.copy(self)
-        found.usual_label = check_integer("label", label, maximum=self.label_dim - 1)
+        found.default_label = check_integer("label", label, maximum=self.label_dim - 1)
         return found
 
     def latents(self, seeds: int | Iterable[int]) -> Tensor:
@@ -139,8 +139,8 @@ class Generator(Synthesis):
             if labels is not None:
                 raise ValueError("labels given, but this generator is not conditional: leave them out")
             return None
-        if labels is None and self.usual_label is not None:
-            labels = [self.usual_label] * count
+        if labels is None and self.default_label is not None:
+            labels = [self.default_label] * count
         valid = f"an integer from 0 to {self.label_dim - 1} for each of the {count} latents"
         if labels is None or len(labels) != count:
             raise ValueError(
@@ -235,15 +235,24 @@ class GeneratorId:
     """Whose a record is: the generator's fingerprint and its name for people."""
 
     fingerprint: str
-    label: str
+    name: str
 
     def __str__(self) -> str:
-        return f"{self.label!r} ({self.fingerprint[:12]})"
+        return f"{self.name!r} ({self.fingerprint[:12]})"
+
+    def to_json(self) -> dict[str, str]:
+        """Plain values that `from_json` reads."""
+        return {"fingerprint": self.fingerprint, "label": self.name}
+
+    @classmethod
+    def from_json(cls, entry: Mapping[str, str]) -> GeneratorId:
+        """The identity that `to_json` described."""
+        return cls(entry["fingerprint"], entry["label"])
 
     @classmethod
     def of(cls, generator: Generator) -> GeneratorId:
         """The identity of a generator."""
-        return cls(generator.fingerprint, generator.label)
+        return cls(generator.fingerprint, generator.name)
 
     def check(self, generator: Generator, *, what: str, remedy: str) -> None:
         """Raise an `ArtifactError` that names both unless `generator` is this one."""

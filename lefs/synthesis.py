@@ -73,8 +73,8 @@ class Synthesis(nn.Module, ABC):
         no part owns them, edits leave them alone.
     has_styles : bool
         False for an architecture that can be dissected but not edited.
-    label : str
-        A name for people.
+    name : str
+        For people.
     """
 
     resolution: int
@@ -83,7 +83,7 @@ class Synthesis(nn.Module, ABC):
     layers: tuple[StyleLayer, ...]
     extra_styles: int = 0
     has_styles: bool = True
-    label: str = "unnamed"
+    name: str = "unnamed"
 
     # -- what an architecture describes -----------------------------------------------------------
     @abstractmethod
@@ -147,7 +147,7 @@ class Synthesis(nn.Module, ABC):
         """Raise a TypeError that says why if this generator cannot be edited."""
         if not self.has_styles:
             raise TypeError(
-                f"{self.label} is a {type(self).__name__}, which has no styles: dissection works, editing "
+                f"{self.name} is a {type(self).__name__}, which has no styles: dissection works, editing "
                 "does not. Give generator.sample(seeds) to synthesize, record, walk; to edit, load a StyleGAN"
             )
 

@@ -59,7 +59,7 @@ class QuarterGenerator(Generator):
             StyleLayer(name, "conv", SIDE, count, slice(i * count, (i + 1) * count))
             for i, name in enumerate("ab")
         )
-        self.label = "quarters"
+        self.name = "quarters"
         self.freeze()
 
     @property

@@ -49,7 +49,7 @@ class StripGenerator(Generator):
                 self.register_buffer(f"{key}_colours", 0.1 * torch.rand(count, 3))
             self.register_buffer("weight", 0.3 * torch.randn(2 * count, self.w_dim))
             self.register_buffer("bias", torch.randn(2 * count))
-        self.label = "disjoint"
+        self.name = "disjoint"
         self.freeze()
 
     @property

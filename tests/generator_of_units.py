@@ -112,6 +112,6 @@ def catalog_of(generator: Linear, seeds: range = range(6)) -> Catalog:
         sizes=sizes,
         layers=generator.layers,
         parts={f"part {c}": (c,) for c in range(CHANNELS)},
-        generator=GeneratorId(generator.fingerprint, generator.label),
+        generator=GeneratorId(generator.fingerprint, generator.name),
         sampling=Sampling(tuple(seeds), 1.0, 0),
     )

@@ -34,7 +34,7 @@ def random_network(
         network.mapping.w_avg.normal_()
         if dead is not None:
             network.synthesis.get_parameter("b4.const")[dead] = 0
-    network.label = "lively"
+    network.name = "lively"
     network.freeze()
     return network
 
@@ -52,7 +52,7 @@ def made_up_catalog(
         sizes=torch.arange(1, count + 1),
         layers=generator.layers,
         parts={f"cluster {k}": (k,) for k in range(count)},
-        generator=GeneratorId(generator.fingerprint, generator.label),
+        generator=GeneratorId(generator.fingerprint, generator.name),
         sampling=Sampling((0, 1), 1.0, 0),
     ).named(names or [f"cluster {k}" for k in range(count)])
 
@@ -79,7 +79,7 @@ class LinearGenerator(Generator):
         self.layers = (StyleLayer("only", "conv", active.shape[-1], count, slice(0, count)),)
         self.active = torch.nn.Parameter(active.float())
         self.painted = torch.nn.Parameter(painted.float().clone())
-        self.label = "linear"
+        self.name = "linear"
         self.freeze()
 
     @property

@@ -222,7 +222,7 @@ def test_part_masks_are_a_partition(
 
 def test_another_generator_is_refused_by_both_names(catalog: Catalog, styles: Tensor) -> None:
     stranger = random_network(seed=9)
-    stranger.label = "stranger"
+    stranger.name = "stranger"
     for call in (catalog.membership, catalog.part_masks):
         with pytest.raises(ArtifactError, match=r"'lively'.*'stranger'") as caught:
             call(stranger, styles)

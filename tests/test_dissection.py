@@ -135,15 +135,15 @@ def test_threads_give_the_same_bits(lively: StyleGAN2, workers: int) -> None:
 
 def test_threads_use_the_generator_they_are_given(lively: StyleGAN2, tmp_path: Path) -> None:
     """Not the file it came from, which may have changed since."""
-    loaded = lefs.load(save_generator(lively, tmp_path, label="lively")).double()
+    loaded = lefs.load(save_generator(lively, tmp_path, name="lively")).double()
     expected = quick(loaded)
-    save_generator(random_network(seed=8), tmp_path, label="other")
+    save_generator(random_network(seed=8), tmp_path, name="other")
     with ThreadPoolExecutor(2) as executor:
         assert same(expected, quick(loaded, executor=executor))
 
 
 def test_processes_give_the_same_bits(lively: StyleGAN2, tmp_path: Path) -> None:
-    loaded = lefs.load(save_generator(lively, tmp_path, label="lively"))
+    loaded = lefs.load(save_generator(lively, tmp_path, name="lively"))
     serial = quick(loaded, batch_size=3)
     # not fork: a forked child inherits OpenMP in an unknown state
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as executor:
@@ -153,7 +153,7 @@ def test_processes_give_the_same_bits(lively: StyleGAN2, tmp_path: Path) -> None
         unsaved.freeze()
         assert unsaved.source is None  # it travels by itself
         assert same(serial, quick(unsaved, batch_size=3, executor=executor))
-        save_generator(random_network(seed=8), tmp_path, label="other")
+        save_generator(random_network(seed=8), tmp_path, name="other")
         moved = copy.deepcopy(loaded).double()  # a key that the worker has not loaded yet
         with pytest.raises(ArtifactError, match="has changed since its generator was loaded"):
             quick(moved, batch_size=3, executor=executor)

@@ -341,7 +341,7 @@ def test_errors_leave_the_editor_usable(editor: Editor) -> None:
 
 def test_catalogs_and_recipes_of_others_are_refused(catalog: Catalog, editor: Editor) -> None:
     stranger = random_network(seed=9)
-    stranger.label = "stranger"
+    stranger.name = "stranger"
     with pytest.raises(ArtifactError, match=r"'lively'.*'stranger'"):
         Editor(stranger, catalog)
     foreign = made_up_catalog(catalog.contributions, stranger).generator

@@ -180,7 +180,7 @@ def test_batch_and_threads_do_not_matter(lively: StyleGAN2, dissected: Catalog) 
 
 
 def test_a_process_gives_the_same_bits(lively: StyleGAN2, dissected: Catalog, tmp_path: Path) -> None:
-    loaded = lefs.load(lefs.save_generator(lively, tmp_path, label="lively"))
+    loaded = lefs.load(lefs.save_generator(lively, tmp_path, name="lively"))
     serial = effects_of(dissected, loaded, batch_size=3, progress=False)
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as executor:
         apart = effects_of(dissected, loaded, batch_size=3, progress=False, executor=executor)

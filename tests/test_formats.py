@@ -25,7 +25,7 @@ from lefs.records import load_tensors, save_tensors
 
 @pytest.fixture
 def folder(lively: StyleGAN2, tmp_path: Path) -> Path:
-    return save_generator(lively, tmp_path / "saved", label="Lively", training={"steps": 3})
+    return save_generator(lively, tmp_path / "saved", name="Lively", training={"steps": 3})
 
 
 def test_round_trip(lively: StyleGAN2, folder: Path) -> None:
@@ -33,7 +33,7 @@ def test_round_trip(lively: StyleGAN2, folder: Path) -> None:
     assert isinstance(found, StyleGAN2)
     assert found.config == lively.config
     assert found.fingerprint == lively.fingerprint
-    assert found.label == "Lively"
+    assert found.name == "Lively"
     assert not found.training
     assert not any(p.requires_grad for p in found.parameters())
     assert all(torch.equal(t, lively.state_dict()[n]) for n, t in found.state_dict().items())
@@ -44,7 +44,7 @@ def test_round_trip(lively: StyleGAN2, folder: Path) -> None:
 
 
 def test_saving_again_gives_the_same_bytes(folder: Path, tmp_path: Path) -> None:
-    again = save_generator(lefs.load(folder), tmp_path / "again", label="Lively", training={"steps": 3})
+    again = save_generator(lefs.load(folder), tmp_path / "again", name="Lively", training={"steps": 3})
     for name in ("generator.safetensors", "generator.json"):
         assert (again / name).read_bytes() == (folder / name).read_bytes()
 
@@ -171,7 +171,7 @@ def test_wrong_configurations(folder: Path, change: dict, told: str) -> None:
 def test_saving_where_one_may_not(lively: StyleGAN2, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(ArtifactError, match="choose a folder you may write to"):
-        save_generator(lively, tmp_path / "file", label="x")
+        save_generator(lively, tmp_path / "file", name="x")
 
 
 def test_a_failed_save_leaves_the_old_generator(
@@ -182,8 +182,8 @@ def test_a_failed_save_leaves_the_old_generator(
 
     monkeypatch.setattr("safetensors.torch.save_file", full)
     with pytest.raises(ArtifactError, match="no space left"):
-        save_generator(lively, folder, label="other")
-    assert lefs.load(folder).label == "Lively"
+        save_generator(lively, folder, name="other")
+    assert lefs.load(folder).name == "Lively"
     assert sorted(f.name for f in folder.iterdir()) == ["generator.json", "generator.safetensors"]
 
 

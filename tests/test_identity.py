@@ -30,12 +30,12 @@ def test_what_an_earlier_version_converted_loads_without_its_discriminator() -> 
     theirs = lefs.load(FIXTURES / "genforce/stylegan2.pth")
     styles = theirs.sample_styles([3])
     assert torch.equal(generator.synthesize(styles), theirs.synthesize(styles))
-    assert (generator.label, generator.origin) == (theirs.label, theirs.origin)
+    assert (generator.name, generator.origin) == (theirs.name, theirs.origin)
 
 
 @pytest.mark.parametrize("version", [0, 2, 99, "1", None])
 def test_other_versions_are_refused(version: Any, tmp_path: Path) -> None:
-    lefs.save_generator(lefs.load(FIXTURES / "lefs_1"), tmp_path, label="old")
+    lefs.save_generator(lefs.load(FIXTURES / "lefs_1"), tmp_path, name="old")
     path = tmp_path / "generator.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "version": version}))
     with pytest.raises(lefs.ArtifactError, match=rf"version {version!r}, this lefs reads 1"):
@@ -53,7 +53,7 @@ def test_placing_images_does_not_change_who_makes_them(known: bool, tmp_path: Pa
     generator.place(rotation=30, shift=(0.1, 0))
     assert not torch.equal(generator.synthesize(styles), plain)
     assert generator.fingerprint == FINGERPRINTS[name]
-    lefs.save_generator(generator, tmp_path, label="placed")
+    lefs.save_generator(generator, tmp_path, name="placed")
     again = lefs.load(tmp_path)
     assert again.fingerprint == FINGERPRINTS[name]
     assert torch.equal(again.synthesize(styles), plain)

@@ -264,7 +264,7 @@ def test_too_few_images_are_refused_before_any_is_drawn(tiny, random_judge):
 
 
 def test_the_command_states_everything_and_keeps_the_rest(tmp_path, tiny, random_judge, capsys):
-    save_generator(tiny, tmp_path, label="tiny", training={"images": 3})
+    save_generator(tiny, tmp_path, name="tiny", training={"images": 3})
     random_judge.save(tmp_path, stem="judge")
     arguments = [
         f"--generator={tmp_path}",
@@ -367,7 +367,7 @@ def test_agreement_states_what_the_library_finds(tiny):
 def labelled(tmp_path_factory, lively, random_judge) -> Path:
     """A folder with a random generator, a random segmenter, and what label.py and tune.py make of them."""
     folder = tmp_path_factory.mktemp("models") / "random"
-    save_generator(lively, folder, label="random")
+    save_generator(lively, folder, name="random")
     random_judge.save(folder)
     sizes = [
         "--images=6",

@@ -24,7 +24,7 @@ def make(**options: Any) -> ProGAN:
         for name, parameter in network.named_parameters():
             if name.endswith("bias"):
                 parameter.add_(torch.randn_like(parameter) * 0.3)
-    network.label = "grown"
+    network.name = "grown"
     network.freeze()
     return network
 

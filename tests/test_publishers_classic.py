@@ -123,7 +123,7 @@ def test_smaller_images(name: str, size: int) -> None:
 @pytest.mark.parametrize("name", [*STYLED, *STYLELESS])
 def test_own_format_keeps_the_generator(name: str, tmp_path: Path) -> None:
     generator = lefs.load(FIXTURES / name)
-    again = lefs.load(save_generator(generator, tmp_path, label="again"))
+    again = lefs.load(save_generator(generator, tmp_path, name="again"))
     assert again.fingerprint == generator.fingerprint
     labels = [0] if generator.label_dim else None
     codes = generator.sample([5], truncation=0.7, labels=labels)
@@ -371,4 +371,4 @@ def test_every_generator_says_what_it_is() -> None:
         generator: Generator = lefs.load(FIXTURES / name)
         assert not generator.training
         assert not any(p.requires_grad for p in generator.parameters())
-        assert generator.label == Path(name).stem
+        assert generator.name == Path(name).stem

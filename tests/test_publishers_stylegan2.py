@@ -168,7 +168,7 @@ def test_converted_generators_are_the_same(
     convert(FIXTURES / name, tmp_path / target)
     again = lefs.load(tmp_path / target)
     assert again.fingerprint == generator.fingerprint
-    assert again.label == generator.label
+    assert again.name == generator.name
     assert again.origin == generator.origin
     styles = generator.sample_styles([5], truncation=0.7, labels=[0] if "labels" in numbers else None)
     assert torch.equal(again.synthesize(styles), generator.synthesize(styles))

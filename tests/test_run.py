@@ -286,7 +286,7 @@ def test_what_is_left_empty_is_filled_in_with_a_word(
 def test_a_generator_without_a_catalog_says_what_to_run_first(
     tiny: Generator, tmp_path: Path, root: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    lefs.save_generator(tiny, tmp_path / "tiny", label="tiny")
+    lefs.save_generator(tiny, tmp_path / "tiny", name="tiny")
     common = ["--notebooks", str(root / "notebooks"), "--out", str(tmp_path / "runs")]
     assert main(["run", "3", *common, "-p", "generator", str(tmp_path / "tiny")]) == 2
     assert "run 1_dissection first" in capsys.readouterr().err

@@ -273,7 +273,7 @@ def test_narrow_types_keep_latents_wide(generator: StyleGAN, styles: Tensor) -> 
 
 
 def test_dissection_and_local_edit(generator: StyleGAN) -> None:
-    generator.label = "lively"
+    generator.name = "lively"
     catalog = lefs.dissect(generator, range(8), clusters=3, progress=False)
     scales = generator.layers[-1].slice.stop
     assert torch.equal(catalog.contributions[:, :scales], catalog.contributions[:, scales:])

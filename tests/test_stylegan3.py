@@ -406,7 +406,7 @@ def test_half_precision_keeps_constants(small):
 
 def test_saved_and_loaded_again(published, tmp_path):
     generator, _ = published
-    save_generator(generator, tmp_path, label="again")
+    save_generator(generator, tmp_path, name="again")
     again = lefs.load(tmp_path)
     styles = generator.styles(w_of(generator))
     assert again.fingerprint == generator.fingerprint

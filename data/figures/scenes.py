@@ -115,7 +115,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=15)
     parser.add_argument("--out", type=Path, default=Path("scenes"))
     options = parser.parse_args()
-    save_generator(train(options.minutes), options.out, label="scenes")
+    save_generator(train(options.minutes), options.out, name="scenes")
 
 
 if __name__ == "__main__":

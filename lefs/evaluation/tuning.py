@@ -222,7 +222,7 @@ def save_settings(
     path, kept = Path(folder) / "settings.json", {}
     if path.is_file():
         before = read_json(path, expect=_FORMAT)
-        if before.get("generator") == asdict(catalog.generator):
+        if before.get("generator") == catalog.generator.to_json():
             kept = {name: before[name] for name in _TABLES.values() if name in before}
     made: dict[str, dict[str, object]] = {}
     for t in tunings:
@@ -232,7 +232,7 @@ def save_settings(
             "leak": round(t.best.leak[0], 4),
             "limit": t.limit,
         }
-    content = {"generator": asdict(catalog.generator), "note": note, "parts": {}, **kept, **made}
+    content = {"generator": catalog.generator.to_json(), "note": note, "parts": {}, **kept, **made}
     return write_json(path, {"format": _FORMAT, "version": 1, **content})
 
 

@@ -171,8 +171,8 @@ def build(
     )
 
 
-def _finished(generator: Generator, label: str, source: Path, origin: Any) -> Generator:
-    generator.label = label
+def _finished(generator: Generator, name: str, source: Path, origin: Any) -> Generator:
+    generator.name = name
     generator.freeze()
     generator.source = source.resolve()
     generator.origin = dict(origin) if isinstance(origin, dict) else {}
@@ -186,17 +186,17 @@ def save_generator(
     generator: Generator,
     folder: str | os.PathLike[str],
     *,
-    label: str,
+    name: str,
     training: Mapping[str, Any] | None = None,
 ) -> Path:
     """Write ``generator.safetensors`` and ``generator.json`` into `folder`, each atomically.
 
     Parameters
     ----------
-    label : a name for people
+    name : a name for people
     training : a summary of how it was made, plain JSON values
     """
-    _write(generator, Path(folder), "generator", label, dict(training or {}))
+    _write(generator, Path(folder), "generator", name, dict(training or {}))
     return Path(folder)
 
 
@@ -222,16 +222,16 @@ def convert(source: str | os.PathLike[str], target: str | os.PathLike[str]) -> G
     if target.suffix in (".pkl", ".pt", ".pth", ".model", ".json"):
         raise ArtifactError(f"{target}: the format of lefs is .safetensors; give such a name, or a folder")
     folder, stem = (target.parent, target.stem) if named else (target, "generator")
-    _write(generator, folder, stem, generator.label, {})
+    _write(generator, folder, stem, generator.name, {})
     return generator
 
 
-def _write(generator: Generator, folder: Path, stem: str, label: str, training: Any) -> None:
+def _write(generator: Generator, folder: Path, stem: str, name: str, training: Any) -> None:
     save_tensors(folder / f"{stem}.safetensors", generator.state_dict())
     meta = {
         "format": _FORMAT,
         "version": 1,
-        "label": label,
+        "label": name,
         "architecture": generator.architecture,
         "config": generator.architecture_config,
         "training": training,

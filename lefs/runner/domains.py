@@ -270,7 +270,7 @@ def find_catalog(generator: Generator, results: Path | None = None) -> Path:
             return path.parent
     place = "" if results is None else f" in {results.resolve()}, nor"
     raise ParameterError(
-        f"catalog: there is none of the generator {generator.label!r}{place} beside its file; "
+        f"catalog: there is none of the generator {generator.name!r}{place} beside its file; "
         "run 1_dissection first, or name one"
     )
 
@@ -368,7 +368,7 @@ def prepare(notebook: str, namespace: dict[str, Any], **wishes: Any) -> None:
 def _found(generator: Generator, results: Path) -> str:
     folder = find_catalog(generator, results)
     if generator.source is not None and folder == generator.source.parent:
-        text = f"that of {generator.label}"
+        text = f"that of {generator.name}"
     else:
         saved = datetime.fromtimestamp((folder / "catalog.json").stat().st_mtime)
         text = f"{folder}, the newest, saved {saved:%Y-%m-%d %H:%M}"

@@ -231,7 +231,7 @@ def _describe(generator: Generator) -> dict[str, str]:
     """What the gallery and ``run.json`` call a generator."""
     side = generator.resolution
     kind = f"{type(generator).__name__}, {side} × {side} pixels"
-    return {"name": generator.label, "kind": kind, "fingerprint": generator.fingerprint}
+    return {"name": generator.name, "kind": kind, "fingerprint": generator.fingerprint}
 
 
 def _execute(task: Task, executed: Path, parameters: Mapping[str, Any], *, progress: bool) -> None:

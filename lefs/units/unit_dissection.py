@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -98,7 +98,7 @@ class UnitDissection:
 
     def __repr__(self) -> str:
         return (
-            f"UnitDissection of {self.generator.label!r}: {self.num_units} units of {len(self.layers)} "
+            f"UnitDissection of {self.generator.name!r}: {self.num_units} units of {len(self.layers)} "
             f"layers, {len(self.concepts)} concepts, from {len(self.sampling.seeds)} images "
             f"(ψ = {self.sampling.truncation:g})"
         )
@@ -245,7 +245,7 @@ class UnitDissection:
         content = {
             "concepts": list(self.concepts),
             "quantile": self.quantile,
-            "generator": asdict(self.generator),
+            "generator": self.generator.to_json(),
             "sampling": self.sampling.to_json(),
             "layers": [layer.to_json() for layer in self.layers],
         }
@@ -268,7 +268,7 @@ class UnitDissection:
                 layers=tuple(StyleLayer.from_json(entry) for entry in meta["layers"]),
                 concepts=tuple(meta["concepts"]),
                 quantile=float(meta["quantile"]),
-                generator=GeneratorId(**meta["generator"]),
+                generator=GeneratorId.from_json(meta["generator"]),
                 sampling=Sampling.from_json(meta["sampling"]),
                 **{name: tensors[name] for name in _SHAPES},
             )

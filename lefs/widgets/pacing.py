@@ -52,7 +52,7 @@ def _seconds(generator: Generator, size: int) -> float:
     """Time of one image; the better of two, since the first makes ready what the next one uses."""
     times = []
     with torch.inference_mode():
-        labels = [generator.usual_label or 0] if generator.label_dim else None
+        labels = [generator.default_label or 0] if generator.label_dim else None
         styles = generator.sample_styles([0], labels=labels)
         for _ in range(2):
             start = time.perf_counter()

@@ -23,7 +23,7 @@ def random_generator(resolution: int) -> StyleGAN2:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         network = StyleGAN2(StyleGAN2Config(resolution, 512, 512, channels))
-    network.label = f"configuration F, {resolution}"
+    network.name = f"configuration F, {resolution}"
     network.freeze()
     return network
 

@@ -127,7 +127,7 @@ def finish(trainer: Trainer, folder: Path) -> None:
         "device": trainer.device,
         "recipe": asdict(trainer.plan),
     }
-    save_generator(trainer.average, folder, label="portraits", training=summary)
+    save_generator(trainer.average, folder, name="portraits", training=summary)
 
 
 def check_run(folder: Path, plan: Plan) -> None:
