@@ -65,7 +65,7 @@ class Generator(Synthesis):
     default_label: int | None = None
     source: Path | None = None
     origin: dict[str, Any] | None = None
-    _fingerprint: str | None = None
+    _identity: dict[str, str] | None = None
     _frozen: bool = False
 
     # -- what an architecture describes -----------------------------------------------------------
@@ -85,15 +85,18 @@ class Generator(Synthesis):
 
         Call `freeze` after changing weights in place, so that catalogs of the old ones are refused.
         """
-        if self._fingerprint is None:
+        # (hashed once: copies that `with_label` makes share the weights, and what is known of them)
+        self._identity = {} if self._identity is None else self._identity
+        if "fingerprint" not in self._identity:
             tensors = dict(self.state_dict())
-            self._fingerprint = fingerprint_of(self.architecture, self.architecture_config, tensors)
-        return self._fingerprint
+            found = fingerprint_of(self.architecture, self.architecture_config, tensors)
+            self._identity["fingerprint"] = found
+        return self._identity["fingerprint"]
 
     def freeze(self) -> Generator:
         """Put into eval mode without gradients to the weights; the fingerprint is theirs. Returns itself."""
         self.eval().requires_grad_(False)
-        self._fingerprint = self.source = None
+        self._identity, self.source = {}, None
         self._frozen = True
         return self
 

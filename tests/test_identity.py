@@ -11,6 +11,7 @@ import pytest
 import torch
 
 import lefs
+import lefs.generator
 from lefs.models import ProGANConfig, StyleGAN2Config, StyleGAN3Config, StyleGANConfig
 from lefs.models.configs import LayerPlan, settings_of
 
@@ -60,6 +61,16 @@ def test_placing_images_does_not_change_who_makes_them(known: bool, tmp_path: Pa
     assert generator.double().synthesize(styles.double()).dtype == torch.float64
     generator.place()
     torch.testing.assert_close(generator.float().synthesize(styles), plain)
+
+
+def test_weights_are_hashed_once_for_all_classes(monkeypatch: pytest.MonkeyPatch) -> None:
+    name, hashed = "stylegan3/r_conditional.pkl", list[str]()
+    generator = lefs.load(FIXTURES / name)
+    plain = lefs.generator.fingerprint_of
+    monkeypatch.setattr(lefs.generator, "fingerprint_of", lambda *a: hashed.append(a[0]) or plain(*a))
+    copies = [generator.with_label(c) for c in range(3)]
+    assert {g.fingerprint for g in (*copies, generator, copies[0].with_label(1))} == {FINGERPRINTS[name]}
+    assert hashed == ["stylegan3"]
 
 
 def later(kind: type) -> type:
