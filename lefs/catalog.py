@@ -279,6 +279,10 @@ class Catalog:
         with torch.inference_mode():
             return membership_by(self.method)(self.columns.read(generator, styles), self.centers)
 
+    def by_part(self, membership: Tensor) -> Tensor:
+        """Memberships (N, K, h, w) of clusters, summed over the clusters of each part: (N, P, h, w)."""
+        return torch.stack([membership[:, list(ks)].sum(dim=1) for ks in self.parts.values()], dim=1)
+
     def part_masks(
         self, generator: Generator, styles: Tensor, *, size: int | None = None
     ) -> dict[str, Tensor]:
@@ -288,8 +292,7 @@ class Catalog:
         """
         side = generator.resolution if size is None else size
         membership = self.membership(generator, styles)
-        by_part = torch.stack([membership[:, list(ks)].sum(dim=1) for ks in self.parts.values()], dim=1)
-        owner = one_hot(by_part.argmax(dim=1), len(self.parts)).movedim(-1, 1).float()
+        owner = one_hot(self.by_part(membership).argmax(dim=1), len(self.parts)).movedim(-1, 1).float()
         masks = interpolate(owner, size=(side, side), mode="nearest") > 0
         return {name: masks[:, p] for p, name in enumerate(self.parts)}
 

@@ -142,8 +142,7 @@ def image_contributions(generator: Generator, catalog: Catalog, styles: Tensor) 
     Tensor of shape (N, P, S), float32
         −∞ for a part that the image does not show, 0 for what scales no channel.
     """
-    membership = catalog.membership(generator, styles)
-    parts = torch.stack([membership[:, list(ks)].sum(dim=1) for ks in catalog.parts.values()], dim=1)
+    parts = catalog.by_part(catalog.membership(generator, styles))
     found = styles.new_zeros(len(styles), parts.shape[1], styles.shape[1], dtype=torch.float32)
 
     def look(maps: Tensor, *, layer: StyleLayer) -> None:

@@ -24,6 +24,13 @@ class Estimate(NamedTuple):
         Of what was measured; NaN where there was nothing to measure.
     low, high : float
         The ends of its percentile bootstrap interval.
+
+    Examples
+    --------
+    >>> from lefs.evaluation import Estimate
+    >>> value, low, high = Estimate(0.5, 0.4, 0.6)
+    >>> low
+    0.4
     """
 
     value: float

@@ -20,7 +20,14 @@ Segmenter = Callable[[Tensor], Tensor]
 
 
 class NamedSegmenter(Protocol):
-    """A segmenter that says what its labels mean, such as `lefs.PartSegmenter`."""
+    """A segmenter that says what its labels mean, such as `lefs.PartSegmenter`.
+
+    Examples
+    --------
+    >>> import lefs
+    >>> lefs.load_segmenter("portraits-64").names[:3]
+    ('background', 'hair', 'skin')
+    """
 
     @property
     def names(self) -> Sequence[str]:

@@ -142,9 +142,8 @@ class Concepts:
 
 def _owners(catalog: Catalog, maps: Tensor, size: int) -> Tensor:
     """The part of largest membership at each pixel, as `Catalog.part_masks` tells it: (N, size, size)."""
-    membership = membership_by(catalog.method)(maps, catalog.centers)
-    by_part = [membership[:, list(ks)].sum(dim=1) for ks in catalog.parts.values()]
-    owner = torch.stack(by_part, dim=1).argmax(dim=1, keepdim=True).float()
+    by_part = catalog.by_part(membership_by(catalog.method)(maps, catalog.centers))
+    owner = by_part.argmax(dim=1, keepdim=True).float()
     return interpolate(owner, size=(size, size), mode="nearest")[:, 0].long()
 
 
