@@ -128,17 +128,9 @@ class UnitPainter(Panel):
         self.controls = {
             "concept": choice("concept", shown, concept, "What the units stand for"),
             "layer": choice("layer", names, layer, "Whose units are switched"),
-            "units": ipywidgets.IntSlider(
-                min(check_integer("units", units, minimum=1), widest),
-                min=1,
-                max=widest,
-                description="units",
-                tooltip="How many units are switched, those of largest IoU first",
-            ),
+            "units": _count(min(check_integer("units", units, minimum=1), widest), widest),
             "action": choice("paint to", list(_ACTIONS), "insert", "What painting does"),
-            "brush": slider(
-                "brush", 0.1, 0.5, 0.01, "Diameter of the brush, as a share of the picture's side", low=0.01
-            ),
+            "brush": slider("brush", 0.1, 0.5, 0.01, "Diameter, as a share of the picture's side", low=0.01),
             "seed": seed_field("seed", check_seed("seed", seed), "Seed of the picture"),
             "clear": button("Clear", "eraser", "Take all paint away"),
         }
@@ -328,3 +320,8 @@ def _checked(order: Sequence[int], dissection: UnitDissection, concept: str, lay
     if not units or len(set(units)) < len(units):
         raise ValueError(f"order must list units of {layer}, each once; got {units}")
     return units + [u for u in by_iou if u not in units]
+
+
+def _count(value: int, widest: int) -> ipywidgets.IntSlider:
+    tooltip = "How many units are switched, those of largest IoU first"
+    return ipywidgets.IntSlider(value, min=1, max=widest, description="units", tooltip=tooltip)

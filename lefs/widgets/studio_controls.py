@@ -12,47 +12,34 @@ from lefs.widgets.controls import button, choice, price_slider, seed_field, slid
 __all__ = ["buttons", "choices", "sliders"]
 
 
+_METHOD = (
+    "sequential: the most relevant channels first, up to a budget; simultaneous: all, in proportion to their "
+    "contribution; global: every channel, whatever the part; pair: those of most effect inside for the least "
+    "outside, for these two images"
+)
+_KIND = "Relevant is a channel where it is active (energy, the paper's M), or where it acts (effect)"
+
+
 def choices(catalog: Catalog, target: int, change: Change) -> dict[str, Any]:
     """What to take from where, and by which rule."""
-    own = catalog.measure
+    own, s = catalog.measure, change.settings
     kinds = [own] if own == "effect" or catalog.effects is None else ["energy", "effect"]
     methods = [m for m in METHODS if m != "pair" or catalog.effects is not None]
-    settings = change.settings
     return {
-        "part": choice("part", list(catalog.parts), change.part, "The part that is taken from the reference"),
+        "part": choice("part", list(catalog.parts), change.part, "What is taken from the reference"),
         "target": seed_field("target", target, "Seed of the image that is edited"),
-        "reference": seed_field(
-            "reference", change.reference, "Seed of the image that the part is taken from"
-        ),
-        "method": choice(
-            "method",
-            methods,
-            settings.method,
-            "sequential: the most relevant channels first, up to a budget; simultaneous: all, in "
-            "proportion to their contribution; global: every channel, whatever the part; pair: those of most "
-            "effect inside for the least outside, for these two images",
-        ),
-        "contributions": choice(
-            "contributions",
-            kinds,
-            settings.contributions or own,
-            "What makes a channel relevant. energy: where it is active (the paper's M); effect: where a "
-            "change of it changes the picture",
-        ),
+        "reference": seed_field("reference", change.reference, "Seed of the image that the part is from"),
+        "method": choice("method", methods, s.method, _METHOD),
+        "contributions": choice("contributions", kinds, s.contributions or own, _KIND),
     }
 
 
-def sliders(catalog: Catalog, strength: float, settings: QuerySettings) -> dict[str, Any]:
+def sliders(catalog: Catalog, strength: float, s: QuerySettings) -> dict[str, Any]:
     """How far channels move, and the numbers of each rule."""
     widest = float(max(layer.channels for layer in catalog.layers))
-    s = settings
     return {
-        "strength": slider(
-            "strength λ", strength, 1, 0.01, "How far the channels move: 0 target, 1 reference"
-        ),
-        "rho": price_slider(
-            "price ρ", s.rho, "Price of what lies outside; higher: fewer channels. The left end is 0"
-        ),
+        "strength": slider("strength λ", strength, 1, 0.01, "How far channels move: 0 target, 1 reference"),
+        "rho": price_slider("price ρ", s.rho, "Of what lies outside; higher: fewer channels. Left end: 0"),
         "epsilon": slider("budget ε", s.epsilon, widest, 0.5, "How much may move outside, channels a layer"),
         "slope": slider("slope", s.slope, 10, 0.05, "How soon a channel moves: q = min(1, slope · M)"),
         "leak": slider("leak", s.leak, 400, 1, "Mean squared change of a pixel outside, in 8-bit levels"),
@@ -64,9 +51,7 @@ def sliders(catalog: Catalog, strength: float, settings: QuerySettings) -> dict[
 def buttons(*, disabled: bool) -> dict[str, Any]:
     """To save, and to answer what the panel says."""
     return {
-        "save": button(
-            "Save recipe", "save", "Write this edit as a small JSON file that replays it", disabled=disabled
-        ),
+        "save": button("Save recipe", "save", "Write a small JSON file that replays this", disabled=disabled),
         "keep": button("Keep mine", "", "Leave the sliders where you have set them"),
         "take": button("", "", "Set the sliders as they were tuned for this part"),
         "lower": button("", "", "The highest of some round prices at which a channel moves"),

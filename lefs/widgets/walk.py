@@ -180,34 +180,13 @@ def _moves(generator: Generator, directions: Directions, layers: str) -> bool:
 def _controls(
     directions: Directions, ranges: list[str], parts: list[str], part: str | None, target: int, limit: float
 ) -> dict[str, ipywidgets.Widget]:
+    offered = [(d.name, i) for i, d in enumerate(directions)]
     places = [("everywhere", _EVERYWHERE), *((name, name) for name in parts)]
+    far = "How far, in standard deviations of w along the direction; 0 is the target"
     return {
-        "direction": choice(
-            "direction",
-            [(d.name, i) for i, d in enumerate(directions)],
-            0,
-            "The direction to walk along, the most important first",
-        ),
-        "layers": choice(
-            "layers",
-            ranges,
-            ranges[0],
-            "Which layers move: coarse ones carry shape and pose, fine ones colour",
-        ),
-        "part": choice(
-            "part",
-            places,
-            part or _EVERYWHERE,
-            "Confine the walk to the channels of one part, or walk everywhere",
-        ),
+        "direction": choice("direction", offered, 0, "Where to walk along, the most important first"),
+        "layers": choice("layers", ranges, ranges[0], "Coarse ones carry shape and pose, fine ones colour"),
+        "part": choice("part", places, part or _EVERYWHERE, "Walk in the channels of one part, or in all"),
         "target": seed_field("target", target, "Seed of the image to start from"),
-        "amount": slider(
-            "amount",
-            min(2.0, limit),
-            limit,
-            0.1,
-            "How far, in standard deviations of w along the direction; 0 is the target",
-            low=-limit,
-            sign="+",
-        ),
+        "amount": slider("amount", min(2.0, limit), limit, 0.1, far, low=-limit, sign="+"),
     }

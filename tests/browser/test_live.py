@@ -24,6 +24,18 @@ def write_notebook(path: Path, *cells: str) -> None:
     nbformat.write(nbformat.v4.new_notebook(cells=made, metadata=kernel), path)
 
 
+def set_parameters(path: Path, **values: int) -> None:
+    """Write other defaults into a notebook's parameters: panels need no large samples."""
+    made = nbformat.read(path, as_version=4)
+    (cell,) = (c for c in made.cells if "parameters" in c.metadata.get("tags", []))
+    for name, value in values.items():
+        cell.source, found = re.subn(
+            rf"^{name}: int = \d+", f"{name}: int = {value}", cell.source, flags=re.M
+        )
+        assert found == 1, f"{path.name} has no whole number {name}"
+    nbformat.write(made, path)
+
+
 STUDIO = """
 import lefs
 from lefs.progress import track
@@ -86,7 +98,10 @@ def test_a_panel_answers_while_cells_run_and_leaves_its_picture(
     assert still.evaluate("image => image.naturalWidth") > 300
 
 
-def test_moving_rho_changes_the_edited_picture(open_notebook: OpenNotebook, tmp_path: Path) -> None:
+def test_moving_rho_changes_the_edited_picture(
+    open_notebook: OpenNotebook, workplace: Path, tmp_path: Path
+) -> None:
+    set_parameters(workplace / "notebooks" / "3_editing.ipynb", pairs=8)
     notebook = open_notebook("notebooks/3_editing.ipynb")
     notebook.run_all()
     assert notebook.errors() == []
@@ -120,6 +135,7 @@ def test_moving_rho_changes_the_edited_picture(open_notebook: OpenNotebook, tmp_
 def test_naming_a_part_saves_the_catalog(
     open_notebook: OpenNotebook, workplace: Path, tmp_path: Path
 ) -> None:
+    set_parameters(workplace / "notebooks" / "2_catalog.ipynb", images=16)
     notebook = open_notebook("notebooks/2_catalog.ipynb")
     notebook.run_all()
     assert notebook.errors() == []
