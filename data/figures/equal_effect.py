@@ -11,24 +11,33 @@ compared where they first reach a share of the effect that all of them reach. Ma
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn.functional import max_pool2d
 
 import lefs
 from lefs.effects import measure_effects
-from lefs.evaluation import NamedSegmenter, confusion, measure, name_by_truth
-from lefs.progress import track
+from lefs.evaluation import (
+    Curve,
+    Method,
+    NamedSegmenter,
+    PairBatch,
+    bootstrap,
+    by_query,
+    compare,
+    confusion,
+    interval,
+    name_by_truth,
+    seed_pairs,
+)
+from lefs.evaluation.outcomes import read_off, spelled
 
 from .scenes import HueSegmenter
 
-METHODS = ("energy", "effect", "pair")
 # (fine where the finest layers run out of channels and curves are steep)
 EPSILONS = (2, 4, 6, 8, 10, 12, 14, *range(16, 33), 36, 40, 48, 64, 96, 128)
 LEAKS = (
@@ -36,82 +45,52 @@ LEAKS = (
     780, 900, 1050, 1200, 1450, 1700, 2200, 3000, 4000, float("inf"),
 )  # fmt: skip
 OPEN: dict[str, Any] = {"rho": 0.0, "coarse": 1.0, "rgb": 1.0}
-BATCH = 26
-
 Array = NDArray[np.float64]
-Curves = dict[tuple[str, str], Array]
-"""Mean squared ΔE inside and outside of each pair, of every part and method: (budgets, 2, pairs)."""
 
 
-def part_masks(segmenter: NamedSegmenter, part: str, *images: Tensor) -> Tensor:
-    """Where the part is in any of the images, widened by a pixel: (n, H, W)."""
-    label = list(segmenter.names).index(part)
-    found = torch.stack([segmenter(x) == label for x in images]).any(dim=0)
-    return max_pool2d(found[:, None].float(), 3, stride=1, padding=1)[:, 0] > 0
-
-
-@torch.inference_mode()
 def curves(
     generator: lefs.Generator,
     catalog: lefs.Catalog,
     parts: Sequence[str],
     segmenter: NamedSegmenter,
     pairs: int,
-) -> Curves:
+) -> list[Curve]:
     """What every method does to every part, over its budgets."""
-    ways = {"energy": catalog, "effect": catalog.by_effect()}
-    keys = [(part, method) for part in parts for method in METHODS]
-    found: dict[tuple[str, str], list[list[Array]]] = {key: [[] for _ in EPSILONS] for key in keys}
-    starts = range(0, pairs, BATCH)
-    for start in track(starts, total=len(starts), description="pairs", show=True):
-        seeds = range(start, min(pairs, start + BATCH))
-        target, wanted = (
-            generator.sample_styles([base + s for s in seeds], truncation=0.7) for base in (10_000, 20_000)
-        )
-        before, after = generator.synthesize(target), generator.synthesize(wanted)
-        for part in parts:
-            mask = part_masks(segmenter, part, before, after)
-            here = mask.flatten(1).any(dim=1) & ~mask.flatten(1).all(dim=1)
-            if not here.any():
-                continue
-            for method in METHODS:
-                for j, (epsilon, leak) in enumerate(zip(EPSILONS, LEAKS, strict=True)):
-                    if method == "pair":
-                        q = lefs.QuerySettings("pair", leak=leak, **OPEN).query(catalog, part, target, wanted)
-                    else:
-                        q = lefs.QuerySettings(epsilon=epsilon, **OPEN).query(ways[method], part)
-                    edited = generator.synthesize(lefs.transfer(target, wanted, q))
-                    m = measure(before[here], edited[here], mask[here])
-                    found[part, method][j].append(np.stack([m.effect, m.leak]))
-    return {
-        key: np.stack([np.concatenate(c, axis=1) for c in rows]) for key, rows in found.items() if rows[0]
-    }
+
+    def sequential(chosen: lefs.Catalog) -> Callable[[str, float], Tensor]:
+        return lambda part, value: lefs.QuerySettings(epsilon=value, **OPEN).query(chosen, part)
+
+    def for_the_pair(batch: PairBatch, part: str, value: float) -> Tensor:
+        settings = lefs.QuerySettings("pair", leak=value, **OPEN)
+        return batch.moved(settings.query(catalog, part, batch.target_styles, batch.reference_styles))
+
+    methods = [
+        by_query("energy", "ε", EPSILONS, EPSILONS[-1], sequential(catalog)),
+        by_query("effect", "ε", EPSILONS, EPSILONS[-1], sequential(catalog.by_effect())),
+        Method("pair", "leak", LEAKS, LEAKS[-1], for_the_pair),
+    ]
+    options: dict[str, Any] = {"segmenter": segmenter, "batch_size": 26}
+    return compare(generator, catalog, seed_pairs(pairs), parts=parts, methods=methods, **options).curves
 
 
-def leak_at(curve: Array, effect: float) -> float:
-    """Leak where a curve (budgets, 2), from no edit on, first reaches an effect."""
-    inside, outside = np.concatenate([[[0, 0]], curve]).T
-    j = int(np.argmax(inside >= effect - 1e-9))
-    share = (effect - inside[j - 1]) / (inside[j] - inside[j - 1])
-    found: float = outside[j - 1] + share * (outside[j] - outside[j - 1])
-    return found
+def compared(own: Sequence[Curve], share: float) -> list[str]:
+    """Part, pairs, the effect, the leak of each method, and ratios to energy with their intervals."""
 
+    def leaks(counts: Array, *columns: Array) -> Array:
+        """The common effect and the leak of each method there, of each resample: (R, 1 + methods)."""
+        means = [counts @ column / counts.sum(axis=1, keepdims=True) for column in columns]
+        effects, leaked = means[: len(own)], means[len(own) :]
+        level = share * np.min([effect.max(axis=1) for effect in effects], axis=0)
+        return np.array(
+            [[at, *(read_off(e[r], k[r], at) for e, k in zip(effects, leaked, strict=True))]
+             for r, at in enumerate(level)]
+        )  # fmt: skip
 
-def compare(found: Curves, part: str, share: float) -> list[str]:
-    """Pairs, the effect, the leak of each method, and ratios to energy with paired bootstrap intervals."""
-    data = {m: found[part, m] for m in METHODS}
-    count, random = data["energy"].shape[2], np.random.default_rng(0)
-
-    def leaks(pairs: NDArray[np.int64]) -> tuple[float, Array]:
-        means = {m: d[:, :, pairs].mean(axis=2) for m, d in data.items()}
-        effect = share * min(mean[:, 0].max() for mean in means.values())
-        return effect, np.array([leak_at(means[m], effect) for m in METHODS])
-
-    effect, own = leaks(np.arange(count))
-    drawn = np.array([leaks(random.integers(0, count, size=(count,)))[1] for _ in range(2000)])
-    low, high = np.percentile(drawn[:, 1:] / drawn[:, :1], [2.5, 97.5], axis=0)
-    ratios = [f"{r:.2f} [{a:.2f}, {b:.2f}]" for r, a, b in zip(own[1:] / own[0], low, high, strict=True)]
-    return [part, str(count), f"{effect:.0f}", *(f"{leak:.1f}" for leak in own), *ratios]
+    drawn = bootstrap(leaks, *(c.effect for c in own), *(c.leak for c in own))
+    effect, *leaked = drawn[0]
+    ratios = [interval(drawn[:, k] / drawn[:, 1]) for k in range(2, 1 + len(own))]
+    numbers = [f"{effect:.0f}", *(f"{leak:.1f}" for leak in leaked)]
+    return [own[0].part, str(len(own[0].effect)), *numbers, *(spelled(r, ".2f") for r in ratios)]
 
 
 def dissected_scenes(folder: Path, segmenter: NamedSegmenter) -> tuple[lefs.Generator, lefs.Catalog]:
@@ -144,8 +123,9 @@ def main() -> None:
     found = curves(generator, catalog, parts, segmenter, options.pairs)
     print("| part | pairs | effect | leak: energy | effect | pair | effect / energy | pair / energy |")
     print("|---|---|---|---|---|---|---|---|")
-    for part in dict.fromkeys(p for p, _ in found):
-        print("|", " | ".join(compare(found, part, options.share)), "|")
+    for part in dict.fromkeys(curve.part for curve in found):
+        own = [curve for curve in found if curve.part == part]
+        print("|", " | ".join(compared(own, options.share)), "|")
 
 
 if __name__ == "__main__":

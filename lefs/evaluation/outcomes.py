@@ -17,7 +17,7 @@ from lefs.tables import Table
 
 __all__ = [
     "Curve", "Locality", "Outcome", "contrast_table", "equal_effect", "locality_table", "measure",
-    "split_change",
+    "read_off", "spelled", "split_change",
 ]  # fmt: skip
 
 NO_CHANGE = "no change"  # what a table says of 0 / 0
@@ -242,16 +242,16 @@ class Curve:
 
         def leaks(counts: np.ndarray, effect: np.ndarray, leak: np.ndarray) -> np.ndarray:
             means = (counts @ v / counts.sum(axis=1, keepdims=True) for v in (effect, leak))
-            return np.array([_read_off(e, k, level) for e, k in zip(*means, strict=True)])
+            return np.array([read_off(e, k, level) for e, k in zip(*means, strict=True)])
 
         return interval(bootstrap(leaks, self.effect, self.leak))
 
     def value_at(self, level: float) -> float:
         """Where the setting stands when the mean effect is `level`."""
-        return _read_off(self.effect.mean(axis=0), np.array(self.values), level)
+        return read_off(self.effect.mean(axis=0), np.array(self.values), level)
 
 
-def _read_off(effect: np.ndarray, other: np.ndarray, level: float) -> float:
+def read_off(effect: np.ndarray, other: np.ndarray, level: float) -> float:
     """The other quantity where the effect first reaches `level`; beyond the last value in proportion."""
     if level == 0:
         return 0.0
