@@ -29,8 +29,9 @@ if TYPE_CHECKING:
     from lefs.files import load, save_generator
     from lefs.generator import Generator
     from lefs.models import StyleGAN2, StyleGAN2Config
-    from lefs.query import QuerySettings, pair_query, sequential_query, simultaneous_query
+    from lefs.query import QuerySettings
     from lefs.records import ArtifactError
+    from lefs.rules import pair_query, sequential_query, simultaneous_query
     from lefs.segmenters import PartSegmenter, load_segmenter
     from lefs.stylespace import StyleLayer
 
@@ -72,7 +73,8 @@ _HOMES = {
     "effects": ("by_effect",),
     "generator": ("Generator",),
     "files": ("load", "save_generator"),
-    "query": ("QuerySettings", "pair_query", "sequential_query", "simultaneous_query"),
+    "query": ("QuerySettings",),
+    "rules": ("pair_query", "sequential_query", "simultaneous_query"),
     "stylespace": ("StyleLayer",),
     "models": ("StyleGAN2", "StyleGAN2Config"),
     "segmenters": ("PartSegmenter", "load_segmenter"),

@@ -38,12 +38,9 @@ class Sampling:
     Attributes
     ----------
     seeds : tuple of int
-    truncation : float
-        ψ of the images.
-    random_state : int
-        Of the clustering, or of the signs of effects.
-    label : int or None
-        The class of a conditional generator.
+    truncation : float, ψ of the images
+    random_state : int, of the clustering, or of the signs of effects
+    label : int or None, the class of a conditional generator
     n_init, max_vectors, sample_size, probes : int or None
         As `lefs.dissect` was given them, and ``"auto"`` or ``"all"`` for `sample_size`; None: not recorded,
         as in files of before, or without a meaning for what was measured.
@@ -105,6 +102,13 @@ class Catalog:
     effects : Tensor of shape (K, S), float64, or None where they were not measured
         E of `lefs.effects`: what one unit of each style changes in each cluster.
     effects_sampling : `Sampling` of the effects; None: not recorded, as in files of before
+
+    Examples
+    --------
+    >>> import lefs
+    >>> catalog = lefs.Catalog.load("portraits-64")
+    >>> "hair" in catalog.parts, float(catalog.contributions.sum(dim=0).max().round(decimals=6))
+    (True, 1.0)
     """
 
     centers: Tensor
@@ -165,7 +169,10 @@ class Catalog:
     def _check_shapes(self) -> None:
         expected = {
             "centers": (self.num_clusters, self.columns.channels),
-            "contributions": (self.num_clusters, max([self._scales, *self.contributions.shape[1:2]])),
+            "contributions": (
+                self.num_clusters,
+                max([self.layers[-1].slice.stop, *self.contributions.shape[1:2]]),
+            ),
             "sizes": (self.num_clusters,),
         }
         if self.effects is not None:
@@ -179,11 +186,6 @@ class Catalog:
         # A mappingproxy cannot be sent to another process.
         values = {f.name: getattr(self, f.name) for f in fields(self)} | {"parts": dict(self.parts)}
         return partial(Catalog, **values), ()
-
-    @property
-    def _scales(self) -> int:
-        """How many styles are scales of layers; a generator may have more (shifts, where its input lies)."""
-        return max(layer.slice.stop for layer in self.layers)
 
     @property
     def num_clusters(self) -> int:
@@ -208,10 +210,8 @@ class Catalog:
         self.clusters(old)
         name = _part_name("new", new)
         if name != old and name in self.parts:
-            raise ValueError(
-                f"new: there is a part {name!r} already; "
-                f"use merge([{old!r}, {name!r}], {name!r}) to join them"
-            )
+            join = f"use merge([{old!r}, {name!r}], {name!r}) to join them"
+            raise ValueError(f"new: there is a part {name!r} already; {join}")
         return replace(self, parts={name if n == old else n: ks for n, ks in self.parts.items()})
 
     def merge(self, parts: Iterable[str], into: str) -> Catalog:
@@ -224,7 +224,7 @@ class Catalog:
         name = _part_name("into", into)
         if name in rest:
             raise ValueError(
-                f"into: there is a part {name!r} already and it is not among those merged; add it to them"
+                f"into: there is a part {name!r} already, which is not among those merged; add it"
             )
         return replace(self, parts={**rest, name: clusters})
 

@@ -55,33 +55,54 @@ def dissect(
     Parameters
     ----------
     generator : Generator
-    seeds : the images to look at
-    clusters : K
-    layer : the layer to cluster, or several joined by ``+`` (`Hypercolumns`): ``"b32.conv1+b64.conv1"``;
-        ``generator.default_layer`` if None
-    method : ``"kmeans"``, clusters divide the positions (`SphericalKMeans`), or ``"nmf"``, soft ones overlap
-        (`lefs.factorization`)
-    truncation : ψ of the sample
-    random_state : seeds the subset and the clustering; the same one gives the same catalog
-    n_init : runs of k-means, the best of which is kept; a factorisation starts from an SVD, once
-    batch_size : images at a time; any size gives the same contributions to 1e-6. None: 16, or fewer where
-        they would take more than 0.5 GiB (2 GiB on a GPU)
-    max_vectors : most vectors that are clustered at once
-    sample_size : of `SphericalKMeans`: how many of them its runs see; None: all, slower and a little better
-    contributions : ``"energy"``, where a channel is active (the paper's M), or ``"effect"``, where it acts:
-        a third pass, of backward passes (`lefs.effects.by_effect`)
-    probes : of `by_effect`, random signs for each image
-    progress : show a bar
-    executor : any `concurrent.futures.Executor`; the result is the serial one bit for bit
+    seeds : iterable of int
+        The images to look at.
+    clusters : int
+        K.
+    layer : str, optional
+        The layer to cluster, or several joined by ``+`` (`Hypercolumns`): ``"b32.conv1+b64.conv1"``; None:
+        ``generator.default_layer``.
+    method : {"kmeans", "nmf"}
+        Clusters divide the positions (`SphericalKMeans`), or soft ones overlap (`lefs.factorization`).
+    truncation : float
+        ψ of the sample.
+    random_state : int
+        Seeds the subset and the clustering; the same one gives the same catalog.
+    n_init : int
+        Runs of k-means, the best of which is kept; a factorisation starts from an SVD, once.
+    batch_size : int, optional
+        Images at a time; any size gives the same contributions to 1e-6. None: 16, or fewer where they would
+        take more than 0.5 GiB (2 GiB on a GPU).
+    max_vectors : int
+        Most vectors that are clustered at once.
+    sample_size : int, "auto" or None
+        Of `SphericalKMeans`: how many of them its runs see; None: all, slower and a little better.
+    contributions : {"energy", "effect"}
+        Where a channel is active (the paper's M), or where it acts: a third pass, of backward passes
+        (`lefs.by_effect`).
+    probes : int
+        Of `lefs.by_effect`, random signs for each image.
+    progress : bool
+        Show a bar.
+    executor : concurrent.futures.Executor, optional
+        Any; the result is the serial one bit for bit.
 
     Returns
     -------
-    Catalog, its parts named ``"cluster 0"``, ``"cluster 1"``, ...
+    Catalog
+        Its parts are named ``"cluster 0"``, ``"cluster 1"``, ...
 
     Raises
     ------
     ValueError, TypeError
         For no seeds, more clusters than vectors, a layer that does not exist or is named twice, and the like.
+
+    Examples
+    --------
+    >>> import lefs
+    >>> catalog = lefs.dissect(lefs.load("portraits-64"), range(8), clusters=5, progress=False)
+    >>> len(catalog.parts), catalog.layer
+    (5, 'b32.conv1')
     """
     layer = _canonical(generator, layer)
     check_choice("method", method, ("kmeans", "nmf"))

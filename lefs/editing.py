@@ -31,12 +31,22 @@ def transfer(target_styles: Tensor, reference_styles: Tensor, q: Tensor, *, stre
     ----------
     target_styles, reference_styles : Tensor of shape (N, S), or (1, S) for one against many
     q : Tensor of shape (S,) or (N, S), in [0, 1]
-    strength : in [0, 1]. The paper writes λ for it.
+    strength : float in [0, 1]
+        The paper writes λ for it.
 
     Returns
     -------
-    Tensor of shape (N, S). ``q = 0`` gives the target's styles bit for bit, ``q = 1`` at strength 1 the
-    reference's.
+    Tensor of shape (N, S)
+        ``q = 0`` gives the target's styles bit for bit, ``q = 1`` at strength 1 the reference's.
+
+    Examples
+    --------
+    >>> import lefs
+    >>> generator, catalog = lefs.load("portraits-64"), lefs.Catalog.load("portraits-64")
+    >>> target, reference = generator.sample([1]), generator.sample([2])
+    >>> q = lefs.QuerySettings().query(catalog, "hair")
+    >>> generator.synthesize(lefs.transfer(target, reference, q)).shape
+    torch.Size([1, 3, 64, 64])
     """
     strength = check_number("strength", strength, minimum=0, maximum=1)
     if target_styles.shape[-1] != reference_styles.shape[-1] or q.shape[-1] != target_styles.shape[-1]:
@@ -91,10 +101,20 @@ class Change:
 
     Attributes
     ----------
-    part : name of the part
-    reference : seed of the reference image
-    strength : λ in [0, 1], scales the whole change
-    settings : how its channels are chosen
+    part : str
+        Name of the part.
+    reference : int
+        Seed of the reference image.
+    strength : float in [0, 1]
+        Scales the whole change (λ).
+    settings : QuerySettings
+        How its channels are chosen.
+
+    Examples
+    --------
+    >>> import lefs
+    >>> lefs.Change("hair", 2017, strength=0.5).settings.method
+    'sequential'
     """
 
     part: str
@@ -119,6 +139,13 @@ class Recipe:
     label : class of target and references, for a conditional generator; filled in likewise
     parts : (name, digest) of each part that is changed, by which a catalog is known whose part of that name
         is another; filled in likewise
+
+    Examples
+    --------
+    >>> import lefs, tempfile
+    >>> recipe = lefs.Recipe(1003, (lefs.Change("hair", 2017),))
+    >>> lefs.Recipe.load(recipe.save(f"{tempfile.mkdtemp()}/recipe.json")) == recipe
+    True
     """
 
     target: int

@@ -48,6 +48,14 @@ class Edit:
     references : Tensor of shape (R, 3, H, W), one for each change
     queries : Tensor of shape (R, S), after claims were resolved
     styles : Tensor of shape (1, S), of the edited image
+
+    Examples
+    --------
+    >>> import lefs
+    >>> generator, catalog = lefs.load("portraits-64"), lefs.Catalog.load("portraits-64")
+    >>> edit = lefs.Editor(generator, catalog).render(lefs.Recipe(1, (lefs.Change("hair", 2),)))
+    >>> edit.change.shape, list(edit.pictures)
+    (torch.Size([64, 64]), ['target', 'hair of 2', 'edit'])
     """
 
     recipe: Recipe
@@ -91,6 +99,13 @@ class Editor:
     ------
     TypeError
         If the generator has no styles to edit, as ProGAN.
+
+    Examples
+    --------
+    >>> import lefs
+    >>> editor = lefs.Editor(lefs.load("portraits-64"), lefs.Catalog.load("portraits-64"))
+    >>> editor.grid(1, [2, 3], ["hair"])["hair"].shape
+    torch.Size([2, 3, 64, 64])
     """
 
     def __init__(self, generator: Generator, catalog: Catalog, *, noise: int | str = "const"):

@@ -39,7 +39,17 @@ _DATA_FOLDERS = (Path(__file__).parent / "data", Path(__file__).parent.parent / 
 
 
 class ArtifactError(Exception):
-    """A file is missing, damaged, of another kind, or belongs to another generator."""
+    """A file is missing, damaged, of another kind, or belongs to another generator.
+
+    Examples
+    --------
+    >>> import lefs
+    >>> try:
+    ...     lefs.load("no such file")
+    ... except lefs.ArtifactError as error:
+    ...     print(str(error)[:38])
+    'no such file' is not a file or folder
+    """
 
 
 def embedded_names() -> list[str]:
@@ -63,7 +73,7 @@ def locate(name_or_path: str | os.PathLike[str]) -> Path:
         if str(name_or_path) in embedded_names() and (folder / str(name_or_path)).is_dir():
             return folder / str(name_or_path)
     raise ArtifactError(
-        f"{str(name_or_path)!r} is no file or folder here (looked in {Path.cwd()}) and no embedded model; "
+        f"{str(name_or_path)!r} is not a file or folder here (looked in {Path.cwd()}) and not an embedded model; "
         f"the embedded ones are: {', '.join(embedded_names()) or 'none'}"
     )
 

@@ -29,6 +29,15 @@ class StyleLayer:
     margin : how many pixels of that map, on each side, lie outside the picture (StyleGAN3)
     detail : how many pixels across the picture would carry all that the map can show, where the map has
         more than it needs (StyleGAN3); None: `resolution`
+
+    Examples
+    --------
+    >>> import lefs
+    >>> generator = lefs.load("portraits-64")
+    >>> layer = generator.layer("b32.conv1")
+    >>> styles = generator.sample([1, 2])
+    >>> styles[:, layer.slice].shape == (2, layer.channels)
+    True
     """
 
     name: str

@@ -27,7 +27,15 @@ def sample_vectors(
     batch_size: int | None = None,
     max_vectors: int = 65_536,
 ) -> Tensor:
-    """Activation vectors as `dissect` clusters them: (n, C); `max_vectors` or one per image."""
+    """Activation vectors as `lefs.dissect` clusters them: (n, C); `max_vectors` or one per image.
+
+    Examples
+    --------
+    >>> import lefs
+    >>> generator = lefs.load("portraits-64")
+    >>> lefs.evaluation.sample_vectors(generator, range(4), layer="b16.conv1", max_vectors=100).shape[0]
+    100
+    """
     sample = Sample(generator, seeds, truncation=truncation, batch_size=batch_size, progress=False)
     return sample.vectors(layer, max_vectors=max_vectors, random_state=random_state)
 
@@ -38,6 +46,12 @@ def layers_to_compare(generator: Generator) -> list[str]:
     Returns
     -------
     names of layers, from coarse to fine
+
+    Examples
+    --------
+    >>> import lefs
+    >>> lefs.evaluation.layers_to_compare(lefs.load("portraits-64"))[0]
+    'b8.conv1'
     """
     wide = [la.name for la in generator.layers if la.kind == "conv" and 8 <= la.fineness <= 64]
     return wide[::2] or [generator.default_layer]
@@ -59,6 +73,16 @@ def compare_partitions(
     Returns
     -------
     {(layer, K): membership of the first `show` images, (show, K, h, w)}
+
+    Examples
+    --------
+    >>> import lefs
+    >>> generator = lefs.load("portraits-64")
+    >>> found = lefs.evaluation.compare_partitions(
+    ...     generator, range(4), layers=["b16.conv1"], clusters=[3], show=2, max_vectors=200
+    ... )
+    >>> found["b16.conv1", 3].shape
+    torch.Size([2, 3, 16, 16])
     """
     sample, counts = check_seeds(seeds), list(clusters)
     styles = generator.sample(sample[:show], truncation=truncation)
@@ -88,6 +112,14 @@ def explained_share(vectors: Tensor, centers: Tensor, *, method: str) -> float:
     ----------
     vectors : Tensor of shape (n, C)
     centers : Tensor of shape (K, C), unit norm
+
+    Examples
+    --------
+    >>> import torch
+    >>> from lefs.evaluation import explained_share
+    >>> vectors = torch.tensor([[3.0, 0.0], [0.0, 4.0]])
+    >>> explained_share(vectors, torch.tensor([[0.0, 1.0]]), method="kmeans")
+    0.64
     """
     check_choice("method", method, ("kmeans", "nmf"))
     x = vectors.to(torch.promote_types(vectors.dtype, torch.float32))

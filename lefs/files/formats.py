@@ -69,6 +69,12 @@ def load(
     ------
     ArtifactError
         If it is missing, truncated, of another kind, or its tensors are not what its architecture needs.
+
+    Examples
+    --------
+    >>> import lefs
+    >>> lefs.load("portraits-64").resolution
+    64
     """
     place = None if device is None else check_device(device)
     generator = _loaded(locate(name_or_path), mapped=False)
@@ -195,6 +201,14 @@ def save_generator(
     ----------
     name : a name for people
     training : a summary of how it was made, plain JSON values
+
+    Examples
+    --------
+    >>> import lefs, tempfile
+    >>> generator = lefs.load("portraits-64")
+    >>> folder = lefs.save_generator(generator, tempfile.mkdtemp(), name="a copy")
+    >>> lefs.load(folder).name
+    'a copy'
     """
     _write(generator, Path(folder), "generator", name, dict(training or {}))
     return Path(folder)

@@ -61,6 +61,12 @@ class StyleGAN2Config:
     conv_clamp : features and colours are clamped to ± this; None: they are not
     kernel_size : side of the convolutions' kernels, odd
     image_channels : 3, or 1 for grey images, which come out as three equal channels
+
+    Examples
+    --------
+    >>> from lefs import StyleGAN2Config
+    >>> StyleGAN2Config(8, z_dim=4, w_dim=4, channels={4: 6, 8: 6}).resolutions
+    [4, 8]
     """
 
     resolution: int

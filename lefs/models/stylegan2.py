@@ -73,6 +73,13 @@ class StyleGAN2(Generator):
     ----------
     config : StyleGAN2Config
         A fresh network has random weights; `lefs.load` fills them.
+
+    Examples
+    --------
+    >>> from lefs import StyleGAN2, StyleGAN2Config
+    >>> network = StyleGAN2(StyleGAN2Config(8, z_dim=4, w_dim=4, channels={4: 6, 8: 6})).freeze()
+    >>> [layer.name for layer in network.layers]
+    ['b4.conv1', 'b4.torgb', 'b8.conv0', 'b8.conv1', 'b8.torgb']
     """
 
     architecture = "stylegan2"

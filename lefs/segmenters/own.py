@@ -42,6 +42,13 @@ class PartSegmenter(nn.Module):
         As given; each part by itself if none were.
     names : tuple of str
         The parts whose positions are the labels: the groups if there are any, or else the fine ones.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from lefs import PartSegmenter
+    >>> PartSegmenter(["skin", "hair"], width=4)(torch.zeros(1, 3, 64, 64)).shape
+    torch.Size([1, 64, 64])
     """
 
     def __init__(
@@ -174,6 +181,12 @@ def load_segmenter(
     ------
     ArtifactError
         If a file is missing, damaged, of another kind, or does not fit the other one.
+
+    Examples
+    --------
+    >>> import lefs
+    >>> "hair" in lefs.load_segmenter("portraits-64").names
+    True
     """
     place = check_device(device or "cpu")
     path = locate(name_or_path)
