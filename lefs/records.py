@@ -73,8 +73,8 @@ def locate(name_or_path: str | os.PathLike[str]) -> Path:
         if str(name_or_path) in embedded_names() and (folder / str(name_or_path)).is_dir():
             return folder / str(name_or_path)
     raise ArtifactError(
-        f"{str(name_or_path)!r} is not a file or folder here (looked in {Path.cwd()}) and not an embedded model; "
-        f"the embedded ones are: {', '.join(embedded_names()) or 'none'}"
+        f"{str(name_or_path)!r} is not a file or folder here (looked in {Path.cwd()}) and not an embedded "
+        f"model; the embedded ones are: {', '.join(embedded_names()) or 'none'}"
     )
 
 

@@ -98,7 +98,7 @@ def test_a_byte_too_many_is_refused(folder: Path) -> None:
 
 
 def test_missing_files(folder: Path, tmp_path: Path) -> None:
-    with pytest.raises(ArtifactError, match=r"'nobody' is no file or folder here .* portraits"):
+    with pytest.raises(ArtifactError, match=r"'nobody' is not a file or folder here .* portraits"):
         lefs.load("nobody")
     (folder / "generator.safetensors").unlink()
     with pytest.raises(ArtifactError, match=r"generator\.safetensors does not exist"):

@@ -167,8 +167,8 @@ def test_locate(tmp_path: Path, root: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert locate("portraits").samefile(root / "data" / "portraits")
     assert locate(tmp_path) == tmp_path
     with pytest.raises(
-        ArtifactError, match=r"'portrait' is no file or folder .* embedded ones are: .*portraits"
+        ArtifactError, match=r"'portrait' is not a file or folder .* embedded ones are: .*portraits"
     ):
         locate("portrait")
-    with pytest.raises(ArtifactError, match="no embedded model"):
+    with pytest.raises(ArtifactError, match="not an embedded model"):
         locate("../data/portraits")  # only names are looked up, not paths from where lefs is
