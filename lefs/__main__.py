@@ -92,7 +92,10 @@ def _add_run(run: argparse.ArgumentParser) -> None:
     run.add_argument(
         "--out", default="runs", metavar="DIR", help="folder that collects runs (default: %(default)s)"
     )
-    run.add_argument("--notebooks", dest="folder", metavar="DIR", help="where to look for notebooks")
+    run.add_argument(
+        "--notebooks", dest="folder", metavar="DIR",
+        help="where they lie (default: ./notebooks, or else those that came with lefs)",
+    )  # fmt: skip
     run.add_argument("--list", action="store_true", help="list the notebooks and their parameters, and stop")
 
 

@@ -23,7 +23,7 @@ DOCUMENTS = [p for p in (README, *CARDS, ROOT / "CHANGELOG.md") if p.is_file()]
 
 # What somebody with Python 3.11 and git types first; .ci/run reads them from the README, too.
 COMMANDS = [
-    "python3 -m venv .venv && .venv/bin/pip install -e '.[test]' && .venv/bin/lefs run",
+    "python3 -m venv .venv && .venv/bin/pip install -e '.[test]' -c constraints.txt && .venv/bin/lefs run",
     ".venv/bin/pytest",
 ]
 

@@ -128,12 +128,13 @@ def gallery_page(
 
     Parameters
     ----------
-    folder
+    folder : Path
         The run's folder, with an executed ``<notebook>.ipynb`` for each record.
-    records
+    records : sequence of mapping
         Per notebook: ``notebook``, ``seconds``, ``parameters``, ``error`` and, where it is known,
         ``generator``: its ``name``, ``kind`` and ``fingerprint``.
-    started, versions
+    started : datetime
+    versions : mapping of str to str
         For the page's head and foot.
     """
     environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)

@@ -60,7 +60,23 @@ main { max-width: 62rem; margin: 0 auto; }
 
 
 def math_to_mathml(latex: str, *, display: bool = False) -> str:
-    """Return `latex` as a MathML element; what cannot be read stays visible as its source."""
+    """Return a formula as a MathML element; what cannot be read stays visible as its source.
+
+    Parameters
+    ----------
+    latex : str
+    display : bool
+        Whether it stands by itself.
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> math_to_mathml("x < 3")
+    '<math display="inline"><mrow><mi>x</mi><mo>&lt;</mo><mn>3</mn></mrow></math>'
+    """
     try:
         text = latex_to_mathml(latex.strip(), display="block" if display else "inline")
         mathml = ElementTree.fromstring(text.replace(_NAMESPACE, ""))
@@ -112,7 +128,19 @@ def _render(source: str, **options: Any) -> str:
 
 
 def markdown_to_html(source: str, *, folder: Path | None = None) -> str:
-    """Render Markdown, formulas included; pictures that it names are looked for in `folder` and embedded."""
+    """Render Markdown, formulas included.
+
+    Parameters
+    ----------
+    source : str
+    folder : Path, optional
+        Where pictures that it names are looked for, to be embedded.
+
+    Returns
+    -------
+    str
+        HTML.
+    """
     return _render(source, path=str(folder or ""), exclude_anchor_links=True)
 
 
@@ -121,11 +149,11 @@ def notebook_to_html(notebook: NotebookNode, *, title: str, folder: Path) -> str
 
     Parameters
     ----------
-    notebook
+    notebook : NotebookNode
         Executed, as nbformat reads it.
-    title
+    title : str
         Of the page, where the notebook's metadata give none.
-    folder
+    folder : Path
         Where relative paths to pictures in Markdown cells start.
     """
     exporter = _OfflineExporter(raw_template=_TEMPLATE)

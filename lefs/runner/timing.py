@@ -47,7 +47,7 @@ class Task:
 _COSTS: Mapping[str, tuple[Callable[[Mapping[str, Any]], int], int]] = {
     "1_dissection": (lambda v: 6 * v["images"] + 700, 45),
     "2_catalog": (lambda v: 2 * v["images"] + 60, 15),
-    "3_editing": (lambda v: 19 * v["pairs"] + 300, 20),
+    "3_editing": (lambda v: (2 * (len(v["parts"]) or 5) + 1) * v["pairs"] + 300, 20),
     "4_units": (lambda v: 2 * v["images"] + 60 * v["tested"] + 64 * v["search_steps"], 20),
     "5_evaluation": (lambda v: 200 * v["pairs"], 20),
     "6_directions": (lambda v: 25 * v["targets"] + 300, 20),
