@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import importlib.metadata
 import re
 import runpy
@@ -115,22 +116,27 @@ def test_what_tests_and_recipes_import_is_in_the_test_extra(root: Path, project:
     extra = names(project["project"]["optional-dependencies"]["test"])
     declared = names(project["project"]["dependencies"]) | extra
     files = [*(root / "tests").rglob("*.py"), *(root / "data").rglob("*.py")]
-    neighbours = {"data", *(path.stem for path in files)}
+    neighbours = {"data", "benchmarks", *(path.stem for path in files)}
     used = {name for path in files for name in distributions(path)} - neighbours
     assert used - declared == set()
 
 
+@functools.cache
+def providers() -> dict[str, list[str]]:
+    """Distributions by what they let import; reading them all takes a second."""
+    return dict(importlib.metadata.packages_distributions())
+
+
 def distributions(path: Path) -> set[str]:
     """Distributions that a file imports from, without the standard library and lefs."""
-    providers = importlib.metadata.packages_distributions()
     modules = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             modules |= {alias.name.split(".")[0] for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
+        elif isinstance(node, ast.ImportFrom) and not node.level:
             modules.add((node.module or "").split(".")[0])
     modules -= {*sys.stdlib_module_names, "lefs"}
-    return {providers.get(module, [module])[0].lower() for module in modules}
+    return {providers().get(module, [module])[0].lower() for module in modules}
 
 
 def test_the_first_command_installs_what_was_tested(root: Path) -> None:
