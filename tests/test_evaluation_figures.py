@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 
 from lefs import plotting
 from lefs.evaluation import PartLeak
+from lefs.plotting.style import MUTED
 
 
 def panels(figure: Figure) -> list:
@@ -17,7 +18,7 @@ def panels(figure: Figure) -> list:
 
 def test_each_method_is_a_curve_through_its_values_with_whiskers() -> None:
     report = made_up_report()
-    figure = plotting.tradeoff_curves(report)
+    figure = plotting.tradeoff_curves(report, emphasise=METHODS[3:5])
     assert [ax.get_title(loc="left") for ax in panels(figure)] == list(PARTS)
     ax = panels(figure)[1]
     curves = [line for line in ax.lines if len(line.get_xdata()) == 4]
@@ -26,7 +27,8 @@ def test_each_method_is_a_curve_through_its_values_with_whiskers() -> None:
     np.testing.assert_allclose(curves[4].get_xdata(), [r.leak_share[0] for r in rows])
     np.testing.assert_allclose(curves[4].get_ydata(), [r.effect_share[0] for r in rows])
     whiskers = [c for c in ax.collections if hasattr(c, "get_segments")]
-    across = whiskers[2 * 4].get_segments()
+    assert len(whiskers) == 2 * 2  # of those that are emphasised, both ways
+    across = whiskers[2].get_segments()
     np.testing.assert_allclose([s[:, 0] for s in across], [r.leak_share[1:] for r in rows])
 
 
@@ -38,6 +40,22 @@ def test_no_two_methods_look_alike() -> None:
         looks.append((handle.get_color(), handle.get_linestyle(), handle.get_marker()))
     assert [t.get_text() for t in legend.texts] == list(METHODS)
     assert len(set(looks)) == len(looks)
+
+
+def test_a_few_curves_are_in_colour_and_the_others_grey() -> None:
+    """Thirteen colours in one plot cannot be told apart: those are shown that change most within the leak."""
+    figure = plotting.tradeoff_curves(made_up_report())
+    (legend,) = [c for ax in figure.axes for c in ax.get_children() if type(c).__name__ == "Legend"]
+    colored = {h.get_label() for h in legend.legend_handles if h.get_color() != MUTED}
+    report = made_up_report()
+    within = {
+        m: max(r.effect_share[0] for r in report.curve("hair", m) if r.leak_share[0] <= 0.05) for m in METHODS
+    }
+    assert colored == set(sorted(METHODS, key=lambda m: -within[m])[:6])
+    chosen = plotting.tradeoff_curves(report, emphasise=[METHODS[9]], parts=["hair"])
+    assert [h.get_label() for h in chosen.legends[0].legend_handles if h.get_color() != MUTED] == [METHODS[9]]
+    with pytest.raises(KeyError, match="emphasise: no method named 'mine'"):
+        plotting.tradeoff_curves(report, emphasise=["mine"])
 
 
 def test_one_part_and_some_methods() -> None:

@@ -37,9 +37,10 @@ from lefs.evaluation import Locality
 from lefs.generator import GeneratorId
 from lefs.plotting import style
 from lefs.plotting.arrays import color_index, overlay, upscaled
-from lefs.plotting.style import LINES
+from lefs.plotting.style import CHANGE_LIMIT, LINES
 from lefs.query import QuerySettings
 from lefs.stylespace import StyleLayer
+from lefs.widgets import canvas
 
 LAYERS = (
     StyleLayer("b4.conv1", "conv", 4, 10, slice(0, 10)),
@@ -134,7 +135,6 @@ def figures(images, membership, contributions, catalog, table, random) -> dict[s
         ),
         "query_profile": lambda: plotting.query_profile(q, catalog.contribution("hair"), LAYERS, epsilon=2),
         "locality_bars": lambda: plotting.locality_bars(table, title="200 pairs"),
-        "tradeoff": lambda: plotting.tradeoff(table),
         "comparison_strip": lambda: plotting.comparison_strip(
             {"local": images[0], "global": images[1]}, changes={"global": change[0]}
         ),
@@ -201,7 +201,7 @@ def assert_fits(figure: Figure) -> None:
     assert (box.max < size + slack).all(), "cut off at the right or the top"
 
 
-@pytest.mark.parametrize("name", ["confusion", "edit_strip", "query_profile", "tradeoff"])
+@pytest.mark.parametrize("name", ["confusion", "edit_strip", "query_profile", "tradeoff_curves"])
 def test_the_same_data_give_the_same_picture(name, figures):
     one, two = (print_figure(figures[name]()) for _ in range(2))
     assert one == two
@@ -329,15 +329,31 @@ def test_edit_strip_shows_the_change_in_delta_e(images, random):
     change = random.uniform(0, 25, (16, 16))
     figure = plotting.edit_strip(images[0], images[1], images[2], torch.from_numpy(change))
     np.testing.assert_array_equal(shown(figure, 3), change)
-    assert figure.axes[3].images[0].get_clim() == (0, 30)
+    assert figure.axes[3].images[0].get_clim() == (0, CHANGE_LIMIT)
     assert "ΔE" in figure.axes[4].get_ylabel()
     titles = [t.get_text() for t in figure.texts]
     assert titles == ["target", "edit", "reference", "where it changed"]
 
 
-def test_a_change_that_nobody_sees_does_not_fill_the_scale(images):
-    figure = plotting.edit_strip(images[0], images[0], images[1], np.full((16, 16), 0.5))
-    assert figure.axes[3].images[0].get_clim() == (0, 10)
+def test_all_maps_of_change_are_on_one_scale(images):
+    """A difference that nobody sees does not fill it, and figures compare with each other and with panels."""
+    faint, strong = np.full((16, 16), 0.5), np.full((16, 16), 99.0)
+    figures = [
+        plotting.edit_strip(*images[:3], faint),
+        plotting.comparison_strip({"a": images[0]}, changes={"a": strong}),
+        plotting.filmstrip(images[:1], [1.0], label="x", changes=strong[None]),
+        plotting.path_strips({"a": images[:1]}, [1.0], changes={"a": faint[None]}),
+        plotting.transfer_grid(images[0], images[:1], {"a": images[:1]}, changes={"a": strong[None]}),
+    ]
+    limits = {
+        shown.get_clim()
+        for figure in figures
+        for ax in figure.axes
+        for shown in ax.images
+        if np.ndim(shown.get_array()) == 2 and shown.get_array().shape == (16, 16)
+    }
+    assert limits == {(0, CHANGE_LIMIT)}
+    assert canvas.CHANGE_LIMIT == CHANGE_LIMIT
 
 
 def test_a_long_title_fits_the_page(images):
@@ -525,8 +541,7 @@ def test_locality_is_drawn_at_its_means(table):
         drawn = [x for c in ax.collections if isinstance(c, PathCollection) for x in c.get_offsets()[:, 0]]
         assert sorted(drawn) == pytest.approx(sorted(getattr(cell, quantity).mean() for cell in table))
         assert ax.get_xscale() == "log"
-    points = [c.get_offsets()[0] for c in plotting.tradeoff(table).axes[0].collections]
-    np.testing.assert_allclose(points, [(c.leak.mean(), c.effect.mean()) for c in table])
+    assert effect.get_xlim() == leak.get_xlim()
 
 
 def test_unknown_part_lists_the_parts(catalog):

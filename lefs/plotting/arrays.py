@@ -7,11 +7,16 @@ from typing import Any
 
 import numpy as np
 import torch
+from scipy.stats import rankdata
+from sklearn.utils.extmath import svd_flip
 from torch.nn.functional import interpolate
 
 from lefs.images import to_uint8
+from lefs.plotting.style import cluster_colors
 
-__all__ = ["as_array", "as_changes", "as_colors", "as_images", "as_names", "overlay", "upscaled"]
+__all__ = ["Names", "overlay", "similarity_colors", "tinted", "upscaled"]
+
+Names = Sequence[str] | Mapping[str, Sequence[int]]
 
 # Small pictures are enlarged to this many pixels before matplotlib resamples them to the page.
 _SMOOTH_SIDE = 256
@@ -85,7 +90,7 @@ def as_membership(name: str, membership: Any, images: np.ndarray) -> np.ndarray:
     return array
 
 
-def as_names(names: Sequence[str] | Mapping[str, Sequence[int]] | None, count: int) -> list[str]:
+def as_names(names: Names | None, count: int) -> list[str]:
     """One name for each of `count` clusters: a list of names, or a catalog's ``parts``."""
     if names is None:
         return [f"{k}" for k in range(count)]
@@ -106,6 +111,18 @@ def color_index(names: Sequence[str]) -> np.ndarray:
     """
     parts = list(dict.fromkeys(names))
     return np.array([parts.index(name) for name in names])
+
+
+def cluster_rows(names: Names | None, count: int) -> tuple[list[str], np.ndarray]:
+    """Labels of clusters, and colours that agree with the overlays: one a part where clusters are named."""
+    labels = as_names(names, count)
+    return labels, cluster_colors(count)[color_index(labels)]
+
+
+def channel_order(contributions: np.ndarray) -> np.ndarray:
+    """Channels by the cluster that has most of them, strongest first; dead channels last."""
+    strongest, owner = contributions.max(0), contributions.argmax(0)
+    return np.lexsort((-strongest, owner, strongest == 0))
 
 
 def as_labels(name: str, labels: Sequence[str] | None, count: int) -> list[str] | None:
@@ -138,29 +155,61 @@ def upscaled(pictures: np.ndarray, *, side: int = _SMOOTH_SIDE) -> np.ndarray:
 def overlay(
     pictures: np.ndarray, labels: np.ndarray, colors: np.ndarray, opacity: float, *, side: int = _SMOOTH_SIDE
 ) -> np.ndarray:
-    """Lay the colour of each position's cluster over pictures.
-
-    The picture under the colour turns grey as the colour comes up, so that its own hues cannot be taken for
-    a cluster's; at opacity 0 it is as it was.
+    """Lay the colour of each position's cluster over pictures, as `tinted` does.
 
     Parameters
     ----------
     pictures : ndarray of shape (N, H, W, 3), uint8
-    labels : ndarray of shape (N, h, w), int; a negative label is left uncoloured
-    colors : ndarray of shape (K, 3) in [0, 1]
-    opacity : 0 (only the picture) to 1 (only the colour)
+    labels : ndarray of shape (N, h, w), int
+        A negative label is left uncoloured.
+    colors : ndarray of shape (K, 3)
+        In [0, 1].
+    opacity : float
+        0 (only the picture) to 1 (only the colour).
 
     Returns
     -------
     ndarray of shape (N, sH, sW, 3), uint8
     """
+    return tinted(pictures, colors[np.maximum(labels, 0)], np.where(labels < 0, 0, opacity), side=side)
+
+
+def tinted(pictures: np.ndarray, colors: np.ndarray, opacity: Any, *, side: int = _SMOOTH_SIDE) -> np.ndarray:
+    """Lay colours (N, h, w, 3) in [0, 1] over uint8 pictures, position by position.
+
+    The picture under a colour turns grey as the colour comes up, so that its own hues cannot be taken for it;
+    at opacity 0 it is as it was. `opacity` is one number, or an array of shape (N, h, w).
+    """
     base = upscaled(pictures, side=side).astype(np.float32)
-    height, width = base.shape[1:3]
-    rows = np.arange(height) * labels.shape[1] // height
-    columns = np.arange(width) * labels.shape[2] // width
-    index = labels[:, rows][:, :, columns]
-    grey = base @ np.array([0.299, 0.587, 0.114], np.float32)
-    under = base + opacity * (grey[..., None] - base)
-    over = 255 * colors.astype(np.float32)[np.maximum(index, 0)]
-    mixed = under + opacity * (over - under)
-    return np.where(index[..., None] < 0, base, mixed).round().astype(np.uint8)
+    rows, columns = (np.arange(base.shape[i]) * colors.shape[i] // base.shape[i] for i in (1, 2))
+    shares = np.broadcast_to(np.float32(opacity), colors.shape[:3])[:, rows][:, :, columns, None]
+    over = 255 * colors.astype(np.float32)[:, rows][:, :, columns]
+    under = base + shares * (grey(base) - base)
+    return (under + shares * (over - under)).round().clip(0, 255).astype(np.uint8)
+
+
+def grey(pictures: np.ndarray) -> np.ndarray:
+    """The brightness of pictures (N, H, W, 3): (N, H, W, 1), float32."""
+    return (pictures.astype(np.float32) @ np.array([0.299, 0.587, 0.114], np.float32))[..., None]
+
+
+def similarity_colors(centers: Any) -> np.ndarray:
+    """Colours for clusters, related ones for related clusters: the way to show hundreds of them on pictures.
+
+    Red, green and blue are the ranks of the centres along their first three principal components.
+
+    Parameters
+    ----------
+    centers : Tensor of shape (K, C), the ``centers`` of a catalog or clustering
+
+    Returns
+    -------
+    ndarray of shape (K, 3), float64 sRGB in [0.12, 0.92]
+    """
+    points = as_array("centers", centers, ndim=2)
+    left, sizes, right = np.linalg.svd(points - points.mean(0), full_matrices=False)
+    # (signs that do not depend on the solver; and rounding must not make an order where there is none)
+    components = (svd_flip(left, right)[0] * sizes)[:, :3].round(9)
+    ranks = np.full((len(points), 3), len(points) / 2)
+    ranks[:, : components.shape[1]] = rankdata(components, axis=0) - 0.5
+    return 0.12 + 0.8 * ranks / len(points)

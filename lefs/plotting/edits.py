@@ -1,4 +1,4 @@
-"""Pictures of edits: strips, the grid of parts and references, and filmstrips over a setting."""
+"""Pictures of edits and where they changed: strips, the grid of parts and references, walks along a path."""
 
 from __future__ import annotations
 
@@ -9,10 +9,30 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from lefs.plotting.arrays import as_changes, as_image, as_images
-from lefs.plotting.sheet import CAPTION, Sheet, change_limit
+from lefs.plotting.picture_grid import CAPTION
+from lefs.plotting.pictures import Row, drawn
 from lefs.plotting.style import styled
 
-__all__ = ["comparison_strip", "edit_strip", "filmstrip", "transfer_grid"]
+__all__ = ["comparison_strip", "edit_strip", "filmstrip", "path_strips", "transfer_grid"]
+
+
+def _interleaved(
+    pictures: Mapping[str, np.ndarray], maps: Mapping[str, np.ndarray], *, first: int = 0
+) -> tuple[list[str], list[Row]]:
+    """Labels and rows: each name's pictures, and below them its maps where there are some."""
+    labels, rows = [], []
+    for name in pictures:
+        for label, cells in ((name, pictures[name]), ("change", maps.get(name))):
+            if cells is not None:
+                labels.append(label)
+                rows.append(dict(enumerate(cells, start=first)))
+    return labels, rows
+
+
+def _maps_of(changes: Mapping[str, Any] | None, known: Sequence[str], count: int) -> dict[str, np.ndarray]:
+    if unknown := [name for name in changes or {} if name not in known]:
+        raise ValueError(f"changes names {unknown}, which have no pictures; choose from: {', '.join(known)}")
+    return {name: as_changes(f"changes[{name!r}]", m, count) for name, m in (changes or {}).items()}
 
 
 @styled
@@ -21,30 +41,29 @@ def edit_strip(target: Any, edit: Any, reference: Any, change: Any, *, title: st
 
     Parameters
     ----------
-    target, edit, reference : Tensor of shape (3, H, W) in [-1, 1]
-    change : array of shape (H, W), colour difference ΔE between target and edit
+    target, edit, reference : Tensor of shape (3, H, W)
+        In [-1, 1].
+    change : array_like of shape (H, W)
+        Colour difference ΔE between target and edit.
+    title : str, optional
 
     Returns
     -------
-    Figure, with a colour bar in ΔE
+    Figure
+        With a colour bar in ΔE, on the same scale in all figures.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from lefs.plotting import edit_strip
+    >>> a, b, c = torch.zeros(3, 3, 16, 16)
+    >>> len(edit_strip(a, b, c, torch.zeros(16, 16), title="hair").axes)  # four cells, and the colour bar
+    5
     """
     given = {"target": target, "edit": edit, "reference": reference}
-    pictures = [as_image(name, image) for name, image in given.items()]
-    shown = as_changes("change", change, 1)
-    limit = change_limit(shown)
-    sheet = Sheet(
-        1,
-        4,
-        aspect=_aspect(pictures[0]),
-        max_cell=1.85,
-        title=title,
-        column_labels=[*given, "where it changed"],
-        bar=True,
-    )
-    sheet.pictures(0, pictures)
-    sheet.change(0, 3, shown[0], limit)
-    sheet.change_bar(0, 0, limit, over=bool(shown.max() > limit))
-    return sheet.figure
+    cells = [as_image(name, image) for name, image in given.items()] + [as_changes("change", change, 1)[0]]
+    captions = [*given, "where it changed"]
+    return drawn([dict(enumerate(cells))], 4, max_cell=1.85, title=title, column_labels=captions).figure
 
 
 @styled
@@ -55,74 +74,128 @@ def comparison_strip(
 
     Parameters
     ----------
-    images : {label: Tensor of shape (3, H, W) in [-1, 1]}
-    changes : {label: (H, W)}, colour differences ΔE, drawn below the pictures they belong to
+    images : mapping of str to Tensor of shape (3, H, W)
+        ``{label: picture}`` in [-1, 1].
+    changes : mapping of str to array_like of shape (H, W), optional
+        Colour differences ΔE, drawn below the pictures they belong to.
+    title : str, optional
 
     Returns
     -------
     Figure
+
+    Examples
+    --------
+    >>> import torch
+    >>> from lefs.plotting import comparison_strip
+    >>> before, after = torch.zeros(2, 3, 16, 16)
+    >>> figure = comparison_strip({"before": before, "after": after}, changes={"after": torch.zeros(16, 16)})
+    >>> [text.get_text() for text in figure.texts]
+    ['before', 'after']
     """
     if not images:
         raise ValueError("images is empty; give {label: image of shape (3, H, W)}")
     labels = list(images)
-    pictures = [as_image(f"images[{label!r}]", images[label]) for label in labels]
-    maps = _maps_by_label(changes or {}, labels)
-    sheet = Sheet(
-        2 if maps else 1,
-        len(labels),
-        aspect=_aspect(pictures[0]),
-        max_cell=1.85,
-        title=title,
-        column_labels=labels,
-        bar=bool(maps),
-    )
-    sheet.pictures(0, pictures)
-    if maps:
-        _change_row(sheet, 1, {labels.index(k): m for k, m in maps.items()})
-    return sheet.figure
+    rows = [{i: as_image(f"images[{label!r}]", image) for i, (label, image) in enumerate(images.items())}]
+    if maps := _maps_of(changes, labels, 1):
+        rows.append({labels.index(label): m[0] for label, m in maps.items()})
+    return drawn(rows, len(labels), max_cell=1.85, title=title, column_labels=labels).figure
 
 
 @styled
 def filmstrip(
-    images: Any,
-    values: Sequence[float],
-    *,
-    label: str,
-    changes: Any = None,
-    title: str | None = None,
+    images: Any, values: Sequence[float], *, label: str, changes: Any = None, title: str | None = None
 ) -> Figure:
     r"""One edit at several values of a setting, from left to right.
 
     Parameters
     ----------
-    images : Tensor of shape (N, 3, H, W) in [-1, 1]
-    values : the N values of the setting
-    label : its name, for example ``r"strength $\lambda$"``
-    changes : array of shape (N, H, W), colour differences ΔE, drawn below
+    images : Tensor of shape (N, 3, H, W)
+        In [-1, 1].
+    values : sequence of float
+        The N values of the setting.
+    label : str
+        Its name, for example ``r"strength $\lambda$"``.
+    changes : array_like of shape (N, H, W), optional
+        Colour differences ΔE, drawn below.
+    title : str, optional
 
     Returns
     -------
     Figure
+
+    Examples
+    --------
+    >>> import torch
+    >>> from lefs.plotting import filmstrip
+    >>> len(filmstrip(torch.zeros(3, 3, 16, 16), [0, 0.5, 1], label=r"strength $\lambda$").axes)
+    3
     """
     pictures = as_images("images", images)
     if len(values) != len(pictures):
         raise ValueError(f"values must hold {len(pictures)} numbers, one an image; got {len(values)}")
-    maps = None if changes is None else as_changes("changes", changes, len(pictures))
+    maps = {} if changes is None else {label: as_changes("changes", changes, len(pictures))}
+    _, rows = _interleaved({label: pictures}, maps)
     captions = [f"{v:g}" for v in values]
-    sheet = Sheet(
-        1 if maps is None else 2,
-        len(pictures),
-        aspect=_aspect(pictures[0]),
+    grid = drawn(rows, len(pictures), title=title, above={0: CAPTION}, column_labels=captions)
+    grid.heading(label)
+    return grid.figure
+
+
+@styled
+def path_strips(
+    rows: Mapping[str, Any],
+    amounts: Sequence[float],
+    *,
+    changes: Mapping[str, Any] | None = None,
+    label: str = "standard deviations of w",
+    title: str | None = None,
+) -> Figure:
+    """Paths from one picture, a row a path, step by step from left to right.
+
+    Parameters
+    ----------
+    rows : mapping of str to Tensor of shape (V, 3, H, W)
+        ``{name: pictures}`` in [-1, 1].
+    amounts : sequence of float
+        The V steps.
+    changes : mapping of str to array_like of shape (V, H, W), optional
+        Colour differences ΔE, drawn below the rows they belong to.
+    label : str
+        What the amounts are.
+    title : str, optional
+
+    Returns
+    -------
+    Figure
+
+    Examples
+    --------
+    >>> import torch
+    >>> from lefs.plotting import path_strips
+    >>> figure = path_strips({"everywhere": torch.zeros(3, 3, 16, 16)}, [-1, 0, 1])
+    >>> [text.get_text() for text in figure.texts]
+    ['everywhere', '−1', '0', '+1', 'standard deviations of w']
+    """
+    if not rows:
+        raise ValueError("rows is empty; give {name: images of shape (V, 3, H, W)}")
+    pictures = {name: as_images(f"rows[{name!r}]", images) for name, images in rows.items()}
+    for name, shown in pictures.items():
+        if len(shown) != len(amounts):
+            raise ValueError(f"rows[{name!r}] must hold {len(amounts)} images, one a step; got {len(shown)}")
+    maps = _maps_of(changes, list(rows), len(amounts))
+    labels, cells = _interleaved(pictures, maps)
+    grid = drawn(
+        cells,
+        len(amounts),
+        max_cell=1.25,
         title=title,
-        above={0: CAPTION},
-        column_labels=captions,
-        bar=maps is not None,
+        above=_gaps(cells) | {0: CAPTION},
+        row_labels=labels,
+        column_labels=[f"{a:+g}".replace("-", "−") if a else "0" for a in amounts],
     )
-    sheet.heading(label)
-    sheet.pictures(0, pictures)
-    if maps is not None:
-        _change_row(sheet, 1, dict(enumerate(maps)))
-    return sheet.figure
+    grid.heading(label)
+    return grid.figure
 
 
 @styled
@@ -138,85 +211,55 @@ def transfer_grid(
 
     Parameters
     ----------
-    target : Tensor of shape (3, H, W) in [-1, 1]
+    target : Tensor of shape (3, H, W)
+        In [-1, 1].
     references : Tensor of shape (R, 3, H, W)
-    edits : {part: Tensor of shape (R, 3, H, W)}
-    changes : {part: (R, H, W)}, colour differences ΔE to the target, drawn below the part's edits
+    edits : mapping of str to Tensor of shape (R, 3, H, W)
+        ``{part: pictures}``.
+    changes : mapping of str to array_like of shape (R, H, W), optional
+        Colour differences ΔE to the target, drawn below the part's edits.
+    title : str, optional
 
     Returns
     -------
-    Figure, with the target at the left of the first row and the references beside it
+    Figure
+        With the target at the left of the first row and the references beside it.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from lefs.plotting import transfer_grid
+    >>> target, *references = torch.zeros(4, 3, 16, 16)
+    >>> len(transfer_grid(target, references, {"hair": references, "skin": references}).axes)
+    10
     """
     sources = as_images("references", references)
-    rows = {part: as_images(f"edits[{part!r}]", images) for part, images in edits.items()}
-    maps = {part: as_changes(f"changes[{part!r}]", m, len(sources)) for part, m in (changes or {}).items()}
-    _check_grid(rows, maps, len(sources))
-    lines = [(part, kind) for part in rows for kind in ("edit", "change") if kind == "edit" or part in maps]
-    sheet = Sheet(
-        1 + len(lines),
+    maps = _maps_of(changes, list(edits), len(sources))
+    if not edits:
+        raise ValueError("edits is empty; give {part: images of shape (R, 3, H, W)}")
+    pictures = {part: as_images(f"edits[{part!r}]", images) for part, images in edits.items()}
+    for part, shown in pictures.items():
+        if len(shown) != len(sources):
+            raise ValueError(
+                f"edits[{part!r}] must hold {len(sources)} images, one a reference; got {len(shown)}"
+            )
+    labels, cells = _interleaved(pictures, maps, first=1)
+    cells.insert(0, dict(enumerate([as_image("target", target), *sources])))
+    grid = drawn(
+        cells,
         1 + len(sources),
-        aspect=_aspect(sources),
         max_cell=1.25,
         title=title,
-        above={r: 0.08 for r, (_, kind) in enumerate(lines, 1) if maps and kind == "edit"} | {1: 0.12},
+        above=_gaps(cells) | {1: 0.12},
         before={1: 0.12},
         column_labels=["target", *[f"reference {r + 1}" for r in range(len(sources))]],
-        bar=bool(maps),
     )
-    sheet.pictures(0, [as_image("target", target), *sources])
-    _draw_parts(sheet, rows, maps, lines)
-    return sheet.figure
+    for r, label in enumerate(labels, start=1):
+        grid.inside(r, 0, label, strong=label in pictures)
+    return grid.figure
 
 
-def _draw_parts(
-    sheet: Sheet,
-    rows: Mapping[str, np.ndarray],
-    maps: Mapping[str, np.ndarray],
-    lines: Sequence[tuple[str, str]],
-) -> None:
-    limit = change_limit(np.stack(list(maps.values()))) if maps else 0.0
-    for r, (part, kind) in enumerate(lines, start=1):
-        sheet.inside(r, 0, part if kind == "edit" else "change", strong=kind == "edit")
-        for c in range(len(rows[part])):
-            if kind == "edit":
-                sheet.picture(r, c + 1, rows[part][c])
-            else:
-                sheet.change(r, c + 1, maps[part][c], limit)
-    if maps:
-        over = any(m.max() > limit for m in maps.values())
-        sheet.change_bar(1, len(lines), limit, over=over)
-
-
-def _change_row(sheet: Sheet, row: int, maps: Mapping[int, np.ndarray]) -> None:
-    """Maps of one row on one scale, with its colour bar."""
-    stacked = np.stack(list(maps.values()))
-    limit = change_limit(stacked)
-    for column, change in maps.items():
-        sheet.change(row, column, change, limit)
-    sheet.change_bar(row, row, limit, over=bool(stacked.max() > limit))
-
-
-def _maps_by_label(changes: Mapping[str, Any], labels: Sequence[str]) -> dict[str, np.ndarray]:
-    _check_known("changes", changes, labels)
-    return {label: as_changes(f"changes[{label!r}]", m, 1)[0] for label, m in changes.items()}
-
-
-def _check_known(name: str, given: Mapping[str, Any], known: Sequence[str]) -> None:
-    unknown = [key for key in given if key not in known]
-    if unknown:
-        raise ValueError(f"{name} names {unknown}, which have no pictures; choose from: {', '.join(known)}")
-
-
-def _check_grid(rows: Mapping[str, np.ndarray], maps: Mapping[str, np.ndarray], count: int) -> None:
-    _check_known("changes", maps, list(rows))
-    if not rows:
-        raise ValueError("edits is empty; give {part: images of shape (R, 3, H, W)}")
-    for part, pictures in rows.items():
-        if len(pictures) != count:
-            raise ValueError(
-                f"edits[{part!r}] must hold {count} images, one a reference; got {len(pictures)}"
-            )
-
-
-def _aspect(pictures: np.ndarray) -> float:
-    return pictures.shape[-3] / pictures.shape[-2]
+def _gaps(rows: Sequence[Row]) -> dict[int, float]:
+    """Extra inches above each row of pictures that follows one of maps."""
+    kinds = [next(iter(row.values())).ndim for row in rows]
+    return {r: 0.08 for r in range(1, len(rows)) if kinds[r - 1] == 2 and kinds[r] == 3}

@@ -14,12 +14,11 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.font_manager import fontManager
-from matplotlib.image import AxesImage
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from lefs.checks import check_integer
 
-__all__ = ["CHANGE_MAP", "DPI", "INK", "LINES", "MUTED", "SHARE_MAP", "WIDTH", "cluster_colors", "styled"]
+__all__ = ["CHANGE_LIMIT", "CHANGE_MAP", "LINES", "SHARE_MAP", "WIDTH", "cluster_colors", "styled"]
 
 P = ParamSpec("P")
 
@@ -27,12 +26,16 @@ P = ParamSpec("P")
 WIDTH, DPI = 8.6, 100
 #: Text; secondary text; hairlines and what did not take part.
 INK, MUTED, FAINT = "#1f2328", "#656d76", "#d0d7de"
+#: Every other row or resolution.
+BAND = "#f3f5f7"
 #: Lines and bars on white: Okabe & Ito (2008) without its yellow, which white paper swallows.
 LINES = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#5A1E87", "#7F7F7F")
 # Both maps grow darker evenly and start at the white of the paper: white is "nothing changed", "none of it".
 _HEAT = mpl.colormaps["magma_r"](np.linspace(0.06, 1, 12))
 #: Colour differences (ΔE), and shares in [0, 1].
 CHANGE_MAP = LinearSegmentedColormap.from_list("changes", ["#ffffff", *_HEAT])
+#: The end of every scale of colour differences, so that maps compare.
+CHANGE_LIMIT = 60.0
 SHARE_MAP = LinearSegmentedColormap.from_list(
     "shares", ["#ffffff", "#cfe1f2", "#6aaed6", "#1f6eb3", "#08306b"]
 )
@@ -74,6 +77,7 @@ def font_families() -> list[str]:
     return [*[name for name in wanted if name in installed][:1], "DejaVu Sans"]
 
 
+_TICKS = {"color": MUTED, "labelcolor": INK, "labelsize": 8.5, "major.size": 3, "major.width": 0.7}
 _LOOK: dict[str, Any] = {
     "font.size": 9.5,
     "mathtext.fontset": "stixsans",
@@ -93,16 +97,7 @@ _LOOK: dict[str, Any] = {
     "grid.color": FAINT,
     "grid.linewidth": 0.6,
     "text.color": INK,
-    "xtick.color": MUTED,
-    "ytick.color": MUTED,
-    "xtick.labelcolor": INK,
-    "ytick.labelcolor": INK,
-    "xtick.labelsize": 8.5,
-    "ytick.labelsize": 8.5,
-    "xtick.major.size": 3,
-    "ytick.major.size": 3,
-    "xtick.major.width": 0.7,
-    "ytick.major.width": 0.7,
+    **{f"{axis}tick.{name}": value for axis in "xy" for name, value in _TICKS.items()},
     "legend.fontsize": 8.5,
     "legend.frameon": False,
     "legend.handlelength": 1.4,
@@ -182,23 +177,14 @@ def panel(ax: Axes | None, *, width: float = 6.2, height: float = 3.4) -> tuple[
     return ax.figure.figure, ax
 
 
-def frame(ax: Axes) -> None:
-    """A hairline around the data, where white cells would otherwise have no edge."""
-    for spine in ax.spines.values():
-        spine.set(visible=True, color=FAINT, linewidth=0.7)
-
-
-def share_bar(figure: Figure, ax: Axes, image: AxesImage, label: str) -> None:
-    """Colour bar of shares in [0, 1] beside `ax`."""
-    bar = figure.colorbar(image, ax=ax, pad=0.012, fraction=0.03, aspect=24, ticks=[0, 0.5, 1])
-    bar.set_label(label)
-    bar.outline.set(edgecolor=FAINT, linewidth=0.7)
-    bar.ax.tick_params(length=0)
-
-
 def line_color(index: int) -> str:
-    """Colour of the `index`-th line or group of bars."""
+    """Colour of the `index`-th line or group of markers."""
     return LINES[index % len(LINES)]
+
+
+def marker_of(index: int) -> str:
+    """Its marker: thirteen differ, so that thirteen lines do without colour."""
+    return "osD^vP*<>Xphd"[index % 13]
 
 
 def for_lines(color: np.ndarray) -> np.ndarray:

@@ -13,12 +13,11 @@ import torch
 import traitlets
 from matplotlib.colors import to_hex
 
-from lefs.plotting.style import CHANGE_MAP
+from lefs.plotting.style import CHANGE_LIMIT, CHANGE_MAP
 
 __all__ = ["Canvas", "Picture", "change_picture"]
 
 _FOLDER = Path(__file__).parent
-CHANGE_LIMIT = 60.0  # ΔE
 _UNSEEN = 0.5  # ΔE: the half of a difference that can just be seen
 
 

@@ -1,30 +1,29 @@
-"""Sheets of pictures: equal cells placed in inches, with measured margins, so that nothing is squeezed."""
+"""Grids of pictures: equal cells placed in inches, with measured margins, so that nothing is squeezed."""
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import RendererAgg
 from matplotlib.cm import ScalarMappable
-from matplotlib.colors import Normalize
+from matplotlib.colors import Colormap, Normalize
 from matplotlib.font_manager import FontProperties
 from matplotlib.patches import Rectangle
 
 from lefs.plotting.arrays import upscaled
-from lefs.plotting.style import CHANGE_MAP, DPI, FAINT, INK, MUTED, WIDTH, new_figure
+from lefs.plotting.style import CHANGE_LIMIT, CHANGE_MAP, DPI, FAINT, INK, MUTED, WIDTH, new_figure
 
-__all__ = ["CAPTION", "Sheet", "change_limit", "fitted", "text_width"]
+__all__ = ["CAPTION", "PictureGrid", "fitted", "text_width"]
 
 #: Height of a line of captions over a row of pictures, in inches.
 CAPTION = 0.23
 _GAP, _PAD, _BAR = 0.05, 0.06, 0.78
 _LEGEND_LINE, _SWATCH = 0.21, 0.27
 _TITLE_SIZE, _CAPTION_SIZE, _SMALLEST = 10.5, 9.0, 6.5
-_NICE_LIMITS = (10, 15, 20, 30, 40, 50, 60, 80, 100, 120, 150)
 
 
 def text_width(text: str, size: float, *, weight: str = "normal") -> float:
@@ -50,29 +49,7 @@ def fitted(text: str, width: float, size: float = _CAPTION_SIZE) -> tuple[str, f
     return text[:keep].rstrip() + "…", smaller
 
 
-class _Heading(NamedTuple):
-    """A title that fits the page, and its measures."""
-
-    text: str
-    size: float
-    width: float
-
-    @classmethod
-    def of(cls, title: str | None) -> _Heading:
-        text, size = fitted(title or "", 0.9 * WIDTH, _TITLE_SIZE)
-        return cls(text, size, text_width(text, size, weight="bold") + 2 * _PAD)
-
-
-def change_limit(changes: np.ndarray) -> float:
-    """Upper end of a ΔE scale: a round number that 99.5 % of the pixels stay below, never under 10.
-
-    The floor keeps differences that nobody can see from filling the scale.
-    """
-    high = float(np.quantile(changes, 0.995))
-    return float(next((limit for limit in _NICE_LIMITS if high <= limit), _NICE_LIMITS[-1]))
-
-
-class Sheet:
+class PictureGrid:
     """A figure of `rows` × `columns` picture cells.
 
     Parameters
@@ -111,26 +88,23 @@ class Sheet:
         self.cell = min(max_cell, free / columns)
         top = (0.27 if title else 0.0) + (CAPTION if column_labels else _PAD / 2)
         width = left + right + columns * self.cell + _GAP * (columns - 1) + sum(before.values())
-        heading = _Heading.of(title)
-        # Text in a narrow sheet still has to fit: the sheet grows to the right of its pictures.
-        width = max(width, heading.width, 2.4 if legend else 0)
-        lines = _legend_lines([name for name, _ in legend], width - left)
-        bottom = len(lines) * _LEGEND_LINE + 0.1 if lines else _PAD / 2
+        heading, size = fitted(title or "", 0.9 * WIDTH, _TITLE_SIZE)
+        # Text in a narrow grid still has to fit: it grows to the right of its pictures.
+        width = max(width, text_width(heading, size, weight="bold") + 2 * _PAD, 2.4 if legend else 0)
+        spots = _flowing([name for name, _ in legend], width - left)
+        bottom = (spots[-1][0] + 1) * _LEGEND_LINE + 0.1 if spots else _PAD / 2
         self.row_height = self.cell * aspect
         height = top + bottom + rows * self.row_height + _GAP * (rows - 1) + sum(above.values())
         self.figure = new_figure(width, height, constrained=False)
         self.width, self.height = width, height
         self.x = [left + c * (self.cell + _GAP) + _upto(before, c) for c in range(columns)]
         self.y = [height - top - (r + 1) * self.row_height - r * _GAP - _upto(above, r) for r in range(rows)]
-        self._text(self.x[0], height - 0.04, heading.text, heading.size, ha="left", va="top", weight="bold")
-        self._label_rows(labels, left)
-        for c, text in enumerate(column_labels or ()):
-            self.caption(0, c, text)
-        self._legend(lines, dict(legend), left)
-
-    def _label_rows(self, labels: Sequence[tuple[str, float]], left: float) -> None:
+        self._text(self.x[0], height - 0.04, heading, size, ha="left", va="top", weight="bold")
         for r, (text, size) in enumerate(labels):
             self._text(left - _PAD, self.y[r] + self.row_height / 2, text, size, ha="right", va="center")
+        for c, text in enumerate(column_labels or ()):
+            self.caption(0, c, text)
+        self._legend(legend, spots, left)
 
     def _text(self, x: float, y: float, text: str, size: float, **how: str) -> None:
         if not text:
@@ -178,56 +152,55 @@ class Sheet:
         for column, picture in enumerate(pictures, start=first):
             self.picture(row, column, picture)
 
-    def change(self, row: int, column: int, change: np.ndarray, limit: float) -> Axes:
-        """Show a map of colour differences (H, W), pixel by pixel, from 0 to `limit`."""
+    def change(self, row: int, column: int, change: np.ndarray) -> Axes:
+        """Show a map of colour differences (H, W), pixel by pixel, on the scale of all such maps."""
         ax = self.axes(row, column)
-        ax.imshow(change, cmap=CHANGE_MAP, vmin=0, vmax=limit, aspect="auto", interpolation="nearest")
+        ax.imshow(change, cmap=CHANGE_MAP, vmin=0, vmax=CHANGE_LIMIT, aspect="auto", interpolation="nearest")
         frame = Rectangle((0, 0), 1, 1, fill=False, ec=FAINT, lw=0.8, transform=ax.transAxes, clip_on=False)
         ax.add_patch(frame)
         return ax
 
-    def change_bar(self, first: int, last: int, limit: float, *, over: bool) -> Axes:
-        """Colour bar of the ΔE scale beside the rows `first` to `last`; pointed if values go `over` it."""
-        x = self.x[-1] + self.cell + 0.1
+    def change_bar(self, first: int, last: int, *, largest: float) -> None:
+        """Colour bar of the ΔE scale beside the rows `first` to `last`; pointed if `largest` is beyond."""
+        extend = "max" if largest > CHANGE_LIMIT else "neither"
+        self.bar(first, last, CHANGE_MAP, CHANGE_LIMIT, "colour change (ΔE)", extend=extend)
+
+    def bar(self, first: int, last: int, cmap: Colormap, limit: float, label: str, **how: Any) -> None:
+        """Colour bar from 0 to `limit` beside the rows `first` to `last`."""
         low, high = self.y[last], self.y[first] + self.row_height
         # Short enough to be read at a glance, and clear of the edges, where its end labels would be cut.
         inset = max(0.06, (high - low - 2.4) / 2)
-        ax = self._add_axes(x, low + inset, 0.1, high - low - 2 * inset)
-        scale = ScalarMappable(Normalize(0, limit), CHANGE_MAP)
-        bar = self.figure.colorbar(scale, cax=ax, extend="max" if over else "neither", extendfrac=0.06)
+        ax = self._add_axes(self.x[-1] + self.cell + 0.1, low + inset, 0.1, high - low - 2 * inset)
+        scale = ScalarMappable(Normalize(0, limit), cmap)
+        bar = self.figure.colorbar(scale, cax=ax, extendfrac=0.06, ticks=[0, limit / 2, limit], **how)
         bar.outline.set(edgecolor=FAINT, linewidth=0.7)
-        bar.set_ticks([0, limit / 2, limit])
         bar.ax.tick_params(length=0, labelsize=8, pad=3)
-        bar.set_label("colour change (ΔE)", size=8.5, color=INK, labelpad=5)
-        return bar.ax
+        bar.set_label(label, size=8.5, color=INK, labelpad=5)
 
-    def _legend(self, lines: list[list[str]], colors: dict[str, np.ndarray], left: float) -> None:
-        for i, line in enumerate(lines):
-            x, y = left, self.y[-1] - 0.08 - (i + 0.5) * _LEGEND_LINE
-            for name in line:
-                corner = (x / self.width, (y - 0.055) / self.height)
-                size = (0.16 / self.width, 0.11 / self.height)
-                swatch = Rectangle(
-                    corner, *size, fc=colors[name], ec="none", transform=self.figure.transFigure
-                )
-                self.figure.add_artist(swatch)
-                self._text(x + 0.21, y, name, 8.5, ha="left", va="center")
-                x += _SWATCH + text_width(name, 8.5) + 0.16
+    def _legend(
+        self, entries: Sequence[tuple[str, np.ndarray]], spots: Sequence[tuple[int, float]], left: float
+    ) -> None:
+        for (name, color), (line, offset) in zip(entries, spots, strict=True):
+            x, y = left + offset, self.y[-1] - 0.08 - (line + 0.5) * _LEGEND_LINE
+            corner = (x / self.width, (y - 0.055) / self.height)
+            size = (0.16 / self.width, 0.11 / self.height)
+            where = self.figure.transFigure
+            self.figure.add_artist(Rectangle(corner, *size, fc=color, ec="none", transform=where))
+            self._text(x + 0.21, y, name, 8.5, ha="left", va="center")
 
 
 def _upto(extra: Mapping[int, float], index: int) -> float:
     return sum(inches for i, inches in extra.items() if i <= index)
 
 
-def _legend_lines(names: Sequence[str], room: float) -> list[list[str]]:
-    """Break the entries of a legend into lines of at most `room` inches."""
-    lines: list[list[str]] = []
-    used = 0.0
+def _flowing(names: Sequence[str], room: float) -> list[tuple[int, float]]:
+    """Where each entry of a legend stands: its line, and the inches from the left of at most `room`."""
+    spots: list[tuple[int, float]] = []
+    line, used = 0, 0.0
     for name in names:
         needed = _SWATCH + text_width(name, 8.5) + 0.16
-        if not lines or used + needed > room:
-            lines.append([])
-            used = 0.0
-        lines[-1].append(name)
+        if used and used + needed > room:
+            line, used = line + 1, 0.0
+        spots.append((line, used))
         used += needed
-    return lines
+    return spots

@@ -1,0 +1,300 @@
+"""Clusters laid over pictures: hard and soft memberships, and what there is of each factor."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+from scipy.optimize import linear_sum_assignment
+
+from lefs.checks import check_integer, check_number
+from lefs.plotting import arrays
+from lefs.plotting.arrays import Names, as_images, as_membership, color_index, grey, overlay, tinted
+from lefs.plotting.picture_grid import CAPTION, PictureGrid
+from lefs.plotting.style import SHARE_MAP, cluster_colors, styled
+
+__all__ = ["factor_maps", "membership_overlays", "overlay_grid", "soft_overlays"]
+
+_LISTED = 32  # clusters without a name
+
+
+@styled
+def membership_overlays(
+    images: Any,
+    membership: Any,
+    *,
+    names: Names | None = None,
+    colors: Any = None,
+    opacity: float = 0.6,
+    columns: int = 8,
+    title: str | None = None,
+) -> Figure:
+    """Pictures, and below each the cluster of every position as a colour.
+
+    Parameters
+    ----------
+    images : Tensor of shape (N, 3, H, W)
+        In [-1, 1].
+    membership : Tensor of shape (N, K, h, w)
+        The largest value at a position wins.
+    names : sequence of str or mapping, optional
+        One name a cluster, or a catalog's ``parts``; clusters of one name share one colour.
+    colors : ndarray of shape (K, 3), optional
+        sRGB in [0, 1], such as `similarity_colors` of the centres; one a part if there are `names`. None:
+        `cluster_colors`, which tell a few dozen apart.
+    opacity : float
+        0 shows the picture only, 1 the colour only.
+    columns : int
+        Pictures in a row.
+    title : str, optional
+
+    Returns
+    -------
+    Figure
+        With a legend of the clusters or parts that occur; of more than 32 without names, whose colours nobody
+        could tell apart in a list, the number.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from lefs.plotting import membership_overlays
+    >>> halves = torch.eye(2).reshape(1, 2, 1, 2)
+    >>> figure = membership_overlays(torch.zeros(1, 3, 16, 16), halves, names=["left", "right"])
+    >>> [text.get_text() for text in figure.texts]
+    ['left', 'right']
+    """
+    pictures = as_images("images", images)
+    labels, parts = _labels(as_membership("membership", membership, pictures), names)
+    palette = cluster_colors(len(parts)) if colors is None else arrays.as_colors("colors", colors, len(parts))
+    shown = np.unique(labels)
+    many = names is None and len(shown) > _LISTED
+    if many and title is None:
+        some = "" if len(shown) == len(parts) else f"{len(shown)} of the "
+        title = f"{some}{len(parts)} clusters" + ", each in its colour" * (colors is None)
+    columns = min(check_integer("columns", columns, minimum=1), len(pictures))
+    blocks = -(-len(pictures) // columns)
+    grid = PictureGrid(
+        2 * blocks,
+        columns,
+        aspect=pictures.shape[1] / pictures.shape[2],
+        title=title,
+        above={2 * b: 0.1 for b in range(1, blocks)},
+        legend=[] if many else [(parts[k], palette[k]) for k in shown],
+    )
+    mixed = overlay(pictures, labels, palette, check_number("opacity", opacity, minimum=0, maximum=1))
+    for block in range(blocks):
+        for row, those in enumerate((pictures, mixed), start=2 * block):
+            grid.pictures(row, those[block * columns : (block + 1) * columns])
+    return grid.figure
+
+
+@styled
+def overlay_grid(
+    images: Any, memberships: Mapping[Any, Any], *, opacity: float = 0.65, title: str | None = None
+) -> Figure:
+    """The same pictures clustered in several ways, to choose a layer and a number of clusters.
+
+    Parameters
+    ----------
+    images : Tensor of shape (N, 3, H, W)
+        In [-1, 1], a few (2 to 4) for (layer, K) keys.
+    memberships : mapping to Tensor of shape (N, K, h, w)
+        ``{(layer, K): membership}``: layers become columns and K rows, sorted; or ``{label: membership}``:
+        one row each, in the given order.
+    opacity : float
+        0 shows the picture only, 1 the colour only.
+    title : str, optional
+
+    Returns
+    -------
+    Figure
+        With the pictures themselves in the first row. Colours are comparable within a row of one block only:
+        cluster 3 of one clustering has nothing to do with cluster 3 of another.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from lefs.plotting import overlay_grid
+    >>> halves = torch.eye(2).reshape(1, 2, 1, 2)
+    >>> len(overlay_grid(torch.zeros(1, 3, 16, 16), {("b8.conv1", 2): halves, ("b16.conv1", 2): halves}).axes)
+    4
+    """
+    pictures = as_images("images", images)
+    if not memberships:
+        raise ValueError("memberships is empty; give {(layer, K): membership of shape (N, K, h, w)}")
+    check_number("opacity", opacity, minimum=0, maximum=1)
+    blocks, rows = _blocks(memberships)
+    n = len(pictures)
+    grid = PictureGrid(
+        len(rows) + 1,
+        n * len(blocks),
+        aspect=pictures.shape[1] / pictures.shape[2],
+        title=title,
+        max_cell=1.2,
+        row_labels=["", *(f"K = {r}" if isinstance(r, int) else str(r) for r in rows)],
+        above={0: CAPTION if blocks != [None] else 0.0, 1: 0.06},
+        before={n * b: 0.14 for b in range(1, len(blocks))},
+    )
+    for b, block in enumerate(blocks):
+        first = b * n
+        if block is not None:
+            grid.caption(0, first, str(block), span=n, strong=True)
+        grid.pictures(0, pictures, first=first)
+        for r, row in enumerate(rows, start=1):
+            key = row if block is None else (block, row)
+            if key in memberships:
+                labels, parts = _labels(
+                    as_membership(f"memberships[{key!r}]", memberships[key], pictures), None
+                )
+                grid.pictures(r, overlay(pictures, labels, cluster_colors(len(parts)), opacity), first=first)
+    return grid.figure
+
+
+def _blocks(keys: Iterable[Any]) -> tuple[list[Any], list[Any]]:
+    """Columns (layers) and rows (K) that the keys span; strings make one unnamed block of rows."""
+    keys = list(keys)
+    if all(isinstance(k, str) for k in keys):
+        return [None], keys
+    if not all(isinstance(k, tuple) and len(k) == 2 for k in keys):
+        raise TypeError(f"memberships must have (layer, K) pairs, or only strings, as keys; got {keys!r}")
+    return list(dict.fromkeys(layer for layer, _ in keys)), sorted({count for _, count in keys})
+
+
+def _labels(membership: np.ndarray, names: Names | None) -> tuple[np.ndarray, list[str]]:
+    """The part that wins at each position, (N, h, w), and the names of the parts."""
+    by_cluster = arrays.as_names(names, membership.shape[1])
+    parts, part_of = list(dict.fromkeys(by_cluster)), color_index(by_cluster)
+    scores = [membership[:, part_of == p].sum(1) for p in range(len(parts))]
+    return np.stack(scores, axis=1).argmax(1), parts
+
+
+@styled
+def soft_overlays(
+    images: Any, memberships: Mapping[str, Any], *, opacity: float = 0.7, title: str | None = None
+) -> Figure:
+    """The same pictures divided in several ways, hard or soft; soft memberships blend their colours.
+
+    Parameters
+    ----------
+    images : Tensor of shape (N, 3, H, W)
+        In [-1, 1].
+    memberships : mapping of str to Tensor of shape (N, K, h, w)
+        One row each, sums to 1 along K. Clusters of later rows take the colours of those of the first that
+        they share most with, so that rows compare.
+    opacity : float
+        0 shows the picture only, 1 the colours only.
+    title : str, optional
+
+    Returns
+    -------
+    Figure
+        With the pictures themselves in the first row.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from lefs.plotting import soft_overlays
+    >>> even = torch.full((1, 2, 4, 4), 0.5)
+    >>> [text.get_text() for text in soft_overlays(torch.zeros(1, 3, 16, 16), {"NMF": even}).texts]
+    ['pictures', 'NMF']
+    """
+    pictures = as_images("images", images)
+    if not memberships:
+        raise ValueError("memberships is empty; give {label: membership of shape (N, K, h, w)}")
+    check_number("opacity", opacity, minimum=0, maximum=1)
+    soft = {label: as_membership(f"memberships[{label!r}]", m, pictures) for label, m in memberships.items()}
+    grid = PictureGrid(
+        1 + len(soft),
+        len(pictures),
+        aspect=pictures.shape[1] / pictures.shape[2],
+        title=title,
+        row_labels=["pictures", *soft],
+        above={1: 0.06},
+    )
+    grid.pictures(0, pictures)
+    first = next(iter(soft.values()))
+    palette = cluster_colors(max(m.shape[1] for m in soft.values()))
+    for r, membership in enumerate(soft.values(), start=1):
+        colors = palette[_counterparts(first, membership, len(palette))]
+        blended = np.einsum("nkhw,kc->nhwc", membership, colors)
+        grid.pictures(r, tinted(pictures, blended, opacity))
+    return grid.figure
+
+
+@styled
+def factor_maps(
+    images: Any,
+    membership: Any,
+    *,
+    factors: Sequence[int] | None = None,
+    names: Sequence[str] | None = None,
+    count: int = 6,
+    title: str | None = None,
+) -> Figure:
+    """Where each factor is, and how much: a row a factor, a column a picture.
+
+    Parameters
+    ----------
+    images : Tensor of shape (N, 3, H, W)
+        In [-1, 1].
+    membership : Tensor of shape (N, K, h, w)
+        Shares in [0, 1].
+    factors : sequence of int, optional
+        Which to show; the `count` that have most of these pictures if None.
+    names : sequence of str, optional
+        K names.
+    count : int
+    title : str, optional
+
+    Returns
+    -------
+    Figure
+        Over grey pictures, the darker blue the larger the share; with a colour bar.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from lefs.plotting import factor_maps
+    >>> even = torch.full((1, 2, 4, 4), 0.5)
+    >>> [text.get_text() for text in factor_maps(torch.zeros(1, 3, 16, 16), even, count=1).texts]
+    ['pictures', 'factor 0']
+    """
+    pictures = as_images("images", images)
+    shares = as_membership("membership", membership, pictures)
+    known = shares.shape[1]
+    if factors is None:
+        shown = np.argsort(-shares.mean(axis=(0, 2, 3)), kind="stable")[
+            : check_integer("count", count, minimum=1)
+        ]
+    else:
+        shown = np.array([check_integer("factors", k, maximum=known - 1) for k in factors])
+    labels = [f"factor {k}" if names is None else str(names[k]) for k in shown]
+    grid = PictureGrid(
+        1 + len(shown),
+        len(pictures),
+        aspect=pictures.shape[1] / pictures.shape[2],
+        max_cell=1.25,
+        title=title,
+        row_labels=["pictures", *labels],
+        above={1: 0.06},
+        bar=True,
+    )
+    grid.pictures(0, pictures)
+    without_hues = grey(pictures).repeat(3, axis=-1).round().astype(np.uint8)
+    for r, k in enumerate(shown, start=1):
+        heat = SHARE_MAP(np.clip(shares[:, k], 0, 1))[..., :3]
+        grid.pictures(r, tinted(without_hues, heat, 0.25 + 0.65 * shares[:, k]))
+    grid.bar(1, len(shown), SHARE_MAP, 1.0, "share of the activation")
+    return grid.figure
+
+
+def _counterparts(first: np.ndarray, other: np.ndarray, count: int) -> np.ndarray:
+    """For each cluster of `other` the one of `first` whose colour it takes, each colour given once: (K,)."""
+    size = (first.shape[2], first.shape[3])
+    if other.shape[2:] != size or other.shape[1] > count:
+        return np.arange(other.shape[1])
+    shared = np.zeros((other.shape[1], count))
+    shared[:, : first.shape[1]] = np.einsum("nkhw,njhw->jk", first, other)
+    return linear_sum_assignment(-shared)[1]

@@ -1,0 +1,141 @@
+"""Pictures in rows: samples, and where a unit is active in them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+
+from lefs.checks import check_integer
+from lefs.plotting.arrays import as_array, as_images, as_labels, upscaled
+from lefs.plotting.picture_grid import CAPTION, PictureGrid
+from lefs.plotting.style import LINES, styled
+
+__all__ = ["image_grid", "unit_gallery"]
+
+_DIMMED = 0.4  # how bright a picture stays where its unit is silent
+
+Row = dict[int, np.ndarray]  # by column: a picture (H, W, 3) uint8, or a map of colour differences (H, W)
+
+
+def drawn(rows: Sequence[Row], columns: int, **layout: Any) -> PictureGrid:
+    """A grid with these cells filled, and a colour bar beside the rows that hold maps, if any do."""
+    with_maps = [r for r, row in enumerate(rows) if any(cell.ndim == 2 for cell in row.values())]
+    height, width = rows[0][0].shape[:2]
+    grid = PictureGrid(len(rows), columns, aspect=height / width, bar=bool(with_maps), **layout)
+    for r, row in enumerate(rows):
+        for column, cell in row.items():
+            (grid.picture if cell.ndim == 3 else grid.change)(r, column, cell)
+    if with_maps:
+        largest = max(cell.max() for r in with_maps for cell in rows[r].values() if cell.ndim == 2)
+        grid.change_bar(with_maps[0], with_maps[-1], largest=float(largest))
+    return grid
+
+
+@styled
+def image_grid(
+    images: Any,
+    *,
+    columns: int = 8,
+    titles: Sequence[str] | None = None,
+    row_labels: Sequence[str] | None = None,
+    title: str | None = None,
+) -> Figure:
+    """Pictures in rows.
+
+    Parameters
+    ----------
+    images : Tensor of shape (N, 3, H, W)
+        In [-1, 1].
+    columns : int
+        Pictures in a row.
+    titles : sequence of str, optional
+        One caption a picture.
+    row_labels : sequence of str, optional
+        One label a row.
+    title : str, optional
+        Line above the grid.
+
+    Returns
+    -------
+    Figure
+        With one axes a picture.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from lefs.plotting import image_grid
+    >>> len(image_grid(torch.zeros(6, 3, 16, 16), columns=3, title="six").axes)
+    6
+    """
+    pictures = as_images("images", images)
+    columns = min(check_integer("columns", columns, minimum=1), len(pictures))
+    rows = [dict(enumerate(pictures[i : i + columns])) for i in range(0, len(pictures), columns)]
+    captions = as_labels("titles", titles, len(pictures))
+    grid = drawn(
+        rows,
+        columns,
+        title=title,
+        row_labels=as_labels("row_labels", row_labels, len(rows)),
+        above=dict.fromkeys(range(len(rows)), CAPTION) if captions else None,
+    )
+    for i, caption in enumerate(captions or ()):
+        grid.caption(i // columns, i % columns, caption)
+    return grid.figure
+
+
+@styled
+def unit_gallery(
+    images: Any,
+    active: Any,
+    *,
+    columns: int = 8,
+    row_labels: Sequence[str] | None = None,
+    title: str | None = None,
+) -> Figure:
+    """Pictures with the area outlined in which a unit is active; the rest is dimmed.
+
+    Parameters
+    ----------
+    images : Tensor of shape (N, 3, H, W)
+        In [-1, 1], the pictures of one unit after those of another.
+    active : Tensor of shape (N, H, W), bool
+    columns : int
+        Pictures in a row, those of one unit.
+    row_labels : sequence of str, optional
+        One label a row.
+    title : str, optional
+
+    Returns
+    -------
+    Figure
+        With one axes a picture.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from lefs.plotting import unit_gallery
+    >>> images = torch.rand(2, 3, 16, 16)
+    >>> len(unit_gallery(images, images.mean(dim=1) > 0.5).axes)
+    2
+    """
+    pictures = as_images("images", images)
+    masks = as_array("active", torch.as_tensor(active).float(), ndim=3) > 0.5
+    if masks.shape != pictures.shape[:3]:
+        raise ValueError(f"active must have shape {pictures.shape[:3]}, one mask an image; got {masks.shape}")
+    columns = min(check_integer("columns", columns, minimum=1), len(pictures))
+    rows = -(-len(pictures) // columns)
+    labels = as_labels("row_labels", row_labels, rows)
+    aspect = pictures.shape[1] / pictures.shape[2]
+    grid = PictureGrid(rows, columns, aspect=aspect, title=title, row_labels=labels, max_cell=1.2)
+    for i, (large, mask) in enumerate(zip(upscaled(pictures), masks, strict=True)):
+        inside = mask.repeat(len(large) // len(mask), axis=0).repeat(large.shape[1] // mask.shape[1], axis=1)
+        ax = grid.axes(i // columns, i % columns)
+        dimmed = np.where(inside[..., None], large, (_DIMMED * large).astype(np.uint8))
+        ax.imshow(dimmed, aspect="auto", interpolation="antialiased")
+        if inside.any() and not inside.all():
+            ax.contour(inside, levels=[0.5], colors=[LINES[4]], linewidths=1.2)
+    return grid.figure

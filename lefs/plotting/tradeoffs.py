@@ -1,0 +1,262 @@
+"""What edits do to a part against what they disturb outside it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from lefs.checks import check_name
+from lefs.evaluation import Curve, Locality, Report, Tuning, equal_effect
+from lefs.plotting.plots import BESIDE, all_of, in_rows, intervals, legend_above, names_of, side_by_side
+from lefs.plotting.style import FAINT, INK, MUTED, WIDTH, line_color, marker_of, new_figure, panel, styled
+
+__all__ = ["contrast_curves", "locality_bars", "tradeoff_curves", "tuning_curve"]
+
+_FLOOR = 1e-12  # where a logarithmic scale, which cannot show a zero, shows it
+_EMPHASISED = 6  # curves of one panel in colour: no more can be told apart at a glance
+
+
+@styled
+def tradeoff_curves(
+    report: Report,
+    *,
+    parts: Sequence[str] | None = None,
+    methods: Sequence[str] | None = None,
+    emphasise: Sequence[str] | None = None,
+    title: str | None = None,
+) -> Figure:
+    """Effect against leak, one curve for each method as its setting is turned, one panel for each part.
+
+    Effect and leak are shares of what global transfer changes inside and outside the part. Up is a stronger
+    edit, left a more local one. The dashed line is the leak at which tables compare; filled marks are usual
+    values.
+
+    Parameters
+    ----------
+    report : Report
+        Of `lefs.evaluation.report`.
+    parts, methods : sequence of str, optional
+        Which to show; all by default.
+    emphasise : sequence of str, optional
+        Methods in colour, with 95 % bootstrap intervals over the pairs; the others are grey. None: the six
+        that change the parts most within the leak at which tables compare.
+    title : str, optional
+
+    Returns
+    -------
+    Figure
+
+    Raises
+    ------
+    KeyError
+        For a part or a method that the report does not hold.
+    """
+    shown, names = list(parts or report.parts), list(methods or report.methods)
+    for given, known, what in ((shown, report.parts, "part"), (names, report.methods, "method")):
+        for name in given:
+            check_name(f"{what}s", name, known, what=what)
+    for method in emphasise or ():
+        check_name("emphasise", method, names, what="method")
+    strong = _strongest(report, names) if emphasise is None else list(emphasise)
+    looks = {m: _look(report.methods.index(m), strong.index(m) if m in strong else None) for m in names}
+    columns = min(3, len(shown))
+    rows = -(-(len(shown) + 1) // columns) if len(shown) > 1 else 1
+    figure = new_figure(WIDTH, 2.55 * rows + 0.3 if len(shown) > 1 else 4.4)
+    grid = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
+    for i, (ax, part) in enumerate(zip(grid.flat, shown, strict=False)):
+        for method in names:
+            _curve(ax, report.curve(part, method), looks[method])
+        ax.axvline(report.leak, color=MUTED, linewidth=0.8, dashes=(4, 3), zorder=0)
+        _share_axes(ax, left=i % columns == 0, bottom=i + columns >= len(shown))
+        ax.set_title(part)
+    spare = list(grid.flat)[len(shown) :]
+    for ax in spare:
+        ax.set_axis_off()
+    handles = [Line2D([], [], label=m, markersize=5, **looks[m]) for m in names]
+    place = {"loc": "upper left", "ncols": 2} if spare else {"loc": "outside right upper"}
+    legend = (spare[0] if spare else figure).legend(handles=handles, handlelength=2.4, **place)
+    legend.set_in_layout(not spare)  # (else its panel's column would grow)
+    figure.suptitle(title or "", x=0.01, ha="left", fontweight="bold", fontsize=10.5)
+    return figure
+
+
+def _strongest(report: Report, methods: Sequence[str]) -> list[str]:
+    """Those that change the parts most within the report's leak, in the report's order."""
+    within = {
+        m: np.mean([
+            max((r.effect_share[0] for r in report.curve(p, m) if r.leak_share[0] <= report.leak), default=0)
+            for p in report.parts
+        ])
+        for m in methods
+    }  # fmt: skip
+    ranked = sorted(methods, key=lambda m: -within[m])[:_EMPHASISED]
+    return [m for m in methods if m in ranked]
+
+
+def _look(number: int, rank: int | None) -> dict[str, Any]:
+    """The marker of a method, and its colour if it is emphasised."""
+    color = MUTED if rank is None else line_color(rank)
+    return {"color": color, "marker": marker_of(number), "linewidth": 0.6 if rank is None else 1.4}
+
+
+def _curve(ax: Axes, rows: Sequence[Any], look: Mapping[str, Any]) -> None:
+    """One method on one part: a line through its values, whiskers if emphasised, the usual one filled."""
+    x, y = (np.array([getattr(r, q) for r in rows]).reshape(-1, 3) for q in ("leak_share", "effect_share"))
+    points, color, grey = (x[:, 0], y[:, 0]), look["color"], look["color"] == MUTED
+    line = {"marker": "", "linewidth": look["linewidth"], "zorder": 3 - grey}
+    intervals(ax, *(points if grey else (x, y)), 0, color=color, **line)
+    size, edge = (9, 0.5) if grey else (20, 0.9)
+    looks = {"s": size, "linewidths": edge, "edgecolors": color, "zorder": 3 - grey, "marker": look["marker"]}
+    ax.scatter(*points, facecolors=[color if r.usual else "white" for r in rows], clip_on=False, **looks)
+
+
+def _share_axes(ax: Axes, *, left: bool, bottom: bool) -> None:
+    # Where most leaks lie, and the methods differ, is near nothing: a square root there spreads it out.
+    ax.set_xscale("function", functions=(lambda v: np.sqrt(np.maximum(v, 0)), np.square))
+    ax.set(xlim=(0, 1), ylim=(0, 1.05))
+    ax.set_xticks([0, 0.01, 0.05, 0.2, 0.5, 1], ["0", "1", "5", "20", "50", "100"])
+    ax.set_yticks([0, 0.25, 0.5, 0.75, 1], ["0", "25", "50", "75", "100"])
+    ax.grid(color=FAINT, linewidth=0.5)
+    if left:
+        ax.set_ylabel("effect (% of global transfer)")
+    if bottom:
+        ax.set_xlabel("leak (% of global transfer)")
+        ax.tick_params(labelbottom=True)
+
+
+@styled
+def contrast_curves(
+    curves: Sequence[Curve], *, unit: str = "mean squared ΔE", columns: int = 3, title: str | None = None
+) -> Figure:
+    """Effect inside a part against leak outside it, as each method goes further: up and left is better.
+
+    Parameters
+    ----------
+    curves : sequence of Curve
+        What `lefs.evaluation.contrast` returns.
+    unit : str
+        Of effect and leak.
+    columns : int
+        Panels in a row.
+    title : str, optional
+
+    Returns
+    -------
+    Figure
+        A panel a part, a line a method, a marker an amount with 95 % bootstrap intervals of both means; the
+        dotted line is the effect that all curves reach, where their leaks are compared.
+    """
+    every = all_of("curves", curves, Curve, "lefs.evaluation.contrast")
+    parts, methods = names_of(every, "part"), names_of(every, "method")
+    columns = min(columns, len(parts))
+    rows = -(-len(parts) // columns)
+    figure = new_figure(WIDTH if columns > 1 else 0.6 * WIDTH, 0.5 + 2.6 * rows)
+    axes = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
+    for ax, part in zip(axes.flat, parts, strict=False):
+        own = [curve for curve in every if curve.part == part]
+        for curve in own:
+            x, y = (np.maximum(curve.estimates(quantity), _FLOOR) for quantity in ("leak", "effect"))
+            intervals(ax, x, y, methods.index(curve.method), label=curve.method)
+        ax.set(xscale="log", yscale="log")
+        if (level := equal_effect(own)) > 0:
+            ax.axhline(level, color=MUTED, linewidth=0.9, linestyle=":", zorder=1)
+        ax.set_title(f"{part}, {len(own[0].effect)} targets", weight="normal")
+        ax.grid()
+    for ax in list(axes.flat)[len(parts) :]:
+        ax.set_axis_off()
+    figure.supxlabel(f"leak outside the part ({unit})", size=9.5)
+    figure.supylabel(f"effect inside it ({unit})", size=9.5)
+    legend_above(figure, axes[0, 0], title)
+    return figure
+
+
+@styled
+def locality_bars(
+    table: Sequence[Locality], *, unit: str = "mean squared ΔE", title: str | None = None
+) -> Figure:
+    """Effect inside and leak outside the edited part, part by part, for each method.
+
+    Parameters
+    ----------
+    table : sequence of Locality
+        What `lefs.evaluation.locality` returns: one for each part and method.
+    unit : str
+        Of effect and leak.
+    title : str, optional
+
+    Returns
+    -------
+    Figure
+        Means over the pairs with their 95 % bootstrap intervals, on one logarithmic scale.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from lefs.evaluation import Locality
+    >>> from lefs.plotting import locality_bars
+    >>> values = np.array([1.0, 2.0, 4.0])
+    >>> cell = Locality("hair", "sequential", 9 * values, values, np.full(3, 0.9))
+    >>> [ax.get_title(loc="left") for ax in locality_bars([cell]).axes]
+    ['effect inside the part', 'leak outside it']
+    """
+    cells = all_of("table", table, Locality, "lefs.evaluation.locality")
+    parts, methods = names_of(cells, "part"), names_of(cells, "method")
+    figure = new_figure(WIDTH, 0.95 + len(parts) * (0.12 + 0.15 * len(methods)))
+    axes = figure.subplots(1, 2, sharex=True, sharey=True)
+    headings = {"effect": "effect inside the part", "leak": "leak outside it"}
+    for ax, (quantity, heading) in zip(axes, headings.items(), strict=True):
+        for j, shift in enumerate(side_by_side(len(methods), 0.7)):
+            own = [cell for cell in cells if cell.method == methods[j]]
+            x = np.maximum([cell.estimate(quantity) for cell in own], _FLOOR)
+            y = np.array([parts.index(cell.part) for cell in own]) + shift
+            intervals(ax, x, y, j, joined=False, label=methods[j])
+        ax.set(xscale="log", xlabel=unit)
+        ax.set_title(heading, weight="normal")
+        ax.spines["left"].set_visible(False)
+        in_rows(ax, parts)
+    legend_above(figure, axes[0], title)
+    return figure
+
+
+@styled
+def tuning_curve(tuning: Tuning, *, ax: Axes | None = None) -> Figure:
+    """What every setting of a sweep does, its Pareto curve, and the one that was chosen.
+
+    Parameters
+    ----------
+    tuning : Tuning
+        Of `lefs.evaluation.tune`.
+    ax : Axes, optional
+        Where to draw; a new figure if None.
+
+    Returns
+    -------
+    Figure
+        Effect against leak as shares of global transfer; colour tells ρ, whiskers are the chosen setting's
+        95 % bootstrap intervals, the dashed line is the leak that was allowed.
+    """
+    figure, ax = panel(ax, width=6.2, height=3.6)
+    for i, rho in enumerate(sorted({t.settings.rho for t in tuning.trials})):
+        own = [t for t in tuning.trials if t.settings.rho == rho]
+        points = [t.leak[0] for t in own], [t.effect[0] for t in own]
+        intervals(ax, *points, i, linewidth=0.8, markersize=3.5, label=f"ρ = {rho:g}")
+    edge = tuning.frontier
+    ax.step([t.leak[0] for t in edge], [t.effect[0] for t in edge], where="post", color=INK, linewidth=1.4,
+            zorder=0, label="Pareto curve")  # fmt: skip
+    (at, *xs), (up, *ys) = tuning.best.leak, tuning.best.effect
+    ax.plot(xs, [up, up], [at, at], ys, color=INK, linewidth=1.0, zorder=4)
+    ax.scatter(at, up, s=90, facecolors="none", edgecolors=INK, linewidths=1.4, zorder=5)
+    chosen = f"ρ = {tuning.settings.rho:g}, ε = {tuning.settings.epsilon:g}"
+    ax.annotate(chosen, (at, up), xytext=(9, -12), textcoords="offset points", weight="bold")
+    ax.axvline(tuning.limit, color=MUTED, linewidth=0.8, dashes=(4, 3), zorder=0)
+    ax.set(xlabel="leak (share of global transfer's)", ylabel="effect (share of global transfer's)")
+    ax.set(xlim=(0, None), ylim=(0, None))
+    ax.set_title(tuning.part)
+    ax.grid()
+    ax.legend(**BESIDE)
+    return figure
