@@ -31,7 +31,8 @@ def intervals(
     color = color or line_color(index)
     across, up = (np.asarray(values, dtype=float).T for values in (x, y))
     at, height = (values if values.ndim == 1 else values[0] for values in (across, up))
-    whiskers: dict[str, Any] = {"color": color, "linewidth": 1.0, "alpha": 0.7, "zorder": 2}
+    whiskers: dict[str, Any] = {"color": color, "zorder": 2}
+    whiskers |= {"linewidth": 1.0, "alpha": 0.65} if joined else {"linewidth": 1.3}
     if across.ndim == 2:
         ax.hlines(height, *across[1:], **whiskers)
     if up.ndim == 2:
@@ -39,7 +40,7 @@ def intervals(
     if joined:
         ax.plot(at, height, color=color, **{"marker": marker_of(index), "zorder": 3, **how})
     else:
-        ax.scatter(at, height, s=26, color=color, marker=marker_of(index), linewidths=0, zorder=3, **how)
+        ax.scatter(at, height, s=26, color=color, marker=marker_of(index), zorder=3, **how)
 
 
 def side_by_side(count: int, width: float) -> np.ndarray:
