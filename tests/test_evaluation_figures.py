@@ -54,7 +54,7 @@ def test_a_few_curves_are_in_colour_and_the_others_grey() -> None:
     assert colored == set(sorted(METHODS, key=lambda m: -within[m])[:6])
     chosen = plotting.tradeoff_curves(report, emphasise=[METHODS[9]], parts=["hair"])
     assert [h.get_label() for h in chosen.legends[0].legend_handles if h.get_color() != MUTED] == [METHODS[9]]
-    with pytest.raises(KeyError, match="emphasise: no method named 'mine'"):
+    with pytest.raises(ValueError, match="emphasise: no method named 'mine'"):
         plotting.tradeoff_curves(report, emphasise=["mine"])
 
 

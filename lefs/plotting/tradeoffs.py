@@ -53,7 +53,7 @@ def tradeoff_curves(
 
     Raises
     ------
-    KeyError
+    ValueError
         For a part or a method that the report does not hold.
     """
     shown, names = list(parts or report.parts), list(methods or report.methods)
