@@ -1,8 +1,8 @@
 """Figures from images, arrays and catalogs; none of these functions runs a model.
 
 Every function returns a `matplotlib.figure.Figure` that pyplot does not know: as the last value of a cell it
-is shown once, and nothing keeps it in memory. Figures stand on white paper in dark themes too: the colour maps
-begin at white. Functions of one panel also draw into given axes (``ax=``).
+is shown once, and nothing keeps it in memory. Figures stand on white paper in dark themes too: the colour
+maps begin at white. Functions of one panel also draw into given axes (``ax=``).
 """
 
 from lefs.plotting.arrays import similarity_colors
