@@ -26,7 +26,9 @@ def test_examples_print_what_they_say(name: str) -> None:
     assert not wrong, "".join(wrong)
 
 
-@pytest.mark.parametrize("room", ["", ".evaluation", ".units", ".widgets"])
+@pytest.mark.parametrize(
+    "room", ["", ".evaluation", ".files", ".models", ".segmenters", ".units", ".widgets"]
+)
 def test_every_name_of_a_face_has_an_example(room: str) -> None:
     face = importlib.import_module(f"lefs{room}")
     things = {name: getattr(face, name) for name in face.__all__}

@@ -56,14 +56,18 @@ def load(
 
     Parameters
     ----------
-    name_or_path : ``"portraits"`` or another embedded one; a publisher's file (.pkl, .pt, .pth, .model); a
-        folder that holds ``generator.safetensors`` and ``generator.json``, or the path of either of the two
-    device : where to put it; None keeps it on the CPU
-    label : of a conditional generator, the class to take wherever none is given
+    name_or_path : str or path
+        ``"portraits"`` or another embedded one; a publisher's file (.pkl, .pt, .pth, .model); a folder that
+        holds ``generator.safetensors`` and ``generator.json``, or the path of either of the two.
+    device : str or torch.device, optional
+        Where to put it; None keeps it on the CPU.
+    label : int, optional
+        Of a conditional generator, the class to take wherever none is given.
 
     Returns
     -------
-    Generator, in eval mode, without gradients to its weights
+    Generator
+        In eval mode, without gradients to its weights.
 
     Raises
     ------
@@ -83,7 +87,13 @@ def load(
 
 
 def peek(name_or_path: str | os.PathLike[str]) -> Generator:
-    """As `load`, for a short look: weights stay views of the file, whoever owns it, and change with it."""
+    """As `load`, for a short look: weights stay views of the file, whoever owns it, and change with it.
+
+    Examples
+    --------
+    >>> peek("portraits-64").num_styles
+    1248
+    """
     return _loaded(locate(name_or_path), mapped=True)
 
 
@@ -199,8 +209,22 @@ def save_generator(
 
     Parameters
     ----------
-    name : a name for people
-    training : a summary of how it was made, plain JSON values
+    generator : Generator
+    folder : str or path
+    name : str
+        A name for people.
+    training : mapping, optional
+        A summary of how it was made, plain JSON values.
+
+    Returns
+    -------
+    Path
+        Of the folder.
+
+    Raises
+    ------
+    ArtifactError
+        If it cannot be written there.
 
     Examples
     --------
@@ -219,8 +243,10 @@ def convert(source: str | os.PathLike[str], target: str | os.PathLike[str]) -> G
 
     Parameters
     ----------
-    source : what `load` takes
-    target : a folder, or a file name that ends in ``.safetensors``; its ``.json`` goes beside it
+    source : str or path
+        What `load` takes.
+    target : str or path
+        A folder, or a file name that ends in ``.safetensors``; its ``.json`` goes beside it.
 
     Returns
     -------
@@ -230,6 +256,14 @@ def convert(source: str | os.PathLike[str], target: str | os.PathLike[str]) -> G
     ------
     ArtifactError
         If it cannot be loaded or written.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     made = convert("portraits-64", f"{folder}/faces.safetensors")
+    ...     load(f"{folder}/faces.safetensors").fingerprint == made.fingerprint
+    True
     """
     generator, target = load(source), Path(target)
     named = target.suffix == ".safetensors"

@@ -276,6 +276,16 @@ class StyleGAN3Config:
     output_scale : multiplies the image
     embed_dim : width of the embedded class; None: `w_dim`
     class_means : whether truncation pulls toward the mean w of the image's own class (StyleGAN-XL)
+
+    Examples
+    --------
+    >>> edges = {f"{side}_{key}": value for side in ("in", "out")
+    ...          for key, value in {"size": 16, "rate": 16, "cutoff": 4, "half_width": 2}.items()}
+    >>> colors = LayerPlan("L0_16_3", rgb=True, inputs=4, outputs=3, kernel=1, up=1, down=1, up_taps=1,
+    ...                    down_taps=1, radial=False, padding=(0, 0), clamp=None, **edges)
+    >>> waves = FourierPlan(channels=4, size=16, sampling_rate=16, bandwidth=2)
+    >>> StyleGAN3Config(16, z_dim=8, w_dim=8, input=waves, layers=(colors,)).output_scale
+    0.25
     """
 
     resolution: int

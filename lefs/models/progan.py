@@ -40,6 +40,11 @@ class ProGANConfig:
     images : resolutions that have a layer of their own that makes an image; None: only the last
     label_dim : number of classes of a conditional network, 0 for none
     normalize_z : whether the latent is normalised before its label is joined to it, besides afterwards
+
+    Examples
+    --------
+    >>> ProGANConfig(8, z_dim=16, channels={"4": 6, "8": 4}).channels  # (as JSON gives them)
+    {4: 6, 8: 4}
     """
 
     resolution: int
@@ -114,6 +119,12 @@ class ProGAN(Generator):
     ----------
     config : ProGANConfig
         A fresh network has random weights; `lefs.load` fills them.
+
+    Examples
+    --------
+    >>> generator = ProGAN(ProGANConfig(8, z_dim=16, channels={4: 6, 8: 4})).freeze()
+    >>> generator.record(generator.sample([1]), "b8.conv1")["b8.conv1"].shape
+    torch.Size([1, 4, 8, 8])
     """
 
     architecture = "progan"

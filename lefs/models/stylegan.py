@@ -51,6 +51,11 @@ class StyleGANConfig:
     epsilon : what instance normalisation adds to the variance
     blur : the filter after each doubling of the size, of odd length; empty for none
     blurred_bias : whether that filter comes after the bias, whose edges it then fades, or before
+
+    Examples
+    --------
+    >>> StyleGANConfig(8, z_dim=16, w_dim=16, channels={4: 6, 8: 4}).images
+    [8]
     """
 
     resolution: int
@@ -166,6 +171,12 @@ class StyleGAN(Generator):
     ----------
     config : StyleGANConfig
         A fresh network has random weights; `lefs.load` fills them.
+
+    Examples
+    --------
+    >>> generator = StyleGAN(StyleGANConfig(8, z_dim=16, w_dim=16, channels={4: 6, 8: 4})).freeze()
+    >>> generator.layer("b8.conv1").shift  # what is added to its maps after they are scaled
+    slice(36, 40, None)
     """
 
     architecture = "stylegan"

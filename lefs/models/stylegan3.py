@@ -163,6 +163,16 @@ class StyleGAN3(Generator):
     ----------
     config : StyleGAN3Config
         A fresh network has random weights; `lefs.load` fills them.
+
+    Examples
+    --------
+    A file of NVIDIA's gives the configuration and the weights::
+
+        generator = lefs.load("stylegan3-r-ffhqu-256x256.pkl")
+        generator.place(rotation=30)
+
+    >>> StyleGAN3.extra_styles  # where the input's waves lie: a direction and a shift
+    4
     """
 
     architecture = "stylegan3"

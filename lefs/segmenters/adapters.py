@@ -50,6 +50,14 @@ class ImageSegmenter:
     Attributes
     ----------
     names : as given
+
+    Examples
+    --------
+    >>> import torch
+    >>> halves = torch.nn.Conv2d(3, 2, 1).eval()
+    >>> segmenter = ImageSegmenter(halves, read=lambda scores: scores, names=["face", "rest"], size=32)
+    >>> segmenter(torch.zeros(2, 3, 64, 64)).shape
+    torch.Size([2, 64, 64])
     """
 
     def __init__(
@@ -132,6 +140,15 @@ def torchvision_segmenter(
     Returns
     -------
     ImageSegmenter
+
+    Examples
+    --------
+    >>> import torch
+    >>> class Model(torch.nn.Module):
+    ...     def forward(self, images):
+    ...         return {"out": images[:, :2]}
+    >>> torchvision_segmenter(Model().eval(), ["red", "green"])(torch.zeros(1, 3, 8, 8)).unique().tolist()
+    [1]
     """
 
     def read(output: Any) -> Tensor:
@@ -164,6 +181,18 @@ def huggingface_segmenter(
     Returns
     -------
     ImageSegmenter
+
+    Examples
+    --------
+    >>> import torch, types
+    >>> class Model(torch.nn.Module):
+    ...     config = types.SimpleNamespace(id2label={0: "dark", 1: "bright"})
+    ...     def forward(self, pixel_values):
+    ...         light = pixel_values.mean(dim=1, keepdim=True)
+    ...         return types.SimpleNamespace(logits=torch.cat([-light, light], dim=1))
+    >>> segmenter = huggingface_segmenter(Model().eval())
+    >>> segmenter.names[segmenter(torch.ones(1, 3, 8, 8))[0, 0, 0]]
+    'bright'
     """
     if names is None:
         table = getattr(getattr(model, "config", None), "id2label", None)

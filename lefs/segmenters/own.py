@@ -206,6 +206,13 @@ def segmenter_of(generator: Generator) -> PartSegmenter | None:
     """The segmenter that lies beside a generator's files, on its device; None if there is none.
 
     With one, parts can be judged by the truth; without, by the catalog's own membership.
+
+    Examples
+    --------
+    >>> import lefs
+    >>> generator = lefs.load("portraits")
+    >>> segmenter_of(generator)(generator.synthesize(generator.sample([1]))).shape
+    torch.Size([1, 128, 128])
     """
     if generator.source is None or not (generator.source.parent / "segmenter.json").is_file():
         return None
