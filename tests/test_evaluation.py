@@ -228,12 +228,9 @@ def test_bad_seeds_and_parts(lively: StyleGAN2, catalog: Catalog) -> None:
 
 
 @pytest.mark.parametrize("batch", [3, 16])
-def test_confusion_counts_pixels(
-    lively: StyleGAN2, catalog: Catalog, monkeypatch: pytest.MonkeyPatch, batch: int
-) -> None:
-    monkeypatch.setattr("lefs.evaluation.agreement._BATCH", batch)
+def test_confusion_counts_pixels(lively: StyleGAN2, catalog: Catalog, batch: int) -> None:
     seeds, judge = range(7), Quadrants()
-    table = confusion(lively, catalog, seeds, segmenter=judge, progress=False)
+    table = confusion(lively, catalog, seeds, segmenter=judge, batch_size=batch, progress=False)
     assert table.shape == (4, 4)
     expected = np.zeros((4, 4))
     styles = lively.sample_styles(seeds)

@@ -25,8 +25,6 @@ __all__ = [
     "agreement_table", "agreements", "confusion", "name_by_truth", "stability", "stability_of_halves",
 ]  # fmt: skip
 
-_BATCH = 16
-
 
 def confusion(
     generator: Generator,
@@ -35,6 +33,7 @@ def confusion(
     *,
     segmenter: NamedSegmenter,
     truncation: float = 1.0,
+    batch_size: int = 16,
     progress: bool = True,
 ) -> np.ndarray:
     """Pixels of each cluster in each true part, over some images.
@@ -49,6 +48,8 @@ def confusion(
         Knows the P true parts.
     truncation : float
         ψ.
+    batch_size : int
+        Images at a time.
     progress : bool
         Show a bar.
 
@@ -67,9 +68,9 @@ def confusion(
     """
     names = segmenter.names
     sample, table = check_seeds(seeds), np.zeros((catalog.num_clusters, len(names)))
-    batches = [sample[i : i + _BATCH] for i in range(0, len(sample), _BATCH)]
-    for batch in track(batches, total=len(batches), description="clusters × parts", show=progress):
-        styles = generator.sample_styles(batch, truncation=truncation)
+    starts = range(0, len(sample), check_integer("batch_size", batch_size, minimum=1))
+    for start in track(starts, total=len(starts), description="clusters × parts", show=progress):
+        styles = generator.sample_styles(sample[start : start + batch_size], truncation=truncation)
         with torch.inference_mode():
             labels = segmenter(generator.synthesize(styles))
         truth = one_hot(labels.flatten(1), len(names)).cpu().double()
