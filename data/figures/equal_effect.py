@@ -76,17 +76,15 @@ def curves(
 def compared(own: Sequence[Curve], share: float) -> list[str]:
     """Part, pairs, the effect, the leak of each method, and ratios to energy with their intervals."""
 
-    def leaks(counts: Array, *columns: Array) -> Array:
+    def resampled(counts: Array, *columns: Array) -> Array:
         """The common effect and the leak of each method there, of each resample: (R, 1 + methods)."""
         means = [counts @ column / counts.sum(axis=1, keepdims=True) for column in columns]
         effects, leaked = means[: len(own)], means[len(own) :]
         level = share * np.min([effect.max(axis=1) for effect in effects], axis=0)
-        return np.array(
-            [[at, *(read_off(e[r], k[r], at) for e, k in zip(effects, leaked, strict=True))]
-             for r, at in enumerate(level)]
-        )  # fmt: skip
+        leaks = [read_off(e, k, level) for e, k in zip(effects, leaked, strict=True)]
+        return np.stack([level, *leaks], axis=1)
 
-    drawn = bootstrap(leaks, *(c.effect for c in own), *(c.leak for c in own))
+    drawn = bootstrap(resampled, *(c.effect for c in own), *(c.leak for c in own))
     effect, *leaked = drawn[0]
     ratios = [interval(drawn[:, k] / drawn[:, 1]) for k in range(2, 1 + len(own))]
     numbers = [f"{effect:.0f}", *(f"{leak:.1f}" for leak in leaked)]

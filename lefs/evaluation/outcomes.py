@@ -240,28 +240,41 @@ class Curve:
         """
         check_number("level", level, minimum=0)
 
-        def leaks(counts: np.ndarray, effect: np.ndarray, leak: np.ndarray) -> np.ndarray:
-            means = (counts @ v / counts.sum(axis=1, keepdims=True) for v in (effect, leak))
-            return np.array([read_off(e, k, level) for e, k in zip(*means, strict=True)])
+        def resampled(counts: np.ndarray, effect: np.ndarray, leak: np.ndarray) -> np.ndarray:
+            effects, leaks = (counts @ v / counts.sum(axis=1, keepdims=True) for v in (effect, leak))
+            return read_off(effects, leaks, level)
 
-        return interval(bootstrap(leaks, self.effect, self.leak))
+        return interval(bootstrap(resampled, self.effect, self.leak))
 
     def value_at(self, level: float) -> float:
         """Where the setting stands when the mean effect is `level`."""
-        return read_off(self.effect.mean(axis=0), np.array(self.values), level)
+        return float(read_off(self.effect.mean(axis=0), np.array(self.values), level))
 
 
-def read_off(effect: np.ndarray, other: np.ndarray, level: float) -> float:
-    """The other quantity where the effect first reaches `level`; beyond the last value in proportion."""
-    if level == 0:
-        return 0.0
-    x, y = np.concatenate([[0.0], effect]), np.concatenate([[0.0], other])
-    reached = np.flatnonzero(x >= level)
-    if not len(reached):
-        return float(y[-1] * level / x[-1]) if x[-1] > 0 else math.nan
-    i = max(1, int(reached[0]))
-    share = (level - x[i - 1]) / (x[i] - x[i - 1]) if x[i] > x[i - 1] else 1.0
-    return float(y[i - 1] + share * (y[i] - y[i - 1]))
+def read_off(effect: np.ndarray, other: np.ndarray, level: np.ndarray | float) -> np.ndarray:
+    """The other quantity where curves first reach an effect; beyond their last value in proportion.
+
+    Parameters
+    ----------
+    effect, other : ndarray of shape (..., V)
+        Along each curve, which begins at no edit (0, 0).
+    level : float, or ndarray of shape (...)
+        The effect.
+
+    Returns
+    -------
+    ndarray of shape (...)
+        NaN where nothing changes however far the setting is turned.
+    """
+    x, y = (np.concatenate([np.zeros_like(v[..., :1]), v], axis=-1) for v in (effect, other))
+    at = np.broadcast_to(level, x.shape[:-1])[..., None]
+    reached = x >= at
+    i = reached.argmax(axis=-1, keepdims=True).clip(min=1)
+    (x0, x1), (y0, y1) = ([np.take_along_axis(v, k, axis=-1) for k in (i - 1, i)] for v in (x, y))
+    share = np.divide(at - x0, x1 - x0, out=np.ones_like(x0), where=x1 > x0)
+    last = np.divide(y[..., -1:] * at, x[..., -1:], out=np.full_like(x0, np.nan), where=x[..., -1:] > 0)
+    found = np.where(reached.any(axis=-1, keepdims=True), y0 + share * (y1 - y0), last)
+    return np.where(at == 0, 0.0, found)[..., 0]
 
 
 def equal_effect(curves: Iterable[Curve]) -> float:
