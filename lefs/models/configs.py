@@ -58,7 +58,7 @@ class StyleGAN2Config:
     truncation_cutoff : truncation pulls only that many of the w vectors; None: all
     filter : taps of the resampling filter, or its rows if it is not separable
     image_filter : the one that enlarges images, where it is another; None: `filter`
-    conv_clamp : features and colours are clamped to ± this; None: they are not
+    conv_clamp : features and colors are clamped to ± this; None: they are not
     kernel_size : side of the convolutions' kernels, odd
     image_channels : 3, or 1 for grey images, which come out as three equal channels
 
@@ -132,8 +132,8 @@ class StyleGAN2Config:
 
     def parts(self, resolution: int) -> tuple[str, ...]:
         """The layers of one resolution in order, of "conv0" (which doubles the size), "conv1" and "torgb"."""
-        colours = self.architecture == "skip" or resolution == self.resolution
-        return ("conv0",) * (resolution > 4) + ("conv1",) + ("torgb",) * colours
+        colors = self.architecture == "skip" or resolution == self.resolution
+        return ("conv0",) * (resolution > 4) + ("conv1",) + ("torgb",) * colors
 
 
 _LARGEST = 2**14
@@ -174,7 +174,7 @@ class LayerPlan:
     Attributes
     ----------
     name : as published, for example ``"L0_36_512"``
-    rgb : whether it is the last, which makes colours
+    rgb : whether it is the last, which makes colors
     inputs, outputs : numbers of channels
     in_size, out_size : sides of the maps, in pixels, margins included
     in_rate, out_rate : sampling rates s, in pixels per image side

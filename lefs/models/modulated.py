@@ -191,7 +191,7 @@ class ModulatedConvolution(nn.Module):
 
 
 class ToRGB(nn.Module):
-    """Modulated 1 × 1 convolution to colours, without demodulation."""
+    """Modulated 1 × 1 convolution to colors, without demodulation."""
 
     def __init__(self, inputs: int, config: StyleGAN2Config):
         super().__init__()
@@ -201,12 +201,12 @@ class ToRGB(nn.Module):
         self.gain, self.clamp = 1 / math.sqrt(inputs), config.conv_clamp
 
     def forward(self, x: Tensor, styles: Tensor) -> Tensor:
-        """Maps (N, inputs, H, W) → colours, in the type of the styles (N, inputs)."""
+        """Maps (N, inputs, H, W) → colors, in the type of the styles (N, inputs)."""
         weight = (self.weight[:, :, 0, 0] * (styles * self.gain)[:, None]).to(x.dtype)
-        colours = x.permute(0, 2, 3, 1).flatten(1, 2) @ weight.mT  # (N, H · W, 3)
-        colours = colours.mT.to(styles.dtype).contiguous().unflatten(2, x.shape[2:])
-        colours = colours.add_(self.bias.to(styles.dtype)[:, None, None])
-        return colours if self.clamp is None else colours.clamp(-self.clamp, self.clamp)
+        colors = x.permute(0, 2, 3, 1).flatten(1, 2) @ weight.mT  # (N, H · W, 3)
+        colors = colors.mT.to(styles.dtype).contiguous().unflatten(2, x.shape[2:])
+        colors = colors.add_(self.bias.to(styles.dtype)[:, None, None])
+        return colors if self.clamp is None else colors.clamp(-self.clamp, self.clamp)
 
     @property
     def pixel_size(self) -> int:

@@ -15,7 +15,7 @@ from lefs.generator import Generator
 from lefs.models.configs import settings_of
 from lefs.models.layers import constant, normal
 from lefs.models.progressive import (
-    Colours,
+    Colors,
     check_channels,
     check_images,
     pixel_norm,
@@ -102,7 +102,7 @@ class _Block(nn.Module):
             self.conv0 = _Convolution(config.channels[resolution // 2], outputs, up=True)
         self.conv1 = _Convolution(outputs, outputs, up=False)
         if resolution in (config.images or ()):
-            self.torgb = Colours(outputs)
+            self.torgb = Colors(outputs)
 
 
 class ProGAN(Generator):
@@ -113,7 +113,7 @@ class ProGAN(Generator):
     ``b8.conv0`` sees the output of ``b4.conv1``.
 
     `upto` takes the resolutions whose own image layer the file still has. Training left these behind as the
-    network grew, so that their colours may be off; `preview_size` is therefore the full resolution.
+    network grew, so that their colors may be off; `preview_size` is therefore the full resolution.
 
     Parameters
     ----------
@@ -160,7 +160,7 @@ class ProGAN(Generator):
 
     @property
     def preview_size(self) -> int:
-        """The full resolution: smaller images have stale colours."""
+        """The full resolution: smaller images have stale colors."""
         return self.resolution
 
     def _begin(self, styles: Tensor) -> State:

@@ -1,4 +1,4 @@
-"""What the two older architectures, StyleGAN and ProGAN, share: sizes, doubling, colours."""
+"""What the two older architectures, StyleGAN and ProGAN, share: sizes, doubling, colors."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from lefs.checks import check_choice, check_integer, check_number
 from lefs.models.layers import constant, normal
 
 __all__ = [
-    "Colours",
+    "Colors",
     "blur",
     "check_blur",
     "check_channels",
@@ -98,8 +98,8 @@ def blur(x: Tensor, taps: Sequence[float]) -> Tensor:
     return conv2d(x, kernel, padding=half, groups=channels)
 
 
-class Colours(nn.Module):
-    """1 × 1 convolution from C channels to three colours, without styles."""
+class Colors(nn.Module):
+    """1 × 1 convolution from C channels to three colors, without styles."""
 
     def __init__(self, inputs: int):
         super().__init__()

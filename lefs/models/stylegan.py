@@ -16,7 +16,7 @@ from lefs.generator import Generator
 from lefs.models.configs import settings_of
 from lefs.models.layers import FullyConnected, constant, normal, set_up
 from lefs.models.progressive import (
-    Colours,
+    Colors,
     blur,
     check_blur,
     check_channels,
@@ -154,7 +154,7 @@ class _Block(nn.Module):
         self.conv0 = _Layer(inputs, outputs, config, resolution=resolution, index=0)
         self.conv1 = _Layer(outputs, outputs, config, resolution=resolution, index=1)
         if resolution in (config.images or ()):
-            self.torgb = Colours(outputs)
+            self.torgb = Colors(outputs)
 
 
 class StyleGAN(Generator):
@@ -165,7 +165,7 @@ class StyleGAN(Generator):
     doubles the size. Images are made by layers without styles.
 
     `upto` takes the resolutions whose own image layer the file still has. Training left these behind as the
-    network grew, so that their colours may be off; `preview_size` is therefore the full resolution.
+    network grew, so that their colors may be off; `preview_size` is therefore the full resolution.
 
     Parameters
     ----------
@@ -250,5 +250,5 @@ class StyleGAN(Generator):
 
     @property
     def preview_size(self) -> int:
-        """The full resolution: smaller images have stale colours."""
+        """The full resolution: smaller images have stale colors."""
         return self.resolution

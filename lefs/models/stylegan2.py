@@ -172,11 +172,11 @@ class StyleGAN2(Generator):
         x = module(x, module.modulation(scales, noise, math.sqrt(0.5) if last else 1.0))
         return (x + residual, image, None) if last else (x, image, residual)
 
-    def _over(self, image: Tensor | None, colours: Tensor) -> Tensor:
+    def _over(self, image: Tensor | None, colors: Tensor) -> Tensor:
         """What a resolution adds, over the image so far."""
         if image is None:
-            return colours
-        return upsample(image, self.config.image_filter or self.config.filter).add_(colours)
+            return colors
+        return upsample(image, self.config.image_filter or self.config.filter).add_(colors)
 
     def _tiled(
         self, layers: Sequence[StyleLayer], state: State, styles: Tensor, noise: Noise, *, keep: bool
@@ -194,18 +194,18 @@ class StyleGAN2(Generator):
                 for i in range(len(styles))
             ]
             return tuple(map(_joined, zip(*alone, strict=True)))
-        (x, image, _), colours = state, list[list[Tensor]]()
+        (x, image, _), colors = state, list[list[Tensor]]()
         assert x is not None
         tiles = iter([x])
         for layer in layers:
             module, scales = self._module(layer), styles[:, layer.slice]
             if layer.kind == "rgb":
-                colours.append([])
-                tiles = module.tiled(tiles, scales, layer.resolution, colours[-1])
+                colors.append([])
+                tiles = module.tiled(tiles, scales, layer.resolution, colors[-1])
             else:
                 tiles = module.tiled(tiles, module.modulation(scales, noise))
         kept = [tile for tile in tiles if keep]
-        for found in colours:
+        for found in colors:
             image = self._over(image, torch.cat(found, dim=2))
         return torch.cat(kept, dim=2) if keep else None, image, None
 

@@ -113,13 +113,13 @@ def _synthesis(synthesis: Module) -> tuple[dict[str, Any], dict[str, Tensor]]:
     }
     _only(synthesis, {f"b{r}" for r in blocks}, set())
     tensors = dict[str, Tensor]()
-    convolutions, colours = [], []
+    convolutions, colors = [], []
     for r, block in blocks.items():
         parts = block.children()
         convolutions += [
             _styled(v, f"synthesis.b{r}", tensors) for k, v in parts.items() if k in _CONVOLUTIONS
         ]
-        colours += [_styled(v, f"synthesis.b{r}", tensors) for k, v in parts.items() if k == "torgb"]
+        colors += [_styled(v, f"synthesis.b{r}", tensors) for k, v in parts.items() if k == "torgb"]
         if "skip" in parts:
             tensors[f"synthesis.b{r}.skip.weight"] = _plain(parts["skip"])
         if r == 4:
@@ -132,7 +132,7 @@ def _synthesis(synthesis: Module) -> tuple[dict[str, Any], dict[str, Tensor]]:
             synthesis, "architectures", (b.get("architecture", str) for b in blocks.values())
         ),
         "image_channels": synthesis.get("img_channels", int),
-        **_shared(synthesis, blocks, convolutions, colours),
+        **_shared(synthesis, blocks, convolutions, colors),
     }
     return config, tensors
 
@@ -141,7 +141,7 @@ _CONVOLUTIONS = ("conv0", "conv1")
 
 
 def _shared(
-    synthesis: Module, blocks: Mapping[int, Module], convolutions: list[Module], colours: list[Module]
+    synthesis: Module, blocks: Mapping[int, Module], convolutions: list[Module], colors: list[Module]
 ) -> dict[str, Any]:
     """What all layers have in common."""
     act = _common(synthesis, "activations", (la.get("activation", str) for la in convolutions))
@@ -153,7 +153,7 @@ def _shared(
     return {
         "activation": act,
         "noise": _common(synthesis, "uses of noise", (la.get("use_noise", bool) for la in convolutions)),
-        "conv_clamp": _common(synthesis, "clamps", (_clamp(la) for la in convolutions + colours)),
+        "conv_clamp": _common(synthesis, "clamps", (_clamp(la) for la in convolutions + colors)),
         "filter": _common(synthesis, "filters", (resample_filter(b) for b in filters)),
         "kernel_size": _common(synthesis, "kernel sizes", (_weight(la).shape[-1] for la in convolutions)),
     }
