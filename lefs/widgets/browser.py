@@ -173,7 +173,11 @@ class CatalogBrowser(Panel):
         If a part is chosen: the largest of its clusters where it is, -1 elsewhere.
         """
         parts = [list(ks) for ks in self.catalog.parts.values()]
-        owner = torch.stack([self._membership[:, ks].sum(dim=1) for ks in parts], dim=1).argmax(dim=1).numpy()
+        joins = torch.zeros(len(parts), self.catalog.num_clusters)
+        for p, ks in enumerate(parts):
+            joins[p, ks] = 1
+        shares = (joins @ self._membership.flatten(2)).unflatten(2, self._membership.shape[2:])
+        owner = shares.argmax(dim=1).numpy()
         if self.controls["part"].value == _EVERY_PART:
             return np.array([ks[0] for ks in parts])[owner]
         chosen = [*self.catalog.parts].index(self.controls["part"].value)

@@ -12,7 +12,10 @@ import pytest
 pytest.importorskip("playwright")
 
 from jupyterlab_page import Notebook, browse, find_browser, serve
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, expect
+
+TIMEOUT = 60_000  # milliseconds, of whatever is waited for: a busy machine is not a fault
+expect.set_options(timeout=TIMEOUT)
 
 
 @pytest.fixture(scope="session")
@@ -53,7 +56,7 @@ def page(browser: Browser, tmp_path: Path) -> Iterator[Page]:
     """An empty page with no memory of others; what it showed last is kept as ``page.png``."""
     context = browser.new_context(viewport={"width": 1400, "height": 1000})
     page = context.new_page()
-    page.set_default_timeout(60_000)
+    page.set_default_timeout(TIMEOUT)
     yield page
     page.screenshot(path=tmp_path / "page.png")
     context.close()
