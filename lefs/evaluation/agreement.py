@@ -21,9 +21,7 @@ from lefs.images import resample_partition
 from lefs.progress import track
 from lefs.tables import Table
 
-__all__ = [
-    "agreement_table", "agreements", "confusion", "name_by_truth", "stability", "stability_of_halves",
-]  # fmt: skip
+__all__ = ["agreement_table", "agreements", "confusion", "name_by_truth", "stability", "stability_of_halves"]
 
 
 def confusion(

@@ -18,14 +18,9 @@ from lefs.generator import Generator
 from lefs.query import QuerySettings
 
 __all__ = [
-    "Method",
-    "by_query",
-    "by_settings",
-    "global_transfer",
-    "path_methods",
-    "settings_by_part",
+    "Method", "by_query", "by_settings", "global_transfer", "path_methods", "settings_by_part",
     "standard_methods",
-]
+]  # fmt: skip
 
 Edit = Callable[[PairBatch, str, float], Tensor]
 Query = Callable[[str, float], Tensor]

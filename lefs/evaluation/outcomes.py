@@ -16,8 +16,8 @@ from lefs.images import colour_difference
 from lefs.tables import Table
 
 __all__ = [
-    "Curve", "Locality", "Outcome", "contrast_table", "equal_effect", "locality_table", "measure",
-    "read_off", "spelled", "split_change",
+    "Curve", "Locality", "Outcome", "contrast_table", "equal_effect", "locality_table", "measure", "read_off",
+    "spelled", "split_change",
 ]  # fmt: skip
 
 NO_CHANGE = "no change"  # what a table says of 0 / 0
