@@ -172,13 +172,13 @@ def _info(arguments: argparse.Namespace) -> int:
     count = sum(p.numel() for p in generator.parameters())
     size = f"{generator.resolution} x {generator.resolution}"
     facts = {
-        "label": generator.name,
+        "name": generator.name,
         "family": f"{generator.architecture} ({type(generator).__name__})",
         "publisher": (generator.origin or {}).get("publisher", "lefs"),
         "images": f"{size}, previews at {', '.join(map(str, generator.preview_sizes))}",
         "parameters": f"{count:,}",
         "latents": f"z {generator.z_dim}, w {generator.num_ws} x {generator.w_dim}",
-        "labels": f"0 to {generator.label_dim - 1}" if generator.label_dim else "none, not conditional",
+        "classes": f"0 to {generator.label_dim - 1}" if generator.label_dim else "none, not conditional",
         "styles": f"{generator.num_styles:,} in {len(generator.layers)} layers",
         "clustered by": generator.default_layer,
         "fingerprint": generator.fingerprint,

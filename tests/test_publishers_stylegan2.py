@@ -183,7 +183,7 @@ def test_convert_and_info_on_the_command_line(
     of_file = capsys.readouterr().out
     assert main(["info", str(tmp_path / "out")]) == 0
     assert capsys.readouterr().out == of_file
-    for word in ("stylegan2", "16 x 16", "parameters", "labels", "b8.conv1", "fingerprint"):
+    for word in ("stylegan2", "16 x 16", "parameters", "classes", "b8.conv1", "fingerprint"):
         assert word in of_file
 
 

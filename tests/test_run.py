@@ -659,6 +659,8 @@ def test_an_estimate_says_what_it_is_based_on(path: Path) -> None:
 def test_info_describes_the_embedded_generator(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["info", "portraits"]) == 0
     text = capsys.readouterr().out
+    assert re.search(r"^name +portraits$", text, re.MULTILINE)
+    assert re.search(r"^classes +none, not conditional$", text, re.MULTILINE)
     assert "stylegan2" in text
     assert re.search(r"b4\.conv1 +conv +4 x 4", text)
 
