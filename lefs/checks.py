@@ -25,12 +25,7 @@ MAX_SEED = 2**32 - 1
 
 
 def check_number(
-    name: str,
-    value: Any,
-    *,
-    minimum: float = -math.inf,
-    maximum: float = math.inf,
-    finite: bool = True,
+    name: str, value: Any, *, minimum: float = -math.inf, maximum: float = math.inf, finite: bool = True
 ) -> float:
     """Return ``value`` as a float within ``[minimum, maximum]``.
 

@@ -262,11 +262,7 @@ class Editor:
         return cache, cache.styles
 
     def _synthesize(
-        self,
-        styles: Tensor,
-        cache: Cache | None,
-        upto: int | None,
-        stop: Callable[[], bool] | None = None,
+        self, styles: Tensor, cache: Cache | None, upto: int | None, stop: Callable[[], bool] | None = None
     ) -> Tensor:
         noise: Any = self.noise
         if stop is None or upto is not None:
