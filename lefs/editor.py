@@ -182,11 +182,11 @@ class Editor:
                 if key not in self._pictures:
                     styles = self._styles([seed], truncation, label)
                     self._pictures[key] = self._synthesize(styles, None, upto)[0]
-            side = upto or self.generator.resolution
+            size = (upto, upto) if upto else self.generator.size
             found = [self._pictures[(seed, truncation, upto, label)] for seed in wanted]
             while sum(image.nbytes for image in self._pictures.values()) > _KEPT:
                 del self._pictures[next(iter(self._pictures))]
-            return torch.stack(found) if found else torch.empty(0, 3, side, side)
+            return torch.stack(found) if found else torch.empty(0, self.generator.channels, *size)
 
     def grid(
         self,

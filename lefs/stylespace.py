@@ -50,6 +50,11 @@ class StyleLayer:
     detail: float | None = None
 
     @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of the map, its margin included."""
+        return self.resolution, self.resolution
+
+    @property
     def side(self) -> int:
         """Side of the part of the map that lies inside the picture, in pixels."""
         return self.resolution - 2 * self.margin

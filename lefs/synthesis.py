@@ -73,6 +73,8 @@ class Synthesis(nn.Module, ABC):
         no part owns them, edits leave them alone.
     has_styles : bool
         False for an architecture that can be dissected but not edited.
+    channels : int
+        Of the images.
     name : str
         For people.
     """
@@ -83,7 +85,13 @@ class Synthesis(nn.Module, ABC):
     layers: tuple[StyleLayer, ...]
     extra_styles: int = 0
     has_styles: bool = True
+    channels: int = 3
     name: str = "unnamed"
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of the images, in pixels."""
+        return self.resolution, self.resolution
 
     # -- what an architecture describes -----------------------------------------------------------
     @abstractmethod

@@ -715,3 +715,10 @@ def test_a_cache_holds_until_it_says(lively: StyleGAN2) -> None:
     assert bool(found.isfinite().all())
     assert not torch.equal(found, kept.image)
     assert torch.equal(lively.synthesize(styles, cache=kept), kept.image)
+
+
+def test_sizes_are_height_and_width(lively: StyleGAN2) -> None:
+    styles = lively.sample([1])
+    assert lively.synthesize(styles).shape == (1, lively.channels, *lively.size)
+    for layer in lively.layers:
+        assert lively.record(styles, layer.name)[layer.name].shape == (1, layer.channels, *layer.size)
