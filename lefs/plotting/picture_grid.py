@@ -107,17 +107,15 @@ class PictureGrid:
         self._legend(legend, spots, left)
 
     def _text(self, x: float, y: float, text: str, size: float, **how: str) -> None:
-        if not text:
-            return
-        self.figure.text(x / self.width, y / self.height, text, size=size, **how)  # type: ignore[arg-type]
+        if text:
+            self.figure.text(x / self.width, y / self.height, text, size=size, **how)  # type: ignore[arg-type]
 
     def caption(self, row: int, column: int, text: str, *, span: int = 1, strong: bool = False) -> None:
         """Write `text` above a cell, centred, or above `span` cells from there."""
         room = self.x[column + span - 1] + self.cell - self.x[column]
         text, size = fitted(text, room)
-        weight = "bold" if strong else "normal"
         x, y = self.x[column] + room / 2, self.y[row] + self.row_height + 0.05
-        self._text(x, y, text, size, ha="center", va="bottom", weight=weight)
+        self._text(x, y, text, size, ha="center", va="bottom", weight="bold" if strong else "normal")
 
     def heading(self, text: str) -> None:
         """Write a line above the captions of the first row; it needs ``above={0: CAPTION}``."""
@@ -128,8 +126,7 @@ class PictureGrid:
         """Write `text` in an empty cell, toward its right-hand neighbour."""
         text, size = fitted(text, self.cell - _PAD)
         x, y = self.x[column] + self.cell - _PAD / 2, self.y[row] + self.row_height / 2
-        color = INK if strong else MUTED
-        self._text(x, y, text, size, ha="right", va="center", color=color)
+        self._text(x, y, text, size, ha="right", va="center", color=INK if strong else MUTED)
 
     def axes(self, row: int, column: int) -> Axes:
         """Bare axes that fill one cell."""

@@ -145,7 +145,7 @@ def _fit(figure: Figure) -> None:
         figure.draw_without_rendering()
         box, size = figure.get_tightbbox(), figure.get_size_inches()
         # (a label in the middle of its axes needs as much on the other side)
-        missing = 2 * np.maximum(-box.min, box.max - size).clip(0)
+        missing = 2 * np.maximum(np.negative(box.min), box.max - size).clip(0)
         larger = np.maximum(size, np.minimum(size + missing, [WIDTH, np.inf]))
         if np.allclose(larger, size, atol=0.01):
             return
