@@ -601,7 +601,7 @@ def test_a_pipe_is_no_file(tmp_path: Path) -> None:
     os.mkfifo(pipe)
     writer = os.open(pipe, os.O_RDWR)
     try:
-        with pytest.raises(ArtifactError, match="is no regular file"):
+        with pytest.raises(ArtifactError, match="is not a regular file"):
             read_pickle(pipe)
     finally:
         os.close(writer)

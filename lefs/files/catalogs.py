@@ -44,7 +44,7 @@ def read_foreign_catalog(path: str | os.PathLike[str]) -> ForeignCatalog:
     Raises
     ------
     ArtifactError
-        If the file is no such catalog, is damaged, or asks for what could run code.
+        If the file is not such a catalog, is damaged, or asks for what could run code.
     """
     path = Path(path)
     tree = read_pickle(path) if sniff(path) == "pickle" else read_torch(path)
@@ -101,7 +101,7 @@ def import_catalog(
     Raises
     ------
     ArtifactError
-        If the file is no such catalog or does not fit the layer.
+        If the file is not such a catalog or does not fit the layer.
     """
     found = read_foreign_catalog(path)
     layer = fitting_layer(generator, found.centers.shape[1], layer, path)

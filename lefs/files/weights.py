@@ -158,7 +158,7 @@ def _copied(tensor: Tensor, target: Tensor, source: MappedFile | None) -> bool:
 
 
 def _copy(tensor: Tensor, target: Tensor, source: MappedFile | None) -> None:
-    # (small ones are no views of the file)
+    # (small ones are not views of the file)
     if source is not None and target.numel() > _FEW and source.read(tensor, target):
         return
     loose = tensor.data_ptr() % tensor.itemsize if tensor.device.type == "cpu" else 0

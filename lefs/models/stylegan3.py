@@ -37,7 +37,7 @@ class _FourierInput(Precise):
         self.affine.bias.data[:1] = 1  # (no rotation, no shift)
         self.weight = nn.Parameter(normal(plan.channels, plan.channels))
         self.register_buffer("transform", torch.from_numpy(np.eye(3, dtype=np.float32)))
-        # (not among the weights: where images are placed is no part of who the network is)
+        # (not among the weights: where images are placed does not belong to who the network is)
         self.register_buffer("placement", None, persistent=False)
         self.register_buffer("freqs", _frequencies(plan))
         self.register_buffer("phases", _phases(plan))

@@ -57,7 +57,7 @@ class Module:
             raise self.error(f"lacks the attribute {attribute!r}")
         value = self._state[attribute]
         kinds = kind if isinstance(kind, tuple) else (kind,)
-        # 1 is a fine float; True is no number
+        # 1 is a fine float; True is not a number
         if isinstance(value, int) and not isinstance(value, bool) and float in kinds:
             return float(value)
         if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):

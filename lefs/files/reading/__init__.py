@@ -59,8 +59,8 @@ def read_pickle(source: Source, *, align: bool = True) -> Any:
     Raises
     ------
     ArtifactError
-        If it is no pickle, damaged, asks for what could run code, or would need more memory than its size
-        justifies. The message says what the file is, what was expected, and what to do.
+        If it is not a pickle, is damaged, asks for what could run code, or would need more memory than its
+        size justifies. The message says what the file is, what was expected, and what to do.
     """
     return _read(source, _pickle, ("pickle",), "a pickle", align)
 
@@ -79,7 +79,7 @@ def opened(path: str | os.PathLike[str]) -> MappedFile:
     Raises
     ------
     ArtifactError
-        If it does not exist, may not be read, or is no regular file.
+        If it does not exist, may not be read, or is not a regular file.
     """
     return _guarded(lambda: MappedFile(path), str(path))
 

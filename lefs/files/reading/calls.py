@@ -187,7 +187,7 @@ def _typed_tensor(session: Session, args: Arguments) -> Any:
             if dtype is None or base.dtype is not torch.uint8 or base.ndim != 1 or not base.is_contiguous():
                 return NotImplemented
             if base.numel() % dtype.itemsize or base.storage_offset() % dtype.itemsize:
-                raise damaged(f"{base.numel():,} bytes are no whole number of {dtype}")
+                raise damaged(f"{base.numel():,} bytes are not a whole number of {dtype}")
             typed = base.view(dtype)
             return _tensor(session, (aligned(typed) if session.align else typed, *args[1:]))
     return NotImplemented

@@ -85,13 +85,13 @@ def _mapped(path: Path, file: Any) -> memoryview:
     if stat.S_ISDIR(status.st_mode):
         raise IsADirectoryError
     if not stat.S_ISREG(status.st_mode):
-        raise ArtifactError("is no regular file; save it to disk first")
+        raise ArtifactError("is not a regular file; save it to disk first")
     if status.st_size == 0:
         return memoryview(b"")
     try:
         content = _whole(str(path), status.st_size)
     except UnicodeEncodeError:
-        # A name that is no text on this computer; Python's mapping takes the open file instead of a name.
+        # A name that is not text on this computer; Python's mapping takes the open file instead of a name.
         return memoryview(mmap.mmap(file.fileno(), status.st_size, access=mmap.ACCESS_COPY))
     if not os.path.samestat(status, path.stat()):
         raise ArtifactError("was replaced by another file while it was opened; try again")

@@ -138,7 +138,7 @@ class Pickle(_Python):
     def push_call(self, what: Any, args: Any, kwargs: Any) -> None:
         """Push what a call of the name `what` stands for."""
         if what.__class__ is not Global:
-            raise refused(f"it calls a value of type {type(what).__name__}, which is no class")
+            raise refused(f"it calls a value of type {type(what).__name__}, which is not a class")
         if args.__class__ is not tuple or kwargs.__class__ is not dict:
             raise damaged(f"{what} is called with {type(args).__name__}, expected a tuple")
         self.session.object()

@@ -77,7 +77,7 @@ def storage(raw: memoryview, dtype: torch.dtype, session: Session, *, swap: bool
     session.tensor()
     size = dtype.itemsize
     if len(raw) % size:
-        raise damaged(f"{len(raw):,} bytes are no whole number of {dtype}")
+        raise damaged(f"{len(raw):,} bytes are not a whole number of {dtype}")
     if not len(raw):
         return torch.empty(0, dtype=dtype)
     flat = torch.frombuffer(raw, dtype=torch.uint8)
@@ -115,7 +115,7 @@ def strided(base: Any, offset: int, size: tuple[Any, ...], stride: tuple[Any, ..
         If it reaches beyond the storage, or repeats its items to claim more than there are.
     """
     if not isinstance(base, Tensor) or base.ndim != 1 or not base.is_contiguous():
-        raise damaged(f"a tensor is to be made over {type(base).__name__}, which is no storage")
+        raise damaged(f"a tensor is to be made over {type(base).__name__}, which is not a storage")
     _check_inside(len(base), offset, size, stride)
     return base.as_strided(size, stride, base.storage_offset() + offset)
 
@@ -195,7 +195,7 @@ def number_type(dtype: Any) -> tuple[str, bool]:
     Raises
     ------
     ArtifactError
-        If it is no dtype, or one of Python objects.
+        If it is not a dtype, or one of Python objects.
     """
     match dtype:
         case Instance(module="numpy", name="dtype", args=(str(code), *_)):
@@ -227,7 +227,7 @@ def array(shape: Any, dtype: Any, raw: Any, session: Session, *, fortran: bool =
         raise refused("it holds a numpy array of Python objects, which could be anything")
     content = as_bytes(raw, session)
     if not isinstance(shape, tuple):
-        raise damaged("an array's shape is no tuple")
+        raise damaged("an array's shape is not a tuple")
     count = check_shape(shape)
     if code not in _NUMPY:
         return Instance("numpy", "ndarray", (shape, code))
