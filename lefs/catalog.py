@@ -374,10 +374,11 @@ class Catalog:
         meta, tensors = load_record(folder / "catalog", expect=_FORMAT)
         measured = meta.get("effects_sampling")
         with whole(folder / "catalog.json", "catalog"):
+            given: dict[str, Any] = {name: tensors[name] for name in _TENSORS}
+            given |= {name: tensors[name].double() for name in _OPTIONAL if name in tensors}
+            given |= {name: meta.get(name, default) for name, default in _LATER.items()}
             return cls(
-                **{name: tensors[name] for name in _TENSORS},
-                **{name: tensors[name].double() for name in _OPTIONAL if name in tensors},
-                **{name: meta.get(name, default) for name, default in _LATER.items()},
+                **given,
                 layer=meta["layer"],
                 layers=tuple(StyleLayer.from_json(entry) for entry in meta["layers"]),
                 parts=meta["parts"],

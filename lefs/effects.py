@@ -137,8 +137,9 @@ def measure_effects(
         total += part
     # What belongs to no layer has an effect too, on the whole picture, but is no part's.
     total[:, generator.num_styles - generator.extra_styles :] = 0
-    options = {"truncation": sample.truncation, "random_state": random_state, "probes": probes}
-    measured = Sampling.of(generator, sample.seeds, **options)
+    measured = Sampling.of(
+        generator, sample.seeds, truncation=sample.truncation, random_state=random_state, probes=probes
+    )
     return replace(catalog, effects=total / (len(sample.seeds) * probes), effects_sampling=measured)
 
 

@@ -123,10 +123,9 @@ class QuerySettings:
                 raise ValueError('method="pair" needs the styles of targets and references as well')
             acts = PartEffects.of(catalog, part)
             rule = partial(pair_query, epsilon=acts.budget(self.leak), rho=self.rho)
-            gate = self._by_channel(catalog, gates)
-            return rule(
-                acts.difference(target_styles, reference_styles), acts.inside, acts.outside, gate=gate
-            )
+            difference = acts.difference(target_styles, reference_styles)
+            opening = self._by_channel(catalog, gates)
+            return rule(difference, acts.inside, acts.outside, gate=opening)
         # What belongs to no layer (where an input lies) stays the target's.
         q = torch.zeros_like(contribution)
         for layer, gate in zip(catalog.layers, gates, strict=True):
