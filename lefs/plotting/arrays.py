@@ -204,7 +204,15 @@ def similarity_colors(centers: Any) -> np.ndarray:
 
     Returns
     -------
-    ndarray of shape (K, 3), float64 sRGB in [0.12, 0.92]
+    ndarray of shape (K, 3), float64
+        sRGB in [0.12, 0.92].
+
+    Examples
+    --------
+    >>> import torch
+    >>> from lefs.plotting import similarity_colors
+    >>> similarity_colors(torch.eye(5)).shape
+    (5, 3)
     """
     points = as_array("centers", centers, ndim=2)
     left, sizes, right = np.linalg.svd(points - points.mean(0), full_matrices=False)

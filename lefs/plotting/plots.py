@@ -185,6 +185,16 @@ def dose_curves(effects: Sequence[CausalEffect], *, title: str | None = None) ->
     Figure
         A line for each way to choose the units, with 95 % bootstrap intervals over the images; the dashed
         line is what the pictures show before any intervention.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from lefs.plotting import dose_curves
+    >>> from lefs.units import CausalEffect
+    >>> pixels = np.array([8.0, 9.0, 10.0])
+    >>> cells = [CausalEffect("hat", "b8", "IoU", k, pixels, pixels - k, pixels + k, pixels) for k in (1, 4)]
+    >>> [ax.get_title(loc="left") for ax in dose_curves(cells).axes]
+    ['units ablated', 'units inserted']
     """
     cells = all_of("effects", effects, CausalEffect, "lefs.units.dose_curve")
     methods, doses = names_of(cells, "method"), sorted({e.units for e in cells})

@@ -59,7 +59,14 @@ def cluster_colors(count: int) -> np.ndarray:
 
     Returns
     -------
-    ndarray of shape (K, 3), float64 sRGB in [0, 1]
+    ndarray of shape (K, 3), float64
+        sRGB in [0, 1].
+
+    Examples
+    --------
+    >>> from lefs.plotting import cluster_colors
+    >>> cluster_colors(12).shape
+    (12, 3)
     """
     check_integer("count", count, minimum=1)
     base = np.array([to_rgb(c) for c in _CLUSTERS])

@@ -150,6 +150,15 @@ def contrast_curves(
     Figure
         A panel a part, a line a method, a marker an amount with 95 % bootstrap intervals of both means; the
         dotted line is the effect that all curves reach, where their leaks are compared.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from lefs.evaluation import Curve
+    >>> from lefs.plotting import contrast_curves
+    >>> effect = np.array([[1.0, 2.0], [2.0, 4.0], [3.0, 6.0]])
+    >>> contrast_curves([Curve("hair", "path", (0.5, 1.0), effect, effect / 9)]).axes[0].get_title(loc="left")
+    'hair, 3 targets'
     """
     every = all_of("curves", curves, Curve, "lefs.evaluation.contrast")
     parts, methods = names_of(every, "part"), names_of(every, "method")
