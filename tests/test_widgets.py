@@ -184,6 +184,21 @@ def test_whoever_has_moved_a_slider_is_asked(tuned):
     assert settings_of(tuned).rho == 0.02, "the sliders are the table's again: nothing to ask"
 
 
+@pytest.mark.parametrize(("name", "value", "sent"), [("rho", 0.3, 0.302), ("epsilon", 4.0, 4.2)])
+def test_what_the_page_rounds_to_a_step_is_not_a_move(tuned, name, value, sent):
+    control = tuned.controls[name]
+    tuned._bring(replace(settings_of(tuned), **{name: value}))
+    control.set_state({"value": sent})  # as a page does when it draws the slider
+    assert control.value == value
+    tuned.controls["part"].value = "cluster 1"
+    assert not is_shown(tuned.controls["keep"]), "nobody has moved a slider"
+    at = control.value
+    control.set_state({"value": at / 2})
+    assert control.value != at
+    tuned.controls["part"].value = "cluster 0"
+    assert is_shown(tuned.controls["keep"])
+
+
 def test_contributions_are_a_choice_and_have_settings_of_their_own(tuned, tiny, measured, tmp_path):
     by_energy = tuned.edit.image
     tuned.controls["contributions"].value = "effect"

@@ -13,6 +13,7 @@ from lefs.checks import MAX_SEED
 
 __all__ = [
     "PriceSlider",
+    "Slider",
     "button",
     "choice",
     "line",
@@ -28,8 +29,32 @@ __all__ = [
 _LEAST = -3.35  # exponent of the end of a price slider: its readout is 0.000
 
 
-class PriceSlider(ipywidgets.FloatLogSlider):
+class _Exact(ipywidgets.Widget):
+    """A slider that keeps its value where the page only sends it back, moved to the nearest of its steps."""
+
+    def set_state(self, sync_data: dict[str, Any]) -> None:
+        """What the page says of its own accord is not a move of the user's."""
+        if (
+            "value" in sync_data
+            and abs(self._place(sync_data["value"]) - self._place(self.value)) < self.step / 2
+        ):
+            sync_data = {name: value for name, value in sync_data.items() if name != "value"}
+        super().set_state(sync_data)
+
+    def _place(self, value: float) -> float:
+        """Where a value lies on the slider."""
+        return value
+
+
+class Slider(_Exact, ipywidgets.FloatSlider):
+    """A number on a linear scale."""
+
+
+class PriceSlider(_Exact, ipywidgets.FloatLogSlider):
     """A price on a logarithmic scale whose lower end is 0."""
+
+    def _place(self, value: float) -> float:
+        return max(self.min, math.log(value, self.base)) if value > 0 else self.min
 
     @traitlets.validate("value")
     def _validate_value(self, proposal: Any) -> float:
@@ -48,10 +73,10 @@ def price_slider(label: str, value: float, tooltip: str) -> PriceSlider:
 
 def slider(
     label: str, value: float, high: float, step: float, tooltip: str, *, low: float = 0, sign: str = ""
-) -> ipywidgets.FloatSlider:
+) -> Slider:
     """A number between `low` and `high`, or the value where that is more; readout as fine as the step."""
     digits = max(0, len(f"{step:g}".partition(".")[2]))
-    return ipywidgets.FloatSlider(
+    return Slider(
         value,
         min=low,
         max=max(high, value),
@@ -62,7 +87,7 @@ def slider(
     )
 
 
-def move_to(control: ipywidgets.FloatSlider | PriceSlider, value: float) -> None:
+def move_to(control: Slider | PriceSlider, value: float) -> None:
     """Set a slider to a value that may lie beyond its end."""
     end = math.log10(value) if value and isinstance(control, PriceSlider) else value
     control.max = max(control.max, end)

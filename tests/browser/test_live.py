@@ -117,6 +117,14 @@ def test_moving_rho_changes_the_edited_picture(
     pairs = itertools.combinations(before.values(), 2)
     assert all(change(a, b) > 1 for a, b in pairs), "target, edit and reference should be three pictures"
 
+    part = panel.locator(".widget-dropdown", has_text="part").locator("select")
+    part.select_option(label="mouth")
+    wait_for_change(canvases["edit"], before["edit"])
+    expect(panel.get_by_role("button", name="Keep mine")).to_be_hidden()  # no slider was moved by hand
+    part.select_option(label="hair")
+    notebook.settle()
+    before["edit"] = picture(canvases["edit"])
+
     value = float(rho.locator(".widget-readout").inner_text())
     rho.locator(".noUi-handle").focus()
     notebook.page.keyboard.press("ArrowRight")
