@@ -224,7 +224,7 @@ class Catalog:
         name = _part_name("into", into)
         if name in rest:
             raise ValueError(
-                f"into: there is a part {name!r} already, which is not among those merged; add it"
+                f"into: there is a part {name!r} already, which is not among those merged; add it to them"
             )
         return replace(self, parts={**rest, name: clusters})
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import re
 import statistics
 import subprocess
@@ -14,6 +15,7 @@ import nbformat
 import pytest
 from nbformat import NotebookNode
 
+import lefs
 from lefs.runner import read_parameters
 from lefs.runner.domains import DOMAINS
 from lefs.runner.html import markdown_to_html
@@ -202,3 +204,9 @@ def test_every_formula_can_be_read_offline(notebook: NotebookNode) -> None:
         unread = [f for f in formulas if "\\" in f]
         assert not unread, f"not understood: {unread}"
         assert "<code>\\" not in markdown_to_html(source)
+
+
+def test_every_name_of_lefs_exists(notebook: NotebookNode) -> None:
+    code = "\n".join(cell.source for cell in code_cells(notebook))
+    for name in set(re.findall(r"\blefs((?:\.\w+)+)", code)):
+        functools.reduce(getattr, name[1:].split("."), lefs)

@@ -172,7 +172,8 @@ class PictureGrid:
         bar = self.figure.colorbar(scale, cax=ax, extendfrac=0.06, ticks=[0, limit / 2, limit], **how)
         bar.outline.set(edgecolor=FAINT, linewidth=0.7)
         bar.ax.tick_params(length=0, labelsize=8, pad=3)
-        bar.set_label(label, size=8.5, color=INK, labelpad=5)
+        label, size = fitted(label, high - low + _PAD, 8.5)  # on the page, however low the rows are
+        bar.set_label(label, size=size, color=INK, labelpad=5)
 
     def _legend(
         self, entries: Sequence[tuple[str, np.ndarray]], spots: Sequence[tuple[int, float]], left: float

@@ -343,8 +343,8 @@ def prepare(notebook: str, namespace: dict[str, Any], **wishes: Any) -> None:
 
     Examples
     --------
-    >>> cells = {"generator": "portraits", "label": -1, "catalog": "portraits", "part": "", "pairs": 200}
-    >>> prepare("3_editing", cells, part="hair")  # doctest: +ELLIPSIS
+    >>> cells = {"generator": "portraits", "label": -1, "catalog": "portraits", "part": "", "images": 128}
+    >>> prepare("2_catalog", cells, part="hair")  # doctest: +ELLIPSIS
     part: hair
     time: about ...
     >>> cells["part"]
