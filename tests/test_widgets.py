@@ -184,6 +184,22 @@ def test_whoever_has_moved_a_slider_is_asked(tuned):
     assert settings_of(tuned).rho == 0.02, "the sliders are the table's again: nothing to ask"
 
 
+@pytest.mark.parametrize("seed", [-1, 99_999_999_999])
+def test_what_is_not_a_seed_is_refused_in_sight(tuned, seed):
+    before = tuned.edit
+    for name in ("target", "reference"):
+        control = tuned.controls[name]
+        was = control.value
+        control.value = seed
+        assert control.value == seed, "not changed in silence"
+        assert name in tuned.error
+        assert str(seed) in tuned.error
+        assert tuned.edit is before
+        control.value = was
+        assert tuned.error == ""
+        before = tuned.edit
+
+
 @pytest.mark.parametrize(("name", "value", "sent"), [("rho", 0.3, 0.302), ("epsilon", 4.0, 4.2)])
 def test_what_the_page_rounds_to_a_step_is_not_a_move(tuned, name, value, sent):
     control = tuned.controls[name]

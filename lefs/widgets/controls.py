@@ -9,8 +9,6 @@ from typing import Any
 import ipywidgets
 import traitlets
 
-from lefs.checks import MAX_SEED
-
 __all__ = [
     "PriceSlider",
     "Slider",
@@ -99,9 +97,9 @@ def choice(label: str, options: Sequence[Any], value: object, tooltip: str) -> i
     return ipywidgets.Dropdown(options=options, value=value, description=label, tooltip=tooltip)
 
 
-def seed_field(label: str, value: int, tooltip: str) -> ipywidgets.BoundedIntText:
-    """A seed, typed."""
-    return ipywidgets.BoundedIntText(value, min=0, max=MAX_SEED, description=label, tooltip=tooltip)
+def seed_field(label: str, value: int, tooltip: str) -> ipywidgets.IntText:
+    """A seed, typed; what is not one stays to be seen, beside the error, instead of becoming another."""
+    return ipywidgets.IntText(value, description=label, tooltip=tooltip)
 
 
 def button(label: str, icon: str, tooltip: str, *, disabled: bool = False) -> ipywidgets.Button:
