@@ -33,7 +33,9 @@ from lefs.segmenters import PartSegmenter, load_segmenter
 
 FOLDER = Path(__file__).resolve().parents[1] / "data" / "portraits"
 
-TINY = Plan(resolution=16, latent=8, capacity=64, max_channels=8, critic_capacity=64, batch=4)
+TINY = Plan(
+    resolution=16, latent=8, capacity=64, max_channels=8, coarse_channels=8, critic_capacity=64, batch=4
+)
 
 
 COARSE_PARTS = list(GROUPS)
@@ -299,7 +301,13 @@ def test_training_begins_where_smaller_networks_ended(tmp_path):
     small = tiny_trainer(Plan(**{**TINY.__dict__, "critic_capacity": 512}))
     small.step(100)
     small.save(tmp_path / "checkpoint.safetensors")
-    sizes = {"resolution": 32, "capacity": 128, "critic_capacity": 1024, "max_channels": 12}
+    sizes = {
+        "resolution": 32,
+        "capacity": 128,
+        "critic_capacity": 1024,
+        "max_channels": 12,
+        "coarse_channels": 12,
+    }
     large = Trainer(Plan(**{**TINY.__dict__, **sizes}), render(range(8), 32)[0], untrained_segmenter())
     large.begin_from(tmp_path / "checkpoint.safetensors")
     assert large.images_shown == small.images_shown

@@ -145,7 +145,8 @@ def check_run(folder: Path, plan: Plan) -> None:
         return
     begun = read_json(path, expect=FORMAT)
     for name, value in plan.identity.items():
-        if begun.get(name) != value:
+        # (older runs did not note every size)
+        if begun.get(name, value) != value:
             raise ArtifactError(
                 f"{folder} was begun with {name} = {begun.get(name)}, now it is {value}; "
                 "keep it, or name another folder for a new run"

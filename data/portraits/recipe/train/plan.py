@@ -19,6 +19,8 @@ class Plan:
     resolution : side of the final images
     latent : size of z and of w
     capacity, max_channels : a map of side r has min(max_channels, capacity // r) channels
+    coarse_channels : as many have the maps of 4 × 4 and 8 × 8, where what a part looks like is decided
+    mapping_layers : fully connected layers from z to w
     critic_capacity : the same of the discriminator on pixels
     batch : images in a step, over all processes
     rate : learning rate of both sides
@@ -38,6 +40,8 @@ class Plan:
     latent: int = 128
     capacity: int = 1536
     max_channels: int = 128
+    coarse_channels: int = 128
+    mapping_layers: int = 4
     critic_capacity: int = 1024
     batch: int = 16
     rate: float = 0.002
@@ -56,8 +60,8 @@ class Plan:
     @property
     def identity(self) -> dict[str, int]:
         """What must not change between the beginning and a continuation."""
-        names = ("resolution", "latent", "capacity", "max_channels", "critic_capacity")
-        return {name: getattr(self, name) for name in names}
+        names = ("resolution", "latent", "capacity", "max_channels", "coarse_channels", "mapping_layers")
+        return {name: getattr(self, name) for name in (*names, "critic_capacity")}
 
     @property
     def feature_resolution(self) -> int:
@@ -106,14 +110,17 @@ class Plan:
     def make_generator(self) -> StyleGAN2:
         """Build a generator with random weights."""
         sides = [2**power for power in range(2, self.resolution.bit_length())]
-        channels = {side: min(self.max_channels, self.capacity // side) for side in sides}
+        channels = {
+            side: self.coarse_channels if side <= 8 else min(self.max_channels, self.capacity // side)
+            for side in sides
+        }
         return StyleGAN2(
             StyleGAN2Config(
                 self.resolution,
                 self.latent,
                 self.latent,
                 channels,
-                mapping_layers=4,
+                mapping_layers=self.mapping_layers,
                 mapping_lr=0.01,
                 noise=False,
             )
