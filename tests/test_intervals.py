@@ -6,12 +6,14 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+import torch
+from helpers import LinearGenerator, made_up_catalog
 from scipy.stats import bootstrap as scipy_bootstrap
 from scipy.stats import spearmanr
 
 from lefs.evaluation import Estimate, PartLeak, bootstrap, estimate, interval, ratio
 from lefs.evaluation.intervals import DRAWS
-from lefs.units.channels import _rank_correlation
+from lefs.units import ChannelEffects, agreement
 
 ABOVE, BELOW = np.random.default_rng(0).gamma([[2], [3]], 1, (2, 60))
 
@@ -52,10 +54,23 @@ def test_a_statistic_of_counts_is_that_of_resamples_written_out() -> None:
     np.testing.assert_allclose(
         bootstrap(ratio, ABOVE, BELOW), [ABOVE[i].sum() / BELOW[i].sum() for i in held]
     )
-    x, y = ABOVE.round(), BELOW.round()  # with many ties
-    np.testing.assert_allclose(
-        bootstrap(_rank_correlation, x, y)[:200], [spearmanr(x[i], y[i]).statistic for i in held[:200]]
+
+
+def test_a_rank_correlation_is_resampled_with_its_channels() -> None:
+    """Over the channels of a layer, with many ties in contributions and in effects."""
+    random = np.random.default_rng(0)
+    shares = torch.from_numpy(random.integers(1, 6, 40) / 10)
+    generator = LinearGenerator(active=torch.ones(40, 2, 2), painted=torch.zeros(40, 3, 2, 2))
+    catalog = made_up_catalog(torch.stack([shares, 1 - shares]), generator)
+    effect = torch.from_numpy(random.integers(0, 4, 40) / 1.0)
+    inside = torch.stack([effect, 4 - effect])
+    areas = torch.full((2,), 0.5, dtype=torch.float64)
+    own = ChannelEffects(
+        tuple(catalog.parts), generator.layers, inside, inside.sum(dim=0), areas, 2, 1.0, 1, catalog.generator
     )
+    found = agreement(own, catalog)[0]
+    rhos = [spearmanr(shares[i], effect[i]).statistic for i in resamples(40)]
+    np.testing.assert_allclose(found.rho, [rhos[0], *np.percentile(rhos[1:], [2.5, 97.5])])
 
 
 def test_the_interference_is_resampled_with_its_pairs() -> None:

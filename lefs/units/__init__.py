@@ -18,25 +18,8 @@ from lefs.units.optimize import optimize_units, rankings
 from lefs.units.unit_dissection import UnitDissection
 
 __all__ = [
-    "Agreement",
-    "CausalEffect",
-    "ChannelEffects",
-    "UnitDissection",
-    "ablate",
-    "agreement",
-    "causal_effects",
-    "causal_table",
-    "cells_of",
-    "channel_effects",
-    "characterize",
-    "dose_curve",
-    "insert",
-    "misleading_channels",
-    "optimize_units",
-    "pixels_of",
-    "rankings",
-    "replacement",
-    "strongest_images",
-    "unit_layers",
-    "usable",
-]
+    "Agreement", "CausalEffect", "ChannelEffects", "UnitDissection", "ablate", "agreement",
+    "causal_effects", "causal_table", "cells_of", "channel_effects", "characterize", "dose_curve",
+    "insert", "misleading_channels", "optimize_units", "pixels_of", "rankings", "replacement",
+    "strongest_images", "unit_layers", "usable",
+]  # fmt: skip

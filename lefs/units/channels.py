@@ -55,7 +55,7 @@ class ChannelEffects:
     >>> import lefs
     >>> from lefs import units
     >>> generator, catalog = lefs.load("portraits-64"), lefs.Catalog.load("portraits-64")
-    >>> found = units.channel_effects(generator, catalog, [1], layers="b4.conv1")
+    >>> found = units.channel_effects(generator, catalog, [1], layers="b64.conv1")
     >>> found.share.shape == (len(catalog.parts), generator.num_styles)
     True
     """
@@ -133,7 +133,7 @@ def channel_effects(
     >>> import lefs
     >>> from lefs import units
     >>> generator, catalog = lefs.load("portraits-64"), lefs.Catalog.load("portraits-64")
-    >>> units.channel_effects(generator, catalog, [1], layers="b4.conv1").images
+    >>> units.channel_effects(generator, catalog, [1], layers="b64.conv1").images
     1
     """
     generator.check_styles()
@@ -234,7 +234,7 @@ def agreement(
     >>> import lefs
     >>> from lefs import units
     >>> generator, catalog = lefs.load("portraits-64"), lefs.Catalog.load("portraits-64")
-    >>> effects = units.channel_effects(generator, catalog, [1], layers="b4.conv1")
+    >>> effects = units.channel_effects(generator, catalog, [1], layers="b64.conv1")
     >>> [found.part for found in units.agreement(effects, catalog, parts=["hair", "skin"])]
     ['hair', 'skin']
     """
@@ -310,7 +310,7 @@ def misleading_channels(effects: ChannelEffects, catalog: Catalog, part: str, *,
     >>> import lefs
     >>> from lefs import units
     >>> generator, catalog = lefs.load("portraits-64"), lefs.Catalog.load("portraits-64")
-    >>> effects = units.channel_effects(generator, catalog, [1], layers="b4.conv1")
+    >>> effects = units.channel_effects(generator, catalog, [1], layers="b64.conv1")
     >>> len(units.misleading_channels(effects, catalog, "hair", count=3).rows)
     3
     """
