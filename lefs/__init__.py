@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from lefs.records import ArtifactError
     from lefs.rules import pair_query, sequential_query, simultaneous_query
     from lefs.segmenters import PartSegmenter, load_segmenter
+    from lefs.sources import KeptStyles, keep_source, source_styles
     from lefs.stylespace import StyleLayer
 
 __version__ = "0.1.0"
@@ -44,6 +45,7 @@ __all__ = [
     "Edit",
     "Editor",
     "Generator",
+    "KeptStyles",
     "PartSegmenter",
     "QuerySettings",
     "Recipe",
@@ -53,12 +55,14 @@ __all__ = [
     "StyleLayer",
     "by_effect",
     "dissect",
+    "keep_source",
     "load",
     "load_segmenter",
     "pair_query",
     "save_generator",
     "sequential_query",
     "simultaneous_query",
+    "source_styles",
     "transfer",
 ]
 
@@ -75,6 +79,7 @@ _HOMES = {
     "files": ("load", "save_generator"),
     "query": ("QuerySettings",),
     "rules": ("pair_query", "sequential_query", "simultaneous_query"),
+    "sources": ("KeptStyles", "keep_source", "source_styles"),
     "stylespace": ("StyleLayer",),
     "models": ("StyleGAN2", "StyleGAN2Config"),
     "segmenters": ("PartSegmenter", "load_segmenter"),

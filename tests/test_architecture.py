@@ -21,7 +21,7 @@ ROWS = (
     ("checks", "images", "records", "progress", "tables", "stylespace"),
     ("clustering", "factorization", "synthesis", "rules"),
     ("generator",),
-    ("activations",),
+    ("activations", "sources"),
     ("catalog",),
     ("effects", "query"),
     ("dissection", "directions", "editing"),
@@ -35,8 +35,9 @@ ROWS = (
     ("runner",),
     ("__main__",),
 )
-# What may ask the package's face: the sample, whose processes load the generator's file once more.
-FACE = ("activations", "runner", "__main__")
+# What may ask the package's face: the sample, whose processes load the generator's file once more; the
+# sources, which have other people's files read.
+FACE = ("activations", "sources", "runner", "__main__")
 ROW = {name: number for number, names in enumerate(ROWS) for name in names}
 
 MAX_FILE, MAX_FUNCTION, MEDIAN_FUNCTION = 400, 40, 8

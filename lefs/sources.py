@@ -1,0 +1,302 @@
+"""What an image is made from: a seed, a w, W+, styles, or what somebody's projector or encoder saved of them.
+
+`source_styles` turns any of these into styles. `KeptStyles` is how a recipe keeps those that no seed gives.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import io
+import math
+import os
+import zipfile
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lefs.checks import check_seed
+from lefs.generator import Generator, GeneratorId
+from lefs.records import ArtifactError, load_record, whole
+
+__all__ = ["INVERSION", "Inverted", "KeptStyles", "Source", "keep_source", "source_styles"]
+
+INVERSION = "lefs-inversion"  # the format of a saved `lefs.Inversion`
+
+_MOST = 2**26  # bytes of a file of latents
+_KEYS = ("w", "latent", "latents", "w_plus", "w_pivot", "styles")
+_DEPTH = 4  # of mappings and lists around the one tensor of a file
+_PICTURES = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"BM", b"RIFF", b"II*\0", b"MM\0*")
+
+
+@runtime_checkable
+class Inverted(Protocol):
+    """What has styles and says whose they are, as `lefs.Inversion`."""
+
+    @property
+    def styles(self) -> Tensor:
+        """Shape (1, S)."""
+
+    @property
+    def generator(self) -> GeneratorId:
+        """Whose styles they are."""
+
+    @property
+    def name(self) -> str:
+        """For people."""
+
+
+@dataclass(frozen=True)
+class KeptStyles:
+    """Styles of one image as plain text with a digest: equal, hashable, ready for JSON, exact to the bit.
+
+    Attributes
+    ----------
+    text : str
+        The numbers, float32 with the lowest byte first, in base64: 4 characters for 3 bytes.
+    sha256 : str
+        Of these bytes.
+    name : str
+        For people; ``str`` gives it.
+
+    Examples
+    --------
+    >>> import lefs
+    >>> generator = lefs.load("portraits-64")
+    >>> kept = lefs.KeptStyles.of(generator.sample([1]), name="me")
+    >>> str(kept), bool((kept.styles() == generator.sample([1])).all())
+    ('me', True)
+    """
+
+    text: str
+    sha256: str
+    name: str = "picture"
+
+    @classmethod
+    def of(cls, styles: Tensor, name: str = "picture") -> KeptStyles:
+        """Keep styles of shape (1, S)."""
+        written = styles.detach().cpu().float().numpy().astype("<f4").tobytes()
+        return cls(base64.b64encode(written).decode(), hashlib.sha256(written).hexdigest(), name)
+
+    def styles(self) -> Tensor:
+        """The styles, (1, S), float32; an `ArtifactError` if text and digest do not belong together."""
+        try:
+            written = base64.b64decode(self.text, validate=True)
+        except (binascii.Error, TypeError, ValueError):
+            written = b""
+        if len(written) % 4 or not written or hashlib.sha256(written).hexdigest() != self.sha256:
+            raise ArtifactError(
+                f"the styles of {self.name!r} are not those that were saved: their SHA-256 is another one; "
+                "take the recipe from where it was made again"
+            )
+        return torch.from_numpy(np.frombuffer(written, "<f4").astype(np.float32))[None]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+Source = int | Tensor | np.ndarray | str | os.PathLike[str] | KeptStyles | Inverted
+
+
+def source_styles(
+    generator: Generator, source: Source, *, truncation: float = 1.0, label: int | None = None
+) -> Tensor:
+    """Styles of an image, whatever it is given as.
+
+    Parameters
+    ----------
+    generator : Generator
+    source : int, Tensor, ndarray, path, KeptStyles or Inversion
+        A seed; a w of shape (D,), a W+ of shape (L, D) or styles of shape (S,), of any float type, also with
+        a batch axis of one; the file of a saved `lefs.Inversion`; or a file that holds such a tensor:
+        ``.npy``, ``.npz`` (as the official projectors write, key ``w``), or a ``.pt``, of which nothing is
+        run. Noise maps that a projector fitted are left alone.
+    truncation : float
+        ψ of a seed; all else is taken as it is.
+    label : int, optional
+        The class of a seed, for a conditional generator.
+
+    Returns
+    -------
+    Tensor of shape (1, S), float32, on the generator's device
+        Of a generator without styles (ProGAN): the latent, with its one-hot class.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If the tensor has NaN, or another shape than this generator's w, W+ and styles; or a seed is none.
+    ArtifactError
+        The same of a file; and for one of another generator, a picture, or what is damaged.
+
+    Examples
+    --------
+    >>> import lefs
+    >>> generator = lefs.load("portraits-64")
+    >>> w = generator.map(generator.latents([1]))
+    >>> bool((lefs.source_styles(generator, w.numpy()) == lefs.source_styles(generator, 1)).all())
+    True
+    """
+    if isinstance(source, KeptStyles):
+        return _fitting(generator, source.styles(), repr(source.name))
+    if isinstance(source, str | os.PathLike):
+        return _from_file(generator, Path(source).expanduser())
+    if isinstance(source, Tensor | np.ndarray) and source.ndim:
+        return _fitting(generator, source, "source")
+    if isinstance(source, Inverted):
+        source.generator.check(generator, what="inversion", remedy="invert the picture with that one")
+        return _fitting(generator, source.styles, "source")
+    seed = check_seed("source", source)
+    return generator.sample([seed], truncation=truncation, labels=None if label is None else [label])
+
+
+def keep_source(
+    generator: Generator, source: Source, *, truncation: float = 1.0, label: int | None = None
+) -> int | KeptStyles:
+    """What a recipe keeps of a source: a seed as it is, of all else the styles.
+
+    Parameters and errors are those of `source_styles`.
+
+    Returns
+    -------
+    int or KeptStyles
+        Itself a source; its ``str`` is a name for people.
+
+    Examples
+    --------
+    >>> import lefs
+    >>> generator = lefs.load("portraits-64")
+    >>> lefs.keep_source(generator, 2017), str(lefs.keep_source(generator, generator.mean_w()))
+    (2017, 'picture')
+    """
+    found = source_styles(generator, source, truncation=truncation, label=label)
+    if isinstance(source, KeptStyles):
+        return source
+    if isinstance(source, str | os.PathLike):
+        return KeptStyles.of(found, Path(source).stem)
+    if isinstance(source, Tensor | np.ndarray) and source.ndim:
+        return KeptStyles.of(found)
+    if isinstance(source, Inverted):
+        return KeptStyles.of(found, source.name)
+    return check_seed("source", source)
+
+
+def _fitting(generator: Generator, given: Any, what: str) -> Tensor:
+    """The styles of a w, W+ or σ; a ValueError if it is of another size."""
+    # (a copy in this machine's byte order, with ordinary strides: torch takes no others)
+    if isinstance(given, np.ndarray):
+        given = np.array(given, given.dtype.newbyteorder("="), order="C")
+    values = torch.as_tensor(given)
+    if not values.is_floating_point():
+        raise TypeError(f"{what} must hold floating-point numbers, got {values.dtype}")
+    rows = values.shape[1:] if values.ndim > 1 and values.shape[0] == 1 else values.shape
+    ws, width = (generator.num_ws, generator.w_dim), generator.num_styles
+    if not generator.has_styles:
+        ws, width = (0, 0), generator.z_dim + generator.label_dim
+    if tuple(rows) not in ((width,), (ws[1],), ws):
+        wanted = f"w of shape ({ws[1]},), W+ of shape {ws} or styles of shape ({width},)"
+        raise ValueError(
+            f"{what} must be one image's {wanted if ws[0] else f'latent of shape ({width},)'}, as "
+            f"{generator.name!r} has them, got {tuple(values.shape)}; it is of another network, or of "
+            "several images: give a single row"
+        )
+    if not bool(values.isfinite().all()):
+        raise ValueError(f"{what} has NaN or infinite numbers; it comes from a fit that diverged")
+    values = values.detach().reshape(1, *rows).to(generator.device, torch.float32)
+    if tuple(rows) == (width,):
+        return values.clone()
+    with torch.no_grad():
+        return generator.styles(values.expand(1, *ws) if values.ndim == 3 else values[:, None].expand(1, *ws))
+
+
+# -- files -------------------------------------------------------------------------------------------------
+
+
+def _from_file(generator: Generator, path: Path) -> Tensor:
+    if path.suffix in (".json", ".safetensors"):
+        content, tensors = load_record(path.with_suffix(""), expect=INVERSION)
+        with whole(path, "inversion"):
+            owner, given = GeneratorId.from_json(content["generator"]), tensors["styles"]
+        owner.check(generator, what="inversion", remedy="invert the picture with that one")
+    else:
+        given = _read(path)
+    try:
+        return _fitting(generator, given, "its tensor")
+    except (TypeError, ValueError) as error:
+        raise ArtifactError(f"{path}: {error}") from None
+
+
+def _read(path: Path) -> Any:
+    """The one tensor of a file of somebody else's."""
+    if not path.is_file():
+        raise ArtifactError(f"{path} is not a file; give a seed, or a .npz, .npy, .pt or saved inversion")
+    with path.open("rb") as file:
+        head = file.read(16)
+    if head.startswith(_PICTURES):
+        raise ArtifactError(
+            f"{path} is a picture; lefs.invert(generator, {str(path)!r}) finds its styles first"
+        )
+    if head.startswith(b"\x93NUMPY"):
+        _check_size(path, path.stat().st_size)
+        with whole(path, "array of numpy"):
+            return _array(path.read_bytes())
+    if head.startswith(b"PK"):
+        with whole(path, "archive of numpy arrays"):
+            arrays = _arrays(path)
+        if arrays:
+            return _only(arrays, path)
+    import lefs  # (the reader of other people's files lies further to the right)
+
+    return _only(lefs.files.reading.read_torch(path), path)
+
+
+def _check_size(path: Path, size: int) -> None:
+    if size > _MOST:
+        raise ArtifactError(f"{path} holds {size:,} bytes, more than the latents of one image can have")
+
+
+def _arrays(path: Path) -> dict[str, np.ndarray]:
+    """The arrays of a ``.npz``, by name; none of any other archive."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = [m for m in archive.infolist() if m.filename.endswith(".npy")]
+            _check_size(path, sum(m.file_size for m in members))
+            return {m.filename.removesuffix(".npy"): _array(archive.read(m)) for m in members}
+    except (zipfile.BadZipFile, EOFError, NotImplementedError, OSError, RuntimeError, zlib.error) as error:
+        raise ValueError(error) from None
+
+
+def _array(written: bytes) -> np.ndarray:
+    """The array of a ``.npy``, its claims checked before memory is taken."""
+    stream = io.BytesIO(written)
+    version = np.lib.format.read_magic(stream)
+    headers = {
+        (1, 0): np.lib.format.read_array_header_1_0,
+        (2, 0): np.lib.format.read_array_header_2_0,
+    }
+    shape, fortran, dtype = headers[version](stream)
+    rest = written[stream.tell() :]
+    if dtype.hasobject or len(rest) != math.prod(shape) * dtype.itemsize:
+        raise ValueError(f"{len(rest)} bytes are not {shape} of {dtype}")
+    return np.frombuffer(rest, dtype).reshape(shape, order="F" if fortran else "C")
+
+
+def _only(tree: Any, path: Path, depth: int = 0) -> Any:
+    """The tensor in a file's tree: under a usual key, or the only value at all."""
+    if isinstance(tree, Tensor | np.ndarray):
+        return tree
+    if isinstance(tree, Mapping):
+        known = [tree[k] for k in _KEYS if k in tree]
+        tree = known[:1] or list(tree.values())
+    if isinstance(tree, list | tuple) and len(tree) == 1 and depth < _DEPTH:
+        return _only(tree[0], path, depth + 1)
+    raise ArtifactError(
+        f"{path} does not hold one tensor, by itself or under {', '.join(map(repr, _KEYS))}; "
+        "take the w of one image out of it"
+    )
