@@ -170,7 +170,7 @@ def _info(arguments: argparse.Namespace) -> int:
 
     generator = peek(arguments.generator)
     count = sum(p.numel() for p in generator.parameters())
-    size = f"{generator.resolution} x {generator.resolution}"
+    size = "{} x {}".format(*generator.size)
     facts = {
         "name": generator.name,
         "family": f"{generator.architecture} ({type(generator).__name__})",
@@ -189,8 +189,8 @@ def _info(arguments: argparse.Namespace) -> int:
         _say(f"{name:<13} {value}")
     _say(f"\n{'layer':<16} {'kind':<5} {'map':>11} {'channels':>9}  styles")
     for layer in generator.layers:
-        side = f"{layer.resolution} x {layer.resolution}"
-        span = f"{layer.slice.start} to {layer.slice.stop - 1}" if generator.has_styles else "none"
+        side = "{} x {}".format(*layer.size)
+        span = f"{layer.span.start} to {layer.span.stop - 1}" if generator.has_styles else "none"
         _say(f"{layer.name:<16} {layer.kind:<5} {side:>11} {layer.channels:>9}  {span}")
     return 0
 

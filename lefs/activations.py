@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -219,9 +220,9 @@ def batch_bytes(generator: Generator, clusters: int = 0) -> int:
 
     Several copies of the largest maps, the maps that wait for the clustered layer, and the memberships.
     """
-    maps = [la.channels * la.resolution**2 for la in generator.layers]
-    waiting = sum(m for m, la in zip(maps, generator.layers, strict=True) if la.resolution <= 32)
-    memberships = clusters * max(la.resolution for la in generator.layers) ** 2
+    maps = [la.channels * math.prod(la.size) for la in generator.layers]
+    waiting = sum(m for m, la in zip(maps, generator.layers, strict=True) if la.size[0] <= 32)
+    memberships = clusters * max(math.prod(la.size) for la in generator.layers)
     return generator.dtype.itemsize * (_COPIES * max(maps) + waiting) + 4 * memberships
 
 
@@ -306,9 +307,9 @@ def _energy(
     # Brought over once, so that a device is never waited for between its layers.
     energy = torch.zeros(len(centers), generator.num_styles, dtype=torch.float64)
     for la, values in found:
-        energy[:, la.slice] = values.cpu()
+        energy[:, la.span] = values.cpu()
         if la.shift is not None:  # a channel's shift acts where the channel does
-            energy[:, la.shift] = energy[:, la.slice]
+            energy[:, la.shift] = energy[:, la.span]
     return energy, partition.sizes
 
 

@@ -171,7 +171,7 @@ class Catalog:
             "centers": (self.num_clusters, self.columns.channels),
             "contributions": (
                 self.num_clusters,
-                max([self.layers[-1].slice.stop, *self.contributions.shape[1:2]]),
+                max([self.layers[-1].span.stop, *self.contributions.shape[1:2]]),
             ),
             "sizes": (self.num_clusters,),
         }
@@ -290,7 +290,7 @@ class Catalog:
 
         Each pixel is in one part, that of the largest membership; of equal ones the first.
         """
-        side = generator.resolution if size is None else size
+        side = generator.size[0] if size is None else size
         membership = self.membership(generator, styles)
         owner = one_hot(self.by_part(membership).argmax(dim=1), len(self.parts)).movedim(-1, 1).float()
         masks = interpolate(owner, size=(side, side), mode="nearest") > 0

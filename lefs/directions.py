@@ -79,7 +79,7 @@ def style_mask(generator: Generator, layers: Layers = "all") -> Tensor:
     mask = torch.zeros(generator.num_styles, dtype=torch.bool, device=generator.device)
     for name in layer_range(generator, layers):
         layer = generator.layer(name)
-        for channels in (layer.slice, layer.shift):
+        for channels in (layer.span, layer.shift):
             if channels is not None:
                 mask[channels] = True
     if generator.extra_styles and isinstance(layers, str) and layers in ("all", "coarse"):

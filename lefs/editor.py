@@ -273,7 +273,7 @@ class Editor:
                 raise Superseded
 
         # (what is looked at is computed even if the cache has it: small maps are not worth that)
-        costly = {la.name: look for la in self.generator.layers if la.resolution >= _COSTLY}
+        costly = {la.name: look for la in self.generator.layers if la.size[0] >= _COSTLY}
         return self.generator.walk(styles, costly, noise=noise, cache=cache)
 
     def _check_owner(self, recipe: Recipe) -> None:

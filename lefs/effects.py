@@ -184,7 +184,7 @@ def _batch_effects(
     """Σ over the images of one batch and their probes: (K, S) float64."""
     generator, styles = styles_of(source, chunk, truncation)
     seeds = [seed for _, seed in chunk]
-    side = generator.resolution
+    side = generator.size[0]
     total = torch.zeros(catalog.num_clusters, styles.shape[1], dtype=torch.float64)
     step = max(1, _PIXELS // side**2)
     for i in range(0, len(styles), step):

@@ -130,9 +130,9 @@ class QuerySettings:
         q = torch.zeros_like(contribution)
         for layer, gate in zip(catalog.layers, gates, strict=True):
             if gate:
-                q[layer.slice] = self._of_layer(contribution[layer.slice], gate)
+                q[layer.span] = self._of_layer(contribution[layer.span], gate)
             if self.shifts and layer.shift is not None:
-                q[layer.shift] = q[layer.slice]
+                q[layer.shift] = q[layer.span]
         return q.float()
 
     def _of_layer(self, m: Tensor, gate: float) -> Tensor:
@@ -144,7 +144,7 @@ class QuerySettings:
         """A layer's gate at each of its channels: (S,) float64, 0 for what belongs to no layer."""
         found = torch.zeros(catalog.contributions.shape[1], dtype=torch.float64)
         for layer, gate in zip(catalog.layers, gates, strict=True):
-            found[layer.slice] = gate
+            found[layer.span] = gate
             if self.shifts and layer.shift is not None:
                 found[layer.shift] = gate
         return found

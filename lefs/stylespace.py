@@ -11,8 +11,6 @@ from torch import Tensor
 
 __all__ = ["StyleLayer", "check_styles_shape", "ranges"]
 
-Span = slice
-
 
 @dataclass(frozen=True)
 class StyleLayer:
@@ -22,13 +20,13 @@ class StyleLayer:
     ----------
     name : the layer's name in the publisher's own scheme, for example ``"b32.conv1"``
     kind : ``"conv"`` or ``"rgb"``
-    resolution : side of the map that the layer scales (its input), in pixels
+    size : height and width of the map that the layer scales (its input), in pixels
     channels : number of channels of that map, C
-    slice : where the layer's scales, one for each channel, lie in the flat vector of all S styles
+    span : where the layer's scales, one for each channel, lie in the flat vector of all S styles
     shift : where its shifts lie, in an architecture that has them (StyleGAN); of the same channels
     margin : how many pixels of that map, on each side, lie outside the picture (StyleGAN3)
     detail : how many pixels across the picture would carry all that the map can show, where the map has
-        more than it needs (StyleGAN3); None: `resolution`
+        more than it needs (StyleGAN3); None: its height
 
     Examples
     --------
@@ -36,49 +34,49 @@ class StyleLayer:
     >>> generator = lefs.load("portraits-64")
     >>> layer = generator.layer("b32.conv1")
     >>> styles = generator.sample([1, 2])
-    >>> styles[:, layer.slice].shape == (2, layer.channels)
+    >>> styles[:, layer.span].shape == (2, layer.channels)
     True
     """
 
     name: str
     kind: Literal["conv", "rgb"]
-    resolution: int
+    size: tuple[int, int]
     channels: int
-    slice: Span = field(hash=False)
-    shift: Span | None = field(default=None, hash=False)
+    span: slice = field(hash=False)
+    shift: slice | None = field(default=None, hash=False)
     margin: int = 0
     detail: float | None = None
 
     @property
-    def size(self) -> tuple[int, int]:
-        """Height and width of the map, its margin included."""
-        return self.resolution, self.resolution
-
-    @property
     def side(self) -> int:
         """Side of the part of the map that lies inside the picture, in pixels."""
-        return self.resolution - 2 * self.margin
+        return self.size[0] - 2 * self.margin
 
     @property
     def fineness(self) -> float:
         """What tells coarse layers, of pose and layout, from fine ones: pixels across the picture."""
-        return self.resolution if self.detail is None else self.detail
+        return self.size[0] if self.detail is None else self.detail
 
     def inside(self, maps: Tensor) -> Tensor:
         """The part of this layer's maps (..., H, W) that lies inside the picture."""
-        end = self.resolution - self.margin
-        return maps[..., self.margin : end, self.margin : end] if self.margin else maps
+        rows, columns = (slice(self.margin, n - self.margin) for n in self.size)
+        return maps[..., rows, columns]
 
     def to_json(self) -> dict[str, Any]:
         """Plain values that `from_json` reads."""
-        spans = {name: getattr(self, name) for name in ("slice", "shift")}
-        return {**asdict(self), **{name: s and [s.start, s.stop] for name, s in spans.items()}}
+        names = {"span": "slice", "size": "resolution"}  # of files since the first
+        entry = {names.get(name, name): value for name, value in asdict(self).items()}
+        height, width = self.size
+        ends = {name: s and [s.start, s.stop] for name, s in (("slice", self.span), ("shift", self.shift))}
+        return {**entry, **ends, "resolution": height if height == width else [height, width]}
 
     @classmethod
     def from_json(cls, entry: Mapping[str, Any]) -> StyleLayer:
         """The layer that `to_json` described."""
-        spans = {name: Span(*entry[name]) for name in ("slice", "shift") if entry.get(name)}
-        return cls(**{**entry, **spans})
+        given = dict(entry)
+        side, span, shift = given.pop("resolution"), given.pop("slice"), given.pop("shift", None)
+        size = tuple(side) if isinstance(side, list) else (side, side)
+        return cls(**given, size=size, span=slice(*span), shift=slice(*shift) if shift else None)
 
 
 def ranges(layers: Sequence[StyleLayer]) -> dict[str, tuple[str, ...]]:

@@ -62,8 +62,8 @@ class Synthesis(nn.Module, ABC):
 
     Attributes
     ----------
-    resolution : int
-        Side of the square images, in pixels.
+    size : tuple of int
+        Height and width of the images, in pixels.
     z_dim, label_dim : int
         Size of the latents, number of classes (0: none).
     layers : tuple of StyleLayer
@@ -79,7 +79,7 @@ class Synthesis(nn.Module, ABC):
         For people.
     """
 
-    resolution: int
+    size: tuple[int, int]
     z_dim: int
     label_dim: int
     layers: tuple[StyleLayer, ...]
@@ -87,11 +87,6 @@ class Synthesis(nn.Module, ABC):
     has_styles: bool = True
     channels: int = 3
     name: str = "unnamed"
-
-    @property
-    def size(self) -> tuple[int, int]:
-        """Height and width of the images, in pixels."""
-        return self.resolution, self.resolution
 
     # -- what an architecture describes -----------------------------------------------------------
     @abstractmethod
@@ -112,7 +107,7 @@ class Synthesis(nn.Module, ABC):
 
     def _stage(self, layer: StyleLayer) -> int:
         """Side of the smallest image that needs this layer."""
-        return self.resolution
+        return self.size[0]
 
     def _run(self, layers: Sequence[StyleLayer], state: State, styles: Tensor, noise: Noise) -> State:
         """The state after `layers`, which nobody looks at, as far as `_finish` needs it."""
@@ -124,7 +119,7 @@ class Synthesis(nn.Module, ABC):
     @property
     def num_styles(self) -> int:
         """S, the length of the flat style vector: all scales, then all shifts if any, then the extras."""
-        used = (s.stop for layer in self.layers for s in (layer.slice, layer.shift) if s is not None)
+        used = (s.stop for layer in self.layers for s in (layer.span, layer.shift) if s is not None)
         return max(used) + self.extra_styles
 
     def layer(self, name: str) -> StyleLayer:
@@ -137,13 +132,13 @@ class Synthesis(nn.Module, ABC):
         """The layer to cluster unless told otherwise: the first convolution that sees maps of 32 × 32, or of
         half the image's side if that is less (16 to 32 pixels work best).
         """
-        widest = min(32, max(4, self.resolution // 2))
+        widest = min(32, max(4, self.size[0] // 2))
         convolutions = [layer for layer in self.layers if layer.kind == "conv"]
-        return min(convolutions, key=lambda layer: abs(layer.resolution - widest)).name
+        return min(convolutions, key=lambda layer: abs(layer.size[0] - widest)).name
 
     @property
     def preview_sizes(self) -> tuple[int, ...]:
-        """Image sides that `synthesize` takes as `upto`, in ascending order; the last is `resolution`."""
+        """Image sides that `synthesize` takes as `upto`, in ascending order; the last is that of `size`."""
         return tuple(sorted({self._stage(layer) for layer in self.layers}))
 
     @property
@@ -196,7 +191,7 @@ class Synthesis(nn.Module, ABC):
         """
         self._check_walk(styles, noise, upto, cache)
         wanted = {self.layer(name).name: hook for name, hook in (hooks or {}).items()}
-        size = self.resolution if upto is None else upto
+        size = self.size[0] if upto is None else upto
         end = next((i for i, la in enumerate(self.layers) if self._stage(la) > size), len(self.layers))
         hooked = [i for i, la in enumerate(self.layers[:end]) if la.name in wanted]
         start, state = self._start(styles, cache, min(hooked, default=end))
@@ -240,7 +235,7 @@ class Synthesis(nn.Module, ABC):
         states = [self._begin(styles)]
         for layer in self.layers:
             states.append(self._step(layer, self._enter(layer, states[-1], noise), styles, noise))
-        return Cache(styles, noise, tuple(states), self._finish(states[-1], self.resolution))
+        return Cache(styles, noise, tuple(states), self._finish(states[-1], self.size[0]))
 
     def _start(self, styles: Tensor, cache: Cache | None, limit: int) -> tuple[int, State]:
         """Index of the first layer to compute, `limit` at most, and the state before it."""
@@ -260,7 +255,7 @@ class Synthesis(nn.Module, ABC):
         changed = (styles != cache.styles).any(dim=0).cpu()
         user = torch.zeros(len(changed), dtype=torch.int64)
         for i, layer in enumerate(self.layers if self.has_styles else ()):
-            for part in (layer.slice, layer.shift):
+            for part in (layer.span, layer.shift):
                 if part is not None:
                     user[part] = i
         return min(until, int(user[changed].min())) if changed.any() else until

@@ -44,8 +44,8 @@ class QuarterGenerator(Generator):
         count = 4 * EACH
         random = torch.Generator().manual_seed(seed)
         supports = quarters().repeat_interleave(EACH, dim=0)
-        self.resolution, self.z_dim, self.w_dim, self.num_ws, self.label_dim = (
-            SIDE,
+        self.size, self.z_dim, self.w_dim, self.num_ws, self.label_dim = (
+            (SIDE, SIDE),
             2 * count,
             2 * count,
             1,
@@ -56,7 +56,7 @@ class QuarterGenerator(Generator):
         self.patterns = nn.Parameter(supports * (0.5 + torch.rand(count, SIDE, SIDE, generator=random)))
         self.colors = nn.Parameter(torch.randn(2, count, 3, generator=random) * 0.04)
         self.layers = tuple(
-            StyleLayer(name, "conv", SIDE, count, slice(i * count, (i + 1) * count))
+            StyleLayer(name, "conv", (SIDE, SIDE), count, slice(i * count, (i + 1) * count))
             for i, name in enumerate("ab")
         )
         self.name = "quarters"
@@ -76,7 +76,7 @@ class QuarterGenerator(Generator):
     def _step(self, layer: StyleLayer, state: State, styles: Tensor, noise: Noise) -> State:
         maps, image = state
         colors = self.colors[self.layers.index(layer)]
-        painted = torch.einsum("nc,chw,cr->nrhw", styles[:, layer.slice], self.patterns, colors)
+        painted = torch.einsum("nc,chw,cr->nrhw", styles[:, layer.span], self.patterns, colors)
         assert image is not None
         return maps, image + painted
 

@@ -33,17 +33,17 @@ class StripGenerator(Generator):
 
     def __init__(self, seed: int = 0) -> None:
         super().__init__()
-        self.resolution, self.z_dim, self.w_dim, self.num_ws, self.label_dim = 16, 6, 6, 2, 0
+        self.size, self.z_dim, self.w_dim, self.num_ws, self.label_dim = (16, 16), 6, 6, 2, 0
         count = STRIPS * EACH
         self.layers = (
-            StyleLayer("b8.conv0", "conv", 8, count, slice(0, count)),
-            StyleLayer("b16.conv0", "conv", 16, count, slice(count, 2 * count)),
+            StyleLayer("b8.conv0", "conv", (8, 8), count, slice(0, count)),
+            StyleLayer("b16.conv0", "conv", (16, 16), count, slice(count, 2 * count)),
         )
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             self.mapping = _Mapping(self.w_dim)
             for layer in self.layers:
-                key, side = layer.name.partition(".")[0], layer.resolution
+                key, side = layer.name.partition(".")[0], layer.size[0]
                 strips = torch.arange(side) * STRIPS // side == torch.arange(count)[:, None] % STRIPS
                 self.register_buffer(f"{key}_maps", strips[:, None, :] * (0.5 + torch.rand(count, side, 1)))
                 self.register_buffer(f"{key}_colours", 0.1 * torch.rand(count, 3))
@@ -68,15 +68,15 @@ class StripGenerator(Generator):
     # A state is (maps of the next layer, image so far).
     def _begin(self, styles: Tensor) -> State:
         first = self._maps(self.layers[0]).expand(len(styles), -1, -1, -1)
-        return first, styles.new_zeros(len(styles), 3, self.resolution, self.resolution)
+        return first, styles.new_zeros(len(styles), 3, *self.size)
 
     def _step(self, layer: StyleLayer, state: State, styles: Tensor, noise: Noise) -> State:
         maps, image = state
         assert maps is not None
         assert image is not None
         colours = self.get_buffer(f"{layer.name.partition('.')[0]}_colours")
-        added = torch.einsum("nchw,nc,cd->ndhw", maps, styles[:, layer.slice], colours)
-        factor = self.resolution // layer.resolution
+        added = torch.einsum("nchw,nc,cd->ndhw", maps, styles[:, layer.span], colours)
+        factor = self.size[0] // layer.size[0]
         image = image + added.repeat_interleave(factor, dim=2).repeat_interleave(factor, dim=3)
         following = self._maps(self.layers[-1]).expand(len(styles), -1, -1, -1)
         return following, image

@@ -38,15 +38,15 @@ class Linear(Generator):
 
     def __init__(self) -> None:
         super().__init__()
-        self.resolution, self.z_dim, self.w_dim, self.num_ws = SIZE, CHANNELS, CHANNELS, 1
+        self.size, self.z_dim, self.w_dim, self.num_ws = (SIZE, SIZE), CHANNELS, CHANNELS, 1
         self.label_dim, self.extra_styles = 0, CHANNELS
         self.mapping = Identity()
         self.mapping.register_buffer("w_avg", torch.zeros(CHANNELS))
         self.maps = nn.Parameter(torch.from_numpy(SUPPORTS).float())
         self.colors = nn.Parameter(torch.from_numpy(COLORS).float())
         self.layers = (
-            StyleLayer("a", "conv", SIDE, CHANNELS, slice(0, CHANNELS)),
-            StyleLayer("b", "conv", SIZE, CHANNELS, slice(CHANNELS, 2 * CHANNELS)),
+            StyleLayer("a", "conv", (SIDE, SIDE), CHANNELS, slice(0, CHANNELS)),
+            StyleLayer("b", "conv", (SIZE, SIZE), CHANNELS, slice(CHANNELS, 2 * CHANNELS)),
         )
         self.freeze()
 
@@ -63,7 +63,7 @@ class Linear(Generator):
 
     def _step(self, layer: StyleLayer, state: State, styles: Tensor, noise: Noise) -> State:
         assert state[0] is not None
-        scaled = state[0] * styles[:, layer.slice, None, None]
+        scaled = state[0] * styles[:, layer.span, None, None]
         if layer.name == "a":
             scaled = scaled.repeat_interleave(2, dim=2).repeat_interleave(2, dim=3)
         return (scaled,)

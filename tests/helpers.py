@@ -58,7 +58,7 @@ def made_up_catalog(
 
 
 def by_layer(layers: Sequence[StyleLayer], styles: Tensor) -> dict[str, Tensor]:
-    return {layer.name: styles[:, layer.slice] for layer in layers}
+    return {layer.name: styles[:, layer.span] for layer in layers}
 
 
 class LinearGenerator(Generator):
@@ -74,9 +74,9 @@ class LinearGenerator(Generator):
     def __init__(self, *, active: Tensor, painted: Tensor):
         super().__init__()
         count = len(active)
-        self.resolution, self.z_dim, self.w_dim = painted.shape[-1], count, count
+        self.size, self.z_dim, self.w_dim = tuple(painted.shape[-2:]), count, count
         self.mapping = Unmapped(count)
-        self.layers = (StyleLayer("only", "conv", active.shape[-1], count, slice(0, count)),)
+        self.layers = (StyleLayer("only", "conv", tuple(active.shape[-2:]), count, slice(0, count)),)
         self.active = torch.nn.Parameter(active.float())
         self.painted = torch.nn.Parameter(painted.float().clone())
         self.name = "linear"

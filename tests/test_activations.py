@@ -73,7 +73,7 @@ def test_margins_are_left_out() -> None:
     model = lefs.load(FIXTURES / "stylegan3/t_custom.pkl")
     names = [model.layers[3].name, model.layers[-1].name]
     columns = Hypercolumns.of("+".join(names), model.layers)
-    assert [(la.resolution, la.margin) for la in columns.layers] == [(32, 8), (16, 0)]
+    assert [(la.size[0], la.margin) for la in columns.layers] == [(32, 8), (16, 0)]
     maps = model.record(model.sample(SEEDS), names)
     found = columns.join(maps)
     inside = [la.inside(maps[la.name]) for la in columns.layers]
@@ -89,7 +89,7 @@ def test_one_layer_is_its_own_maps(lively: StyleGAN2) -> None:
 
 def test_silence_stays_silence_and_half_precision_is_widened(lively: StyleGAN2) -> None:
     columns = Hypercolumns.of(JOINED, lively.layers)
-    maps = {la.name: torch.zeros(1, la.channels, *[la.resolution] * 2).half() for la in columns.layers}
+    maps = {la.name: torch.zeros(1, la.channels, *la.size).half() for la in columns.layers}
     assert columns.join(maps).dtype == torch.float32
     assert float(columns.join(maps).abs().max()) == 0
 

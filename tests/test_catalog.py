@@ -212,7 +212,7 @@ def test_part_masks_are_a_partition(
 ) -> None:
     masks = catalog.part_masks(lively, styles, size=size)
     assert list(masks) == list(catalog.parts)
-    side = size or lively.resolution
+    side = size or lively.size[0]
     assert all(m.shape == (3, side, side) and m.dtype == torch.bool for m in masks.values())
     assert torch.equal(sum(m.int() for m in masks.values()), torch.ones(3, side, side, dtype=torch.int32))
     own = catalog.membership(lively, styles)
@@ -256,14 +256,14 @@ def test_queries_are_made_layer_by_layer(catalog: Catalog, method: str, coarse: 
         gate = (rgb if layer.name.endswith("torgb") else 1) * (
             coarse if layer.name in ranges(catalog.layers)["coarse"] else 1
         )
-        here = m[layer.slice]
+        here = m[layer.span]
         expected = (
             sequential_query(here, rho=0.2, epsilon=2.0 * gate)
             if method == "sequential"
             else simultaneous_query(here, slope=1.5 * gate)
         )
-        torch.testing.assert_close(q[layer.slice], expected.float())
-        assert gate > 0 or not q[layer.slice].any()
+        torch.testing.assert_close(q[layer.span], expected.float())
+        assert gate > 0 or not q[layer.span].any()
 
 
 def test_a_closed_gate_moves_nothing_even_what_is_free(lively: StyleGAN2) -> None:
@@ -272,7 +272,7 @@ def test_a_closed_gate_moves_nothing_even_what_is_free(lively: StyleGAN2) -> Non
     q = QuerySettings(coarse=0, rgb=0).query(made_up_catalog(ones, lively), "cluster 0")
     for layer in lively.layers:
         closed = layer.kind == "rgb" or layer.name in ranges(lively.layers)["coarse"]
-        assert torch.equal(q[layer.slice], torch.full((layer.channels,), float(not closed)))
+        assert torch.equal(q[layer.span], torch.full((layer.channels,), float(not closed)))
 
 
 def test_global_moves_everything(catalog: Catalog) -> None:

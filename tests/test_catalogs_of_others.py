@@ -57,7 +57,7 @@ def test_centres_and_names_are_taken_over(
         maps = tiny.record(tiny.sample_styles(range(6)), "b8.conv1")["b8.conv1"].double()
     energy = torch.einsum("nchw,nkhw->kc", maps.square(), assign(maps, catalog.centers).double())
     expected = energy / energy.sum(dim=0)
-    found = catalog.contributions[:, tiny.layer("b8.conv1").slice]
+    found = catalog.contributions[:, tiny.layer("b8.conv1").span]
     torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-7)
     assert "factor_catalog" not in sys.modules
 

@@ -110,9 +110,9 @@ def test_ranges_end_where_the_paper_has_them_or_sooner(
     side: int, limits: tuple[int, int], tiny: StyleGAN2, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sides = [2**k for k in range(2, side.bit_length())]
-    table = tuple(lefs.StyleLayer(f"b{s}", "conv", s, 1, slice(i, i + 1)) for i, s in enumerate(sides))
+    table = tuple(lefs.StyleLayer(f"b{s}", "conv", (s, s), 1, slice(i, i + 1)) for i, s in enumerate(sides))
     monkeypatch.setattr(tiny, "layers", table)
-    monkeypatch.setattr(tiny, "resolution", side)
+    monkeypatch.setattr(tiny, "size", (side, side))
     assert layer_range(tiny, "coarse")[-1] == f"b{limits[0]}"
     assert layer_range(tiny, "middle")[-1] == f"b{limits[1]}"
     assert layer_range(tiny, "fine")[-1] == f"b{side}"
@@ -132,7 +132,7 @@ def test_shifts_go_with_their_scales() -> None:
     layer = generator.layers[2]
     mask = style_mask(generator, layer.name)
     assert layer.shift is not None
-    assert bool(mask[layer.slice].all())
+    assert bool(mask[layer.span].all())
     assert bool(mask[layer.shift].all())
     assert int(mask.sum()) == 2 * layer.channels
 

@@ -67,7 +67,7 @@ def test_contributions_of_the_embedded_generator_equal_brute_force(portraits: Ge
 def test_shares_sum_to_one_and_dead_channels_have_none(lively: StyleGAN2) -> None:
     catalog = quick(lively)
     dead = torch.zeros(lively.num_styles, dtype=torch.bool)
-    dead[lively.layer("b4.conv1").slice.start + 3] = True  # see the fixture
+    dead[lively.layer("b4.conv1").span.start + 3] = True  # see the fixture
     total = catalog.contributions.sum(dim=0)
     assert torch.equal(total == 0, dead)
     assert float((total[~dead] - 1).abs().max()) < 1e-12
@@ -194,7 +194,7 @@ def test_layers_that_see_the_same_maps_are_added_up_once(
     shared = [("b4.torgb", "b8.conv0"), ("b8.torgb", "b16.conv0")]
     assert len(calls) == len(lively.layers) - len(shared)
     for one, other in shared:
-        a, b = (catalog.contributions[:, lively.layer(n).slice] for n in (one, other))
+        a, b = (catalog.contributions[:, lively.layer(n).span] for n in (one, other))
         assert torch.equal(a, b)
 
 

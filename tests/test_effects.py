@@ -243,7 +243,7 @@ def test_shifts_have_an_effect_of_their_own() -> None:
     found = quick(generator, contributions="effect")
     layer = generator.layers[2]
     assert layer.shift is not None
-    scales, shifts = found.effects[:, layer.slice], found.effects[:, layer.shift]
+    scales, shifts = found.effects[:, layer.span], found.effects[:, layer.shift]
     assert bool((shifts.sum(dim=0) > 0).all())
     assert not torch.allclose(scales, shifts)
     total = found.contributions[:, layer.shift].sum(dim=0)
@@ -405,8 +405,8 @@ def test_gates_and_price_hold_channels_back(measured: Catalog, lively: StyleGAN2
         measured, "cluster 0", styles[:1], styles[1:]
     )
     for layer in lively.layers:
-        assert bool(open_[:, layer.slice].any())
-        assert bool(closed[:, layer.slice].any()) == (
+        assert bool(open_[:, layer.span].any())
+        assert bool(closed[:, layer.span].any()) == (
             layer.kind == "conv" and layer.name not in ranges(lively.layers)["coarse"]
         )
     part = PartEffects.of(measured, "cluster 0")

@@ -128,8 +128,8 @@ def test_a_random_query_spends_the_same_in_each_layer(lively: StyleGAN2, catalog
     assert float(found.min()) >= 0
     assert float(found.max()) <= 1
     for layer in lively.layers:
-        spent = float((q * (1 - m))[layer.slice].sum())
-        assert float((found * (1 - m))[layer.slice].sum()) == pytest.approx(spent, abs=1e-5)
+        spent = float((q * (1 - m))[layer.span].sum())
+        assert float((found * (1 - m))[layer.span].sum()) == pytest.approx(spent, abs=1e-5)
     assert not torch.equal(found, q)
     assert torch.equal(found, random_query(q, m, catalog, random_state=seed))
     assert not torch.equal(found, random_query(q, m, catalog, random_state=seed + 1))
@@ -141,15 +141,15 @@ def test_a_random_query_knows_nothing_of_the_part(lively: StyleGAN2) -> None:
     shares = torch.stack([torch.full((width,), 0.5), torch.full((width,), 0.5)])
     catalog, layer = made_up_catalog(shares, lively), lively.layers[0]
     q = torch.zeros(width)
-    q[layer.slice.start] = 1
+    q[layer.span.start] = 1
     m = catalog.contribution("cluster 0")
     chosen = torch.stack([random_query(q, m, catalog, random_state=s) for s in range(600)])
     assert torch.allclose(chosen.sum(dim=1), torch.ones(600))
-    counts = chosen[:, layer.slice].sum(dim=0)
+    counts = chosen[:, layer.span].sum(dim=0)
     expected = 600 / layer.channels
     chi_square = float(((counts - expected) ** 2 / expected).sum())
     assert chi_square < 30  # nine degrees of freedom: passed by chance but for once in 2000
-    assert not chosen[:, layer.slice.stop :].any()
+    assert not chosen[:, layer.span.stop :].any()
 
 
 # -- locality ----------------------------------------------------------------------------------------------

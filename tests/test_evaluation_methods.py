@@ -221,7 +221,7 @@ def test_mixing_levels_divide_the_layers(portraits: Generator) -> None:
     ]
     assert torch.equal(sum(levels), torch.ones(portraits.num_styles))
     for q, level in zip(levels, ("coarse", "middle", "fine"), strict=True):
-        moved = [la.name for la in portraits.layers if q[la.slice].any()]
+        moved = [la.name for la in portraits.layers if q[la.span].any()]
         assert tuple(moved) == layer_range(portraits, level)
     with pytest.raises(ValueError, match="level must be one of 'coarse', 'middle', 'fine'"):
         mixing_query(portraits.layers, "broad", count=portraits.num_styles)
@@ -249,7 +249,7 @@ def test_blending_is_the_target_outside_and_the_reference_inside_everything(live
         assert torch.equal(same, caches[0].image), layer.name
         # everywhere: the reference's maps, and the target's styles from there on
         mixed = styles[1].clone()
-        mixed[:, layer.slice.start :] = styles[0][:, layer.slice.start :]
+        mixed[:, layer.span.start :] = styles[0][:, layer.span.start :]
         found = blend_features(lively, *caches, ~nowhere, layer=layer.name)
         torch.testing.assert_close(found, lively.synthesize(mixed), rtol=1e-4, atol=1e-4)
     with pytest.raises(ValueError, match="layer must not be the first"):
@@ -304,7 +304,7 @@ def test_per_image_contributions_equal_loops(lively: StyleGAN2, clustered: Catal
                             own = block[list(clusters)].sum(axis=0).mean()
                         weights[y, x] = own
                 expected = (normal**2 * weights).sum() / weights.sum() if weights.any() else -np.inf
-                found_here = float(found[p, layer.slice.start + c])
+                found_here = float(found[p, layer.span.start + c])
                 assert found_here == pytest.approx(expected, rel=2e-3, abs=1e-4)
         if layer.name == "b8.conv1":
             break
@@ -329,8 +329,8 @@ def test_per_image_masks_leave_coarse_layers_and_colours_alone(portraits: Genera
     )
     for layer in portraits.layers:
         moves = layer.kind != "rgb"
-        assert bool(all_sizes[layer.slice].all()) == moves
-        assert bool(fine[layer.slice].all()) == (moves and layer.resolution > 8)
+        assert bool(all_sizes[layer.span].all()) == moves
+        assert bool(fine[layer.span].all()) == (moves and layer.size[0] > 8)
 
 
 def test_random_channels_spend_what_sequential_spends(lively: StyleGAN2, clustered: Catalog) -> None:

@@ -195,16 +195,16 @@ def test_contributions_equal_brute_force(lively: StyleGAN2) -> None:
     shares = torch.where(total > 0, weights / total.clamp_min(1e-300), 0.25)
     for layer in lively.layers:
         energy = maps[layer.name].square()
-        inside = torch.einsum("nchw,nkhw->kc", energy, resample_partition(shares, layer.resolution))
+        inside = torch.einsum("nchw,nkhw->kc", energy, resample_partition(shares, layer.size[0]))
         expected = inside / energy.sum(dim=(0, 2, 3)).clamp_min(1e-300)
-        np.testing.assert_allclose(catalog.contributions[:, layer.slice], expected, atol=1e-4)
+        np.testing.assert_allclose(catalog.contributions[:, layer.span], expected, atol=1e-4)
     np.testing.assert_allclose(catalog.sizes, shares.sum(dim=(0, 2, 3)), atol=0.6)
 
 
 def test_soft_shares_sum_to_one(lively: StyleGAN2) -> None:
     catalog = quick(lively)
     total = catalog.contributions.sum(dim=0)
-    dead = lively.layer("b4.conv1").slice.start + 3  # see the fixture
+    dead = lively.layer("b4.conv1").span.start + 3  # see the fixture
     assert float(total[dead]) == 0
     total[dead] = 1
     assert float((total - 1).abs().max()) < 1e-6

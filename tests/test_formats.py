@@ -64,7 +64,7 @@ def test_weights_in_half_precision_are_read_as_float32(folder: Path, lively: Sty
 
 
 def test_the_embedded_generator(portraits: lefs.Generator) -> None:
-    assert portraits.resolution == 64
+    assert portraits.size == (64, 64)
     again = lefs.load("portraits-64")
     assert again is not portraits
     assert again.fingerprint == portraits.fingerprint

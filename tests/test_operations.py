@@ -175,7 +175,7 @@ def test_bfloat16_and_gradients(change: dict[str, Any]) -> None:
     image = network.synthesize(styles)
     image.square().mean().backward()
     assert styles.grad is not None
-    assert all(bool(styles.grad[:, la.slice].any()) for la in network.layers)
+    assert all(bool(styles.grad[:, la.span].any()) for la in network.layers)
     half = network.to(torch.bfloat16).synthesize(styles.detach())
     assert float((half - image).detach().abs().max()) < 0.1 * float(image.detach().abs().max())
 

@@ -78,7 +78,7 @@ def test_an_installed_wheel_finds_its_generator_and_notebooks(wheel: zipfile.Pat
     script = (
         "import lefs, lefs.runner\n"
         "assert 'site' in lefs.__file__, lefs.__file__\n"
-        "print(*[lefs.load(name).resolution for name in ('portraits', 'portraits-64')])\n"
+        "print(*[lefs.load(name).size[0] for name in ('portraits', 'portraits-64')])\n"
         "print(*[p.stem for p in lefs.runner.find_notebooks()])"
     )
     empty = tmp_path / "empty"

@@ -43,10 +43,10 @@ from lefs.stylespace import StyleLayer
 from lefs.widgets import canvas
 
 LAYERS = (
-    StyleLayer("b4.conv1", "conv", 4, 10, slice(0, 10)),
-    StyleLayer("b4.torgb", "rgb", 4, 10, slice(10, 20)),
-    StyleLayer("b8.conv0", "conv", 4, 8, slice(20, 28)),
-    StyleLayer("b8.conv1", "conv", 8, 8, slice(28, 36)),
+    StyleLayer("b4.conv1", "conv", (4, 4), 10, slice(0, 10)),
+    StyleLayer("b4.torgb", "rgb", (4, 4), 10, slice(10, 20)),
+    StyleLayer("b8.conv0", "conv", (4, 4), 8, slice(20, 28)),
+    StyleLayer("b8.conv1", "conv", (8, 8), 8, slice(28, 36)),
 )
 S, K = 36, 5
 PARTS = ("background", "hair", "skin", "eyes")
@@ -412,8 +412,8 @@ def test_layer_profile_draws_maximum_and_mean(catalog):
     ax = plotting.layer_profile(catalog, "hair").axes[0]
     m = catalog.contribution("hair").numpy()
     top, mean = ax.lines[:2]
-    np.testing.assert_array_equal(top.get_ydata(), [m[la.slice].max() for la in LAYERS])
-    np.testing.assert_array_equal(mean.get_ydata(), [m[la.slice].mean() for la in LAYERS])
+    np.testing.assert_array_equal(top.get_ydata(), [m[la.span].max() for la in LAYERS])
+    np.testing.assert_array_equal(mean.get_ydata(), [m[la.span].mean() for la in LAYERS])
     assert [t.get_text() for t in ax.get_xticklabels()] == [la.name for la in LAYERS]
     assert "hair" in [t.get_text() for t in ax.get_legend().texts]
 
@@ -423,7 +423,7 @@ def test_strongest_channels_are_the_strongest(catalog):
     m = catalog.contribution("skin").numpy()
     drawn = np.asarray(ax.images[0].get_array())
     for row, layer in enumerate(LAYERS):
-        np.testing.assert_array_equal(drawn[row], np.sort(m[layer.slice])[::-1][:3])
+        np.testing.assert_array_equal(drawn[row], np.sort(m[layer.span])[::-1][:3])
     assert ax.texts[0].get_text() == str(m[:10].argmax())
 
 
@@ -528,10 +528,10 @@ def test_query_profile_bars_are_the_budget_spent(epsilon, catalog):
     )
     left, right = plotting.query_profile(q, m, LAYERS, epsilon=epsilon).axes
     widths = [bar.get_width() for bar in right.patches]
-    np.testing.assert_allclose(widths, [(q * (1 - m))[la.slice].sum() for la in LAYERS])
+    np.testing.assert_allclose(widths, [(q * (1 - m))[la.span].sum() for la in LAYERS])
     marks = [line.get_xdata()[0] for line in right.lines]
     assert marks == ([] if epsilon is None else np.broadcast_to(epsilon, 4).tolist())
-    moved = [f"{(q[la.slice] > 0).sum()} of {la.channels}" for la in LAYERS]
+    moved = [f"{(q[la.span] > 0).sum()} of {la.channels}" for la in LAYERS]
     assert [t.get_text() for t in left.texts] == moved
 
 

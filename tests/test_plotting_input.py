@@ -10,7 +10,7 @@ from lefs import plotting
 from lefs.stylespace import StyleLayer
 
 S = 36
-LAYERS = tuple(StyleLayer(f"b{4 * i}.conv1", "conv", 4, 9, slice(9 * i, 9 * i + 9)) for i in range(4))
+LAYERS = tuple(StyleLayer(f"b{4 * i}.conv1", "conv", (4, 4), 9, slice(9 * i, 9 * i + 9)) for i in range(4))
 GOOD = torch.zeros(2, 3, 8, 8)
 BAD = {
     "images of a wrong shape": (

@@ -424,7 +424,7 @@ def test_command_trains_continues_and_ends_with_a_generator(tmp_path):
     train_main([*arguments, "--images=8"])
     train_main([*arguments, "--images=12"])
     generator = lefs.load(tmp_path / "run")
-    assert generator.resolution == 16
+    assert generator.size == (16, 16)
     assert json.loads((tmp_path / "run" / "generator.json").read_text())["training"]["images"] == 12
     with pytest.raises(ArtifactError, match="begun with latent = 8, now it is 12"):
         train_main([*arguments, "--images=16", "--latent=12"])

@@ -285,7 +285,7 @@ def test_the_command_states_everything_and_keeps_the_rest(tmp_path, tiny, random
     assert quality["duplicates"]["features"]["ratio_of_medians"] > 1
     assert set(quality["parts"]) == {"background", "hair", "skin"}
     assert (tmp_path / "neighbours.png").read_bytes().startswith(b"\x89PNG")
-    assert lefs.load(tmp_path).resolution == 16
+    assert lefs.load(tmp_path).size == (16, 16)
     assert "two rendered halves" in capsys.readouterr().out
 
 

@@ -79,7 +79,7 @@ def test_activations_are_what_enters_each_layer(generator: ProGAN) -> None:
     found = generator.record(codes, [la.name for la in generator.layers])
     assert list(found) == [la.name for la in generator.layers]
     for layer in generator.layers:
-        assert found[layer.name].shape == (3, layer.channels, layer.resolution, layer.resolution)
+        assert found[layer.name].shape == (3, layer.channels, *layer.size)
         torch.testing.assert_close(found[layer.name].double(), expected[layer.name], rtol=0, atol=1e-3)
 
 
@@ -87,10 +87,10 @@ def test_table_of_layers(generator: ProGAN) -> None:
     assert [la.name for la in generator.layers] == [
         "b4.conv1", "b8.conv0", "b8.conv1", "b16.conv0", "b16.conv1", "b32.conv0", "b32.conv1", "b32.torgb",
     ]  # fmt: skip
-    assert [la.resolution for la in generator.layers] == [4, 4, 8, 8, 16, 16, 32, 32]
+    assert [la.size[0] for la in generator.layers] == [4, 4, 8, 8, 16, 16, 32, 32]
     assert generator.layers[-1].kind == "rgb"
     assert generator.num_styles == sum(la.channels for la in generator.layers)
-    assert generator.layer(generator.default_layer).resolution == 16
+    assert generator.layer(generator.default_layer).size[0] == 16
 
 
 def test_classes_follow_the_latent() -> None:

@@ -114,7 +114,7 @@ def test_resumed_images_equal_whole_ones(generator: Generator, numbers: dict[str
     cache = generator.cache(styles[:1], 3)
     for layer in generator.layers:
         edited = styles[:1].repeat(2, 1)
-        edited[1, layer.slice] += 1
+        edited[1, layer.span] += 1
         for size in generator.preview_sizes:
             expected = generator.synthesize(edited, 3, upto=size)
             found = generator.synthesize(edited, 3, upto=size, cache=cache)
@@ -126,7 +126,7 @@ def test_records_are_what_layers_scale(generator: Generator, numbers: dict[str, 
     styles = generator.sample_styles([4, 5], labels=[0, 0] if "labels" in numbers else None)
     found = generator.record(styles, [la.name for la in generator.layers])
     for layer in generator.layers:
-        assert found[layer.name].shape == (2, layer.channels, layer.resolution, layer.resolution)
+        assert found[layer.name].shape == (2, layer.channels, *layer.size)
 
 
 @pytest.mark.parametrize("labels", [None, [0], [0, 3], [-1, 0]])

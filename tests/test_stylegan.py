@@ -191,9 +191,9 @@ def test_table_of_layers(generator: StyleGAN) -> None:
     total = 2 * sum(SIZES.values())
     assert generator.num_styles == 2 * total
     assert [la.name for la in generator.layers][:4] == ["b4.conv0", "b4.conv1", "b8.conv0", "b8.conv1"]
-    assert [la.slice.start for la in generator.layers] == [0, 10, 20, 28, 36, 42, 48, 52]
+    assert [la.span.start for la in generator.layers] == [0, 10, 20, 28, 36, 42, 48, 52]
     for layer in generator.layers:
-        assert layer.shift == slice(total + layer.slice.start, total + layer.slice.stop)
+        assert layer.shift == slice(total + layer.span.start, total + layer.span.stop)
     assert generator.default_layer == "b16.conv0"
     assert generator.preview_sizes == (4, 8, 16, 32)
     assert generator.preview_size == 32
@@ -215,7 +215,7 @@ def test_styles_are_scales_then_shifts(generator: StyleGAN, styles: Tensor) -> N
     assert layer.shift is not None
     maps = generator.record(styles, layer.name)[layer.name]
     after = reference_maps(generator, generator.map(generator.latents(range(3))).double(), noise=True)
-    scale, shift = (styles[:, s][:, :, None, None] for s in (layer.slice, layer.shift))
+    scale, shift = (styles[:, s][:, :, None, None] for s in (layer.span, layer.shift))
     torch.testing.assert_close((maps * scale + shift).double(), after[layer.name][1], rtol=0, atol=1e-3)
 
 
@@ -229,7 +229,7 @@ def test_smaller_image_comes_from_its_own_layer(generator: StyleGAN, styles: Ten
 
 
 @pytest.mark.parametrize("index", [0, 3, 7])
-@pytest.mark.parametrize("kind", ["slice", "shift"])
+@pytest.mark.parametrize("kind", ["span", "shift"])
 def test_resumed_synthesis_is_the_whole_one(
     generator: StyleGAN, styles: Tensor, index: int, kind: str
 ) -> None:
@@ -250,7 +250,7 @@ def test_gradients_reach_scales_and_shifts_of_every_layer(generator: StyleGAN, s
     generator.synthesize(asked, cache=generator.cache(styles)).square().sum().backward()
     assert asked.grad is not None
     for layer in generator.layers:
-        for part in (layer.slice, layer.shift):
+        for part in (layer.span, layer.shift):
             assert float(asked.grad[:, part].abs().max()) > 0
 
 
@@ -275,7 +275,7 @@ def test_narrow_types_keep_latents_wide(generator: StyleGAN, styles: Tensor) -> 
 def test_dissection_and_local_edit(generator: StyleGAN) -> None:
     generator.name = "lively"
     catalog = lefs.dissect(generator, range(8), clusters=3, progress=False)
-    scales = generator.layers[-1].slice.stop
+    scales = generator.layers[-1].span.stop
     assert torch.equal(catalog.contributions[:, :scales], catalog.contributions[:, scales:])
     torch.testing.assert_close(catalog.contributions.sum(dim=0), torch.ones(2 * scales).double())
     q = lefs.QuerySettings(epsilon=4.0).query(catalog, "cluster 0")

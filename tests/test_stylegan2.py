@@ -173,7 +173,7 @@ def test_resuming_is_bit_identical_whichever_layer_changed(
     cache = lively.cache(styles, noise)  # type: ignore[arg-type]
     for layer in lively.layers:
         changed = styles.clone()
-        changed[1, layer.slice.stop - 1] += 0.5
+        changed[1, layer.span.stop - 1] += 0.5
         whole = lively.synthesize(changed, noise, upto)  # type: ignore[arg-type]
         assert torch.equal(lively.synthesize(changed, noise, upto, cache), whole)  # type: ignore[arg-type]
         if upto is None:
@@ -191,7 +191,7 @@ def test_resuming_computes_only_what_changed(lively: StyleGAN2, styles: Tensor) 
         for layer in lively.layers
     ]
     changed = styles.clone()
-    changed[:, lively.layer("b16.conv1").slice] += 1
+    changed[:, lively.layer("b16.conv1").span] += 1
     lively.synthesize(changed, cache=cache)
     assert ran == ["b16.conv1", "b16.torgb"]
     ran.clear()
@@ -208,7 +208,7 @@ def test_a_trunk_of_one_serves_many(lively: StyleGAN2, styles: Tensor, upto: int
     for layer in (*lively.layers, None):
         many = styles[:1].repeat(4, 1)
         if layer is not None:
-            many[:, layer.slice] += torch.randn(4, layer.channels)
+            many[:, layer.span] += torch.randn(4, layer.channels)
         resumed = lively.synthesize(many, upto=upto, cache=cache)
         torch.testing.assert_close(resumed, lively.synthesize(many, upto=upto), rtol=1e-5, atol=1e-5)
         assert len(resumed) == 4
@@ -250,7 +250,7 @@ def test_record_equals_what_hooks_see(lively: StyleGAN2, styles: Tensor) -> None
     found = lively.record(styles, [layer.name for layer in lively.layers])
     assert found.keys() == seen.keys()
     for layer in lively.layers:
-        assert found[layer.name].shape == (3, layer.channels, layer.resolution, layer.resolution)
+        assert found[layer.name].shape == (3, layer.channels, *layer.size)
         assert torch.equal(found[layer.name], seen[layer.name])
 
 
@@ -265,17 +265,17 @@ def test_record_gives_only_what_is_asked_and_stops(lively: StyleGAN2, styles: Te
 
 
 def test_layers_tile_the_style_vector(lively: StyleGAN2) -> None:
-    stops = [0, *(layer.slice.stop for layer in lively.layers)]
-    assert [layer.slice.start for layer in lively.layers] == stops[:-1]
+    stops = [0, *(layer.span.stop for layer in lively.layers)]
+    assert [layer.span.start for layer in lively.layers] == stops[:-1]
     assert lively.num_styles == stops[-1] == lively.sample_styles(0).shape[1]
-    assert all(layer.slice.stop - layer.slice.start == layer.channels for layer in lively.layers)
+    assert all(layer.span.stop - layer.span.start == layer.channels for layer in lively.layers)
 
 
 def test_the_default_layer_is_half_way(lively: StyleGAN2, portraits: Generator) -> None:
     for generator in (lively, portraits):
         layer = generator.layer(generator.default_layer)
         assert layer.kind == "conv"
-        assert layer.resolution == generator.resolution // 2
+        assert layer.size[0] == generator.size[0] // 2
 
 
 # -- noise, gradients, types -------------------------------------------------------------------------------
@@ -312,7 +312,7 @@ def test_gradients_reach_the_styles(double: Generator, styles: Tensor) -> None:
     gradient = start.grad
     assert gradient is not None
     for layer in double.layers:
-        assert largest(gradient[:, layer.slice]) > 0
+        assert largest(gradient[:, layer.span]) > 0
     step = torch.randn_like(styles).double() * 1e-6
     ahead, back = (double.synthesize(styles.double() + s) for s in (step, -step))
     slope = float(((ahead - back) / 2 * probe).sum())
@@ -395,7 +395,7 @@ def test_tiles_resume_bit_for_bit(count: int, size: int) -> None:
     )
     for layer in network.layers:
         moved = styles.clone()
-        moved[:, layer.slice] += 0.1
+        moved[:, layer.span] += 0.1
         found = network.synthesize(moved, upto=size, cache=cache)
         assert torch.equal(found, network.synthesize(moved, upto=size)), layer.name
 
@@ -515,7 +515,7 @@ def test_results_are_the_callers_own(double: Generator, styles: Tensor) -> None:
     assert torch.equal(double.synthesize(start), expected)
     for layer in double.layers:
         moved = start.clone()
-        moved[:, layer.slice] += 1
+        moved[:, layer.span] += 1
         assert torch.equal(double.synthesize(moved, cache=cache), double.synthesize(moved))
 
 
@@ -587,7 +587,7 @@ def test_half_precision_holds_large_styles() -> None:
     styles = network.sample_styles([0, 1]).clone()
     for layer in network.layers:
         if layer.kind == "conv":
-            styles[:, layer.slice] *= 1e5
+            styles[:, layer.span] *= 1e5
     found = copy.deepcopy(network).to(torch.float16).synthesize(styles)
     torch.testing.assert_close(found, network.synthesize(styles), rtol=0.02, atol=0.02 * largest(found))
 

@@ -78,7 +78,7 @@ def test_same_styles(published):
     generator, reference = published
     styles = generator.styles(w_of(generator))
     for layer in generator.layers:
-        assert relative(styles[:, layer.slice], reference[f"styles.{layer.name}"]) < 1e-5
+        assert relative(styles[:, layer.span], reference[f"styles.{layer.name}"]) < 1e-5
     assert relative(styles[:, -4:], reference["styles.input"]) < 1e-5
     assert styles.shape[1] == generator.num_styles
 
@@ -168,7 +168,7 @@ def test_impossible_plans(change, message, small):
 
 
 def test_layers_know_margin_and_detail(small):
-    sides = {(la.resolution, la.margin) for la in small.layers}
+    sides = {(la.size[0], la.margin) for la in small.layers}
     assert sides == {(36, 10), (52, 10), (32, 0)}
     details = [la.fineness for la in small.layers]
     assert details == sorted(details)
@@ -178,8 +178,8 @@ def test_layers_know_margin_and_detail(small):
     seen = small.record(small.sample_styles([0, 1]), [la.name for la in small.layers])
     for layer in small.layers:
         maps = seen[layer.name]
-        assert maps.shape == (2, layer.channels, layer.resolution, layer.resolution)
-        assert layer.inside(maps).shape[-1] == layer.resolution - 2 * layer.margin
+        assert maps.shape == (2, layer.channels, *layer.size)
+        assert layer.inside(maps).shape[-1] == layer.size[0] - 2 * layer.margin
 
 
 # -- filters -----------------------------------------------------------------------------------------------
@@ -334,7 +334,7 @@ def test_resuming_gives_the_whole_image(small):
     target, other = small.sample_styles([0]), small.sample_styles([1])
     cache = small.cache(target)
     assert torch.equal(small.synthesize(target, cache=cache), cache.image)
-    for part in [*(la.slice for la in small.layers), slice(-4, None)]:
+    for part in [*(la.span for la in small.layers), slice(-4, None)]:
         styles = target.clone()
         styles[:, part] = other[:, part]
         whole = small.synthesize(styles)
@@ -345,7 +345,7 @@ def test_resuming_gives_the_whole_image(small):
 def test_one_trunk_for_many(small):
     cache = small.cache(small.sample_styles([0]))
     many = cache.styles.repeat(3, 1)
-    many[1:, small.layers[8].slice] *= 2
+    many[1:, small.layers[8].span] *= 2
     images = small.synthesize(many, cache=cache)
     torch.testing.assert_close(images, small.synthesize(many), rtol=0, atol=1e-6)
 
@@ -361,7 +361,7 @@ def test_gradients_reach_every_style(small):
     small.synthesize(styles, cache=small.cache(styles.detach())).square().sum().backward()
     assert styles.grad is not None
     assert torch.isfinite(styles.grad).all()
-    for part in [*(la.slice for la in small.layers), slice(-4, None)]:
+    for part in [*(la.span for la in small.layers), slice(-4, None)]:
         assert float(styles.grad[:, part].abs().max()) > 0
 
 
@@ -415,7 +415,7 @@ def test_saved_and_loaded_again(published, tmp_path):
 
 def test_dissected_and_edited(small, tmp_path):
     catalog = lefs.dissect(small, range(6), clusters=3, progress=False)
-    side = small.layer(catalog.layer).resolution - 20
+    side = small.layer(catalog.layer).size[0] - 20
     assert int(catalog.sizes.sum()) == 6 * side**2  # the margin is not looked at
     assert torch.equal(catalog.contributions[:, -4:], torch.zeros(3, 4, dtype=torch.float64))
     catalog.save(tmp_path)

@@ -92,7 +92,7 @@ def test_replaced_maps_are_what_the_layer_gets(any_generator: Generator) -> None
             if any_generator.architecture == "stylegan":
                 # σ A + b: scaling the maps is scaling σ
                 scaled = styles.clone()
-                scaled[:, layer.slice] *= 1.5
+                scaled[:, layer.span] *= 1.5
                 expected = any_generator.synthesize(scaled)
                 found = any_generator.walk(styles, {layer.name: lambda maps: maps * 1.5})
             else:
@@ -145,7 +145,7 @@ def test_bad_edits_are_named(any_generator: Generator) -> None:
 
 def test_ablation_touches_nothing_but_its_units_and_positions(any_generator: Generator) -> None:
     layer = any_generator.layers[1]
-    inner = layer.resolution - 2 * layer.margin
+    inner = layer.size[0] - 2 * layer.margin
     cells = torch.zeros(inner, inner, dtype=torch.bool)
     cells[0, 1] = cells[inner - 1, 0] = True
     maps = any_generator.record(any_generator.sample(range(2)), layer.name)[layer.name]
@@ -160,7 +160,7 @@ def test_ablation_touches_nothing_but_its_units_and_positions(any_generator: Gen
 
 
 def test_cells_and_pixels_are_the_same_set() -> None:
-    layer = lefs.StyleLayer("x", "conv", 4, 3, slice(0, 3))
+    layer = lefs.StyleLayer("x", "conv", (4, 4), 3, slice(0, 3))
     mask = torch.zeros(16, 16, dtype=torch.bool)
     mask[5, 9] = True
     cells = units.cells_of(layer, mask)
@@ -276,7 +276,7 @@ def test_iou_levels_and_thresholds_against_brute_force(any_generator: Generator)
         exact = np.quantile(flat, 1 - share, axis=1, method="lower")
         thresholds = found.thresholds[span].double().numpy()
         assert np.all(np.abs(thresholds - exact) <= 0.0051 * np.abs(exact) + 2e-4)
-        large = bilinear(values, any_generator.resolution)
+        large = bilinear(values, any_generator.size[0])
         active = large > thresholds[:, None, None]
         for p in range(3):
             shown = (labels == p)[:, None]
@@ -567,7 +567,7 @@ def test_effects_on_every_architecture(any_generator: Generator) -> None:
     for name in sets:
         np.testing.assert_allclose(found[0][name].ablated, found[1][name].ablated, atol=2)
     assert (found[0]["none"].ablated == found[0]["none"].before).all()
-    assert (found[0]["none"].counted == any_generator.resolution**2).all()
+    assert (found[0]["none"].counted == np.prod(any_generator.size)).all()
 
 
 # -- a set chosen for its effect ---------------------------------------------------------------------------

@@ -438,7 +438,7 @@ def test_the_preview_is_the_largest_that_a_frame_has_time_for(large, seconds, si
 
 
 def test_without_smaller_pictures_there_is_no_preview(tiny):
-    assert preview_of(tiny, 0.0) == (tiny, tiny.resolution)
+    assert preview_of(tiny, 0.0) == (tiny, tiny.size[0])
 
 
 def test_a_preview_in_half_precision_is_the_same_picture(large, monkeypatch):

@@ -25,7 +25,7 @@ __all__ = [
 
 def _places(layer: StyleLayer) -> list[slice]:
     """Where a layer's scales lie among the styles, and its shifts if it has any."""
-    return [place for place in (layer.slice, layer.shift) if place is not None]
+    return [place for place in (layer.span, layer.shift) if place is not None]
 
 
 def random_query(query: Tensor, contribution: Tensor, catalog: Catalog, *, random_state: int) -> Tensor:
@@ -57,15 +57,15 @@ def random_query(query: Tensor, contribution: Tensor, catalog: Catalog, *, rando
     """
     random, found = np.random.default_rng(random_state), torch.zeros_like(query)
     for layer in catalog.layers:
-        weight = 1 - contribution[layer.slice].double()
-        budget = float((query[layer.slice].double() * weight).sum())
+        weight = 1 - contribution[layer.span].double()
+        budget = float((query[layer.span].double() * weight).sum())
         order = torch.from_numpy(random.permutation(layer.channels))
         before = weight[order].cumsum(0) - weight[order]
         q = torch.empty_like(weight)
         q[order] = ((budget - before) / weight[order].clamp_min(1e-12)).clamp(0, 1)
-        found[layer.slice] = q.to(query)
+        found[layer.span] = q.to(query)
         if layer.shift is not None and query[layer.shift].any():  # they move with their scales
-            found[layer.shift] = found[layer.slice]
+            found[layer.shift] = found[layer.span]
     return found
 
 

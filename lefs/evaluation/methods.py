@@ -223,8 +223,8 @@ def _released(catalog: Catalog, base: QuerySettings) -> Query:
     def query(part: str, value: float) -> Tensor:
         m, q = catalog.contribution(part), torch.zeros(catalog.contributions.shape[1])
         for layer, gate in zip(catalog.layers, base.gates(catalog), strict=True):
-            q[layer.slice] = baselines.released_query(
-                m[layer.slice], rho=base.rho, epsilon=gate * value
+            q[layer.span] = baselines.released_query(
+                m[layer.span], rho=base.rho, epsilon=gate * value
             ).float()
         return q
 

@@ -77,8 +77,8 @@ def load(
     Examples
     --------
     >>> import lefs
-    >>> lefs.load("portraits-64").resolution
-    64
+    >>> lefs.load("portraits-64").size
+    (64, 64)
     """
     place = None if device is None else check_device(device)
     generator = _loaded(locate(name_or_path), mapped=False)

@@ -365,7 +365,7 @@ def set_up(generator: Generator, config: Any, **mapping: Any) -> None:
 
     `mapping` are further arguments of `Mapping`.
     """
-    generator.resolution, generator.label_dim = config.resolution, config.label_dim
+    generator.size, generator.label_dim = (config.resolution,) * 2, config.label_dim
     generator.z_dim, generator.w_dim = config.z_dim, config.w_dim
     depth, lr = config.mapping_layers, config.mapping_lr
     generator.mapping = Mapping(config.z_dim, config.w_dim, config.label_dim, depth=depth, lr=lr, **mapping)

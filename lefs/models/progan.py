@@ -134,22 +134,22 @@ class ProGAN(Generator):
     def __init__(self, config: ProGANConfig):
         super().__init__()
         self.config = config
-        self.resolution, self.z_dim, self.label_dim = config.resolution, config.z_dim, config.label_dim
+        self.size, self.z_dim, self.label_dim = (config.resolution,) * 2, config.z_dim, config.label_dim
         self.synthesis = nn.Module()
         for r in resolutions_of(config.resolution):
             self.synthesis.add_module(f"b{r}", _Block(r, config))
         self.layers = self._tabulate()
 
     def _tabulate(self) -> tuple[StyleLayer, ...]:
-        channels, last = self.config.channels, f"b{self.resolution}"
+        channels, last = self.config.channels, f"b{self.config.resolution}"
         steps = [(f"b{r}.{part}", r) for r in channels for part in ("conv0", "conv1")][1:]
         layers: list[StyleLayer] = []
         start = 0
-        for name, r in [*steps, (f"{last}.torgb", self.resolution)]:
+        for name, r in [*steps, (f"{last}.torgb", self.config.resolution)]:
             side = r // 2 if name.endswith("conv0") else r
             stop = start + channels[side]
             kind: Any = "rgb" if name.endswith("torgb") else "conv"
-            layers.append(StyleLayer(name, kind, side, channels[side], slice(start, stop)))
+            layers.append(StyleLayer(name, kind, (side, side), channels[side], slice(start, stop)))
             start = stop
         return tuple(layers)
 
@@ -161,7 +161,7 @@ class ProGAN(Generator):
     @property
     def preview_size(self) -> int:
         """The full resolution: smaller images have stale colors."""
-        return self.resolution
+        return self.size[0]
 
     def _begin(self, styles: Tensor) -> State:
         return (self.synthesis.get_submodule("b4.conv0")(self._normalized(styles)),)

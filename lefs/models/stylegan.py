@@ -203,11 +203,11 @@ class StyleGAN(Generator):
         layers: list[StyleLayer] = []
         sizes = self.config.channels
         start, shifts = 0, 2 * sum(sizes.values())
-        for r in resolutions_of(self.resolution):
+        for r in resolutions_of(self.config.resolution):
             for part in ("conv0", "conv1"):
                 stop = start + sizes[r]
                 shift = slice(shifts + start, shifts + stop)
-                layers.append(StyleLayer(f"b{r}.{part}", "conv", r, sizes[r], slice(start, stop), shift))
+                layers.append(StyleLayer(f"b{r}.{part}", "conv", (r, r), sizes[r], slice(start, stop), shift))
                 start = stop
         return tuple(layers)
 
@@ -238,7 +238,7 @@ class StyleGAN(Generator):
     def _step(self, layer: StyleLayer, state: State, styles: Tensor, noise: Noise) -> State:
         (maps,) = state
         assert maps is not None
-        scale, shift = (styles[:, s].to(maps.dtype)[:, :, None, None] for s in (layer.slice, layer.shift))
+        scale, shift = (styles[:, s].to(maps.dtype)[:, :, None, None] for s in (layer.span, layer.shift))
         return (torch.addcmul(shift, maps, scale),)
 
     def _finish(self, state: State, size: int) -> Tensor:
@@ -246,9 +246,9 @@ class StyleGAN(Generator):
         return image
 
     def _stage(self, layer: StyleLayer) -> int:
-        return next(r for r in self.config.images or () if r >= layer.resolution)
+        return next(r for r in self.config.images or () if r >= layer.size[0])
 
     @property
     def preview_size(self) -> int:
         """The full resolution: smaller images have stale colors."""
-        return self.resolution
+        return self.size[0]

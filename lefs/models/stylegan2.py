@@ -111,7 +111,9 @@ class StyleGAN2(Generator):
                 size = r // 2 if part == "conv0" else r
                 inputs = self.config.channels[size]
                 kind: Any = "rgb" if part == "torgb" else "conv"
-                layers.append(StyleLayer(f"b{r}.{part}", kind, size, inputs, slice(start, start + inputs)))
+                layers.append(
+                    StyleLayer(f"b{r}.{part}", kind, (size, size), inputs, slice(start, start + inputs))
+                )
                 start += inputs
         return tuple(layers)
 
@@ -161,7 +163,7 @@ class StyleGAN2(Generator):
         if self._is_large(layer, len(styles)):
             x, image, _ = self._tiled([layer], state, styles, noise, keep=layer.kind == "conv")
             return state[0] if x is None else x, image, None
-        (x, image, residual), module, scales = state, self._module(layer), styles[:, layer.slice]
+        (x, image, residual), module, scales = state, self._module(layer), styles[:, layer.span]
         assert x is not None
         if layer.kind == "rgb":
             return x, self._over(image, module(x, scales)), None
@@ -198,10 +200,10 @@ class StyleGAN2(Generator):
         assert x is not None
         tiles = iter([x])
         for layer in layers:
-            module, scales = self._module(layer), styles[:, layer.slice]
+            module, scales = self._module(layer), styles[:, layer.span]
             if layer.kind == "rgb":
                 colors.append([])
-                tiles = module.tiled(tiles, scales, layer.resolution, colors[-1])
+                tiles = module.tiled(tiles, scales, layer.size[0], colors[-1])
             else:
                 tiles = module.tiled(tiles, module.modulation(scales, noise))
         kept = [tile for tile in tiles if keep]
@@ -215,9 +217,7 @@ class StyleGAN2(Generator):
         return image.expand(-1, 3, -1, -1)
 
     def _stage(self, layer: StyleLayer) -> int:
-        return (
-            int(layer.name.partition(".")[0][1:]) if self.config.architecture == "skip" else self.resolution
-        )
+        return int(layer.name.partition(".")[0][1:]) if self.config.architecture == "skip" else self.size[0]
 
 
 def _joined(parts: tuple[Tensor | None, ...]) -> Tensor | None:

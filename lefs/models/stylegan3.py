@@ -200,7 +200,7 @@ class StyleGAN3(Generator):
             detail = round(min(2 * plan.in_cutoff, plan.in_rate), 6)
             layers.append(
                 StyleLayer(
-                    plan.name, kind, plan.in_size, plan.inputs, span, margin=plan.margin, detail=detail
+                    plan.name, kind, (plan.in_size,) * 2, plan.inputs, span, margin=plan.margin, detail=detail
                 )
             )
             start = span.stop
@@ -214,7 +214,7 @@ class StyleGAN3(Generator):
     @property
     def default_layer(self) -> str:
         """As `Generator.default_layer`, by what the maps can show: they are sampled more finely than that."""
-        widest = min(32, max(4, self.resolution // 2))
+        widest = min(32, max(4, self.size[0] // 2))
         convolutions = [layer for layer in self.layers if layer.kind == "conv"]
         return min(convolutions, key=lambda layer: abs(math.log2(layer.fineness / widest))).name
 
@@ -255,7 +255,7 @@ class StyleGAN3(Generator):
         return (self._input(styles[:, -self.extra_styles :]),)
 
     def _step(self, layer: StyleLayer, state: State, styles: Tensor, noise: Noise) -> State:
-        return (self.synthesis.get_submodule(layer.name)(state[0], styles[:, layer.slice]),)
+        return (self.synthesis.get_submodule(layer.name)(state[0], styles[:, layer.span]),)
 
     def _finish(self, state: State, size: int) -> Tensor:
         assert state[0] is not None

@@ -75,7 +75,7 @@ def contribution_heatmap(
     Parameters
     ----------
     contributions : array_like of shape (K, C)
-        M in [0, 1], for example ``catalog.contributions[:, layer.slice]``.
+        M in [0, 1], for example ``catalog.contributions[:, layer.span]``.
     names : sequence of str or mapping, optional
         One name a cluster, or a catalog's ``parts``; clusters of one name stay separate rows.
     title : str, optional
@@ -136,8 +136,8 @@ def strongest_channels(catalog: Catalog, part: str, *, count: int = 5) -> Figure
     check_name("part", part, list(catalog.parts), what="part")
     m = catalog.contribution(part).numpy()
     count = min(count, min(layer.channels for layer in catalog.layers))
-    top = np.stack([np.argsort(-m[la.slice], kind="stable")[:count] for la in catalog.layers])
-    shares = np.stack([m[la.slice][t] for la, t in zip(catalog.layers, top, strict=True)])
+    top = np.stack([np.argsort(-m[la.span], kind="stable")[:count] for la in catalog.layers])
+    shares = np.stack([m[la.span][t] for la, t in zip(catalog.layers, top, strict=True)])
     figure = new_figure(min(WIDTH, 2.2 + 1.05 * count), 0.75 + 0.235 * len(top))
     ax = figure.subplots()
     _heat_map(ax, shares, [layer.name for layer in catalog.layers], (), bar="contribution M")

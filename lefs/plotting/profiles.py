@@ -58,7 +58,7 @@ def sum_to_one(
     """
     shares = as_array("contributions", contributions, ndim=2)
     if layers is not None:
-        shares = np.concatenate([shares[:, layer.slice] for layer in layers], axis=1)
+        shares = np.concatenate([shares[:, layer.span] for layer in layers], axis=1)
     order = channel_order(shares)
     sums = shares.sum(0)
     live = sums > 0
@@ -138,7 +138,7 @@ def layer_profile(catalog: Catalog, parts: str | Sequence[str], *, ax: Axes | No
 
 def _profile(ax: Axes, part: str, m: np.ndarray, layers: Sequence[StyleLayer], color: np.ndarray) -> None:
     x = np.arange(len(layers))
-    top, mean = [m[la.slice].max() for la in layers], [m[la.slice].mean() for la in layers]
+    top, mean = [m[la.span].max() for la in layers], [m[la.span].mean() for la in layers]
     ax.plot(x, top, color=color, label=part, zorder=3)
     faces = [(1, 1, 1) if layer.kind == "rgb" else tuple(color) for layer in layers]
     ax.scatter(x, top, s=22, color=faces, edgecolors=[tuple(color)], linewidths=1.2, zorder=4)
@@ -147,7 +147,7 @@ def _profile(ax: Axes, part: str, m: np.ndarray, layers: Sequence[StyleLayer], c
 
 def _shade_resolutions(ax: Axes, layers: Sequence[StyleLayer]) -> None:
     """Shade every other resolution along x, and write the side of its maps at the top."""
-    sides = [layer.resolution for layer in layers]
+    sides = [layer.size[0] for layer in layers]
     for i, side in enumerate(dict.fromkeys(sides)):
         first, last = sides.index(side), len(sides) - 1 - sides[::-1].index(side)
         if i % 2 == 0:
@@ -201,8 +201,8 @@ def query_profile(
     figure = new_figure(WIDTH, 0.85 + 0.245 * len(layers))
     left, right = figure.subplots(1, 2, sharey=True, width_ratios=[2.1, 1])
     for row, layer in enumerate(layers):
-        _channels(left, row, moved[layer.slice], m[layer.slice])
-        _spent(right, row, moved[layer.slice], m[layer.slice], None if budgets is None else budgets[row])
+        _channels(left, row, moved[layer.span], m[layer.span])
+        _spent(right, row, moved[layer.span], m[layer.span], None if budgets is None else budgets[row])
     left.set_yticks(range(len(layers)), [layer.name for layer in layers])
     left.set_ylim(len(layers) - 0.5, -0.5)
     left.set(xlim=(0, min(1.0, 1.06 * m.max()) or 1.0), xlabel="contribution M to the part")
@@ -224,7 +224,7 @@ def _label_budget(ax: Axes, *, with_limit: bool) -> None:
 
 
 def _per_channel(name: str, values: Any, layers: Sequence[StyleLayer]) -> np.ndarray:
-    array, size = as_array(name, values, ndim=1), max(layer.slice.stop for layer in layers)
+    array, size = as_array(name, values, ndim=1), max(layer.span.stop for layer in layers)
     if len(array) < size:
         raise ValueError(f"{name} must hold {size} values or more, one a style channel; got {len(array)}")
     return array

@@ -229,7 +229,7 @@ def _run_one(run: Run, task: Task, *, progress: bool) -> None:
 
 def _describe(generator: Generator) -> dict[str, str]:
     """What the gallery and ``run.json`` call a generator."""
-    side = generator.resolution
+    side = generator.size[0]
     kind = f"{type(generator).__name__}, {side} × {side} pixels"
     return {"name": generator.name, "kind": kind, "fingerprint": generator.fingerprint}
 

@@ -143,7 +143,7 @@ def channel_effects(
     if check_number("step", step) == 0:
         raise ValueError("step must not be 0: nothing would be moved")
     chosen = chosen_layers(generator, layers, [la for la in generator.layers if la.kind == "conv"])
-    moved = torch.cat([torch.arange(la.slice.start, la.slice.stop) for la in chosen])
+    moved = torch.cat([torch.arange(la.span.start, la.span.stop) for la in chosen])
     delta = step * generator.sample_styles(range(_DEVIATIONS_FROM), truncation=psi).std(dim=0)
     effect = torch.zeros(len(catalog.parts) + 1, generator.num_styles, dtype=torch.float64)
     areas = torch.zeros(len(catalog.parts), dtype=torch.float64)
@@ -159,7 +159,7 @@ def channel_effects(
     count, who = len(sample), GeneratorId.of(generator)
     parts, total = effect[:-1] / count, effect[-1] / count
     return ChannelEffects(
-        tuple(catalog.parts), chosen, parts, total, areas / count, generator.resolution, step, count, who
+        tuple(catalog.parts), chosen, parts, total, areas / count, generator.size[0], step, count, who
     )
 
 
@@ -244,8 +244,8 @@ def agreement(
         predicted = catalog.contribution(part).numpy()
         for layer in effects.layers:
             # A channel that changes nothing has no share to be predicted.
-            live = (effects.total[layer.slice] > 0).numpy()
-            rho = _spearman(predicted[layer.slice][live], share[layer.slice][live])
+            live = (effects.total[layer.span] > 0).numpy()
+            rho = _spearman(predicted[layer.span][live], share[layer.span][live])
             found.append(Agreement(layer.name, part, rho, int(live.sum())))
     return found
 
@@ -319,11 +319,11 @@ def misleading_channels(effects: ChannelEffects, catalog: Catalog, part: str, *,
     gap = (predicted - share[p]).abs() * strength
     rows: list[tuple[str | float, ...]] = []
     for s in torch.argsort(gap, descending=True, stable=True).tolist()[: check_integer("count", count)]:
-        layer = next((la for la in effects.layers if la.slice.start <= s < la.slice.stop), None)
+        layer = next((la for la in effects.layers if la.span.start <= s < la.span.stop), None)
         if layer is None or gap[s] == 0:
             continue
         most = effects.parts[int(share[:, s].argmax())]
         numbers = (float(predicted[s]), float(share[p, s]))
-        rows.append((layer.name, f"{s - layer.slice.start}", *numbers, most, float(strength[s])))
+        rows.append((layer.name, f"{s - layer.span.start}", *numbers, most, float(strength[s])))
     heads = (f"M for {part}", f"effect in {part}", "most of it in", "RMS change")
     return Table(("layer", "channel", *heads), rows)

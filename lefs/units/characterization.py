@@ -96,7 +96,7 @@ def characterize(
     sample, concepts = check_seeds(seeds), Concepts(generator, segmenter)
     check_number("quantile", quantile, minimum=1e-6, maximum=0.5)
     count = batch_of(generator, batch_size, 16)
-    side = min(generator.resolution, _SIDE) if size is None else check_integer("size", size, minimum=1)
+    side = min(generator.size[0], _SIDE) if size is None else check_integer("size", size, minimum=1)
     psi = check_number("truncation", truncation)
     chosen = chosen_layers(generator, layers, unit_layers(generator))
     batches = [sample[i : i + count] for i in range(0, len(sample), count)]

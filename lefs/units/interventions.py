@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 
 import torch
@@ -54,12 +55,12 @@ def batch_of(generator: Generator, given: int | None, usual: int) -> int:
     """The number of images in a batch: as given, or the usual one, fewer if they are large."""
     if given is not None:
         return check_integer("batch_size", given, minimum=1)
-    return max(1, min(usual, _PIXELS // generator.resolution**2))
+    return max(1, min(usual, _PIXELS // math.prod(generator.size)))
 
 
 def kept_cache(generator: Generator, styles: Tensor) -> Cache | None:
     """What interventions on these styles can start from, if there is that and it is worth its memory."""
-    return generator.cache(styles) if generator.resolution <= _KEPT else None
+    return generator.cache(styles) if generator.size[0] <= _KEPT else None
 
 
 def chosen_layers(

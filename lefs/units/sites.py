@@ -49,7 +49,7 @@ class Site:
         self.concepts.check_layer(self.layer_name)
         self.layer, self.label = self.generator.layer(self.layer_name), self.concepts.index(self.concept)
         check_levels(self.layer, self.levels)
-        where, self.size = self.where, self.generator.resolution
+        where, self.size = self.where, self.generator.size[0]
         if isinstance(where, Tensor):
             if where.ndim != 2 or not bool(where.any()):
                 raise ValueError(

@@ -23,7 +23,7 @@ def preview_of(generator: Generator, seconds: float) -> tuple[Generator, int]:
     no smaller images than the whole, that.
     """
     useful = {s for s in generator.preview_sizes if _LEAST <= s <= generator.preview_size}
-    sizes = sorted({*useful, generator.resolution})
+    sizes = sorted({*useful, generator.size[0]})
     if len(sizes) == 1:
         return generator, sizes[0]
     side, spent = _largest(generator, sizes, seconds)

@@ -122,7 +122,7 @@ class UnitPainter(Panel):
         self._orders = (
             {} if order is None else {(concept, layer): _checked(order, dissection, concept, layer)}
         )
-        self.painted = np.zeros((generator.resolution, generator.resolution), np.int8)
+        self.painted = np.zeros(generator.size, np.int8)
         self._stroke: tuple[Any, int] = (None, 0)
         widest = dissection.span(layer).stop - dissection.span(layer).start
         self.controls = {

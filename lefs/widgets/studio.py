@@ -154,7 +154,7 @@ class EditStudio(Panel):
 
     def figure(self) -> Figure:
         """Target | edit | reference | where it changed, as a figure."""
-        preview = self.edit.image.shape[-1] < self._generator.resolution
+        preview = self.edit.image.shape[-1] < self._generator.size[0]
         edit = self._editor.render(self.recipe) if preview else self.edit
         change = edit.recipe.changes[0]
         pair = f"{change.part} of seed {change.reference} onto seed {edit.recipe.target}"
@@ -272,7 +272,7 @@ class EditStudio(Panel):
             self._hasty = self._editor if own else Editor(generator, self._catalog), side
         self._moves += 1
         editor, side = self._hasty
-        whole = side == self._generator.resolution
+        whole = side == self._generator.size[0]
         self._draw(editor.render(self.recipe, upto=None if whole else side))
         if not whole:
             self._wait_for_rest()

@@ -53,9 +53,7 @@ def official_network(checkout: Path, generation: int, ours: Any, **options: Any)
     if str(checkout) not in sys.path:
         sys.path.insert(0, str(checkout))
     widths = {"synthesis_kwargs": options} if found[0] == "networks" else options
-    made = importlib.import_module(f"training.{found[0]}").Generator(
-        512, 0, 512, ours.resolution, 3, **widths
-    )
+    made = importlib.import_module(f"training.{found[0]}").Generator(512, 0, 512, ours.size[0], 3, **widths)
     made.eval().requires_grad_(False)
     missing, unexpected = made.load_state_dict(ours.state_dict(), strict=False)
     assert not unexpected, unexpected
@@ -156,13 +154,13 @@ def bench_slider(quick: bool) -> Iterator[Row]:
         cache = generator.cache(styles)
         for name in names:
             moved = styles.clone()
-            moved[:, generator.layer(name).slice] *= 1.1
+            moved[:, generator.layer(name).span] *= 1.1
             ways = (
                 lambda m=moved, t=cache, g=generator: g.synthesize(m, cache=t),
                 lambda m=moved, g=generator: g.synthesize(m),
             )
             ours, whole = interleaved(*ways, repeats=20 if generator is small else 3)
-            side = generator.resolution
+            side = generator.size[0]
             yield Row(f"slider move from {name}, {side}²", ours, whole, "render from the start")
         del cache
     expected = small.synthesize(small.sample_styles(range(16)))
@@ -185,7 +183,7 @@ def operations(network: StyleGAN2, resolution: int) -> tuple[float, float]:
             continue
         weight = network.get_parameter(f"synthesis.{layer.name}.weight")
         # (a transposed convolution multiplies each of its inputs, then comes a filter of 4 x 4)
-        total += 2 * weight.numel() * layer.resolution**2
+        total += 2 * weight.numel() * layer.size[0] ** 2
         total += 2 * 16 * len(weight) * resolution**2 if part == "conv0" else 0
         numbers += 2 * len(weight) * resolution**2
     return total, 4 * numbers
@@ -219,7 +217,7 @@ def bench_roofline(quick: bool) -> Iterator[Row]:
             f"{2 * 1024**3 / product / 1e9:.0f} GFLOP/s, copy {2 * copied.nbytes / moved / 1e9:.0f} GB/s"
         )
         for size, seconds in zip(sizes, times, strict=True):
-            if size in (128, 256, network.resolution):
+            if size in (128, 256, network.size[0]):
                 work = sum(operations(network, s)[0] for s in network.preview_sizes if s <= size)
                 # (aimed at where a target of `bench_render` asks for more than the machine has)
                 target = 2 / 3 if dtype == torch.float32 and size <= 256 else None

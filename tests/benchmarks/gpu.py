@@ -141,9 +141,9 @@ class Bench:
                 seconds = self.seconds(lambda g=network, s=size: g.synthesize(self.styles, upto=s))  # type: ignore[misc]
                 yield f"preview {size}², {kind}", seconds, self.share(seconds, kind, upto=size)
             cache = network.cache(self.styles)
-            for name in (network.default_layer, f"b{network.resolution}.conv0"):
+            for name in (network.default_layer, f"b{network.size[0]}.conv0"):
                 moved = self.styles.clone()
-                moved[:, network.layer(name).slice] *= 1.1
+                moved[:, network.layer(name).span] *= 1.1
                 seconds = self.seconds(lambda g=network, m=moved, t=cache: g.synthesize(m, cache=t))  # type: ignore[misc]
                 yield f"slider move from {name}, {kind}", seconds, "to the full image"
             del cache
@@ -161,7 +161,7 @@ class Bench:
             )
             self.wait()
             seconds = time.perf_counter() - start
-            before = network.layer(catalog.layer).resolution
+            before = network.layer(catalog.layer).size[0]
             note = f"{self.share(seconds, kind, count=images)} (second pass; the first ends at {before}²)"
             yield f"dissection of {images} images, {kind}", seconds, note
 

@@ -34,7 +34,7 @@ MISSING = "–"
 
 def size_rows(subjects: Sequence[Subject]) -> Iterator[list[str]]:
     """Resolution, parameters, and what the generator takes on disk."""
-    yield ["resolution", *(f"{s.model.resolution} × {s.model.resolution}" for s in subjects)]
+    yield ["resolution", *("{} × {}".format(*s.model.size) for s in subjects)]
     counts = [sum(p.numel() for p in s.model.parameters()) for s in subjects]
     yield ["parameters, millions", *(f"{count / 1e6:.2f}" for count in counts)]
     files = [s.folder / "generator.safetensors" for s in subjects]

@@ -108,7 +108,7 @@ def in_batches(images: Pixels, *, note: str, mirror: bool = False) -> Iterator[T
 
 def generated(generator: lefs.Generator, count: int, *, truncation: float = 1.0) -> Pixels:
     """Images of seeds 0 to count - 1, with the 256 levels that rendered ones have: (N, H, W, 3), uint8."""
-    images = np.empty((count, generator.resolution, generator.resolution, 3), np.uint8)
+    images = np.empty((count, *generator.size, 3), np.uint8)
     for start in tqdm(range(0, count, BATCH), desc=f"generating, ψ = {truncation:g}", unit="batch"):
         seeds = range(start, min(start + BATCH, count))
         images[start : seeds.stop] = to_uint8(synthesize(generator, seeds, truncation=truncation))
@@ -241,7 +241,7 @@ def measure(
     if fewer <= width:  # found out at once, and not when all have been drawn
         raise ValueError(f"count: expected {2 * width + 2} or more for {width} features, got {count}")
     pictures = generated(generator, count)
-    real, _ = render_dataset(HELD_OUT_SEED, 2 * count, resolution=generator.resolution)
+    real, _ = render_dataset(HELD_OUT_SEED, 2 * count, resolution=generator.size[0])
     made, first, second = (
         look(judge, in_batches(images, note="looking")) for images in (pictures, real[:count], real[count:])
     )
@@ -338,7 +338,7 @@ def main(arguments: list[str] | None = None) -> None:
     if options.samples:
         sample_sheet(generator).save(options.samples, optimize=True)
         return
-    training = training_images(options.data, options.training, generator.resolution)
+    training = training_images(options.data, options.training, generator.size[0])
     quality, figure = measure(load_segmenter(options.judge), generator, options.count, training)
     print(*tables(quality), sep="\n\n")
     if options.write:

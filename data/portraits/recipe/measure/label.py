@@ -220,8 +220,8 @@ def fine_layers(model: lefs.Generator) -> list[str]:
     """The default layer, the convolutions of the next higher resolution (parts are lost on small maps), and
     the default layer joined to each of them.
     """
-    side = model.layer(model.default_layer).resolution
-    finer = [x.name for x in model.layers if x.resolution == 2 * side and x.kind == "conv"]
+    side = model.layer(model.default_layer).size[0]
+    finer = [x.name for x in model.layers if x.size[0] == 2 * side and x.kind == "conv"]
     return [model.default_layer, *finer, *[f"{model.default_layer}+{name}" for name in finer]]
 
 

@@ -102,7 +102,7 @@ def keep(trainer: Trainer, folder: Path, rank: int) -> None:
 @torch.inference_mode()
 def sample_sheet(generator: Generator, *, side: int | None = None) -> Any:
     """Four rows of samples: two as drawn (ψ = 1), two nearer to the mean (ψ = 0.7)."""
-    columns = 16 if (side or generator.resolution) <= 64 else 10
+    columns = 16 if (side or generator.size[0]) <= 64 else 10
     images = [
         synthesize(generator, range(start, start + 2 * columns), truncation=truncation, side=side)
         for start, truncation in ((0, 1.0), (2 * columns, 0.7))
