@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import argparse
 import gc
+import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import lefs
@@ -22,7 +23,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     Parameters
     ----------
-    argv
+    argv : sequence of str, optional
         Arguments after the program's name; by default the process's own.
 
     Returns
@@ -31,23 +32,22 @@ def main(argv: Sequence[str] | None = None) -> int:
         0; 1 if a notebook failed; 2 if what was asked for cannot be done; 130 if interrupted.
     """
     parser = _parser()
-    arguments, rest = parser.parse_known_args(argv)
-    if rest and arguments.command is not _notebooks:
-        parser.error(f"unrecognized arguments: {' '.join(rest)}")
-    arguments.rest = rest
-    collecting = gc.isenabled()
+    arguments, arguments.rest = parser.parse_known_args(argv)
+    if arguments.rest and arguments.command is not _notebooks:
+        parser.error(f"unrecognized arguments: {' '.join(arguments.rest)}")
     # (importing PyTorch makes no garbage; looking for it takes a tenth of the time)
     gc.disable()
     from lefs.records import ArtifactError
 
-    if collecting:
-        gc.enable()
+    gc.enable()
     try:
         return int(arguments.command(arguments))
     except ArtifactError as error:
         return _complain(error, 2)
     except KeyboardInterrupt:
         return _complain("interrupted; what was finished is kept", 130)
+    except lefs.runner.RunError as error:  # (imported only where something went wrong)
+        return _complain(error, error.exit_code)
 
 
 def _complain(error: object, code: int) -> int:
@@ -55,20 +55,24 @@ def _complain(error: object, code: int) -> int:
     return code
 
 
-def _say(text: str) -> None:
-    sys.stdout.write(f"{text}\n")
+def _say(*lines: str) -> None:
+    sys.stdout.writelines(f"{line}\n" for line in lines)
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="lefs", description="See what a StyleGAN has learned, and edit one part."
-    )
+    about = "See what a StyleGAN has learned, and edit one part."
+    parser = argparse.ArgumentParser(prog="lefs", description=about)
     parser.add_argument("--version", action="version", version=f"lefs {lefs.__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_run(commands.add_parser("run", help="execute the notebooks and collect their figures"))
-    _add_notebooks(
-        commands.add_parser("notebooks", help="copy the notebooks into a folder and open JupyterLab there")
+    books = commands.add_parser(
+        "notebooks", help="copy the notebooks into a folder and open JupyterLab there"
     )
+    books.set_defaults(command=_notebooks)
+    books.epilog = "Further options, such as --no-browser or --port=9000, go to JupyterLab."
+    where = "where to; yours are never written over (default: %(default)s)"
+    books.add_argument("folder", nargs="?", default="lefs-notebooks", metavar="DIR", help=where)
+    books.add_argument("--copy-only", action="store_true", help="copy them, and stop")
     info = commands.add_parser("info", help="say what a generator file holds")
     info.set_defaults(command=_info)
     info.add_argument("generator", help="a file, a folder, or the name of an embedded one, such as portraits")
@@ -81,72 +85,36 @@ def _parser() -> argparse.ArgumentParser:
 
 def _add_run(run: argparse.ArgumentParser) -> None:
     run.set_defaults(command=_run)
-    run.add_argument(
-        "notebooks", nargs="*", metavar="NOTEBOOK", help="such as 1_dissection, 1, or a path; default: all"
-    )
-    run.add_argument(
-        "-p", dest="parameters", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"),
-        help="set a parameter wherever it is declared, or of one notebook: 1_dissection.clusters",
-    )  # fmt: skip
+    which = "such as 1_dissection, 1, or a path; default: all"
+    run.add_argument("notebooks", nargs="*", metavar="NOTEBOOK", help=which)
+    what = "set a parameter wherever it is declared, or of one notebook: 1_dissection.clusters"
+    pair = ("NAME", "VALUE")
+    run.add_argument("-p", dest="parameters", nargs=2, action="append", default=[], metavar=pair, help=what)
     run.add_argument("--name", help="ends the run folder's name (default: the notebook's, or 'all')")
-    run.add_argument(
-        "--out", default="runs", metavar="DIR", help="folder that collects runs (default: %(default)s)"
-    )
-    run.add_argument(
-        "--notebooks", dest="folder", metavar="DIR",
-        help="where they lie (default: ./notebooks, or else those that came with lefs)",
-    )  # fmt: skip
+    out = "folder that collects runs (default: %(default)s)"
+    run.add_argument("--out", default="runs", metavar="DIR", help=out)
+    where = "where they lie (default: ./notebooks, or else those that came with lefs)"
+    run.add_argument("--notebooks", dest="folder", metavar="DIR", help=where)
     run.add_argument("--list", action="store_true", help="list the notebooks and their parameters, and stop")
 
 
-def _add_notebooks(books: argparse.ArgumentParser) -> None:
-    books.set_defaults(command=_notebooks)
-    books.epilog = "Further options, such as --no-browser or --port=9000, go to JupyterLab."
-    books.add_argument(
-        "folder", nargs="?", default="lefs-notebooks", metavar="DIR",
-        help="where to; yours are never written over (default: %(default)s)",
-    )  # fmt: skip
-    books.add_argument("--copy-only", action="store_true", help="copy them, and stop")
-
-
-def _with_notebooks(command: Callable[[argparse.Namespace], int]) -> Callable[[argparse.Namespace], int]:
-    """Make the errors of what runs notebooks messages."""
-
-    def run(arguments: argparse.Namespace) -> int:
-        # (what runs notebooks takes longer to import than the other commands take)
-        from lefs.runner import NotebookFailed, ParameterError, RunError
-
-        try:
-            return command(arguments)
-        except NotebookFailed as error:
-            return _complain(error, 1)
-        except (ParameterError, RunError) as error:
-            return _complain(error, 2)
-
-    return run
-
-
-@_with_notebooks
 def _run(arguments: argparse.Namespace) -> int:
     from lefs.runner import describe_notebooks, find_notebooks, run_notebooks
 
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # (as with Ctrl-C: what was finished is kept)
+    names, folder = arguments.notebooks, arguments.folder
     if arguments.list:
-        _say(describe_notebooks(find_notebooks(arguments.notebooks, folder=arguments.folder)))
+        _say(describe_notebooks(find_notebooks(names, folder=folder)))
         return 0
     run = run_notebooks(
-        arguments.notebooks,
-        parameters=arguments.parameters,
-        name=arguments.name,
-        out=arguments.out,
-        folder=arguments.folder,
+        names, folder=folder, parameters=arguments.parameters, name=arguments.name, out=arguments.out
     )
-    for record in run.notebooks:
-        _say(f"{record['notebook']:<20} {record['seconds']:7.1f} s")
-    _say(f"gallery: {_short(run.gallery)}")
+    _say(*(f"{record['notebook']:<20} {record['seconds']:7.1f} s" for record in run.notebooks))
+    here, page = Path.cwd(), run.gallery
+    _say(f"gallery: {page.relative_to(here) if page.is_relative_to(here) else page}")
     return 0
 
 
-@_with_notebooks
 def _notebooks(arguments: argparse.Namespace) -> int:
     from lefs.runner import copy_notebooks, open_jupyterlab
 
@@ -160,23 +128,17 @@ def _notebooks(arguments: argparse.Namespace) -> int:
     return open_jupyterlab(arguments.folder, options=arguments.rest)
 
 
-def _short(path: Path) -> Path:
-    """Path relative to the current folder where it lies below that."""
-    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
-
-
 def _info(arguments: argparse.Namespace) -> int:
     from lefs.files.formats import peek
 
     generator = peek(arguments.generator)
-    count = sum(p.numel() for p in generator.parameters())
     size = "{} x {}".format(*generator.size)
     facts = {
         "name": generator.name,
         "family": f"{generator.architecture} ({type(generator).__name__})",
         "publisher": (generator.origin or {}).get("publisher", "lefs"),
         "images": f"{size}, previews at {', '.join(map(str, generator.preview_sizes))}",
-        "parameters": f"{count:,}",
+        "parameters": f"{sum(p.numel() for p in generator.parameters()):,}",
         "latents": f"z {generator.z_dim}, w {generator.num_ws} x {generator.w_dim}",
         "classes": f"0 to {generator.label_dim - 1}" if generator.label_dim else "none, not conditional",
         "styles": f"{generator.num_styles:,} in {len(generator.layers)} layers",
@@ -185,8 +147,7 @@ def _info(arguments: argparse.Namespace) -> int:
     }
     if not generator.has_styles:
         facts |= {"latents": f"z {generator.z_dim}", "styles": "none: dissection works, editing does not"}
-    for name, value in facts.items():
-        _say(f"{name:<13} {value}")
+    _say(*(f"{name:<13} {value}" for name, value in facts.items()))
     _say(f"\n{'layer':<16} {'kind':<5} {'map':>11} {'channels':>9}  styles")
     for layer in generator.layers:
         side = "{} x {}".format(*layer.size)

@@ -7,8 +7,10 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -483,6 +485,114 @@ def test_a_kernel_that_dies_is_a_failed_notebook(tmp_path: Path) -> None:
     write_notebook(tmp_path / "1_dead.ipynb", ["import os\nos._exit(3)"])
     with pytest.raises(NotebookFailed, match="1_dead: the kernel stopped"):
         run_notebooks(folder=tmp_path, out=tmp_path / "runs", progress=False)
+
+
+def failed(out: Path, capsys: pytest.CaptureFixture[str]) -> tuple[str, dict[str, Any], str]:
+    """What a run that failed said, wrote down, and shows."""
+    (folder,) = out.iterdir()
+    record = json.loads((folder / "run.json").read_text())["notebooks"][-1]
+    return capsys.readouterr().err, record, (folder / "index.html").read_text()
+
+
+def test_a_kernel_that_cannot_start_is_a_failed_notebook(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "path").mkdir()
+    (tmp_path / "path" / "ipykernel_launcher.py").write_text("import sys; sys.exit(3)")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "path"), prepend=os.pathsep)
+    write_notebook(tmp_path / "1_first.ipynb", [])
+    assert main(["run", "--notebooks", str(tmp_path), "--out", str(tmp_path / "runs")]) == 1
+    message, record, page = failed(tmp_path / "runs", capsys)
+    assert "lefs: 1_first: the kernel stopped: " in message
+    assert "the kernel stopped: " in record["error"]
+    assert "the kernel stopped: " in page
+
+
+def test_the_kernel_is_a_python_of_ours_whatever_is_called_python3(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "kernels" / "python3").mkdir(parents=True)
+    other = {"argv": ["/bin/false"], "display_name": "another", "language": "python"}
+    (tmp_path / "kernels" / "python3" / "kernel.json").write_text(json.dumps(other))
+    monkeypatch.setenv("JUPYTER_PATH", str(tmp_path))
+    write_notebook(tmp_path / "1_first.ipynb", ["import sys\nsys.executable"])
+    run = run_notebooks(folder=tmp_path, out=tmp_path / "runs", progress=False)
+    executed = nbformat.read(run.folder / "1_first.ipynb", as_version=4)
+    assert executed.cells[-1].outputs[0].data["text/plain"] == repr(sys.executable)
+
+
+def test_a_folder_that_goes_while_it_runs_is_a_failed_notebook(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_notebook(tmp_path / "1_first.ipynb", [f"import shutil\nshutil.rmtree({str(tmp_path / 'runs')!r})"])
+    assert main(["run", "--notebooks", str(tmp_path), "--out", str(tmp_path / "runs")]) == 1
+    message, record, page = failed(tmp_path / "runs", capsys)
+    assert "1_first: " in message
+    assert "1_first: output folder" in record["error"]
+    assert "1_first: output folder" in page
+
+
+def test_a_full_disk_is_one_message_and_the_record_says_so(tmp_path: Path) -> None:
+    """Files may have 60,000 bytes here: the notebook has more."""
+    resource = pytest.importorskip("resource")
+    write_notebook(tmp_path / "1_first.ipynb", ["'x' * 99_999"])
+    command = [
+        sys.executable,
+        "-m",
+        "lefs",
+        "run",
+        "--notebooks",
+        str(tmp_path),
+        "--out",
+        str(tmp_path / "runs"),
+    ]
+
+    def bounded() -> None:
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, 60_000))
+
+    done = subprocess.run(command, preexec_fn=bounded, capture_output=True, text=True)
+    assert done.returncode in (1, 2)
+    assert "Traceback" not in done.stderr
+    assert "File too large" in done.stderr
+    (folder,) = (tmp_path / "runs").iterdir()
+    assert "File too large" in json.loads((folder / "run.json").read_text())["notebooks"][0]["error"]
+    assert "File too large" in (folder / "index.html").read_text()
+
+
+def test_braces_in_paths_are_braces(tmp_path: Path) -> None:
+    folder = tmp_path / "a{b}c{output}{"
+    folder.mkdir()
+    write_notebook(folder / "1_{x}.ipynb", ["1"])
+    run = run_notebooks(folder=folder, out=folder / "runs", name="first", progress=False)
+    assert (run.folder / "1_{x}.ipynb").is_file()
+
+
+@pytest.mark.parametrize(("text", "kept"), [("inf", "Infinity"), ("nan", "NaN")])
+def test_numbers_that_json_lacks_are_kept_by_name(tmp_path: Path, text: str, kept: str) -> None:
+    write_notebook(tmp_path / "1_first.ipynb", ["x"], parameters="x: float = 1.0")
+    run = run_notebooks(folder=tmp_path, out=tmp_path / "runs", parameters=[("x", text)], progress=False)
+    executed = nbformat.read(run.folder / "1_first.ipynb", as_version=4)
+    assert executed.cells[-1].outputs[0].data["text/plain"] == text
+    assert json.loads((run.folder / "run.json").read_text())["notebooks"][0]["parameters"] == {"x": kept}
+
+
+def test_a_run_that_is_killed_leaves_its_parameters(tmp_path: Path) -> None:
+    write_notebook(
+        tmp_path / "1_first.ipynb", [f"open({str(tmp_path / 'begun')!r}, 'w')\nimport time\ntime.sleep(60)"]
+    )
+    common = ["--notebooks", str(tmp_path), "--out", str(tmp_path / "runs"), "-p", "clusters", "5"]
+    run = subprocess.Popen([sys.executable, "-m", "lefs", "run", *common])
+    while not (tmp_path / "begun").exists():
+        assert run.poll() is None
+        time.sleep(0.1)
+    (folder,) = (tmp_path / "runs").iterdir()
+    record = json.loads((folder / "run.json").read_text())["notebooks"][0]
+    assert (record["parameters"]["clusters"], record["error"]) == (5, "not finished")
+    run.terminate()
+    assert run.wait(60) == 130
+    record = json.loads((folder / "run.json").read_text())["notebooks"][0]
+    assert record["error"] == "interrupted"
 
 
 def test_two_runs_in_one_second_have_two_folders(tmp_path: Path) -> None:

@@ -4,39 +4,49 @@ from __future__ import annotations
 
 import datetime
 import functools
-import importlib.metadata
+import itertools
+import json
 import os
 import platform
 import re
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import nbformat
 import papermill
-from nbclient.exceptions import CellTimeoutError, DeadKernelError
+from ipykernel.kernelspec import get_kernel_dict
+from jupyter_client import AsyncKernelManager
+from jupyter_client.kernelspec import KernelSpec
 from papermill.exceptions import PapermillExecutionError
 
 import lefs
-from lefs.generator import Generator
-from lefs.records import file_sha256, write_atomically, write_json
+from lefs.records import ArtifactError, file_sha256, write_atomically, write_json
 from lefs.runner.domains import check_values, open_catalog
 from lefs.runner.gallery import gallery_page
 from lefs.runner.html import notebook_to_html
-from lefs.runner.notebooks import RunError, declared_parameters, find_notebooks, read_notebook
-from lefs.runner.parameters import assign_parameters
+from lefs.runner.notebooks import declared_parameters, find_notebooks, read_notebook
+from lefs.runner.parameters import RunError, assign_parameters
 from lefs.runner.timing import Task, cell_reports, say_estimates
 
 __all__ = ["NotebookFailed", "Run", "run_notebooks"]
 
-_PACKAGES = ("lefs", "torch", "numpy", "scikit-learn", "matplotlib", "jupyterlab", "papermill", "nbconvert")
+_PACKAGES = ("torch", "numpy", "scikit-learn", "matplotlib", "jupyterlab", "papermill", "nbconvert")
 
 
 class NotebookFailed(RunError):
-    """A cell raised, or the kernel died; the notebook as far as it got is in the run's folder."""
+    """A cell raised, or the kernel died; the notebook as far as it got is in the run's folder.
+
+    Examples
+    --------
+    >>> NotebookFailed("3_editing, cell 5: edit = editor.render(recipe)").exit_code
+    1
+    """
+
+    exit_code = 1
 
 
 @dataclass
@@ -52,6 +62,11 @@ class Run:
         One record per executed notebook, as in ``run.json``: name, seconds, sha256, parameters, error, and
         the generator, where it is known.
     started : datetime
+
+    Examples
+    --------
+    >>> Run(Path("runs/20260102-030405-lecture")).gallery.name
+    'index.html'
     """
 
     folder: Path
@@ -70,7 +85,8 @@ class Run:
 
     def save(self) -> None:
         """Write ``run.json`` and the gallery."""
-        versions = _versions()
+        versions = {"python": platform.python_version(), "platform": platform.platform()}
+        versions |= {"lefs": lefs.__version__, **{package: version(package) for package in _PACKAGES}}
         content = {
             "format": "lefs-run",
             "name": self.folder.name,
@@ -80,7 +96,7 @@ class Run:
         }
         write_json(self.folder / "run.json", content)
         page = gallery_page(self.folder, self.notebooks, started=self.started, versions=versions)
-        write_atomically(self.gallery, lambda p: p.write_text(page, encoding="utf-8"))
+        _write(self.gallery, page)
 
 
 def run_notebooks(
@@ -184,117 +200,104 @@ def _make_folder(out: Path, name: str) -> Path:
     if not re.fullmatch(r"[\w.-]+", name):
         raise RunError(f"a run's name may have letters, digits, '.', '_' and '-', not {name!r}")
     stem = f"{datetime.datetime.now():%Y%m%d-%H%M%S}-{name}"
-    number = 1
+    names = itertools.chain([stem], (f"{stem}-{number}" for number in itertools.count(2)))
     try:
         out.mkdir(parents=True, exist_ok=True)
         while True:
-            folder = (out / (stem if number == 1 else f"{stem}-{number}")).resolve()
+            folder = (out / next(names)).resolve()
             with suppress(FileExistsError):
                 folder.mkdir()
                 (folder / "artifacts").mkdir()
                 return folder
-            number += 1
     except OSError as error:
         reason = "it is a file" if out.is_file() else error.strerror
         raise RunError(f"cannot make runs in {out}: {reason}; choose another with --out") from error
 
 
 def _run_one(run: Run, task: Task, *, progress: bool) -> None:
-    """Execute one notebook; its record, page and gallery are written whether it fails or not."""
+    """Execute one notebook; its record is there before, and page and gallery after it, however it ends."""
     path, parameters = task.path, _complete(run, task)
     record: dict[str, Any] = {
         "notebook": path.stem,
         "sha256": file_sha256(path),
-        "parameters": parameters,
-        "error": None,
+        # (JSON has no word for infinity)
+        "parameters": json.loads(json.dumps(parameters), parse_constant=str),
+        "error": "not finished",
+        "seconds": 0.0,
     }
     if task.generator is not None:
-        record["generator"] = _describe(task.generator)
+        kind = "{}, {} × {} pixels".format(type(task.generator).__name__, *task.generator.size)
+        own = {"name": task.generator.name, "kind": kind, "fingerprint": task.generator.fingerprint}
+        record["generator"] = own
     run.notebooks.append(record)
+    run.save()
     executed = run.folder / path.name
     start = time.perf_counter()
     try:
-        _execute(task, executed, parameters, progress=progress)
-    except NotebookFailed as error:
-        record["error"] = str(error)
-        raise NotebookFailed(f"{error}\nkept as far as it got: {executed.with_suffix('.html')}") from None
+        try:
+            _execute(task, executed, parameters, progress=progress)
+        finally:
+            with suppress(RunError):  # (it is not there, or half of it, where a disk was full)
+                page = notebook_to_html(read_notebook(executed), title=path.stem, folder=path.parent)
+                _write(executed.with_suffix(".html"), page)
+        record["error"] = None
     except KeyboardInterrupt:
         record["error"] = "interrupted"
         raise
+    except (ArtifactError, NotebookFailed) as error:
+        record["error"] = str(error)
+        raise type(error)(f"{error}\nkept as far as it got: {executed.with_suffix('.html')}") from None
     finally:
         record["seconds"] = round(time.perf_counter() - start, 2)
-        _write_page(executed, source=path.parent)
         run.save()
 
 
-def _describe(generator: Generator) -> dict[str, str]:
-    """What the gallery and ``run.json`` call a generator."""
-    side = generator.size[0]
-    kind = f"{type(generator).__name__}, {side} × {side} pixels"
-    return {"name": generator.name, "kind": kind, "fingerprint": generator.fingerprint}
+def _write(path: Path, page: str) -> None:
+    write_atomically(path, lambda temporary: temporary.write_text(page, encoding="utf-8"))
+
+
+class _OwnKernel(AsyncKernelManager):
+    """A kernel of the Python that runs lefs, whichever one is installed as ``python3``."""
+
+    @property
+    def kernel_spec(self) -> KernelSpec:
+        """How it is started, and with which environment beside ours."""
+        return KernelSpec(**get_kernel_dict(), env=_environment())
+
+
+def _environment() -> dict[str, str]:
+    """Tell a kernel that nobody watches, and, in a source tree, to import the same lefs as we do."""
+    found = {"LEFS_HEADLESS": "1", "PYDEVD_DISABLE_FILE_VALIDATION": "1"}
+    source = Path(lefs.__file__).parents[1]
+    if (source / "pyproject.toml").is_file():
+        found["PYTHONPATH"] = os.pathsep.join(filter(None, [str(source), os.environ.get("PYTHONPATH")]))
+    return found
 
 
 def _execute(task: Task, executed: Path, parameters: Mapping[str, Any], *, progress: bool) -> None:
-    path = task.path
-    with _kernel_environment(), cell_reports(task, injected=bool(parameters), show=progress) as report:
-        try:
+    path, added = task.path, bool(parameters)  # (papermill adds a cell for them)
+    try:
+        with cell_reports(task, injected=added, show=progress) as report:
             papermill.execute_notebook(
-                path,
-                executed,
+                *(str(each).replace("{", "{{").replace("}", "}}") for each in (path, executed)),
                 parameters=dict(parameters),
                 kernel_name="python3",
                 language="python",
                 cwd=path.parent,
                 progress_bar=False,
+                kernel_manager_class=_OwnKernel,
                 extra_arguments=["--log-level=ERROR"],
                 on_cell_executed=report,
                 # Stored widget states make HTML prefer the widget, which is blank without a network.
                 store_widget_state=False,
                 coalesce_streams=True,
             )
-        except PapermillExecutionError as error:
-            place = (
-                error.cell_index + 1 - bool(parameters)
-            )  # (as its author counts, without papermill's cell)
-            line = next((x.strip() for x in error.source.splitlines() if x.strip()), "")
-            said = f"{path.stem}, cell {place}: {line}\n  {error.ename}: {error.evalue}"
-            raise NotebookFailed(said) from error
-        except (DeadKernelError, CellTimeoutError) as error:
-            raise NotebookFailed(f"{path.stem}: the kernel stopped: {error}") from error
-
-
-def _write_page(executed: Path, *, source: Path) -> None:
-    if executed.is_file():
-        page = notebook_to_html(nbformat.read(executed, as_version=4), title=executed.stem, folder=source)
-        write_atomically(executed.with_suffix(".html"), lambda p: p.write_text(page, encoding="utf-8"))
-
-
-@contextmanager
-def _kernel_environment() -> Iterator[None]:
-    """Tell kernels that nobody watches, and, in a source tree, to import the same lefs as we are."""
-    changes = {
-        "LEFS_HEADLESS": "1",
-        "PYDEVD_DISABLE_FILE_VALIDATION": "1",
-        # Waiting threads sleep: spinning ones make small matrix products crawl on a busy machine.
-        "OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY", "PASSIVE"),
-    }
-    source = Path(lefs.__file__).parents[1]
-    if (source / "pyproject.toml").is_file():
-        changes["PYTHONPATH"] = os.pathsep.join(filter(None, [str(source), os.environ.get("PYTHONPATH")]))
-    before = {name: os.environ.get(name) for name in changes}
-    os.environ.update(changes)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            os.environ.pop(name, None) if value is None else os.environ.update({name: value})
-
-
-def _versions() -> dict[str, str]:
-    versions = {"python": platform.python_version(), "platform": platform.platform()}
-    for package in _PACKAGES:
-        try:
-            versions[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            versions[package] = lefs.__version__ if package == "lefs" else "not installed"
-    return versions
+    except PapermillExecutionError as error:
+        place = error.cell_index + 1 - added  # (as its author counts)
+        line = next((x.strip() for x in error.source.splitlines() if x.strip()), "")
+        said = f"{path.stem}, cell {place}: {line}\n  {error.ename}: {error.evalue}"
+        raise NotebookFailed(said) from error
+    except OSError as error:
+        raise NotebookFailed(f"{path.stem}: {error}") from error
+    except RuntimeError as error:  # (of a kernel that dies, now or before its first word)
+        raise NotebookFailed(f"{path.stem}: the kernel stopped: {error}") from error

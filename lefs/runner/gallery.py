@@ -18,6 +18,9 @@ from markupsafe import Markup
 from PIL import Image
 
 from lefs.runner.html import MATH_STYLE, markdown_to_html
+from lefs.runner.notebooks import read_notebook
+from lefs.runner.parameters import RunError
+from lefs.runner.timing import duration
 
 __all__ = ["Figure", "figures", "gallery_page"]
 
@@ -150,7 +153,7 @@ def gallery_page(
         sections=sections,
         pictures=sum(not f.table for f in shown),
         tables=sum(bool(f.table) for f in shown),
-        minutes=_duration(sum(record["seconds"] for record in records)),
+        minutes=duration(sum(record["seconds"] for record in records)),
         started=started,
         versions=versions,
         math_style=MATH_STYLE,
@@ -158,15 +161,17 @@ def gallery_page(
 
 
 def _section(folder: Path, record: Mapping[str, Any]) -> dict[str, Any]:
-    executed = folder / f"{record['notebook']}.ipynb"
-    notebook = nbformat.read(executed, as_version=4) if executed.is_file() else nbformat.v4.new_notebook()
+    try:
+        notebook = read_notebook(folder / f"{record['notebook']}.ipynb")
+    except RunError:  # (it has not begun, or the disk is full)
+        notebook = nbformat.v4.new_notebook()
     title, lead = _opening(notebook)
     return {
         "name": record["notebook"],
         "title": _inline(title or record["notebook"]),
         "lead": Markup(markdown_to_html(lead)),
         "page": f"{record['notebook']}.html",
-        "duration": _duration(record["seconds"]),
+        "duration": duration(record["seconds"]),
         "parameters": record["parameters"],
         "error": record["error"],
         "figures": figures(notebook),
@@ -181,8 +186,3 @@ def _opening(notebook: nbformat.NotebookNode) -> tuple[str, str]:
             below = cell.source[heading.end() :].strip().split("\n\n")[0]
             return re.sub(r"^\d+ · ", "", heading[1]), below
     return "", ""
-
-
-def _duration(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest} s" if minutes else f"{rest} s"

@@ -10,6 +10,7 @@ from __future__ import annotations
 import html
 import re
 import xml.etree.ElementTree as ElementTree
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -25,38 +26,8 @@ _NAMESPACE = ' xmlns="http://www.w3.org/1998/Math/MathML"'  # HTML knows <math> 
 _BARS = ("|", "‖")
 _UNDER = ("max", "min", "lim", "sup", "inf")  # what LaTeX writes below these, in a formula of its own
 
-# Only a font with a table for mathematics has tall sums and brackets; every system has one of these.
-MATH_STYLE = """\
-math {
-  font-family: "STIX Two Math", "Cambria Math", "Latin Modern Math", "DejaVu Math TeX Gyre", math;
-  font-size: 1.05em;
-}
-math[display="block"] { margin: .8em 0; }
-"""
-
-_TEMPLATE = (
-    """\
-{%- extends 'lab/index.html.j2' -%}
-{%- block html_head_js_requirejs -%}{%- endblock -%}
-{%- block html_head_js_mathjax -%}{%- endblock -%}
-{%- block html_head_js_mermaidjs -%}{%- endblock -%}
-{%- block jupyter_widgets -%}{%- endblock -%}
-{%- block data_latex scoped -%}
-<div class="jp-RenderedLatex jp-OutputArea-output" data-mime-type="text/latex">
-{{ output.data['text/latex'] | markdown2html }}
-</div>
-{%- endblock -%}
-{%- block html_head_css -%}
-<style>
-main { max-width: 62rem; margin: 0 auto; }
-.jp-RenderedHTMLCommon { line-height: 1.55; }
-.jp-RenderedImage img { max-width: 100%; height: auto; }
-"""
-    + MATH_STYLE
-    + """</style>
-{%- endblock -%}
-"""
-)
+MATH_STYLE = files(__package__).joinpath("math.css").read_text("utf-8")
+_TEMPLATE = files(__package__).joinpath("notebook.html.j2").read_text("utf-8")
 
 
 def math_to_mathml(latex: str, *, display: bool = False) -> str:
@@ -118,30 +89,21 @@ class _OfflineExporter(HTMLExporter):
         """Render a cell's Markdown, with its pictures embedded and its formulas as MathML."""
         path = context.get("resources", {}).get("metadata", {}).get("path", "")
         attachments = context.get("cell", {}).get("attachments", {})
-        return _render(source, path=path, attachments=attachments, exclude_anchor_links=False)
+        return markdown_to_html(source, path=path, attachments=attachments, exclude_anchor_links=False)
 
 
-def _render(source: str, **options: Any) -> str:
-    renderer = _Renderer(escape=False, embed_images=True, **options)
-    rendered: str = MarkdownWithMath(renderer=renderer).render(source)
-    return rendered
-
-
-def markdown_to_html(source: str, *, folder: Path | None = None) -> str:
-    """Render Markdown, formulas included.
+def markdown_to_html(source: str, **options: Any) -> str:
+    """Render Markdown as HTML, formulas included.
 
     Parameters
     ----------
     source : str
-    folder : Path, optional
-        Where pictures that it names are looked for, to be embedded.
-
-    Returns
-    -------
-    str
-        HTML.
+    **options : Any
+        Of nbconvert's renderer.
     """
-    return _render(source, path=str(folder or ""), exclude_anchor_links=True)
+    renderer = _Renderer(escape=False, embed_images=True, **{"exclude_anchor_links": True, **options})
+    rendered: str = MarkdownWithMath(renderer=renderer).render(source)
+    return rendered
 
 
 def notebook_to_html(notebook: NotebookNode, *, title: str, folder: Path) -> str:
@@ -157,6 +119,6 @@ def notebook_to_html(notebook: NotebookNode, *, title: str, folder: Path) -> str
         Where relative paths to pictures in Markdown cells start.
     """
     exporter = _OfflineExporter(raw_template=_TEMPLATE)
-    resources = {"metadata": {"name": title, "path": str(folder)}}
+    resources = {"metadata": {"name": title, "path": str(folder)}, "math_style": MATH_STYLE}
     page: str = exporter.from_notebook_node(notebook, resources=resources)[0]
     return page

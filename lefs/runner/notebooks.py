@@ -11,20 +11,15 @@ from pathlib import Path
 import nbformat
 
 import lefs
-from lefs.runner.parameters import Parameter, ParameterError, describe_parameters, read_parameters
+from lefs.runner.parameters import Parameter, ParameterError, RunError, describe_parameters, read_parameters
 
 __all__ = [
-    "RunError",
     "declared_parameters",
     "describe_notebooks",
     "find_notebooks",
     "packaged_notebooks",
     "read_notebook",
 ]
-
-
-class RunError(Exception):
-    """Something that was asked for cannot be run; the message says what and the remedy."""
 
 
 def find_notebooks(names: Sequence[str] = (), *, folder: str | os.PathLike[str] | None = None) -> list[Path]:

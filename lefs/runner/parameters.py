@@ -12,15 +12,53 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["Parameter", "ParameterError", "assign_parameters", "describe_parameters", "read_parameters"]
+__all__ = [
+    "Parameter",
+    "ParameterError",
+    "RunError",
+    "assign_parameters",
+    "describe_parameters",
+    "read_parameters",
+]
 
 _PLAIN = {"int": int, "float": float, "str": str, "bool": bool, "list": list, "dict": dict}
 
 _RESERVED = {"output": "each run has its own folder; choose where runs go with --out and --name"}
 
 
-class ParameterError(ValueError):
-    """A parameter that no notebook has, or a value that it cannot have."""
+class RunError(Exception):
+    """Something that was asked for cannot be run; the message says what and the remedy.
+
+    Attributes
+    ----------
+    exit_code : int
+        Of the command line.
+
+    Examples
+    --------
+    >>> from lefs.runner import RunError, find_notebooks
+    >>> try:
+    ...     find_notebooks(["7_sculpture"])
+    ... except RunError as error:
+    ...     print(str(error)[:25])
+    no notebook '7_sculpture'
+    """
+
+    exit_code = 2
+
+
+class ParameterError(RunError, ValueError):
+    """A parameter that no notebook has, or a value that it cannot have.
+
+    Examples
+    --------
+    >>> from lefs.runner import Parameter, ParameterError
+    >>> try:
+    ...     Parameter("clusters", "int", 24).convert("many")
+    ... except ParameterError as error:
+    ...     print(error)
+    clusters takes int (default 24), not 'many'
+    """
 
 
 @dataclass(frozen=True)

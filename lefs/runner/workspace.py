@@ -13,7 +13,8 @@ from pathlib import Path
 import nbformat
 
 from lefs.records import write_atomically
-from lefs.runner.notebooks import RunError, find_notebooks, packaged_notebooks, read_notebook
+from lefs.runner.notebooks import find_notebooks, packaged_notebooks, read_notebook
+from lefs.runner.parameters import RunError
 
 __all__ = ["copy_notebooks", "open_jupyterlab"]
 
