@@ -27,7 +27,8 @@ def test_examples_print_what_they_say(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "room", ["", ".evaluation", ".files", ".models", ".segmenters", ".units", ".widgets"]
+    "room",
+    ["", ".evaluation", ".files", ".models", ".plotting", ".runner", ".segmenters", ".units", ".widgets"],
 )
 def test_every_name_of_a_face_has_an_example(room: str) -> None:
     face = importlib.import_module(f"lefs{room}")

@@ -22,15 +22,15 @@ Names = Sequence[str] | Mapping[str, Sequence[int]]
 _SMOOTH_SIDE = 256
 
 
-def as_array(name: str, values: Any, *, ndim: int) -> np.ndarray:
-    """`values` as a finite float64 array of `ndim` dimensions.
+def as_array(name: str, values: Any, *, ndim: int, images: int | None = None) -> np.ndarray:
+    """`values` as a finite float64 array of `ndim` dimensions, the first of them as long as so many images.
 
     Raises
     ------
     TypeError
-        If they are no numbers.
+        If they are not numbers.
     ValueError
-        If the number of dimensions differs, nothing is in there, or a value is NaN or infinite.
+        If the shape differs, nothing is in there, or a value is NaN or infinite.
     """
     if isinstance(values, torch.Tensor):
         values = values.detach().cpu().double().numpy()
@@ -42,11 +42,13 @@ def as_array(name: str, values: Any, *, ndim: int) -> np.ndarray:
         raise ValueError(f"{name} must be a non-empty array of {ndim} dimensions, got shape {array.shape}")
     if not np.isfinite(array).all():
         raise ValueError(f"{name} has {np.sum(~np.isfinite(array))} values that are NaN or infinite")
+    if images is not None and len(array) != images:
+        raise ValueError(f"{name} must describe the {images} images given, got {len(array)}")
     return array
 
 
-def as_images(name: str, images: Any) -> np.ndarray:
-    """Images of shape (N, 3, H, W) or (3, H, W), or a list of (3, H, W), in [-1, 1] → (N, H, W, 3) uint8."""
+def as_images(name: str, images: Any, count: int | None = None) -> np.ndarray:
+    """`count` images, shape (N, 3, H, W) or (3, H, W), or a list, in [-1, 1] → (N, H, W, 3) uint8."""
     listed = isinstance(images, list) and all(isinstance(image, torch.Tensor) for image in images)
     tensor = torch.stack(images) if listed and images else torch.as_tensor(images)
     if tensor.ndim == 3:
@@ -57,24 +59,16 @@ def as_images(name: str, images: Any) -> np.ndarray:
         raise TypeError(f"{name} must be float in [-1, 1], got {tensor.dtype}; a generator makes such images")
     if not torch.isfinite(tensor).all():
         raise ValueError(f"{name} holds NaN or infinite values")
+    if count is not None and len(tensor) != count:
+        raise ValueError(f"{name} must hold {count} images, got {len(tensor)}")
     return to_uint8(tensor)
-
-
-def as_image(name: str, image: Any) -> np.ndarray:
-    """One image of shape (3, H, W) or (1, 3, H, W) → (H, W, 3) uint8."""
-    pictures = as_images(name, image)
-    if len(pictures) != 1:
-        raise ValueError(f"{name} must be one image of shape (3, H, W), got {len(pictures)} images")
-    return pictures[0]
 
 
 def as_changes(name: str, changes: Any, count: int) -> np.ndarray:
     """Colour differences of shape (N, H, W), or (H, W) where one is asked for, not negative."""
     if np.ndim(changes) == 2:
         changes = changes[None]
-    array = as_array(name, changes, ndim=3)
-    if len(array) != count:
-        raise ValueError(f"{name} must hold {count} maps, one an image; got {len(array)}")
+    array = as_array(name, changes, ndim=3, images=count)
     if array.min() < 0:
         raise ValueError(
             f"{name} must not be negative, it is a colour difference; its smallest value is {array.min():g}"
@@ -82,26 +76,16 @@ def as_changes(name: str, changes: Any, count: int) -> np.ndarray:
     return array
 
 
-def as_membership(name: str, membership: Any, images: np.ndarray) -> np.ndarray:
-    """Memberships of shape (N, K, h, w) for the images; largest wins → labels (N, h, w)."""
-    array = as_array(name, membership, ndim=4)
-    if len(array) != len(images):
-        raise ValueError(f"{name} must describe the {len(images)} images given, got {len(array)}")
-    return array
-
-
 def as_names(names: Names | None, count: int) -> list[str]:
     """One name for each of `count` clusters: a list of names, or a catalog's ``parts``."""
     if names is None:
-        return [f"{k}" for k in range(count)]
+        names = [f"{k}" for k in range(count)]
     if isinstance(names, Mapping):
         by_cluster = {int(k): part for part, clusters in names.items() for k in clusters}
         if sorted(by_cluster) != list(range(count)):
             raise ValueError(f"names must cover the clusters 0 to {count - 1}, got {sorted(by_cluster)}")
-        return [by_cluster[k] for k in range(count)]
-    if isinstance(names, str) or len(names) != count:
-        raise ValueError(f"names must be {count} strings, one a cluster; got {names!r}")
-    return [str(n) for n in names]
+        names = [by_cluster[k] for k in range(count)]
+    return as_labels("names", names, count)
 
 
 def color_index(names: Sequence[str]) -> np.ndarray:
@@ -125,10 +109,8 @@ def channel_order(contributions: np.ndarray) -> np.ndarray:
     return np.lexsort((-strongest, owner, strongest == 0))
 
 
-def as_labels(name: str, labels: Sequence[str] | None, count: int) -> list[str] | None:
-    """None, or exactly `count` strings."""
-    if labels is None:
-        return None
+def as_labels(name: str, labels: Sequence[str], count: int) -> list[str]:
+    """Exactly `count` strings."""
     if isinstance(labels, str) or len(labels) != count:
         raise ValueError(f"{name} must be {count} strings, got {labels!r}")
     return [str(label) for label in labels]

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from lefs.plotting.arrays import as_changes, as_image, as_images
+from lefs.plotting.arrays import as_changes, as_images
 from lefs.plotting.picture_grid import CAPTION
 from lefs.plotting.pictures import Row, drawn
 from lefs.plotting.style import styled
@@ -16,23 +16,26 @@ from lefs.plotting.style import styled
 __all__ = ["comparison_strip", "edit_strip", "filmstrip", "path_strips", "transfer_grid"]
 
 
-def _interleaved(
-    pictures: Mapping[str, np.ndarray], maps: Mapping[str, np.ndarray], *, first: int = 0
-) -> tuple[list[str], list[Row]]:
-    """Labels and rows: each name's pictures, and below them its maps where there are some."""
-    labels, rows = [], []
-    for name in pictures:
-        for label, cells in ((name, pictures[name]), ("change", maps.get(name))):
-            if cells is not None:
-                labels.append(label)
-                rows.append(dict(enumerate(cells, start=first)))
-    return labels, rows
+def _read(
+    what: str, images: Mapping[str, Any], changes: Mapping[str, Any] | None, count: int
+) -> dict[str, list[np.ndarray]]:
+    """By name, `count` pictures, and after them as many maps of change where there are some."""
+    if not images:
+        raise ValueError(f"{what} is empty; give {{name: images of shape ({count}, 3, H, W)}}")
+    changes = changes or {}
+    if unknown := [name for name in changes if name not in images]:
+        known = ", ".join(images)
+        raise ValueError(f"changes names {unknown}, which have no pictures; choose from: {known}")
+    found = {name: [as_images(f"{what}[{name!r}]", own, count)] for name, own in images.items()}
+    for name, maps in changes.items():
+        found[name].append(as_changes(f"changes[{name!r}]", maps, count))
+    return found
 
 
-def _maps_of(changes: Mapping[str, Any] | None, known: Sequence[str], count: int) -> dict[str, np.ndarray]:
-    if unknown := [name for name in changes or {} if name not in known]:
-        raise ValueError(f"changes names {unknown}, which have no pictures; choose from: {', '.join(known)}")
-    return {name: as_changes(f"changes[{name!r}]", m, count) for name, m in (changes or {}).items()}
+def _in_rows(found: Mapping[str, list[np.ndarray]], *, first: int = 0) -> tuple[list[str], list[Row]]:
+    """Labels and rows of what `_read` has read."""
+    labels = [label for name, own in found.items() for label in (name, "change")[: len(own)]]
+    return labels, [dict(enumerate(cells, start=first)) for own in found.values() for cells in own]
 
 
 @styled
@@ -61,7 +64,8 @@ def edit_strip(target: Any, edit: Any, reference: Any, change: Any, *, title: st
     5
     """
     given = {"target": target, "edit": edit, "reference": reference}
-    cells = [as_image(name, image) for name, image in given.items()] + [as_changes("change", change, 1)[0]]
+    cells = [as_images(name, image, 1)[0] for name, image in given.items()]
+    cells += [*as_changes("change", change, 1)]
     captions = [*given, "where it changed"]
     return drawn([dict(enumerate(cells))], 4, max_cell=1.85, title=title, column_labels=captions).figure
 
@@ -93,13 +97,10 @@ def comparison_strip(
     >>> [text.get_text() for text in figure.texts]
     ['before', 'after']
     """
-    if not images:
-        raise ValueError("images is empty; give {label: image of shape (3, H, W)}")
-    labels = list(images)
-    rows = [{i: as_image(f"images[{label!r}]", image) for i, (label, image) in enumerate(images.items())}]
-    if maps := _maps_of(changes, labels, 1):
-        rows.append({labels.index(label): m[0] for label, m in maps.items()})
-    return drawn(rows, len(labels), max_cell=1.85, title=title, column_labels=labels).figure
+    found = list(_read("images", images, changes, 1).values())
+    rows = [{i: own[r][0] for i, own in enumerate(found) if len(own) > r} for r in (0, 1)]
+    kept = [row for row in rows if row]
+    return drawn(kept, len(found), max_cell=1.85, title=title, column_labels=list(images)).figure
 
 
 @styled
@@ -134,8 +135,8 @@ def filmstrip(
     pictures = as_images("images", images)
     if len(values) != len(pictures):
         raise ValueError(f"values must hold {len(pictures)} numbers, one an image; got {len(values)}")
-    maps = {} if changes is None else {label: as_changes("changes", changes, len(pictures))}
-    _, rows = _interleaved({label: pictures}, maps)
+    maps = [] if changes is None else [as_changes("changes", changes, len(pictures))]
+    rows = [dict(enumerate(cells)) for cells in (pictures, *maps)]
     captions = [f"{v:g}" for v in values]
     grid = drawn(rows, len(pictures), title=title, above={0: CAPTION}, column_labels=captions)
     grid.heading(label)
@@ -177,14 +178,7 @@ def path_strips(
     >>> [text.get_text() for text in figure.texts]
     ['everywhere', '−1', '0', '+1', 'standard deviations of w']
     """
-    if not rows:
-        raise ValueError("rows is empty; give {name: images of shape (V, 3, H, W)}")
-    pictures = {name: as_images(f"rows[{name!r}]", images) for name, images in rows.items()}
-    for name, shown in pictures.items():
-        if len(shown) != len(amounts):
-            raise ValueError(f"rows[{name!r}] must hold {len(amounts)} images, one a step; got {len(shown)}")
-    maps = _maps_of(changes, list(rows), len(amounts))
-    labels, cells = _interleaved(pictures, maps)
+    labels, cells = _in_rows(_read("rows", rows, changes, len(amounts)))
     grid = drawn(
         cells,
         len(amounts),
@@ -234,17 +228,8 @@ def transfer_grid(
     10
     """
     sources = as_images("references", references)
-    maps = _maps_of(changes, list(edits), len(sources))
-    if not edits:
-        raise ValueError("edits is empty; give {part: images of shape (R, 3, H, W)}")
-    pictures = {part: as_images(f"edits[{part!r}]", images) for part, images in edits.items()}
-    for part, shown in pictures.items():
-        if len(shown) != len(sources):
-            raise ValueError(
-                f"edits[{part!r}] must hold {len(sources)} images, one a reference; got {len(shown)}"
-            )
-    labels, cells = _interleaved(pictures, maps, first=1)
-    cells.insert(0, dict(enumerate([as_image("target", target), *sources])))
+    labels, cells = _in_rows(_read("edits", edits, changes, len(sources)), first=1)
+    cells.insert(0, dict(enumerate([*as_images("target", target, 1), *sources])))
     grid = drawn(
         cells,
         1 + len(sources),
@@ -255,7 +240,7 @@ def transfer_grid(
         column_labels=["target", *[f"reference {r + 1}" for r in range(len(sources))]],
     )
     for r, label in enumerate(labels, start=1):
-        grid.inside(r, 0, label, strong=label in pictures)
+        grid.inside(r, 0, label, strong=label in edits)
     return grid.figure
 
 

@@ -204,9 +204,8 @@ def confusion(
     order = np.lexsort((-shares.max(1), shares.argmax(1))) if sort else np.arange(len(shares))
     order = order[np.isin(order, kept)]
     figure, ax = panel(ax, width=min(WIDTH, 2.6 + 0.56 * shares.shape[1]), height=1.2 + 0.245 * len(order))
-    labels = [rows[i] for i in order] if rows else []
-    write = _at_least(0.05)
-    _heat_map(ax, shares[order], labels, columns or (), bar="share of the cluster's pixels", write=write)
+    bar, labels = "share of the cluster's pixels", [rows[i] for i in order]
+    _heat_map(ax, shares[order], labels, columns, bar=bar, write=_at_least(0.05))
     few = len(order) < len(shares)
     ax.set(xlabel="true part", ylabel=f"{len(order)} of the {len(shares)} clusters" if few else "cluster")
     ax.set_title(title or "")
@@ -289,7 +288,7 @@ def concept_counts(
     rows, columns = as_labels("layers", layers, len(table)), as_labels("concepts", concepts, table.shape[1])
     figure, ax = panel(ax, width=min(WIDTH, 1.9 + 0.6 * table.shape[1]), height=1.1 + 0.27 * len(table))
     most = max(1.0, table.max())
-    _heat_map(ax, table, rows or (), columns or (), most=most, write=lambda n: f"{n:.0f}" if n else "")
+    _heat_map(ax, table, rows, columns, most=most, write=lambda n: f"{n:.0f}" if n else "")
     ax.set(ylabel="layer", xlabel="concept")
     ax.set_title("Units that stand for a concept")
     return figure

@@ -11,8 +11,9 @@ from scipy.optimize import linear_sum_assignment
 
 from lefs.checks import check_integer, check_number
 from lefs.plotting import arrays
-from lefs.plotting.arrays import Names, as_images, as_membership, color_index, grey, overlay, tinted
-from lefs.plotting.picture_grid import CAPTION, PictureGrid
+from lefs.plotting.arrays import Names, as_array, as_images, color_index, grey, overlay, tinted
+from lefs.plotting.picture_grid import CAPTION
+from lefs.plotting.pictures import Row, drawn
 from lefs.plotting.style import SHARE_MAP, cluster_colors, styled
 
 __all__ = ["factor_maps", "membership_overlays", "overlay_grid", "soft_overlays"]
@@ -66,7 +67,7 @@ def membership_overlays(
     ['left', 'right']
     """
     pictures = as_images("images", images)
-    labels, parts = _labels(as_membership("membership", membership, pictures), names)
+    labels, parts = _labels(as_array("membership", membership, ndim=4, images=len(pictures)), names)
     palette = cluster_colors(len(parts)) if colors is None else arrays.as_colors("colors", colors, len(parts))
     shown = np.unique(labels)
     many = names is None and len(shown) > _LISTED
@@ -74,20 +75,12 @@ def membership_overlays(
         some = "" if len(shown) == len(parts) else f"{len(shown)} of the "
         title = f"{some}{len(parts)} clusters" + ", each in its colour" * (colors is None)
     columns = min(check_integer("columns", columns, minimum=1), len(pictures))
-    blocks = -(-len(pictures) // columns)
-    grid = PictureGrid(
-        2 * blocks,
-        columns,
-        aspect=pictures.shape[1] / pictures.shape[2],
-        title=title,
-        above={2 * b: 0.1 for b in range(1, blocks)},
-        legend=[] if many else [(parts[k], palette[k]) for k in shown],
-    )
     mixed = overlay(pictures, labels, palette, check_number("opacity", opacity, minimum=0, maximum=1))
-    for block in range(blocks):
-        for row, those in enumerate((pictures, mixed), start=2 * block):
-            grid.pictures(row, those[block * columns : (block + 1) * columns])
-    return grid.figure
+    blocks = [slice(start, start + columns) for start in range(0, len(pictures), columns)]
+    rows = [dict(enumerate(those[block])) for block in blocks for those in (pictures, mixed)]
+    legend = [] if many else [(parts[k], palette[k]) for k in shown]
+    above = dict.fromkeys(range(2, len(rows), 2), 0.1)
+    return drawn(rows, columns, title=title, above=above, legend=legend).figure
 
 
 @styled
@@ -127,10 +120,18 @@ def overlay_grid(
     check_number("opacity", opacity, minimum=0, maximum=1)
     blocks, rows = _blocks(memberships)
     n = len(pictures)
-    grid = PictureGrid(
-        len(rows) + 1,
+    cells: list[Row] = [dict(enumerate(list(pictures) * len(blocks)))]
+    for row in rows:
+        cells.append({})
+        for b, block in enumerate(blocks):
+            key = row if block is None else (block, row)
+            if key in memberships:
+                found = as_array(f"memberships[{key!r}]", memberships[key], ndim=4, images=n)
+                colors = cluster_colors(found.shape[1])
+                cells[-1] |= dict(enumerate(overlay(pictures, found.argmax(1), colors, opacity), start=b * n))
+    grid = drawn(
+        cells,
         n * len(blocks),
-        aspect=pictures.shape[1] / pictures.shape[2],
         title=title,
         max_cell=1.2,
         row_labels=["", *(f"K = {r}" if isinstance(r, int) else str(r) for r in rows)],
@@ -138,17 +139,8 @@ def overlay_grid(
         before={n * b: 0.14 for b in range(1, len(blocks))},
     )
     for b, block in enumerate(blocks):
-        first = b * n
         if block is not None:
-            grid.caption(0, first, str(block), span=n, strong=True)
-        grid.pictures(0, pictures, first=first)
-        for r, row in enumerate(rows, start=1):
-            key = row if block is None else (block, row)
-            if key in memberships:
-                labels, parts = _labels(
-                    as_membership(f"memberships[{key!r}]", memberships[key], pictures), None
-                )
-                grid.pictures(r, overlay(pictures, labels, cluster_colors(len(parts)), opacity), first=first)
+            grid.caption(0, b * n, str(block), span=n, strong=True)
     return grid.figure
 
 
@@ -204,23 +196,15 @@ def soft_overlays(
     if not memberships:
         raise ValueError("memberships is empty; give {label: membership of shape (N, K, h, w)}")
     check_number("opacity", opacity, minimum=0, maximum=1)
-    soft = {label: as_membership(f"memberships[{label!r}]", m, pictures) for label, m in memberships.items()}
-    grid = PictureGrid(
-        1 + len(soft),
-        len(pictures),
-        aspect=pictures.shape[1] / pictures.shape[2],
-        title=title,
-        row_labels=["pictures", *soft],
-        above={1: 0.06},
-    )
-    grid.pictures(0, pictures)
-    first = next(iter(soft.values()))
-    palette = cluster_colors(max(m.shape[1] for m in soft.values()))
-    for r, membership in enumerate(soft.values(), start=1):
-        colors = palette[_counterparts(first, membership, len(palette))]
-        blended = np.einsum("nkhw,kc->nhwc", membership, colors)
-        grid.pictures(r, tinted(pictures, blended, opacity))
-    return grid.figure
+    count = len(pictures)
+    soft = [as_array(f"memberships[{k!r}]", m, ndim=4, images=count) for k, m in memberships.items()]
+    palette = cluster_colors(max(m.shape[1] for m in soft))
+    rows = [pictures]
+    for membership in soft:
+        colors = palette[_counterparts(soft[0], membership, len(palette))]
+        rows.append(tinted(pictures, np.einsum("nkhw,kc->nhwc", membership, colors), opacity))
+    cells, labels = [dict(enumerate(row)) for row in rows], ["pictures", *memberships]
+    return drawn(cells, count, title=title, row_labels=labels, above={1: 0.06}).figure
 
 
 @styled
@@ -262,30 +246,20 @@ def factor_maps(
     ['pictures', 'factor 0']
     """
     pictures = as_images("images", images)
-    shares = as_membership("membership", membership, pictures)
+    shares = as_array("membership", membership, ndim=4, images=len(pictures))
     known = shares.shape[1]
     if factors is None:
-        shown = np.argsort(-shares.mean(axis=(0, 2, 3)), kind="stable")[
-            : check_integer("count", count, minimum=1)
-        ]
-    else:
-        shown = np.array([check_integer("factors", k, maximum=known - 1) for k in factors])
-    labels = [f"factor {k}" if names is None else str(names[k]) for k in shown]
-    grid = PictureGrid(
-        1 + len(shown),
-        len(pictures),
-        aspect=pictures.shape[1] / pictures.shape[2],
-        max_cell=1.25,
-        title=title,
-        row_labels=["pictures", *labels],
-        above={1: 0.06},
-        bar=True,
-    )
-    grid.pictures(0, pictures)
+        most = check_integer("count", count, minimum=1)
+        factors = np.argsort(-shares.mean(axis=(0, 2, 3)), kind="stable")[:most].tolist()
+    shown = [check_integer("factors", k, maximum=known - 1) for k in factors]
+    labels = ["pictures", *(f"factor {k}" if names is None else str(names[k]) for k in shown)]
     without_hues = grey(pictures).repeat(3, axis=-1).round().astype(np.uint8)
-    for r, k in enumerate(shown, start=1):
-        heat = SHARE_MAP(np.clip(shares[:, k], 0, 1))[..., :3]
-        grid.pictures(r, tinted(without_hues, heat, 0.25 + 0.65 * shares[:, k]))
+    rows = [pictures]
+    for share in (shares[:, k] for k in shown):
+        heat = SHARE_MAP(np.clip(share, 0, 1))[..., :3]
+        rows.append(tinted(without_hues, heat, 0.25 + 0.65 * share))
+    how = {"max_cell": 1.25, "title": title, "row_labels": labels, "above": {1: 0.06}}
+    grid = drawn([dict(enumerate(row)) for row in rows], len(pictures), bar=True, **how)
     grid.bar(1, len(shown), SHARE_MAP, 1.0, "share of the activation")
     return grid.figure
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -143,11 +143,6 @@ class PictureGrid:
         ax = self.axes(row, column)
         ax.imshow(upscaled(picture[None])[0], aspect="auto", interpolation="antialiased")
         return ax
-
-    def pictures(self, row: int, pictures: Iterable[np.ndarray], *, first: int = 0) -> None:
-        """Show uint8 pictures side by side, from the column `first` on."""
-        for column, picture in enumerate(pictures, start=first):
-            self.picture(row, column, picture)
 
     def change(self, row: int, column: int, change: np.ndarray) -> Axes:
         """Show a map of colour differences (H, W), pixel by pixel, on the scale of all such maps."""

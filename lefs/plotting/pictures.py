@@ -21,11 +21,14 @@ _DIMMED = 0.4  # how bright a picture stays where its unit is silent
 Row = dict[int, np.ndarray]  # by column: a picture (H, W, 3) uint8, or a map of colour differences (H, W)
 
 
-def drawn(rows: Sequence[Row], columns: int, **layout: Any) -> PictureGrid:
-    """A grid with these cells filled, and a colour bar beside the rows that hold maps, if any do."""
+def drawn(rows: Sequence[Row], columns: int, *, bar: bool = False, **layout: Any) -> PictureGrid:
+    """A grid with these cells filled, and a colour bar beside the rows that hold maps, if any do.
+
+    `bar` leaves room for another one.
+    """
     with_maps = [r for r, row in enumerate(rows) if any(cell.ndim == 2 for cell in row.values())]
     height, width = rows[0][0].shape[:2]
-    grid = PictureGrid(len(rows), columns, aspect=height / width, bar=bool(with_maps), **layout)
+    grid = PictureGrid(len(rows), columns, aspect=height / width, bar=bar or bool(with_maps), **layout)
     for r, row in enumerate(rows):
         for column, cell in row.items():
             (grid.picture if cell.ndim == 3 else grid.change)(r, column, cell)
@@ -74,15 +77,11 @@ def image_grid(
     pictures = as_images("images", images)
     columns = min(check_integer("columns", columns, minimum=1), len(pictures))
     rows = [dict(enumerate(pictures[i : i + columns])) for i in range(0, len(pictures), columns)]
-    captions = as_labels("titles", titles, len(pictures))
-    grid = drawn(
-        rows,
-        columns,
-        title=title,
-        row_labels=as_labels("row_labels", row_labels, len(rows)),
-        above=dict.fromkeys(range(len(rows)), CAPTION) if captions else None,
-    )
-    for i, caption in enumerate(captions or ()):
+    captions = [] if titles is None else as_labels("titles", titles, len(pictures))
+    labels = None if row_labels is None else as_labels("row_labels", row_labels, len(rows))
+    above = dict.fromkeys(range(len(rows)), CAPTION) if captions else None
+    grid = drawn(rows, columns, title=title, row_labels=labels, above=above)
+    for i, caption in enumerate(captions):
         grid.caption(i // columns, i % columns, caption)
     return grid.figure
 
@@ -128,7 +127,7 @@ def unit_gallery(
         raise ValueError(f"active must have shape {pictures.shape[:3]}, one mask an image; got {masks.shape}")
     columns = min(check_integer("columns", columns, minimum=1), len(pictures))
     rows = -(-len(pictures) // columns)
-    labels = as_labels("row_labels", row_labels, rows)
+    labels = None if row_labels is None else as_labels("row_labels", row_labels, rows)
     aspect = pictures.shape[1] / pictures.shape[2]
     grid = PictureGrid(rows, columns, aspect=aspect, title=title, row_labels=labels, max_cell=1.2)
     for i, (large, mask) in enumerate(zip(upscaled(pictures), masks, strict=True)):

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from lefs.catalog import Catalog
-from lefs.checks import check_name, check_number
+from lefs.checks import check_name
 from lefs.plotting.arrays import Names, as_array, channel_order, cluster_rows
 from lefs.plotting.style import BAND, FAINT, MUTED, WIDTH, for_lines, line_color, new_figure, panel, styled
 from lefs.stylespace import StyleLayer
@@ -233,12 +233,10 @@ def _per_channel(name: str, values: Any, layers: Sequence[StyleLayer]) -> np.nda
 def _budgets(epsilon: float | Sequence[float] | None, count: int) -> np.ndarray | None:
     if epsilon is None:
         return None
-    if np.ndim(epsilon) == 0:
-        return np.full(count, check_number("epsilon", epsilon, minimum=0, finite=False))
     values = np.asarray(epsilon, dtype=float)
-    if values.shape != (count,) or np.isnan(values).any() or values.min() < 0:
+    if values.shape not in ((), (count,)) or not (values >= 0).all():
         raise ValueError(f"epsilon must be one budget or {count}, one a layer, at least 0; got {epsilon!r}")
-    return values
+    return np.broadcast_to(values, count)
 
 
 def _channels(ax: Axes, row: int, q: np.ndarray, m: np.ndarray) -> None:

@@ -55,6 +55,15 @@ def tradeoff_curves(
     ------
     ValueError
         For a part or a method that the report does not hold.
+
+    Examples
+    --------
+    >>> from lefs.evaluation import Estimate, Report, Row
+    >>> from lefs.plotting import tradeoff_curves
+    >>> half = Estimate(0.5, 0.4, 0.6)
+    >>> row = Row("hair", "mine", "λ", 1.0, half, half, half, half)
+    >>> tradeoff_curves(Report(24, 6, 0.05, (row,), ())).axes[0].get_title(loc="left")
+    'hair'
     """
     shown, names = list(parts or report.parts), list(methods or report.methods)
     for given, known, what in ((shown, report.parts, "part"), (names, report.methods, "method")):
@@ -248,6 +257,15 @@ def tuning_curve(tuning: Tuning, *, ax: Axes | None = None) -> Figure:
     Figure
         Effect against leak as shares of global transfer; colour tells ρ, whiskers are the chosen setting's
         95 % bootstrap intervals, the dashed line is the leak that was allowed.
+
+    Examples
+    --------
+    >>> from lefs import QuerySettings
+    >>> from lefs.evaluation import Estimate, Trial, Tuning
+    >>> from lefs.plotting import tuning_curve
+    >>> trial = Trial(QuerySettings(), effect=Estimate(0.5, 0.4, 0.6), leak=Estimate(0.02, 0.01, 0.03))
+    >>> tuning_curve(Tuning("hair", 0.05, trial, (trial,))).axes[0].get_title(loc="left")
+    'hair'
     """
     figure, ax = panel(ax, width=6.2, height=3.6)
     for i, rho in enumerate(sorted({t.settings.rho for t in tuning.trials})):
