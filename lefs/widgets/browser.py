@@ -20,7 +20,7 @@ from lefs.checks import check_seeds
 from lefs.generator import Generator
 from lefs.images import to_uint8
 from lefs.plotting import cluster_colors, membership_overlays, similarity_colors
-from lefs.plotting.arrays import overlay
+from lefs.plotting.arrays import color_index, overlay
 from lefs.widgets.canvas import Canvas, Picture
 from lefs.widgets.controls import choice, line, row, slider
 from lefs.widgets.panel import Panel
@@ -98,16 +98,12 @@ class CatalogBrowser(Panel):
         # Made when they come in sight: thousands of messages at once are more than a server keeps in line,
         # and it drops the rest.
         self._fields: dict[int, ipywidgets.Box] = {}
-        self._inside, self._offering = list(range(catalog.num_clusters)), False
+        self._inside = list(range(catalog.num_clusters))
         self._page_label, self._status = line(), line()
         self.canvas = Canvas(columns=min(_COLUMNS, len(self._seeds)), widest=256)
         self._lay_out()
-        self._connect()
-        self._begin(self._show)
-
-    def _show(self) -> None:
-        self._turn_to(0)
-        self._relabel()
+        self._begin(partial(self._turn_to, 0))
+        self._begin(self._relabel)
 
     def __repr__(self) -> str:
         return f"CatalogBrowser: {self.catalog!r}"
@@ -129,18 +125,11 @@ class CatalogBrowser(Panel):
         self._names = row(kind="four")
         turn = row(c["previous"], self._page_label, c["next"], kind="middle")
         turn.add_class("lefs-turn")
-        self._arrange(
-            row(c["part"], c["cluster"], c["opacity"], turn, kind="four"),
-            self.canvas,
-            self._names,
-            self._status,
-        )
-
-    def _connect(self) -> None:
-        c = self.controls
+        top = row(c["part"], c["cluster"], c["opacity"], turn, kind="four")
+        self._arrange(top, self.canvas, self._names, self._status)
         self._on_change(c["opacity"], self._draw)
         self._on_change(c["part"], self._choose_part)
-        self._on_change(c["cluster"], self._choose_cluster)
+        self._on_change(c["cluster"], self._show_names)
         self._on_click(c["previous"], lambda: self._turn_to(self._first - _PAGE))
         self._on_click(c["next"], lambda: self._turn_to(self._first + _PAGE))
 
@@ -165,47 +154,37 @@ class CatalogBrowser(Panel):
         opacity = self.controls["opacity"].value
         pictures = overlay(to_uint8(self._images), labels, self._colors(), opacity, side=_SIDE)
         seeds = self._seeds[self._first :]
-        self.canvas.show([Picture(p, note=f"seed {s}") for p, s in zip(pictures, seeds, strict=False)])
+        self.canvas.show(*(Picture(p, note=f"seed {s}") for p, s in zip(pictures, seeds, strict=False)))
 
     def _part_labels(self) -> np.ndarray:
         """The first cluster of the part of largest membership at each position: (N, h, w).
 
         If a part is chosen: the largest of its clusters where it is, -1 elsewhere.
         """
-        parts = [list(ks) for ks in self.catalog.parts.values()]
-        joins = torch.zeros(len(parts), self.catalog.num_clusters)
-        for p, ks in enumerate(parts):
-            joins[p, ks] = 1
-        shares = (joins @ self._membership.flatten(2)).unflatten(2, self._membership.shape[2:])
-        owner = shares.argmax(dim=1).numpy()
-        if self.controls["part"].value == _EVERY_PART:
-            return np.array([ks[0] for ks in parts])[owner]
-        chosen = [*self.catalog.parts].index(self.controls["part"].value)
-        largest = self._membership[:, parts[chosen]].argmax(dim=1).numpy()
-        return np.where(owner == chosen, np.array(parts[chosen])[largest], -1)
+        parts, part = self.catalog.parts, self.controls["part"].value
+        owner = self.catalog.by_part(self._membership).argmax(dim=1).numpy()
+        if part == _EVERY_PART:
+            return np.array([ks[0] for ks in parts.values()])[owner]
+        inside = np.array(parts[part])
+        largest = self._membership[:, inside].argmax(dim=1).numpy()
+        return np.where(owner == [*parts].index(part), inside[largest], -1)
 
     def _colors(self) -> np.ndarray:
         """The colour of each cluster, (K, 3): its part's, but in a chosen part one for each."""
-        names = self.catalog.cluster_names
-        order = [*dict.fromkeys(names)]
-        colors = _part_colors(self.catalog)[[order.index(name) for name in names]]
+        colors = _part_colors(self.catalog)[color_index(self.catalog.cluster_names)]
         if self.controls["part"].value != _EVERY_PART:
             colors[self._inside] = cluster_colors(len(self._inside))
         return colors
 
     # -- choosing ---------------------------------------------------------------------------------
     def _choose_part(self, part: str) -> None:
-        if self._offering:
-            return
         # Clusters stay in sight until another part is chosen, also those that are given another name.
         self._inside = list(self.catalog.parts.get(part, range(self.catalog.num_clusters)))
-        self.controls["cluster"].value = _ALL
-        self._relabel()
-        self._draw()
+        with self._silently():
+            self.controls["cluster"].value = _ALL
+        self._show_names()
 
-    def _choose_cluster(self, _: int) -> None:
-        if self._offering:
-            return
+    def _show_names(self, _: object = None) -> None:
         self._relabel()
         self._draw()
 
@@ -246,8 +225,7 @@ class CatalogBrowser(Panel):
             self.catalog = self.catalog.named(names)
         finally:
             # A refused name gives way to the old one; an accepted one loses its outer blanks.
-            self._relabel()
-        self._draw()
+            self._show_names()
         self._save()
 
     def _relabel(self) -> None:
@@ -269,17 +247,13 @@ class CatalogBrowser(Panel):
         picker = self.controls[control]
         if picker.options == tuple(options):
             return
-        # New options choose the first of them, which nobody did.
-        self._offering = True
-        try:
+        with self._silently():  # (new options choose the first of them, which nobody did)
             picker.options = options
             picker.value = chosen
-        finally:
-            self._offering = False
 
     def _save(self) -> None:
-        named = [part for part in self.catalog.parts if not _is_default(part)]
-        parts = f"{len(self.catalog.parts)} parts, {len(named)} of them named"
+        named = sum(not _is_default(part) for part in self.catalog.parts)
+        parts = f"{len(self.catalog.parts)} parts, {named} of them named"
         if self._folder is None:
             self._status.value = f"{parts}; kept in memory only"
             return
@@ -310,8 +284,7 @@ def _part_colors(catalog: Catalog) -> np.ndarray:
 
     They follow from the catalog alone, so that a part looks the same when the catalog is opened again.
     """
-    names = catalog.cluster_names
-    first = [names.index(name) for name in dict.fromkeys(names)]
+    first = sorted(ks[0] for ks in catalog.parts.values())
     # Nobody tells hundreds apart; those without names have colours by which related ones show.
     many = len(first) > _MOST_COLORS
     return similarity_colors(catalog.centers)[first] if many else cluster_colors(len(first))
@@ -326,20 +299,18 @@ def _with_saved_names(catalog: Catalog, folder: Path | None) -> Catalog:
         return catalog
     saved = Catalog.load(folder)
     same = saved.generator == catalog.generator and torch.equal(saved.centers, catalog.centers)
-    named = any(name != f"cluster {ks[0]}" for name, ks in saved.parts.items())
+    named = not all(map(_is_default, saved.parts))
     return saved if same and named else catalog
 
 
 def _controls(catalog: Catalog) -> dict[str, ipywidgets.Widget]:
     names = catalog.cluster_names
+    whose = "Colour all parts, or the clusters of one, and list them"
+    which = "Colour all clusters, or one alone"
     return {
         "opacity": slider("opacity", 0.6, 1, 0.05, "0: the pictures; 1: the clusters only"),
-        "part": choice(
-            "part", _parts(catalog), _EVERY_PART, "Colour all parts, or the clusters of one, and list them"
-        ),
-        "cluster": choice(
-            "cluster", _picks(names, range(len(names))), _ALL, "Colour all clusters, or one alone"
-        ),
+        "part": choice("part", _parts(catalog), _EVERY_PART, whose),
+        "cluster": choice("cluster", _picks(names, range(len(names))), _ALL, which),
         "previous": ipywidgets.Button(icon="chevron-left", tooltip="The images before these"),
         "next": ipywidgets.Button(icon="chevron-right", tooltip="The next images"),
     }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -55,16 +54,7 @@ class Picture:
                 "lefs.images.to_uint8 makes them from images"
             )
         height, width, _ = self.pixels.shape
-        return {
-            "title": self.title,
-            "note": self.note,
-            "scale": self.scale,
-            "word": self.word,
-            "paint": self.paint,
-            "width": width,
-            "height": height,
-            "pixels": np.ascontiguousarray(self.pixels).tobytes(),
-        }
+        return {**vars(self), "width": width, "height": height, "pixels": self.pixels.tobytes()}
 
 
 def change_picture(change: torch.Tensor) -> Picture:
@@ -106,7 +96,7 @@ class Canvas(anywidget.AnyWidget):
     columns = traitlets.Int(4).tag(sync=True)
     widest = traitlets.Int(384).tag(sync=True)
 
-    def show(self, pictures: Sequence[Picture]) -> None:
+    def show(self, *pictures: Picture) -> None:
         """Replace what is shown."""
         self._number += 1
         self.frame = {"number": self._number, "panels": [picture.state() for picture in pictures]}

@@ -97,9 +97,21 @@ def choice(label: str, options: Sequence[Any], value: object, tooltip: str) -> i
     return ipywidgets.Dropdown(options=options, value=value, description=label, tooltip=tooltip)
 
 
-def seed_field(label: str, value: int, tooltip: str) -> ipywidgets.IntText:
-    """A seed, typed; what is not one stays to be seen, beside the error, instead of becoming another."""
-    return ipywidgets.IntText(value, description=label, tooltip=tooltip)
+class SeedField(ipywidgets.FloatText):
+    """A seed, typed; what is not one stays to be seen, beside the error.
+
+    (A field of integers would make 3 of 3.7 in the page, in silence.)
+    """
+
+    @traitlets.validate("value")
+    def _whole_where_it_is(self, proposal: Any) -> float:
+        value = float(proposal["value"])
+        return int(value) if value.is_integer() else value
+
+
+def seed_field(label: str, value: int, tooltip: str) -> SeedField:
+    """A field for a seed."""
+    return SeedField(value, description=label, tooltip=tooltip)
 
 
 def button(label: str, icon: str, tooltip: str, *, disabled: bool = False) -> ipywidgets.Button:

@@ -24,7 +24,7 @@ from lefs.units import UnitDissection, cells_of, pixels_of, replacement
 from lefs.units.concepts import Concepts
 from lefs.widgets.canvas import Canvas, Picture, change_picture
 from lefs.widgets.controls import button, choice, line, row, seed_field, slider
-from lefs.widgets.panel import Panel
+from lefs.widgets.panel import Panel, joined
 
 __all__ = ["UnitPainter"]
 
@@ -137,12 +137,9 @@ class UnitPainter(Panel):
         self._build()
 
     def __repr__(self) -> str:
-        value = {name: c.value for name, c in self.controls.items() if name != "clear"}
-        counts = [int((self.painted == kind).sum()) for kind in (_ABLATED, _INSERTED)]
-        return (
-            f"UnitPainter: {value['units']} units of {value['layer']} for {value['concept']!r}, seed "
-            f"{value['seed']}; {counts[0]} pixels ablated, {counts[1]} inserted"
-        )
+        ablated, inserted = (int((self.painted == kind).sum()) for kind in (_ABLATED, _INSERTED))
+        seed = self.controls["seed"].value
+        return f"UnitPainter: {self._stated()}, seed {seed}; {ablated} pixels ablated, {inserted} inserted"
 
     @property
     def units(self) -> list[int]:
@@ -179,9 +176,11 @@ class UnitPainter(Panel):
         """What was painted, what came of it, and where it changed, as a figure."""
         tinted = torch.from_numpy(self._tinted()).movedim(-1, 0).float() / 127.5 - 1
         images = {"picture": self.image, "painted": tinted, "result": self.result}
-        value = {name: c.value for name, c in self.controls.items() if name != "clear"}
-        title = f"{value['units']} units of {value['layer']} for {value['concept']}"
-        return comparison_strip(images, changes={"result": self._change()}, title=title)
+        return comparison_strip(images, changes={"result": self._change()}, title=self._stated())
+
+    def _stated(self) -> str:
+        units, layer, concept = (self.controls[name].value for name in ("units", "layer", "concept"))
+        return f"{units} units of {layer} for {concept}"
 
     # -- drawing ----------------------------------------------------------------------------------
     def _build(self) -> None:
@@ -215,8 +214,7 @@ class UnitPainter(Panel):
         self._draw()
 
     def _turn_to_layer(self, name: str) -> None:
-        widest = self._generator.layer(name).channels
-        self.controls["units"].max = widest
+        self.controls["units"].max = self._generator.layer(name).channels
         self._draw()
 
     def _turn_to_seed(self, _: object = None) -> None:
@@ -230,35 +228,26 @@ class UnitPainter(Panel):
         self.image, self.result = before, after
         self._summary.value = self._measures(labels, relabelled)
         self.canvas.show(
-            [
-                Picture(self._tinted(), "paint here", "orange: ablated, blue: inserted", paint=True),
-                Picture(to_uint8(after), "result", f"seed {self.controls['seed'].value}"),
-                change_picture(self._change()),
-            ]
+            Picture(self._tinted(), "paint here", "orange: ablated, blue: inserted", paint=True),
+            Picture(to_uint8(after), "result", f"seed {self.controls['seed'].value}"),
+            change_picture(self._change()),
         )
 
     def _look(self, edits: dict[str, Any]) -> tuple[Tensor, Tensor | None]:
         if self._concepts is None:
-            images = self._generator.walk(self._styles, edits, cache=self._cache)
-            return images[0].float().cpu(), None
+            return self._generator.walk(self._styles, edits, cache=self._cache)[0].float().cpu(), None
         images, labels = self._concepts.look(self._styles, edits, cache=self._cache)
         return images[0].float().cpu(), labels[0].cpu()
 
     def _edits(self) -> dict[str, Any]:
+        if not self.painted.any():
+            return {}
         layer = self._generator.layer(self.controls["layer"].value)
         levels = self._dissection.levels_of(layer.name, self.controls["concept"].value)
-        steps = []
-        for kind, values in ((_ABLATED, torch.zeros_like(levels)), (_INSERTED, levels)):
-            if (self.painted == kind).any():
-                where = torch.from_numpy(self.painted == kind)
-                steps.append(replacement(layer, self.units, levels=values, where=where))
-
-        def edit(maps: Tensor) -> Tensor:
-            for step in steps:
-                maps = step(maps)
-            return maps
-
-        return {layer.name: edit} if steps else {}
+        where = {kind: torch.from_numpy(self.painted == kind) for kind in _COLORS}
+        ablate = replacement(layer, self.units, where=where[_ABLATED])
+        insert = replacement(layer, self.units, levels=levels, where=where[_INSERTED])
+        return {layer.name: lambda maps: insert(ablate(maps))}
 
     def _pixels(self, kind: int) -> np.ndarray:
         """The pixels under the positions that this kind of paint touches: (H, W) bool."""
@@ -288,7 +277,7 @@ class UnitPainter(Panel):
                 f"{concept} on the painted positions: <b>{counts[0]}</b> → <b>{counts[1]}</b> "
                 f"of {int(where.sum())} pixels"
             )
-        return " &ensp;·&ensp; ".join(texts)
+        return joined(texts)
 
 
 def _countable(dissection: UnitDissection, concepts: Concepts | None) -> tuple[list[str], list[str]]:

@@ -6,7 +6,7 @@ import base64
 import html
 import io
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -19,7 +19,7 @@ from lefs.progress import headless
 from lefs.widgets.canvas import Canvas
 from lefs.widgets.controls import show_if
 
-__all__ = ["Panel", "inside_and_outside"]
+__all__ = ["Panel", "inside_and_outside", "joined"]
 
 # The picture is seen where the panel is not alive, and there instead of JupyterLab's "model not found".
 _STILL = """<style>
@@ -50,6 +50,7 @@ class Panel:
     def __init__(self) -> None:
         self._lock = threading.RLock()
         self._latest = object()
+        self._silent = False
         self._message = ""
         self._error = ipywidgets.HTML()
         show_if(False, self._error)
@@ -85,7 +86,9 @@ class Panel:
             try:
                 yield turn
             except Exception as error:
-                self._fail(error_text(error))
+                # (KeyError puts quotes around its message)
+                said = error.args[0] if isinstance(error, KeyError) and error.args else error
+                self._fail(str(said) or type(error).__name__)
             else:
                 self._fail("")
 
@@ -94,12 +97,22 @@ class Panel:
         with self._lock, torch.inference_mode():
             draw()
 
+    @contextmanager
+    def _silently(self) -> Iterator[None]:
+        """What the panel sets in here is not a move of the user's: no callback acts on it."""
+        self._silent = True
+        try:
+            yield
+        finally:
+            self._silent = False
+
     def _on_change(self, widget: ipywidgets.Widget, act: Callable[[Any], None], trait: str = "value") -> None:
         """Call ``act(new value)`` whenever the widget's value changes."""
 
         def changed(event: dict[str, Any]) -> None:
             with self._guarded():
-                act(event["new"])
+                if not self._silent:
+                    act(event["new"])
 
         widget.observe(changed, names=trait)
         _answer_while_cells_run(widget)
@@ -154,15 +167,13 @@ def _encoded(picture: Image.Image, form: str, **options: Any) -> str:
     return base64.b64encode(buffer.getvalue()).decode()
 
 
+def joined(texts: Iterable[str]) -> str:
+    """What a line of measures says, one after the other."""
+    return " &ensp;·&ensp; ".join(texts)
+
+
 def inside_and_outside(change: torch.Tensor, mask: torch.Tensor) -> str:
     """The mean of a map (H, W) of ΔE in a mask and outside it, in words."""
     here = mask.to(change.device)
     means = [f"{float(v.mean()):.2f}" if v.numel() else "–" for v in (change[here], change[~here])]
     return f"mean ΔE inside the part <b>{means[0]}</b>, outside <b>{means[1]}</b>"
-
-
-def error_text(error: Exception) -> str:
-    """What to show of an error: its message, without the quotes that KeyError puts around it."""
-    if isinstance(error, KeyError) and error.args:
-        return str(error.args[0])
-    return str(error) or type(error).__name__

@@ -7,6 +7,7 @@ import os
 import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 
 import ipywidgets
@@ -25,7 +26,7 @@ from lefs.widgets.advice import lower_price, why_nothing_moves
 from lefs.widgets.canvas import Canvas, Picture, change_picture
 from lefs.widgets.controls import line, move_to, row, show_if
 from lefs.widgets.pacing import preview_of
-from lefs.widgets.panel import Panel, inside_and_outside
+from lefs.widgets.panel import Panel, inside_and_outside, joined
 from lefs.widgets.studio_controls import buttons, choices, sliders
 
 __all__ = ["EditStudio"]
@@ -36,8 +37,8 @@ _OWN_CONTROLS = {
     "global": (),
     "pair": ("rho", "leak"),
 }
-_TUNED = ("rho", "epsilon", "slope", "leak", "coarse", "rgb")  # what a part brings with it
-_BUTTONS = ("save", "keep", "take", "lower")
+_SIGNS = {"rho": "ρ", "epsilon": "ε", "slope": "slope", "leak": "leak"}
+_TUNED = (*_SIGNS, "coarse", "rgb")  # what a part brings with it
 _REST = 0.25  # seconds after which a control that has not moved is taken to rest
 
 Tables = Mapping[str, QuerySettings] | Iterable[Mapping[str, QuerySettings]]
@@ -116,12 +117,15 @@ class EditStudio(Panel):
         self._editor = Editor(generator, catalog)
         self._label = self._editor.sign(recipe).label
         self._tuned = _by_kind(catalog, settings)
-        self._moved = self._asking = self._setting = False  # whose settings hold: see `_choose`
+        self._moved = self._asking = False  # whose settings hold: see `_choose`
+        self._price: float | None = (
+            None  # at which something would move, if nothing does because of the price
+        )
         self._folder = None if folder is None else Path(folder)
         self._frame = check_number("frame", frame, minimum=0, finite=False)
         self._hasty: tuple[Editor, int] | None = None  # for previews; chosen when a control moves
         self._moves = 0
-        self._masks: dict[tuple[int, int], dict[str, torch.Tensor]] = {}
+        self._masks = lru_cache(maxsize=8)(self._find_masks)
         self.controls = {
             **choices(catalog, recipe.target, change),
             **sliders(catalog, change.strength, change.settings),
@@ -143,13 +147,10 @@ class EditStudio(Panel):
     @property
     def recipe(self) -> Recipe:
         """What the controls say."""
-        value = {name: widget.value for name, widget in self.controls.items() if name not in _BUTTONS}
-        names = ("method", "contributions", *_TUNED)
-        settings = replace(self._settings, **{name: value[name] for name in names})
-        change = Change(
-            part=value["part"], reference=value["reference"], strength=value["strength"], settings=settings
-        )
-        made = Recipe(value["target"], (change,), truncation=self._truncation, label=self._label)
+        chosen = {name: self.controls[name].value for name in ("method", "contributions", *_TUNED)}
+        target, *own = (self.controls[n].value for n in ("target", "part", "reference", "strength"))
+        change = Change(*own, settings=replace(self._settings, **chosen))
+        made = Recipe(target, (change,), truncation=self._truncation, label=self._label)
         return self._editor.sign(made)
 
     def figure(self) -> Figure:
@@ -164,12 +165,11 @@ class EditStudio(Panel):
     # -- layout -----------------------------------------------------------------------------------
     def _lay_out(self) -> None:
         c = self.controls
-        first = ("part", "target", "reference", "method", "contributions")
-        sliders = ("strength", "rho", "epsilon", "slope", "leak")
+        names = ("part", "target", "reference", "method", "contributions", "strength", *_SIGNS)
         advanced = ipywidgets.Accordion([row(c["coarse"], c["rgb"], kind="two")], titles=["Advanced"])
         self._question = row(self._notice, c["keep"], c["take"], c["lower"], kind="notice")
         self._arrange(
-            row(*(c[name] for name in (*first, *sliders)), kind="three"),
+            row(*(c[name] for name in names), kind="three"),
             self._question,
             self.canvas,
             row(self._summary, c["save"], kind="ends"),
@@ -180,16 +180,12 @@ class EditStudio(Panel):
     def _connect(self) -> None:
         c = self.controls
         acts = {"part": self._choose, "contributions": self._choose, **dict.fromkeys(_TUNED, self._set)}
+        clicks = {"save": self._save, "keep": self._keep, "take": self._take, "lower": self._lower}
         for name, control in c.items():
-            if name not in _BUTTONS:
+            if name in clicks:
+                self._on_click(control, clicks[name])
+            else:
                 self._on_change(control, acts.get(name, self._preview))
-        for name, act in (
-            ("save", self._save),
-            ("keep", self._keep),
-            ("take", self._take),
-            ("lower", self._lower),
-        ):
-            self._on_click(c[name], act)
 
     # -- whose settings hold ----------------------------------------------------------------------
     @property
@@ -209,17 +205,13 @@ class EditStudio(Panel):
         self._preview()
 
     def _set(self, _: object) -> None:
-        if not self._setting:
-            self._moved, self._asking = True, False
-            self._preview()
+        self._moved, self._asking = True, False
+        self._preview()
 
     def _bring(self, settings: QuerySettings | None) -> None:
-        self._setting = True
-        try:
+        with self._silently():
             for name in _TUNED if settings is not None else ():
                 move_to(self.controls[name], getattr(settings, name))
-        finally:
-            self._setting = False
 
     def _keep(self) -> None:
         self._asking = False
@@ -231,36 +223,28 @@ class EditStudio(Panel):
         self._preview()
 
     def _lower(self) -> None:
-        price = self._price()
-        if price is not None:
-            self.controls["rho"].value = price
-
-    def _price(self) -> float | None:
-        """The price at which something would move, if nothing does because of the price."""
-        change = self.edit.recipe.changes[0]
-        target, reference = (self._styles(seed) for seed in (self.edit.recipe.target, change.reference))
-        return lower_price(change.settings, self._catalog, change.part, target, reference)
+        self.controls["rho"].value = self._price
 
     def _advise(self) -> None:
         """Say why nothing moves and offer the ways out, or ask whose settings are to hold."""
         change, c = self.edit.recipe.changes[0], self.controls
         still = not bool(self.edit.queries.any())
-        price = self._price() if still else None
-        texts = []
+        self._price, texts = None, []
         if still:
-            texts.append(
-                f"Nothing moves: {why_nothing_moves(change.settings, self._catalog, change.part, price)}."
-            )
+            about = (change.settings, self._catalog, change.part)
+            pair = (self._styles(seed) for seed in (self.edit.recipe.target, change.reference))
+            self._price = lower_price(*about, *pair)
+            texts.append(f"Nothing moves: {why_nothing_moves(*about, self._price)}.")
         elif change.strength == 0:
             texts.append("Nothing moves: the strength λ is 0.")
         if self._asking:
             texts.append(f"The sliders are as you set them. {change.part} has settings of its own.")
         self._notice.value = html.escape(" ".join(texts))
         c["take"].description = f"Take those tuned for {change.part}"
-        c["lower"].description = f"Take ρ = {price:g}" if price is not None else ""
+        c["lower"].description = "" if self._price is None else f"Take ρ = {self._price:g}"
         show_if(self._asking, c["keep"])
         show_if((self._asking or still) and self._differ(), c["take"])
-        show_if(price is not None, c["lower"])
+        show_if(self._price is not None, c["lower"])
         show_if(bool(texts), self._question)
 
     # -- drawing ----------------------------------------------------------------------------------
@@ -295,12 +279,12 @@ class EditStudio(Panel):
 
     def _draw(self, edit: Edit) -> None:
         shown = _OWN_CONTROLS[self.controls["method"].value]
-        for name in ("rho", "epsilon", "slope", "leak"):
+        for name in _SIGNS:
             show_if(name in shown, self.controls[name])
         kinds = len(self.controls["contributions"].options) > 1
         show_if("contributions" in shown and kinds, self.controls["contributions"])
         self.edit = edit
-        self.canvas.show(self._pictures())
+        self.canvas.show(*self._pictures())
         self._summary.value = self._measures()
         self._status.value = ""
         self._advise()
@@ -318,9 +302,8 @@ class EditStudio(Panel):
 
     def _stated(self, change: Change) -> str:
         """Part, strength and settings as they are (a slider shows the nearest of its steps)."""
-        signs = {"rho": "ρ", "epsilon": "ε", "slope": "slope", "leak": "leak"}
-        own = [n for n in _OWN_CONTROLS[change.settings.method] if n in signs]
-        numbers = [f"{signs[n]} = {getattr(change.settings, n):.3g}" for n in own]
+        own = [n for n in _OWN_CONTROLS[change.settings.method] if n in _SIGNS]
+        numbers = [f"{_SIGNS[n]} = {getattr(change.settings, n):.3g}" for n in own]
         return ", ".join([change.part, f"λ = {change.strength:.3g}", *numbers])
 
     def _measures(self) -> str:
@@ -329,43 +312,33 @@ class EditStudio(Panel):
         q = self.edit.queries[0].cpu()
         texts = [f"<b>{int(q.count_nonzero()):,}</b> of {len(q):,} channels move"]
         if change.settings.method == "pair":
-            texts.append(f"predicted outside <b>{self._predicted():.1f}</b> squared levels")
+            effects = PartEffects.of(self._catalog, change.part)
+            target = self._styles(self.edit.recipe.target)
+            leak = float(effects.predicted_leak(torch.ones(1), target, self.edit.styles))
+            texts.append(f"predicted outside <b>{leak:.1f}</b> squared levels")
         elif change.settings.method != "global":
             spent = float((q * (1 - change.settings.contribution(self._catalog, change.part))).sum())
             texts.append(f"budget spent <b>{spent:.1f}</b>")
-        mask = self._mask(self.edit.recipe.target, change.part, self.edit.change.shape[-1])
+        mask = self._masks(self.edit.recipe.target, self.edit.change.shape[-1])[change.part][0]
         texts.append(inside_and_outside(self.edit.change, mask))
-        return " &ensp;·&ensp; ".join(texts)
-
-    def _predicted(self) -> float:
-        """The leak that the effects predict for the whole edit."""
-        effects = PartEffects.of(self._catalog, self.edit.recipe.changes[0].part)
-        target = self._styles(self.edit.recipe.target)
-        return float(effects.predicted_leak(torch.ones(1), target, self.edit.styles))
+        return joined(texts)
 
     def _styles(self, seed: int) -> torch.Tensor:
         labels = None if self._label is None else [self._label]
         return self._generator.sample_styles(seed, truncation=self._truncation, labels=labels)
 
-    def _mask(self, target: int, part: str, size: int) -> torch.Tensor:
-        """Where the part is in the target: (size, size) bool; those of the last targets are kept."""
-        key = (target, size)
-        if key not in self._masks:
-            while len(self._masks) >= 8:
-                del self._masks[next(iter(self._masks))]
-            self._masks[key] = self._catalog.part_masks(self._generator, self._styles(target), size=size)
-        return self._masks[key][part][0]
+    def _find_masks(self, target: int, size: int) -> dict[str, torch.Tensor]:
+        """Where each part is in the target: (1, size, size) bool."""
+        return self._catalog.part_masks(self._generator, self._styles(target), size=size)
 
     def _save(self) -> None:
         if self._folder is None:
-            raise ValueError(
-                "there is no folder to save to; make the studio with EditStudio(..., folder=...)"
-            )
+            raise ValueError("there is no folder to save to; make EditStudio(..., folder=...)")
         recipe = self.recipe
         change = recipe.changes[0]
         part = "".join(c if c.isalnum() else "-" for c in change.part)
         path = self._folder / f"{part}-{change.reference}-onto-{recipe.target}.json"
-        self._editor.sign(recipe).save(path)
+        recipe.save(path)
         self._status.value = f"saved {html.escape(str(path))}"
 
 

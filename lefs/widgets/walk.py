@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache, partial
+
 import ipywidgets
 import torch
 from matplotlib.figure import Figure
@@ -16,7 +18,7 @@ from lefs.plotting import comparison_strip
 from lefs.query import QuerySettings
 from lefs.widgets.canvas import Canvas, Picture, change_picture
 from lefs.widgets.controls import choice, line, row, seed_field, slider
-from lefs.widgets.panel import Panel, inside_and_outside
+from lefs.widgets.panel import Panel, inside_and_outside, joined
 
 __all__ = ["DirectionWalker"]
 
@@ -96,8 +98,9 @@ class DirectionWalker(Panel):
             check_name("part", part, list(catalog.parts), what="part")
         check_number("limit", limit, minimum=0)
         self._generator, self._directions, self._catalog = generator, directions, catalog
-        self._settings, self._truncation = settings, check_number("truncation", truncation)
-        self._target: tuple[int, Tensor] | None = None
+        self._settings = settings
+        check_number("truncation", truncation)
+        self._styles = lru_cache(maxsize=1)(partial(generator.sample_styles, truncation=truncation))
         seed = check_seed("target", target)
         ranges = [name for name in RANGES if _moves(generator, directions, name)]
         self.controls = _controls(directions, ranges, list(catalog.parts), part, seed, limit)
@@ -140,22 +143,13 @@ class DirectionWalker(Panel):
         moved = move(styles, self.direction, amount, q=q)
         self.target_image, self.image = self._generator.synthesize(torch.cat([styles, moved]))
         self._change = colour_difference(self.target_image, self.image)
-        self.canvas.show(self._pictures())
-        self._summary.value = self._measures(part, int((moved != styles).sum()))
-
-    def _styles(self, seed: int) -> Tensor:
-        if self._target is None or self._target[0] != seed:
-            self._target = seed, self._generator.sample_styles([seed], truncation=self._truncation)
-        return self._target[1]
-
-    def _pictures(self) -> list[Picture]:
         target, image = to_uint8(torch.stack([self.target_image, self.image]))
-        note = f"{self.controls['amount'].value:+.1f} standard deviations"
-        return [
+        self.canvas.show(
             Picture(target, "target", f"seed {self.controls['target'].value}"),
-            Picture(image, "walked", note),
+            Picture(image, "walked", f"{amount:+.1f} standard deviations"),
             change_picture(self._change),
-        ]
+        )
+        self._summary.value = self._measures(part, int((moved != styles).sum()))
 
     def _measures(self, part: str, count: int) -> str:
         direction = self.direction
@@ -166,7 +160,7 @@ class DirectionWalker(Panel):
         if part != _EVERYWHERE:
             mask = self._catalog.part_masks(self._generator, self._styles(self.controls["target"].value))
             texts.append(inside_and_outside(self._change, mask[part][0]))
-        return " &ensp;·&ensp; ".join(texts)
+        return joined(texts)
 
 
 def _moves(generator: Generator, directions: Directions, layers: str) -> bool:
