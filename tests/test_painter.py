@@ -169,7 +169,7 @@ def test_it_is_a_widget_with_a_picture_beside_it(
     bundle = painter._repr_mimebundle_()
     assert set(bundle) == {"image/png", "text/plain"}
     assert 300 < Image.open(io.BytesIO(base64.b64decode(bundle["image/png"]))).width <= 900
-    assert "2 units of a for 'red', seed 3" in bundle["text/plain"]
+    assert "2 units of a for red, seed 3" in bundle["text/plain"]
     monkeypatch.delenv("LEFS_HEADLESS")
     assert len(painter._repr_mimebundle_()) == 3
     for name, widget in painter.controls.items():

@@ -77,7 +77,7 @@ def figures(notebook: nbformat.NotebookNode) -> list[Figure]:
     heading = ""
     for place, cell in enumerate(notebook.cells):
         if cell.cell_type == "markdown":
-            heading = _last_heading(cell.source) or heading
+            heading = [heading, *_HEADING.findall(cell.source)][-1]
             continue
         shown = [content for output in cell.get("outputs", []) if (content := _content(output))]
         for number, content in enumerate(shown, 1):
@@ -85,11 +85,6 @@ def figures(notebook: nbformat.NotebookNode) -> list[Figure]:
             anchor = f"cell-id={cell.get('id', '')}"
             found.append(Figure(_inline(heading), Markup(reading), anchor, **content))
     return found
-
-
-def _last_heading(source: str) -> str:
-    headings = _HEADING.findall(source)
-    return headings[-1] if headings else ""
 
 
 def _inline(markdown: str) -> Markup:

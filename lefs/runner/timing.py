@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -99,12 +100,11 @@ def seconds_per_image(generator: Generator, label: int = -1) -> float:
 
 def say_estimates(tasks: Sequence[Task]) -> None:
     """Write an estimate for each notebook to standard error."""
-    timed: dict[Generator, float] = {}
+    timed = functools.cache(seconds_per_image)
     for task in tasks:
         if task.generator is not None:
-            if task.generator not in timed:
-                timed[task.generator] = seconds_per_image(task.generator, task.values["label"])
-            text = estimate_notebook(task.path.stem, task.values, timed[task.generator])
+            one = timed(task.generator, task.values["label"])
+            text = estimate_notebook(task.path.stem, task.values, one)
             sys.stderr.write(f"{task.path.stem:<14} {text}\n")
     sys.stderr.flush()
 

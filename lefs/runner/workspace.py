@@ -72,7 +72,9 @@ def _copy(source: Path, target: Path) -> str:
             return "kept"
         if _digest(mine) == digest:
             return "as it was"
-        if mine.metadata.get("lefs_digest") != _digest(mine) or _is_run(mine):
+        if mine.metadata.get("lefs_digest") != _digest(mine) or any(
+            cell.get("outputs") for cell in mine.cells
+        ):
             return "kept"
         done = "replaced"
     notebook.metadata["lefs_digest"] = digest
@@ -84,10 +86,6 @@ def _digest(notebook: nbformat.NotebookNode) -> str:
     """What its cells say, whatever they have put out."""
     cells = [(cell.cell_type, cell.source) for cell in notebook.cells]
     return hashlib.sha256(json.dumps(cells).encode()).hexdigest()
-
-
-def _is_run(notebook: nbformat.NotebookNode) -> bool:
-    return any(cell.get("outputs") for cell in notebook.cells)
 
 
 def open_jupyterlab(folder: str | os.PathLike[str], *, options: Sequence[str] = ()) -> int:

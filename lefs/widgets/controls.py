@@ -103,10 +103,12 @@ class SeedField(ipywidgets.FloatText):
     (A field of integers would make 3 of 3.7 in the page, in silence.)
     """
 
+    value = traitlets.Any(0).tag(sync=True)
+
     @traitlets.validate("value")
-    def _whole_where_it_is(self, proposal: Any) -> float:
-        value = float(proposal["value"])
-        return int(value) if value.is_integer() else value
+    def _whole_where_it_is(self, proposal: Any) -> Any:
+        value = proposal["value"]
+        return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def seed_field(label: str, value: int, tooltip: str) -> SeedField:
