@@ -62,6 +62,35 @@ MISFITS = """panel => [...panel.querySelectorAll("button, .widget-label")]
   .map(e => e.textContent)"""
 
 
+WALKER = """
+import lefs
+from lefs.directions import principal_directions
+
+model, found = lefs.load("portraits-64"), lefs.Catalog.load("portraits-64")
+lefs.widgets.DirectionWalker(model, principal_directions(model, range(100)), found)
+"""
+# What lists offer that is wider than the room they have for it
+CUT_OFF = """panel => [...panel.querySelectorAll("select")].flatMap(list => {
+  const style = getComputedStyle(list), context = document.createElement("canvas").getContext("2d");
+  context.font = style.font;
+  const room = list.clientWidth - parseFloat(style.paddingLeft) - parseFloat(style.paddingRight);
+  return [...list.options].map(o => o.text).filter(text => context.measureText(text).width > room);
+})"""
+
+
+def test_lists_of_the_walker_are_as_wide_as_their_words(open_notebook: OpenNotebook, workplace: Path) -> None:
+    write_notebook(workplace / "walker.ipynb", WALKER)
+    notebook = open_notebook("walker.ipynb")
+    notebook.run_all()
+    assert notebook.errors() == []
+    panel = notebook.panel()
+    for width in (800, 1000, 1280):
+        notebook.page.set_viewport_size({"width": width, "height": 1000})
+        notebook.page.wait_for_timeout(500)
+        assert panel.evaluate(CUT_OFF) == []
+    notebook.close()
+
+
 def test_a_panel_answers_while_cells_run_and_leaves_its_picture(
     open_notebook: OpenNotebook, workplace: Path
 ) -> None:
