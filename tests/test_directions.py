@@ -484,7 +484,7 @@ def test_figures_of_paths(contrasted: list[Curve]) -> None:
     texts = [t.get_text() for t in figure.texts]
     assert {"−1", "0", "+1", "everywhere", "hair", "change"} <= set(texts)
     assert len(figure.axes) == 9 + 1  # and the colour bar
-    with pytest.raises(ValueError, match="must hold 2 images, one a step; got 3"):
+    with pytest.raises(ValueError, match="must hold 2 images, got 3"):
         path_strips({"everywhere": images}, [0, 1])
     with pytest.raises(ValueError, match=r"changes names .*skin.*choose from: everywhere"):
         path_strips({"everywhere": images}, [-1, 0, 1], changes={"skin": change})

@@ -136,7 +136,7 @@ def distributions(path: Path) -> set[str]:
         elif isinstance(node, ast.ImportFrom) and not node.level:
             modules.add((node.module or "").split(".")[0])
     modules -= {*sys.stdlib_module_names, "lefs"}
-    return {providers().get(module, [module])[0].lower() for module in modules}
+    return {providers().get(module, [module])[0].lower().replace("_", "-") for module in modules}
 
 
 def test_the_first_command_installs_what_was_tested(root: Path) -> None:

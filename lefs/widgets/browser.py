@@ -87,11 +87,9 @@ class CatalogBrowser(Panel):
         *,
         folder: str | os.PathLike[str] | None = None,
     ) -> None:
-        super().__init__()
-        catalog.check_generator(generator)
+        super().__init__(generator, catalog)
         self._folder = None if folder is None else Path(folder)
-        catalog = _with_saved_names(catalog, self._folder)
-        self._generator, self.catalog = generator, catalog
+        self.catalog = catalog = _with_saved_names(catalog, self._folder)
         self._seeds = check_seeds(seeds)
         self._first = 0
         self.controls = _Controls(_controls(catalog), self._make_field)

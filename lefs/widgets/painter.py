@@ -30,6 +30,7 @@ __all__ = ["UnitPainter"]
 
 _NOTHING, _ABLATED, _INSERTED = range(3)
 _ACTIONS = {"insert": _INSERTED, "ablate": _ABLATED, "erase": _NOTHING}
+_HOW_MANY = "How many units are switched, those of largest IoU first"
 _COLORS = {_ABLATED: to_rgb(LINES[1]), _INSERTED: to_rgb(LINES[0])}
 
 
@@ -108,9 +109,8 @@ class UnitPainter(Panel):
         order: Sequence[int] | None = None,
         segmenter: Segmenter | Catalog | None = None,
     ) -> None:
-        super().__init__()
-        dissection.check_generator(generator)
-        self._generator, self._dissection = generator, dissection
+        super().__init__(generator, dissection)
+        self._dissection = dissection
         self._concepts = None if segmenter is None else Concepts(generator, segmenter)
         shown, names = _countable(dissection, self._concepts)
         concept = max(shown, key=partial(_largest_iou, dissection)) if concept is None else concept
@@ -119,16 +119,17 @@ class UnitPainter(Panel):
         if self._concepts is not None:
             self._concepts.index(concept)
             self._concepts.check_layer(layer)
-        self._orders = (
-            {} if order is None else {(concept, layer): _checked(order, dissection, concept, layer)}
-        )
+        self._orders: dict[tuple[str, str], list[int]] = {}
+        if order is not None:
+            self._orders[concept, layer] = _checked(order, dissection, concept, layer)
         self.painted = np.zeros(generator.size, np.int8)
         self._stroke: tuple[Any, int] = (None, 0)
-        widest = dissection.span(layer).stop - dissection.span(layer).start
+        widest = generator.layer(layer).channels
+        count = min(check_integer("units", units, minimum=1), widest)
         self.controls = {
             "concept": choice("concept", shown, concept, "What the units stand for"),
             "layer": choice("layer", names, layer, "Whose units are switched"),
-            "units": _count(min(check_integer("units", units, minimum=1), widest), widest),
+            "units": ipywidgets.IntSlider(count, min=1, max=widest, description="units", tooltip=_HOW_MANY),
             "action": choice("paint to", list(_ACTIONS), "insert", "What painting does"),
             "brush": slider("brush", 0.1, 0.5, 0.01, "Diameter, as a share of the picture's side", low=0.01),
             "seed": seed_field("seed", check_seed("seed", seed), "Seed of the picture"),
@@ -145,8 +146,8 @@ class UnitPainter(Panel):
     def units(self) -> list[int]:
         """The units that are switched: the first of their order, as many as the slider says."""
         concept, layer, count = (self.controls[name].value for name in ("concept", "layer", "units"))
-        order = self._orders.get((concept, layer))
-        return self._dissection.best_units(concept, layer)[:count] if order is None else order[:count]
+        order = self._orders.get((concept, layer)) or self._dissection.best_units(concept, layer)
+        return order[:count]
 
     def paint(self, points: Sequence[Sequence[float]], *, action: str | None = None) -> None:
         """Paint along points (x, y) in [0, 1] from the upper left, with the brush of the controls.
@@ -159,16 +160,16 @@ class UnitPainter(Panel):
         """
         kind = check_choice("action", self.controls["action"].value if action is None else action, _ACTIONS)
         side = len(self.painted)
-        where = [tuple(check_number("points", v, minimum=0, maximum=1) * side for v in p) for p in points]
-        y, x = np.mgrid[:side, :side] + 0.5
-        radius = self.controls["brush"].value * side / 2
+        # (a place is a complex number, x + iy)
+        where = [
+            side * complex(*(check_number("points", v, minimum=0, maximum=1) for v in p)) for p in points
+        ]
+        pixels = np.arange(side) + 0.5 + 1j * (np.arange(side)[:, None] + 0.5)
+        radius = max(self.controls["brush"].value * side / 2, 0.71)
         for start, end in zip(where[:1] + where[:-1], where, strict=True):
-            # The pixels whose distance from the segment is at most the brush's radius
-            (ax, ay), (bx, by) = start, end
-            length = (bx - ax) ** 2 + (by - ay) ** 2
-            t = np.clip(((x - ax) * (bx - ax) + (y - ay) * (by - ay)) / length, 0, 1) if length else 0.0
-            near = np.hypot(x - ax - t * (bx - ax), y - ay - t * (by - ay)) <= max(radius, 0.71)
-            self.painted[near] = _ACTIONS[kind]
+            step = end - start
+            along = ((pixels - start) * np.conj(step)).real / (abs(step) ** 2 or 1)
+            self.painted[abs(pixels - start - along.clip(0, 1) * step) <= radius] = _ACTIONS[kind]
         with self._lock, torch.inference_mode():
             self._draw()
 
@@ -309,8 +310,3 @@ def _checked(order: Sequence[int], dissection: UnitDissection, concept: str, lay
     if not units or len(set(units)) < len(units):
         raise ValueError(f"order must list units of {layer}, each once; got {units}")
     return units + [u for u in by_iou if u not in units]
-
-
-def _count(value: int, widest: int) -> ipywidgets.IntSlider:
-    tooltip = "How many units are switched, those of largest IoU first"
-    return ipywidgets.IntSlider(value, min=1, max=widest, description="units", tooltip=tooltip)

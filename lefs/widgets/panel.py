@@ -15,6 +15,7 @@ import torch
 from matplotlib.figure import Figure
 from PIL import Image
 
+from lefs.generator import Generator
 from lefs.progress import headless
 from lefs.widgets.canvas import Canvas
 from lefs.widgets.controls import show_if
@@ -47,7 +48,10 @@ class Panel:
     controls: dict[str, ipywidgets.Widget]
     canvas: Canvas
 
-    def __init__(self) -> None:
+    def __init__(self, generator: Generator, *owned: Any) -> None:
+        for each in owned:  # (catalogs and the like, which know whose they are)
+            each.check_generator(generator)
+        self._generator = generator
         self._lock = threading.RLock()
         self._latest = object()
         self._silent = False
