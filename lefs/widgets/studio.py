@@ -109,10 +109,9 @@ class EditStudio(Panel):
         folder: str | os.PathLike[str] | None = None,
         frame: float = 0.1,
     ) -> None:
-        super().__init__()
-        catalog.check_generator(generator)
+        super().__init__(generator, catalog)
         change = _checked(generator, catalog, recipe)
-        self._generator, self._catalog, self._settings = generator, catalog, change.settings
+        self._catalog, self._settings = catalog, change.settings
         self._truncation = check_number("truncation", recipe.truncation, minimum=0, maximum=1)
         self._editor = Editor(generator, catalog)
         self._label = self._editor.sign(recipe).label

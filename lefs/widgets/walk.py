@@ -91,14 +91,11 @@ class DirectionWalker(Panel):
         truncation: float = 0.7,
         limit: float = 6.0,
     ) -> None:
-        super().__init__()
-        directions.check_generator(generator)
-        catalog.check_generator(generator)
+        super().__init__(generator, directions, catalog)
         if part is not None:
             check_name("part", part, list(catalog.parts), what="part")
         check_number("limit", limit, minimum=0)
-        self._generator, self._directions, self._catalog = generator, directions, catalog
-        self._settings = settings
+        self._directions, self._catalog, self._settings = directions, catalog, settings
         check_number("truncation", truncation)
         self._styles = lru_cache(maxsize=1)(partial(generator.sample_styles, truncation=truncation))
         seed = check_seed("target", target)
