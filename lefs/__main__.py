@@ -129,9 +129,9 @@ def _notebooks(arguments: argparse.Namespace) -> int:
 
 
 def _info(arguments: argparse.Namespace) -> int:
-    from lefs.files.formats import peek
+    from lefs.files import load
 
-    generator = peek(arguments.generator)
+    generator = load(arguments.generator)
     size = "{} x {}".format(*generator.size)
     facts = {
         "name": generator.name,

@@ -31,7 +31,7 @@ from helpers import mutated
 
 import lefs
 from lefs.files.publishers import nvlabs_stylegan2, nvlabs_stylegan3, tensorflow
-from lefs.files.reading import Global, Instance, is_inert, read_pickle, read_torch, walk
+from lefs.files.reading import Global, Instance, is_inert, read_tree, walk
 from lefs.records import ArtifactError
 
 FIXTURES = Path(__file__).parent / "fixtures"
@@ -44,11 +44,6 @@ def saved(value: Any, *, zipped: bool, protocol: int = 2) -> bytes:
 
 
 LEGACY = saved(None, zipped=False)[:15]
-
-
-def read_any(content: bytes) -> Any:
-    reader = read_torch if content[:2] == b"PK" or content.startswith(LEGACY) else read_pickle
-    return reader(content)
 
 
 class Call:
@@ -135,7 +130,7 @@ def test_nothing_of_a_payload_runs(name: str, protocol: int, tmp_path: Path) -> 
     written = pickle.dumps(payloads(trace)[name], protocol)
     before = set(sys.modules)
     with pytest.raises(ArtifactError, match=r"is refused: .*which could run code|is refused: it calls"):
-        read_pickle(written)
+        read_tree(written)
     assert not trace.exists()
     assert set(sys.modules) == before
     run_for_real(written)
@@ -207,7 +202,7 @@ def test_payloads_in_every_place(place: str, tmp_path: Path) -> None:
         files += [saved(value, zipped=z) for z in (True, False)]
         for written in files:
             with pytest.raises(ArtifactError, match="is refused"):
-                read_any(written)
+                read_tree(written)
     assert not trace.exists()
 
 
@@ -218,11 +213,11 @@ def test_payloads_in_persistent_ids_and_headers(tmp_path: Path) -> None:
     for before in (b"ctorch\nFloatStorage", b"X\x03\x00\x00\x00cpu", b"X\x07\x00\x00\x00storage"):
         assert before in whole
         with pytest.raises(ArtifactError, match=r"os\.system"):
-            read_torch(whole.replace(before, bomb))
+            read_tree(whole.replace(before, bomb))
     for at in (b"little_endianq", b"protocol_versionq", b"]q"):
         position = whole.index(at) + len(at) + 1
         with pytest.raises(ArtifactError, match=r"is refused|is damaged"):
-            read_torch(whole[:position] + bomb + whole[position:])
+            read_tree(whole[:position] + bomb + whole[position:])
     assert not trace.exists()
 
 
@@ -288,7 +283,7 @@ BY_HAND = {
 def test_instructions_by_hand(name: str, tmp_path: Path) -> None:
     trace, before = tmp_path / "ran", set(sys.modules)
     with pytest.raises(ArtifactError, match=r"is refused|is damaged"):
-        read_pickle(BY_HAND[name].replace(b"TRACE", str(trace).encode()))
+        read_tree(BY_HAND[name].replace(b"TRACE", str(trace).encode()))
     assert not trace.exists()
     assert set(sys.modules) == before
 
@@ -330,7 +325,7 @@ def test_names_that_are_refused_at_once(name: str) -> None:
             + b"\x93.",
         ):
             with pytest.raises(ArtifactError, match="could run code"):
-                read_pickle(written)
+                read_tree(written)
 
 
 @pytest.mark.parametrize("name", REFUSED.split())
@@ -340,7 +335,7 @@ def test_names_that_are_refused_as_dill_spells_them(name: str) -> None:
     found = b"(S'%s'\ntR" % module.encode()
     written = b"cdill._dill\n_get_attr\n(cdill._dill\n_import_module\n" + found + b"S'%s'\ntR." % own.encode()
     with pytest.raises(ArtifactError, match="could run code"):
-        read_pickle(written)
+        read_tree(written)
 
 
 # -- names that honest files mention -------------------------------------------------------------------------
@@ -351,8 +346,8 @@ INERT = ("builtins.getattr", "builtins.setattr", "functools.partial")
 @pytest.mark.parametrize("name", INERT)
 def test_inert_names_are_names(name: str) -> None:
     module, own = name.encode().split(b".")
-    assert read_pickle(b"c" + module + b"\n" + own + b"\n.") == Global(module.decode(), own.decode())
-    found = read_pickle(b"c" + module + b"\n" + own + b"\n(cpathlib\nPath\nS'y'\nI1\ntR.")
+    assert read_tree(b"c" + module + b"\n" + own + b"\n.") == Global(module.decode(), own.decode())
+    found = read_tree(b"c" + module + b"\n" + own + b"\n(cpathlib\nPath\nS'y'\nI1\ntR.")
     assert (f"{found.module}.{found.name}", found.args[1:]) == (name, ("y", 1))
 
 
@@ -367,7 +362,7 @@ def test_inert_calls_are_not_made(protocol: int) -> None:
         if hasattr(Tripwire, "planted"):
             del Tripwire.planted
         written = pickle.dumps(how, protocol)
-        found = read_pickle(written)
+        found = read_tree(written)
         assert isinstance(found, Instance)
         assert found.module == "builtins"
         assert not trace()
@@ -393,7 +388,7 @@ def _inside(tree: Any, network: str, *names: str) -> dict[str, Any]:
 def test_what_is_used_may_not_hold_them(file: str) -> None:
     """In any place of the generator and however deep; what lies beside it may."""
     reader = nvlabs_stylegan3 if file.startswith("stylegan3") else nvlabs_stylegan2
-    tree = read_pickle(FIXTURES / file)
+    tree = read_tree(FIXTURES / file)
     for value in MENTIONS:
         message = re.escape(f"file.pkl is refused: its G_ema holds {value.module}.{value.name},")
         for hidden in (value, [({"deep": (value,)},)], Instance("a", "b", (), {}, {"x": value})):
@@ -411,7 +406,7 @@ def test_what_is_used_may_not_hold_them(file: str) -> None:
 
 
 def test_a_used_network_may_not_be_deep() -> None:
-    tree, deep = read_pickle(FIXTURES / "stylegan3/r_conditional.pkl"), list[Any]()
+    tree, deep = read_tree(FIXTURES / "stylegan3/r_conditional.pkl"), list[Any]()
     for _ in range(1000):
         deep = [deep]
     _inside(tree, "D")["_forward_hooks"] = deep
@@ -424,7 +419,7 @@ def test_a_used_network_may_not_be_deep() -> None:
 
 
 def test_networks_of_tensorflow_may_not_hold_them() -> None:
-    network = read_pickle(FIXTURES / "tensorflow/stylegan2.pkl")[2]
+    network = read_tree(FIXTURES / "tensorflow/stylegan2.pkl")[2]
     for value in MENTIONS:
         network.state["static_kwargs"]["func"] = value
         with pytest.raises(ArtifactError, match=rf"file\.pkl is refused: its generator holds {value.module}"):
@@ -434,7 +429,7 @@ def test_networks_of_tensorflow_may_not_hold_them() -> None:
 def test_stylegan_xl_is_read_without_its_bound_methods() -> None:
     """Its discriminator holds functions, their code and bound methods, as dill writes them: records here."""
     before = set(sys.modules)
-    tree = read_pickle(FIXTURES / "stylegan3/xl_conditional.pkl")
+    tree = read_tree(FIXTURES / "stylegan3/xl_conditional.pkl")
     names = {str(v.name) for v in walk(tree["D"]) if isinstance(v, Instance) and v.module == "dill._dill"}
     assert names >= {"_create_function", "_create_code", "_create_cell", "MethodType"}
     assert not any(is_inert(v) for v in walk(tree["G_ema"]))
@@ -444,7 +439,7 @@ def test_stylegan_xl_is_read_without_its_bound_methods() -> None:
 def test_unknown_names_are_never_looked_up() -> None:
     before = set(sys.modules)
     for module in ("this", "antigravity_", "xml.dom.minidom", "no.such.module", "lefs", "turtledemo"):
-        found = read_pickle(f"c{module}\nanything\n(I1\ntR}}S'x'\nI2\nsb.".encode())
+        found = read_tree(f"c{module}\nanything\n(I1\ntR}}S'x'\nI2\nsb.".encode())
         assert (found.module, found.name, found.args, found.state) == (module, "anything", (1,), {"x": 2})
     assert set(sys.modules) == before
 
@@ -459,10 +454,10 @@ def test_attributes_of_real_things_cannot_be_set() -> None:
     for name in names:
         for state in (b"}S'x'\nI1\ns", b"(N}S'x'\nI1\nst"):
             with pytest.raises(ArtifactError, match="sets attributes of"):
-                read_pickle(name + state + b"b.")
+                read_tree(name + state + b"b.")
     for value in (b"I1\n", b"S'a'\n", b"(lp0\n", b"(t"):
         with pytest.raises(ArtifactError, match="sets attributes of"):
-            read_pickle(value + b"}S'x'\nI1\nsb.")
+            read_tree(value + b"}S'x'\nI1\nsb.")
     for name in names:
         module, attribute = name[1:].decode().split()
         assert not hasattr(getattr(sys.modules[module], attribute), "x")
@@ -477,7 +472,7 @@ def test_object_arrays_are_refused() -> None:
     ):
         for protocol in range(6):
             with pytest.raises(ArtifactError, match="numpy array of Python objects"):
-                read_pickle(pickle.dumps(value, protocol))
+                read_tree(pickle.dumps(value, protocol))
 
 
 def test_arrays_of_other_things_stay_records() -> None:
@@ -487,7 +482,7 @@ def test_arrays_of_other_things_stay_records() -> None:
         np.array(["2020-01-01"], dtype="M8[D]"),
         np.zeros(2, "f4,i4"),
     ):
-        found = read_pickle(pickle.dumps(value))
+        found = read_tree(pickle.dumps(value))
         assert (found.module, found.name, found.args[0]) == ("numpy", "ndarray", value.shape)
 
 
@@ -495,7 +490,7 @@ def test_arrays_before_their_content_go_nowhere() -> None:
     begun = b"cnumpy.core.multiarray\n_reconstruct\n(cnumpy\nndarray\n(I0\ntS'b'\ntR"
     for rest in (b".", b"\x85.", b"p0\ng0\n.", b"2.", b"0N.", b"p0\n(g0\nl."):
         with pytest.raises(ArtifactError):
-            read_pickle(begun + rest)
+            read_tree(begun + rest)
 
 
 # -- claims --------------------------------------------------------------------------------------------------
@@ -629,12 +624,12 @@ import test_hostile as t
 def peak():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
-t.read_any_or_error(b"")
+t.read_tree_or_error(b"")
 found = {}
 for name, make in t.CLAIMS.items():
     content = make()
     before, started = peak(), time.process_time()
-    error = t.read_any_or_error(content)
+    error = t.read_tree_or_error(content)
     seconds = time.process_time() - started
     found[name] = {"error": str(error), "seconds": seconds, "megabytes": peak() - before}
 print(json.dumps(found))
@@ -658,17 +653,17 @@ def test_claims_are_refused_before_memory_is_taken(name: str, measured: dict[str
     assert found["seconds"] < 10
 
 
-def read_any_or_error(written: bytes) -> Any:
+def read_tree_or_error(written: bytes) -> Any:
     """The error, or a note that there was none."""
     try:
-        read_any(written)
+        read_tree(written)
     except ArtifactError as error:
         return error
     return "it was read"
 
 
 def test_a_billion_laughs_take_no_longer_than_a_few() -> None:
-    found = read_pickle(LAUGHS)
+    found = read_tree(LAUGHS)
     assert len(list(walk(found))) == 61
 
 
@@ -702,7 +697,6 @@ def small_files() -> dict[str, bytes]:
 
 
 FILES = small_files()
-readers = {name: read_torch if name in ("zip", "legacy") else read_pickle for name in FILES}
 
 
 def survives(reader: Callable[[bytes], Any], written: bytes) -> bool:
@@ -722,22 +716,22 @@ def survives(reader: Callable[[bytes], Any], written: bytes) -> bool:
 
 SOUND = (
     *(type(None), bool, int, float, complex, str, bytes, memoryview, tuple, list, dict, set, frozenset),
-    *(torch.Tensor, Instance, type(read_pickle(b"ca\nb\n."))),
+    *(torch.Tensor, Instance, type(read_tree(b"ca\nb\n."))),
 )
 
 
 @pytest.mark.parametrize("name", FILES)
 def test_truncated_at_every_length(name: str) -> None:
-    written, reader = FILES[name], readers[name]
-    assert survives(reader, written)
-    assert not any(survives(reader, written[:length]) for length in range(len(written)))
+    written = FILES[name]
+    assert survives(read_tree, written)
+    assert not any(survives(read_tree, written[:length]) for length in range(len(written)))
 
 
 @pytest.mark.parametrize("name", FILES)
 def test_a_thousand_mutations_of_each(name: str, record_property: Callable[[str, object], None]) -> None:
     record_property("inputs", 1000)
     rng = np.random.default_rng(len(name))
-    sum(survives(readers[name], mutated(FILES[name], rng)) for _ in range(1000))
+    sum(survives(read_tree, mutated(FILES[name], rng)) for _ in range(1000))
 
 
 # What a random program is put together from: values, containers, memo, names, calls, arrays and storages.
@@ -766,7 +760,7 @@ def program(rng: np.random.Generator) -> bytes:
 def test_random_programs(record_property: Callable[[str, object], None]) -> None:
     record_property("inputs", 4000)
     rng = np.random.default_rng(0)
-    read = sum(survives(read_pickle, program(rng)) for _ in range(4000))
+    read = sum(survives(read_tree, program(rng)) for _ in range(4000))
     assert read > 20, "hardly any of the programs makes sense"
 
 
@@ -778,13 +772,13 @@ def test_fuzz(record_property: Callable[[str, object], None]) -> None:
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     for i in range(inputs):
         if i % 3 == 0:
-            read += survives(read_pickle, program(rng))
+            read += survives(read_tree, program(rng))
             continue
         name = names[i % len(names)]
         written = FILES[name]
         for _ in range(int(rng.integers(1, 6))):
             written = mutated(written, rng) or b"."
-        read += survives(readers[name], written)
+        read += survives(read_tree, written)
     grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
     record_property("inputs", inputs)
     sys.stdout.write(f"\n{inputs:,} inputs, {read:,} could be read, {grown:.0f} MiB more at the peak\n")
@@ -798,11 +792,11 @@ def test_deflated_checkpoints_that_lie_about_their_size() -> None:
         for name in source.namelist():
             archive.writestr(name, source.read(name))
     packed = target.getvalue()
-    assert read_torch(packed) == [1, 2]
+    assert read_tree(packed) == [1, 2]
     size = len(source.read("archive/data.pkl"))
     for claimed in (size - 1, size + 1, 0):
         with pytest.raises(ArtifactError, match=r"does not have the|cannot be unpacked"):
-            read_torch(packed.replace(struct.pack("<I", size), struct.pack("<I", claimed)))
+            read_tree(packed.replace(struct.pack("<I", size), struct.pack("<I", claimed)))
 
 
 def rezipped(change: Callable[[bytes], bytes]) -> bytes:
@@ -864,5 +858,5 @@ def test_archives_that_contradict_themselves(name: str) -> None:
     make, expected = ARCHIVES[name]
     before = set(sys.modules)
     with pytest.raises(ArtifactError, match=expected):
-        read_torch(make())
+        read_tree(make())
     assert set(sys.modules) == before

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from lefs.files import formats
 from lefs.files.publishers import genforce, lernapparat, rosinality_stylegan, tensorflow
-from lefs.files.reading import Global, Instance, read_pickle, read_torch
+from lefs.files.reading import Global, Instance, read_tree
 from lefs.records import ArtifactError
 
 FIXTURES = Path(__file__).parent / "fixtures"
@@ -85,9 +85,8 @@ def mutated(value: Any, draw: random.Random) -> Any:
 @pytest.mark.parametrize("folder", FOLDERS)
 def test_mutated_trees_load_or_are_refused(folder: str) -> None:
     reader, draw, outcomes = FOLDERS[folder], random.Random(folder), Counter[str]()
-    read = read_pickle if folder == "tensorflow" else read_torch
     names = sorted(p for p in (FIXTURES / folder).iterdir() if p.suffix in (".pkl", ".pt", ".pth", ".model"))
-    trees = [read(path) for path in names]
+    trees = [read_tree(path) for path in names]
     for _ in range(250):
         tree = draw.choice(trees)
         for _ in range(draw.choice([1, 1, 2, 5])):

@@ -16,7 +16,7 @@ from weakref import ref
 import pytest
 import torch
 
-from lefs.files.reading import Global, Instance, read_pickle, read_torch, sniff
+from lefs.files.reading import Global, Instance, read_tree
 from lefs.files.reading.pickles import Pickle
 from lefs.records import ArtifactError
 
@@ -56,7 +56,7 @@ def outline(value: Any, seen: dict[int, int]) -> Any:
 def test_known_files_have_their_trees(name: str) -> None:
     """As an earlier reader found them, which was an interpreter of its own."""
     path = FIXTURES / name
-    tree = read_torch(path) if sniff(path).startswith("torch") else read_pickle(path)
+    tree = read_tree(path)
     assert hashlib.sha256(json.dumps(outline(tree, {})).encode()).hexdigest() == TREES[name]
 
 
@@ -87,7 +87,7 @@ def test_every_instruction_is_known() -> None:
 def test_its_own_table_stays_as_it_was() -> None:
     assert pickle._loads(b"cbuiltins\nlen\n(S'abc'\ntR.") == 3  # type: ignore[attr-defined]
     with pytest.raises(ArtifactError, match=r"asks for builtins\.len"):
-        read_pickle(b"cbuiltins\nlen\n(S'abc'\ntR.")
+        read_tree(b"cbuiltins\nlen\n(S'abc'\ntR.")
 
 
 # -- what an instruction may not do --------------------------------------------------------------------------
@@ -134,7 +134,7 @@ HARMFUL: dict[str, bytes] = {
 @pytest.mark.parametrize("name", HARMFUL)
 def test_harm_is_refused_at_once(name: str) -> None:
     with pytest.raises(ArtifactError):
-        read_pickle(b"\x80\x04" + HARMFUL[name] + b".")
+        read_tree(b"\x80\x04" + HARMFUL[name] + b".")
 
 
 @pytest.mark.parametrize("end", [b".", b"l."])
@@ -146,7 +146,7 @@ def test_nothing_of_it_stays(end: bytes) -> None:
     gc.disable()
     try:
         try:
-            read_pickle(content.numpy().data)
+            read_tree(content.numpy().data)
         except ArtifactError:
             assert end == b"l."
         del content
@@ -159,7 +159,7 @@ def test_a_hundred_megabytes_of_instructions_take_no_memory() -> None:
     written = memoryview(bytearray(b"\x80\x04(" + b"}" * 100_000_000 + b"t."))
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     with pytest.raises(ArtifactError, match=r"more than 250,000 objects"):
-        read_pickle(written)
+        read_tree(written)
     # (content that is given instead of a path is copied once)
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 250_000  # KiB
 
@@ -168,7 +168,7 @@ def test_many_arrays_are_finished_in_little_time() -> None:
     """Each is put in its place in the memo without going through all of the memo."""
     begun = b"cnumpy.core.multiarray\n_reconstruct\n(cnumpy\nndarray\n(K\x00tC\x01btR\x94"
     whole = begun + b"(K\x01K\x01\x85cnumpy\ndtype\n\x8c\x02u1\x85R\x89C\x01atb"
-    found = read_pickle(b"\x80\x04(" + b"N\x940" * 100_000 + whole * 5_000 + b"l.")
+    found = read_tree(b"\x80\x04(" + b"N\x940" * 100_000 + whole * 5_000 + b"l.")
     assert len(found) == 5_000
     assert int(found[-1][0]) == 97
 
@@ -177,7 +177,7 @@ def test_large_contents_are_views_of_the_file(tmp_path: Path) -> None:
     path = tmp_path / "large.pkl"
     path.write_bytes(b"\x80\x04B" + struct.pack("<I", 2**20) + bytes(2**20) + b".")
     before = path.read_bytes()
-    found = read_pickle(path)
+    found = read_tree(path)
     assert isinstance(found, memoryview)
     found[:] = b"\1" * len(found)  # which is in this process alone
     assert path.read_bytes() == before

@@ -20,7 +20,7 @@ import lefs
 from lefs.files import save_generator
 from lefs.files.formats import build
 from lefs.files.publishers import genforce, lernapparat, rosinality_stylegan, tensorflow
-from lefs.files.reading import read_pickle, read_torch
+from lefs.files.reading import read_tree
 from lefs.generator import Generator
 from lefs.records import ArtifactError
 
@@ -152,7 +152,7 @@ def test_older_container_and_parallel_names(name: str, zipped: bool, tmp_path: P
 
 @pytest.fixture
 def bare() -> dict[str, Tensor]:
-    return dict(read_torch(FIXTURES / "rosinality_stylegan/bare.model"))
+    return dict(read_tree(FIXTURES / "rosinality_stylegan/bare.model"))
 
 
 def test_training_checkpoint_gives_the_running_average(bare: dict[str, Tensor], tmp_path: Path) -> None:
@@ -182,7 +182,7 @@ def test_untrained_network_has_all_its_layers(bare: dict[str, Tensor]) -> None:
 
 
 def official(name: str) -> tuple[Any, ...]:
-    tree: tuple[Any, ...] = read_pickle(FIXTURES / f"tensorflow/{name}.pkl")
+    tree: tuple[Any, ...] = read_tree(FIXTURES / f"tensorflow/{name}.pkl")
     return tree
 
 
@@ -216,7 +216,7 @@ def test_a_discriminator_alone_is_refused_as_one(tmp_path: Path) -> None:
         tensorflow.read((official("stylegan")[1],), Path("file.pkl"))
     with pytest.raises(ArtifactError, match="a discriminator alone; it makes no images"):
         lefs.load(FIXTURES / "rosinality_stylegan/discriminator.pt")
-    judge = read_torch(FIXTURES / "genforce/stylegan.pth")["discriminator"]
+    judge = read_tree(FIXTURES / "genforce/stylegan.pth")["discriminator"]
     for tree in (judge, {"models": {"discriminator": judge}}):
         torch.save(tree, tmp_path / "judge.pth")
         with pytest.raises(ArtifactError, match="a discriminator alone; it makes no images"):
@@ -296,7 +296,7 @@ TREES = list(_trees())
 def broken(reader: Any, name: str, part: str | None, change: Callable[[dict[str, Any]], Any]) -> Any:
     if reader is tensorflow:
         return changed(official(name)[2], change, part)
-    tree = read_torch(FIXTURES / name)
+    tree = read_tree(FIXTURES / name)
     state = dict(tree.get("generator_smooth", tree))
     change(state)
     return {"generator_smooth": state} if reader is genforce else state

@@ -21,12 +21,10 @@ from torch import Tensor
 
 import lefs
 from lefs.__main__ import main
-from lefs.files.formats import convert
+from lefs.files.formats import build, convert
 from lefs.files.publishers import nvlabs_stylegan2, rosinality_stylegan2
-from lefs.files.reading import read_pickle
-from lefs.files.weights import build
+from lefs.files.reading import read_tree
 from lefs.generator import Generator
-from lefs.models.stylegan2 import StyleGAN2, StyleGAN2Config
 from lefs.records import ArtifactError
 
 FIXTURES = Path(__file__).parent / "fixtures"
@@ -347,20 +345,19 @@ CONV = ("synthesis", "b8", "conv0")
     ],
 )
 def test_snapshots_of_another_kind(change: Callable[[Any], object], expected: str) -> None:
-    tree = read_pickle(SNAPSHOT)
+    tree = read_tree(SNAPSHOT)
     change(tree)
     with pytest.raises(ArtifactError, match=expected):
         made(tree)
 
 
-def made(tree: Any) -> StyleGAN2:
+def made(tree: Any) -> Generator:
     parsed = nvlabs_stylegan2.read(tree, SNAPSHOT)
-    config = StyleGAN2Config
-    return build(lambda: StyleGAN2(config(**parsed.config)), parsed.tensors, SNAPSHOT, what="StyleGAN2")
+    return build(parsed, parsed.tensors, SNAPSHOT)
 
 
 def test_a_network_inside_itself_ends() -> None:
-    tree = read_pickle(SNAPSHOT)
+    tree = read_tree(SNAPSHOT)
     tree["D"].state["_modules"]["b8"].state["_modules"]["more"] = tree["D"]
     with pytest.raises(ArtifactError, match="more than 10,000 modules"):
         nvlabs_stylegan2.Module(tree["D"], SNAPSHOT, "D").state_dict()

@@ -16,7 +16,7 @@ from torch import Tensor
 import lefs
 from lefs.files import save_generator
 from lefs.files.publishers import nvlabs_stylegan3
-from lefs.files.reading import read_pickle
+from lefs.files.reading import read_tree
 from lefs.models import alias_free
 from lefs.models.alias_free import FilteredLeakyReLU, lowpass_filter, spare_border
 from lefs.models.configs import StyleGAN3Config
@@ -456,7 +456,7 @@ BROKEN = {
 def test_what_is_no_stylegan3_is_refused(name):
     where, attribute, value, message = BROKEN[name]
     path = FIXTURES / "t.pkl"
-    tree = read_pickle(path)
+    tree = read_tree(path)
     assert nvlabs_stylegan3.matches(tree)
     state_of(tree, *where)[attribute] = value
     with pytest.raises(ArtifactError, match=message) as caught:
@@ -475,7 +475,7 @@ def test_what_is_no_stylegan3_is_refused(name):
 )
 def test_what_is_no_stylegan_xl_is_refused(where, attribute, value, message):
     path = FIXTURES / "xl_conditional.pkl"
-    tree = read_pickle(path)
+    tree = read_tree(path)
     state_of(tree, *where)[attribute] = value
     with pytest.raises(ArtifactError, match=message):
         nvlabs_stylegan3.read(tree, path)

@@ -14,7 +14,7 @@ from torch.nn.functional import normalize
 
 from lefs.activations import Sample
 from lefs.catalog import Catalog
-from lefs.files.reading import Instance, read_pickle, read_torch, sniff
+from lefs.files.reading import Instance, aligned, read_tree
 from lefs.generator import Generator
 from lefs.records import ArtifactError
 
@@ -47,7 +47,7 @@ def read_foreign_catalog(path: str | os.PathLike[str]) -> ForeignCatalog:
         If the file is not such a catalog, is damaged, or asks for what could run code.
     """
     path = Path(path)
-    tree = read_pickle(path) if sniff(path) == "pickle" else read_torch(path)
+    tree = read_tree(path)
     outer = _attributes(tree)
     centers = _attributes(outer.get("_factorization", tree)).get("cluster_centers_")
     if not isinstance(centers, Tensor) or centers.ndim != 2 or not centers.is_floating_point():
@@ -55,10 +55,11 @@ def read_foreign_catalog(path: str | os.PathLike[str]) -> ForeignCatalog:
             f"{path} is not a pickled catalog: expected an object with cluster_centers_, an array of shape "
             f"(K, C), alone or as its _factorization; found {tree!r}"[:500]
         )
+    centers = aligned(centers).float()
     if not bool(torch.isfinite(centers).all()) or not bool((centers.norm(dim=1) > 0).all()):
         raise ArtifactError(f"{path}: its cluster_centers_ hold NaN, infinite or zero vectors")
     return ForeignCatalog(
-        normalize(centers.float(), dim=1), _annotations(outer.get("annotations", {}), len(centers), path)
+        normalize(centers, dim=1), _annotations(outer.get("annotations", {}), len(centers), path)
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import importlib
 import os
 from collections.abc import Iterator, Mapping
@@ -15,14 +14,15 @@ from torch import Tensor
 
 from lefs import models
 from lefs.checks import check_device
-from lefs.files import weights
 from lefs.files.publishers import Parsed
 from lefs.files.publishers.unknown import explain
-from lefs.files.reading import MappedFile, opened, read_pickle, read_torch, sniff
+from lefs.files.reading import MappedFile, opened, read_tree
+from lefs.files.weights import fill
 from lefs.generator import Generator
+from lefs.models.layers import shapes_only
 from lefs.records import ArtifactError, load_tensors, locate, read_json, save_tensors, write_json
 
-__all__ = ["ARCHITECTURES", "READERS", "build", "convert", "load", "peek", "save_generator"]
+__all__ = ["ARCHITECTURES", "READERS", "build", "convert", "load", "save_generator"]
 
 _FORMAT = "lefs-generator"
 
@@ -81,26 +81,11 @@ def load(
     (64, 64)
     """
     place = None if device is None else check_device(device)
-    generator = _loaded(locate(name_or_path), mapped=False)
+    path = locate(name_or_path)
+    own = path.is_dir() or path.suffix in (".safetensors", ".json")
+    generator = _load_own(path) if own else _load_published(path)
     generator = generator if label is None else generator.with_label(label)
     return generator if place is None else generator.to(place)
-
-
-def peek(name_or_path: str | os.PathLike[str]) -> Generator:
-    """As `load`, for a short look: weights stay views of the file, whoever owns it, and change with it.
-
-    Examples
-    --------
-    >>> peek("portraits-64").num_styles
-    1248
-    """
-    return _loaded(locate(name_or_path), mapped=True)
-
-
-def _loaded(path: Path, *, mapped: bool) -> Generator:
-    own = path.is_dir() or path.suffix in (".safetensors", ".json")
-    with _no_collection():
-        return _load_own(path) if own else _load_published(path, mapped=mapped)
 
 
 def _load_own(path: Path) -> Generator:
@@ -111,22 +96,22 @@ def _load_own(path: Path) -> Generator:
     except KeyError as error:
         raise ArtifactError(f"{folder / stem}.json lacks {error}; it is not whole") from None
     file = folder / f"{stem}.safetensors"
-    generator = build(parsed, load_tensors(file), file, mapped=True)
+    # Views of a file that lefs only ever replaces as a whole may stay views.
+    generator = build(parsed, load_tensors(file), file)
     return _finished(generator, str(meta.get("label", folder.name)), file, meta.get("origin"))
 
 
 # -- publishers' files -------------------------------------------------------------------------------------
 
 
-def _load_published(path: Path, *, mapped: bool) -> Generator:
+def _load_published(path: Path) -> Generator:
     with opened(path) as file:
-        parsed = _parse(file)
-        generator = build(parsed, parsed.tensors, path, mapped=mapped, source=file)
+        parsed = _parse(read_tree(file), path)
+        generator = build(parsed, parsed.tensors, path, file)
     return _finished(generator, path.stem, path, parsed.notes)
 
 
-def _parse(file: MappedFile) -> Parsed:
-    tree, path = _tree(file), file.path
+def _parse(tree: Any, path: Path) -> Parsed:
     with _unforeseen(path):
         for name in READERS:
             publisher = importlib.import_module(f"lefs.files.publishers.{name}")
@@ -135,10 +120,6 @@ def _parse(file: MappedFile) -> Parsed:
                 return parsed
         found = explain(tree)
     raise ArtifactError(f"{path} holds no generator that lefs knows: {found}")
-
-
-def _tree(file: MappedFile) -> Any:
-    return (read_torch if sniff(file).startswith("torch") else read_pickle)(file, align=False)
 
 
 @contextmanager
@@ -152,39 +133,29 @@ def _unforeseen(what: object) -> Iterator[None]:
         ) from None
 
 
-@contextmanager
-def _no_collection() -> Iterator[None]:
-    """Keep Python from looking for garbage: among all of PyTorch that takes longer than reading a file."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
-
-
 def build(
-    parsed: Parsed,
-    tensors: Mapping[str, Tensor],
-    path: Path,
-    *,
-    mapped: bool = False,
-    source: MappedFile | None = None,
+    parsed: Parsed, tensors: Mapping[str, Tensor], path: Path, source: MappedFile | None = None
 ) -> Generator:
-    """Make the architecture without memory, check every tensor against it, then put them in."""
+    """Make the architecture without memory for its tensors, check `tensors` against it, and put them in.
+
+    Raises
+    ------
+    ArtifactError
+        If the configuration or the tensors do not describe such a network.
+    """
     if not isinstance(parsed.architecture, str) or parsed.architecture not in ARCHITECTURES:
         known = ", ".join(ARCHITECTURES)
         raise ArtifactError(f"{path}: unknown architecture {parsed.architecture!r}; expected one of {known}")
     network, config = ARCHITECTURES[parsed.architecture]
-    return weights.build(
-        lambda: network(config(**parsed.config)),
-        tensors,
-        path,
-        what=network.__name__,
-        mapped=mapped,
-        source=source,
-    )
+    try:
+        with shapes_only():
+            generator: Generator = network(config(**parsed.config))
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError, RuntimeError) as error:
+        raise ArtifactError(
+            f"{path}: its configuration does not describe a {network.__name__}: {error}"
+        ) from error
+    fill(generator, tensors, path, source)
+    return generator
 
 
 def _finished(generator: Generator, name: str, source: Path, origin: Any) -> Generator:

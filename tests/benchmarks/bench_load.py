@@ -74,7 +74,7 @@ def prepare(way: str, official: Path | None, size: int) -> Callable[[Path], Any]
         return lambda file: _opened(file, legacy.load_network_pkl)
     if way == "pickle alone":
         unpickle: Any = importlib.import_module("lefs.files.reading")
-        return lambda file: unpickle.read_pickle(file, align=False)
+        return lambda file: unpickle.read_tree(file)
     if way in ALONE:
         return partial(ALONE[way], size=size)
     bench_unpickle.install_publisher()
@@ -146,8 +146,8 @@ def compare(
 
 def weights_size(file: Path) -> int:
     """Bytes of the generator in `file`."""
-    peek: Any = importlib.import_module("lefs.files.formats").peek
-    return sum(t.nbytes for t in peek(file).state_dict().values())
+    load: Any = importlib.import_module("lefs.files.formats").load
+    return sum(t.nbytes for t in load(file).state_dict().values())
 
 
 def show(results: dict[str, list[Result]]) -> None:

@@ -97,12 +97,12 @@ def network(count: int) -> dict[str, Persistent]:
 
 def read(file: Path, way: str) -> Any:
     """Read `file` with lefs or the usual way."""
+    if way == "lefs":
+        return unpickle.read_tree(file)
     if file.suffix == ".pkl":
-        if way == "lefs":
-            return unpickle.read_pickle(file, align=False)
         with open(file, "rb") as f:
             return pickle.load(f)
-    return unpickle.read_torch(file, align=False) if way == "lefs" else torch.load(file, weights_only=True)
+    return torch.load(file, weights_only=True)
 
 
 def resident() -> dict[str, int]:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from lefs.files.reading.dill import DILL
-from lefs.files.reading.tensors import STORAGES, aligned, array, as_bytes, scalar, strided
+from lefs.files.reading.tensors import STORAGES, array, as_bytes, scalar, strided
 from lefs.files.reading.values import Global, Instance, Session, Unfinished, check_key, damaged, refused
 
 __all__ = ["call"]
@@ -188,8 +188,7 @@ def _typed_tensor(session: Session, args: Arguments) -> Any:
                 return NotImplemented
             if base.numel() % dtype.itemsize or base.storage_offset() % dtype.itemsize:
                 raise damaged(f"{base.numel():,} bytes are not a whole number of {dtype}")
-            typed = base.view(dtype)
-            return _tensor(session, (aligned(typed) if session.align else typed, *args[1:]))
+            return _tensor(session, (base.view(dtype), *args[1:]))
     return NotImplemented
 
 

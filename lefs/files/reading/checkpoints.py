@@ -88,33 +88,6 @@ def _part(whole: Tensor, view: Any) -> Tensor:
 # -- zip -----------------------------------------------------------------------------------------------------
 
 
-class _Table(io.RawIOBase):
-    """The file as `zipfile` sees it, which reads no more of it than the table of contents at its end."""
-
-    def __init__(self, data: memoryview):
-        self.data, self.at = data, 0
-
-    def seekable(self) -> bool:
-        return True
-
-    def seek(self, offset: int, whence: int = 0) -> int:
-        start = (0, self.at, len(self.data))[whence] + offset
-        if start < 0:
-            raise OSError("before the start of the file")
-        self.at = start
-        return start
-
-    def tell(self) -> int:
-        return self.at
-
-    def read(self, size: int = -1) -> bytes:
-        part = self.data[self.at : None if size < 0 else self.at + size]
-        if len(part) > _LARGEST_TABLE:
-            raise refused(f"its table of contents takes {len(part):,} bytes")
-        self.at += len(part)
-        return part.tobytes()
-
-
 def members(data: memoryview) -> dict[str, zipfile.ZipInfo]:
     """The members of a zip archive by name; of two with the same name the first.
 
@@ -123,13 +96,17 @@ def members(data: memoryview) -> dict[str, zipfile.ZipInfo]:
     ArtifactError
         If there is no table of contents, it is huge, or members lie over each other.
     """
+    before = max(0, len(data) - _LARGEST_TABLE)
     try:
         # (names as they are: other codecs are imported on demand)
-        listed = zipfile.ZipFile(_Table(data), metadata_encoding="latin-1").infolist()
-    except (zipfile.BadZipFile, struct.error, OSError) as error:
+        listed = zipfile.ZipFile(io.BytesIO(data[before:]), metadata_encoding="latin-1").infolist()
+    except (zipfile.BadZipFile, struct.error, OSError, ValueError) as error:
         raise damaged(
-            f"it begins as a zip archive, but the table of contents at its end is missing or broken ({error})"
+            "it begins as a zip archive, but the table of contents at its end is missing, broken or larger "
+            f"than any checkpoint's ({error})"
         ) from None
+    for member in listed:
+        member.header_offset += before
     places = sorted((m.header_offset, m.header_offset + _LOCAL.size + m.compress_size) for m in listed)
     if any(end > start for (_, end), (start, _) in pairwise(places)):
         raise refused("members of its zip archive lie over each other")

@@ -6,11 +6,11 @@ import mmap
 import os
 import stat
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
 
+from lefs.files.reading.tensors import aligned
 from lefs.records import ArtifactError
 
 __all__ = ["MappedFile"]
@@ -23,18 +23,21 @@ class MappedFile:
 
     Attributes
     ----------
-    path : of the file
-    data : its content; empty once it is closed
+    path : Path
+        Of the file.
+    data : memoryview
+        Its content; empty once it is closed.
     """
 
     def __init__(self, path: str | os.PathLike[str]):
         self.path, self.data = Path(path), memoryview(b"")
+        status = self.path.stat()
+        # (before opening: a pipe would wait for somebody to write to it)
+        if not stat.S_ISREG(status.st_mode) and not stat.S_ISDIR(status.st_mode):
+            raise ArtifactError("is not a regular file; save it to disk first")
         self._file = open(path, "rb", buffering=0)  # noqa: SIM115, `close` is what ends it
-        try:
-            self.data = _mapped(self.path, self._file)
-        except BaseException:
-            self._file.close()
-            raise
+        if status.st_size:
+            self.data = memoryview(mmap.mmap(self._file.fileno(), 0, access=mmap.ACCESS_COPY))
         self._start = torch.frombuffer(self.data, dtype=torch.uint8).data_ptr() if self.data else 0
 
     def __enter__(self) -> MappedFile:
@@ -48,25 +51,21 @@ class MappedFile:
         self.data = memoryview(b"")
         self._file.close()
 
-    def read(self, tensor: Tensor, target: Tensor) -> bool:
-        """Read what a tensor over this file holds into `target`; False if it lies elsewhere, or in pieces.
+    def copy(self, tensor: Tensor) -> Tensor:
+        """A tensor's numbers as contiguous float32, in memory of their own.
 
-        Reading takes half as long as copying from the mapping, where the system first has to find each page,
-        and leaves none of the file's pages in this process.
-
-        Parameters
-        ----------
-        target : contiguous, of the same shape and dtype, in memory of its own
+        What lies in this file is read from it: if it becomes shorter meanwhile, that is an error, while
+        looking at its mapping would end the process.
 
         Raises
         ------
         ArtifactError
             If the file has become shorter, or its disk fails.
         """
-        offset = tensor.data_ptr() - self._start
+        target, offset = torch.empty(tensor.shape), tensor.data_ptr() - self._start
         inside = 0 <= offset <= offset + tensor.nbytes <= len(self.data)
         if not inside or tensor.dtype != target.dtype or not tensor.is_contiguous():
-            return False
+            return target.copy_(aligned(tensor))
         memory = target.view(-1).view(torch.uint8).numpy().data
         try:
             self._file.seek(offset)
@@ -77,28 +76,4 @@ class MappedFile:
                 memory = memory[count:]
         except OSError as error:
             raise ArtifactError(f"{self.path} cannot be read: {error.strerror or error}") from None
-        return True
-
-
-def _mapped(path: Path, file: Any) -> memoryview:
-    status = os.fstat(file.fileno())
-    if stat.S_ISDIR(status.st_mode):
-        raise IsADirectoryError
-    if not stat.S_ISREG(status.st_mode):
-        raise ArtifactError("is not a regular file; save it to disk first")
-    if status.st_size == 0:
-        return memoryview(b"")
-    try:
-        content = _whole(str(path), status.st_size)
-    except UnicodeEncodeError:
-        # A name that is not text on this computer; Python's mapping takes the open file instead of a name.
-        return memoryview(mmap.mmap(file.fileno(), status.st_size, access=mmap.ACCESS_COPY))
-    if not os.path.samestat(status, path.stat()):
-        raise ArtifactError("was replaced by another file while it was opened; try again")
-    return content
-
-
-def _whole(path: str, size: int) -> memoryview:
-    # PyTorch's mapping keeps no file handle open, Python's does.
-    whole: Any = torch.UntypedStorage.from_file(path, shared=False, nbytes=size)
-    return torch.empty(0, dtype=torch.uint8).set_(whole).numpy().data
+        return target

@@ -7,7 +7,7 @@ import re
 from lefs.files.reading.checkpoints import LEGACY_START, ZIP_START, members
 from lefs.records import ArtifactError
 
-__all__ = ["explain", "sniff_bytes"]
+__all__ = ["explain", "sniff"]
 
 _HEAD = 4096
 _HTML = re.compile(rb"\s*(?:<!--.*?-->\s*)*<(?:!doctype\s+html|html|head|body|script|title)\b", re.I | re.S)
@@ -47,13 +47,18 @@ _KINDS = {
     "lfs-pointer": "is a git-LFS pointer, a note of where the weights are; fetch them with: git lfs pull",
     "empty": "is empty (0 bytes); download or copy it again",
     "zip": "is a zip archive, but no PyTorch checkpoint; if weights are inside, unpack it first",
-    "folder": "is a folder; give a file inside it",
     "unknown": "is of a kind that lefs does not know",
 }
 
 
-def sniff_bytes(data: memoryview) -> str:
-    """As `sniff`, of a file's content."""
+def sniff(data: memoryview) -> str:
+    """Say what kind of file it is whose content is `data`.
+
+    Returns
+    -------
+    One of ``"pickle"``, ``"torch-zip"``, ``"torch-legacy"``, ``"safetensors"``, ``"html"``, ``"text"``,
+    ``"lfs-pointer"``, ``"empty"``, ``"zip"``, ``"unknown"``
+    """
     head = bytes(data[:_HEAD])
     if not head:
         return "empty"

@@ -88,22 +88,25 @@ def storage(raw: memoryview, dtype: torch.dtype, session: Session, *, swap: bool
         session.copy(len(raw))
         part = size // 2 if dtype.is_complex else size
         return flat.view(-1, part).flip(1).view(-1).view(dtype)
-    if flat.data_ptr() % size and (session.align or len(raw) <= _ALWAYS_ALIGNED):
+    if flat.data_ptr() % size and len(raw) <= _ALWAYS_ALIGNED:
         session.copy(len(raw))
         flat = flat.clone()
     return flat.view(dtype)
 
 
 def aligned(tensor: Tensor) -> Tensor:
-    """`tensor`, or a copy of it if its items do not lie at multiples of their size in memory.
+    """`tensor`, or a contiguous copy of it if its items do not lie at multiples of their size in memory.
 
-    Any arithmetic is defined on aligned tensors only; large ones read with ``align=False`` may need this.
+    Arithmetic is defined on aligned tensors only.
     """
-    if tensor.device.type != "cpu" or not tensor.numel() or tensor.data_ptr() % tensor.dtype.itemsize == 0:
+    size = tensor.dtype.itemsize
+    if tensor.device.type != "cpu" or not tensor.numel() or tensor.data_ptr() % size == 0:
         return tensor
-    whole = tensor.untyped_storage()
-    flat = torch.empty(0, dtype=torch.uint8).set_(whole).clone().view(tensor.dtype)
-    return flat.as_strided(tensor.shape, tensor.stride(), tensor.storage_offset())
+    # The bytes of each item as one more axis: bytes may lie anywhere.
+    shape, stride = (*tensor.shape, size), (*(step * size for step in tensor.stride()), 1)
+    loose = torch.empty(0, dtype=torch.uint8)
+    loose.set_(tensor.untyped_storage(), tensor.storage_offset() * size, shape, stride)
+    return loose.clone(memory_format=torch.contiguous_format).view(tensor.dtype).squeeze(-1)
 
 
 def strided(base: Any, offset: int, size: tuple[Any, ...], stride: tuple[Any, ...]) -> Tensor:
@@ -121,24 +124,6 @@ def strided(base: Any, offset: int, size: tuple[Any, ...], stride: tuple[Any, ..
 
 
 def _check_inside(items: int, offset: int, size: tuple[Any, ...], stride: tuple[Any, ...]) -> None:
-    if not _is_inside(items, offset, size, stride):
-        _look_closer(items, offset, size, stride)
-
-
-def _is_inside(items: int, offset: int, size: tuple[Any, ...], stride: tuple[Any, ...]) -> bool:
-    """Whether it is as nearly every tensor is; the few others need a closer look."""
-    if not len(size) == len(stride) <= _MOST_DIMENSIONS or offset.__class__ is not int or offset < 0:
-        return False
-    count, last = 1, offset
-    for n, step in zip(size, stride):  # noqa: B905, as long as each other
-        if n.__class__ is not int or step.__class__ is not int or n < 1 or not 0 <= step <= _LONGEST_SIDE:
-            return False
-        count *= n
-        last += (n - 1) * step
-    return last < items and count <= items
-
-
-def _look_closer(items: int, offset: int, size: tuple[Any, ...], stride: tuple[Any, ...]) -> None:
     count = check_shape(size)
     if not isinstance(offset, int) or offset < 0 or len(stride) != len(size):
         raise damaged(f"a tensor of shape {size} has offset {offset!r} and {len(stride)} strides")

@@ -93,7 +93,6 @@ class Session:
     copied : bytes that may still be copied or inflated
     odd_keys : keys other than text and integers, which can be chosen to hash alike, that may still be used
     payload : reads a PyTorch file that lies inside another file
-    align : whether tensors must lie at multiples of their item size (else a large one may be a plain view)
     depth : payloads inside payloads that may still be opened
     """
 
@@ -103,13 +102,12 @@ class Session:
     copied: int
     odd_keys: int
     payload: Callable[[memoryview, Session], Any]
-    align: bool
     depth: int = 3
 
     @classmethod
-    def of(cls, size: int, payload: Callable[[memoryview, Session], Any], *, align: bool) -> Session:
+    def of(cls, size: int, payload: Callable[[memoryview, Session], Any]) -> Session:
         """For a file of `size` bytes."""
-        return cls(1_000_000, 250_000, 20_000, 4 * size + 2**24, 5_000, payload, align)
+        return cls(1_000_000, 250_000, 20_000, 4 * size + 2**24, 5_000, payload)
 
     def object(self, count: int = 1) -> None:
         """Account for `count` containers, or entries copied between containers."""
