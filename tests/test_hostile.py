@@ -834,7 +834,10 @@ ARCHIVES: dict[str, tuple[Callable[[], bytes], str]] = {
         lambda: rezipped(lambda t: t[:8] + b"\0\x08" + t[10:46] + b"\xff" + t[47:]),
         "is damaged",
     ),
-    "a table of a million members": (lambda: _crowded(1_000_000), "table of contents takes"),
+    "a table of a million members": (
+        lambda: _crowded(1_000_000),
+        "table of contents at its end is missing, broken or larger",
+    ),
 }
 
 

@@ -112,7 +112,7 @@ def test_a_processor_may_leave_images_as_they_are() -> None:
     model, processor = TransformersModel().eval(), Processor(height=8, width=8)
     processor.do_resize = processor.do_normalize = False
     seen: list[Tensor] = []
-    model.register_forward_pre_hook(lambda _, a, k: seen.append(k["pixel_values"]), with_kwargs=True)
+    model.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
     huggingface_segmenter(model, processor)(torch.full((1, 3, 32, 32), -1.0))
     assert seen[0].shape == (1, 3, 32, 32)
     assert seen[0].eq(0).all()
@@ -145,7 +145,9 @@ def test_bad_models_and_names_are_named() -> None:
         torchvision_segmenter(TorchvisionModel(), NAMES)
     with pytest.raises(ValueError, match="model is in training mode"):
         huggingface_segmenter(TransformersModel(), names=NAMES)
-    with pytest.raises(ValueError, match="names has 2 classes, but the model returns scores of shape"):
+    with pytest.raises(
+        ValueError, match=r"names must have one name for each channel .*2 names, scores of shape"
+    ):
         torchvision_segmenter(TorchvisionModel().eval(), NAMES[:2])(images)
     with pytest.raises(TypeError, match="must return a mapping with 'out'"):
         torchvision_segmenter(Listing().eval(), NAMES)(images)

@@ -296,7 +296,7 @@ def test_dissection_and_local_edit(generator: StyleGAN) -> None:
     ("wrong", "message"),
     [
         ({"resolution": 24}, "power of two"),
-        ({"channels": {4: 3, 8: 3}}, "must name the resolutions"),
+        ({"channels": {4: 3, 8: 3}}, "channels lacks the resolution"),
         ({"images": [4]}, "must contain the resolution 32"),
         ({"images": [5, 32]}, "images must be one of"),
         ({"noise": "loud"}, "noise must be one of"),

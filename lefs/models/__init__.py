@@ -7,12 +7,6 @@ from lefs.models.stylegan2 import StyleGAN2
 from lefs.models.stylegan3 import StyleGAN3
 
 __all__ = [
-    "ProGAN",
-    "ProGANConfig",
-    "StyleGAN",
-    "StyleGAN2",
-    "StyleGAN2Config",
-    "StyleGAN3",
-    "StyleGAN3Config",
+    "ProGAN", "ProGANConfig", "StyleGAN", "StyleGAN2", "StyleGAN2Config", "StyleGAN3", "StyleGAN3Config",
     "StyleGANConfig",
-]
+]  # fmt: skip

@@ -13,7 +13,12 @@ from lefs.checks import check_choice, check_integer, check_number
 from lefs.models.alias_free import crops, lowpass_filter
 from lefs.models.layers import ACTIVATIONS, DEFAULT_FILTER, Filter, check_filter
 
-__all__ = ["FourierPlan", "LayerPlan", "StyleGAN2Config", "StyleGAN3Config", "settings_of"]
+__all__ = [
+    "FourierPlan", "LayerPlan", "StyleGAN2Config", "StyleGAN3Config", "check_pyramid", "check_widths",
+    "resolutions_of", "settings_of",
+]  # fmt: skip
+
+_LARGEST = 2**14
 
 
 def settings_of(config: Any, always: Collection[str] = ()) -> dict[str, Any]:
@@ -35,6 +40,33 @@ def _plain(value: Any) -> Any:
     if isinstance(value, dict):
         return {str(k): _plain(v) for k, v in value.items()}
     return [_plain(v) for v in value] if isinstance(value, list | tuple) else value
+
+
+def resolutions_of(resolution: int) -> list[int]:
+    """4, 8, ... resolution."""
+    return [2**k for k in range(2, int(math.log2(resolution)) + 1)]
+
+
+def check_pyramid(config: Any) -> None:
+    """Check the resolution and the channels of a configuration, whose keys become integers."""
+    if check_integer("resolution", config.resolution, minimum=4, maximum=_LARGEST) & (config.resolution - 1):
+        raise ValueError(f"resolution must be a power of two from 4 on, got {config.resolution}")
+    # (JSON turns integer keys into strings)
+    channels = {int(r): c for r, c in config.channels.items()}
+    for r in resolutions_of(config.resolution):
+        if r not in channels:
+            raise ValueError(f"channels lacks the resolution {r}; got {channels}")
+        check_integer(f"channels[{r}]", channels[r], minimum=1, maximum=2**16)
+    object.__setattr__(config, "channels", channels)
+
+
+def check_widths(config: Any, *optional: str) -> None:
+    """Check the latents, the classes and the mapping network of a configuration; `optional` may be None."""
+    for name in ("z_dim", "w_dim", *(n for n in optional if getattr(config, n) is not None)):
+        check_integer(name, getattr(config, name), minimum=1, maximum=2**16)
+    check_integer("label_dim", config.label_dim)
+    check_integer("mapping_layers", config.mapping_layers, minimum=1, maximum=64)
+    check_number("mapping_lr", config.mapping_lr)
 
 
 @dataclass(frozen=True)
@@ -92,23 +124,11 @@ class StyleGAN2Config:
     image_channels: int = 3
 
     def __post_init__(self) -> None:
-        if check_integer("resolution", self.resolution, minimum=4, maximum=2**14) & (self.resolution - 1):
-            raise ValueError(f"resolution must be a power of two from 4 on, got {self.resolution}")
-        for name in ("z_dim", "w_dim"):
-            check_integer(name, getattr(self, name), minimum=1)
-        for name in ("mapping_width", "embed_dim", "truncation_cutoff"):
-            if getattr(self, name) is not None:
-                check_integer(name, getattr(self, name), minimum=int(name != "truncation_cutoff"))
-        check_integer("label_dim", self.label_dim)
-        check_integer("mapping_layers", self.mapping_layers, minimum=1, maximum=64)
-        check_number("mapping_lr", self.mapping_lr)
+        check_pyramid(self)
+        check_widths(self, "mapping_width", "embed_dim")
+        if self.truncation_cutoff is not None:
+            check_integer("truncation_cutoff", self.truncation_cutoff)
         self._check_synthesis()
-        # JSON turns integer keys into strings
-        object.__setattr__(self, "channels", {int(r): c for r, c in self.channels.items()})
-        for r in self.resolutions:
-            if r not in self.channels:
-                raise ValueError(f"channels lacks the resolution {r}; got {self.channels}")
-            check_integer(f"channels[{r}]", self.channels[r], minimum=1)
 
     def _check_synthesis(self) -> None:
         check_choice("architecture", self.architecture, ("skip", "resnet", "orig"))
@@ -128,15 +148,12 @@ class StyleGAN2Config:
     @property
     def resolutions(self) -> list[int]:
         """4, 8, ... resolution."""
-        return [2**k for k in range(2, int(math.log2(self.resolution)) + 1)]
+        return resolutions_of(self.resolution)
 
     def parts(self, resolution: int) -> tuple[str, ...]:
         """The layers of one resolution in order, of "conv0" (which doubles the size), "conv1" and "torgb"."""
         colors = self.architecture == "skip" or resolution == self.resolution
         return ("conv0",) * (resolution > 4) + ("conv1",) + ("torgb",) * colors
-
-
-_LARGEST = 2**14
 
 
 @dataclass(frozen=True)
@@ -306,13 +323,9 @@ class StyleGAN3Config:
             object.__setattr__(self, "input", FourierPlan(**self.input))
         plans = tuple(LayerPlan(**p) if isinstance(p, Mapping) else p for p in self.layers)
         object.__setattr__(self, "layers", plans)
-        for name in ("resolution", "z_dim", "w_dim"):
-            check_integer(name, getattr(self, name), minimum=1, maximum=_LARGEST)
+        check_integer("resolution", self.resolution, minimum=1, maximum=_LARGEST)
+        check_widths(self, "embed_dim")
         check_integer("label_dim", self.label_dim, minimum=int(self.class_means))
-        if self.embed_dim is not None:
-            check_integer("embed_dim", self.embed_dim, minimum=1, maximum=_LARGEST)
-        check_integer("mapping_layers", self.mapping_layers, minimum=1, maximum=64)
-        check_number("mapping_lr", self.mapping_lr)
         check_number("output_scale", self.output_scale)
         self._check_layers()
 

@@ -19,29 +19,11 @@ from torch.nn.functional import conv2d, conv_transpose2d, interpolate, linear, p
 from lefs.generator import Generator
 
 __all__ = [
-    "ACTIVATIONS",
-    "DEFAULT_FILTER",
-    "HOMOGENEOUS",
-    "Filter",
-    "FullyConnected",
-    "Mapping",
-    "Precise",
-    "activate",
-    "activate_",
-    "check_filter",
-    "constant",
-    "enlarging_convolution",
-    "filtered",
-    "memory_format",
-    "normal",
-    "set_up",
-    "shapes_only",
-    "uniform",
-    "unit_variance",
-    "up_convolution",
-    "upsample",
-    "working_type",
-]
+    "ACTIVATIONS", "DEFAULT_FILTER", "HOMOGENEOUS", "Filter", "FullyConnected", "Mapping", "Precise",
+    "activate", "activate_", "check_filter", "constant", "enlarging_convolution", "filtered",
+    "memory_format", "normal", "set_up", "shapes_only", "uniform", "unit_variance", "up_convolution",
+    "upsample", "working_type",
+]  # fmt: skip
 
 
 Filter = tuple[float, ...] | tuple[tuple[float, ...], ...]

@@ -11,17 +11,9 @@ from torch import Tensor, nn
 from torch.nn.functional import conv2d, leaky_relu
 
 from lefs.checks import check_integer
-from lefs.generator import Generator
-from lefs.models.configs import settings_of
+from lefs.models.configs import check_pyramid, resolutions_of
 from lefs.models.layers import constant, normal
-from lefs.models.progressive import (
-    Colors,
-    check_channels,
-    check_images,
-    pixel_norm,
-    resolutions_of,
-    up_convolution,
-)
+from lefs.models.progressive import Colors, Progressive, check_images, pixel_norm, up_convolution
 from lefs.stylespace import StyleLayer
 from lefs.synthesis import Noise, State
 
@@ -55,9 +47,9 @@ class ProGANConfig:
     normalize_z: bool = False
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "channels", check_channels(self.resolution, self.channels))
-        object.__setattr__(self, "images", check_images(self.resolution, self.images))
-        check_integer("z_dim", self.z_dim, minimum=1)
+        check_pyramid(self)
+        check_images(self)
+        check_integer("z_dim", self.z_dim, minimum=1, maximum=2**16)
         check_integer("label_dim", self.label_dim)
 
 
@@ -105,7 +97,7 @@ class _Block(nn.Module):
             self.torgb = Colors(outputs)
 
 
-class ProGAN(Generator):
+class ProGAN(Progressive):
     """ProGAN: the latent becomes maps of 4 × 4, which grow. It has no styles: dissect it, do not edit it.
 
     What `synthesize` and `walk` take are latents of shape (N, z_dim), each followed by its one-hot
@@ -128,7 +120,6 @@ class ProGAN(Generator):
     """
 
     architecture = "progan"
-    synthesis: nn.Module
     has_styles = False
 
     def __init__(self, config: ProGANConfig):
@@ -141,8 +132,12 @@ class ProGAN(Generator):
         self.layers = self._tabulate()
 
     def _tabulate(self) -> tuple[StyleLayer, ...]:
-        channels, last = self.config.channels, f"b{self.config.resolution}"
-        steps = [(f"b{r}.{part}", r) for r in channels for part in ("conv0", "conv1")][1:]
+        channels, last, sizes = (
+            self.config.channels,
+            f"b{self.config.resolution}",
+            resolutions_of(self.config.resolution),
+        )
+        steps = [(f"b{r}.{part}", r) for r in sizes for part in ("conv0", "conv1")][1:]
         layers: list[StyleLayer] = []
         start = 0
         for name, r in [*steps, (f"{last}.torgb", self.config.resolution)]:
@@ -153,30 +148,12 @@ class ProGAN(Generator):
             start = stop
         return tuple(layers)
 
-    @property
-    def architecture_config(self) -> dict[str, Any]:
-        """The `ProGANConfig` as plain JSON values; what is at its default is left out."""
-        return settings_of(self.config)
-
-    @property
-    def preview_size(self) -> int:
-        """The full resolution: smaller images have stale colors."""
-        return self.size[0]
-
     def _begin(self, styles: Tensor) -> State:
         return (self.synthesis.get_submodule("b4.conv0")(self._normalized(styles)),)
 
     def _step(self, layer: StyleLayer, state: State, styles: Tensor, noise: Noise) -> State:
         # (what makes an image comes last, in `_finish`)
         return state if layer.kind == "rgb" else (self.synthesis.get_submodule(layer.name)(state[0]),)
-
-    def _finish(self, state: State, size: int) -> Tensor:
-        image: Tensor = self.synthesis.get_submodule(f"b{size}.torgb")(state[0])
-        return image
-
-    def _stage(self, layer: StyleLayer) -> int:
-        made = int(layer.name.partition(".")[0][1:])
-        return next(r for r in self.config.images or () if r >= made)
 
     def _normalized(self, codes: Tensor) -> Tensor:
         if self.config.normalize_z:

@@ -3,54 +3,34 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import conv2d, conv_transpose2d, interpolate, pad
 
-from lefs.checks import check_choice, check_integer, check_number
+from lefs.checks import check_choice, check_number
+from lefs.generator import Generator
+from lefs.models.configs import resolutions_of, settings_of
 from lefs.models.layers import constant, normal
+from lefs.stylespace import StyleLayer
+from lefs.synthesis import State
 
-__all__ = [
-    "Colors",
-    "blur",
-    "check_blur",
-    "check_channels",
-    "check_images",
-    "pixel_norm",
-    "resolutions_of",
-    "up_convolution",
-]
+__all__ = ["Colors", "Progressive", "blur", "check_blur", "check_images", "pixel_norm", "up_convolution"]
 
 # From this size on the official code convolves and doubles the size in one operation.
 _FUSED_FROM = 128
 
 
-def resolutions_of(resolution: int) -> list[int]:
-    """4, 8, ... resolution."""
-    return [2**k for k in range(2, int(math.log2(resolution)) + 1)]
-
-
-def check_channels(resolution: int, channels: Mapping[Any, int]) -> dict[int, int]:
-    """Return `channels` with integer keys (JSON makes text of them), one for each of `resolutions_of`."""
-    if check_integer("resolution", resolution, minimum=4, maximum=2**14) & (resolution - 1):
-        raise ValueError(f"resolution must be a power of two from 4 on, got {resolution}")
-    found = {int(r): c for r, c in channels.items()}
-    if sorted(found) != resolutions_of(resolution):
-        raise ValueError(f"channels must name the resolutions {resolutions_of(resolution)}, got {found}")
-    return {r: check_integer(f"channels[{r}]", c, minimum=1, maximum=2**16) for r, c in found.items()}
-
-
-def check_images(resolution: int, images: list[int] | None) -> list[int]:
-    """Return the resolutions at which there are images: `images`, or only the last one if None."""
-    chosen = [resolution] if images is None else sorted(images)
+def check_images(config: Any) -> None:
+    """Check the resolutions at which a configuration has images: if None, the last one."""
+    chosen = [config.resolution] if config.images is None else sorted(config.images)
     for r in chosen:
-        check_choice("images", r, resolutions_of(resolution))
-    if resolution not in chosen:
-        raise ValueError(f"images must contain the resolution {resolution}, got {chosen}")
-    return chosen
+        check_choice("images", r, resolutions_of(config.resolution))
+    if config.resolution not in chosen:
+        raise ValueError(f"images must contain the resolution {config.resolution}, got {chosen}")
+    object.__setattr__(config, "images", chosen)
 
 
 def check_blur(taps: Sequence[float]) -> tuple[float, ...]:
@@ -112,3 +92,28 @@ class Colors(nn.Module):
         precise = torch.promote_types(x.dtype, torch.float32)
         image = conv2d(x, self.weight * self.gain).to(precise)
         return image + self.bias.to(precise)[:, None, None]
+
+
+class Progressive(Generator):
+    """What grew resolution by resolution: each may still have a layer of its own that makes an image."""
+
+    config: Any
+    synthesis: nn.Module
+
+    @property
+    def architecture_config(self) -> dict[str, Any]:
+        """The configuration as plain JSON values; what is at its default is left out."""
+        return settings_of(self.config)
+
+    @property
+    def preview_size(self) -> int:
+        """The full resolution: smaller images have stale colors."""
+        return self.size[0]
+
+    def _finish(self, state: State, size: int) -> Tensor:
+        image: Tensor = self.synthesis.get_submodule(f"b{size}.torgb")(state[0])
+        return image
+
+    def _stage(self, layer: StyleLayer) -> int:
+        made = int(layer.name.partition(".")[0][1:])
+        return next(r for r in self.config.images if r >= made)

@@ -12,18 +12,9 @@ from torch import Tensor, nn
 from torch.nn.functional import conv2d, instance_norm, leaky_relu
 
 from lefs.checks import check_choice, check_integer, check_number
-from lefs.generator import Generator
-from lefs.models.configs import settings_of
+from lefs.models.configs import check_pyramid, check_widths, resolutions_of
 from lefs.models.layers import FullyConnected, constant, normal, set_up
-from lefs.models.progressive import (
-    Colors,
-    blur,
-    check_blur,
-    check_channels,
-    check_images,
-    resolutions_of,
-    up_convolution,
-)
+from lefs.models.progressive import Colors, Progressive, blur, check_blur, check_images, up_convolution
 from lefs.stylespace import StyleLayer
 from lefs.synthesis import Noise, State
 
@@ -75,17 +66,11 @@ class StyleGANConfig:
     blurred_bias: bool = False
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "channels", check_channels(self.resolution, self.channels))
-        object.__setattr__(self, "images", check_images(self.resolution, self.images))
-        check_integer("z_dim", self.z_dim, minimum=1)
-        check_integer("w_dim", self.w_dim, minimum=1)
-        check_integer("label_dim", self.label_dim)
-        check_integer("mapping_layers", self.mapping_layers, minimum=1, maximum=64)
-        check_number("mapping_lr", self.mapping_lr)
+        check_pyramid(self)
+        check_images(self)
+        check_widths(self, "mapping_width")
         check_number("epsilon", self.epsilon, minimum=0)
         check_choice("noise", self.noise, ("stored", "drawn", "shared", "none"))
-        if self.mapping_width is not None:
-            check_integer("mapping_width", self.mapping_width, minimum=1)
         if self.truncation_cutoff is not None:
             check_integer("truncation_cutoff", self.truncation_cutoff)
         object.__setattr__(self, "blur", check_blur(self.blur))
@@ -157,7 +142,7 @@ class _Block(nn.Module):
             self.torgb = Colors(outputs)
 
 
-class StyleGAN(Generator):
+class StyleGAN(Progressive):
     """StyleGAN: a learned constant grows through layers that end in adaptive instance normalisation.
 
     A style layer's slice holds the scales σ of its instance-normalised maps, its shift what is added to them
@@ -180,20 +165,13 @@ class StyleGAN(Generator):
     """
 
     architecture = "stylegan"
-    synthesis: nn.Module
 
     def __init__(self, config: StyleGANConfig):
         super().__init__()
         self.config = config
         self.truncation_cutoff = config.truncation_cutoff
-        set_up(
-            self,
-            config,
-            width=config.mapping_width,
-            embed_dim=config.z_dim,
-            normalize="joint",
-            average=config.mean,
-        )
+        sizes = {"width": config.mapping_width, "embed_dim": config.z_dim}
+        set_up(self, config, **sizes, normalize="joint", average=config.mean)
         for r in resolutions_of(config.resolution):
             self.synthesis.add_module(f"b{r}", _Block(r, config))
         self.layers = self._tabulate()
@@ -201,20 +179,15 @@ class StyleGAN(Generator):
 
     def _tabulate(self) -> tuple[StyleLayer, ...]:
         layers: list[StyleLayer] = []
-        sizes = self.config.channels
+        sizes = {r: self.config.channels[r] for r in resolutions_of(self.config.resolution)}
         start, shifts = 0, 2 * sum(sizes.values())
-        for r in resolutions_of(self.config.resolution):
+        for r in sizes:
             for part in ("conv0", "conv1"):
                 stop = start + sizes[r]
                 shift = slice(shifts + start, shifts + stop)
                 layers.append(StyleLayer(f"b{r}.{part}", "conv", (r, r), sizes[r], slice(start, stop), shift))
                 start = stop
         return tuple(layers)
-
-    @property
-    def architecture_config(self) -> dict[str, Any]:
-        """The `StyleGANConfig` as plain JSON values; what is at its default is left out."""
-        return settings_of(self.config)
 
     def _module(self, layer: StyleLayer) -> Any:
         return self.synthesis.get_submodule(layer.name)
@@ -240,15 +213,3 @@ class StyleGAN(Generator):
         assert maps is not None
         scale, shift = (styles[:, s].to(maps.dtype)[:, :, None, None] for s in (layer.span, layer.shift))
         return (torch.addcmul(shift, maps, scale),)
-
-    def _finish(self, state: State, size: int) -> Tensor:
-        image: Tensor = self.synthesis.get_submodule(f"b{size}.torgb")(state[0])
-        return image
-
-    def _stage(self, layer: StyleLayer) -> int:
-        return next(r for r in self.config.images or () if r >= layer.size[0])
-
-    @property
-    def preview_size(self) -> int:
-        """The full resolution: smaller images have stale colors."""
-        return self.size[0]

@@ -4,10 +4,6 @@ from lefs.segmenters.adapters import ImageSegmenter, huggingface_segmenter, torc
 from lefs.segmenters.own import PartSegmenter, load_segmenter, segmenter_of
 
 __all__ = [
-    "ImageSegmenter",
-    "PartSegmenter",
-    "huggingface_segmenter",
-    "load_segmenter",
-    "segmenter_of",
+    "ImageSegmenter", "PartSegmenter", "huggingface_segmenter", "load_segmenter", "segmenter_of",
     "torchvision_segmenter",
-]
+]  # fmt: skip

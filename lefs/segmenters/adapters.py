@@ -28,6 +28,8 @@ from lefs.checks import check_integer
 
 __all__ = ["ImageSegmenter", "huggingface_segmenter", "torchvision_segmenter"]
 
+# (height, width) that a model gets; an int: the shorter side; None: as images come
+Size = int | tuple[int, int] | None
 # What most models were trained with: the means and deviations of ImageNet, of RGB in [0, 1]
 _MEAN, _DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
@@ -61,24 +63,16 @@ class ImageSegmenter:
     """
 
     def __init__(
-        self,
-        model: nn.Module,
-        read: Callable[[Any], Tensor],
-        names: Sequence[str],
-        *,
-        size: int | tuple[int, int] | None = None,
-        mean: Sequence[float] = _MEAN,
-        deviation: Sequence[float] = _DEVIATION,
-    ):
+        self, model: nn.Module, read: Callable[[Any], Tensor], names: Sequence[str], *,
+        size: Size = None, mean: Sequence[float] = _MEAN, deviation: Sequence[float] = _DEVIATION,
+    ):  # fmt: skip
         if not callable(model):
             raise TypeError(f"model must be a network that can be called, got {type(model).__name__}")
         if getattr(model, "training", False):
-            raise ValueError(
-                "model is in training mode, where it answers differently each time; call .eval()"
-            )
+            raise ValueError("model is in training mode, which answers differently each time; call .eval()")
         if len(mean) != 3 or len(deviation) != 3 or min(deviation) <= 0:
             raise ValueError(
-                f"mean and deviation must be three numbers each, the latter above 0; got {mean}, {deviation}"
+                f"mean and deviation must be three numbers, the latter > 0; got {mean}, {deviation}"
             )
         for side in (size,) if isinstance(size, int) else size or ():
             check_integer("size", side, minimum=1)
@@ -92,10 +86,8 @@ class ImageSegmenter:
             raise ValueError(f"images must have shape (N, 3, H, W), got {tuple(images.shape)}")
         scores = self._read(self._model(self._prepared(images)))
         if scores.ndim != 4 or scores.shape[1] != len(self.names):
-            raise ValueError(
-                f"names has {len(self.names)} classes, but the model returns scores of shape "
-                f"{tuple(scores.shape)}; give one name for each channel of them"
-            )
+            found = f"{len(self.names)} names, scores of shape {tuple(scores.shape)}"
+            raise ValueError(f"names must have one name for each channel of the model's scores; got {found}")
         scores = scores.to(images.device, torch.float32)
         return interpolate(scores, size=images.shape[-2:], mode="bilinear", align_corners=False)
 
@@ -106,12 +98,9 @@ class ImageSegmenter:
 
     def _prepared(self, images: Tensor) -> Tensor:
         weight = next(iter(self._model.parameters()), images)
-        mean, deviation = (
-            torch.tensor(v, device=images.device)[:, None, None] for v in (self._mean, self._deviation)
-        )
-        x = ((images.float().clamp(-1, 1) + 1) / 2 - mean) / deviation
-        height, width = x.shape[-2:]
-        target = self._size
+        x = (images.float().clamp(-1, 1) + 1) / 2
+        mean, deviation = (x.new_tensor(v)[:, None, None] for v in (self._mean, self._deviation))
+        x, target, (height, width) = (x - mean) / deviation, self._size, x.shape[-2:]
         if isinstance(target, int):
             scale = target / min(height, width)
             target = (round(height * scale), round(width * scale))
@@ -121,13 +110,9 @@ class ImageSegmenter:
 
 
 def torchvision_segmenter(
-    model: nn.Module,
-    names: Sequence[str],
-    *,
-    size: int | tuple[int, int] | None = 520,
-    mean: Sequence[float] = _MEAN,
-    deviation: Sequence[float] = _DEVIATION,
-) -> ImageSegmenter:
+    model: nn.Module, names: Sequence[str], *,
+    size: Size = 520, mean: Sequence[float] = _MEAN, deviation: Sequence[float] = _DEVIATION,
+) -> ImageSegmenter:  # fmt: skip
     """Wrap a model of ``torchvision.models.segmentation``.
 
     Parameters
@@ -170,7 +155,7 @@ def huggingface_segmenter(
 
     Parameters
     ----------
-    model : in eval mode; called with ``pixel_values``, it returns an object with ``logits`` (N, P, h, w), as
+    model : in eval mode; called with images, it returns an object with ``logits`` (N, P, h, w), as
         SegFormer, UPerNet, DPT and BEiT do, or with ``class_queries_logits`` and ``masks_queries_logits``, as
         MaskFormer and Mask2Former do
     processor : its image processor, whose ``size``, ``image_mean``, ``image_std``, ``do_resize`` and
@@ -202,7 +187,7 @@ def huggingface_segmenter(
         names = [by_label.get(i, f"label {i}") for i in range(max(by_label) + 1)]
     resized, normalized = (getattr(processor, f"do_{what}", True) for what in ("resize", "normalize"))
     return ImageSegmenter(
-        _ByKeyword(model),
+        model,
         _read_transformers,
         names,
         size=_processor_size(getattr(processor, "size", None)) if resized else None,
@@ -211,18 +196,7 @@ def huggingface_segmenter(
     )
 
 
-class _ByKeyword(nn.Module):
-    """Models of transformers take images by the name ``pixel_values``."""
-
-    def __init__(self, model: nn.Module):
-        super().__init__()
-        self.training, self.model = model.training, model
-
-    def forward(self, images: Tensor) -> Any:
-        return self.model(pixel_values=images)
-
-
-def _processor_size(size: Any) -> int | tuple[int, int] | None:
+def _processor_size(size: Any) -> Size:
     """What processors call a size: an int, {"shortest_edge": n}, or {"height": h, "width": w}."""
     if size is None or isinstance(size, int):
         return size

@@ -73,9 +73,9 @@ class PartSegmenter(nn.Module):
         self.groups = {name: tuple(parts) for name, parts in groups.items()}
         members = [part for parts in self.groups.values() for part in parts]
         if sorted(members) != sorted(self.fine) or len(self.groups) < 2 or not all(self.groups.values()):
+            known = list(self.fine)
             raise ValueError(
-                f"groups must hold each of {list(self.fine)} once, in two groups at least and none of them "
-                f"empty, got {self.groups}"
+                f"groups must hold each of {known} once, in two or more groups; got {self.groups}"
             )
         self.names = tuple(self.groups)
         self._members = [[self.fine.index(part) for part in parts] for parts in self.groups.values()]
@@ -106,7 +106,7 @@ class PartSegmenter(nn.Module):
         """
         if images.ndim != 4 or images.shape[1] != 3 or images.shape[2] % 8 or images.shape[3] % 8:
             raise ValueError(
-                f"images must have shape (N, 3, H, W) with sides divisible by 8, got {tuple(images.shape)}"
+                f"images must be (N, 3, H, W) with sides divisible by 8, got {tuple(images.shape)}"
             )
         maps = [self.down[0](images)]
         for block in self.down[1:]:
@@ -133,11 +133,7 @@ class PartSegmenter(nn.Module):
         return self.logits(images).argmax(dim=1)
 
     def save(
-        self,
-        folder: str | os.PathLike[str],
-        *,
-        stem: str = "segmenter",
-        training: Mapping[str, Any] | None = None,
+        self, folder: str | os.PathLike[str], *, stem: str = "segmenter", training: Mapping[str, Any] = {}
     ) -> Path:
         """Write ``<stem>.safetensors`` and ``<stem>.json`` into `folder`, each atomically.
 
@@ -155,7 +151,7 @@ class PartSegmenter(nn.Module):
         content = {"format": _FORMAT, "version": 1, "names": list(self.fine), "width": self.width}
         if self._is_grouped:
             content["groups"] = {name: list(parts) for name, parts in self.groups.items()}
-        write_json(folder / f"{stem}.json", {**content, "training": dict(training or {})})
+        write_json(folder / f"{stem}.json", {**content, "training": dict(training)})
         return folder
 
 
@@ -188,12 +184,10 @@ def load_segmenter(
     >>> "hair" in lefs.load_segmenter("portraits-64").names
     True
     """
-    place = check_device(device or "cpu")
-    path = locate(name_or_path)
+    path, place = locate(name_or_path), check_device(device or "cpu")
     stem = path / "segmenter" if path.is_dir() else path.with_suffix("")
     weights = stem.with_name(f"{stem.name}.safetensors")
-    meta = read_json(stem.with_name(f"{stem.name}.json"), expect=_FORMAT)
-    tensors = load_tensors(weights)
+    meta, tensors = read_json(stem.with_name(f"{stem.name}.json"), expect=_FORMAT), load_tensors(weights)
     try:
         segmenter = PartSegmenter(meta["names"], width=meta["width"], groups=meta.get("groups"))
         segmenter.load_state_dict(tensors)

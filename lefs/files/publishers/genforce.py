@@ -8,25 +8,9 @@ from typing import Any
 
 from torch import Tensor
 
-from lefs.files.publishers import Parsed
+from lefs.files.publishers import Parsed, changes
 from lefs.files.publishers.shapes import progan_config, stylegan2_config, stylegan_config
-from lefs.files.publishers.state_dict import (
-    Parts,
-    StateDict,
-    Table,
-    check_grown,
-    class_table,
-    from_one,
-    half_from_one,
-    in_color,
-    noise_map,
-    one_more,
-    over_root_two,
-    pair,
-    single,
-    turned,
-    turned_up,
-)
+from lefs.files.publishers.state_dict import Parts, StateDict, Table, check_grown
 from lefs.files.publishers.unknown import DISCRIMINATOR
 from lefs.records import ArtifactError
 
@@ -34,8 +18,6 @@ __all__ = ["matches", "read"]
 
 _State = Mapping[str, Any]
 _LATENT = 512
-# From this size on StyleGAN's doubling is a transposed convolution, whose kernel is stored unflipped.
-_FUSED_FROM = 128
 
 
 def matches(tree: Any) -> bool:
@@ -81,19 +63,19 @@ def _size(number: str) -> str:
 # -- StyleGAN2 -----------------------------------------------------------------------------------------------
 
 _MODULATED: Parts = {
-    ".weight": (".weight", 4, turned_up),
+    ".weight": (".weight", 4, changes.turned_up),
     ".bias": (".bias", 1),
     ".style.weight": (".affine.weight", 2),
-    ".style.bias": (".affine.bias", 1, from_one),
-    ".noise": (".noise_const", 4, noise_map),
+    ".style.bias": (".affine.bias", 1, changes.from_one),
+    ".noise": (".noise_const", 4, changes.noise_map),
     ".noise_strength": (".noise_strength", 0),
 }
 _STYLEGAN2: Table = (
     (r"mapping\.dense(\d\d?)", "mapping.fc{}", {".weight": (".weight", 2), ".bias": (".bias", 1)}),
-    (r"mapping\.label", "mapping.embed", {"_weight": (".weight", 2, class_table)}),
+    (r"mapping\.label", "mapping.embed", {"_weight": (".weight", 2, changes.class_table)}),
     (r"truncation", "mapping", {".w_avg": (".w_avg", 1)}),
-    (r"synthesis\.early_layer", "synthesis.b4", {".const": (".const", 4, single)}),
-    (r"synthesis\.layer(\d\d?)", one_more, _MODULATED),
+    (r"synthesis\.early_layer", "synthesis.b4", {".const": (".const", 4, changes.single)}),
+    (r"synthesis\.layer(\d\d?)", changes.one_more, _MODULATED),
     (r"synthesis\.output(\d\d?)", lambda k: f"{_size(k)}.torgb", _MODULATED),
 )
 
@@ -111,32 +93,21 @@ def _read_stylegan2(state: _State, path: Path) -> Parsed:
 # -- StyleGAN ------------------------------------------------------------------------------------------------
 
 
-def _turned_if_fused(weight: Tensor, name: str) -> Tensor:
-    fused = ".conv0." in name and int(name.split(".")[1][1:]) >= _FUSED_FROM
-    return turned(weight, name) if fused else weight
-
-
-_COLORS: Parts = {".weight": (".weight", 4, in_color), ".bias": (".bias", 1, in_color)}
+_COLORS: Parts = {".weight": (".weight", 4, changes.in_color), ".bias": (".bias", 1, changes.in_color)}
+_DENSE: Parts = {".weight": (".weight", 2), ".bias": (".bias", 1, changes.over_root_two)}
+_NORMALIZED: Parts = {
+    ".const": (".const", 4, changes.single),
+    ".weight": (".weight", 4, changes.turned_if_fused),
+    ".bias": (".bias", 1),
+    ".apply_noise.noise": (".noise_const", 4, changes.noise_map),
+    ".apply_noise.weight": (".noise_strength", 1),
+    ".style.weight": (".affine.weight", 2),
+    ".style.bias": (".affine.bias", 1, changes.half_from_one),
+}
 _STYLEGAN: Table = (
-    (
-        r"mapping\.dense(\d\d?)",
-        "mapping.fc{}",
-        {".weight": (".weight", 2), ".bias": (".bias", 1, over_root_two)},
-    ),
+    (r"mapping\.dense(\d\d?)", "mapping.fc{}", _DENSE),
     *_STYLEGAN2[1:3],
-    (
-        r"synthesis\.layer(\d\d?)",
-        pair,
-        {
-            ".const": (".const", 4, single),
-            ".weight": (".weight", 4, _turned_if_fused),
-            ".bias": (".bias", 1),
-            ".apply_noise.noise": (".noise_const", 4, noise_map),
-            ".apply_noise.weight": (".noise_strength", 1),
-            ".style.weight": (".affine.weight", 2),
-            ".style.bias": (".affine.bias", 1, half_from_one),
-        },
-    ),
+    (r"synthesis\.layer(\d\d?)", changes.pair, _NORMALIZED),
     (r"synthesis\.output(\d\d?)", lambda k: f"{_size(k)}.torgb", _COLORS),
 )
 
@@ -164,12 +135,9 @@ def _read_progan(state: _State, path: Path) -> Parsed:
 
     source, fused = StateDict(state, path, "a ProGAN of genforce"), _is_fused(state)
     check_grown(source, "lod")
-    tensors = source.translate(
-        (
-            (r"layer(\d\d?)", pair, {".weight": (".weight", 4, weight), ".bias": (".bias", 1)}),
-            (r"output(\d\d?)", lambda k: f"{_size(k)}.torgb", _COLORS),
-        )
-    )
+    layer: Parts = {".weight": (".weight", 4, weight), ".bias": (".bias", 1)}
+    colors = (r"output(\d\d?)", lambda k: f"{_size(k)}.torgb", _COLORS)
+    tensors = source.translate(((r"layer(\d\d?)", changes.pair, layer), colors))
     source.finish()
     first = tensors.get("synthesis.b4.conv0.weight")
     classes = 0 if first is None else max(0, first.shape[1] - _LATENT)

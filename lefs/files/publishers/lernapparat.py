@@ -6,24 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor
-
-from lefs.files.publishers import Parsed
+from lefs.files.publishers import Parsed, changes
 from lefs.files.publishers.shapes import stylegan_config
-from lefs.files.publishers.state_dict import (
-    Parts,
-    StateDict,
-    Table,
-    half_from_one,
-    over_root_two,
-    single,
-    transposed,
-    turned,
-)
+from lefs.files.publishers.state_dict import Parts, StateDict, Table
 
 __all__ = ["matches", "read"]
-
-_FUSED_FROM = 128
 
 
 def matches(tree: Any) -> bool:
@@ -37,62 +24,39 @@ def _is_dump(tree: Any) -> bool:
     return three and "G_synthesis/4x4/Const/const" in tree[-1]
 
 
-def _turned_if_fused(weight: Tensor, name: str) -> Tensor:
-    fused = ".conv0." in name and int(name.split(".")[1][1:]) >= _FUSED_FROM
-    return turned(weight, name) if fused else weight
-
-
-def _fused_transposed(weight: Tensor, name: str) -> Tensor:
-    return _turned_if_fused(transposed(weight, name), name)
-
-
-_LINEAR: Parts = {".lin.weight": (".affine.weight", 2), ".lin.bias": (".affine.bias", 1, half_from_one)}
+_DENSE: Parts = {".weight": (".weight", 2), ".bias": (".bias", 1, changes.over_root_two)}
+_UP: Parts = {".weight": (".weight", 4, changes.turned_if_fused), ".bias": (".bias", 1)}
+_PLAIN: Parts = {".weight": (".weight", 4), ".bias": (".bias", 1)}
+_LINEAR: Parts = {".weight": (".affine.weight", 2), ".bias": (".affine.bias", 1, changes.half_from_one)}
 _SIZE = r"g_synthesis\.blocks\.(\d{1,5})x\d+"
 _PORT: Table = (
-    (
-        r"g_mapping\.dense(\d\d?)",
-        "mapping.fc{}",
-        {".weight": (".weight", 2), ".bias": (".bias", 1, over_root_two)},
-    ),
+    (r"g_mapping\.dense(\d\d?)", "mapping.fc{}", _DENSE),
     (r"truncation", "mapping", {".avg_latent": (".w_avg", 1)}),
-    (_SIZE, "synthesis.b{}.conv0", {".const": (".const", 4, single), ".bias": (".bias", 1)}),
-    (
-        rf"{_SIZE}\.conv0_up",
-        "synthesis.b{}.conv0",
-        {".weight": (".weight", 4, _turned_if_fused), ".bias": (".bias", 1)},
-    ),
-    (rf"{_SIZE}\.conv1?", "synthesis.b{}.conv1", {".weight": (".weight", 4), ".bias": (".bias", 1)}),
-    (
-        rf"{_SIZE}\.epi([12])",
-        lambda r, k: f"synthesis.b{r}.conv{int(k) - 1}",
-        {
-            ".top_epi.noise.weight": (".noise_strength", 1),
-            ".style_mod.lin.weight": (".affine.weight", 2),
-            ".style_mod.lin.bias": (".affine.bias", 1, half_from_one),
-        },
-    ),
-    (r"g_style\.style_layers\.(\d{1,5})x\d+_([01])", "synthesis.b{}.conv{}", _LINEAR),
+    (_SIZE, "synthesis.b{}.conv0", {".const": (".const", 4, changes.single), ".bias": (".bias", 1)}),
+    (rf"{_SIZE}\.conv0_up", "synthesis.b{}.conv0", _UP),
+    (rf"{_SIZE}\.conv1?", "synthesis.b{}.conv1", _PLAIN),
+    (rf"{_SIZE}\.epi1", "synthesis.b{}.conv0", {".top_epi.noise.weight": (".noise_strength", 1)}),
+    (rf"{_SIZE}\.epi2", "synthesis.b{}.conv1", {".top_epi.noise.weight": (".noise_strength", 1)}),
+    (rf"{_SIZE}\.epi1\.style_mod\.lin", "synthesis.b{}.conv0", _LINEAR),
+    (rf"{_SIZE}\.epi2\.style_mod\.lin", "synthesis.b{}.conv1", _LINEAR),
+    (r"g_style\.style_layers\.(\d{1,5})x\d+_([01])\.lin", "synthesis.b{}.conv{}", _LINEAR),
 )
 _SCOPE = r"G_synthesis/(\d{1,5})x\d+"
-_OWN: Parts = {"/weight": (".weight", 4, _fused_transposed), "/bias": (".bias", 1)}
-_STYLE: Parts = {
-    "/StyleMod/weight": (".affine.weight", 2, transposed),
-    "/StyleMod/bias": (".affine.bias", 1, half_from_one),
+_DUMPED: Parts = {"/weight": (".weight", 2, changes.transposed), "/bias": (".bias", 1, changes.over_root_two)}
+_STYLED: Parts = {
+    "/const": (".const", 4, changes.single),
+    "/weight": (".weight", 4, changes.transposed, changes.turned_if_fused),
+    "/bias": (".bias", 1),
+    "/StyleMod/weight": (".affine.weight", 2, changes.transposed),
+    "/StyleMod/bias": (".affine.bias", 1, changes.half_from_one),
     "/Noise/weight": (".noise_strength", 1),
 }
 _DUMP: Table = (
-    (
-        r"G_mapping/Dense(\d\d?)",
-        "mapping.fc{}",
-        {"/weight": (".weight", 2, transposed), "/bias": (".bias", 1, over_root_two)},
-    ),
-    (
-        rf"{_SCOPE}/(?:Const|Conv0_up)",
-        "synthesis.b{}.conv0",
-        {"/const": (".const", 4, single), **_OWN, **_STYLE},
-    ),
-    (rf"{_SCOPE}/Conv1?", "synthesis.b{}.conv1", {**_OWN, **_STYLE}),
+    (r"G_mapping/Dense(\d\d?)", "mapping.fc{}", _DUMPED),
+    (rf"{_SCOPE}/(?:Const|Conv0_up)", "synthesis.b{}.conv0", _STYLED),
+    (rf"{_SCOPE}/Conv1?", "synthesis.b{}.conv1", _STYLED),
 )
+_DUMPED_COLORS: Parts = {"/weight": (".weight", 4, changes.transposed), "/bias": (".bias", 1)}
 
 
 def read(tree: Any, path: Path) -> Parsed:
@@ -107,13 +71,8 @@ def read(tree: Any, path: Path) -> Parsed:
     apart = any(name.startswith("g_style.") for name in state)
     source.drop(r".*\.intermediate\.kernel", r"G_synthesis/ToRGB_lod[1-9]\d*/\w+")
     last = f"synthesis.b{source.largest(rf'(?:{_SIZE}|{_SCOPE})[./].*')}.torgb"
-    tensors = source.translate(
-        (
-            *(_DUMP if dump else _PORT),
-            (r"g_synthesis\.torgb", last, {".weight": (".weight", 4), ".bias": (".bias", 1)}),
-            (r"G_synthesis/ToRGB_lod0", last, {"/weight": (".weight", 4, transposed), "/bias": (".bias", 1)}),
-        )
-    )
+    colors = (r"g_synthesis\.torgb", last, _PLAIN), (r"G_synthesis/ToRGB_lod0", last, _DUMPED_COLORS)
+    tensors = source.translate((*(_DUMP if dump else _PORT), *colors))
     source.finish()
     settings = {"noise": "drawn", "epsilon": 1e-5, "truncation_cutoff": None if apart else 8}
     config = stylegan_config(tensors, source, **settings)

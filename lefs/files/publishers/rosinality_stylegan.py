@@ -10,9 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lefs.files.publishers import Parsed
+from lefs.files.publishers import Parsed, changes
 from lefs.files.publishers.shapes import stylegan_config
-from lefs.files.publishers.state_dict import Parts, StateDict, Table, over_root_two, single
+from lefs.files.publishers.state_dict import Parts, StateDict, Table
 
 __all__ = ["matches", "read"]
 
@@ -65,24 +65,18 @@ def _layer(number: str, part: str) -> str:
 _LEVEL = r"generator\.progression\.(\d\d?)"
 _LINEAR: Parts = {".weight_orig": (".affine.weight", 2, _louder), ".bias": (".affine.bias", 1)}
 _PLAIN: Parts = {".weight_orig": (".weight", 4), ".bias": (".bias", 1)}
+_COLORS: Parts = {".weight_orig": (".weight", 4, _louder), ".bias": (".bias", 1)}
+_DENSE: Parts = {".weight_orig": (".weight", 2), ".bias": (".bias", 1, changes.over_root_two)}
 _TABLE: Table = (
     # a pixel norm, then linear layers and activations in turn
-    (
-        r"style\.(\d\d?)\.linear",
-        lambda i: f"mapping.fc{(int(i) - 1) // 2}",
-        {".weight_orig": (".weight", 2), ".bias": (".bias", 1, over_root_two)},
-    ),
-    (rf"{_LEVEL}\.conv1", _first, {".input": (".const", 4, single)}),
+    (r"style\.(\d\d?)\.linear", lambda i: f"mapping.fc{(int(i) - 1) // 2}", _DENSE),
+    (rf"{_LEVEL}\.conv1", _first, {".input": (".const", 4, changes.single)}),
     (rf"{_LEVEL}\.conv1\.0", _first, {".weight": (".weight", 4, _spread), ".bias": (".bias", 1)}),
     (rf"{_LEVEL}\.conv1\.1\.conv", _first, _PLAIN),
     (rf"{_LEVEL}\.conv2\.conv", lambda i: f"{_block(i)}.conv1", _PLAIN),
     (rf"{_LEVEL}\.noise([12])", _layer, {".weight_orig": (".noise_strength", 4, _strength)}),
     (rf"{_LEVEL}\.adain([12])\.style\.linear", _layer, _LINEAR),
-    (
-        r"generator\.to_rgb\.(\d\d?)\.conv",
-        lambda i: f"{_block(i)}.torgb",
-        {".weight_orig": (".weight", 4, _louder), ".bias": (".bias", 1)},
-    ),
+    (r"generator\.to_rgb\.(\d\d?)\.conv", lambda i: f"{_block(i)}.torgb", _COLORS),
 )
 
 

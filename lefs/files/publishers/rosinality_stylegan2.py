@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lefs.files.publishers import Parsed
+from lefs.files.publishers import Parsed, changes
 from lefs.files.publishers.shapes import stylegan2_config
-from lefs.files.publishers.state_dict import Parts, StateDict, Table, flat, one_more, single
+from lefs.files.publishers.state_dict import Parts, StateDict, Table
 
 __all__ = ["matches", "read"]
 
@@ -36,37 +36,29 @@ def _state(tree: Any) -> dict[str, Any] | None:
     return None
 
 
-def _map(tensor: Tensor, name: str) -> Tensor:
-    return single(tensor, name)[0]
-
-
 def _next(number: str) -> str:
-    return one_more(str(int(number) + 1))
+    return changes.one_more(str(int(number) + 1))
 
 
-_AFFINE: Parts = {
+_DENSE: Parts = {".weight": (".weight", 2), ".bias": (".bias", 1)}
+_COLORS: Parts = {
     ".conv.modulation.weight": (".affine.weight", 2),
     ".conv.modulation.bias": (".affine.bias", 1),
+    ".conv.weight": (".weight", 5, changes.single),
+    ".bias": (".bias", 4, changes.flat),  # (of convolutions only in the repository's first weeks)
 }
 _CONVOLUTION: Parts = {
-    ".conv.weight": (".weight", 5, single),
+    **_COLORS,
     ".activate.bias": (".bias", 1),
-    ".bias": (".bias", 4, flat),  # (in the repository's first weeks)
-    ".noise.weight": (".noise_strength", 1, single),
-    **_AFFINE,
+    ".noise.weight": (".noise_strength", 1, changes.single),
 }
-_COLORS: Parts = {".conv.weight": (".weight", 5, single), ".bias": (".bias", 4, flat), **_AFFINE}
 _TABLE: Table = (
     # (the first entry is the normalisation)
-    (
-        r"style\.(\d\d?)",
-        lambda i: f"mapping.fc{int(i) - 1}",
-        {".weight": (".weight", 2), ".bias": (".bias", 1)},
-    ),
-    (r"input", "synthesis.b4", {".input": (".const", 4, single)}),
+    (r"style\.(\d\d?)", lambda i: f"mapping.fc{int(i) - 1}", _DENSE),
+    (r"input", "synthesis.b4", {".input": (".const", 4, changes.single)}),
     (r"conv1", "synthesis.b4.conv1", _CONVOLUTION),
     (r"convs\.(\d\d?)", _next, _CONVOLUTION),
-    (r"noises\.noise_(\d\d?)", one_more, {"": (".noise_const", 4, _map)}),
+    (r"noises\.noise_(\d\d?)", changes.one_more, {"": (".noise_const", 4, changes.noise_map)}),
     (r"to_rgb1", "synthesis.b4.torgb", _COLORS),
     (r"to_rgbs\.(\d\d?)", lambda i: f"synthesis.b{8 << int(i)}.torgb", _COLORS),
 )

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from lefs.files.publishers.changes import side_of
 from lefs.files.publishers.state_dict import StateDict
 
 __all__ = ["progan_config", "stylegan2_config", "stylegan_config"]
@@ -84,7 +85,7 @@ def _mapping(tensors: dict[str, Tensor], source: StateDict) -> tuple[dict[str, A
 
 def _pyramid(tensors: Mapping[str, Tensor], source: StateDict) -> dict[str, Any]:
     channels = _channels(tensors, source)
-    images = [_size(n) for n in _matching(tensors, r"synthesis\.b\d+\.torgb\.weight")]
+    images = [side_of(n) for n in _matching(tensors, r"synthesis\.b\d+\.torgb\.weight")]
     return {
         "resolution": max(channels),
         "channels": {str(r): channels[r] for r in sorted(channels)},
@@ -94,14 +95,10 @@ def _pyramid(tensors: Mapping[str, Tensor], source: StateDict) -> dict[str, Any]
 
 def _channels(tensors: Mapping[str, Tensor], source: StateDict) -> dict[int, int]:
     """{resolution: number of maps}."""
-    found = {_size(n): len(tensors[n]) for n in _matching(tensors, r"synthesis\.b\d+\.conv1\.weight")}
+    found = {side_of(n): len(tensors[n]) for n in _matching(tensors, r"synthesis\.b\d+\.conv1\.weight")}
     if not found or sorted(found) != [4 << i for i in range(len(found))]:
         raise source.error(f"its layers have the resolutions {sorted(found)}; expected 4, 8, 16, ...")
     return found
-
-
-def _size(name: str) -> int:
-    return int(name.split(".")[1][1:])
 
 
 def _architecture(tensors: Iterable[str], sizes: int) -> str:

@@ -13,32 +13,12 @@ from torch import Tensor
 from lefs.files.reading import aligned
 from lefs.records import ArtifactError
 
-__all__ = [
-    "Change",
-    "Parts",
-    "Row",
-    "StateDict",
-    "Table",
-    "check_grown",
-    "class_table",
-    "flat",
-    "from_one",
-    "half_from_one",
-    "in_color",
-    "noise_map",
-    "one_more",
-    "over_root_two",
-    "pair",
-    "single",
-    "transposed",
-    "turned",
-    "turned_up",
-]
+__all__ = ["Change", "Parts", "Row", "StateDict", "Table", "check_grown"]
 
 # what is done to a tensor, which will have that name of ours
 Change = Callable[[Tensor, str], Tensor]
-# {end of their name: (end of our name, number of axes) or (.., .., change)}
-Parts = Mapping[str, tuple[str, int] | tuple[str, int, Change]]
+# {end of their name: (end of our name, number of axes, and changes in order)}
+Parts = Mapping[str, tuple[str, int, *tuple[Change, ...]]]
 # A publisher's layout. Each row: a pattern for the beginning of their names; the beginning of our names, with
 # the pattern's groups in place of {}, or a function of them; the parts.
 Row = tuple[str, str | Callable[..., str], Parts]
@@ -112,13 +92,14 @@ class StateDict:
             pattern = re.compile(rf"{beginning}({'|'.join(map(re.escape, parts))})")
             for name, match in [(n, m) for n in self._left if (m := pattern.fullmatch(n))]:
                 *groups, end = match.groups()
-                own, axes, *change = parts[end]
+                own, axes, *changes = parts[end]
                 new = (here.format(*groups) if isinstance(here, str) else here(*groups)) + own
-                tensor = self.take(name, axes)
+                ours[new] = self.take(name, axes)
                 try:
-                    ours[new] = change[0](tensor, new) if change else tensor
+                    for change in changes:
+                        ours[new] = change(ours[new], new)
                 except ValueError as error:
-                    raise self.error(f"{name!r} has shape {tuple(tensor.shape)}; {error}") from None
+                    raise self.error(f"{name!r} has shape {tuple(ours[new].shape)}; {error}") from None
         return ours
 
     def finish(self) -> None:
@@ -136,81 +117,3 @@ def check_grown(source: StateDict, name: str) -> None:
             f"it was saved at level of detail {detail:.3g}, while it was still growing toward its "
             "resolution; take a later snapshot"
         )
-
-
-# -- where layers are counted --------------------------------------------------------------------------------
-
-
-def pair(number: str) -> str:
-    """Layers of which each resolution from 4 on has two: 0 → ``b4.conv0``, 3 → ``b8.conv1``."""
-    k = int(number)
-    return f"synthesis.b{4 << k // 2}.conv{k % 2}"
-
-
-def one_more(number: str) -> str:
-    """The same where 4 × 4 has one layer: 0 → ``b4.conv1``, 1 → ``b8.conv0``."""
-    return pair(str(int(number) + 1))
-
-
-# -- changes -------------------------------------------------------------------------------------------------
-
-
-def transposed(tensor: Tensor, name: str) -> Tensor:
-    """TensorFlow's order of axes → PyTorch's, of matrices and kernels."""
-    return tensor.t() if tensor.ndim == 2 else tensor.permute(3, 2, 0, 1)
-
-
-def turned(tensor: Tensor, name: str) -> Tensor:
-    """The kernel turned around."""
-    return tensor.flip(2, 3)
-
-
-def turned_up(tensor: Tensor, name: str) -> Tensor:
-    """The kernel of an enlarging convolution turned around, which others do when they use it."""
-    return tensor.flip(2, 3) if ".conv0." in name else tensor
-
-
-def single(tensor: Tensor, name: str) -> Tensor:
-    """(1, ...) → (...)."""
-    if len(tensor) != 1:
-        raise ValueError("its first axis should have length 1")
-    return tensor[0]
-
-
-def noise_map(tensor: Tensor, name: str) -> Tensor:
-    """(1, 1, H, W) → (H, W)."""
-    if tensor.shape[:2] != (1, 1):
-        raise ValueError("one map is expected")
-    return tensor[0, 0]
-
-
-def flat(tensor: Tensor, name: str) -> Tensor:
-    """All axes → one."""
-    return tensor.flatten()
-
-
-def from_one(bias: Tensor, name: str) -> Tensor:
-    """The bias of an affine map, scales that are stored without their 1, with it."""
-    return bias + 1
-
-
-def half_from_one(bias: Tensor, name: str) -> Tensor:
-    """The same of a bias (2C,) in which StyleGAN's shifts come after the scales; they stay."""
-    bias = bias.clone()
-    bias[: len(bias) // 2] += 1
-    return bias
-
-
-def over_root_two(tensor: Tensor, name: str) -> Tensor:
-    """A bias where √2 comes before the activation; in lefs it comes after it."""
-    return tensor / math.sqrt(2)
-
-
-def in_color(tensor: Tensor, name: str) -> Tensor:
-    """Three equal channels of a grey network's one; others as they are: (1, ...) → (3, ...)."""
-    return tensor.expand(3, *tensor.shape[1:]).contiguous() if len(tensor) == 1 else tensor
-
-
-def class_table(weight: Tensor, name: str) -> Tensor:
-    """Classes as a StyleGAN embeds them, (classes, width), with the gain of lefs; without a bias."""
-    return weight.t() * math.sqrt(len(weight))

@@ -7,36 +7,22 @@ from typing import Any
 
 from torch import Tensor
 
-from lefs.files.publishers import Parsed
+from lefs.files.publishers import Parsed, changes
 from lefs.files.publishers.shapes import progan_config, stylegan2_config, stylegan_config
-from lefs.files.publishers.state_dict import (
-    Parts,
-    Row,
-    StateDict,
-    Table,
-    check_grown,
-    class_table,
-    from_one,
-    half_from_one,
-    in_color,
-    noise_map,
-    one_more,
-    over_root_two,
-    pair,
-    single,
-    transposed,
-    turned_up,
-)
+from lefs.files.publishers.state_dict import Parts, Row, StateDict, Table, check_grown
 
 __all__ = ["READERS"]
 
 _Settings = Mapping[str, Any]
 _SCOPE = r"(\d{1,5})x\1"
-_CONVOLUTION: Parts = {"/weight": (".weight", 4, transposed), "/bias": (".bias", 1)}
+_CONVOLUTION: Parts = {"/weight": (".weight", 4, changes.transposed), "/bias": (".bias", 1)}
+_DENSE: Parts = {"/weight": (".weight", 2, changes.transposed), "/bias": (".bias", 1)}
+_COLORS: Parts = {
+    "/weight": (".weight", 4, changes.transposed, changes.in_color),
+    "/bias": (".bias", 1, changes.in_color),
+}
 _MEAN: Row = ("", "mapping", {"dlatent_avg": (".w_avg", 1)})
-_CLASSES: Row = (r"LabelConcat", "mapping.embed", {"/weight": (".weight", 2, class_table)})
-# From this size on StyleGAN doubles and convolves at once, unless told otherwise.
-_FUSED_FROM = 128
+_CLASSES: Row = (r"LabelConcat", "mapping.embed", {"/weight": (".weight", 2, changes.class_table)})
 
 
 def _option(source: StateDict, settings: _Settings, name: str, default: Any, *kinds: type) -> Any:
@@ -58,12 +44,7 @@ def _require(source: StateDict, settings: _Settings, **official: Any) -> None:
 def _colors(source: StateDict) -> Row:
     """The row of the layers that make images, which are counted from the largest on."""
     largest = source.largest(rf"{_SCOPE}/.*")
-    parts: Parts = {"/weight": (".weight", 4, _in_color_transposed), "/bias": (".bias", 1, in_color)}
-    return r"ToRGB_lod(\d\d?)", lambda i: f"synthesis.b{largest >> int(i)}.torgb", parts
-
-
-def _in_color_transposed(weight: Tensor, name: str) -> Tensor:
-    return in_color(transposed(weight, name), name)
+    return r"ToRGB_lod(\d\d?)", lambda i: f"synthesis.b{largest >> int(i)}.torgb", _COLORS
 
 
 # -- ProGAN --------------------------------------------------------------------------------------------------
@@ -74,15 +55,12 @@ def _outputs_first(weight: Tensor, name: str) -> Tensor:
     return weight.permute(2, 3, 0, 1).flip(2, 3)
 
 
+_UP: Parts = {"/weight": (".weight", 4, _outputs_first), "/bias": (".bias", 1)}
 _PROGAN: Table = (
-    (r"4x4/Dense", "synthesis.b4.conv0", {"/weight": (".weight", 2, transposed), "/bias": (".bias", 1)}),
+    (r"4x4/Dense", "synthesis.b4.conv0", _DENSE),
     (r"4x4/Conv", "synthesis.b4.conv1", _CONVOLUTION),
     (rf"{_SCOPE}/Conv0", "synthesis.b{}.conv0", _CONVOLUTION),
-    (
-        rf"{_SCOPE}/Conv0_up",
-        "synthesis.b{}.conv0",
-        {"/weight": (".weight", 4, _outputs_first), "/bias": (".bias", 1)},
-    ),
+    (rf"{_SCOPE}/Conv0_up", "synthesis.b{}.conv0", _UP),
     (rf"{_SCOPE}/Conv1", "synthesis.b{}.conv1", _CONVOLUTION),
 )
 
@@ -101,21 +79,22 @@ def _read_progan(source: StateDict, settings: _Settings) -> Parsed:
 # -- StyleGAN ------------------------------------------------------------------------------------------------
 
 _STYLE: Parts = {
-    "/StyleMod/weight": (".affine.weight", 2, transposed),
-    "/StyleMod/bias": (".affine.bias", 1, half_from_one),
+    "/bias": (".bias", 1),
+    "/StyleMod/weight": (".affine.weight", 2, changes.transposed),
+    "/StyleMod/bias": (".affine.bias", 1, changes.half_from_one),
     "/Noise/weight": (".noise_strength", 1),
 }
+_MAPPING: Parts = {
+    "/weight": (".weight", 2, changes.transposed),
+    "/bias": (".bias", 1, changes.over_root_two),
+}
 _STYLEGAN: Table = (
-    (
-        r"Dense(\d\d?)",
-        "mapping.fc{}",
-        {"/weight": (".weight", 2, transposed), "/bias": (".bias", 1, over_root_two)},
-    ),
+    (r"Dense(\d\d?)", "mapping.fc{}", _MAPPING),
     _MEAN,
     _CLASSES,
-    (r"4x4/Const", "synthesis.b4.conv0", {"/const": (".const", 4, single), "/bias": (".bias", 1), **_STYLE}),
-    (rf"{_SCOPE}/Conv1?", "synthesis.b{}.conv1", {**_CONVOLUTION, **_STYLE}),
-    (r"noise(\d\d?)", pair, {"": (".noise_const", 4, noise_map)}),
+    (r"4x4/Const", "synthesis.b4.conv0", {"/const": (".const", 4, changes.single), **_STYLE}),
+    (rf"{_SCOPE}/Conv1?", "synthesis.b{}.conv1", {"/weight": (".weight", 4, changes.transposed), **_STYLE}),
+    (r"noise(\d\d?)", changes.pair, {"": (".noise_const", 4, changes.noise_map)}),
 )
 
 
@@ -127,11 +106,8 @@ def _read_stylegan(source: StateDict, settings: _Settings) -> Parsed:
     check_grown(source, "lod")
     fused = _option(source, settings, "fused_scale", "auto", bool)
 
-    def turned_if_fused(weight: Tensor, name: str) -> Tensor:
-        large = fused is True or (fused == "auto" and int(name.split(".")[1][1:]) >= _FUSED_FROM)
-        return turned_up(transposed(weight, name), name) if large else transposed(weight, name)
-
-    up: Parts = {"/weight": (".weight", 4, turned_if_fused), "/bias": (".bias", 1), **_STYLE}
+    turned = {True: (changes.turned_up,), "auto": (changes.turned_if_fused,)}.get(fused, ())
+    up: Parts = {"/weight": (".weight", 4, changes.transposed, *turned), **_STYLE}
     rows: Table = (*_STYLEGAN, (rf"{_SCOPE}/Conv0_up", "synthesis.b{}.conv0", up), _colors(source))
     tensors = source.translate(rows)
     source.finish()
@@ -151,16 +127,11 @@ def _read_stylegan(source: StateDict, settings: _Settings) -> Parsed:
 # -- StyleGAN2 -----------------------------------------------------------------------------------------------
 
 
-def _turned_up_transposed(weight: Tensor, name: str) -> Tensor:
-    return turned_up(transposed(weight, name), name)
-
-
-_DENSE: Parts = {"/weight": (".weight", 2, transposed), "/bias": (".bias", 1)}
 _MODULATED: Parts = {
-    "/weight": (".weight", 4, _turned_up_transposed),
+    "/weight": (".weight", 4, changes.transposed, changes.turned_up),
     "/bias": (".bias", 1),
-    "/mod_weight": (".affine.weight", 2, transposed),
-    "/mod_bias": (".affine.bias", 1, from_one),
+    "/mod_weight": (".affine.weight", 2, changes.transposed),
+    "/mod_bias": (".affine.bias", 1, changes.from_one),
     "/noise_strength": (".noise_strength", 0),
 }
 _STYLEGAN2: Table = (
@@ -168,12 +139,12 @@ _STYLEGAN2: Table = (
     _MEAN,
     _CLASSES,
     (r"LabelEmbed", "mapping.embed", _DENSE),
-    (r"4x4/Const", "synthesis.b4", {"/const": (".const", 4, single)}),
+    (r"4x4/Const", "synthesis.b4", {"/const": (".const", 4, changes.single)}),
     (rf"{_SCOPE}/Conv1?", "synthesis.b{}.conv1", _MODULATED),
     (rf"{_SCOPE}/Conv0_up", "synthesis.b{}.conv0", _MODULATED),
-    (rf"{_SCOPE}/Skip", "synthesis.b{}.skip", {"/weight": (".weight", 4, transposed)}),
+    (rf"{_SCOPE}/Skip", "synthesis.b{}.skip", {"/weight": (".weight", 4, changes.transposed)}),
     (rf"{_SCOPE}/ToRGB", "synthesis.b{}.torgb", _MODULATED),
-    (r"noise(\d\d?)", one_more, {"": (".noise_const", 4, noise_map)}),
+    (r"noise(\d\d?)", changes.one_more, {"": (".noise_const", 4, changes.noise_map)}),
 )
 
 

@@ -12,16 +12,8 @@ from torch import Tensor
 from lefs.files.reading.values import Instance, Session, damaged, refused
 
 __all__ = [
-    "STORAGES",
-    "Raw",
-    "aligned",
-    "array",
-    "as_bytes",
-    "number_type",
-    "scalar",
-    "storage",
-    "strided",
-]
+    "STORAGES", "Raw", "aligned", "array", "as_bytes", "number_type", "scalar", "storage", "strided",
+]  # fmt: skip
 
 # What a pickle holds as bytes: small ones as they are, large ones as a view, those of Python 2 as text.
 Raw = bytes | str | memoryview

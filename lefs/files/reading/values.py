@@ -10,17 +10,9 @@ from typing import Any
 from lefs.records import ArtifactError
 
 __all__ = [
-    "LONGEST_KEY",
-    "Global",
-    "Instance",
-    "Session",
-    "Unfinished",
-    "check_depth",
-    "check_key",
-    "damaged",
-    "refused",
-    "walk",
-]
+    "LONGEST_KEY", "Global", "Instance", "Session", "Unfinished", "check_depth", "check_key", "damaged",
+    "refused", "walk",
+]  # fmt: skip
 
 _MAX_DEPTH, LONGEST_KEY = 400, 10_000
 
