@@ -27,8 +27,10 @@ class ForeignCatalog:
 
     Attributes
     ----------
-    centers : Tensor of shape (K, C), float32, unit norm
-    annotations : {name: cluster indices}; clusters may be missing
+    centers : Tensor of shape (K, C)
+        Cluster centres, float32, of unit norm.
+    annotations : mapping of str to tuple of int
+        The clusters that each name stands for; clusters may be missing.
     """
 
     centers: Tensor
@@ -95,9 +97,23 @@ def import_catalog(
 
     Parameters
     ----------
-    generator : the one whose activations were clustered
-    layer : the layer they were taken from; None takes the first convolution, from ``default_layer`` on,
-        that has as many channels as the centres
+    path : str or path
+        Of the pickle.
+    generator : Generator
+        The one whose activations were clustered.
+    layer : str, optional
+        The layer they were taken from; None takes the first convolution, from ``default_layer`` on, that has
+        as many channels as the centres.
+    seeds : iterable of int
+        The images on which contributions are measured.
+    truncation : float
+        ψ of these images.
+    progress : bool
+        Whether a bar shows how far it is.
+
+    Returns
+    -------
+    Catalog
 
     Raises
     ------

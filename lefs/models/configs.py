@@ -75,24 +75,43 @@ class StyleGAN2Config:
 
     Attributes
     ----------
-    resolution : side of the images, a power of two from 4 on
-    z_dim, w_dim : sizes of the latents
-    channels : {resolution: number of feature maps there}, for 4, 8, ... resolution
-    label_dim : number of classes of a conditional network, 0 for none
-    mapping_layers, mapping_lr : depth of the mapping network and its learning-rate multiplier
-    noise : whether the layers add noise maps
-    architecture : ``"skip"`` (each resolution adds its own image to the upsampled one so far), ``"resnet"``
-        (residual blocks) or ``"orig"``; the last two make an image at the end only
-    mapping_width, embed_dim : widths inside the mapping network and of the embedded class; None: `w_dim`
-    mapping_activation, activation : names from `lefs.models.layers.ACTIVATIONS`
-    normalize : whether latents and embedded class are normalised ``"each"``, ``"joint"``-ly or not (``"no"``)
-    average : whether the file has a mean w; else it is estimated when truncation asks for it
-    truncation_cutoff : truncation pulls only that many of the w vectors; None: all
-    filter : taps of the resampling filter, or its rows if it is not separable
-    image_filter : the one that enlarges images, where it is another; None: `filter`
-    conv_clamp : features and colors are clamped to ± this; None: they are not
-    kernel_size : side of the convolutions' kernels, odd
-    image_channels : 3, or 1 for grey images, which come out as three equal channels
+    resolution : int
+        Side of the images, a power of two from 4 on.
+    z_dim, w_dim : int
+        Sizes of the latents.
+    channels : dict of int to int
+        Number of feature maps at the resolutions 4, 8, ... `resolution`.
+    label_dim : int
+        Number of classes of a conditional network, 0 for none.
+    mapping_layers : int
+        Depth of the mapping network.
+    mapping_lr : float
+        Its learning-rate multiplier.
+    noise : bool
+        Whether the layers add noise maps.
+    architecture : {"skip", "resnet", "orig"}
+        Each resolution adds its own image to the upsampled one so far; or residual blocks; or neither. The
+        last two make an image at the end only.
+    mapping_width, embed_dim : int, optional
+        Widths inside the mapping network and of the embedded class; None: `w_dim`.
+    mapping_activation, activation : str
+        Names from `lefs.models.layers.ACTIVATIONS`.
+    normalize : {"each", "joint", "no"}
+        Whether latents and embedded class are brought to unit variance each by itself, jointly, or not.
+    average : bool
+        Whether the file has a mean w; else it is estimated when truncation asks for it.
+    truncation_cutoff : int, optional
+        Truncation pulls only that many of the w vectors; None: all.
+    filter : tuple of float, or tuple of rows
+        Taps of the resampling filter, or its rows if it is not separable.
+    image_filter : as `filter`, optional
+        The one that enlarges images, where it is another; None: `filter`.
+    conv_clamp : float, optional
+        Features and colors are clamped to ± this; None: they are not.
+    kernel_size : int
+        Side of the convolutions' kernels, odd.
+    image_channels : {3, 1}
+        1 for grey images, which come out as three equal channels.
 
     Examples
     --------
@@ -162,10 +181,14 @@ class FourierPlan:
 
     Attributes
     ----------
-    channels : number of waves
-    size : side of the maps, in pixels, margins included
-    sampling_rate : pixels per image side
-    bandwidth : highest frequency, in cycles per image side
+    channels : int
+        Number of waves.
+    size : int
+        Side of the maps, in pixels, margins included.
+    sampling_rate : float
+        Pixels per image side.
+    bandwidth : float
+        Highest frequency, in cycles per image side.
     """
 
     channels: int
@@ -190,19 +213,32 @@ class LayerPlan:
 
     Attributes
     ----------
-    name : as published, for example ``"L0_36_512"``
-    rgb : whether it is the last, which makes colors
-    inputs, outputs : numbers of channels
-    in_size, out_size : sides of the maps, in pixels, margins included
-    in_rate, out_rate : sampling rates s, in pixels per image side
-    in_cutoff, out_cutoff : cutoff frequencies f_c, in cycles per image side
-    in_half_width, out_half_width : half-widths f_h of the filters' transition bands
-    kernel : side of the convolution's kernel
-    up, down : factors between the rates and that of the nonlinearity
-    up_taps, down_taps : lengths of the filters, 1 for none
-    radial : whether the second filter is round
-    padding : zeros before and after each axis, at the rate of the nonlinearity; negative numbers crop
-    clamp : bound of the nonlinearity, None for none
+    name : str
+        As published, for example ``"L0_36_512"``.
+    rgb : bool
+        Whether it is the last, which makes colors.
+    inputs, outputs : int
+        Numbers of channels.
+    in_size, out_size : int
+        Sides of the maps, in pixels, margins included.
+    in_rate, out_rate : float
+        Sampling rates s, in pixels per image side.
+    in_cutoff, out_cutoff : float
+        Cutoff frequencies f_c, in cycles per image side.
+    in_half_width, out_half_width : float
+        Half-widths f_h of the filters' transition bands, in cycles per image side.
+    kernel : int
+        Side of the convolution's kernel.
+    up, down : int
+        Factors between the rates and that of the nonlinearity.
+    up_taps, down_taps : int
+        Lengths of the filters, 1 for none.
+    radial : bool
+        Whether the second filter is round.
+    padding : tuple of two int
+        Zeros before and after each axis, at the rate of the nonlinearity; negative numbers crop.
+    clamp : float, optional
+        Bound of the nonlinearity, None for none.
     """
 
     name: str
@@ -284,15 +320,26 @@ class StyleGAN3Config:
 
     Attributes
     ----------
-    resolution : side of the images
-    z_dim, w_dim : sizes of the latents
-    input : `FourierPlan`
-    layers : a `LayerPlan` for each layer; the last one, and only it, is toRGB
-    label_dim : number of classes of a conditional network, 0 for none
-    mapping_layers, mapping_lr : depth of the mapping network and its learning-rate multiplier
-    output_scale : multiplies the image
-    embed_dim : width of the embedded class; None: `w_dim`
-    class_means : whether truncation pulls toward the mean w of the image's own class (StyleGAN-XL)
+    resolution : int
+        Side of the images.
+    z_dim, w_dim : int
+        Sizes of the latents.
+    input : FourierPlan
+        The waves that the layers begin with.
+    layers : tuple of LayerPlan
+        The last one, and only it, makes colors.
+    label_dim : int
+        Number of classes of a conditional network, 0 for none.
+    mapping_layers : int
+        Depth of the mapping network.
+    mapping_lr : float
+        Its learning-rate multiplier.
+    output_scale : float
+        Multiplies the image.
+    embed_dim : int, optional
+        Width of the embedded class; None: `w_dim`.
+    class_means : bool
+        Whether truncation pulls toward the mean w of the image's own class (StyleGAN-XL).
 
     Examples
     --------

@@ -26,12 +26,18 @@ class ProGANConfig:
 
     Attributes
     ----------
-    resolution : side of the images, a power of two from 4 on
-    z_dim : size of the latents
-    channels : {resolution: number of feature maps there}, for 4, 8, ... resolution
-    images : resolutions that have a layer of their own that makes an image; None: only the last
-    label_dim : number of classes of a conditional network, 0 for none
-    normalize_z : whether the latent is normalised before its label is joined to it, besides afterwards
+    resolution : int
+        Side of the images, a power of two from 4 on.
+    z_dim : int
+        Size of the latents.
+    channels : dict of int to int
+        Number of feature maps at the resolutions 4, 8, ... `resolution`.
+    images : list of int, optional
+        Resolutions that have a layer of their own that makes an image; None: only the last.
+    label_dim : int
+        Number of classes of a conditional network, 0 for none.
+    normalize_z : bool
+        Whether the latent is normalised before its label is joined to it, besides afterwards.
 
     Examples
     --------

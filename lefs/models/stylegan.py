@@ -27,21 +27,35 @@ class StyleGANConfig:
 
     Attributes
     ----------
-    resolution : side of the images, a power of two from 4 on
-    z_dim, w_dim : sizes of the latents
-    channels : {resolution: number of feature maps there}, for 4, 8, ... resolution
-    images : resolutions that have a layer of their own that makes an image; None: only the last
-    label_dim : number of classes of a conditional network, 0 for none
-    mapping_layers, mapping_width, mapping_lr : depth of the mapping network, width of its hidden layers
-        (None: w_dim), its learning-rate multiplier
-    mean : whether the file knows its mean w; if not, it is estimated when truncation asks for it
-    truncation_cutoff : truncation pulls only that many of the w vectors, the first; None: all
-    noise : ``"stored"`` (each layer has its own constant map), ``"drawn"`` (maps are not in the file: the
-        constant ones are those of seed 0), ``"shared"`` (drawn, one for both layers of a resolution) or
-        ``"none"``
-    epsilon : what instance normalisation adds to the variance
-    blur : the filter after each doubling of the size, of odd length; empty for none
-    blurred_bias : whether that filter comes after the bias, whose edges it then fades, or before
+    resolution : int
+        Side of the images, a power of two from 4 on.
+    z_dim, w_dim : int
+        Sizes of the latents.
+    channels : dict of int to int
+        Number of feature maps at the resolutions 4, 8, ... `resolution`.
+    images : list of int, optional
+        Resolutions that have a layer of their own that makes an image; None: only the last.
+    label_dim : int
+        Number of classes of a conditional network, 0 for none.
+    mapping_layers : int
+        Depth of the mapping network.
+    mapping_width : int, optional
+        Width of its hidden layers; None: `w_dim`.
+    mapping_lr : float
+        Its learning-rate multiplier.
+    mean : bool
+        Whether the file knows its mean w; if not, it is estimated when truncation asks for it.
+    truncation_cutoff : int, optional
+        Truncation pulls only that many of the w vectors, the first; None: all.
+    noise : {"stored", "drawn", "shared", "none"}
+        Each layer has its own constant map in the file; or maps are not in the file and the constant ones are
+        those of seed 0, one for each layer or one for both layers of a resolution; or there is no noise.
+    epsilon : float
+        What instance normalisation adds to the variance.
+    blur : tuple of float
+        The filter after each doubling of the size, of odd length; empty for none.
+    blurred_bias : bool
+        Whether that filter comes after the bias, whose edges it then fades, or before.
 
     Examples
     --------

@@ -140,8 +140,7 @@ def torchvision_segmenter(
         scores = output.get("out") if isinstance(output, Mapping) else output
         if not isinstance(scores, Tensor):
             raise TypeError(
-                "model must return a mapping with 'out', as those of torchvision.models.segmentation do, "
-                f"or a tensor; got {type(output).__name__}"
+                f"model must return a mapping with 'out', or a tensor; got {type(output).__name__}"
             )
         return scores
 

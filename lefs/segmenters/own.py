@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import os
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -61,8 +62,8 @@ class PartSegmenter(nn.Module):
             raise ValueError(f"names must be at least two different parts, got {list(names)}")
         self._group({name: (name,) for name in self.fine} if groups is None else groups)
         self.down = nn.ModuleList(
-            _twice(inputs * width if inputs else 3, outputs * width)
-            for inputs, outputs in ((0, 1), (1, 2), (2, 4), (4, 4))
+            nn.Sequential(_convolution(inputs, outputs), _convolution(outputs, outputs))
+            for inputs, outputs in pairwise((3, width, 2 * width, 4 * width, 4 * width))
         )
         self.up = nn.ModuleList(
             _convolution(inputs * width, outputs * width) for inputs, outputs in ((8, 2), (4, 1), (2, 1))
@@ -211,10 +212,6 @@ def segmenter_of(generator: Generator) -> PartSegmenter | None:
     if generator.source is None or not (generator.source.parent / "segmenter.json").is_file():
         return None
     return load_segmenter(generator.source.parent, device=generator.device)
-
-
-def _twice(inputs: int, outputs: int) -> nn.Sequential:
-    return nn.Sequential(_convolution(inputs, outputs), _convolution(outputs, outputs))
 
 
 def _convolution(inputs: int, outputs: int) -> nn.Sequential:

@@ -24,10 +24,14 @@ class Parsed:
 
     Attributes
     ----------
-    architecture : a key of `lefs.files.formats.ARCHITECTURES`
-    config : what the architecture's configuration is made from, plain JSON values
-    tensors : {our name: tensor}, exactly the generator's ``state_dict``
-    notes : what else is known, plain JSON values: ``publisher``, the file's own default ``truncation``, ...
+    architecture : str
+        A key of `lefs.files.formats.ARCHITECTURES`.
+    config : dict
+        What the architecture's configuration is made from, plain JSON values.
+    tensors : dict of str to Tensor
+        By our names, exactly the generator's ``state_dict``.
+    notes : dict
+        What else is known, plain JSON values: ``publisher``, the file's own default ``truncation``, ...
     """
 
     architecture: str
