@@ -253,7 +253,7 @@ def _read(path: Path) -> Any:
             return _only(arrays, path)
     import lefs  # (the reader of other people's files lies further to the right)
 
-    return _only(lefs.files.reading.read_torch(path), path)
+    return _only(lefs.files.reading.read_tree(path), path)
 
 
 def _check_size(path: Path, size: int) -> None:

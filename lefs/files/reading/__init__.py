@@ -20,7 +20,7 @@ from lefs.files.reading.tensors import aligned
 from lefs.files.reading.values import Global, Instance, Session, check_depth, damaged, walk
 from lefs.records import ArtifactError
 
-__all__ = ["Global", "Instance", "MappedFile", "aligned", "is_inert", "opened", "read_tree", "sniff", "walk"]
+__all__ = ["Global", "Instance", "MappedFile", "aligned", "is_inert", "opened", "read_tree", "walk"]
 
 Source = str | os.PathLike[str] | bytes | bytearray | memoryview | MappedFile
 _Value = TypeVar("_Value")
