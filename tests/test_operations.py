@@ -138,7 +138,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"kernel_size": 2}, "kernel_size must be odd"),
     ({"conv_clamp": -1}, "conv_clamp must be"),
     ({"filter": [0]}, "filter must be"),
-    ({"mapping_width": 0}, "mapping_width must be at least 1"),
+    ({"mapping_width": 0}, "mapping_width must be between 1 and"),
     ({"truncation_cutoff": -1}, "truncation_cutoff must be at least 0"),
 ]
 
