@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from lefs.effects import by_effect
     from lefs.files import load, save_generator
     from lefs.generator import Generator
+    from lefs.inversion import Inversion, invert
     from lefs.models import StyleGAN2, StyleGAN2Config
     from lefs.query import QuerySettings
     from lefs.records import ArtifactError
@@ -45,6 +46,7 @@ __all__ = [
     "Edit",
     "Editor",
     "Generator",
+    "Inversion",
     "KeptStyles",
     "PartSegmenter",
     "QuerySettings",
@@ -55,6 +57,7 @@ __all__ = [
     "StyleLayer",
     "by_effect",
     "dissect",
+    "invert",
     "keep_source",
     "load",
     "load_segmenter",
@@ -77,6 +80,7 @@ _HOMES = {
     "effects": ("by_effect",),
     "generator": ("Generator",),
     "files": ("load", "save_generator"),
+    "inversion": ("Inversion", "invert"),
     "query": ("QuerySettings",),
     "rules": ("pair_query", "sequential_query", "simultaneous_query"),
     "sources": ("KeptStyles", "keep_source", "source_styles"),

@@ -3,16 +3,32 @@
 from __future__ import annotations
 
 import os
+import struct
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
+from PIL import Image, ImageOps
 from torch.nn.functional import adaptive_avg_pool2d, interpolate
 
-from lefs.records import write_atomically
+from lefs.checks import check_integer
+from lefs.records import ArtifactError, write_atomically
 
-__all__ = ["colour_difference", "resample_partition", "save_png", "to_lab", "to_uint8"]
+__all__ = [
+    "Picture",
+    "check_crop",
+    "colour_difference",
+    "crop_picture",
+    "read_picture",
+    "resample_partition",
+    "save_png",
+    "to_lab",
+    "to_uint8",
+]
+
+#: A path, a PIL image, an array of bytes (H, W), (H, W, 3) or (H, W, 4), or an image (3, H, W) in [-1, 1]
+Picture = str | os.PathLike[str] | Image.Image | np.ndarray | torch.Tensor
 
 # CIE 1931 of linear sRGB, rows X, Y, Z, each divided by the white point D65 (IEC 61966-2-1)
 _XYZ = ((0.412453, 0.357580, 0.180423), (0.212671, 0.715160, 0.072169), (0.019334, 0.119193, 0.950227))
@@ -39,6 +55,90 @@ def save_png(path: str | os.PathLike[str], image: torch.Tensor) -> Path:
     """Write one image of shape (3, H, W) as PNG, atomically."""
     picture = Image.fromarray(to_uint8(image))
     return write_atomically(path, lambda p: picture.save(p, format="PNG"))
+
+
+def read_picture(picture: Picture) -> Image.Image:
+    """Somebody's picture in RGB, turned as its camera says, over grey where it is transparent.
+
+    Parameters
+    ----------
+    picture : path, PIL image, array or Tensor
+        Of any size and mode; arrays are uint8 (H, W), (H, W, 3) or (H, W, 4), or bool (H, W), a tensor is
+        (3, H, W) in [-1, 1], or of such bytes.
+
+    Raises
+    ------
+    ArtifactError
+        If the file is not a picture, is damaged, or is so large that it may be an attack.
+    ValueError
+        If an array is of another shape or type.
+    """
+    if isinstance(picture, str | os.PathLike):
+        path = Path(picture).expanduser()
+        try:
+            with Image.open(path) as file:
+                return _rgb(ImageOps.exif_transpose(file))
+        except (OSError, SyntaxError, ValueError, struct.error, Image.DecompressionBombError) as error:
+            raise ArtifactError(
+                f"{path} is not a picture that can be read: {error}; give a PNG or JPEG"
+            ) from error
+    if isinstance(picture, Image.Image):
+        return _rgb(ImageOps.exif_transpose(picture))
+    if isinstance(picture, torch.Tensor):
+        if picture.is_floating_point() and picture.ndim == 3 and len(picture) == 3:
+            return Image.fromarray(to_uint8(picture))
+        picture = picture.cpu().numpy()
+    values = np.asarray(picture)
+    colors = values.shape[2:] in ((), (3,), (4,)) and values.ndim > 1 and values.size > 0
+    if not colors or values.dtype not in (np.uint8, bool):
+        raise ValueError(
+            "picture must be a path, a PIL image, bytes (uint8) of shape (H, W), (H, W, 3) or (H, W, 4), or "
+            f"a tensor (3, H, W) in [-1, 1]; got {values.dtype} of shape {values.shape}"
+        )
+    scaled = values * np.uint8(255) if values.dtype == bool else values
+    return _rgb(Image.fromarray(np.ascontiguousarray(scaled)))
+
+
+def _rgb(image: Image.Image) -> Image.Image:
+    if image.mode.startswith(("I", "F")):  # (what does not say its range tells it by its largest value)
+        values = np.asarray(image, np.float64)
+        fraction = image.mode == "F" and values.max() <= 1
+        top = 1 if fraction else 65535 if "16" in image.mode or values.max() > 255 else 255
+        image = Image.fromarray((values / top * 255).clip(0, 255).round().astype(np.uint8))
+    if image.mode == "LAB":
+        raise ValueError("its colours are CIELAB; save it as RGB")
+    grey = Image.new("RGBA", image.size, (128, 128, 128, 255))
+    return Image.alpha_composite(grey, image.convert("RGBA")).convert("RGB")
+
+
+def check_crop(
+    crop: Sequence[int] | None, size: tuple[int, int], wanted: tuple[int, int]
+) -> tuple[int, int, int, int]:
+    """The box (left, top, right, bottom) to cut out of a picture of (width, height) pixels.
+
+    None stands for the largest one in its middle of the proportions of `wanted`, height and width; a
+    ValueError if a box is empty or reaches beyond.
+    """
+    width, height = size
+    if crop is None:
+        scale = min(height / wanted[0], width / wanted[1])
+        tall, wide = (max(1, round(scale * side)) for side in wanted)
+        left, top = (width - wide) // 2, (height - tall) // 2
+        return left, top, left + wide, top + tall
+    names = ("left", "top", "right", "bottom")
+    if len(crop) != len(names):
+        raise ValueError(f"crop must be (left, top, right, bottom) in pixels, got {crop!r}")
+    limits = (width - 1, height - 1, width, height)
+    box = [check_integer(f"crop's {n}", v, maximum=m) for n, v, m in zip(names, crop, limits, strict=True)]
+    if box[0] >= box[2] or box[1] >= box[3]:
+        raise ValueError(f"crop must have left < right and top < bottom, got {tuple(box)}")
+    return box[0], box[1], box[2], box[3]
+
+
+def crop_picture(image: Image.Image, box: tuple[int, int, int, int], size: tuple[int, int]) -> torch.Tensor:
+    """What lies in the box of an RGB image, resized to (H, W): (3, H, W), float32 in [-1, 1]."""
+    resized = image.crop(box).resize(size[::-1], Image.Resampling.LANCZOS)
+    return torch.from_numpy(np.array(resized)).movedim(-1, 0).float() / 127.5 - 1
 
 
 def to_lab(images: torch.Tensor) -> torch.Tensor:

@@ -1,0 +1,369 @@
+"""From a picture to the styles that make it: fit a code to it; then, if wanted, the generator to both."""
+
+from __future__ import annotations
+
+import copy
+import math
+import os
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+from torch.nn.functional import adaptive_avg_pool2d
+
+from lefs.catalog import Catalog
+from lefs.checks import check_choice, check_integer, check_number
+from lefs.generator import Generator, GeneratorId
+from lefs.images import Picture, check_crop, crop_picture, read_picture
+from lefs.likeness import Features, Likeness
+from lefs.progress import track
+from lefs.records import ArtifactError, load_record, save_record, whole
+from lefs.sources import INVERSION
+
+__all__ = ["Inversion", "catalog_for", "invert"]
+
+_SPACES = ("w", "w+", "styles")
+_RATE = 0.1  # of Adam, in standard deviations of what is fitted
+_TUNING_RATE = 3e-4
+_LOW = 16  # side at which samples are compared with the picture
+_MEAN, _DEVIATION = (
+    (0.485, 0.456, 0.406),
+    (0.229, 0.224, 0.225),
+)  # what torchvision's models were trained with
+
+
+@dataclass(frozen=True, eq=False)
+class Inversion:
+    """A picture as styles; itself a source of edits.
+
+    Attributes
+    ----------
+    styles : Tensor of shape (1, S)
+    image : Tensor of shape (3, H, W), what they make
+    picture : Tensor of shape (3, H, W), what was wanted, cut out and resized
+    kept : Tensor of shape (H, W), bool, where the picture counted
+    errors : Tensor of shape (steps,), the loss before each step
+    seconds : float
+    space : ``"w"``, ``"w+"`` or ``"styles"``
+    crop : what was cut out: left, top, right, bottom in pixels of the original
+    generator : `GeneratorId`
+    name : for people
+
+    Examples
+    --------
+    >>> import lefs, tempfile
+    >>> generator = lefs.load("portraits-64")
+    >>> picture = generator.synthesize(generator.sample([1]))[0]
+    >>> found = lefs.invert(generator, picture, steps=2, samples=4, progress=False)
+    >>> again = lefs.Inversion.load(found.save(f"{tempfile.mkdtemp()}/me"))
+    >>> list(again.pictures), bool((again.styles == found.styles).all())
+    (['picture', 'inversion'], True)
+    """
+
+    styles: Tensor
+    image: Tensor
+    picture: Tensor
+    kept: Tensor
+    errors: Tensor
+    seconds: float
+    space: str
+    crop: tuple[int, int, int, int]
+    generator: GeneratorId
+    name: str = "picture"
+
+    def __post_init__(self) -> None:
+        check_choice("space", self.space, _SPACES)
+        check_number("seconds", self.seconds, minimum=0)
+        height, width = self.picture.shape[1:]
+        shapes = {
+            "styles": (1, *self.styles.shape[1:2]),
+            "image": (3, height, width),
+            "picture": (3, height, width),
+            "kept": (height, width),
+            "errors": (len(self.errors),),
+        }
+        for name, shape in shapes.items():
+            tensor = getattr(self, name)
+            if tuple(tensor.shape) != shape or not bool(tensor.isfinite().all()):
+                raise ValueError(f"{name} must be finite and of shape {shape}, got {tuple(tensor.shape)}")
+
+    @cached_property
+    def psnr(self) -> float:
+        """Peak signal-to-noise ratio where the picture counted, in dB, of values clipped to [-1, 1]."""
+        squared = (self.image.clamp(-1, 1) - self.picture).square()[:, self.kept].mean()
+        return float(10 * (4 / squared).log10())
+
+    @property
+    def pictures(self) -> dict[str, Tensor]:
+        """What was wanted and what was made, each (3, H, W)."""
+        return {"picture": self.picture, "inversion": self.image}
+
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Write ``<path>.safetensors`` and ``<path>.json``; the latter's path is itself a source."""
+        stem = Path(path).with_suffix("")
+        tensors = {name: getattr(self, name) for name in ("styles", "image", "picture", "kept", "errors")}
+        content = {name: getattr(self, name) for name in ("seconds", "space", "crop", "name")}
+        save_record(stem, INVERSION, {**content, "generator": self.generator.to_json()}, tensors)
+        return stem.with_suffix(".json")
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Inversion:
+        """Read what `save` wrote; an `ArtifactError` says what is wrong with the files."""
+        stem = Path(path).with_suffix("")
+        meta, tensors = load_record(stem, expect=INVERSION)
+        with whole(stem.with_suffix(".json"), "inversion"):
+            left, top, right, bottom = map(int, meta["crop"])
+            return cls(
+                **{name: tensors[name] for name in ("styles", "image", "picture", "errors")},
+                kept=tensors["kept"].bool(),
+                seconds=meta["seconds"],
+                space=meta["space"],
+                crop=(left, top, right, bottom),
+                generator=GeneratorId.from_json(meta["generator"]),
+                name=str(meta["name"]),
+            )
+
+    def tune(
+        self,
+        generator: Generator,
+        steps: int = 100,
+        *,
+        loss: Features | None = None,
+        weight: float = 0.1,
+        noise: int | Literal["const", "none"] = "const",
+        progress: bool = True,
+    ) -> Generator:
+        """Fit the generator to the picture, the styles held fixed (pivotal tuning; Roich et al., 2021).
+
+        All weights behind the styles move, so every other image changes a little too; seeds, w and styles
+        keep their meaning. The result has a fingerprint of its own, and its ``origin["tuned_from"]`` is the
+        generator whose catalogs fit it: `catalog_for` makes them its own.
+
+        Parameters
+        ----------
+        generator : the one of the inversion, which stays as it is
+        steps : of Adam
+        loss, weight, noise : as `invert`
+        progress : show a bar
+
+        Returns
+        -------
+        Generator
+        """
+        self.generator.check(generator, what="inversion", remedy="tune that one")
+        wanted = Likeness.of(self.picture, self.kept, loss, weight, device=generator.device)
+        styles = self.styles.to(generator.device)
+        with torch.inference_mode(False), torch.enable_grad():
+            tuned = copy.deepcopy(generator).requires_grad_(True)
+            styles, moving = styles.clone(), [p for p in tuned.parameters() if p.is_floating_point()]
+            adam = torch.optim.Adam(moving, lr=_TUNING_RATE)
+            for _ in _steps(steps, "tuning", progress):
+                adam.zero_grad()
+                # (mapping and the layers that make styles are not on the way: they have no gradient)
+                wanted.loss(tuned.synthesize(styles, noise)).sum().backward()
+                adam.step()
+        tuned.freeze()
+        tuned.name = f"{generator.name} tuned to {self.name}"
+        tuned.origin = {**(generator.origin or {}), "tuned_from": self.generator.to_json()}
+        return tuned
+
+
+def catalog_for(generator: Generator, catalog: Catalog) -> Catalog:
+    """The catalog for a generator that was tuned from the catalog's own: the same clusters, parts, numbers.
+
+    Raises
+    ------
+    ArtifactError
+        If the generator was not tuned from that one.
+
+    Examples
+    --------
+    >>> import lefs
+    >>> generator, catalog = lefs.load("portraits-64"), lefs.Catalog.load("portraits-64")
+    >>> picture = generator.synthesize(generator.sample([1]))[0]
+    >>> found = lefs.invert(generator, picture, steps=1, samples=2, progress=False)
+    >>> tuned = found.tune(generator, steps=1, progress=False)
+    >>> lefs.inversion.catalog_for(tuned, catalog).generator.name
+    'portraits-64 tuned to picture'
+    """
+    parent = (generator.origin or {}).get("tuned_from")
+    if not isinstance(parent, dict) or parent.get("fingerprint") != catalog.generator.fingerprint:
+        raise ArtifactError(
+            f"{GeneratorId.of(generator)} was not tuned from {catalog.generator}, whose catalog this is; "
+            "dissect it to get a catalog of its own"
+        )
+    return replace(catalog, generator=GeneratorId.of(generator))
+
+
+def invert(
+    generator: Generator,
+    picture: Picture,
+    *,
+    space: Literal["w", "w+", "styles"] = "w+",
+    steps: int = 200,
+    loss: Features | None = None,
+    weight: float = 0.1,
+    masked: Picture | None = None,
+    crop: Sequence[int] | None = None,
+    samples: int = 256,
+    truncation: float = 0.7,
+    label: int | None = None,
+    noise: int | Literal["const", "none"] = "const",
+    progress: bool = True,
+) -> Inversion:
+    """Find the styles that make a picture: from the nearest of many samples on by Adam, on any device.
+
+    For networks of aligned faces (FFHQ and its kin) align the picture as their training set was, or give the
+    box that such an alignment would cut out: faces elsewhere in the picture are found badly.
+
+    Parameters
+    ----------
+    generator : Generator
+    picture : path, PIL image, array or Tensor
+        Of any size and mode (`lefs.images.read_picture`): turned as its camera says, over grey where it is
+        transparent, the largest square in its middle resized to the generator's images.
+    space : {"w", "w+", "styles"}
+        What is fitted: one w for all layers, one for each, or every style by itself.
+    steps : int
+        Of Adam.
+    loss : callable, optional
+        What sees more than pixels: a segmenter, a model of torchvision (its ``features`` where it has them),
+        or any function of images (N, 3, H, W) in [-1, 1] that gives maps or vectors. The squared differences
+        of what it sees, relative to what it sees in the picture, are added to the mean square of the pixels'.
+    weight : float
+        Of what `loss` adds.
+    masked : path, PIL image, bool array or Tensor, optional
+        Of the picture's size: what is set (brighter than half) is left out, and anything may come there.
+    crop : (left, top, right, bottom), optional
+        The box to cut out instead, in pixels of the turned picture; one that is not square is stretched.
+    samples : int
+        How many seeds, from 0 on, the fit may begin with.
+    truncation, label : float, int
+        ψ and class of these samples.
+    noise : "const", "none" or int
+        As the edits will be made with.
+    progress : bool
+        Show a bar.
+
+    Returns
+    -------
+    Inversion
+
+    Raises
+    ------
+    ArtifactError
+        If the file is not a picture.
+    ValueError, TypeError
+        For a mask that leaves nothing or is of another size, a generator without styles, and the like.
+
+    Examples
+    --------
+    >>> import lefs
+    >>> generator = lefs.load("portraits-64")
+    >>> picture = generator.synthesize(generator.sample([1]))[0]
+    >>> found = lefs.invert(generator, picture, space="w", steps=5, samples=4, progress=False)
+    >>> bool(found.errors[-1] < found.errors[0]), found.crop
+    (True, (0, 0, 64, 64))
+    """
+    generator.check_styles()
+    check_choice("space", space, _SPACES)
+    check_integer("samples", samples, minimum=1)
+    original = read_picture(picture)
+    box = check_crop(crop, original.size, generator.size)
+    start = time.perf_counter()
+    # (what is made in inference mode has no gradients for anybody)
+    with torch.inference_mode(False):
+        kept = _kept(masked, original.size, box, generator.size)
+        cut = crop_picture(original, box, generator.size)
+        wanted = Likeness.of(cut, kept, loss, weight, device=generator.device)
+        with torch.no_grad():
+            labels = None if label is None else [label] * samples
+            w = generator.map(generator.latents(range(samples)), truncation, labels)
+            styles = generator.styles(w)
+            best = _nearest(generator, styles, wanted, noise, show=progress)
+        codes = {"w": w[:, :1], "w+": w, "styles": styles}[space]
+        found, errors = _fit(generator, codes, best, wanted, noise, steps, show=progress)
+        with torch.no_grad():
+            image = generator.synthesize(found, noise)[0].float()
+    return Inversion(
+        styles=found,
+        image=image,
+        picture=wanted.picture,
+        kept=wanted.kept,
+        errors=torch.tensor(errors),
+        seconds=time.perf_counter() - start,
+        space=space,
+        crop=box,
+        generator=GeneratorId.of(generator),
+        name=Path(picture).stem if isinstance(picture, str | os.PathLike) else "picture",
+    )
+
+
+def _kept(
+    masked: Picture | None, size: tuple[int, int], box: tuple[int, int, int, int], shape: tuple[int, int]
+) -> Tensor:
+    """Where a picture of (width, height) pixels counts, as it is cut out: of that shape, bool."""
+    if masked is None:
+        return torch.ones(shape, dtype=torch.bool)
+    mask = read_picture(masked)
+    if mask.size != size:
+        raise ValueError(f"masked must be of the picture's size, {size[0]} x {size[1]}, got {mask.size}")
+    kept = crop_picture(mask, box, shape).mean(dim=0) <= 0
+    if not bool(kept.any()):
+        raise ValueError("masked leaves nothing of the picture: what is set in it is left out")
+    return kept
+
+
+def _nearest(generator: Generator, styles: Tensor, wanted: Likeness, noise: Any, *, show: bool) -> int:
+    """Which of these images is most alike in large: by colours of 16 x 16, made as small as that can be."""
+    upto = next((s for s in generator.preview_sizes if s >= 2 * _LOW), generator.size[0])
+    weights = adaptive_avg_pool2d(wanted.kept[None].float(), _LOW)
+    low = adaptive_avg_pool2d(wanted.picture, _LOW)
+    chunks = styles.split(8)
+    errors = [
+        ((adaptive_avg_pool2d(generator.synthesize(s, noise, upto), _LOW) - low).square() * weights).mean(
+            dim=(1, 2, 3)
+        )
+        for s in track(chunks, total=len(chunks), description="nearest sample", show=show)
+    ]
+    return int(torch.cat(errors).argmin())
+
+
+def _steps(steps: int, description: str, show: bool) -> Iterable[int]:
+    check_integer("steps", steps, minimum=1)
+    return track(range(steps), total=steps, description=description, show=show)
+
+
+def _fit(
+    generator: Generator, codes: Tensor, best: int, wanted: Likeness, noise: Any, steps: int, *, show: bool
+) -> tuple[Tensor, list[float]]:
+    """The styles of the code that was fitted, (1, S), and the loss before each step."""
+    # (in standard deviations, so that one rate suits all)
+    start, spread = codes[best : best + 1].clone(), codes.std(dim=0, correction=0).clamp_min(1e-3)
+    moved = torch.zeros_like(start, requires_grad=True)
+
+    def styles() -> Tensor:
+        code = start + moved * spread
+        return code if code.ndim == 2 else generator.styles(code.expand(1, generator.num_ws, -1))
+
+    adam, errors = torch.optim.Adam([moved], lr=_RATE, betas=(0.9, 0.99)), list[float]()
+    with torch.enable_grad():
+        for step in _steps(steps, "inverting", show):
+            adam.param_groups[0]["lr"] = _RATE * _pace((step + 1) / steps)
+            error = wanted.loss(generator.synthesize(styles(), noise)).sum()
+            # (of nothing but the code: the weights of generator and loss are left alone)
+            (moved.grad,) = torch.autograd.grad(error, moved)
+            adam.step()
+            errors.append(float(error.detach()))
+    with torch.no_grad():
+        return styles(), errors
+
+
+def _pace(done: float) -> float:
+    """Of the rate, after a share of the steps: up within a twentieth of them, then down along a cosine."""
+    return min(1, 20 * done) * (1 + math.cos(math.pi * done)) / 2
