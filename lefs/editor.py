@@ -5,12 +5,13 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from lefs.blending import Side, blend, blending_layer, refined
 from lefs.catalog import Catalog
 from lefs.checks import check_choice, check_seed
 from lefs.editing import Change, Recipe, compose, resolve_claims, transfer
@@ -23,8 +24,10 @@ from lefs.synthesis import Cache, Stop
 __all__ = ["Edit", "Editor", "Superseded"]
 
 _USUAL = QuerySettings()
+_Key = tuple[int, float, int | None, int | None]  # seed, truncation, label, side of a preview
 _COSTLY = 64  # side of the maps from which on it is worth asking whether a layer is still wanted
 _KEPT = 2**26  # bytes of unedited pictures that are kept
+_SIDES = 64  # images of which masks and coarse maps are kept
 
 
 def _turned(recipe: Recipe, name: str, value: float) -> Recipe:
@@ -37,6 +40,11 @@ def _turned(recipe: Recipe, name: str, value: float) -> Recipe:
     return replace(recipe, changes=tuple(changes))
 
 
+def _everywhere(recipe: Recipe) -> list[int]:
+    """Which of the changes act everywhere, as the paper's do."""
+    return [i for i, change in enumerate(recipe.changes) if change.settings.where == "everywhere"]
+
+
 @dataclass(frozen=True, eq=False)
 class Edit:
     """A rendered recipe.
@@ -46,8 +54,8 @@ class Edit:
     recipe : what was rendered
     target, image : Tensor of shape (3, H, W), before and after
     references : Tensor of shape (R, 3, H, W), one for each change
-    queries : Tensor of shape (R, S), after claims were resolved
-    styles : Tensor of shape (1, S), of the edited image
+    queries : Tensor of shape (R, S), after claims were resolved; of a change in place, of what is mixed in
+    styles : Tensor of shape (1, S), of the edited image; what changes in place mix in has its own
 
     Examples
     --------
@@ -78,8 +86,8 @@ class Edit:
 
     @property
     def query(self) -> Tensor:
-        """Σ_i q_i, what moves altogether: (S,), in [0, 1]."""
-        return self.queries.sum(dim=0)
+        """Σ_i q_i over the changes that act everywhere, what moves altogether: (S,), in [0, 1]."""
+        return self.queries[_everywhere(self.recipe)].sum(dim=0)
 
 
 class Superseded(Stop):
@@ -95,11 +103,6 @@ class Editor:
     generator, catalog : must belong together
     noise : of every image, fixed between target and edit
 
-    Raises
-    ------
-    TypeError
-        If the generator has no styles to edit, as ProGAN.
-
     Examples
     --------
     >>> import lefs
@@ -110,11 +113,11 @@ class Editor:
 
     def __init__(self, generator: Generator, catalog: Catalog, *, noise: int | str = "const"):
         catalog.check_generator(generator)
-        generator.check_styles()
         self.generator, self.catalog, self.noise = generator, catalog, noise
         self._lock = threading.RLock()
         self._cache: tuple[tuple[int, float, int | None], Cache] | None = None
-        self._pictures: dict[tuple[int, float, int | None, int | None], Tensor] = {}
+        self._pictures: dict[_Key, Tensor] = {}
+        self._sides: dict[_Key, Side] = {}
 
     def cache(self, target: int, truncation: float, *, label: int | None = None) -> Cache:
         """The kept states of a target; the last one asked for stays in memory."""
@@ -146,11 +149,12 @@ class Editor:
         with self._lock, torch.no_grad():
             kept, target = self._target(recipe, preview=upto is not None)
             seeds = [c.reference for c in recipe.changes]
-            styles, queries = target, torch.zeros(0, self.generator.num_styles)
-            if seeds:
-                references = self._styles(seeds, recipe.truncation, recipe.label)
-                queries = self._queries(recipe.changes, styles, references)
-                styles = compose(styles, references, queries, [c.strength for c in recipe.changes])
+            references = self._styles(seeds, recipe.truncation, recipe.label) if seeds else target[:0]
+            queries = self._queries(recipe.changes, target, references)
+            chosen = _everywhere(recipe)
+            strengths = [recipe.changes[i].strength for i in chosen]
+            styles = compose(target, references[chosen], queries[chosen], strengths)
+            begin = kept if len(chosen) == len(seeds) else self._blended(recipe, styles, kept, upto)
             options: dict[str, Any] = {"truncation": recipe.truncation, "upto": upto, "label": recipe.label}
             return Edit(
                 recipe=self.sign(recipe),
@@ -160,11 +164,39 @@ class Editor:
                     if kept
                     else self.pictures([recipe.target], **options)
                 )[0],
-                image=self._synthesize(styles, kept, upto, stop)[0],
+                image=self._synthesize(styles, begin, upto, stop)[0],
                 references=self.pictures(seeds, **options),
                 queries=queries,
                 styles=styles,
             )
+
+    def _blended(self, recipe: Recipe, styles: Tensor, kept: Cache | None, upto: int | None) -> Cache:
+        """Where the walk of `styles` goes on once all changes in place are mixed in, one over the other."""
+        side = partial(self._side, truncation=recipe.truncation, label=recipe.label, upto=upto)
+        target, both = side(recipe.target, cache=kept), (self.generator, self.catalog)
+        layer = blending_layer(self.catalog)
+        outer = self.generator.state(styles, layer, noise=self.noise, upto=upto, cache=kept)  # type: ignore[arg-type]
+        found, weights = outer, []
+        for change in (c for c in recipe.changes if c.settings.where == "part"):
+            options: dict[str, Any] = {"strength": change.strength, "over": found, "upto": upto}
+            sides = target, side(change.reference)
+            found, m = blend(*both, change.part, change.settings, *sides, **options)
+            weights.append(m)
+        if any(c.settings.refine for c in recipe.changes):
+            found = refined(*both, outer, found, torch.stack(weights).amax(dim=0), upto=upto)
+        return found
+
+    def _side(
+        self, seed: int, *, truncation: float, label: int | None, upto: int | None, cache: Cache | None = None
+    ) -> Side:
+        """What changes in place need of a seed; of the latest it is kept."""
+        key = (seed, truncation, label, upto)
+        if key not in self._sides:
+            while len(self._sides) >= _SIDES:
+                del self._sides[next(iter(self._sides))]
+            styles, options = self._styles([seed], truncation, label), {"upto": upto, "cache": cache}
+            self._sides[key] = Side.of(self.generator, self.catalog, styles, noise=self.noise, **options)  # type: ignore[arg-type]
+        return self._sides[key]
 
     def pictures(
         self,
@@ -209,6 +241,11 @@ class Editor:
             styles = self._styles(references, truncation, label)
             for part in parts:
                 chosen = settings if isinstance(settings, QuerySettings) else settings[part]
+                if chosen.where == "part":
+                    changes = [Change(part, seed, strength, chosen) for seed in references]
+                    recipes = [Recipe(target, (change,), truncation, label=label) for change in changes]
+                    rows[part] = torch.stack([self.render(recipe).image for recipe in recipes])
+                    continue
                 q = chosen.query(self.catalog, part, cache.styles, styles)
                 edited = transfer(cache.styles, styles, q, strength=strength)
                 rows[part] = self._synthesize(edited, cache, None)
@@ -242,15 +279,20 @@ class Editor:
 
     def _styles(self, seeds: Sequence[int], truncation: float, label: int | None) -> Tensor:
         labels = None if label is None else [label] * len(seeds)
-        return self.generator.sample_styles(seeds, truncation=truncation, labels=labels)
+        return self.generator.sample(seeds, truncation=truncation, labels=labels)
 
     def _queries(self, changes: Sequence[Change], target: Tensor, references: Tensor) -> Tensor:
-        """The query of each change, after claims were resolved: (R, S)."""
-        pairs = zip(changes, references, strict=True)
-        found = [c.settings.query(self.catalog, c.part, target, r[None]).reshape(-1) for c, r in pairs]
-        contributions = torch.stack([c.settings.contribution(self.catalog, c.part) for c in changes])
-        # (one for a pair is where its styles are, the others on the CPU)
-        return resolve_claims(torch.stack([q.cpu() for q in found]), contributions).to(self.generator.device)
+        """The query of each change, after claims of those that act everywhere were resolved: (R, S)."""
+        found = torch.ones_like(references)
+        if self.generator.has_styles or any(c.settings.where == "everywhere" for c in changes):
+            self.generator.check_styles()
+            for i, c in enumerate(changes):
+                found[i] = c.settings.query(self.catalog, c.part, target, references[i : i + 1]).reshape(-1)
+        claims = [i for i, c in enumerate(changes) if c.settings.where == "everywhere"]
+        if claims:
+            of = [changes[i].settings.contribution(self.catalog, changes[i].part) for i in claims]
+            found[claims] = resolve_claims(found[claims], torch.stack(of))
+        return found
 
     def _target(self, recipe: Recipe, *, preview: bool) -> tuple[Cache | None, Tensor]:
         """The target's cache, if it is kept or worth making, and its styles."""

@@ -32,10 +32,11 @@ class QuerySettings:
 
     Attributes
     ----------
-    method : {"sequential", "simultaneous", "global", "pair"}
+    method : {"sequential", "simultaneous", "global", "pair", None}
         Most relevant channels first, up to a budget in each layer (`sequential_query`); all in proportion to
         their contribution (`simultaneous_query`); every channel wholly, whatever the part; or, for given
-        pairs of images, by effect and difference, over all layers together (`pair_query`).
+        pairs of images, by effect and difference, over all layers together (`pair_query`). None stands for
+        ``"sequential"``, or for ``"global"`` where the edit is made in place.
     rho : float, at least 0
         Price of change outside the part; of ``"sequential"`` and ``"pair"``.
     epsilon : float, at least 0, may be infinite
@@ -54,6 +55,16 @@ class QuerySettings:
         8-bit levels, as `PartEffects` predicts it; of ``"pair"``.
     contributions : {"energy", "effect", None}
         Choose by where a channel is active or by where it acts; None: by what the catalog holds.
+    where : {"everywhere", "part"}
+        Everywhere: the paper's edit, which moves channels and trusts that they act on the part. In place,
+        inside the part's own mask: `lefs.blending`.
+    align : bool
+        Move the reference's maps over the target's part first; of edits in place.
+    transplant : bool
+        Where only the target shows the part, take the channel edit of budget ε = 48, not the reference, which
+        shows there what lies behind; of edits in place.
+    refine : bool
+        Mix a second time, at the finest clustered layer; of edits in place.
 
     Examples
     --------
@@ -64,7 +75,7 @@ class QuerySettings:
     True
     """
 
-    method: Method = "sequential"
+    method: Method | None = None
     rho: float = 0.1
     epsilon: float = 16.0
     slope: float = 2.0
@@ -73,8 +84,15 @@ class QuerySettings:
     shifts: bool = False
     leak: float = 50.0
     contributions: Literal["energy", "effect"] | None = None
+    where: Literal["everywhere", "part"] = "everywhere"
+    align: bool = False
+    transplant: bool = False
+    refine: bool = False
 
     def __post_init__(self) -> None:
+        check_choice("where", self.where, ("everywhere", "part"))
+        if self.method is None:
+            object.__setattr__(self, "method", "global" if self.where == "part" else "sequential")
         check_choice("method", self.method, METHODS)
         check_choice("contributions", self.contributions, (None, "energy", "effect"))
         for name in ("rho", "slope"):

@@ -42,15 +42,20 @@ class Cache:
     styles : Tensor of shape (N, S), what was synthesized
     noise : the noise it was synthesized with
     states : the state before each layer, and the last one
-    image : Tensor of shape (N, 3, H, W), the result
+    image : Tensor of shape (N, 3, H, W), the result; None where a walk ended before it
     until : index of the first layer whose result does not hold, its own input does; None: all hold
     """
 
     styles: Tensor
     noise: Noise
     states: tuple[State, ...]
-    image: Tensor
+    image: Tensor | None
     until: int | None = None
+
+    @classmethod
+    def only(cls, index: int, state: State, styles: Tensor, noise: Noise) -> Cache:
+        """Of a single state, that before the layer of this index: where a walk with `styles` goes on."""
+        return cls(styles, noise, ((),) * index + (state,), None, until=index)
 
 
 class Synthesis(nn.Module, ABC):
@@ -191,8 +196,7 @@ class Synthesis(nn.Module, ABC):
         """
         self._check_walk(styles, noise, upto, cache)
         wanted = {self.layer(name).name: hook for name, hook in (hooks or {}).items()}
-        size = self.size[0] if upto is None else upto
-        end = next((i for i, la in enumerate(self.layers) if self._stage(la) > size), len(self.layers))
+        size, end = self._end(upto)
         hooked = [i for i, la in enumerate(self.layers[:end]) if la.name in wanted]
         start, state = self._start(styles, cache, min(hooked, default=end))
         behind = max(hooked, default=start - 1) + 1
@@ -229,6 +233,27 @@ class Synthesis(nn.Module, ABC):
                 self.walk(styles, {name: partial(keep, name=name) for name in wanted})
         return found
 
+    def state(
+        self,
+        styles: Tensor,
+        layer: str,
+        *,
+        noise: Noise = "const",
+        upto: int | None = None,
+        cache: Cache | None = None,
+    ) -> Cache:
+        """Go as far as a layer and keep the state before it alone, for ``walk(..., cache=)``.
+
+        An image of the side `upto` that does not need the layer has no state before it; then the state is
+        the last one that it needs.
+        """
+        self._check_walk(styles, noise, upto, cache)
+        stop = min([la.name for la in self.layers].index(self.layer(layer).name), self._end(upto)[1])
+        start, state = self._start(styles, cache, stop)
+        for between in self.layers[start:stop]:
+            state = self._step(between, self._enter(between, state, noise), styles, noise)
+        return Cache.only(stop, state, styles, noise)
+
     def cache(self, styles: Tensor, noise: Noise = "const") -> Cache:
         """Synthesize and keep every layer's input, for ``walk(..., cache=)``."""
         self._check_walk(styles, noise, None, None)
@@ -237,14 +262,20 @@ class Synthesis(nn.Module, ABC):
             states.append(self._step(layer, self._enter(layer, states[-1], noise), styles, noise))
         return Cache(styles, noise, tuple(states), self._finish(states[-1], self.size[0]))
 
+    def _end(self, upto: int | None) -> tuple[int, int]:
+        """Side of the image, and the index behind the last layer that it needs."""
+        size = self.size[0] if upto is None else upto
+        return size, next((i for i, la in enumerate(self.layers) if self._stage(la) > size), len(self.layers))
+
     def _start(self, styles: Tensor, cache: Cache | None, limit: int) -> tuple[int, State]:
         """Index of the first layer to compute, `limit` at most, and the state before it."""
         # Gradients must reach the styles of every layer, also of those that have not changed.
         if cache is None or (styles.requires_grad and torch.is_grad_enabled()):
             return 0, self._begin(styles)
         start = min(self._first_change(styles, cache), limit)
-        # (what the first layer gets may follow extra styles, so it is not taken from the cache)
-        if start == 0:
+        # (what the first layer gets may follow extra styles, so it is not taken from the cache; a cache may
+        # lack what comes before its only state)
+        if start == 0 or not cache.states[start]:
             return 0, self._begin(styles)
         kept = cache.states[start]
         return start, tuple(t if t is None else t.expand(len(styles), *t.shape[1:]) for t in kept)

@@ -175,6 +175,7 @@ def _changes(generator: Generator, cache: Cache, masks: Tensor, channels: Tensor
     moved = cache.styles.repeat(len(channels), 1)
     rows, own = torch.arange(len(channels), device=moved.device), channels.to(moved.device)
     moved[rows, own] += delta[own]
+    assert cache.image is not None
     difference = generator.synthesize(moved, cache=cache).float() - cache.image.float()
     return difference.square().sum(dim=1).flatten(1) @ masks.t()
 

@@ -1,0 +1,342 @@
+"""Edits in place: the reference's maps inside the mask of a part, the target's outside it.
+
+The paper's edit moves style channels, and a channel acts wherever it is active. This one says where: at one
+layer, what enters it is mixed by a mask. It is feature blending (Suzuki et al. 2018) with masks that nobody
+labelled, those of the catalog's clusters, and not the method of Editing in Style.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.functional import (
+    adaptive_avg_pool2d,
+    affine_grid,
+    grid_sample,
+    interpolate,
+    max_pool2d,
+    pad,
+)
+
+from lefs.catalog import Catalog
+from lefs.editing import transfer
+from lefs.generator import Generator
+from lefs.query import QuerySettings
+from lefs.synthesis import Cache, Noise
+
+__all__ = ["Side", "blend", "blending_layer", "in_place", "mix", "offsets"]
+
+_IN_PLACE = QuerySettings(where="part")
+_REACH = 0.125  # how far `align` looks, as a share of the picture
+_TRANSPLANT = QuerySettings(epsilon=48)
+
+
+def in_place(
+    generator: Generator,
+    catalog: Catalog,
+    part: str,
+    target_styles: Tensor,
+    reference_styles: Tensor,
+    *,
+    settings: QuerySettings = _IN_PLACE,
+    strength: float = 1.0,
+    masks: tuple[Tensor, Tensor] | None = None,
+    noise: Noise = "const",
+    upto: int | None = None,
+) -> Tensor:
+    """Edit one part of images inside the part's mask alone.
+
+    Before the layer ``blending_layer(catalog)``, x = x_S + m ∘ (x_G − x_S): x_S of the target, x_G of the run
+    of ``transfer(target, reference, q)``, m the part in target or reference, grown by one pixel, averaged to
+    the map. The image so far is mixed likewise; from there on the styles are the target's.
+
+    Parameters
+    ----------
+    generator : Generator
+        One without styles, as ProGAN, mixes the runs of two latents.
+    catalog : Catalog
+        Of this generator; its clusters say where the part is.
+    part : str
+    target_styles, reference_styles : Tensor of shape (N, S), or (1, S) for one against many
+        As `Generator.sample` gives them.
+    settings : QuerySettings
+        q and the options `align`, `transplant` and `refine`.
+    strength : float in [0, 1]
+        λ of the transfer; at 0 the image is the target's bit for bit.
+    masks : pair of bool Tensor of shape (N, H, W) or (1, H, W), optional
+        Where the part is in target and reference, instead of what the catalog finds.
+    noise : {"const", "none"} or int
+    upto : int, optional
+        A lower resolution, for a preview.
+
+    Returns
+    -------
+    Tensor of shape (N, 3, H, W)
+
+    Raises
+    ------
+    ValueError
+        If the part is in neither image, of any pair.
+
+    Examples
+    --------
+    >>> import lefs
+    >>> from lefs.blending import in_place
+    >>> generator, catalog = lefs.load("portraits-64"), lefs.Catalog.load("portraits-64")
+    >>> in_place(generator, catalog, "mouth", generator.sample([1]), generator.sample([2, 3])).shape
+    torch.Size([2, 3, 64, 64])
+    """
+    options: dict[str, Any] = {"noise": noise, "upto": upto}
+    own, other = masks or (None, None)
+    target = Side.of(generator, catalog, target_styles, part=part, mask=own, **options)
+    reference = Side.of(generator, catalog, reference_styles, part=part, mask=other, **options)
+    made, m = blend(generator, catalog, part, settings, target, reference, strength=strength, upto=upto)
+    if settings.refine:
+        made = refined(generator, catalog, target.state, made, m, upto=upto)
+    return generator.walk(made.styles, noise=noise, upto=upto, cache=made)
+
+
+def blending_layer(catalog: Catalog) -> str:
+    """The layer before which maps are mixed: the coarsest that the catalog clusters.
+
+    Coarser ones arrive as well and are seen further outside the part; finer ones change colours more than
+    shapes. The first layer of a generator, which gets the same in all images, gives way to the second.
+    """
+    coarsest = min(catalog.columns.layers, key=lambda layer: layer.fineness).name
+    return catalog.layers[1].name if coarsest == catalog.layers[0].name else coarsest
+
+
+@dataclass(frozen=True, eq=False)
+class Side:
+    """What edits in place need of targets, or of references.
+
+    Attributes
+    ----------
+    styles : Tensor of shape (N, S)
+    state : Cache
+        The state before the blending layer.
+    masks : mapping of str to bool Tensor of shape (N, side, side)
+        Where each part is.
+    cache : Cache, optional
+        All of their states, where they are kept.
+    """
+
+    styles: Tensor
+    state: Cache
+    masks: Mapping[str, Tensor]
+    cache: Cache | None = None
+
+    @classmethod
+    def of(
+        cls,
+        generator: Generator,
+        catalog: Catalog,
+        styles: Tensor,
+        *,
+        noise: Noise = "const",
+        upto: int | None = None,
+        cache: Cache | None = None,
+        part: str = "",
+        mask: Tensor | None = None,
+    ) -> Side:
+        """Those of some styles; `mask` (N, H, W) stands for the catalog's of `part`."""
+        layer = blending_layer(catalog)
+        state = generator.state(styles, layer, noise=noise, upto=upto, cache=cache)
+        side = mask_side(catalog)
+        if mask is None:
+            return cls(styles, state, catalog.part_masks(generator, styles, size=side), cache)
+        # (any pixel counts: a thin part must not vanish on the way down)
+        found = _resized(mask[:, None].to(styles), (side, side)) > 0
+        return cls(styles, state, {part: found[:, 0]}, cache)
+
+
+def mask_side(catalog: Catalog) -> int:
+    """Side of the masks, in pixels: two for each position of the finest clustered map."""
+    return 2 * catalog.columns.side
+
+
+def blend(
+    generator: Generator,
+    catalog: Catalog,
+    part: str,
+    settings: QuerySettings,
+    target: Side,
+    reference: Side,
+    *,
+    strength: float = 1.0,
+    over: Cache | None = None,
+    upto: int | None = None,
+) -> tuple[Cache, Tensor]:
+    """Mix one part of a reference into the state before the blending layer; `in_place` says how.
+
+    Parameters
+    ----------
+    generator, catalog, part, settings, strength, upto
+        As of `in_place`.
+    target, reference : Side
+        Of N images, or of one against N.
+    over : Cache, optional
+        The state to mix into, of an edit that was made before; the target's unless told otherwise.
+
+    Returns
+    -------
+    Cache
+        The state from which a walk with its styles goes on.
+    Tensor of shape (N, 1, side, side)
+        The weights m.
+    """
+    own, other = target.masks[part], reference.masks[part]
+    if not bool((own.flatten(1).any(1) | other.flatten(1).any(1)).all()):
+        raise ValueError(
+            f"part: {part!r} is in neither target nor reference, so there is no place to edit; "
+            'take another reference, or where="everywhere"'
+        )
+    over = target.state if over is None else over
+    layer = blending_layer(catalog)
+
+    def run(chosen: QuerySettings) -> Cache:
+        q = _query(generator, catalog, part, chosen, target.styles, reference.styles)
+        if strength == 1 and bool((q == 1).all()):
+            return reference.state
+        styles = transfer(target.styles, reference.styles, q, strength=strength)
+        return generator.state(styles, layer, noise=over.noise, upto=upto, cache=target.cache)
+
+    inner = run(settings)
+    if settings.align:
+        shift = offsets(own, other)
+        inner, other = _moved(generator, inner, shift), _shifted(other[:, None].float(), shift)[:, 0] > 0.5
+    union = _grown(own | other)
+    if settings.transplant:
+        # (where only the target shows the part, the reference shows what lies behind it there: its own)
+        over = mix(generator, over, run(replace(_TRANSPLANT, contributions=settings.contributions)), union)
+        return mix(generator, over, inner, _grown(other)), union
+    return mix(generator, over, inner, union), union
+
+
+def mix(generator: Generator, outer: Cache, inner: Cache, weights: Tensor) -> Cache:
+    """Two states before one layer, mixed: every tensor is the inner's where the weights are 1.
+
+    Parameters
+    ----------
+    generator : Generator
+    outer, inner : Cache
+        Of `Generator.state`, of N images or of one; the outer's styles follow.
+    weights : Tensor of shape (N, 1, side, side) in [0, 1]
+        Over the picture.
+    """
+    assert outer.until is not None
+    index, margin = outer.until, _margin(generator, outer.until)
+    pairs = zip(outer.states[index], inner.states[index], strict=True)
+    state = tuple(
+        # (what comes after the features has no margin)
+        None if a is None or b is None else torch.lerp(a, b, _on_map(weights, a, 0 if i else margin))
+        for i, (a, b) in enumerate(pairs)
+    )
+    count = max(len(outer.styles), len(inner.styles), len(weights))
+    return Cache.only(index, state, outer.styles.expand(count, -1), outer.noise)
+
+
+def refined(
+    generator: Generator,
+    catalog: Catalog,
+    outer: Cache,
+    inner: Cache,
+    weights: Tensor,
+    *,
+    upto: int | None = None,
+) -> Cache:
+    """A second blend, before the finest clustered layer: outside the part the maps are `outer`'s again."""
+    finest = max(catalog.columns.layers, key=lambda layer: layer.fineness).name
+    if finest == blending_layer(catalog):
+        return inner
+    there = [generator.state(c.styles, finest, noise=c.noise, upto=upto, cache=c) for c in (outer, inner)]
+    return mix(generator, *there, weights)
+
+
+def offsets(target_mask: Tensor, reference_mask: Tensor) -> Tensor:
+    """How far to move the reference's part so that it lies best over the target's, in whole pixels.
+
+    Parameters
+    ----------
+    target_mask, reference_mask : bool Tensor of shape (N, side, side), or (1, side, side)
+
+    Returns
+    -------
+    Tensor of shape (N, 2), float32
+        Right and down, as shares of the side, at most an eighth. A pixel farther must gain a thousandth of
+        the smaller part; where a part is absent, nothing moves.
+    """
+    a, b = (mask.float() for mask in torch.broadcast_tensors(target_mask, reference_mask))
+    side, reach = a.shape[-1], int(a.shape[-1] * _REACH)
+    spectra = [torch.fft.rfft2(x, s=(2 * side, 2 * side)) for x in (a, b)]
+    overlap = torch.fft.irfft2(spectra[0] * spectra[1].conj(), s=(2 * side, 2 * side))
+    steps = torch.arange(-reach, reach + 1, device=a.device)
+    # (moves to the left and up lie at the end of a circular correlation)
+    found = overlap[:, steps][:, :, steps]
+    smaller = torch.minimum(a.sum((1, 2)), b.sum((1, 2)))[:, None, None]
+    distance = (steps[:, None].square() + steps.square()).sqrt()
+    best = (found / smaller.clamp_min(1) - 1e-3 * distance).flatten(1).argmax(1)
+    moves = torch.stack([steps[best % len(steps)], steps[best // len(steps)]], dim=1).float()
+    return torch.where(smaller[:, :, 0] > 0, moves / side, 0.0)
+
+
+def _query(
+    generator: Generator,
+    catalog: Catalog,
+    part: str,
+    settings: QuerySettings,
+    target_styles: Tensor,
+    reference_styles: Tensor,
+) -> Tensor:
+    if not generator.has_styles and settings.method == "global":
+        return torch.ones(target_styles.shape[1])
+    generator.check_styles()
+    return settings.query(catalog, part, target_styles, reference_styles)
+
+
+def _grown(mask: Tensor) -> Tensor:
+    """A mask (N, side, side) and a pixel around it, as weights (N, 1, side, side)."""
+    return max_pool2d(mask[:, None].float(), 3, stride=1, padding=1)
+
+
+def _margin(generator: Generator, index: int) -> int:
+    """How much of the maps before a layer lies outside the picture, on each side."""
+    return generator.layers[index].margin if index < len(generator.layers) else 0
+
+
+def _on_map(weights: Tensor, maps: Tensor, margin: int) -> Tensor:
+    """Weights over the picture (N, 1, h, w) on a map; on its margin those of the nearest inside it."""
+    inside = maps.shape[-2] - 2 * margin, maps.shape[-1] - 2 * margin
+    found = _resized(weights, inside)
+    return (pad(found, (margin,) * 4, mode="replicate") if margin else found).to(maps)
+
+
+def _resized(weights: Tensor, size: tuple[int, int]) -> Tensor:
+    """Averaged down, or enlarged pixel by pixel: (N, 1, *size)."""
+    if size[0] < weights.shape[-2]:
+        return adaptive_avg_pool2d(weights, size)
+    return interpolate(weights, size=size, mode="nearest")
+
+
+def _shifted(maps: Tensor, moves: Tensor, share: float = 1.0) -> Tensor:
+    """Maps moved right and down by shares of the picture, which is that share of their side; bilinear."""
+    theta = torch.eye(2, 3, device=maps.device).repeat(len(moves), 1, 1)
+    theta[:, :, 2] = -2 * share * moves
+    grid = affine_grid(theta, [len(moves), 1, *maps.shape[-2:]], align_corners=False).to(maps.dtype)
+    maps = maps.expand(len(moves), -1, -1, -1)
+    return grid_sample(maps, grid, mode="bilinear", padding_mode="border", align_corners=False)
+
+
+def _moved(generator: Generator, cache: Cache, moves: Tensor) -> Cache:
+    """The state of a cache, moved likewise."""
+    assert cache.until is not None
+    margin = _margin(generator, cache.until)
+    state = tuple(
+        None if t is None else _shifted(t, moves, 1 if i else 1 - 2 * margin / t.shape[-1])
+        for i, t in enumerate(cache.states[cache.until])
+    )
+    return Cache.only(cache.until, state, cache.styles.expand(len(moves), -1), cache.noise)
