@@ -31,6 +31,7 @@ from lefs.synthesis import Cache, Noise
 __all__ = ["Side", "blend", "blending_layer", "in_place", "mix", "offsets"]
 
 _IN_PLACE = QuerySettings(where="part")
+_GROWTH = 2  # pixels around a part, of its mask: one position of the finest clustered map
 _REACH = 0.125  # how far `align` looks, as a share of the picture
 _TRANSPLANT = QuerySettings(epsilon=48)
 
@@ -106,7 +107,7 @@ def blending_layer(catalog: Catalog) -> str:
     Coarser ones arrive as well and are seen further outside the part; finer ones change colours more than
     shapes. The first layer of a generator, which gets the same in all images, gives way to the second.
     """
-    coarsest = min(catalog.columns.layers, key=lambda layer: layer.fineness).name
+    coarsest = catalog.columns.names[0]
     return catalog.layers[1].name if coarsest == catalog.layers[0].name else coarsest
 
 
@@ -250,7 +251,7 @@ def refined(
     upto: int | None = None,
 ) -> Cache:
     """A second blend, before the finest clustered layer: outside the part the maps are `outer`'s again."""
-    finest = max(catalog.columns.layers, key=lambda layer: layer.fineness).name
+    finest = catalog.columns.names[-1]
     if finest == blending_layer(catalog):
         return inner
     there = [generator.state(c.styles, finest, noise=c.noise, upto=upto, cache=c) for c in (outer, inner)]
@@ -299,8 +300,8 @@ def _query(
 
 
 def _grown(mask: Tensor) -> Tensor:
-    """A mask (N, side, side) and a pixel around it, as weights (N, 1, side, side)."""
-    return max_pool2d(mask[:, None].float(), 3, stride=1, padding=1)
+    """A mask (N, side, side) and what is near it, as weights (N, 1, side, side)."""
+    return max_pool2d(mask[:, None].float(), 2 * _GROWTH + 1, stride=1, padding=_GROWTH)
 
 
 def _margin(generator: Generator, index: int) -> int:

@@ -87,7 +87,7 @@ class QuerySettings:
     where: Literal["everywhere", "part"] = "everywhere"
     align: bool = False
     transplant: bool = False
-    refine: bool = False
+    refine: bool = True
 
     def __post_init__(self) -> None:
         check_choice("where", self.where, ("everywhere", "part"))

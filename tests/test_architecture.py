@@ -25,6 +25,7 @@ ROWS = (
     ("catalog",),
     ("effects", "query", "inversion"),
     ("dissection", "directions", "editing"),
+    ("blending",),
     ("editor",),
     ("models",),
     ("files", "segmenters"),

@@ -1,0 +1,246 @@
+"""Edits in place: exact ends, the definition by hand, masks, alignment, every architecture, the editor."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn.functional import adaptive_avg_pool2d, max_pool2d
+
+from lefs import Catalog, Change, Editor, Generator, QuerySettings, Recipe, StyleGAN2, dissect, load
+from lefs.blending import blending_layer, in_place, offsets
+
+IN_PLACE = QuerySettings(where="part")
+ONCE = QuerySettings(where="part", refine=False)
+FIXTURES = Path(__file__).parent / "fixtures"
+
+
+@pytest.fixture(scope="module")
+def catalog(lively: StyleGAN2) -> Catalog:
+    return dissect(lively, range(16), clusters=4, layer="b8.conv1+b16.conv0")
+
+
+@pytest.fixture(scope="module")
+def styles(lively: StyleGAN2) -> Tensor:
+    return lively.sample_styles(range(4))
+
+
+def part_of(catalog: Catalog, generator: Generator, styles: Tensor) -> str:
+    """The part that has most of the image in which it has least."""
+    masks = catalog.part_masks(generator, styles)
+    return max(masks, key=lambda part: float(masks[part].flatten(1).float().mean(1).min()))
+
+
+def test_method_of_an_edit_in_place_is_every_channel_unless_one_is_named() -> None:
+    assert QuerySettings().method == "sequential"
+    assert IN_PLACE.method == "global"
+    assert QuerySettings("simultaneous", where="part").method == "simultaneous"
+    with pytest.raises(ValueError, match="where must be"):
+        QuerySettings(where="somewhere")  # type: ignore[arg-type]
+
+
+# -- exact ends ----------------------------------------------------------------------------------------------
+
+
+def test_strength_zero_and_an_equal_reference_give_the_target(
+    lively: StyleGAN2, catalog: Catalog, styles: Tensor
+) -> None:
+    target, part = lively.synthesize(styles), part_of(catalog, lively, styles)
+    other = styles.flip(0)
+    assert torch.equal(in_place(lively, catalog, part, styles, other, strength=0), target)
+    assert torch.equal(in_place(lively, catalog, part, styles, styles), target)
+
+
+def test_where_nothing_is_masked_it_is_the_target_and_where_all_is_the_reference(
+    lively: StyleGAN2, catalog: Catalog, styles: Tensor
+) -> None:
+    # Behind the last of the maps that are mixed come the target's styles: only colours may stay its own.
+    generator, layer = lively, blending_layer(catalog)
+    whole, none = torch.ones(4, 16, 16, dtype=torch.bool), torch.zeros(4, 16, 16, dtype=torch.bool)
+    part, other = part_of(catalog, lively, styles), styles.flip(0)
+    found = in_place(generator, catalog, part, styles, other, settings=ONCE, masks=(whole, none))
+    begun = generator.state(other, layer)
+    index = [la.name for la in generator.layers].index(layer)
+    state = begun.states[index]
+    for la in generator.layers[index:]:
+        state = generator._step(la, generator._enter(la, state, "const"), styles, "const")
+    torch.testing.assert_close(found, generator._finish(state, 16), rtol=0, atol=1e-6)
+
+
+# -- the definition ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("strength", [0.4, 1.0])
+def test_it_is_the_definition(lively: StyleGAN2, catalog: Catalog, styles: Tensor, strength: float) -> None:
+    part, other = part_of(catalog, lively, styles), styles.flip(0)
+    side = 2 * catalog.columns.side
+    own, theirs = (catalog.part_masks(lively, s, size=side)[part] for s in (styles, other))
+    grown = max_pool2d((own | theirs)[:, None].float(), 5, stride=1, padding=2)
+    moved = styles + strength * (other - styles)
+    states: list[tuple[Tensor | None, ...]] = [lively._begin(s) for s in (styles, moved)]
+    begin = [la.name for la in lively.layers].index(blending_layer(catalog))
+    for la in lively.layers[:begin]:
+        states = [lively._step(la, x, s, "const") for x, s in zip(states, (styles, moved), strict=True)]
+    mixed: list[Tensor | None] = []
+    for a, b in zip(*states, strict=True):
+        m = None if a is None else adaptive_avg_pool2d(grown, a.shape[-1])
+        mixed.append(None if a is None or b is None or m is None else a + m * (b - a))
+    state = tuple(mixed)
+    for la in lively.layers[begin:]:
+        state = lively._step(la, state, styles, "const")
+    expected = lively._finish(state, lively.resolution)
+    found = in_place(lively, catalog, part, styles, other, settings=ONCE, strength=strength)
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_a_named_method_moves_its_channels_alone(lively: StyleGAN2, catalog: Catalog, styles: Tensor) -> None:
+    part, other = part_of(catalog, lively, styles), styles.flip(0)
+    none = QuerySettings("sequential", epsilon=0, rho=1e6, where="part")
+    assert torch.equal(
+        in_place(lively, catalog, part, styles, other, settings=none), lively.synthesize(styles)
+    )
+
+
+def test_one_target_stands_against_many_references(
+    lively: StyleGAN2, catalog: Catalog, styles: Tensor
+) -> None:
+    part = part_of(catalog, lively, styles)
+    for options in ({}, {"align": True}, {"transplant": True}, {"refine": False}):
+        chosen = replace(IN_PLACE, **options)
+        found = in_place(lively, catalog, part, styles[:1], styles[1:], settings=chosen)
+        alone = [
+            in_place(lively, catalog, part, styles[:1], styles[i : i + 1], settings=chosen)[0]
+            for i in range(1, 4)
+        ]
+        torch.testing.assert_close(found, torch.stack(alone), rtol=1e-4, atol=1e-5)
+
+
+def test_a_second_blend_changes_less_outside(lively: StyleGAN2, catalog: Catalog, styles: Tensor) -> None:
+    part, other, before = part_of(catalog, lively, styles), styles.flip(0), lively.synthesize(styles)
+    masks = [catalog.part_masks(lively, s)[part] for s in (styles, other)]
+    outside = ~(max_pool2d((masks[0] | masks[1])[:, None].float(), 5, stride=1, padding=2) > 0)
+    once, twice = (
+        in_place(lively, catalog, part, styles, other, settings=replace(IN_PLACE, refine=refine))
+        for refine in (False, True)
+    )
+    leak = [float(((edit - before).square() * outside).sum()) for edit in (once, twice)]
+    assert 0 < leak[1] < 0.9 * leak[0]
+
+
+# -- masks and alignment -------------------------------------------------------------------------------------
+
+
+def test_a_part_that_neither_shows_has_no_place(lively: StyleGAN2, catalog: Catalog, styles: Tensor) -> None:
+    none = torch.zeros(1, 16, 16, dtype=torch.bool)
+    with pytest.raises(ValueError, match="is in neither target nor reference"):
+        in_place(lively, catalog, next(iter(catalog.parts)), styles[:1], styles[1:2], masks=(none, none))
+
+
+def test_masks_of_ones_own_stand_for_the_catalogs(
+    lively: StyleGAN2, catalog: Catalog, styles: Tensor
+) -> None:
+    part, other = part_of(catalog, lively, styles), styles.flip(0)
+    side = 2 * catalog.columns.side
+    own, theirs = (catalog.part_masks(lively, s, size=side)[part] for s in (styles, other))
+    found = in_place(lively, catalog, part, styles, other, masks=(own, theirs))
+    assert torch.equal(found, in_place(lively, catalog, part, styles, other))
+
+
+@pytest.mark.parametrize(("right", "down"), [(0, 0), (3, 0), (-2, 4), (4, -4)])
+def test_offsets_bring_a_moved_part_back(right: int, down: int) -> None:
+    blob = torch.zeros(2, 32, 32, dtype=torch.bool)
+    blob[0, 10:17, 12:22], blob[1, 11:15, 8:20] = True, True
+    blob[0, 10:12, 12:14] = False
+    found = offsets(blob.roll((down, right), (1, 2)), blob)
+    torch.testing.assert_close(found * 32, torch.tensor([[float(right), float(down)]] * 2))
+    assert not offsets(blob, torch.zeros_like(blob)).any()
+
+
+# -- every architecture --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "file",
+    ["genforce/stylegan.pth", "genforce/progan.pth", "stylegan3/t.pkl", "nvlabs_stylegan2/ada_resnet.pkl"],
+)
+def test_other_architectures(file: str) -> None:
+    generator = load(FIXTURES / file)
+    names = [la.name for la in generator.layers if la.kind == "conv"]
+    middle = names[len(names) // 2]
+    catalog = dissect(generator, range(8), clusters=3, layer=f"{middle}+{names[len(names) // 2 + 1]}")
+    styles = generator.sample(range(4))
+    part = part_of(catalog, generator, styles)
+    target, other = styles[:2], styles[2:]
+    before = generator.synthesize(target)
+    assert torch.equal(in_place(generator, catalog, part, target, other, strength=0), before)
+    for options in ({}, {"align": True}, {"refine": False}):
+        chosen = replace(IN_PLACE, **options)
+        edit = in_place(generator, catalog, part, target, other, settings=chosen)
+        assert edit.shape == before.shape
+        assert not torch.equal(edit, before)
+    for upto in generator.preview_sizes:
+        assert in_place(generator, catalog, part, target, other, upto=upto).shape[-1] == upto
+    edit = Editor(generator, catalog).render(Recipe(0, (Change(part, 2, 1.0, IN_PLACE),), truncation=1.0))
+    torch.testing.assert_close(
+        edit.image, in_place(generator, catalog, part, target[:1], other[:1])[0], rtol=1e-4, atol=1e-4
+    )
+
+
+# -- the editor ----------------------------------------------------------------------------------------------
+
+
+def test_changes_in_place_lie_one_over_the_other(lively: StyleGAN2, catalog: Catalog, styles: Tensor) -> None:
+    part = part_of(catalog, lively, styles)
+    editor = Editor(lively, catalog)
+
+    def render(*changes: Change) -> Tensor:
+        return editor.render(Recipe(0, changes, truncation=1.0)).image
+
+    first, last = (Change(part, seed, 1.0, IN_PLACE) for seed in (1, 2))
+    assert not torch.equal(render(first, last), render(last, first))
+    # what comes last covers what came before where both are
+    covered = editor._blended(Recipe(0, (first, last), 1.0), styles[:1], None, None)
+    alone = editor._blended(Recipe(0, (last,), 1.0), styles[:1], None, None)
+    masks = [catalog.part_masks(lively, styles[i : i + 1], size=32)[part] for i in range(3)]
+    assert covered.until == alone.until
+    inside = adaptive_avg_pool2d(
+        max_pool2d((masks[0] | masks[2])[:, None].float(), 5, stride=1, padding=2), 8
+    )
+    a, b = (cache.states[cache.until or 0][0] for cache in (covered, alone))
+    assert a is not None
+    assert b is not None
+    torch.testing.assert_close(a * (inside == 1), b * (inside == 1), rtol=1e-4, atol=1e-5)
+
+
+def test_channels_move_beneath_changes_in_place(lively: StyleGAN2, catalog: Catalog) -> None:
+    parts = list(catalog.parts)
+    everywhere = Change(parts[0], 1, 1.0, QuerySettings(rho=0, epsilon=8, coarse=1, rgb=1))
+    edit = Editor(lively, catalog).render(
+        Recipe(0, (everywhere, Change(parts[1], 2, 1.0, IN_PLACE)), truncation=1.0)
+    )
+    alone = Editor(lively, catalog).render(Recipe(0, (everywhere,), truncation=1.0))
+    torch.testing.assert_close(edit.styles, alone.styles)
+    assert torch.equal(edit.query, alone.query)
+    assert not torch.equal(edit.image, alone.image)
+
+
+def test_kept_states_change_nothing(lively: StyleGAN2, catalog: Catalog, styles: Tensor) -> None:
+    part = part_of(catalog, lively, styles)
+    editor = Editor(lively, catalog)
+    for strength in (1.0, 0.3, 0.7):
+        for upto in (None, 8):
+            recipe = Recipe(0, (Change(part, 1, strength, IN_PLACE), Change(part, 3, 1.0, IN_PLACE)), 1.0)
+            kept = editor.render(recipe, upto=upto).image
+            assert torch.equal(kept, Editor(lively, catalog).render(recipe, upto=upto).image)
+
+
+def test_recipes_keep_where(lively: StyleGAN2, catalog: Catalog, tmp_path: Path) -> None:
+    chosen = replace(IN_PLACE, refine=False)
+    recipe = Recipe(0, (Change(next(iter(catalog.parts)), 1, 0.5, chosen),), truncation=1.0)
+    edit = Editor(lively, catalog).render(recipe)
+    again = Recipe.load(edit.recipe.save(tmp_path / "recipe.json"))
+    assert again == edit.recipe
+    assert torch.equal(Editor(lively, catalog).render(again).image, edit.image)
