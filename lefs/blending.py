@@ -31,7 +31,6 @@ from lefs.synthesis import Cache, Noise
 __all__ = ["Side", "blend", "blending_layer", "in_place", "mix", "offsets"]
 
 _IN_PLACE = QuerySettings(where="part")
-_GROWTH = 2  # pixels around a part, of its mask: one position of the finest clustered map
 _REACH = 0.125  # how far `align` looks, as a share of the picture
 _TRANSPLANT = QuerySettings(epsilon=48)
 
@@ -52,8 +51,10 @@ def in_place(
     """Edit one part of images inside the part's mask alone.
 
     Before the layer ``blending_layer(catalog)``, x = x_S + m ∘ (x_G − x_S): x_S of the target, x_G of the run
-    of ``transfer(target, reference, q)``, m the part in target or reference, grown by one pixel, averaged to
-    the map. The image so far is mixed likewise; from there on the styles are the target's.
+    of ``transfer(target, reference, q)``, m the part in target or reference, grown by one position of
+    that map and averaged to it. The image so far is mixed likewise; from there on the target's styles follow.
+    Before the finest clustered layer, if that is another, the maps outside m (now grown by `refine` pixels)
+    are the target's once more.
 
     Parameters
     ----------
@@ -95,9 +96,9 @@ def in_place(
     own, other = masks or (None, None)
     target = Side.of(generator, catalog, target_styles, part=part, mask=own, **options)
     reference = Side.of(generator, catalog, reference_styles, part=part, mask=other, **options)
-    made, m = blend(generator, catalog, part, settings, target, reference, strength=strength, upto=upto)
-    if settings.refine:
-        made = refined(generator, catalog, target.state, made, m, upto=upto)
+    both = generator, catalog
+    made, where = blend(*both, part, settings, target, reference, strength=strength, upto=upto)
+    made = refined(*both, target.state, made, where, settings.refine, upto=upto)
     return generator.walk(made.styles, noise=noise, upto=upto, cache=made)
 
 
@@ -160,6 +161,11 @@ def mask_side(catalog: Catalog) -> int:
     return 2 * catalog.columns.side
 
 
+def _position(catalog: Catalog) -> int:
+    """One position of the map that is mixed, in pixels of the masks."""
+    return mask_side(catalog) // min(layer.side for layer in catalog.columns.layers)
+
+
 def blend(
     generator: Generator,
     catalog: Catalog,
@@ -187,8 +193,8 @@ def blend(
     -------
     Cache
         The state from which a walk with its styles goes on.
-    Tensor of shape (N, 1, side, side)
-        The weights m.
+    Tensor of shape (N, side, side), bool
+        Where the part is, in either.
     """
     own, other = target.masks[part], reference.masks[part]
     if not bool((own.flatten(1).any(1) | other.flatten(1).any(1)).all()):
@@ -210,12 +216,12 @@ def blend(
     if settings.align:
         shift = offsets(own, other)
         inner, other = _moved(generator, inner, shift), _shifted(other[:, None].float(), shift)[:, 0] > 0.5
-    union = _grown(own | other)
+    union, growth = own | other, _position(catalog)
     if settings.transplant:
         # (where only the target shows the part, the reference shows what lies behind it there: its own)
-        over = mix(generator, over, run(replace(_TRANSPLANT, contributions=settings.contributions)), union)
-        return mix(generator, over, inner, _grown(other)), union
-    return mix(generator, over, inner, union), union
+        behind = run(replace(_TRANSPLANT, contributions=settings.contributions))
+        over = mix(generator, over, behind, _grown(union, growth))
+    return mix(generator, over, inner, _grown(other if settings.transplant else union, growth)), union
 
 
 def mix(generator: Generator, outer: Cache, inner: Cache, weights: Tensor) -> Cache:
@@ -246,16 +252,34 @@ def refined(
     catalog: Catalog,
     outer: Cache,
     inner: Cache,
-    weights: Tensor,
+    mask: Tensor,
+    growth: int | None,
     *,
     upto: int | None = None,
 ) -> Cache:
-    """A second blend, before the finest clustered layer: outside the part the maps are `outer`'s again."""
+    """A second blend, before the finest clustered layer: beside the part the maps are `outer`'s again.
+
+    Parameters
+    ----------
+    generator, catalog, upto
+        As of `in_place`.
+    outer, inner : Cache
+        The states before the blending layer without the edit and with it.
+    mask : bool Tensor of shape (N, side, side)
+        Where the part is.
+    growth : int or None
+        So many pixels around it are still the edit's; None leaves the second blend out.
+
+    Returns
+    -------
+    Cache
+        `inner`, where the catalog clusters one layer.
+    """
     finest = catalog.columns.names[-1]
-    if finest == blending_layer(catalog):
+    if growth is None or finest == blending_layer(catalog):
         return inner
     there = [generator.state(c.styles, finest, noise=c.noise, upto=upto, cache=c) for c in (outer, inner)]
-    return mix(generator, *there, weights)
+    return mix(generator, *there, _grown(mask, growth))
 
 
 def offsets(target_mask: Tensor, reference_mask: Tensor) -> Tensor:
@@ -299,9 +323,9 @@ def _query(
     return settings.query(catalog, part, target_styles, reference_styles)
 
 
-def _grown(mask: Tensor) -> Tensor:
-    """A mask (N, side, side) and what is near it, as weights (N, 1, side, side)."""
-    return max_pool2d(mask[:, None].float(), 2 * _GROWTH + 1, stride=1, padding=_GROWTH)
+def _grown(mask: Tensor, pixels: int) -> Tensor:
+    """A mask (N, side, side) and so many pixels around it, as weights (N, 1, side, side)."""
+    return max_pool2d(mask[:, None].float(), 2 * pixels + 1, stride=1, padding=pixels)
 
 
 def _margin(generator: Generator, index: int) -> int:

@@ -176,15 +176,16 @@ class Editor:
         target, both = side(recipe.target, cache=kept), (self.generator, self.catalog)
         layer = blending_layer(self.catalog)
         outer = self.generator.state(styles, layer, noise=self.noise, upto=upto, cache=kept)  # type: ignore[arg-type]
-        found, weights = outer, []
+        found, places, growth = outer, list[Tensor](), list[int | None]()
         for change in (c for c in recipe.changes if c.settings.where == "part"):
             options: dict[str, Any] = {"strength": change.strength, "over": found, "upto": upto}
             sides = target, side(change.reference)
-            found, m = blend(*both, change.part, change.settings, *sides, **options)
-            weights.append(m)
-        if any(c.settings.refine for c in recipe.changes):
-            found = refined(*both, outer, found, torch.stack(weights).amax(dim=0), upto=upto)
-        return found
+            found, place = blend(*both, change.part, change.settings, *sides, **options)
+            places.append(place)
+            growth.append(change.settings.refine)
+        # (what one change mixes in without a second blend is not cut by another's)
+        widest = None if None in growth else max(g for g in growth if g is not None)
+        return refined(*both, outer, found, torch.stack(places).any(dim=0), widest, upto=upto)
 
     def _side(
         self, seed: int, *, truncation: float, label: int | None, upto: int | None, cache: Cache | None = None

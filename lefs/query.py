@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from lefs.catalog import Catalog
-from lefs.checks import check_choice, check_counts, check_number
+from lefs.checks import check_choice, check_counts, check_integer, check_number
 from lefs.rules import pair_query, predicted_change, sequential_query, simultaneous_query
 from lefs.stylespace import check_styles_shape, ranges
 
@@ -63,8 +63,9 @@ class QuerySettings:
     transplant : bool
         Where only the target shows the part, take the channel edit of budget ε = 48, not the reference, which
         shows there what lies behind; of edits in place.
-    refine : bool
-        Mix a second time, at the finest clustered layer; of edits in place.
+    refine : int, at least 0, or None
+        How many pixels around the part stay the edit's at a second blend, before the finest clustered layer;
+        None leaves it out; of edits in place.
 
     Examples
     --------
@@ -87,7 +88,7 @@ class QuerySettings:
     where: Literal["everywhere", "part"] = "everywhere"
     align: bool = False
     transplant: bool = False
-    refine: bool = True
+    refine: int | None = 1
 
     def __post_init__(self) -> None:
         check_choice("where", self.where, ("everywhere", "part"))
@@ -99,6 +100,8 @@ class QuerySettings:
             check_number(name, getattr(self, name), minimum=0)
         for name in ("epsilon", "leak"):
             check_number(name, getattr(self, name), minimum=0, finite=False)
+        if self.refine is not None:
+            check_integer("refine", self.refine, maximum=64)
         for name in ("coarse", "rgb"):
             check_number(name, getattr(self, name), minimum=0, maximum=1)
 

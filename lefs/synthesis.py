@@ -155,8 +155,9 @@ class Synthesis(nn.Module, ABC):
         """Raise a TypeError that says why if this generator cannot be edited."""
         if not self.has_styles:
             raise TypeError(
-                f"{self.name} is a {type(self).__name__}, which has no styles: dissection works, editing "
-                "does not. Give generator.sample(seeds) to synthesize, record, walk; to edit, load a StyleGAN"
+                f"{self.name} is a {type(self).__name__}, which has no styles: dissection and edits in "
+                'place (where="part") work, moving channels does not. Give generator.sample(seeds) to '
+                "synthesize, record, walk; for the paper's edit load a StyleGAN"
             )
 
     # -- styles → images --------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from lefs import Catalog, Change, Editor, Generator, QuerySettings, Recipe, Styl
 from lefs.blending import blending_layer, in_place, offsets
 
 IN_PLACE = QuerySettings(where="part")
-ONCE = QuerySettings(where="part", refine=False)
+ONCE = QuerySettings(where="part", refine=None)
 FIXTURES = Path(__file__).parent / "fixtures"
 
 
@@ -78,7 +78,8 @@ def test_it_is_the_definition(lively: StyleGAN2, catalog: Catalog, styles: Tenso
     part, other = part_of(catalog, lively, styles), styles.flip(0)
     side = 2 * catalog.columns.side
     own, theirs = (catalog.part_masks(lively, s, size=side)[part] for s in (styles, other))
-    grown = max_pool2d((own | theirs)[:, None].float(), 5, stride=1, padding=2)
+    growth = side // 8  # a position of the map that is mixed
+    grown = max_pool2d((own | theirs)[:, None].float(), 2 * growth + 1, stride=1, padding=growth)
     moved = styles + strength * (other - styles)
     states: list[tuple[Tensor | None, ...]] = [lively._begin(s) for s in (styles, moved)]
     begin = [la.name for la in lively.layers].index(blending_layer(catalog))
@@ -91,7 +92,7 @@ def test_it_is_the_definition(lively: StyleGAN2, catalog: Catalog, styles: Tenso
     state = tuple(mixed)
     for la in lively.layers[begin:]:
         state = lively._step(la, state, styles, "const")
-    expected = lively._finish(state, lively.resolution)
+    expected = lively._finish(state, 16)
     found = in_place(lively, catalog, part, styles, other, settings=ONCE, strength=strength)
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
 
@@ -108,7 +109,7 @@ def test_one_target_stands_against_many_references(
     lively: StyleGAN2, catalog: Catalog, styles: Tensor
 ) -> None:
     part = part_of(catalog, lively, styles)
-    for options in ({}, {"align": True}, {"transplant": True}, {"refine": False}):
+    for options in ({}, {"align": True}, {"transplant": True}, {"refine": None}):
         chosen = replace(IN_PLACE, **options)
         found = in_place(lively, catalog, part, styles[:1], styles[1:], settings=chosen)
         alone = [
@@ -124,7 +125,7 @@ def test_a_second_blend_changes_less_outside(lively: StyleGAN2, catalog: Catalog
     outside = ~(max_pool2d((masks[0] | masks[1])[:, None].float(), 5, stride=1, padding=2) > 0)
     once, twice = (
         in_place(lively, catalog, part, styles, other, settings=replace(IN_PLACE, refine=refine))
-        for refine in (False, True)
+        for refine in (None, 1)
     )
     leak = [float(((edit - before).square() * outside).sum()) for edit in (once, twice)]
     assert 0 < leak[1] < 0.9 * leak[0]
@@ -176,7 +177,7 @@ def test_other_architectures(file: str) -> None:
     target, other = styles[:2], styles[2:]
     before = generator.synthesize(target)
     assert torch.equal(in_place(generator, catalog, part, target, other, strength=0), before)
-    for options in ({}, {"align": True}, {"refine": False}):
+    for options in ({}, {"align": True}, {"refine": None}):
         chosen = replace(IN_PLACE, **options)
         edit = in_place(generator, catalog, part, target, other, settings=chosen)
         assert edit.shape == before.shape
@@ -206,8 +207,9 @@ def test_changes_in_place_lie_one_over_the_other(lively: StyleGAN2, catalog: Cat
     alone = editor._blended(Recipe(0, (last,), 1.0), styles[:1], None, None)
     masks = [catalog.part_masks(lively, styles[i : i + 1], size=32)[part] for i in range(3)]
     assert covered.until == alone.until
+    growth = 2 * catalog.columns.side // 8
     inside = adaptive_avg_pool2d(
-        max_pool2d((masks[0] | masks[2])[:, None].float(), 5, stride=1, padding=2), 8
+        max_pool2d((masks[0] | masks[2])[:, None].float(), 2 * growth + 1, stride=1, padding=growth), 8
     )
     a, b = (cache.states[cache.until or 0][0] for cache in (covered, alone))
     assert a is not None
@@ -238,7 +240,7 @@ def test_kept_states_change_nothing(lively: StyleGAN2, catalog: Catalog, styles:
 
 
 def test_recipes_keep_where(lively: StyleGAN2, catalog: Catalog, tmp_path: Path) -> None:
-    chosen = replace(IN_PLACE, refine=False)
+    chosen = replace(IN_PLACE, refine=None)
     recipe = Recipe(0, (Change(next(iter(catalog.parts)), 1, 0.5, chosen),), truncation=1.0)
     edit = Editor(lively, catalog).render(recipe)
     again = Recipe.load(edit.recipe.save(tmp_path / "recipe.json"))
