@@ -32,9 +32,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         0; 1 if a notebook failed; 2 if what was asked for cannot be done; 130 if interrupted.
     """
     parser = _parser()
-    arguments, arguments.rest = parser.parse_known_args(argv)
-    if arguments.rest and arguments.command is not _notebooks:
-        parser.error(f"unrecognized arguments: {' '.join(arguments.rest)}")
+    arguments, rest = parser.parse_known_args(argv)
+    if rest and arguments.command is not _notebooks:
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    arguments.rest = rest
     # (importing PyTorch makes no garbage; looking for it takes a tenth of the time)
     gc.disable()
     from lefs.records import ArtifactError
