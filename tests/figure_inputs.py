@@ -21,9 +21,9 @@ def made_up_report() -> Report:
     """Thirteen methods, five parts, four values of each setting."""
     rows = [
         Row(
-            part, method, "setting", float(k), usual=k == 2, pairs=50, effect=around(9.0), leak=around(2.0),
-            effect_share=around(0.2 * (k + 1) / (1 + i / 5)), leak_share=around(0.03 * k * (i + 1) / 4),
-            localisation=around(0.5), efficacy=around(0.3),
+            part, method, "setting", float(k), usual=k == 2, pairs=50, effect_share=around(0.3),
+            leak_share=around(0.1), arrival=around(0.2 * (k + 1) / (1 + i / 5)), halo=around(0.3),
+            visible=around(0.03 * k * (i + 1) / 4),
         )
         for part in PARTS
         for i, method in enumerate(METHODS)

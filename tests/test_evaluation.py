@@ -54,48 +54,91 @@ def masked_pair(count: int = 4, side: int = 12) -> tuple[Tensor, Tensor, Tensor]
     return target, edited, torch.rand(count, side, side, generator=random) < 0.3
 
 
+def measured(target: Tensor, edited: Tensor, mask: Tensor, reference: Tensor | None = None) -> Locality:
+    """What `measure` tells of locality alone."""
+    found = measure(target, edited, target if reference is None else reference, mask)
+    return Locality("hair", "mine", found["effect"], found["leak"], found["localisation"])
+
+
 # -- measure -----------------------------------------------------------------------------------------------
 
 
 def test_a_change_inside_the_mask_does_not_leak() -> None:
     target, other, mask = masked_pair()
-    inside = measure(target, torch.where(mask[:, None], other, target), mask)
+    inside = measured(target, torch.where(mask[:, None], other, target), mask)
     assert (inside.leak == 0).all()
     assert (inside.localisation == 1).all()
     assert (inside.effect > 0).all()
-    outside = measure(target, torch.where(mask[:, None], target, other), mask)
+    outside = measured(target, torch.where(mask[:, None], target, other), mask)
     assert (outside.effect == 0).all()
     assert (outside.localisation == 0).all()
     assert (outside.leak > 0).all()
 
 
 def test_measures_equal_loops_over_pixels() -> None:
-    target, edited, mask = masked_pair()
-    found = measure(target, edited, mask, part="hair", method="mine")
-    assert (found.part, found.method) == ("hair", "mine")
-    squared = reference.colour_difference(target, edited) ** 2
+    target, edited, mask = masked_pair(side=14)
+    mask &= torch.nn.functional.pad(torch.ones(8, 8, dtype=torch.bool), (3, 3, 3, 3))
+    wanted = edited.flip(0)
+    found = measure(target, edited, wanted, mask)
+    change, rest, most = (
+        reference.colour_difference(a, b) ** 2
+        for a, b in ((target, edited), (edited, wanted), (target, wanted))
+    )
     for n in range(4):
-        inside = [squared[n, y, x] for y in range(12) for x in range(12) if mask[n, y, x]]
-        outside = [squared[n, y, x] for y in range(12) for x in range(12) if not mask[n, y, x]]
-        assert found.effect[n] == pytest.approx(np.mean(inside), rel=1e-3)
-        assert found.leak[n] == pytest.approx(np.mean(outside), rel=1e-3)
-        share = sum(inside) / (sum(inside) + sum(outside))
-        assert found.localisation[n] == pytest.approx(share, rel=1e-3)
-    assert found.ratio == pytest.approx(found.effect.mean() / found.leak.mean())
+        places = list(np.ndindex(14, 14))
+        held = [p for p in places if mask[n][p]]
+        inside, outside = set(held), set(places) - set(held)
+        ring = {p for p in outside if any(max(abs(p[0] - y), abs(p[1] - x)) <= 3 for y, x in held)}
+
+        def total(squared: np.ndarray, where: set, n: int = n) -> float:
+            return float(sum(squared[n][p] for p in where))
+
+        expected = {
+            "effect": total(change, inside) / len(inside),
+            "leak": total(change, outside) / len(outside),
+            "localisation": total(change, inside) / total(change, set(places)),
+            "most_effect": total(most, inside) / len(inside),
+            "most_leak": total(most, outside) / len(outside),
+            "missing": total(rest, inside),
+            "distance": total(most, inside),
+            "visible": sum(bool(change[n][p] > 25) for p in outside) / len(outside),
+            "halo": total(change, ring),
+            "most_halo": total(most, ring),
+        }
+        assert set(expected) == set(found)
+        assert 0 < len(ring) < len(outside)
+        for name, value in expected.items():
+            assert found[name][n] == pytest.approx(value, rel=1e-3), name
+    local = measured(target, edited, mask)
+    assert local.ratio == pytest.approx(local.effect.mean() / local.leak.mean())
+
+
+def test_arrival_is_the_share_of_the_way() -> None:
+    """Of the squared distance: the reference has arrived, the target has not, who overshoots goes back."""
+    target, _, mask = masked_pair()
+    wanted = target + 0.1
+    for edited, arrived in ((target, False), (wanted, True)):
+        found = measure(target, edited, wanted, mask)
+        np.testing.assert_allclose(found["missing"], 0 if arrived else found["distance"])
+    grey = torch.zeros(1, 3, 4, 4)
+    half = measure(grey, grey + 0.01, grey + 0.02, mask[:1, :4, :4] | torch.eye(4).bool())
+    assert 1 - half["missing"] / half["distance"] == pytest.approx(0.75, abs=0.01)
+    beyond = measure(grey, grey - 0.02, grey + 0.02, torch.eye(4).bool()[None])
+    assert 1 - beyond["missing"] / beyond["distance"] == pytest.approx(-3, abs=0.1)
 
 
 def test_a_change_that_knows_no_part_has_ratio_one() -> None:
     target = torch.zeros(2, 3, 10, 10)
     mask = torch.zeros(2, 10, 10, dtype=torch.bool)
     mask[:, :3] = True
-    found = measure(target, target + 0.2, mask)
+    found = measured(target, target + 0.2, mask)
     assert found.ratio == pytest.approx(1)
     np.testing.assert_allclose(found.localisation, 0.3)
 
 
 def test_nothing_changed() -> None:
     target, _, mask = masked_pair()
-    found = measure(target, target, mask)
+    found = measured(target, target, mask)
     assert not found.effect.any()
     assert np.isnan(found.localisation).all()
     assert math.isnan(found.ratio)
@@ -106,7 +149,7 @@ def test_nothing_changed() -> None:
 def test_an_unknown_quantity_is_named() -> None:
     target, _, mask = masked_pair()
     with pytest.raises(ValueError, match="no quantity named 'leek'; did you mean 'leak'"):
-        measure(target, target, mask).estimate("leek")
+        measured(target, target, mask).estimate("leek")
 
 
 @pytest.mark.parametrize("value", [False, True])
@@ -114,7 +157,7 @@ def test_a_mask_must_divide_the_image(value: bool) -> None:
     target, edited, mask = masked_pair()
     mask[1] = value
     with pytest.raises(ValueError, match="each must hold some pixels and leave some"):
-        measure(target, edited, mask)
+        measure(target, edited, target, mask)
 
 
 # -- random query ------------------------------------------------------------------------------------------

@@ -24,12 +24,12 @@ def test_each_method_is_a_curve_through_its_values_with_whiskers() -> None:
     curves = [line for line in ax.lines if len(line.get_xdata()) == 4]
     assert len(curves) == len(METHODS)
     rows = report.curve("skin", METHODS[4])
-    np.testing.assert_allclose(curves[4].get_xdata(), [r.leak_share[0] for r in rows])
-    np.testing.assert_allclose(curves[4].get_ydata(), [r.effect_share[0] for r in rows])
+    np.testing.assert_allclose(curves[4].get_xdata(), [r.visible[0] for r in rows])
+    np.testing.assert_allclose(curves[4].get_ydata(), [r.arrival[0] for r in rows])
     whiskers = [c for c in ax.collections if hasattr(c, "get_segments")]
     assert len(whiskers) == 2 * 2  # of those that are emphasised, both ways
     across = whiskers[2].get_segments()
-    np.testing.assert_allclose([s[:, 0] for s in across], [r.leak_share[1:] for r in rows])
+    np.testing.assert_allclose([s[:, 0] for s in across], [r.visible[1:] for r in rows])
 
 
 def test_no_two_methods_look_alike() -> None:
@@ -43,14 +43,12 @@ def test_no_two_methods_look_alike() -> None:
 
 
 def test_a_few_curves_are_in_colour_and_the_others_grey() -> None:
-    """Thirteen colours in one plot cannot be told apart: those are shown that change most within the leak."""
+    """Thirteen colours in one plot cannot be told apart: those are shown that arrive furthest."""
     figure = plotting.tradeoff_curves(made_up_report())
     (legend,) = [c for ax in figure.axes for c in ax.get_children() if type(c).__name__ == "Legend"]
     colored = {h.get_label() for h in legend.legend_handles if h.get_color() != MUTED}
     report = made_up_report()
-    within = {
-        m: max(r.effect_share[0] for r in report.curve("hair", m) if r.leak_share[0] <= 0.05) for m in METHODS
-    }
+    within = {m: max(r.arrival[0] for r in report.curve("hair", m) if r.visible[0] <= 0.05) for m in METHODS}
     assert colored == set(sorted(METHODS, key=lambda m: -within[m])[:6])
     chosen = plotting.tradeoff_curves(report, emphasise=[METHODS[9]], parts=["hair"])
     assert [h.get_label() for h in chosen.legends[0].legend_handles if h.get_color() != MUTED] == [METHODS[9]]
@@ -98,4 +96,4 @@ def test_the_sweep_marks_what_was_chosen() -> None:
     (ax,) = panels(figure)
     assert "ρ = 0.1, ε = 4" in [t.get_text() for t in ax.texts]
     rings = [c for c in ax.collections if len(c.get_offsets()) == 1]
-    np.testing.assert_allclose(rings[0].get_offsets()[0], [tuning.best.leak[0], tuning.best.effect[0]])
+    np.testing.assert_allclose(rings[0].get_offsets()[0], [tuning.best.visible[0], tuning.best.arrival[0]])

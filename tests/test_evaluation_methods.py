@@ -57,6 +57,10 @@ def one_batch(generator: Generator, catalog: Catalog, count: int = 4, **options)
     return batch
 
 
+def _edit(batch: PairBatch, q: Tensor) -> Tensor:
+    return batch.generator.synthesize(batch.moved(q))
+
+
 def test_a_batch_does_not_leave_its_reader_in_another_mode(lively: StyleGAN2, clustered: Catalog) -> None:
     batches = pair_batches(lively, clustered, PAIRS, truncation=0.7, segmenter=None, progress=False)
     batch = next(batches)
@@ -87,7 +91,7 @@ def test_every_proper_method_is_exactly_local_where_channels_are_disjoint(
         if o.method == "global" and o.value == 1:
             np.testing.assert_allclose(o.effect, o.most_effect, rtol=1e-9)
             np.testing.assert_allclose(o.leak, o.most_leak, rtol=1e-9)
-            assert not o.remaining.any()
+            assert not o.missing.any()
             assert (o.leak > 0).all()
     for name in PROPER:
         assert max(o.effect.max() for o in found.outcomes if o.method == name) > 0, name
@@ -106,10 +110,10 @@ def test_with_the_budget_to_do_so_a_proper_method_reaches_the_reference(
         expected = float((change * quarter).sum() / (change * masks).sum())
         for name in ("sequential", "released rule", "per-image masks"):
             best = table.curve(part, name)[-1]
-            assert best.efficacy[0] == pytest.approx(expected, rel=1e-3), (name, part)
+            assert best.arrival[0] == pytest.approx(expected, rel=1e-3), (name, part)
             assert best.effect_share[0] == pytest.approx(expected, rel=1e-3)
-            assert table.summary(name, part).within[0] == pytest.approx(expected, rel=1e-3)
-        assert table.summary("pixel compositing", part).efficacy[0] == pytest.approx(1)
+            assert table.summary(name, part).reach[0] == pytest.approx(expected, rel=1e-3)
+        assert table.summary("pixel compositing", part).arrival[0] == pytest.approx(1)
 
 
 def test_the_part_leak_matrix_of_disjoint_channels_is_diagonal(
@@ -137,9 +141,6 @@ def test_channels_that_serve_two_parts_show_in_the_matrix(disjoint: QuarterGener
     assert shares[0, 1] > 0.7  # (the widened mask of one reaches a pixel into the other)
     assert shares[1, 0] > 0.7
     assert shares[2, 2] == shares[3, 3] == 1
-    assert found.entry(NAMES[0], NAMES[1])[0] == found.matrix[0, 1]
-    with pytest.raises(ValueError, match="no part named 'north'"):
-        found.entry("north", NAMES[0])
 
 
 def test_the_matrix_equals_a_loop_over_pixels(lively: StyleGAN2, clustered: Catalog) -> None:
@@ -147,7 +148,7 @@ def test_the_matrix_equals_a_loop_over_pixels(lively: StyleGAN2, clustered: Cata
     found = part_leak(lively, clustered, seed_pairs(3), settings=settings, batch_size=2, progress=False)
     batch = one_batch(lively, clustered, 3)
     for i, edited in enumerate(found.parts):
-        images = batch.transferred(settings.query(clustered, edited))
+        images = _edit(batch, settings.query(clustered, edited))
         for j, other in enumerate(found.parts):
             for n in range(3):
                 lab = [_lab(x[n]) for x in (batch.targets, images)]
@@ -176,7 +177,7 @@ def test_compositing_leaves_what_is_outside_bit_for_bit(lively: StyleGAN2, clust
         assert not o.leak.any()
         if o.value == 1:
             np.testing.assert_allclose(o.effect, o.most_effect)
-            assert not o.remaining.any()
+            assert not o.missing.any()
 
 
 def test_compositing_mixes_inside_the_mask_only() -> None:
@@ -318,8 +319,6 @@ def test_per_image_masks_know_the_truth_where_channels_are_disjoint(
     own = masks[:, 0]
     q = image_query(own, torch.zeros_like(own), disjoint.layers)
     assert torch.equal(q, own)  # (channels of either picture)
-    with pytest.raises(ValueError, match="temperature must be greater than 0"):
-        image_masks(masks, temperature=0)
 
 
 def test_per_image_masks_leave_coarse_layers_and_colours_alone(portraits: Generator) -> None:
@@ -339,4 +338,4 @@ def test_random_channels_spend_what_sequential_spends(lively: StyleGAN2, cluster
     value = by_name["random channels"].usual
     q = QuerySettings(rho=0.02, epsilon=value).query(clustered, "left")
     expected = random_query(q, clustered.contribution("left"), clustered, random_state=3)
-    assert torch.equal(by_name["random channels"].edit(batch, "left", value), batch.transferred(expected))
+    assert torch.equal(by_name["random channels"].edit(batch, "left", value), _edit(batch, expected))

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from lefs import Catalog, StyleGAN2, dissect
 from lefs.evaluation import read_masks
-from lefs.evaluation.masks import shows, union
+from lefs.evaluation.masks import grow, shows, union
 
 
 class Upper:
@@ -63,6 +63,7 @@ def test_a_union_is_wider_by_a_pixel_all_round() -> None:
     for n, y, x in np.argwhere((one | two).numpy()):
         expected[n, max(0, y - 1) : y + 2, max(0, x - 1) : x + 2] = True
     assert np.array_equal(union({"hair": one}, {"hair": two})["hair"].numpy(), expected)
+    assert torch.equal(grow(one, 3), grow(grow(one), 2))
 
 
 def test_a_picture_shows_a_part_and_something_else_or_not() -> None:

@@ -207,7 +207,7 @@ WRONG = [
     ("6_directions", {"direction": 16}, ["direction must be between 0 and 15"]),
     ("6_directions", {"layers": "corse"}, ["did you mean 'coarse'?", "fine"]),
     ("6_directions", {"steps": "[1e999]"}, ["steps[0] must be a finite number"]),
-    ("5_evaluation", {"leak": -0.1}, ["leak", "[0, 1]"]),
+    ("5_evaluation", {"visible": -0.1}, ["visible", "[0, 1]"]),
 ]
 
 

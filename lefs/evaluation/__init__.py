@@ -6,7 +6,6 @@ from lefs.evaluation.agreement import (
     confusion,
     name_by_truth,
     stability,
-    stability_of_halves,
 )
 from lefs.evaluation.baselines import random_query
 from lefs.evaluation.comparisons import Comparison, compare, contrast, locality
@@ -25,17 +24,17 @@ from lefs.evaluation.outcomes import (
 )
 from lefs.evaluation.pairs import PairBatch, pair_batches, seed_pairs
 from lefs.evaluation.partitions import compare_partitions, explained_share, layers_to_compare, sample_vectors
-from lefs.evaluation.realism import AsBytes, Realism, RealismMeter, pooled
+from lefs.evaluation.realism import Realism, frechet_distance, kernel_terms, pooled
 from lefs.evaluation.reports import Report, Row, report
 from lefs.evaluation.tuning import Trial, Tuning, load_settings, part_settings, save_settings, tune
 
 __all__ = [
-    "AsBytes", "Comparison", "Curve", "Estimate", "Locality", "Method", "NamedSegmenter", "Outcome",
-    "PairBatch", "PartLeak", "Realism", "RealismMeter", "Report", "Row", "Segmenter", "Trial", "Tuning",
-    "agreement_table", "agreements", "bootstrap", "by_query", "compare", "compare_partitions", "confusion",
-    "contrast", "contrast_table", "equal_effect", "estimate", "explained_share", "global_transfer",
-    "interval", "layers_to_compare", "load_settings", "locality", "locality_table", "measure",
-    "name_by_truth", "pair_batches", "part_leak", "part_settings", "pooled", "random_query", "ratio",
-    "read_masks", "report", "sample_vectors", "save_settings", "seed_pairs", "stability",
-    "stability_of_halves", "standard_methods", "tune",
+    "Comparison", "Curve", "Estimate", "Locality", "Method", "NamedSegmenter", "Outcome", "PairBatch",
+    "PartLeak", "Realism", "Report", "Row", "Segmenter", "Trial", "Tuning", "agreement_table",
+    "agreements", "bootstrap", "by_query", "compare", "compare_partitions", "confusion", "contrast",
+    "contrast_table", "equal_effect", "estimate", "explained_share", "frechet_distance",
+    "global_transfer", "interval", "kernel_terms", "layers_to_compare", "load_settings", "locality",
+    "locality_table", "measure", "name_by_truth", "pair_batches", "part_leak", "part_settings",
+    "pooled", "random_query", "ratio", "read_masks", "report", "sample_vectors", "save_settings",
+    "seed_pairs", "stability", "standard_methods", "tune",
 ]  # fmt: skip

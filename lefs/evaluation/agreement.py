@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from itertools import combinations
 from typing import Any
 
@@ -21,7 +22,7 @@ from lefs.images import resample_partition
 from lefs.progress import track
 from lefs.tables import Table
 
-__all__ = ["agreement_table", "agreements", "confusion", "name_by_truth", "stability", "stability_of_halves"]
+__all__ = ["agreement_table", "agreements", "confusion", "name_by_truth", "stability"]
 
 
 def confusion(
@@ -177,9 +178,14 @@ def agreement_table(table: np.ndarray, cluster_names: Sequence[str], names: Sequ
 
 
 def stability(
-    vectors: Tensor, clusters: Iterable[int], *, seeds: Iterable[int] = range(5), n_init: int = 1
+    vectors: Tensor,
+    clusters: Iterable[int],
+    *,
+    seeds: Iterable[int] = range(5),
+    n_init: int = 1,
+    images: Tensor | np.ndarray | None = None,
 ) -> dict[int, np.ndarray]:
-    """How alike clusterings from different initialisations are: adjusted Rand index of every pair of seeds.
+    """How alike clusterings are, by the adjusted Rand index: of several initialisations, or of two halves.
 
     Parameters
     ----------
@@ -187,14 +193,18 @@ def stability(
     clusters : iterable of int
         The K to try.
     seeds : iterable of int
-        Of the initialisations.
+        Of the initialisations, or of the random divisions.
     n_init : int
-        How many each takes the best of.
+        How many initialisations each takes the best of.
+    images : Tensor or ndarray of shape (n,), optional
+        The image that each vector comes from. With it each half of the images is clustered for itself, and
+        what the two make of *all* vectors is compared.
 
     Returns
     -------
     dict of int to ndarray
-        {K: one score for each pair of seeds}; 1 means the same partition, 0 chance.
+        {K: one score for each two initialisations, or for each division}; 1 means the same partition, 0
+        chance.
 
     Examples
     --------
@@ -203,73 +213,26 @@ def stability(
     >>> stability(torch.eye(3).repeat(20, 1), [3], seeds=[0, 1], n_init=5)
     {3: array([1.])}
     """
-    scores, states = {}, check_seeds(seeds)
+    rows, scores, states = torch.as_tensor(vectors), {}, check_seeds(seeds)
+    halves = [] if images is None else [_halves(np.asarray(images), len(rows), s) for s in states]
     for count in clusters:
         check_integer("clusters", count, minimum=1)
-        fits = [SphericalKMeans(count, n_init=n_init, random_state=s).fit(vectors) for s in states]
-        runs = [torch.as_tensor(fit.labels_).cpu() for fit in fits]
-        scores[count] = np.array([adjusted_rand_score(a, b) for a, b in combinations(runs, 2)])
+        kmeans = partial(SphericalKMeans, count, n_init=n_init)
+        if images is None:
+            pairs = combinations([kmeans(random_state=s).fit(rows).labels_ for s in states], 2)
+        else:
+            fits = ((kmeans(random_state=0).fit(rows[half]) for half in sides) for sides in halves)
+            pairs = ([fit.predict(rows) for fit in two] for two in fits)
+        scores[count] = np.array([adjusted_rand_score(*(torch.as_tensor(x).cpu() for x in p)) for p in pairs])
     return scores
 
 
-def stability_of_halves(
-    vectors: Tensor,
-    clusters: Iterable[int],
-    *,
-    images: Tensor | np.ndarray | None = None,
-    repeats: int = 5,
-    n_init: int = 1,
-) -> dict[int, np.ndarray]:
-    """How alike the clusterings of two halves of a sample are: each half is clustered for itself, and the
-    adjusted Rand index compares what the two make of *all* vectors.
-
-    Parameters
-    ----------
-    vectors : Tensor of shape (n, C)
-    clusters : iterable of int
-        The K to try.
-    images : Tensor or ndarray of shape (n,), optional
-        The image that each vector comes from, whose vectors then stay in one half; by default every vector
-        stands for itself.
-    repeats : int
-        How many random divisions.
-    n_init : int
-        Of each clustering.
-
-    Returns
-    -------
-    dict of int to ndarray
-        {K: one score for each division}; 1 means that the clusters do not depend on the sample.
-
-    Examples
-    --------
-    >>> import torch
-    >>> from lefs.evaluation import stability_of_halves
-    >>> stability_of_halves(torch.eye(3).repeat(20, 1), [3], repeats=1, n_init=5)
-    {3: array([1.])}
-    """
-    rows = torch.as_tensor(vectors)
-    groups = np.arange(len(rows)) if images is None else np.asarray(images)
-    if groups.shape != (len(rows),) or len(np.unique(groups)) < 2:
-        wanted = f"the image of each of the {len(rows)} vectors, at least two in all"
-        raise ValueError(f"images must name {wanted}; got shape {groups.shape}")
-    sides = [_half(groups, r) for r in range(check_integer("repeats", repeats, minimum=1))]
-    scores = {}
-    for count in clusters:
-        check_integer("clusters", count, minimum=1)
-        found = [[_labels_by(rows, m, count, n_init) for m in (side, ~side)] for side in sides]
-        scores[count] = np.array([adjusted_rand_score(a, b) for a, b in found])
-    return scores
-
-
-def _half(groups: np.ndarray, random_state: int) -> np.ndarray:
-    names = np.unique(groups)
+def _halves(images: np.ndarray, count: int, random_state: int) -> tuple[Tensor, Tensor]:
+    """Which vectors are those of one half of the images, and which of the other."""
+    names = np.unique(images)
+    if images.shape != (count,) or len(names) < 2:
+        wanted = f"the image of each of the {count} vectors, at least two in all"
+        raise ValueError(f"images must name {wanted}; got shape {images.shape}")
     chosen = np.random.default_rng(random_state).permutation(names)[: len(names) // 2]
-    return np.isin(groups, chosen)
-
-
-def _labels_by(rows: Tensor, half: np.ndarray, count: int, n_init: int) -> np.ndarray:
-    """The cluster of every vector by the centres of one half of them."""
-    mine = rows[torch.from_numpy(half).to(rows.device)]
-    fit = SphericalKMeans(count, n_init=n_init, random_state=0).fit(mine)
-    return torch.as_tensor(fit.predict(rows)).cpu().numpy()
+    half = torch.from_numpy(np.isin(images, chosen))
+    return half, ~half

@@ -22,6 +22,8 @@ __all__ = [
     "mixing_query", "random_query", "released_query",
 ]  # fmt: skip
 
+_TEMPERATURE = 0.1  # of the softmax over parts (Retrieve in Style)
+
 
 def _places(layer: StyleLayer) -> list[slice]:
     """Where a layer's scales lie among the styles, and its shifts if it has any."""
@@ -163,14 +165,13 @@ def _instance_normalised(maps: Tensor) -> Tensor:
     return (maps - mean) / (variance + 1e-8).sqrt()
 
 
-def image_masks(contributions: Tensor, *, temperature: float = 0.1, threshold: float = 0.8) -> Tensor:
+def image_masks(contributions: Tensor, *, threshold: float = 0.8) -> Tensor:
     """Which part each channel of an image is given to: softmax over the parts, kept above a threshold.
 
     Parameters
     ----------
     contributions : Tensor of shape (N, P, S)
         Of `image_contributions`.
-    temperature : float, greater than 0
     threshold : float in [0, 1]
         From 0.5 on a channel has at most one part.
 
@@ -178,10 +179,8 @@ def image_masks(contributions: Tensor, *, temperature: float = 0.1, threshold: f
     -------
     Tensor of shape (N, P, S), zeros and ones
     """
-    if check_number("temperature", temperature, minimum=0) == 0:
-        raise ValueError("temperature must be greater than 0")
     check_number("threshold", threshold, minimum=0, maximum=1)
-    return ((contributions / temperature).softmax(dim=1) > threshold).float()
+    return ((contributions / _TEMPERATURE).softmax(dim=1) > threshold).float()
 
 
 def image_query(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import reduce
 from itertools import product
 from typing import Any, Literal, Unpack
@@ -16,7 +16,7 @@ from lefs.catalog import Catalog
 from lefs.checks import check_choice, check_integer, check_seeds
 from lefs.directions import Direction
 from lefs.evaluation.baselines import random_query
-from lefs.evaluation.masks import chosen_parts, read_masks, shows, union
+from lefs.evaluation.masks import chosen_parts, grow, read_masks, shows, union
 from lefs.evaluation.methods import (
     Method,
     by_query,
@@ -26,9 +26,9 @@ from lefs.evaluation.methods import (
     settings_by_part,
     standard_methods,
 )
-from lefs.evaluation.outcomes import Curve, Locality, Outcome, split_change
-from lefs.evaluation.pairs import PairBatch, PairOptions, pair_batches
-from lefs.evaluation.realism import Features, Realism, RealismMeter, in_mask, pooled
+from lefs.evaluation.outcomes import Curve, Locality, Outcome, measure_lab
+from lefs.evaluation.pairs import PairBatch, PairOptions, check_pairs, pair_batches
+from lefs.evaluation.realism import Features, Realism, in_mask, pooled
 from lefs.generator import Generator
 from lefs.images import to_lab
 from lefs.query import QuerySettings
@@ -36,7 +36,7 @@ from lefs.query import QuerySettings
 __all__ = ["Comparison", "compare", "contrast", "locality"]
 
 _USUAL = QuerySettings()
-_NUMBERS = ("effect", "leak", "localisation", "remaining", "most_effect", "most_leak", "farther", "farthest")
+WINDOW = 5  # pixels around a part's mask that are looked at with it, for how real it looks
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,7 +53,7 @@ class Comparison:
     pairs : int
         How many there were, of which each part shows some.
     curve_pairs : int
-        On how many of them methods were measured away from their usual value.
+        On how many that show a part methods were measured away from their usual value.
 
     Examples
     --------
@@ -103,19 +103,21 @@ def compare(
     methods: Sequence[Method] | None = None,
     masks: Literal["pair", "edit"] = "pair",
     features: Features | None = None,
-    unedited: Iterable[int] | None = None,
+    part_pairs: int | None = None,
     curve_pairs: int | None = None,
     **options: Unpack[PairOptions],
 ) -> Comparison:
     """Measure every method on every part of the same pairs.
 
     Targets, references and masks are rendered once for all. Memory holds one number for each pair and
-    quantity, and one batch of images. Pairs in which a part is absent are left out for that part.
+    quantity, one vector of features, and one batch of images. Pairs in which a part is absent are left out
+    for that part.
 
     Parameters
     ----------
     generator : Generator
     catalog : Catalog
+        Its masks are those that an edit is made with, if it is made with one.
     pairs : sequence of (int, int)
         Seeds (target, reference).
     parts : iterable of str, optional
@@ -126,15 +128,16 @@ def compare(
         Where a part is looked for, widened by one pixel, since an edit may move its outline: in target and
         reference, or, for edits that aim at no reference, in the target and in its edit.
     features : callable, optional
-        Images → maps or vectors, for realism and for efficacy in features; without it neither is measured.
-        ``load_segmenter("portraits").features`` is one; `AsBytes` wraps an Inception network.
-    unedited : iterable of int, optional
-        Seeds of as many images to hold edited ones against; by default others than the pairs'.
+        Images → maps or vectors, for realism; without it that is not measured. Edits are held against their
+        targets around the part, and as wholes against as many pictures of seeds after those of the pairs.
+        ``load_segmenter("portraits").features`` is one.
+    part_pairs : int, optional
+        On how many of the pairs that show a part, the first, it is edited; all by default.
     curve_pairs : int, optional
-        On how many pairs, the first, methods are measured away from their usual value; all by default.
+        The same for methods away from their usual value.
     **options
         ``truncation``, ``segmenter``, ``batch_size``, ``description``, ``progress``: of `pair_batches`. The
-        segmenter's masks are also those that compositing and blending paste through.
+        segmenter judges the edits, and knows nothing of how they are made.
 
     Returns
     -------
@@ -143,7 +146,7 @@ def compare(
     Examples
     --------
     >>> import lefs
-    >>> from lefs.evaluation import compare, report, seed_pairs, standard_methods
+    >>> from lefs.evaluation import compare, seed_pairs, standard_methods
     >>> generator, catalog = lefs.load("portraits-64"), lefs.Catalog.load("portraits-64")
     >>> methods = [m.only(m.usual) for m in standard_methods(generator, catalog)[:2]]
     >>> found = compare(
@@ -155,55 +158,46 @@ def compare(
     names = chosen_parts(catalog, parts)
     check_choice("masks", masks, ("pair", "edit"))
     chosen = tuple(standard_methods(generator, catalog) if methods is None else methods)
-    few = len(pairs) if curve_pairs is None else check_integer("curve_pairs", curve_pairs, minimum=1)
-    others = _other_seeds(pairs, unedited)
-    numbers: dict[tuple[str, str, float], list[dict[str, np.ndarray]]] = {}
-    meters: dict[tuple[str, str], RealismMeter] = {}
+    limits = [
+        len(pairs) if count is None else min(len(pairs), check_integer(name, count, minimum=1))
+        for name, count in (("part_pairs", part_pairs), ("curve_pairs", curve_pairs))
+    ]
+    after = max(seed for pair in check_pairs(pairs) for seed in pair) + 1
+    rows: dict[tuple[str, str, float], list[dict[str, np.ndarray]]] = {}
+    unlike: list[dict[str, np.ndarray]] = []
     options.setdefault("description", "comparison")
     for batch in pair_batches(generator, catalog, pairs, **options):
         with torch.inference_mode():
-            scene = _Scene(batch, masks == "edit", features, others[batch.span])
-            if features is not None:
-                own = meters.setdefault(("", "unedited"), RealismMeter())
-                own.update(pooled(scene.of_targets), scene.others)
-            for method, value, many in _wanted(chosen, batch, few):
-                for part, row, vectors in scene.measured(method, value, names, many):
-                    numbers.setdefault((part, method.name, value), []).append(row)
-                    if vectors is not None:
-                        meters.setdefault((part, method.name), RealismMeter()).update(*vectors)
-    realism = tuple(m.result(*key) for key, m in meters.items() if m.images > 1)
+            scene = _Scene(batch, masks == "edit", features, after)
+            unlike.append(scene.unedited())
+            for method, value in ((m, v) for m in chosen for v in m.values):
+                limit = min(limits) if value != method.usual else limits[0]
+                left = {p: limit - _count(rows.get((p, method.name, value), ())) for p in names}
+                for part, row in scene.measured(method, value, {p: n for p, n in left.items() if n > 0}):
+                    rows.setdefault((part, method.name, value), []).append(row)
+    found = [(p, m, v) for p, m in product(names, chosen) for v in m.values if (p, m.name, v) in rows]
+    joined = {(p, m.name, v): _joined(rows[p, m.name, v]) for p, m, v in found}
+    outcomes = [Outcome(*key[:2], **_some(c, Outcome), value=key[2]) for key, c in joined.items()]
+    pictures = {("", "unedited"): _joined(unlike)}
+    pictures |= {(p, m.name): joined[p, m.name, v] for p, m, v in found if v == m.usual}
+    realism = [Realism(*key, **_some(c, Realism)) for key, c in pictures.items() if "edited" in c]
     return Comparison(
-        chosen, tuple(_outcomes(names, chosen, numbers)), realism, len(pairs), min(few, len(pairs))
+        chosen, tuple(outcomes), tuple(r for r in realism if len(r.index) > 1), len(pairs), min(limits)
     )
 
 
-def _wanted(methods: Iterable[Method], batch: PairBatch, few: int) -> Iterator[tuple[Method, float, int]]:
-    """Each method and value with how many of the batch's pairs, the first, it is measured on."""
-    for method in methods:
-        for value in method.values:
-            many = len(batch.index) if value == method.usual else few - int(batch.index[0])
-            if many > 0:
-                yield method, value, many
+def _count(rows: Iterable[Mapping[str, np.ndarray]]) -> int:
+    return sum(len(row["index"]) for row in rows)
 
 
-def _outcomes(
-    parts: Iterable[str], methods: Iterable[Method], numbers: Mapping[Any, list[dict[str, np.ndarray]]]
-) -> Iterator[Outcome]:
-    """What the batches gave, joined, part by part."""
-    for part, method in product(parts, methods):
-        for value in method.values:
-            if pieces := numbers.get((part, method.name, value)):
-                columns = {n: np.concatenate([p[n] for p in pieces]) for n in ("index", *_NUMBERS)}
-                yield Outcome(part=part, method=method.name, value=value, **columns)
+def _joined(rows: Sequence[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """What the batches gave, one after the other."""
+    return {name: np.concatenate([row[name] for row in rows]) for name in rows[0]}
 
 
-def _other_seeds(pairs: Sequence[tuple[int, int]], unedited: Iterable[int] | None) -> list[int]:
-    first = max((s for pair in pairs for s in pair), default=0) + 1
-    seeds = check_seeds(range(first, first + len(pairs)) if unedited is None and pairs else unedited or [0])
-    if len(seeds) < len(pairs):
-        wanted = f"as many seeds as there are pairs, {len(pairs)}"
-        raise ValueError(f"unedited must hold {wanted}; got {len(seeds)}")
-    return seeds
+def _some(columns: Mapping[str, Any], kind: type) -> dict[str, Any]:
+    """Those of the columns that a dataclass has."""
+    return {f.name: columns[f.name] for f in fields(kind) if f.name in columns}
 
 
 class _Scene:
@@ -216,39 +210,44 @@ class _Scene:
         Whether a part is looked for in the target and in its edit, and not in target and reference.
     features : callable or None
         Images → maps or vectors.
-    others : list of int
-        Seeds of as many unedited images.
+    after : int
+        The seed from which on there is an unedited image for each pair.
     """
 
-    def __init__(self, batch: PairBatch, follow: bool, features: Features | None, others: list[int]):
+    def __init__(self, batch: PairBatch, follow: bool, features: Features | None, after: int):
         self.batch, self.follow, self.features = batch, follow, features
-        self.before, self.wanted = batch.labs
-        self.most = (self.wanted - self.before).square().sum(dim=1)
         if features is not None:
-            self.of_targets, self.of_references = features(batch.targets), features(batch.references)
-            styles = batch.generator.sample_styles(others, truncation=batch.truncation)
-            self.others = pooled(features(batch.generator.synthesize(styles)))
+            self.before = features(batch.targets)
+            seeds = (after + batch.index).tolist()
+            styles = batch.generator.sample_styles(seeds, truncation=batch.truncation)
+            self.others = pooled(features(batch.generator.synthesize(styles))).numpy()
+
+    def unedited(self) -> dict[str, np.ndarray]:
+        """Features of the targets beside those of the other images."""
+        found = {"index": self.batch.index.numpy()}
+        if self.features is not None:
+            own = pooled(self.before).numpy()
+            found |= {"edited": own, "others": self.others, "around": own, "before": own}
+        return found
 
     def measured(
-        self, method: Method, value: float, parts: Sequence[str], many: int
-    ) -> Iterator[tuple[str, dict[str, np.ndarray], tuple[Tensor, Tensor] | None]]:
+        self, method: Method, value: float, left: Mapping[str, int]
+    ) -> Iterator[tuple[str, dict[str, np.ndarray]]]:
         """One method's edit of each part that some pair shows; one for all parts where it is the same.
 
-        Yields the part, the numbers of those of the first `many` pairs that show it and something else, and
-        the feature vectors of as many edited and unedited images.
+        Yields the part, and the numbers of the pairs that show it and something else, the first so many as
+        are `left`, with features if the value is the usual one.
         """
         masks = self.batch.target_masks if self.follow else self.batch.masks
-        there = [p for p in parts if bool(masks[p].any())]
+        there = [p for p in left if bool(masks[p].any())]
         for group in ([there] if method.whole else [[p] for p in there]) if there else []:
             images, styles = method.render(self.batch, group[0], value)
             found = self.features(images) if self.features is not None and value == method.usual else None
             lab = to_lab(images)
-            for part, (mask, here) in self._looked_for(group, images, styles).items():
-                here = here & (torch.arange(len(here), device=here.device) < many)
+            for part, (mask, shown) in self._looked_for(group, images, styles).items():
+                here = shown.cpu() & (shown.cpu().cumsum(0) <= left[part])
                 if bool(here.any()):
-                    at = here.cpu()
-                    vectors = None if found is None else (pooled(found)[at], self.others[at])
-                    yield part, self._numbers(lab, found, mask, here), vectors
+                    yield part, self._numbers(lab, found, mask.cpu(), here)
 
     def _looked_for(
         self, parts: list[str], images: Tensor, styles: Tensor | None
@@ -263,18 +262,20 @@ class _Scene:
         return {p: (m, own[p].flatten(1).any(dim=1) & shows(m)) for p, m in union(own, now).items()}
 
     def _numbers(self, lab: Tensor, found: Any, mask: Tensor, here: Tensor) -> dict[str, np.ndarray]:
-        """One number for each quantity and each of the pairs `here`."""
-        at = here.cpu()
-        effect, leak, share = split_change((lab - self.before).square().sum(dim=1)[here], mask[here])
-        most_effect, most_leak, _ = split_change(self.most[here], mask[here])
-        remaining, _, _ = split_change((lab - self.wanted).square().sum(dim=1)[here], mask[here])
-        distances = [np.full(len(effect), np.nan)] * 2
-        sides = [] if found is None else [found, self.of_targets, self.of_references]
-        own, target, reference = [in_mask(f, mask) for f in sides] or [None] * 3
-        if own is not None and target is not None and reference is not None:
-            distances = [(v - reference)[at].double().square().sum(dim=1).numpy() for v in (own, target)]
-        columns = (effect, leak, share, remaining, most_effect, most_leak, *distances)
-        return {"index": self.batch.index[at].numpy(), **dict(zip(_NUMBERS, columns, strict=True))}
+        """One number for each quantity and each of the pairs `here`, and vectors of features."""
+        target, reference = self.batch.labs
+        columns = measure_lab(target[here], lab[here], reference[here], mask[here])
+        columns["index"] = self.batch.index[here].numpy()
+        if found is not None:
+            window = grow(mask, WINDOW).to(lab.device)
+            vectors = {
+                "edited": pooled(found),
+                "around": in_mask(found, window),
+                "before": in_mask(self.before, window),
+            }
+            columns |= {name: v[here].numpy() for name, v in vectors.items()}
+            columns["others"] = self.others[here.numpy()]
+        return columns
 
 
 # -- two comparisons that are often wanted -------------------------------------------------------------------

@@ -10,8 +10,7 @@ import numpy as np
 import torch
 
 from lefs.catalog import Catalog
-from lefs.checks import check_name
-from lefs.evaluation.intervals import Estimate, bootstrap, estimate, interval
+from lefs.evaluation.intervals import Estimate, bootstrap, interval
 from lefs.evaluation.masks import chosen_parts
 from lefs.evaluation.methods import Method, by_settings, settings_by_part
 from lefs.evaluation.pairs import PairBatch, PairOptions, pair_batches
@@ -68,11 +67,6 @@ class PartLeak:
     def estimate(self) -> Estimate:
         """The interference with its 95 % bootstrap interval over the pairs."""
         return interval(bootstrap(_off_diagonal_share, self.change))
-
-    def entry(self, edited: str, measured: str) -> Estimate:
-        """One entry of the matrix with its interval."""
-        i, j = (self.parts.index(check_name("part", n, self.parts, what="part")) for n in (edited, measured))
-        return estimate(self.change[:, i, j])
 
 
 def _means(counts: np.ndarray, change: np.ndarray) -> np.ndarray:

@@ -13,7 +13,7 @@ from lefs.catalog import Catalog
 from lefs.checks import check_name
 from lefs.generator import Generator
 
-__all__ = ["NamedSegmenter", "Segmenter", "chosen_parts", "read_masks", "shows", "union"]
+__all__ = ["NamedSegmenter", "Segmenter", "chosen_parts", "grow", "read_masks", "shows", "union"]
 
 #: Images (N, 3, H, W) in [-1, 1] → labels (N, H, W), int64; may say what they mean: ``.names``.
 Segmenter = Callable[[Tensor], Tensor]
@@ -99,6 +99,21 @@ def read_masks(
     return {part: found[part] for part in wanted}
 
 
+def grow(mask: Tensor, pixels: int = 1) -> Tensor:
+    """A mask (N, H, W), bool, widened by some pixels to all sides and corners.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from lefs.evaluation.masks import grow
+    >>> dot = torch.zeros(1, 5, 5).bool()
+    >>> dot[0, 2, 2] = True
+    >>> int(grow(dot).sum()), int(grow(dot, 2).sum())
+    (9, 25)
+    """
+    return max_pool2d(mask[:, None].float(), 2 * pixels + 1, stride=1, padding=pixels)[:, 0] > 0
+
+
 def union(first: Mapping[str, Tensor], second: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Where each part is in either of two images, widened by one pixel: an edit may move its outline.
 
@@ -111,18 +126,8 @@ def union(first: Mapping[str, Tensor], second: Mapping[str, Tensor]) -> dict[str
     -------
     dict of str to Tensor
         {part: bool (N, H, W)}
-
-    Examples
-    --------
-    >>> import torch
-    >>> from lefs.evaluation.masks import union
-    >>> dot = torch.zeros(1, 5, 5).bool()
-    >>> dot[0, 2, 2] = True
-    >>> int(union({"hair": dot}, {"hair": ~dot & False})["hair"].sum())
-    9
     """
-    either = {part: (mask | second[part]).float() for part, mask in first.items()}
-    return {part: max_pool2d(m[:, None], 3, stride=1, padding=1)[:, 0] > 0 for part, m in either.items()}
+    return {part: grow(mask | second[part]) for part, mask in first.items()}
 
 
 def shows(mask: Tensor) -> Tensor:

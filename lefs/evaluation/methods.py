@@ -138,12 +138,14 @@ def by_settings(catalog: Catalog, settings: Mapping[str, QuerySettings]) -> Meth
     >>> by_settings(lefs.Catalog.load("portraits-64"), {"hair": lefs.QuerySettings(rho=0.3)}).name
     'settings'
     """
+    return Method(
+        "settings", "", (0.0,), 0.0, lambda batch, part, _: edited(batch, catalog, part, settings[part])
+    )
 
-    def styles(batch: PairBatch, part: str, value: float) -> Tensor:
-        sides = batch.target_styles, batch.reference_styles
-        return batch.moved(settings[part].query(catalog, part, *sides))
 
-    return Method("settings", "", (0.0,), 0.0, styles)
+def edited(batch: PairBatch, catalog: Catalog, part: str, settings: QuerySettings) -> Tensor:
+    """Styles of the edits of one part of a batch, by settings."""
+    return batch.moved(settings.query(catalog, part, batch.target_styles, batch.reference_styles))
 
 
 def settings_by_part(
@@ -193,9 +195,13 @@ def standard_methods(
     """
     base = settings or QuerySettings(rho=0.02)
     sequential = _sequential(catalog, base)
+
+    def simultaneous(part: str, value: float) -> Tensor:
+        return replace(base, method="simultaneous", slope=value).query(catalog, part)
+
     found = [
         by_query("sequential", "ε", BUDGETS, 16.0, sequential),
-        by_query("simultaneous", "slope", SLOPES, 2.0, _simultaneous(catalog, base)),
+        by_query("simultaneous", "slope", SLOPES, 2.0, simultaneous),
     ]
     if effect is not None:
         found.append(by_query("effect-based", "ε", BUDGETS, 16.0, _sequential(effect, base)))
@@ -215,10 +221,6 @@ def _sequential(catalog: Catalog, base: QuerySettings) -> Query:
     return lambda part, value: replace(base, method="sequential", epsilon=value).query(catalog, part)
 
 
-def _simultaneous(catalog: Catalog, base: QuerySettings) -> Query:
-    return lambda part, value: replace(base, method="simultaneous", slope=value).query(catalog, part)
-
-
 def _released(catalog: Catalog, base: QuerySettings) -> Query:
     def query(part: str, value: float) -> Tensor:
         m, q = catalog.contribution(part), torch.zeros(catalog.contributions.shape[1])
@@ -232,11 +234,7 @@ def _released(catalog: Catalog, base: QuerySettings) -> Query:
 
 
 def _pair_aware(effect: Catalog, base: QuerySettings) -> Edit:
-    def styles(batch: PairBatch, part: str, value: float) -> Tensor:
-        settings = replace(base, method="pair", leak=value)
-        return batch.moved(settings.query(effect, part, batch.target_styles, batch.reference_styles))
-
-    return styles
+    return lambda batch, part, value: edited(batch, effect, part, replace(base, method="pair", leak=value))
 
 
 def _per_image(generator: Generator, catalog: Catalog) -> Edit:
@@ -271,11 +269,11 @@ def _pasting(generator: Generator) -> list[Method]:
 
     def blended(batch: PairBatch, part: str, value: float) -> Tensor:
         return baselines.blend_features(
-            generator, *batch.caches, batch.masks[part], layer=layer, strength=value
+            generator, *batch.caches, batch.own_masks[part], layer=layer, strength=value
         )
 
     def composed(batch: PairBatch, part: str, value: float) -> Tensor:
-        return baselines.composite(batch.targets, batch.references, batch.masks[part], strength=value)
+        return baselines.composite(batch.targets, batch.references, batch.own_masks[part], strength=value)
 
     found = [Method("pixel compositing", "λ", STRENGTHS, 1.0, composed)]
     # (the first layer's input is the same in all images)

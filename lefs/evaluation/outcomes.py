@@ -1,4 +1,4 @@
-"""What an edit changes, pair by pair: effect inside a part's mask, leak outside it, and curves of both."""
+"""What an edit changes, pair by pair: how far the part arrives, what is seen outside it; and curves."""
 
 from __future__ import annotations
 
@@ -12,15 +12,18 @@ from torch import Tensor
 
 from lefs.checks import check_name, check_number
 from lefs.evaluation.intervals import Estimate, bootstrap, estimate, interval
-from lefs.images import colour_difference
+from lefs.evaluation.masks import grow
+from lefs.images import to_lab
 from lefs.tables import Table
 
 __all__ = [
-    "Curve", "Locality", "Outcome", "contrast_table", "equal_effect", "locality_table", "measure", "read_off",
-    "spelled", "split_change",
+    "Curve", "Locality", "Outcome", "contrast_table", "equal_effect", "locality_table", "measure",
+    "measure_lab", "read_off", "spelled",
 ]  # fmt: skip
 
 NO_CHANGE = "no change"  # what a table says of 0 / 0
+VISIBLE = 5.0  # ΔE from which a change of a pixel is seen
+RING = 3  # pixels around a part in which a halo is looked for
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,88 +77,113 @@ class Outcome(Locality):
         Of the method's setting.
     index : ndarray of shape (n,), int64
         Which of all pairs.
-    remaining : ndarray of shape (n,)
-        Mean squared ΔE inside the mask that is left between edit and reference.
     most_effect, most_leak : ndarray of shape (n,)
         What global transfer, which gives the reference, changes inside and outside.
-    farther, farthest : ndarray of shape (n,)
-        Squared distance to the reference of the edit's and of the target's features inside the mask; NaN
-        where features were not asked for.
+    missing, distance : ndarray of shape (n,)
+        Σ squared ΔE inside the mask, from the edit to the reference and from the target to the reference.
+    visible : ndarray of shape (n,)
+        Share of the pixels outside the mask that change by more than 5 ΔE.
+    halo, most_halo : ndarray of shape (n,)
+        Σ squared ΔE in a ring of 3 pixels around the mask, of the edit and of global transfer.
 
     Examples
     --------
     >>> import lefs
-    >>> from lefs.evaluation import compare, seed_pairs, standard_methods
+    >>> from lefs.evaluation import compare, estimate, seed_pairs, standard_methods
     >>> generator, catalog = lefs.load("portraits-64"), lefs.Catalog.load("portraits-64")
     >>> methods = [m.only(1.0) for m in standard_methods(generator, catalog) if m.name == "global"]
     >>> outcome, = compare(
     ...     generator, catalog, seed_pairs(2), parts=["hair"], methods=methods, progress=False
     ... ).outcomes
-    >>> outcome.method, outcome.value, bool((outcome.effect == outcome.most_effect).all())
-    ('global', 1.0, True)
+    >>> outcome.method, outcome.value, float(estimate(*outcome.shares["arrival"]).value)
+    ('global', 1.0, 1.0)
     """
 
     value: float
     index: np.ndarray
-    remaining: np.ndarray
     most_effect: np.ndarray
     most_leak: np.ndarray
-    farther: np.ndarray
-    farthest: np.ndarray
+    missing: np.ndarray
+    distance: np.ndarray
+    visible: np.ndarray
+    halo: np.ndarray
+    most_halo: np.ndarray
+
+    @property
+    def shares(self) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+        """What each number of a table is the ratio of, summed over the pairs: above, and below.
+
+        ``"arrival"`` is 1 − Σ |edit − reference|² / Σ |target − reference|² inside the part: 0 where the
+        edit is as far from the reference as the target was, 1 where it is the reference.
+        """
+        return {
+            "arrival": (self.distance - self.missing, self.distance),
+            "visible": (self.visible, np.ones_like(self.visible)),
+            "halo": (self.halo, self.most_halo),
+            "effect_share": (self.effect, self.most_effect),
+            "leak_share": (self.leak, self.most_leak),
+        }
 
 
-def measure(target: Tensor, edited: Tensor, mask: Tensor, *, part: str = "", method: str = "") -> Locality:
-    """Compare edits with their targets inside and outside a mask.
+def measure(target: Tensor, edited: Tensor, reference: Tensor, mask: Tensor) -> dict[str, np.ndarray]:
+    """Hold edits against their targets and references, inside a part's mask, around it and outside it.
 
     Parameters
     ----------
-    target, edited : Tensor of shape (n, 3, H, W), in [-1, 1]
+    target, edited, reference : Tensor of shape (n, 3, H, W), in [-1, 1]
     mask : Tensor of shape (n, H, W), bool
         Each must hold some pixels and leave some.
-    part, method : str
-        Names for the result.
 
     Returns
     -------
-    Locality
+    dict of str to ndarray of shape (n,), float64
+        Those of `Outcome`: effect, leak, localisation, most_effect, most_leak, missing, distance, visible,
+        halo, most_halo.
 
     Examples
     --------
     >>> import torch
     >>> from lefs.evaluation import measure
-    >>> target, mask = torch.zeros(1, 3, 4, 4), torch.zeros(1, 4, 4).bool()
-    >>> mask[:, :2] = True
-    >>> found = measure(target, torch.where(mask, 0.5, target), mask)
-    >>> found.effect.round(), found.leak, found.localisation
-    (array([578.]), array([0.]), array([1.]))
+    >>> target, mask = torch.zeros(1, 3, 8, 8), torch.zeros(1, 8, 8).bool()
+    >>> mask[:, :4] = True
+    >>> found = measure(target, torch.where(mask, 0.5, target), target + 0.5, mask)
+    >>> found["effect"].round(), found["missing"], found["visible"]
+    (array([578.]), array([0.]), array([0.]))
     """
-    return Locality(part, method, *split_change(colour_difference(target, edited).square(), mask))
+    return measure_lab(*(to_lab(images) for images in (target, edited, reference)), mask)
 
 
-def split_change(squared: Tensor, mask: Tensor) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Means of squared differences inside and outside each mask, and the share of their sum inside.
-
-    Parameters
-    ----------
-    squared : Tensor of shape (n, H, W)
-    mask : Tensor of shape (n, H, W), bool
-        Each must hold some pixels and leave some.
-
-    Returns
-    -------
-    inside, outside, share : ndarray of shape (n,), float64
-        The share is NaN where nothing changed.
-    """
+def measure_lab(target: Tensor, edited: Tensor, reference: Tensor, mask: Tensor) -> dict[str, np.ndarray]:
+    """The same for images that are in CIELAB already."""
     # (Apple's devices have no float64.)
-    wide, mask = squared.cpu().double(), mask.bool().cpu()
-    inside, area = (wide * mask).sum(dim=(1, 2)), mask.sum(dim=(1, 2)).double()
-    outside, rest = (wide * ~mask).sum(dim=(1, 2)), (~mask).sum(dim=(1, 2)).double()
-    if bool(((area == 0) | (rest == 0)).any()):
+    mask = mask.bool().cpu()
+    ring = grow(mask, RING) & ~mask
+
+    def squared(a: Tensor, b: Tensor) -> Tensor:
+        return (a - b).square().sum(dim=1).cpu()
+
+    def total(values: Tensor, where: Tensor) -> np.ndarray:
+        return (values * where).sum(dim=(1, 2), dtype=torch.float64).numpy()
+
+    area, rest = total(mask, mask), total(~mask, ~mask)
+    if not (area.all() and rest.all()):
         remedy = "leave out the pairs where the part is absent"
         raise ValueError(f"mask: each must hold some pixels and leave some; {remedy}")
-    total = inside + outside
-    localisation = torch.where(total > 0, inside / total, torch.nan)
-    return (inside / area).numpy(), (outside / rest).numpy(), localisation.numpy()
+    change, most = squared(edited, target), squared(reference, target)
+    inside, outside, distance = total(change, mask), total(change, ~mask), total(most, mask)
+    both = inside + outside
+    return {
+        "effect": inside / area,
+        "leak": outside / rest,
+        "localisation": np.divide(inside, both, out=np.full_like(both, np.nan), where=both > 0),
+        "most_effect": distance / area,
+        "most_leak": total(most, ~mask) / rest,
+        "missing": total(squared(edited, reference), mask),
+        "distance": distance,
+        "visible": total(change > VISIBLE**2, ~mask) / rest,
+        "halo": total(change, ring),
+        "most_halo": total(most, ring),
+    }
 
 
 def locality_table(measured: Iterable[Locality]) -> Table:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -86,14 +85,9 @@ def compare_partitions(
     """
     sample, counts = check_seeds(seeds), list(clusters)
     styles = generator.sample(sample[:show], truncation=truncation)
-    options: dict[str, Any] = {
-        "truncation": truncation,
-        "random_state": random_state,
-        "max_vectors": max_vectors,
-    }
-    found = {}
+    images, found = Sample(generator, sample, truncation=truncation, progress=False), {}
     for layer in layers:
-        vectors = sample_vectors(generator, sample, layer=layer, **options)
+        vectors = images.vectors(layer, max_vectors=max_vectors, random_state=random_state)
         with torch.inference_mode():
             maps = Hypercolumns.of(layer, generator.layers).read(generator, styles)
         for count in counts:

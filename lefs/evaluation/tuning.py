@@ -1,4 +1,4 @@
-"""Choosing ρ and ε: what each setting does on held-out pairs, and the strongest edit within a stated leak."""
+"""Choosing ρ and ε: what each setting does on held-out pairs, and what arrives unseen outside the part."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from lefs.catalog import Catalog
 from lefs.checks import check_choice, check_name, check_number
 from lefs.evaluation.comparisons import compare
 from lefs.evaluation.intervals import Estimate, estimate
-from lefs.evaluation.methods import by_query
+from lefs.evaluation.methods import Method, edited
 from lefs.evaluation.pairs import PairOptions, seed_pairs
 from lefs.generator import Generator
 from lefs.query import QuerySettings
@@ -29,26 +29,28 @@ EPSILONS = (0.0, 1.0, 2.0, 4.0, 8.0, 12.0, 16.0, 24.0, 32.0, 48.0)
 
 @dataclass(frozen=True)
 class Trial:
-    """What one setting does, as shares of what global transfer does on the same pairs.
+    """What one setting does.
 
     Attributes
     ----------
     settings : QuerySettings
         How channels were chosen.
-    effect, leak : Estimate
-        Share of the change inside the part's mask, and outside it.
+    arrival : Estimate
+        How much of the way to the reference the part has gone.
+    visible : Estimate
+        Share of the pixels outside the part that change visibly.
 
     Examples
     --------
     >>> import lefs
     >>> from lefs.evaluation import Estimate, Trial
-    >>> Trial(lefs.QuerySettings(), Estimate(0.6, 0.5, 0.7), Estimate(0.04, 0.03, 0.05)).effect.value
+    >>> Trial(lefs.QuerySettings(), Estimate(0.6, 0.5, 0.7), Estimate(0.04, 0.03, 0.05)).arrival.value
     0.6
     """
 
     settings: QuerySettings
-    effect: Estimate
-    leak: Estimate
+    arrival: Estimate
+    visible: Estimate
 
 
 @dataclass(frozen=True)
@@ -59,9 +61,9 @@ class Tuning:
     ----------
     part : str
     limit : float
-        The leak that was allowed.
+        What was allowed to be visible outside the part.
     best : Trial
-        The one of most effect among those whose leak is at most that.
+        The one that arrives furthest among those that keep to that.
     trials : tuple of Trial
         All, in the order of the grid.
 
@@ -86,10 +88,10 @@ class Tuning:
 
     @property
     def frontier(self) -> list[Trial]:
-        """The Pareto curve, by rising leak: trials than which no other has more effect at as little leak."""
+        """The Pareto curve: trials than which no other arrives further with as little to be seen outside."""
         found: list[Trial] = []
-        for trial in sorted(self.trials, key=lambda t: (t.leak[0], -t.effect[0])):
-            if not found or trial.effect[0] > found[-1].effect[0]:
+        for trial in sorted(self.trials, key=lambda t: (t.visible[0], -t.arrival[0])):
+            if not found or trial.arrival[0] > found[-1].arrival[0]:
                 found.append(trial)
         return found
 
@@ -99,14 +101,14 @@ def tune(
     catalog: Catalog,
     part: str,
     *,
-    leak: float = 0.05,
+    visible: float = 0.02,
     pairs: Sequence[tuple[int, int]] | None = None,
     settings: QuerySettings | None = None,
     rhos: Iterable[float] = RHOS,
     epsilons: Iterable[float] = EPSILONS,
     **options: Unpack[PairOptions],
 ) -> Tuning:
-    """The settings of most effect on a part within a stated leak, and the whole sweep.
+    """The settings by which a part arrives furthest with little to be seen outside it, and the whole sweep.
 
     Parameters
     ----------
@@ -114,9 +116,8 @@ def tune(
     catalog : Catalog
     part : str
         Name of a part.
-    leak : float, at least 0
-        A share of what global transfer changes outside the part on the same pairs, in squared ΔE: 0.05
-        allows an edit to disturb the rest of the picture by 5 % of what exchanging all of it would.
+    visible : float in [0, 1]
+        The share of the pixels outside the part that may change by more than 5 ΔE.
     pairs : sequence of (int, int), optional
         Seeds (target, reference) to try on, none that results are reported on; by default 64 of their own.
     settings : QuerySettings, optional
@@ -133,7 +134,7 @@ def tune(
     Raises
     ------
     ValueError
-        If no setting of the grid keeps to that leak, or no pair shows the part.
+        If no setting of the grid keeps to that, or no pair shows the part.
 
     Examples
     --------
@@ -141,44 +142,43 @@ def tune(
     >>> from lefs.evaluation import seed_pairs, tune
     >>> generator, catalog = lefs.load("portraits-64"), lefs.Catalog.load("portraits-64")
     >>> found = tune(
-    ...     generator, catalog, "hair", leak=1, pairs=seed_pairs(2), rhos=[0.1], epsilons=[1, 16],
+    ...     generator, catalog, "hair", visible=1, pairs=seed_pairs(2), rhos=[0.1], epsilons=[1, 16],
     ...     progress=False,
     ... )
-    >>> found.settings.epsilon, len(found.frontier)
-    (16, 2)
+    >>> len(found.trials), found.best in found.frontier
+    (2, True)
     """
-    check_number("leak", leak, minimum=0)
+    check_number("visible", visible, minimum=0, maximum=1)
     check_name("part", part, list(catalog.parts), what="part")
     base = settings or QuerySettings()
     grid = [replace(base, rho=r, epsilon=e) for r in rhos for e in epsilons]
     if not grid:
         raise ValueError("rhos and epsilons must each hold a value")
-    queries = [s.query(catalog, part) for s in grid]
-    keys = [q.numpy().tobytes() for q in queries]
+    keys = [s.query(catalog, part).numpy().tobytes() for s in grid]
     # (settings that choose the same channels are rendered once, as one value of the method)
     values = {key: float(i) for i, key in enumerate(keys)}
     numbers = tuple(values.values())
-    sweep = by_query("sweep", "setting", numbers, numbers[0], lambda _, i: queries[int(i)])
+    sweep = Method("sweep", "", numbers, numbers[0], lambda b, p, i: edited(b, catalog, p, grid[int(i)]))
     options.setdefault("description", f"tuning {part}")
     tried = seed_pairs(64, targets=30_000, references=40_000) if pairs is None else pairs
     outcomes = compare(generator, catalog, tried, parts=[part], methods=[sweep], **options).outcomes
     if not outcomes:
         raise ValueError(f"pairs: none shows {part!r} and something else; give others")
-    shares = {o.value: (estimate(o.effect, o.most_effect), estimate(o.leak, o.most_leak)) for o in outcomes}
-    trials = tuple(Trial(s, *shares[values[key]]) for s, key in zip(grid, keys, strict=True))
-    return Tuning(part, leak, _best(trials, part, leak), trials)
+    found = {o.value: [estimate(*o.shares[name]) for name in ("arrival", "visible")] for o in outcomes}
+    trials = tuple(Trial(s, *found[values[key]]) for s, key in zip(grid, keys, strict=True))
+    return Tuning(part, visible, _best(trials, part, visible), trials)
 
 
-def _best(trials: Sequence[Trial], part: str, leak: float) -> Trial:
-    fitting = [t for t in trials if t.leak[0] <= leak]
+def _best(trials: Sequence[Trial], part: str, visible: float) -> Trial:
+    fitting = [t for t in trials if t.visible[0] <= visible]
     if not fitting:
-        least = min(t.leak[0] for t in trials)
+        least = min(t.visible[0] for t in trials)
         raise ValueError(
-            f"leak: no setting of the grid keeps {part!r} to {leak:g}, the least is {least:.3g}; allow that "
-            "much, or add a smaller epsilon or a larger rho"
+            f"visible: no setting of the grid keeps {part!r} to {visible:g}, the least is {least:.3g}; allow "
+            "that much, or add a smaller epsilon or a larger rho"
         )
     # (where the budget alone decides, prices choose the same channels: then the highest, which says most)
-    return max(fitting, key=lambda t: (t.effect[0], -t.leak[0], t.settings.rho))
+    return max(fitting, key=lambda t: (t.arrival[0], -t.visible[0], t.settings.rho))
 
 
 # -- beside a catalog ----------------------------------------------------------------------------------------
@@ -187,7 +187,7 @@ def _best(trials: Sequence[Trial], part: str, leak: float) -> Trial:
 def save_settings(
     folder: str | os.PathLike[str], catalog: Catalog, tunings: Iterable[Tuning], *, note: str = ""
 ) -> Path:
-    """Write ``settings.json`` into a catalog's folder: the tuned settings of its parts, and their shares.
+    """Write ``settings.json`` into a catalog's folder: the tuned settings of its parts, and what they do.
 
     There is a table for each kind of contributions; what the file holds of the other kind stays, if it was
     made for the same generator.
@@ -228,8 +228,8 @@ def save_settings(
     for t in tunings:
         made.setdefault(_TABLES[t.settings.contributions or catalog.measure], {})[t.part] = {
             "settings": _stated(t.settings),
-            "effect": round(t.best.effect[0], 4),
-            "leak": round(t.best.leak[0], 4),
+            "arrival": round(t.best.arrival[0], 4),
+            "visible": round(t.best.visible[0], 4),
             "limit": t.limit,
         }
     content = {"generator": catalog.generator.to_json(), "note": note, "parts": {}, **kept, **made}

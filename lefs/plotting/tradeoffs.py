@@ -30,11 +30,10 @@ def tradeoff_curves(
     emphasise: Sequence[str] | None = None,
     title: str | None = None,
 ) -> Figure:
-    """Effect against leak, one curve for each method as its setting is turned, one panel for each part.
+    """Arrival against what is seen outside, a curve for each method as its setting is turned, a panel a part.
 
-    Effect and leak are shares of what global transfer changes inside and outside the part. Up is a stronger
-    edit, left a more local one. The dashed line is the leak at which tables compare; filled marks are usual
-    values.
+    Up, the part comes nearer to the reference's; left, less is seen to change outside it. The dashed line is
+    the visibility at which tables compare; filled marks are usual values.
 
     Parameters
     ----------
@@ -44,7 +43,7 @@ def tradeoff_curves(
         Which to show; all by default.
     emphasise : sequence of str, optional
         Methods in colour, with 95 % bootstrap intervals over the pairs; the others are grey. None: the six
-        that change the parts most within the leak at which tables compare.
+        that arrive furthest within the visibility at which tables compare.
     title : str, optional
 
     Returns
@@ -69,6 +68,8 @@ def tradeoff_curves(
     for given, known, what in ((shown, report.parts, "part"), (names, report.methods, "method")):
         for name in given:
             check_name(f"{what}s", name, known, what=what)
+    if any(r.arrival is None for r in report.rows):
+        raise ValueError("report: holds no arrivals, it was measured before there were any; measure it anew")
     for method in emphasise or ():
         check_name("emphasise", method, names, what="method")
     strong = _strongest(report, names) if emphasise is None else list(emphasise)
@@ -80,7 +81,7 @@ def tradeoff_curves(
     for i, (ax, part) in enumerate(zip(grid.flat, shown, strict=False)):
         for method in names:
             _curve(ax, report.curve(part, method), looks[method])
-        ax.axvline(report.leak, color=MUTED, linewidth=0.8, dashes=(4, 3), zorder=0)
+        ax.axvline(report.visible, color=MUTED, linewidth=0.8, dashes=(4, 3), zorder=0)
         _share_axes(ax, left=i % columns == 0, bottom=i + columns >= len(shown))
         ax.set_title(part)
     spare = list(grid.flat)[len(shown) :]
@@ -95,15 +96,15 @@ def tradeoff_curves(
 
 
 def _strongest(report: Report, methods: Sequence[str]) -> list[str]:
-    """Those that change the parts most within the report's leak, in the report's order."""
-    within = {
-        m: np.mean([
-            max((r.effect_share[0] for r in report.curve(p, m) if r.leak_share[0] <= report.leak), default=0)
-            for p in report.parts
-        ])
-        for m in methods
-    }  # fmt: skip
-    ranked = sorted(methods, key=lambda m: -within[m])[:_EMPHASISED]
+    """Those that arrive furthest within the report's visibility, in the report's order."""
+
+    def reach(method: str) -> float:
+        """The mean over the parts."""
+        curves = [[(r.visible, r.arrival) for r in report.curve(p, method)] for p in report.parts]
+        near = [[y[0] for x, y in c if x and y and x[0] <= report.visible] for c in curves]
+        return float(np.mean([max(found, default=0) for found in near]))
+
+    ranked = sorted(methods, key=reach, reverse=True)[:_EMPHASISED]
     return [m for m in methods if m in ranked]
 
 
@@ -115,7 +116,7 @@ def _look(number: int, rank: int | None) -> dict[str, Any]:
 
 def _curve(ax: Axes, rows: Sequence[Any], look: Mapping[str, Any]) -> None:
     """One method on one part: a line through its values, whiskers if emphasised, the usual one filled."""
-    x, y = (np.array([getattr(r, q) for r in rows]).reshape(-1, 3) for q in ("leak_share", "effect_share"))
+    x, y = (np.array([getattr(r, q) for r in rows]).reshape(-1, 3) for q in ("visible", "arrival"))
     points, color, grey = (x[:, 0], y[:, 0]), look["color"], look["color"] == MUTED
     line = {"marker": "", "linewidth": look["linewidth"], "zorder": 3 - grey}
     intervals(ax, *(points if grey else (x, y)), 0, color=color, **line)
@@ -125,16 +126,16 @@ def _curve(ax: Axes, rows: Sequence[Any], look: Mapping[str, Any]) -> None:
 
 
 def _share_axes(ax: Axes, *, left: bool, bottom: bool) -> None:
-    # Where most leaks lie, and the methods differ, is near nothing: a square root there spreads it out.
+    # Where the methods differ, little is seen outside: a square root spreads that out.
     ax.set_xscale("function", functions=(lambda v: np.sqrt(np.maximum(v, 0)), np.square))
-    ax.set(xlim=(0, 1), ylim=(0, 1.05))
+    ax.set(xlim=(0, 1), ylim=(-0.05, 1.05))
     ax.set_xticks([0, 0.01, 0.05, 0.2, 0.5, 1], ["0", "1", "5", "20", "50", "100"])
-    ax.set_yticks([0, 0.25, 0.5, 0.75, 1], ["0", "25", "50", "75", "100"])
+    ax.set_yticks([0, 0.25, 0.5, 0.75, 1])
     ax.grid(color=FAINT, linewidth=0.5)
     if left:
-        ax.set_ylabel("effect (% of global transfer)")
+        ax.set_ylabel("arrival")
     if bottom:
-        ax.set_xlabel("leak (% of global transfer)")
+        ax.set_xlabel("visible outside (% of pixels)")
         ax.tick_params(labelbottom=True)
 
 
@@ -255,34 +256,32 @@ def tuning_curve(tuning: Tuning, *, ax: Axes | None = None) -> Figure:
     Returns
     -------
     Figure
-        Effect against leak as shares of global transfer; colour tells ρ, whiskers are the chosen setting's
-        95 % bootstrap intervals, the dashed line is the leak that was allowed.
+        Arrival against the share of pixels outside that change visibly; colour tells ρ, whiskers are the
+        chosen setting's 95 % bootstrap intervals, the dashed line is what was allowed.
 
     Examples
     --------
     >>> from lefs import QuerySettings
     >>> from lefs.evaluation import Estimate, Trial, Tuning
     >>> from lefs.plotting import tuning_curve
-    >>> trial = Trial(QuerySettings(), effect=Estimate(0.5, 0.4, 0.6), leak=Estimate(0.02, 0.01, 0.03))
+    >>> trial = Trial(QuerySettings(), arrival=Estimate(0.5, 0.4, 0.6), visible=Estimate(0.02, 0.01, 0.03))
     >>> tuning_curve(Tuning("hair", 0.05, trial, (trial,))).axes[0].get_title(loc="left")
     'hair'
     """
     figure, ax = panel(ax, width=6.2, height=3.6)
     for i, rho in enumerate(sorted({t.settings.rho for t in tuning.trials})):
         own = [t for t in tuning.trials if t.settings.rho == rho]
-        points = [t.leak[0] for t in own], [t.effect[0] for t in own]
+        points = [t.visible[0] for t in own], [t.arrival[0] for t in own]
         intervals(ax, *points, i, linewidth=0.8, markersize=3.5, label=f"ρ = {rho:g}")
-    edge = tuning.frontier
-    ax.step([t.leak[0] for t in edge], [t.effect[0] for t in edge], where="post", color=INK, linewidth=1.4,
-            zorder=0, label="Pareto curve")  # fmt: skip
-    (at, *xs), (up, *ys) = tuning.best.leak, tuning.best.effect
+    edge = np.array([(t.visible[0], t.arrival[0]) for t in tuning.frontier])
+    ax.step(*edge.T, where="post", color=INK, linewidth=1.4, zorder=0, label="Pareto curve")
+    (at, *xs), (up, *ys) = tuning.best.visible, tuning.best.arrival
     ax.plot(xs, [up, up], [at, at], ys, color=INK, linewidth=1.0, zorder=4)
     ax.scatter(at, up, s=90, facecolors="none", edgecolors=INK, linewidths=1.4, zorder=5)
     chosen = f"ρ = {tuning.settings.rho:g}, ε = {tuning.settings.epsilon:g}"
     ax.annotate(chosen, (at, up), xytext=(9, -12), textcoords="offset points", weight="bold")
     ax.axvline(tuning.limit, color=MUTED, linewidth=0.8, dashes=(4, 3), zorder=0)
-    ax.set(xlabel="leak (share of global transfer's)", ylabel="effect (share of global transfer's)")
-    ax.set(xlim=(0, None), ylim=(0, None))
+    ax.set(xlabel="visible outside (share of pixels)", ylabel="arrival", xlim=(0, None))
     ax.set_title(tuning.part)
     ax.grid()
     ax.legend(**BESIDE)

@@ -157,7 +157,7 @@ DOMAINS: Mapping[str, Domain] = {
     # 5_evaluation, 6_directions
     "curve_pairs": _whole(1),
     "parts": _PARTS,
-    "leak": _number(0, 1),
+    "visible": _number(0, 1),
     "effect_images": _whole(1),
     "direction": _whole(0, 15),
     "layers": _choice("all", "coarse", "middle", "fine"),
