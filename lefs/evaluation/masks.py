@@ -111,7 +111,9 @@ def grow(mask: Tensor, pixels: int = 1) -> Tensor:
     >>> int(grow(dot).sum()), int(grow(dot, 2).sum())
     (9, 25)
     """
-    return max_pool2d(mask[:, None].float(), 2 * pixels + 1, stride=1, padding=pixels)[:, 0] > 0
+    wide = 2 * pixels + 1
+    rows = max_pool2d(mask[:, None].float(), (1, wide), stride=1, padding=(0, pixels))
+    return max_pool2d(rows, (wide, 1), stride=1, padding=(pixels, 0))[:, 0] > 0
 
 
 def union(first: Mapping[str, Tensor], second: Mapping[str, Tensor]) -> dict[str, Tensor]:
