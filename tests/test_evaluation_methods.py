@@ -9,6 +9,7 @@ from generator_of_quarters import EACH, NAMES, QuarterGenerator, Quarters, quart
 from torch import Tensor
 
 from lefs import Catalog, Generator, QuerySettings, StyleGAN2, dissect
+from lefs.blending import in_place
 from lefs.directions import layer_range
 from lefs.effects import by_effect
 from lefs.evaluation import (
@@ -29,10 +30,11 @@ from lefs.evaluation.baselines import (
     image_query,
     mixing_query,
     released_query,
+    softened,
 )
 
 PROPER = {"sequential", "simultaneous", "effect-based", "pair-aware", "released rule", "per-image masks"}
-SPATIAL = {"feature blending", "pixel compositing"}
+SPATIAL = {"feature blending", "pixel compositing", "in place"}
 PAIRS = seed_pairs(6)
 
 
@@ -190,6 +192,51 @@ def test_compositing_mixes_inside_the_mask_only() -> None:
         composite(target, reference, mask, strength=1.5)
 
 
+def test_in_place_is_what_the_editor_renders(lively: StyleGAN2, clustered: Catalog) -> None:
+    batch = one_batch(lively, clustered)
+    (method,) = [m for m in standard_methods(lively, clustered) if m.name == "in place"]
+    sides = batch.target_styles, batch.reference_styles
+    at = batch.place("left").flatten(1).any(dim=1)
+    assert at.any()
+    expected = in_place(lively, clustered, "left", *(s[at] for s in sides), strength=0.4)
+    torch.testing.assert_close(method.edit(batch, "left", 0.4)[at], expected, rtol=1e-4, atol=1e-4)
+
+
+def test_an_edit_in_place_of_what_the_catalog_does_not_see_is_the_target(
+    lively: StyleGAN2, clustered: Catalog
+) -> None:
+    """The segmenter alone judges: a pair in which only it sees the part counts as one that did not arrive."""
+    batch = one_batch(lively, clustered, segmenter=Everywhere())
+    for masks in batch.own_masks:
+        masks["left"][1:] = False
+    assert batch.shown("left").all()
+    (method,) = [m for m in standard_methods(lively, clustered) if m.name == "in place"]
+    edits = method.edit(batch, "left", 1.0)
+    assert torch.equal(edits[1:], batch.targets[1:])
+    assert not torch.equal(edits[0], batch.targets[0])
+
+
+class Everywhere:
+    """Sees one part in the upper half of any picture."""
+
+    names = ("nothing", "left")
+
+    def __call__(self, images: Tensor) -> Tensor:
+        labels = torch.zeros(images.shape[0], *images.shape[-2:], dtype=torch.int64)
+        labels[:, : images.shape[-2] // 2] = 1
+        return labels
+
+
+def test_soft_compositing_falls_off_at_the_border() -> None:
+    mask = torch.zeros(1, 160, 160).bool()
+    mask[:, :80] = True
+    column = softened(mask)[0, :, 80]
+    assert (column[:70] == 1).all()
+    assert (column[90:] == 0).all()
+    assert (column.diff() <= 0).all()
+    assert float(column[79:81].mean()) == pytest.approx(0.5)
+
+
 def test_a_setting_at_nothing_changes_nothing(lively: StyleGAN2, clustered: Catalog) -> None:
     batch = one_batch(lively, clustered)
     # thresholds work the other way round: above all shares nothing is kept
@@ -243,27 +290,27 @@ def test_the_released_rule_takes_whole_channels_in_order(seed: int) -> None:
 
 def test_blending_is_the_target_outside_and_the_reference_inside_everything(lively: StyleGAN2) -> None:
     styles = lively.sample_styles([1, 2]), lively.sample_styles([3, 4])
-    caches = [lively.cache(s) for s in styles]
     nowhere = torch.zeros(2, 16, 16, dtype=torch.bool)
     for layer in lively.layers[1:]:
-        same = blend_features(lively, *caches, nowhere, layer=layer.name)
-        assert torch.equal(same, caches[0].image), layer.name
+        same = blend_features(lively, *styles, nowhere, layer=layer.name)
+        assert torch.equal(same, lively.synthesize(styles[0])), layer.name
         # everywhere: the reference's maps, and the target's styles from there on
         mixed = styles[1].clone()
         mixed[:, layer.span.start :] = styles[0][:, layer.span.start :]
-        found = blend_features(lively, *caches, ~nowhere, layer=layer.name)
+        found = blend_features(lively, *styles, ~nowhere, layer=layer.name)
         torch.testing.assert_close(found, lively.synthesize(mixed), rtol=1e-4, atol=1e-4)
     with pytest.raises(ValueError, match="layer must not be the first"):
-        blend_features(lively, *caches, nowhere, layer=lively.layers[0].name)
+        blend_features(lively, *styles, nowhere, layer=lively.layers[0].name)
 
 
 def test_blending_in_the_last_layers_input_is_local(disjoint: QuarterGenerator, truth: Catalog) -> None:
     batch = one_batch(disjoint, truth, segmenter=Quarters())
     mask = batch.masks[NAMES[0]]
-    found = blend_features(disjoint, *batch.caches, mask, layer="b", strength=0.5)
+    sides = batch.target_styles, batch.reference_styles
+    found = blend_features(disjoint, *sides, mask, layer="b", strength=0.5)
     outside = ~mask[:, None].expand_as(found)
     assert torch.equal(found[outside], batch.targets[outside])
-    first, second = (t.states[1][1] for t in batch.caches)
+    first, second = (disjoint.cache(styles).states[1][1] for styles in sides)
     painted = batch.targets - first
     expected = torch.lerp(first, second, 0.5 * mask[:, None].float()) + painted
     torch.testing.assert_close(found, expected)

@@ -8,18 +8,18 @@ from functools import partial
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import adaptive_avg_pool2d, interpolate, pad
+from torch.nn.functional import avg_pool2d
 
+from lefs.blending import mix
 from lefs.catalog import Catalog
 from lefs.checks import check_choice, check_number
 from lefs.generator import Generator
 from lefs.images import resample_partition
 from lefs.stylespace import StyleLayer, ranges
-from lefs.synthesis import Cache
 
 __all__ = [
     "blend_features", "composite", "hair_like", "image_contributions", "image_masks", "image_query",
-    "mixing_query", "random_query", "released_query",
+    "mixing_query", "random_query", "released_query", "softened",
 ]  # fmt: skip
 
 _TEMPERATURE = 0.1  # of the softmax over parts (Retrieve in Style)
@@ -224,20 +224,36 @@ def composite(target: Tensor, reference: Tensor, mask: Tensor, *, strength: floa
     Parameters
     ----------
     target, reference : Tensor of shape (N, 3, H, W)
-    mask : Tensor of shape (N, H, W), bool
+    mask : Tensor of shape (N, H, W), bool, or weights in [0, 1]
     strength : float in [0, 1]
         Opacity of what is pasted.
 
     Returns
     -------
     Tensor of shape (N, 3, H, W)
+        The target bit for bit where the mask is 0.
     """
     check_number("strength", strength, minimum=0, maximum=1)
-    return torch.where(mask[:, None], torch.lerp(target, reference, strength), target)
+    return torch.lerp(target, reference, strength * mask[:, None].to(target))
+
+
+def softened(mask: Tensor) -> Tensor:
+    """A mask (N, H, W) as weights that fall from 1 to 0 over its border, a fortieth of the picture wide."""
+    side = 2 * max(1, mask.shape[-1] // 80) + 1
+    weights = mask[:, None].float()
+    for _ in range(2):
+        weights = avg_pool2d(weights, side, stride=1, padding=side // 2, count_include_pad=False)
+    return weights[:, 0]
 
 
 def blend_features(
-    generator: Generator, target: Cache, reference: Cache, mask: Tensor, *, layer: str, strength: float = 1.0
+    generator: Generator,
+    target_styles: Tensor,
+    reference_styles: Tensor,
+    mask: Tensor,
+    *,
+    layer: str,
+    strength: float = 1.0,
 ) -> Tensor:
     """Feature blending (Suzuki et al. 2018).
 
@@ -247,8 +263,7 @@ def blend_features(
     Parameters
     ----------
     generator : Generator
-    target, reference : Cache
-        Of `Generator.cache`.
+    target_styles, reference_styles : Tensor of shape (N, S)
     mask : Tensor of shape (N, H, W), bool
         In the image.
     layer : str
@@ -262,25 +277,7 @@ def blend_features(
     """
     check_number("strength", strength, minimum=0, maximum=1)
     names = [la.name for la in generator.layers]
-    index, there = names.index(generator.layer(layer).name), generator.layer(layer)
-    if index == 0:
+    if generator.layer(layer).name == names[0]:
         raise ValueError(f"layer must not be the first, {layer!r}: take one of {', '.join(names[1:])}")
-    margins = [there.margin, *[0] * len(target.states[index])]
-    states = list(target.states)
-    states[index] = tuple(
-        None if a is None or b is None else torch.lerp(a, b, strength * _on_map(mask, a, margin))
-        for a, b, margin in zip(target.states[index], reference.states[index], margins, strict=False)
-    )
-    mixed = Cache(target.styles, target.noise, tuple(states), target.image, until=index)
-    return generator.synthesize(target.styles, target.noise, cache=mixed)
-
-
-def _on_map(mask: Tensor, maps: Tensor, margin: int) -> Tensor:
-    """A mask of the picture as weights on the positions of a map, 0 on its margin: (N, 1, h, w)."""
-    side = maps.shape[-1] - 2 * margin
-    weights = mask[:, None].to(maps)
-    if side < mask.shape[-1]:
-        weights = adaptive_avg_pool2d(weights, side)
-    elif side > mask.shape[-1]:
-        weights = interpolate(weights, size=(side, side), mode="nearest")
-    return pad(weights, (margin,) * 4)
+    outer, inner = (generator.state(styles, layer) for styles in (target_styles, reference_styles))
+    return generator.walk(target_styles, cache=mix(generator, outer, inner, strength * mask[:, None].float()))

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, partial
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from lefs.blending import in_place
 from lefs.catalog import Catalog
 from lefs.checks import check_name
 from lefs.directions import Direction
@@ -143,9 +145,22 @@ def by_settings(catalog: Catalog, settings: Mapping[str, QuerySettings]) -> Meth
     )
 
 
-def edited(batch: PairBatch, catalog: Catalog, part: str, settings: QuerySettings) -> Tensor:
-    """Styles of the edits of one part of a batch, by settings."""
-    return batch.moved(settings.query(catalog, part, batch.target_styles, batch.reference_styles))
+def edited(
+    batch: PairBatch, catalog: Catalog, part: str, settings: QuerySettings, *, strength: float = 1.0
+) -> Tensor:
+    """Edits of one part of a batch by settings: styles, or images if they are made in place.
+
+    A pair in neither picture of which the catalog finds the part stays its target.
+    """
+    sides = batch.target_styles, batch.reference_styles
+    if settings.where == "everywhere":
+        return batch.moved(settings.query(catalog, part, *sides), strength=strength)
+    at = batch.place(part).flatten(1).any(dim=1)
+    masks, images = [m[part][at] for m in batch.own_masks], batch.targets.clone()
+    if bool(at.any()):
+        given: dict[str, Any] = {"settings": settings, "strength": strength, "masks": masks}
+        images[at] = in_place(batch.generator, catalog, part, *(styles[at] for styles in sides), **given)
+    return images
 
 
 def settings_by_part(
@@ -183,7 +198,8 @@ def standard_methods(
     -------
     tuple of Method
         Sequential, simultaneous, (effect-based, pair-aware,) released rule, per-image masks, random, coarse,
-        middle and fine mixing (where there are such layers), feature blending, pixel compositing, global.
+        middle and fine mixing (where there are such layers), in place, feature blending, pixel and soft
+        compositing, global.
 
     Examples
     --------
@@ -214,7 +230,7 @@ def standard_methods(
     found.append(by_query("released rule", "ε", BUDGETS, 16.0, _released(catalog, base)))
     found.append(Method("per-image masks", "threshold", THRESHOLDS, 0.8, _per_image(generator, catalog)))
     found.append(by_query("random channels", "ε", BUDGETS, 16.0, at_random))
-    return (*found, *_mixing(generator), *_pasting(generator), global_transfer(STRENGTHS))
+    return (*found, *_mixing(generator), *_in_place(generator, catalog), global_transfer(STRENGTHS))
 
 
 def _sequential(catalog: Catalog, base: QuerySettings) -> Query:
@@ -264,24 +280,28 @@ def _mixing(generator: Generator) -> list[Method]:
     ]
 
 
-def _pasting(generator: Generator) -> list[Method]:
-    """Blending at the layer that is clustered by default, and compositing."""
+def _in_place(generator: Generator, catalog: Catalog) -> list[Method]:
+    """Edits that are given the part's mask, as the catalog finds it."""
+
+    def own(batch: PairBatch, part: str, value: float) -> Tensor:
+        return edited(batch, catalog, part, QuerySettings(where="part"), strength=value)
 
     def blended(batch: PairBatch, part: str, value: float) -> Tensor:
-        return baselines.blend_features(
-            generator, *batch.caches, batch.own_masks[part], layer=layer, strength=value
-        )
+        sides = batch.target_styles, batch.reference_styles
+        return baselines.blend_features(generator, *sides, batch.place(part), layer=layer, strength=value)
 
-    def composed(batch: PairBatch, part: str, value: float) -> Tensor:
-        return baselines.composite(batch.targets, batch.references, batch.own_masks[part], strength=value)
+    def pasted(batch: PairBatch, part: str, value: float, soft: bool = False) -> Tensor:
+        mask = baselines.softened(batch.place(part)) if soft else batch.place(part)
+        return baselines.composite(batch.targets, batch.references, mask, strength=value)
 
-    found = [Method("pixel compositing", "λ", STRENGTHS, 1.0, composed)]
+    found = {"in place": own, "feature blending": blended, "pixel compositing": pasted}
+    found["soft compositing"] = partial(pasted, soft=True)
     # (the first layer's input is the same in all images)
     names = [la.name for la in generator.layers[1:] if la.kind == "conv"]
-    if names:
-        layer = generator.default_layer if generator.default_layer in names else names[0]
-        found.insert(0, Method("feature blending", "λ", STRENGTHS, 1.0, blended))
-    return found
+    layer = generator.default_layer if generator.default_layer in names else next(iter(names), "")
+    return [
+        Method(n, "λ", STRENGTHS, 1.0, make) for n, make in found.items() if layer or n != "feature blending"
+    ]
 
 
 def global_transfer(strengths: Sequence[float] = (1.0,)) -> Method:

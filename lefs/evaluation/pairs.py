@@ -13,11 +13,10 @@ from torch import Tensor
 from lefs.catalog import Catalog
 from lefs.checks import check_integer, check_number, check_seeds
 from lefs.editing import transfer
-from lefs.evaluation.masks import Segmenter, read_masks, shows, union
+from lefs.evaluation.masks import Segmenter, grow, read_masks, shows, union
 from lefs.generator import Generator
 from lefs.images import to_lab
 from lefs.progress import track
-from lefs.synthesis import Cache
 
 __all__ = ["PairBatch", "PairOptions", "check_pairs", "pair_batches", "seed_pairs"]
 
@@ -140,17 +139,17 @@ class PairBatch:
         return union(self.target_masks, self.reference_masks)
 
     @cached_property
-    def own_masks(self) -> dict[str, Tensor]:
-        """The same as the catalog's clusters tell it: what edits may be made with."""
+    def own_masks(self) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """Where the catalog finds each part, in targets and in references: what edits may be made with."""
         if self.segmenter is None:
-            return self.masks
+            return self.target_masks, self.reference_masks
         sides = self.target_styles, self.reference_styles
-        return union(*(read_masks(self.generator, self.catalog, styles) for styles in sides))
+        one, two = (self.catalog.part_masks(self.generator, styles) for styles in sides)
+        return one, two
 
-    @cached_property
-    def caches(self) -> tuple[Cache, Cache]:
-        """The states of every layer, of targets and of references."""
-        return self.generator.cache(self.target_styles), self.generator.cache(self.reference_styles)
+    def place(self, part: str) -> Tensor:
+        """Where the catalog finds a part in target or reference, widened by one pixel: bool, (n, H, W)."""
+        return grow(self.own_masks[0][part] | self.own_masks[1][part])
 
     @cached_property
     def labs(self) -> tuple[Tensor, Tensor]:
