@@ -9,6 +9,7 @@ import math
 import threading
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -27,6 +28,7 @@ from lefs.widgets.canvas import Canvas, Picture, change_picture
 from lefs.widgets.pacing import preview_of
 from lefs.widgets.panel import Panel
 
+FIXTURES = Path(__file__).parent / "fixtures"
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 
 
@@ -227,6 +229,67 @@ def test_contributions_are_a_choice_and_have_settings_of_their_own(tuned, tiny, 
     assert torch.equal(replayed.image, tuned.edit.image)
 
 
+@pytest.fixture
+def in_place(tiny, catalog, tmp_path):
+    """A studio that edits a part that target and reference both show."""
+    settings = lefs.QuerySettings(where="part")
+    shown = catalog.part_masks(tiny, tiny.sample([1, 2], truncation=0.7))
+    part = next(name for name, mask in shown.items() if mask.flatten(1).any(1).all())
+    return EditStudio(tiny, catalog, one_change(part=part, settings=settings), folder=tmp_path)
+
+
+def test_in_place_and_everywhere_are_a_choice(in_place, tiny, catalog, tmp_path):
+    assert settings_of(in_place).method == "global"
+    assert "in place" in in_place.canvas.frame["panels"][1]["note"]
+    placed = in_place.edit
+    in_place.controls["where"].value = "everywhere"
+    assert in_place.error == ""
+    assert settings_of(in_place).where == "everywhere"
+    assert settings_of(in_place).method == "sequential", "the usual one there"
+    assert not torch.equal(in_place.edit.image, placed.image)
+    assert "budget spent" in in_place._summary.value
+    assert "in place" not in in_place.canvas.frame["panels"][1]["note"]
+    in_place.controls["method"].value = "simultaneous"
+    in_place.controls["where"].value = "part"
+    assert torch.equal(in_place.edit.image, placed.image)
+    in_place.controls["where"].value = "everywhere"
+    assert settings_of(in_place).method == "simultaneous", "the one that was chosen there"
+    in_place.controls["where"].value = "part"
+    in_place.controls["save"].click()
+    replayed = lefs.Editor(tiny, catalog).render(lefs.Recipe.load(next(tmp_path.glob("*.json"))))
+    assert torch.equal(replayed.image, placed.image)
+
+
+def test_the_line_says_what_is_mixed_in_place(in_place, tiny, catalog):
+    assert "inside the mask alone: the whole reference" in in_place._summary.value
+    part = in_place.controls["part"].value
+    mask = catalog.part_masks(tiny, tiny.sample([1, 2], truncation=0.7))[part].any(dim=0)
+    change = in_place.edit.change
+    assert f"inside the part <b>{change[mask].mean():.2f}</b>" in in_place._summary.value
+    assert f"outside <b>{change[~mask].mean():.2f}</b>" in in_place._summary.value
+    in_place.controls["method"].value = "sequential"
+    in_place.controls["epsilon"].value = 1.0
+    q = in_place.edit.queries[0]
+    assert f"<b>{int((q > 0).sum())}</b> of {len(q)} channels of the reference" in in_place._summary.value
+    assert "budget" not in in_place._summary.value, "it is not what the picture pays for"
+    in_place.controls["strength"].value = 0.0
+    assert torch.equal(in_place.edit.image, in_place.edit.target)
+
+
+def test_a_generator_without_styles_is_edited_in_place(tmp_path):
+    progan = lefs.load(FIXTURES / "genforce" / "progan_fused.pth")
+    found = lefs.dissect(progan, range(4), clusters=2, progress=False)
+    studio = EditStudio(progan, found, one_change(settings=lefs.QuerySettings(where="part")))
+    assert [value for _, value in studio.controls["where"].options] == ["part"]
+    assert studio.controls["method"].options == ("global",)
+    before = studio.edit.image
+    studio.controls["reference"].value = 3
+    assert studio.error == ""
+    assert not torch.equal(studio.edit.image, before)
+    with pytest.raises(TypeError, match="has no styles"):
+        EditStudio(progan, found, one_change())
+
+
 def test_a_catalog_of_one_kind_offers_no_choice_of_contributions(studio, tiny, measured):
     assert not is_shown(studio.controls["contributions"])
     effect = EditStudio(tiny, measured.by_effect(), one_change())
@@ -294,7 +357,7 @@ def test_summary_counts_channels_and_measures_the_change(studio, tiny, catalog):
     q = studio.edit.queries[0]
     text = studio._summary.value
     assert f"<b>{int((q > 0).sum())}</b> of {len(q)} channels" in text
-    mask = catalog.part_masks(tiny, studio._styles(1))["cluster 0"][0]
+    mask = catalog.part_masks(tiny, tiny.sample([1, 2], truncation=0.7))["cluster 0"].any(dim=0)
     assert f"<b>{studio.edit.change[mask].mean():.2f}</b>" in text
 
 

@@ -72,9 +72,10 @@ class EditStudio(Panel):
     edit : Edit
         What is shown.
     controls : dict of str to Widget
-        "part", "contributions", "method", "target", "reference", "strength", "rho", "epsilon", "slope",
-        "leak", "coarse", "rgb", "save"; "keep" and "take" answer the question whose settings are to hold,
+        "part", "where", "contributions", "method", "target", "reference", "strength", "rho", "epsilon",
+        "slope", "leak", "coarse", "rgb", "save"; "keep" and "take" answer the question whose settings are to hold,
         "lower" takes a price at which something moves. Setting a value draws before the assignment returns.
+        "where" is "part", in place, or "everywhere", each with the method that was chosen for it last.
         The method "pair" is offered where the catalog has effects.
 
     Raises
@@ -117,6 +118,7 @@ class EditStudio(Panel):
         self._label = self._editor.sign(recipe).label
         self._tuned = _by_kind(catalog, settings)
         self._moved = self._asking = False  # whose settings hold: see `_choose`
+        self._methods = {where: QuerySettings(where=where).method for where in ("everywhere", "part")}
         self._price: float | None = (
             None  # at which something would move, if nothing does because of the price
         )
@@ -126,7 +128,7 @@ class EditStudio(Panel):
         self._moves = 0
         self._masks = lru_cache(maxsize=8)(self._find_masks)
         self.controls = {
-            **choices(catalog, recipe.target, change),
+            **choices(catalog, recipe.target, change, channels=generator.has_styles),
             **sliders(catalog, change.strength, change.settings),
             **buttons(disabled=folder is None),
         }
@@ -146,9 +148,10 @@ class EditStudio(Panel):
     @property
     def recipe(self) -> Recipe:
         """What the controls say."""
-        chosen = {name: self.controls[name].value for name in ("method", "contributions", *_TUNED)}
-        target, *own = (self.controls[n].value for n in ("target", "part", "reference", "strength"))
-        change = Change(*own, settings=replace(self._settings, **chosen))
+        chosen = {n: self.controls[n].value for n in ("where", "method", "contributions", *_TUNED)}
+        names = ("target", "part", "reference", "strength")
+        target, part, reference, strength = (self.controls[n].value for n in names)
+        change = Change(part, reference, strength, replace(self._settings, **chosen))
         made = Recipe(target, (change,), truncation=self._truncation, label=self._label)
         return self._editor.sign(made)
 
@@ -157,14 +160,15 @@ class EditStudio(Panel):
         preview = self.edit.image.shape[-1] < self._generator.size[0]
         edit = self._editor.render(self.recipe) if preview else self.edit
         change = edit.recipe.changes[0]
+        place = ", in place" if change.settings.where == "part" else ""
         pair = f"{change.part} of seed {change.reference} onto seed {edit.recipe.target}"
-        title = f"{pair}, λ = {change.strength:g}"
+        title = f"{pair}{place}, λ = {change.strength:g}"
         return edit_strip(edit.target, edit.image, edit.references[0], edit.change, title=title)
 
     # -- layout -----------------------------------------------------------------------------------
     def _lay_out(self) -> None:
         c = self.controls
-        names = ("part", "target", "reference", "method", "contributions", "strength", *_SIGNS)
+        names = ("part", "target", "reference", "where", "method", "contributions", "strength", *_SIGNS)
         advanced = ipywidgets.Accordion([row(c["coarse"], c["rgb"], kind="two")], titles=["Advanced"])
         self._question = row(self._notice, c["keep"], c["take"], c["lower"], kind="notice")
         self._arrange(
@@ -179,6 +183,7 @@ class EditStudio(Panel):
     def _connect(self) -> None:
         c = self.controls
         acts = {"part": self._choose, "contributions": self._choose, **dict.fromkeys(_TUNED, self._set)}
+        acts["where"] = self._place
         clicks = {"save": self._save, "keep": self._keep, "take": self._take, "lower": self._lower}
         for name, control in c.items():
             if name in clicks:
@@ -201,6 +206,13 @@ class EditStudio(Panel):
         self._asking = self._moved and self._differ()
         if not self._moved:
             self._bring(self._own)
+        self._preview()
+
+    def _place(self, where: str) -> None:
+        """In place and everywhere have a method each: the one that was chosen last, or the usual one."""
+        self._methods[self.edit.recipe.changes[0].settings.where] = self.controls["method"].value
+        with self._silently():
+            self.controls["method"].value = self._methods[where]
         self._preview()
 
     def _set(self, _: object) -> None:
@@ -303,32 +315,38 @@ class EditStudio(Panel):
         """Part, strength and settings as they are (a slider shows the nearest of its steps)."""
         own = [n for n in _OWN_CONTROLS[change.settings.method] if n in _SIGNS]
         numbers = [f"{_SIGNS[n]} = {getattr(change.settings, n):.3g}" for n in own]
-        return ", ".join([change.part, f"λ = {change.strength:.3g}", *numbers])
+        place = ["in place"] if change.settings.where == "part" else []
+        return ", ".join([change.part, *place, f"λ = {change.strength:.3g}", *numbers])
 
     def _measures(self) -> str:
-        """One line: how many channels, at what price, and how much changed inside and outside the part."""
-        change = self.edit.recipe.changes[0]
-        q = self.edit.queries[0].cpu()
-        texts = [f"<b>{int(q.count_nonzero()):,}</b> of {len(q):,} channels move"]
-        if change.settings.method == "pair":
-            effects = PartEffects.of(self._catalog, change.part)
-            target = self._styles(self.edit.recipe.target)
+        """One line: what moves, at what price, and how much changed inside and outside the part."""
+        recipe, q = self.edit.recipe, self.edit.queries[0].cpu()
+        (change,) = recipe.changes
+        part, settings = change.part, change.settings
+        count = f"<b>{int(q.count_nonzero()):,}</b> of {len(q):,} channels"
+        texts = [f"{count} move"]
+        if settings.where == "part":  # (which has no price: outside, all styles stay the target's)
+            mixed = "the whole reference" if bool((q == 1).all()) else f"{count} of the reference"
+            texts = [f"inside the mask alone: {mixed}"]
+        elif settings.method == "pair":
+            effects, target = PartEffects.of(self._catalog, part), self._styles(recipe.target)
             leak = float(effects.predicted_leak(torch.ones(1), target, self.edit.styles))
             texts.append(f"predicted outside <b>{leak:.1f}</b> squared levels")
-        elif change.settings.method != "global":
-            spent = float((q * (1 - change.settings.contribution(self._catalog, change.part))).sum())
+        elif settings.method != "global":
+            spent = float((q * (1 - settings.contribution(self._catalog, part))).sum())
             texts.append(f"budget spent <b>{spent:.1f}</b>")
-        mask = self._masks(self.edit.recipe.target, self.edit.change.shape[-1])[change.part][0]
-        texts.append(inside_and_outside(self.edit.change, mask))
-        return joined(texts)
+        # (a hat that comes was in the one picture, a hat that goes in the other)
+        size = self.edit.change.shape[-1]
+        masks = [self._masks(seed, size)[part][0] for seed in (recipe.target, change.reference)]
+        return joined([*texts, inside_and_outside(self.edit.change, masks[0] | masks[1])])
 
     def _styles(self, seed: int) -> torch.Tensor:
         labels = None if self._label is None else [self._label]
-        return self._generator.sample_styles(seed, truncation=self._truncation, labels=labels)
+        return self._generator.sample(seed, truncation=self._truncation, labels=labels)
 
-    def _find_masks(self, target: int, size: int) -> dict[str, torch.Tensor]:
-        """Where each part is in the target: (1, size, size) bool."""
-        return self._catalog.part_masks(self._generator, self._styles(target), size=size)
+    def _find_masks(self, seed: int, size: int) -> dict[str, torch.Tensor]:
+        """Where each part is in a picture: (1, size, size) bool."""
+        return self._catalog.part_masks(self._generator, self._styles(seed), size=size)
 
     def _save(self) -> None:
         if self._folder is None:
@@ -346,6 +364,8 @@ def _checked(generator: Generator, catalog: Catalog, recipe: Recipe) -> Change:
     if len(recipe.changes) != 1:
         raise ValueError(f"recipe must have one change, which the controls show; got {len(recipe.changes)}")
     (change,) = recipe.changes
+    if change.settings.where == "everywhere":
+        generator.check_styles()
     anything = torch.zeros(1, generator.num_styles)
     change.settings.query(catalog, change.part, anything, anything)
     check_number("strength", change.strength, minimum=0, maximum=1)

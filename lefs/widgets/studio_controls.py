@@ -17,18 +17,24 @@ _METHOD = (
     "contribution; global: every channel, whatever the part; pair: those of most effect inside for the least "
     "outside, for these two images"
 )
+_WHERE = (
+    "in place: the reference's maps, inside the part's own mask (feature blending); everywhere: the paper's "
+    "edit, which moves channels wherever they act"
+)
 _KIND = "Relevant is a channel where it is active (energy, the paper's M), or where it acts (effect)"
 
 
-def choices(catalog: Catalog, target: int, change: Change) -> dict[str, Any]:
-    """What to take from where, and by which rule."""
+def choices(catalog: Catalog, target: int, change: Change, *, channels: bool) -> dict[str, Any]:
+    """What to take from where, and by which rule; without `channels` to choose from, all of it in place."""
     own, s = catalog.measure, change.settings
     kinds = [own] if own == "effect" or catalog.effects is None else ["energy", "effect"]
-    methods = [m for m in METHODS if m != "pair" or catalog.effects is not None]
+    methods = [m for m in METHODS if m != "pair" or catalog.effects is not None] if channels else ["global"]
+    places = [("in place", "part"), *([("everywhere", "everywhere")] if channels else [])]
     return {
         "part": choice("part", list(catalog.parts), change.part, "What is taken from the reference"),
         "target": seed_field("target", target, "Seed of the image that is edited"),
         "reference": seed_field("reference", change.reference, "Seed of the image that the part is from"),
+        "where": choice("where", places, s.where, _WHERE),
         "method": choice("method", methods, s.method, _METHOD),
         "contributions": choice("contributions", kinds, s.contributions or own, _KIND),
     }

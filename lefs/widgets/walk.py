@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from lefs.catalog import Catalog
-from lefs.checks import check_name, check_number, check_seed
+from lefs.checks import check_choice, check_name, check_number, check_seed
 from lefs.directions import RANGES, Direction, Directions, layer_range, move
 from lefs.generator import Generator
 from lefs.images import colour_difference, to_uint8
@@ -94,6 +94,7 @@ class DirectionWalker(Panel):
         super().__init__(generator, directions, catalog)
         if part is not None:
             check_name("part", part, list(catalog.parts), what="part")
+        check_choice("settings.where", settings.where, ("everywhere",))  # (a walk is along channels)
         check_number("limit", limit, minimum=0)
         self._directions, self._catalog, self._settings = directions, catalog, settings
         check_number("truncation", truncation)
