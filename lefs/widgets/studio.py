@@ -73,8 +73,9 @@ class EditStudio(Panel):
         What is shown.
     controls : dict of str to Widget
         "part", "where", "contributions", "method", "target", "reference", "strength", "rho", "epsilon",
-        "slope", "leak", "coarse", "rgb", "save"; "keep" and "take" answer the question whose settings are to hold,
-        "lower" takes a price at which something moves. Setting a value draws before the assignment returns.
+        "slope", "leak", "coarse", "rgb", "save"; "keep" and "take" answer the question whose settings are to
+        hold, "lower" takes a price at which something moves. Setting a value draws before the assignment
+        returns.
         "where" is "part", in place, or "everywhere", each with the method that was chosen for it last.
         The method "pair" is offered where the catalog has effects.
 
