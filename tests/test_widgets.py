@@ -260,6 +260,14 @@ def test_in_place_and_everywhere_are_a_choice(in_place, tiny, catalog, tmp_path)
     assert torch.equal(replayed.image, placed.image)
 
 
+def test_a_studio_that_opens_in_place_has_the_tuned_settings_ready(tiny, measured):
+    settings = lefs.QuerySettings(where="part", contributions="effect")
+    studio = EditStudio(tiny, measured, one_change(settings=settings), settings=[TABLE, BY_EFFECT])
+    studio.controls["where"].value = "everywhere"
+    assert studio.error == ""
+    assert settings_of(studio) == BY_EFFECT["cluster 0"]
+
+
 def test_the_line_says_what_is_mixed_in_place(in_place, tiny, catalog):
     assert "inside the mask alone: the whole reference" in in_place._summary.value
     part = in_place.controls["part"].value

@@ -134,6 +134,8 @@ class EditStudio(Panel):
             **buttons(disabled=folder is None),
         }
         self.canvas = Canvas()
+        if change.settings.method == "global":  # (which asks no slider: they stand ready for another)
+            self._bring(self._own)
         self._summary, self._status, self._notice = line(), line(), line()
         self._lay_out()
         self._connect()
