@@ -146,6 +146,17 @@ def test_moving_rho_changes_the_edited_picture(
     pairs = itertools.combinations(before.values(), 2)
     assert all(change(a, b) > 1 for a, b in pairs), "target, edit and reference should be three pictures"
 
+    summary = panel.locator(".lefs-summary").nth(1)
+    expect(summary).to_contain_text("inside the mask alone")  # (it opens in place)
+    expect(rho).to_be_hidden()
+    where = panel.locator(".widget-dropdown", has_text="where").locator("select")
+    where.select_option(label="everywhere")
+    wait_for_change(canvases["edit"], before["edit"])
+    expect(summary).to_contain_text("budget spent")
+    expect(rho).to_be_visible()
+    notebook.settle()
+    before["edit"] = picture(canvases["edit"])
+
     part = panel.locator(".widget-dropdown", has_text="part").locator("select")
     part.select_option(label="mouth")
     wait_for_change(canvases["edit"], before["edit"])
