@@ -10,7 +10,9 @@ import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -18,6 +20,7 @@ from lefs.checks import check_counts, check_number, check_seed
 from lefs.generator import GeneratorId
 from lefs.query import QuerySettings
 from lefs.records import VERSION, read_json, whole, write_json
+from lefs.sources import Inverted, KeptStyles, Source
 
 __all__ = ["Change", "Recipe", "compose", "resolve_claims", "transfer"]
 
@@ -103,8 +106,8 @@ class Change:
     ----------
     part : str
         Name of the part.
-    reference : int
-        Seed of the reference image.
+    reference : int, or any other source
+        The reference image: a seed, a w, W+, styles, the file of one, an inversion (`lefs.source_styles`).
     strength : float in [0, 1]
         Scales the whole change (λ).
     settings : QuerySettings
@@ -118,12 +121,12 @@ class Change:
     """
 
     part: str
-    reference: int
+    reference: Source
     strength: float = 1.0
     settings: QuerySettings = field(default_factory=QuerySettings)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "reference", check_seed("reference", self.reference))
+        object.__setattr__(self, "reference", _check_source("reference", self.reference))
 
 
 @dataclass(frozen=True)
@@ -132,7 +135,7 @@ class Recipe:
 
     Attributes
     ----------
-    target : seed of the target image
+    target : the target image: a seed or any other source, as a change's reference
     changes : the changes, any number
     truncation : ψ of target and references
     generator : `GeneratorId`, filled in when an `Editor` renders it
@@ -148,7 +151,7 @@ class Recipe:
     True
     """
 
-    target: int
+    target: Source
     changes: tuple[Change, ...] = ()
     truncation: float = 0.7
     generator: GeneratorId | None = None
@@ -156,10 +159,17 @@ class Recipe:
     parts: tuple[tuple[str, str], ...] = ()
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "target", check_seed("target", self.target))
+        object.__setattr__(self, "target", _check_source("target", self.target))
 
     def save(self, path: str | os.PathLike[str]) -> Path:
-        """Write as JSON, atomically."""
+        """Write as JSON, atomically; what is not a seed as its styles, once an `Editor` has signed it."""
+        for source in (self.target, *(change.reference for change in self.changes)):
+            if not isinstance(source, int | KeptStyles):
+                kind = type(source).__name__
+                raise TypeError(
+                    f"recipes are saved with seeds or kept styles, and this one has a {kind}: "
+                    "save editor.sign(recipe), or the recipe of a rendered edit"
+                )
         owner = self.generator and self.generator.to_json()
         return write_json(path, {"format": _FORMAT, "version": VERSION, **asdict(self), "generator": owner})
 
@@ -168,7 +178,30 @@ class Recipe:
         """Read what `save` wrote; an `ArtifactError` says what is wrong with the file."""
         meta = read_json(path, expect=_FORMAT)
         with whole(Path(path), "recipe"):
-            changes = [Change(**{**c, "settings": QuerySettings(**c["settings"])}) for c in meta["changes"]]
+            changes = [
+                Change(
+                    **{**c, "settings": QuerySettings(**c["settings"]), "reference": _read(c["reference"])}
+                )
+                for c in meta["changes"]
+            ]
             owner = meta["generator"] and GeneratorId.from_json(meta["generator"])
             parts = tuple((str(name), str(digest)) for name, digest in meta.get("parts", ()))
-            return cls(meta["target"], tuple(changes), meta["truncation"], owner, meta.get("label"), parts)
+            target, label = _read(meta["target"]), meta.get("label")
+            return cls(target, tuple(changes), meta["truncation"], owner, label, parts)
+
+
+def _check_source(name: str, source: Source) -> Source:
+    """Itself, or the integer that it stands for."""
+    if isinstance(source, str | os.PathLike | KeptStyles | Inverted):
+        return source
+    # (an array without axes is a number)
+    return source if isinstance(source, Tensor | np.ndarray) and source.ndim else check_seed(name, source)
+
+
+def _read(source: Any) -> int | KeptStyles:
+    """A source as a recipe's file has it; an `ArtifactError` if its styles were changed."""
+    if not isinstance(source, dict):
+        return check_seed("seed", source)
+    kept = KeptStyles(**{name: str(text) for name, text in source.items()})
+    kept.styles()
+    return kept

@@ -13,18 +13,20 @@ from torch import Tensor
 
 from lefs.blending import Side, blend, blending_layer, refined
 from lefs.catalog import Catalog
-from lefs.checks import check_choice, check_seed
+from lefs.checks import check_choice
 from lefs.editing import Change, Recipe, compose, resolve_claims, transfer
 from lefs.generator import Generator
 from lefs.images import colour_difference
 from lefs.query import QuerySettings
 from lefs.records import ArtifactError
+from lefs.sources import KeptStyles, Source, keep_source, source_styles
 from lefs.synthesis import Cache, Stop
 
 __all__ = ["Edit", "Editor", "Superseded"]
 
 _USUAL = QuerySettings()
-_Key = tuple[int, float, int | None, int | None]  # seed, truncation, label, side of a preview
+_Kept = int | KeptStyles
+_Key = tuple[_Kept, float, int | None, int | None]  # source, truncation, label, side of a preview
 _COSTLY = 64  # side of the maps from which on it is worth asking whether a layer is still wanted
 _KEPT = 2**26  # bytes of unedited pictures that are kept
 _SIDES = 64  # images of which masks and coarse maps are kept
@@ -115,16 +117,16 @@ class Editor:
         catalog.check_generator(generator)
         self.generator, self.catalog, self.noise = generator, catalog, noise
         self._lock = threading.RLock()
-        self._cache: tuple[tuple[int, float, int | None], Cache] | None = None
+        self._cache: tuple[tuple[_Kept, float, int | None], Cache] | None = None
         self._pictures: dict[_Key, Tensor] = {}
         self._sides: dict[_Key, Side] = {}
 
-    def cache(self, target: int, truncation: float, *, label: int | None = None) -> Cache:
+    def cache(self, target: Source, truncation: float, *, label: int | None = None) -> Cache:
         """The kept states of a target; the last one asked for stays in memory."""
-        key = (check_seed("target", target), truncation, label)
+        key = (keep_source(self.generator, target), truncation, label)
         with self._lock, torch.no_grad():
             if self._cache is None or self._cache[0] != key:
-                styles = self._styles([target], truncation, label)
+                styles = self._styles([key[0]], truncation, label)
                 self._cache = (key, self.generator.cache(styles, self.noise))  # type: ignore[arg-type]
             return self._cache[1]
 
@@ -146,6 +148,7 @@ class Editor:
             If `stop` said True; what is kept for the next rendering stays.
         """
         self._check_owner(recipe)
+        recipe = self.sign(recipe)
         with self._lock, torch.no_grad():
             kept, target = self._target(recipe, preview=upto is not None)
             seeds = [c.reference for c in recipe.changes]
@@ -157,7 +160,7 @@ class Editor:
             begin = kept if len(chosen) == len(seeds) else self._blended(recipe, styles, kept, upto)
             options: dict[str, Any] = {"truncation": recipe.truncation, "upto": upto, "label": recipe.label}
             return Edit(
-                recipe=self.sign(recipe),
+                recipe=recipe,
                 # (from a cache it costs nothing; without one it is kept, and costs nothing the next time)
                 target=(
                     self._synthesize(target, kept, upto)
@@ -188,27 +191,33 @@ class Editor:
         return refined(*both, outer, found, torch.stack(places).any(dim=0), widest, upto=upto)
 
     def _side(
-        self, seed: int, *, truncation: float, label: int | None, upto: int | None, cache: Cache | None = None
+        self,
+        source: _Kept,
+        *,
+        truncation: float,
+        label: int | None,
+        upto: int | None,
+        cache: Cache | None = None,
     ) -> Side:
-        """What changes in place need of a seed; of the latest it is kept."""
-        key = (seed, truncation, label, upto)
+        """What changes in place need of an image; of the latest it is kept."""
+        key = (keep_source(self.generator, source), truncation, label, upto)
         if key not in self._sides:
             while len(self._sides) >= _SIDES:
                 del self._sides[next(iter(self._sides))]
-            styles, options = self._styles([seed], truncation, label), {"upto": upto, "cache": cache}
+            styles, options = self._styles([source], truncation, label), {"upto": upto, "cache": cache}
             self._sides[key] = Side.of(self.generator, self.catalog, styles, noise=self.noise, **options)  # type: ignore[arg-type]
         return self._sides[key]
 
     def pictures(
         self,
-        seeds: Iterable[int],
+        sources: Iterable[Source],
         *,
         truncation: float = 0.7,
         upto: int | None = None,
         label: int | None = None,
     ) -> Tensor:
-        """Unedited images of seeds, (N, 3, H, W); the latest are kept, up to 64 MiB of them."""
-        wanted = list(seeds)
+        """Unedited images of seeds or other sources, (N, 3, H, W); the latest are kept, up to 64 MiB."""
+        wanted = [keep_source(self.generator, source) for source in sources]
         with self._lock, torch.no_grad():
             for seed in wanted:
                 key = (seed, truncation, upto, label)
@@ -223,8 +232,8 @@ class Editor:
 
     def grid(
         self,
-        target: int,
-        references: Sequence[int],
+        target: Source,
+        references: Sequence[Source],
         parts: Iterable[str],
         *,
         truncation: float = 0.7,
@@ -272,15 +281,17 @@ class Editor:
         known = sorted({c.part for c in changes} & self.catalog.parts.keys())
         parts = tuple((name, self.catalog.part_digest(name)) for name in known)
         owner = self.catalog.generator
-        return replace(recipe, generator=owner, label=label, changes=changes, parts=parts)
+        target = keep_source(self.generator, recipe.target)
+        return replace(recipe, target=target, generator=owner, label=label, changes=changes, parts=parts)
 
     def _stated(self, change: Change) -> Change:
         kind = change.settings.contributions or self.catalog.measure
-        return replace(change, settings=replace(change.settings, contributions=kind))
+        kept = keep_source(self.generator, change.reference)
+        return replace(change, reference=kept, settings=replace(change.settings, contributions=kind))
 
-    def _styles(self, seeds: Sequence[int], truncation: float, label: int | None) -> Tensor:
-        labels = None if label is None else [label] * len(seeds)
-        return self.generator.sample(seeds, truncation=truncation, labels=labels)
+    def _styles(self, sources: Sequence[Source], truncation: float, label: int | None) -> Tensor:
+        chosen = {"truncation": truncation, "label": label}
+        return torch.cat([source_styles(self.generator, one, **chosen) for one in sources])  # type: ignore[arg-type]
 
     def _queries(self, changes: Sequence[Change], target: Tensor, references: Tensor) -> Tensor:
         """The query of each change, after claims of those that act everywhere were resolved: (R, S)."""

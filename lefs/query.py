@@ -76,7 +76,7 @@ class QuerySettings:
     True
     """
 
-    method: Method | None = None
+    method: Method = None  # type: ignore[assignment]  # (what stands for it depends on `where`)
     rho: float = 0.1
     epsilon: float = 16.0
     slope: float = 2.0

@@ -175,16 +175,13 @@ def keep_source(
     >>> lefs.keep_source(generator, 2017), str(lefs.keep_source(generator, generator.mean_w()))
     (2017, 'picture')
     """
+    if not (isinstance(source, str | os.PathLike | KeptStyles | Inverted) or np.ndim(source)):  # type: ignore[arg-type]
+        return check_seed("source", source)
     found = source_styles(generator, source, truncation=truncation, label=label)
     if isinstance(source, KeptStyles):
         return source
-    if isinstance(source, str | os.PathLike):
-        return KeptStyles.of(found, Path(source).stem)
-    if isinstance(source, Tensor | np.ndarray) and source.ndim:
-        return KeptStyles.of(found)
-    if isinstance(source, Inverted):
-        return KeptStyles.of(found, source.name)
-    return check_seed("source", source)
+    name = Path(source).stem if isinstance(source, str | os.PathLike) else getattr(source, "name", None)
+    return KeptStyles.of(found, name if isinstance(name, str) else "picture")
 
 
 def _fitting(generator: Generator, given: Any, what: str) -> Tensor:

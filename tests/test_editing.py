@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import reference
 import torch
@@ -466,3 +467,57 @@ def test_a_grid_of_one_class() -> None:
         grid = editor.grid(1, [5], ["cluster 0"], label=label)["cluster 0"][0]
         recipe = Recipe(1, (Change("cluster 0", 5),), label=label)
         torch.testing.assert_close(grid, editor.render(recipe).image, rtol=1e-4, atol=1e-5)
+
+
+# -- other sources than seeds --------------------------------------------------------------------------------
+
+
+def test_any_source_edits_like_the_seed_it_came_from(
+    lively: StyleGAN2, catalog: Catalog, editor: Editor, tmp_path: Path
+) -> None:
+    change = Change("hair", 2, settings=OPEN)
+    expected = editor.render(Recipe(1, (change,), truncation=1.0))
+    w, styles = lively.map(lively.latents([1])), lively.sample([1])
+    np.savez(tmp_path / "projected_w.npz", w=w.numpy().astype(np.float64))
+    for target in (w, w[0], w[0, 0].numpy(), styles, tmp_path / "projected_w.npz"):
+        # (truncation is of seeds alone)
+        for source, truncation in ((2, 1.0), (lively.sample([2]), 0.3)):
+            edit = editor.render(Recipe(target, (replace(change, reference=source),), truncation))
+            torch.testing.assert_close(edit.image, expected.image, rtol=1e-5, atol=1e-5)
+            torch.testing.assert_close(edit.target, expected.target, rtol=1e-5, atol=1e-5)
+
+
+def test_a_recipe_keeps_the_styles_of_what_is_not_a_seed(
+    lively: StyleGAN2, editor: Editor, catalog: Catalog, tmp_path: Path
+) -> None:
+    made = Recipe(lively.sample([5]) + 0.125, (Change("hair", lively.sample([2]), settings=OPEN),))
+    with pytest.raises(TypeError, match=r"has a Tensor: save editor\.sign"):
+        made.save(tmp_path / "recipe.json")
+    edit = editor.render(made)
+    assert list(edit.pictures) == ["target", "hair of picture", "edit"]
+    again = Recipe.load(edit.recipe.save(tmp_path / "recipe.json"))
+    assert again == edit.recipe
+    assert torch.equal(Editor(lively, catalog).render(again).image, edit.image)
+
+
+def test_styles_that_were_tampered_with_are_refused(
+    lively: StyleGAN2, editor: Editor, tmp_path: Path
+) -> None:
+    path = editor.sign(Recipe(lively.sample([5]))).save(tmp_path / "recipe.json")
+    written = json.loads(path.read_text())
+    text = written["target"]["text"]
+    for wrong in (text[:-8] + "AAAAAAA=", "é", "", text + text, 3, None):
+        path.write_text(json.dumps({**written, "target": {**written["target"], "text": wrong}}))
+        with pytest.raises(ArtifactError, match=r"not those that were saved|recipe"):
+            Recipe.load(path)
+
+
+def test_sources_of_another_network_or_with_nan_say_so(lively: StyleGAN2, editor: Editor) -> None:
+    for wrong, message in (
+        (torch.zeros(1, 3), "must be one image's"),
+        (lively.sample([1]) * math.nan, "NaN"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            editor.render(Recipe(wrong))
+        with pytest.raises(ValueError, match=message):
+            editor.render(Recipe(1, (Change("hair", wrong),)))
