@@ -220,14 +220,14 @@ class _Scene:
             self.before = features(batch.targets)
             seeds = (after + batch.index).tolist()
             styles = batch.generator.sample_styles(seeds, truncation=batch.truncation)
-            self.others = pooled(features(batch.generator.synthesize(styles))).numpy()
+            self.others = pooled(features(batch.generator.synthesize(styles)))
 
     def unedited(self) -> dict[str, np.ndarray]:
         """Features of the targets beside those of the other images."""
         found = {"index": self.batch.index.numpy()}
         if self.features is not None:
             own = pooled(self.before).numpy()
-            found |= {"edited": own, "others": self.others, "around": own, "before": own}
+            found |= {"edited": own, "others": self.others.numpy(), "around": own, "before": own}
         return found
 
     def measured(
@@ -238,44 +238,49 @@ class _Scene:
         Yields the part, and the numbers of the pairs that show it and something else, the first so many as
         are `left`, with features if the value is the usual one.
         """
-        masks = self.batch.target_masks if self.follow else self.batch.masks
-        there = [p for p in left if bool(masks[p].any())]
-        for group in ([there] if method.whole else [[p] for p in there]) if there else []:
-            images, styles = method.render(self.batch, group[0], value)
+        there = {p: at for p, n in left.items() if bool((at := self._first(p, n)).any())}
+        for group in ([list(there)] if method.whole else [[p] for p in there]) if there else []:
+            at = torch.stack([there[p] for p in group]).any(dim=0)
+            images, styles = method.render(self.batch, group[0], value, at)
             found = self.features(images) if self.features is not None and value == method.usual else None
             lab = to_lab(images)
-            for part, (mask, shown) in self._looked_for(group, images, styles).items():
-                here = shown.cpu() & (shown.cpu().cumsum(0) <= left[part])
+            for part, mask in self._looked_for(group, at, images, styles).items():
+                here = there[part][at] & shows(mask).cpu()
                 if bool(here.any()):
-                    yield part, self._numbers(lab, found, mask.cpu(), here)
+                    rows = at.nonzero()[:, 0][here]
+                    vectors = {} if found is None else self._vectors(found, mask, here, rows)
+                    target, reference = (side[rows] for side in self.batch.labs)
+                    index = {"index": self.batch.index[rows].numpy()}
+                    yield part, measure_lab(target, lab[here], reference, mask[here]) | index | vectors
+
+    def _first(self, part: str, count: int) -> Tensor:
+        """The first so many of the pairs that show a part: bool, (n,), on the CPU."""
+        batch = self.batch
+        shown = batch.target_masks[part].flatten(1).any(dim=1) if self.follow else batch.shown(part)
+        return shown.cpu() & (shown.cpu().cumsum(0) <= count)
 
     def _looked_for(
-        self, parts: list[str], images: Tensor, styles: Tensor | None
-    ) -> dict[str, tuple[Tensor, Tensor]]:
-        """Where each part is looked for, and which pairs show it and something else."""
+        self, parts: list[str], at: Tensor, images: Tensor, styles: Tensor | None
+    ) -> dict[str, Tensor]:
+        """Where each part is looked for in some of the pairs."""
         batch = self.batch
         if not self.follow:
-            return {p: (batch.masks[p], batch.shown(p)) for p in parts}
-        own = {p: batch.target_masks[p] for p in parts}
+            return {p: batch.masks[p][at] for p in parts}
         looking: dict[str, Any] = {"images": images, "segmenter": batch.segmenter, "parts": parts}
         now = read_masks(batch.generator, batch.catalog, styles, **looking)
-        return {p: (m, own[p].flatten(1).any(dim=1) & shows(m)) for p, m in union(own, now).items()}
+        return union({p: batch.target_masks[p][at] for p in parts}, now)
 
-    def _numbers(self, lab: Tensor, found: Any, mask: Tensor, here: Tensor) -> dict[str, np.ndarray]:
-        """One number for each quantity and each of the pairs `here`, and vectors of features."""
-        target, reference = self.batch.labs
-        columns = measure_lab(target[here], lab[here], reference[here], mask[here])
-        columns["index"] = self.batch.index[here].numpy()
-        if found is not None:
-            window = grow(mask, WINDOW).to(lab.device)
-            vectors = {
-                "edited": pooled(found),
-                "around": in_mask(found, window),
-                "before": in_mask(self.before, window),
-            }
-            columns |= {name: v[here].numpy() for name, v in vectors.items()}
-            columns["others"] = self.others[here.numpy()]
-        return columns
+    def _vectors(self, found: Any, mask: Tensor, here: Tensor, rows: Tensor) -> dict[str, np.ndarray]:
+        """Features of the edits `here`, of their targets, and of other images."""
+        window = grow(mask, WINDOW)[here]
+        edited, before = _rows(found, here), _rows(self.before, rows)
+        vectors = pooled(edited), self.others[rows], in_mask(edited, window), in_mask(before, window)
+        return {n: v.numpy() for n, v in zip(("edited", "others", "around", "before"), vectors, strict=True)}
+
+
+def _rows(features: Any, at: Tensor) -> Any:
+    """Features of some of the images."""
+    return features[at] if isinstance(features, Tensor) else [maps[at] for maps in features]
 
 
 # -- two comparisons that are often wanted -------------------------------------------------------------------

@@ -84,15 +84,17 @@ class Method:
 
     def edit(self, batch: PairBatch, part: str, value: float) -> Tensor:
         """The edited images: (n, 3, H, W), in [-1, 1]."""
-        return self.render(batch, part, value)[0]
+        return self.render(batch, part, value, torch.ones(len(batch.index), dtype=torch.bool))[0]
 
-    def render(self, batch: PairBatch, part: str, value: float) -> tuple[Tensor, Tensor | None]:
-        """The same, and their styles (n, S) if it is they that were moved."""
+    def render(self, batch: PairBatch, part: str, value: float, at: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Those of some of the pairs, and their styles if it is they that were moved; `at` is bool, (n,)."""
         made = self.make(batch, part, value)
         if made.ndim == 4:
-            return made, None
+            return made[at], None
         # (what is the reference is rendered already)
-        return batch.references if made is batch.reference_styles else batch.generator.synthesize(made), made
+        if made is batch.reference_styles:
+            return batch.references[at], made[at]
+        return batch.generator.synthesize(made[at]), made[at]
 
 
 def by_query(name: str, setting: str, values: Sequence[float], usual: float, query: Query) -> Method:
