@@ -30,7 +30,7 @@ from lefs.records import ArtifactError
 from lefs.stylespace import StyleLayer
 from lefs.synthesis import Stop
 
-__all__ = ["Batch", "Hypercolumns", "Sample", "Source", "batch_bytes", "default_batch", "shares", "styles_of"]
+__all__ = ["Batch", "Hypercolumns", "Sample", "Source", "batch_bytes", "default_batch", "shares"]
 
 # Images that the vectors come from, at most: more add little to where the centres are, and cost a pass.
 _IMAGES = 1024
@@ -42,7 +42,8 @@ _COPIES = 5  # of the largest maps that a synthesis holds at once: scaled, convo
 _STRIP = 2**20  # squares that are formed at once: enough for a matrix product, few enough for the cache
 
 Batch = Sequence[tuple[int, int]]  # position in the sample and seed of each image
-# a generator, or how another process gets the same one: file, device, type, fingerprint, usual class
+Job = Callable[..., Any]  # of a generator, what it makes a batch of images from, and the batch
+# a generator, or how another process gets the same one: file, device, type, fingerprint, default class
 Source = Generator | tuple[Path, str, torch.dtype, str, int | None]
 
 
@@ -133,16 +134,17 @@ class Sample:
         self.generator, self.seeds = generator, check_seeds(seeds)
         self.truncation = check_number("truncation", truncation)
         self.executor, self.progress = executor, progress
-        if batch_size is None:
-            batch_size = default_batch(generator)
-        check_integer("batch_size", batch_size, minimum=1)
-        self.batch_size = batch_size
+        size = default_batch(generator) if batch_size is None else batch_size
+        self.batch_size = check_integer("batch_size", size, minimum=1)
+        # positions of the images that give vectors
+        count = len(self.seeds)
+        self.spread = range(count) if count <= _IMAGES else [i * count // _IMAGES for i in range(_IMAGES)]
 
     def count(self, layer: str, max_vectors: int) -> int:
         """How many vectors `vectors` gives: `max_vectors`, or all there are in the images that it looks at if
         those are fewer; one per image at least.
         """
-        return self._per_image(layer, max_vectors) * len(self._spread())
+        return self._per_image(layer, max_vectors) * len(self.spread)
 
     def vectors(self, layer: str, *, max_vectors: int, random_state: int) -> Tensor:
         """Activation vectors of a layer, at positions inside the picture drawn once for all: (n, C).
@@ -153,7 +155,7 @@ class Sample:
         job = partial(_vectors, layer=layer, per_image=per_image, random_state=random_state)
         found: Tensor | None = None
         start = 0
-        for rows in self.each(job, f"activations of {layer}", self._spread()):
+        for rows in self.each(job, f"activations of {layer}", self.spread):
             if found is None:  # filled as they come: two copies are never held
                 found = rows.new_empty(self.count(layer, max_vectors), rows.shape[1])
             found[start : start + len(rows)] = rows
@@ -183,24 +185,12 @@ class Sample:
             sizes += count
         return shares(total), sizes.round().long()
 
-    @property
-    def images_for_vectors(self) -> int:
-        """How many images `vectors` looks at."""
-        return len(self._spread())
-
-    def _spread(self) -> range | list[int]:
-        """Positions in the sample of the images that give vectors."""
-        count = len(self.seeds)
-        return range(count) if count <= _IMAGES else [i * count // _IMAGES for i in range(_IMAGES)]
-
     def _per_image(self, layer: str, max_vectors: int) -> int:
         check_integer("max_vectors", max_vectors, minimum=1)
         side = Hypercolumns.of(layer, self.generator.layers).side
-        return max(1, min(side**2, max_vectors // len(self._spread())))
+        return max(1, min(side**2, max_vectors // len(self.spread)))
 
-    def each(
-        self, job: Callable[..., Any], description: str, positions: Sequence[int] | None = None
-    ) -> Iterator[Any]:
+    def each(self, job: Job, description: str, positions: Sequence[int] | None = None) -> Iterator[Any]:
         """What `job` makes of each batch of the images at `positions` (all if None), in order."""
         source: Source = self.generator
         # Threads share the generator; processes read its file once instead of getting it with every batch.
@@ -208,7 +198,7 @@ class Sample:
         if apart and self.generator.source is not None:
             it = self.generator
             source = (self.generator.source, str(it.device), it.dtype, it.fingerprint, it.default_label)
-        work = partial(_in_its_process, job, source, truncation=self.truncation)
+        work = partial(_of_batch, job, source, self.truncation)
         images = [(i, self.seeds[i]) for i in (range(len(self.seeds)) if positions is None else positions)]
         chunks = [images[i : i + self.batch_size] for i in range(0, len(images), self.batch_size)]
         mapped = (map if self.executor is None else self.executor.map)(work, chunks)
@@ -242,27 +232,21 @@ def _loaded(path: Path, device: str, dtype: torch.dtype, fingerprint: str, label
     return generator.to(dtype)
 
 
-def _in_its_process(job: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-    """What `job` makes of its arguments; in a forked process on one thread.
+def _of_batch(job: Job, source: Source, truncation: float, chunk: Batch) -> Any:
+    """What `job` makes of a batch; in a forked process on one thread.
 
     A fork keeps OpenMP's memory of its parent's threads and not the threads: it would wait for them for ever.
     """
     if os.getpid() != _PROCESS and torch.get_num_threads() > 1:
         torch.set_num_threads(1)
-    return job(*args, **kwargs)
-
-
-def styles_of(source: Source, chunk: Batch, truncation: float) -> tuple[Generator, Tensor]:
-    """The generator of a batch, and what it makes these images from."""
     generator = source if isinstance(source, Generator) else _loaded(*source)
-    return generator, generator.sample([seed for _, seed in chunk], truncation=truncation)
+    return job(generator, generator.sample([seed for _, seed in chunk], truncation=truncation), chunk)
 
 
 def _vectors(
-    source: Source, chunk: Batch, *, truncation: float, layer: str, per_image: int, random_state: int
+    generator: Generator, styles: Tensor, chunk: Batch, *, layer: str, per_image: int, random_state: int
 ) -> Tensor:
     """Activation vectors at random positions; which ones depends on the image alone, not on its batch."""
-    generator, styles = styles_of(source, chunk, truncation)
     with torch.inference_mode():
         maps = Hypercolumns.of(layer, generator.layers).read(generator, styles)
     maps_nlc = maps.flatten(2).movedim(1, 2)
@@ -279,65 +263,55 @@ def _vectors(
 
 
 def _energy(
-    source: Source, chunk: Batch, *, truncation: float, layer: str, centers: Tensor, method: str
+    generator: Generator, styles: Tensor, chunk: Batch, *, layer: str, centers: Tensor, method: str
 ) -> tuple[Tensor, Tensor]:
     """Σ A² ⊙ U over one batch, for every layer: (K, S) float64; and positions per cluster, (K,)."""
-    generator, styles = styles_of(source, chunk, truncation)
-    found: list[tuple[StyleLayer, Tensor]] = []
-    partition: _Partition | None = None
-    waiting: dict[str, tuple[StyleLayer, Tensor]] = {}  # layers before the clustered one, which are smaller
     columns = Hypercolumns.of(layer, generator.layers)
+    partition: _Partition | None = None
+    waiting: dict[str, Tensor] = {}  # maps of the layers before the clustered one, which are smaller
+    found: dict[str, Tensor] = {}
 
-    def look(maps: Tensor, *, current: StyleLayer) -> None:
+    def look(maps: Tensor, *, name: str) -> None:
         nonlocal partition
-        # (margins differ from layer to layer, what lies inside the picture fits)
-        waiting[current.name] = current, maps
+        waiting[name] = maps
         if partition is None and waiting.keys() >= set(columns.names):
-            vectors = columns.join({name: a for name, (_, a) in waiting.items()})
-            partition = _Partition(membership_by(method)(vectors, centers))
+            partition = _Partition(membership_by(method)(columns.join(waiting), centers))
         if partition is not None:
-            found.extend((la, partition.energy(la, a)) for la, a in waiting.values())
+            found.update({n: partition.energy(generator.layer(n), a) for n, a in waiting.items()})
             waiting.clear()
-        if current is generator.layers[-1]:
+        if len(found) == len(generator.layers):
             raise Stop
 
     with torch.inference_mode(), suppress(Stop):
-        generator.walk(styles, {la.name: partial(look, current=la) for la in generator.layers})
+        generator.walk(styles, {la.name: partial(look, name=la.name) for la in generator.layers})
     assert partition is not None
     # Brought over once, so that a device is never waited for between its layers.
     energy = torch.zeros(len(centers), generator.num_styles, dtype=torch.float64)
-    for la, values in found:
-        energy[:, la.span] = values.cpu()
+    for la in generator.layers:
+        energy[:, la.span] = found[la.name].cpu()
         if la.shift is not None:  # a channel's shift acts where the channel does
             energy[:, la.shift] = energy[:, la.span]
-    return energy, partition.sizes
+    return energy, partition.membership.cpu().sum(dim=(0, 2, 3), dtype=torch.float64)
 
 
 class _Partition:
-    """Memberships of one batch, and the energy of layers' maps inside each cluster."""
+    """Memberships (N, K, h, w) of one batch, and the energy of layers' maps inside each cluster."""
 
     def __init__(self, membership: Tensor):
-        self.membership = membership  # (N, K, h, w)
-        self._resampled: tuple[int, Tensor] = (0, membership)  # the size last asked for: (N, K, H W)
+        self.membership = membership
+        self._resampled = membership.flatten(2)  # to the size last asked for: (N, K, H W)
         self._last: tuple[weakref.ref[Tensor], Tensor] | None = None
-
-    @property
-    def sizes(self) -> Tensor:
-        """Positions per cluster, shares of them added up: (K,), float64, on the CPU."""
-        return self.membership.cpu().sum(dim=(0, 2, 3), dtype=torch.float64)
 
     def energy(self, layer: StyleLayer, maps: Tensor) -> Tensor:
         """Σ_{n,h,w} A² ⊙ U, inside the picture: (K, C), float64."""
         # The layers of one size that see the same maps (to colours, and on to the next size) are one sum.
         if self._last is None or self._last[0]() is not maps:
+            # (margins differ from layer to layer, what lies inside the picture fits)
             inside = layer.inside(maps)
-            self._last = weakref.ref(maps), _energy_by_cluster(inside, self._at(inside.shape[-1]))
+            if self._resampled.shape[2] != inside[0, 0].numel():
+                self._resampled = resample_partition(self.membership, inside.shape[-1]).flatten(2)
+            self._last = weakref.ref(maps), _energy_by_cluster(inside, self._resampled)
         return self._last[1]
-
-    def _at(self, size: int) -> Tensor:
-        if self._resampled[0] != size:
-            self._resampled = size, resample_partition(self.membership, size).flatten(2)
-        return self._resampled[1]
 
 
 def _energy_by_cluster(maps: Tensor, memberships: Tensor) -> Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import reduce
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -64,17 +65,15 @@ class _Rows:
     def live(self) -> Tensor:  # indices of the non-zero vectors
         return self.inverse.nonzero()[:, 0]
 
-    def at(self, index: Tensor) -> _Rows:
+    def at(self, index: Tensor | slice) -> _Rows:
         return _Rows(self.data[index], self.inverse[index])
 
     def unit(self, index: Tensor) -> Tensor:
         return normalize(self.data[index], dim=1)
 
-    def chunks(self) -> Iterator[tuple[slice, Tensor, Tensor]]:
+    def chunks(self) -> Iterator[slice]:
         step = _chunk(self.data)
-        for start in range(0, len(self.data), step):
-            part = slice(start, start + step)
-            yield part, self.data[part], self.inverse[part]
+        return (slice(start, start + step) for start in range(0, len(self.data), step))
 
 
 @dataclass
@@ -178,11 +177,7 @@ class SphericalKMeans(TransformerMixin, ClusterMixin, BaseEstimator):
         if sample is not None:
             centers, last, more = self._run(rows, centers, most=_FINISH)
             self.n_iter_ += more
-        self.cluster_centers_ = self._give(centers, X)
-        self.sums_ = last.sums  # partial_fit goes on from here
-        self.labels_ = self._give(last.labels, X)
-        self.inertia_ = last.inertia
-        return self
+        return self._settle(centers, last, X)
 
     def partial_fit(self, X: Any, y: Any = None) -> Self:
         """Move the centres toward one more batch; the first batch is fitted.
@@ -196,17 +191,18 @@ class SphericalKMeans(TransformerMixin, ClusterMixin, BaseEstimator):
         self._check_parameters()
         centers = torch.as_tensor(self.cluster_centers_, device=data.device).to(data.dtype)
         step = _look(_Rows.of(data), centers)
-        self.sums_ = self.sums_.to(step.sums.device) + step.sums
-        self.cluster_centers_ = self._give(_unit(self.sums_, fallback=centers), X)
-        self.labels_ = self._give(step.labels, X)
-        self.inertia_ = step.inertia
+        step.sums += self.sums_.to(step.sums.device)
+        return self._settle(_unit(step.sums, fallback=centers), step, X)
+
+    def _settle(self, centers: Tensor, last: _Pass, like: Any) -> Self:
+        self.cluster_centers_, self.labels_ = self._give(centers, like), self._give(last.labels, like)
+        self.sums_, self.inertia_ = last.sums, last.inertia  # (partial_fit goes on from the sums)
         return self
 
     def predict(self, X: Any) -> Any:
         """Index of the centre of largest cosine for each row: (n,), int64, of the kind of `X`."""
         data, centers = self._fitted(X)
-        labels = torch.cat([(centers @ rows.t()).max(dim=0).indices for rows in data.split(_chunk(data))])
-        return self._give(labels, X)
+        return self._give(_assign(_Rows.of(data), centers)[0], X)
 
     def transform(self, X: Any) -> Any:
         """Distance 1 − cos of each row to each centre, 1 for a zero row: (n, K), of the kind of `X`."""
@@ -234,27 +230,23 @@ class SphericalKMeans(TransformerMixin, ClusterMixin, BaseEstimator):
         return live[torch.from_numpy(chosen).to(live.device)]
 
     def _best(self, rows: _Rows, random: np.random.RandomState) -> tuple[Tensor, _Pass, int]:
-        """The best of the runs from different initialisations."""
+        """The best of the runs from different initialisations: centres, their last pass, iterations."""
         if not isinstance(self.init, str):
             return self._run(rows, self._given(rows.data))
-        live = rows.live()
-        best = self._run(rows, _plus_plus(rows, live, self.n_clusters, random))
-        for _ in range(1, self.n_init):
-            run = self._run(rows, _plus_plus(rows, live, self.n_clusters, random))
-            # Runs that reach the same optimum differ by rounding: the first stays, whatever the threads.
-            if run[1].inertia < best[1].inertia * (1 - _SAME):
-                best = run
-        return best
+        live, tries = rows.live(), range(self.n_init)
+        runs = (self._run(rows, _plus_plus(rows, live, self.n_clusters, random)) for _ in tries)
+        # Runs that reach the same optimum differ by rounding: the first stays, whatever the threads.
+        return reduce(lambda a, b: b if b[1].inertia < a[1].inertia * (1 - _SAME) else a, runs)
 
     def _given(self, like: Tensor) -> Tensor:
         """The centres to begin with, from `init`."""
         expected = (self.n_clusters, like.shape[1])
         try:
             centers = torch.as_tensor(self.init).to(like)
-            found = f"one of shape {tuple(centers.shape)}"
         except (TypeError, ValueError, RuntimeError):  # (torch raises any of them for what is no array)
-            centers, found = like.new_zeros(0), f"{self.init!r:.60}"
+            centers = like.new_zeros(0)
         if centers.shape != expected or not bool((centers.isfinite().all(dim=1) & centers.any(dim=1)).all()):
+            found = f"one of shape {tuple(centers.shape)}" if centers.numel() else f"{self.init!r:.60}"
             raise ValueError(
                 f"init must be 'k-means++' or {expected[0]} finite non-zero centres, an array of shape "
                 f"{expected}, got {found}"
@@ -275,13 +267,12 @@ class SphericalKMeans(TransformerMixin, ClusterMixin, BaseEstimator):
         return centers, _look(rows, centers, step), iteration
 
     def _check_parameters(self) -> None:
-        check_integer("n_clusters", self.n_clusters, minimum=1)
+        for name in ("n_clusters", "n_init", "max_iter"):
+            check_integer(name, getattr(self, name), minimum=1)
+        check_number("tol", self.tol, minimum=0)
         if isinstance(self.init, str):
             check_choice("init", self.init, ("k-means++",))
-        check_integer("n_init", self.n_init, minimum=1)
-        check_integer("max_iter", self.max_iter, minimum=1)
-        check_number("tol", self.tol, minimum=0)
-        if self.sample_size is not None and self.sample_size != "auto":
+        if self.sample_size not in (None, "auto"):
             check_integer("sample_size", self.sample_size, minimum=1)
 
     def _tensor(self, X: Any, *, reset: bool) -> Tensor:
@@ -326,34 +317,28 @@ def _look(rows: _Rows, centers: Tensor, before: _Pass | None = None) -> _Pass:
     """Assign every row and add up what the next centres need, a chunk at a time; after a pass `before` only
     what changed sides is added and taken away, unless that is much.
     """
-    count = len(centers)
     labels, cosines = _assign(rows, centers)
-    counts = torch.bincount(labels[rows.inverse > 0], minlength=count)
-    sums = _wide(torch.zeros_like(centers))
-    changed = None if before is None else (before.labels != labels).nonzero()[:, 0]
-    if before is None or changed is None or 4 * len(changed) > len(labels):
-        for part, data, inverse in rows.chunks():
-            sums += _wide(_weights(labels[part], inverse, count) @ data)
-    else:
-        sums += before.sums
-        for index in changed.split(_chunk(rows.data)):
-            few = rows.at(index)
-            weights = _weights(labels[index], few.inverse, count)
-            weights -= _weights(before.labels[index], few.inverse, count)
-            sums += _wide(weights @ few.data)
-        sums[(counts == 0).to(sums.device)] = 0  # not what rounding leaves of a difference
+    changed = rows.live() if before is None else (before.labels != labels).nonzero()[:, 0]
+    if 4 * len(changed) > len(labels):
+        before = None
+    sums = _wide(torch.zeros_like(centers)) if before is None else before.sums.clone()
+    for index in rows.chunks() if before is None else changed.split(_chunk(rows.data)):
+        some = rows.at(index)
+        weights = _weights(labels[index], some.inverse, len(centers))
+        if before is not None:
+            weights -= _weights(before.labels[index], some.inverse, len(centers))
+        sums += _wide(weights @ some.data)
+    counts = torch.bincount(labels[rows.inverse > 0], minlength=len(centers))
+    sums[(counts == 0).to(sums.device)] = 0  # not what rounding leaves of a difference
     return _Pass(labels, cosines, sums, counts)
 
 
 def _assign(rows: _Rows, centers: Tensor) -> tuple[Tensor, Tensor]:
     """Index of the centre of largest cosine for each row, and that cosine, infinite for a zero row."""
-    labels = torch.empty(len(rows.data), dtype=torch.int64, device=centers.device)
-    cosines = torch.empty(len(rows.data), dtype=centers.dtype, device=centers.device)
-    for part, data, inverse in rows.chunks():
-        # (this way round the product of a narrow and a tall matrix is faster)
-        best, labels[part] = (centers @ data.t()).max(dim=0)
-        cosines[part] = torch.where(inverse > 0, best * inverse, torch.inf)
-    return labels, cosines
+    # (this way round the product of a narrow and a tall matrix is faster)
+    found = [(centers @ data.t()).max(dim=0) for data in rows.data.split(_chunk(rows.data))]
+    best, labels = map(torch.cat, zip(*found, strict=True))
+    return labels, torch.where(rows.inverse > 0, best * rows.inverse, torch.inf)
 
 
 def _weights(labels: Tensor, inverse: Tensor, count: int) -> Tensor:
@@ -394,7 +379,7 @@ def _plus_plus(rows: _Rows, live: Tensor, count: int, random: np.random.RandomSt
 def _cosine_distance(rows: _Rows, directions: Tensor) -> Tensor:
     """1 − cos of each direction with each row, at least 0; 0 with a zero row: (directions, n), float64."""
     parts = []
-    for _, data, inverse in rows.chunks():
-        distance = (1 - _wide(directions @ data.t()) * _wide(inverse)).clamp_min(0)
-        parts.append(torch.where(_wide(inverse) > 0, distance, 0.0))
+    for part in map(rows.at, rows.chunks()):
+        distance = (1 - _wide(directions @ part.data.t()) * _wide(part.inverse)).clamp_min(0)
+        parts.append(torch.where(_wide(part.inverse) > 0, distance, 0.0))
     return torch.cat(parts, dim=1)

@@ -221,7 +221,7 @@ def estimate(
     first = _seconds(lambda: float(one.vectors(layer, max_vectors=given, random_state=0)[0, 0]))
     centers = normalize(vectors.new_ones(clusters, vectors.shape[1]), dim=1)
     second = _seconds(lambda: one.contributions(layer, centers))
-    passes = (first * sample.images_for_vectors + second * images) / len(one.seeds)
+    passes = (first * len(sample.spread) + second * images) / len(one.seeds)
     seconds = passes + _kmeans_seconds(vectors, clusters, count, n_init)
     return Estimate(seconds, _peak_bytes(sample, clusters, count, vectors.shape[1]))
 

@@ -24,7 +24,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lefs.activations import Batch, Sample, Source, styles_of
+from lefs.activations import Batch, Sample
 from lefs.catalog import Catalog, Sampling
 from lefs.checks import check_integer
 from lefs.generator import Generator
@@ -179,26 +179,17 @@ def squared_gradients(generator: Generator, styles: Tensor, regions: Tensor, sig
 
 
 def _batch_effects(
-    source: Source, chunk: Batch, *, truncation: float, catalog: Catalog, probes: int, random_state: int
+    generator: Generator, styles: Tensor, chunk: Batch, *, catalog: Catalog, probes: int, random_state: int
 ) -> Tensor:
     """Σ over the images of one batch and their probes: (K, S) float64."""
-    generator, styles = styles_of(source, chunk, truncation)
-    seeds = [seed for _, seed in chunk]
     side = generator.size[0]
     total = torch.zeros(catalog.num_clusters, styles.shape[1], dtype=torch.float64)
     step = max(1, _PIXELS // side**2)
     for i in range(0, len(styles), step):
-        membership = catalog.membership(generator, styles[i : i + step])
-        regions = resample_partition(membership, side).float()
-        signs = np.stack(
-            [
-                [_signs(side, random_state, seed, probe) for seed in seeds[i : i + step]]
-                for probe in range(probes)
-            ]
-        )
-        total += squared_gradients(
-            generator, styles[i : i + step], regions, torch.from_numpy(signs).to(regions)
-        )
+        some, seeds = styles[i : i + step], [seed for _, seed in chunk[i : i + step]]
+        regions = resample_partition(catalog.membership(generator, some), side).float()
+        signs = np.stack([[_signs(side, random_state, s, probe) for s in seeds] for probe in range(probes)])
+        total += squared_gradients(generator, some, regions, torch.from_numpy(signs).to(regions))
     return total
 
 
