@@ -20,54 +20,35 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from lefs.catalog import Catalog
-    from lefs.clustering import SphericalKMeans
-    from lefs.dissection import dissect
-    from lefs.editing import Change, Recipe, transfer
-    from lefs.editor import Edit, Editor
-    from lefs.effects import by_effect
-    from lefs.files import load, save_generator
-    from lefs.generator import Generator
-    from lefs.inversion import Inversion, invert
-    from lefs.models import StyleGAN2, StyleGAN2Config
-    from lefs.query import QuerySettings
-    from lefs.records import ArtifactError
-    from lefs.rules import pair_query, sequential_query, simultaneous_query
-    from lefs.segmenters import PartSegmenter, load_segmenter
-    from lefs.sources import KeptStyles, keep_source, source_styles
-    from lefs.stylespace import StyleLayer
+    from lefs.catalog import Catalog as Catalog
+    from lefs.clustering import SphericalKMeans as SphericalKMeans
+    from lefs.dissection import dissect as dissect
+    from lefs.editing import Change as Change
+    from lefs.editing import Recipe as Recipe
+    from lefs.editing import transfer as transfer
+    from lefs.editor import Edit as Edit
+    from lefs.editor import Editor as Editor
+    from lefs.effects import by_effect as by_effect
+    from lefs.files import load as load
+    from lefs.files import save_generator as save_generator
+    from lefs.generator import Generator as Generator
+    from lefs.inversion import Inversion as Inversion
+    from lefs.inversion import invert as invert
+    from lefs.models import StyleGAN2 as StyleGAN2
+    from lefs.models import StyleGAN2Config as StyleGAN2Config
+    from lefs.query import QuerySettings as QuerySettings
+    from lefs.records import ArtifactError as ArtifactError
+    from lefs.rules import pair_query as pair_query
+    from lefs.rules import sequential_query as sequential_query
+    from lefs.rules import simultaneous_query as simultaneous_query
+    from lefs.segmenters import PartSegmenter as PartSegmenter
+    from lefs.segmenters import load_segmenter as load_segmenter
+    from lefs.sources import KeptStyles as KeptStyles
+    from lefs.sources import keep_source as keep_source
+    from lefs.sources import source_styles as source_styles
+    from lefs.stylespace import StyleLayer as StyleLayer
 
 __version__ = "0.1.0"
-
-__all__ = [
-    "ArtifactError",
-    "Catalog",
-    "Change",
-    "Edit",
-    "Editor",
-    "Generator",
-    "Inversion",
-    "KeptStyles",
-    "PartSegmenter",
-    "QuerySettings",
-    "Recipe",
-    "SphericalKMeans",
-    "StyleGAN2",
-    "StyleGAN2Config",
-    "StyleLayer",
-    "by_effect",
-    "dissect",
-    "invert",
-    "keep_source",
-    "load",
-    "load_segmenter",
-    "pair_query",
-    "save_generator",
-    "sequential_query",
-    "simultaneous_query",
-    "source_styles",
-    "transfer",
-]
 
 # Where a name lives; imported when first asked for, so that `lefs info` does not wait for the rest
 _HOMES = {
@@ -88,6 +69,7 @@ _HOMES = {
     "models": ("StyleGAN2", "StyleGAN2Config"),
     "segmenters": ("PartSegmenter", "load_segmenter"),
 }
+__all__ = sorted(name for names in _HOMES.values() for name in names)
 
 
 def _let_waiting_threads_sleep() -> None:

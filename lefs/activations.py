@@ -58,7 +58,8 @@ class Hypercolumns:
 
     Attributes
     ----------
-    layers : the layers, in the generator's order
+    layers : tuple of StyleLayer
+        In the generator's order.
     """
 
     layers: tuple[StyleLayer, ...]
@@ -119,7 +120,22 @@ class Hypercolumns:
 
 
 class Sample:
-    """Batches of one sample, in one process or on an executor, always reduced in order."""
+    """Batches of one sample, in one process or on an executor, always reduced in order.
+
+    Parameters
+    ----------
+    generator : Generator
+    seeds : iterable of int
+        One for each image.
+    truncation : float
+        ψ of the images.
+    batch_size : int, optional
+        Images at a time; None: `default_batch`.
+    executor : concurrent.futures.Executor, optional
+        Any. Threads share the generator, other processes read its file once.
+    progress : bool
+        Show a bar.
+    """
 
     def __init__(
         self,
@@ -168,14 +184,18 @@ class Sample:
 
         Parameters
         ----------
-        layer : the clustered layer, or several
+        layer : str
+            The clustered layer, or several joined by ``+``.
         centers : Tensor of shape (K, C), unit norm
-        method : what the centres are, ``"kmeans"`` or ``"nmf"``; see `membership_by`
+        method : {"kmeans", "nmf"}
+            What the centres are; see `membership_by`.
 
         Returns
         -------
-        M, (K, S) float64, each live channel's shares of energy, 0 for a dead one; and the positions in each
-        cluster, (K,) int64: of soft clusters their membership added up over all positions, rounded
+        contributions : Tensor of shape (K, S), float64
+            Each live channel's shares of energy, 0 for a dead one.
+        sizes : Tensor of shape (K,), int64
+            Positions in each cluster; of soft clusters their membership added up over all positions, rounded.
         """
         total = torch.zeros(len(centers), self.generator.num_styles, dtype=torch.float64)
         sizes = torch.zeros(len(centers), dtype=torch.float64)

@@ -26,9 +26,7 @@ __all__ = ["Catalog", "Sampling"]
 
 _FORMAT = "lefs-catalog"
 _TENSORS = ("centers", "contributions", "sizes")
-_OPTIONAL = ("effects",)  # tensors that a catalog may be without
-# what catalogs could not be at first: left out of a file where it has its default
-_LATER: dict[str, Any] = {"method": "kmeans", "measure": "energy"}
+_LATER = ("method", "measure")  # what catalogs could not be at first: not in a file where it is the default
 
 
 @dataclass(frozen=True)
@@ -38,9 +36,12 @@ class Sampling:
     Attributes
     ----------
     seeds : tuple of int
-    truncation : float, ψ of the images
-    random_state : int, of the clustering, or of the signs of effects
-    label : int or None, the class of a conditional generator
+    truncation : float
+        ψ of the images.
+    random_state : int
+        Of the clustering, or of the signs of effects.
+    label : int or None
+        The class, of a conditional generator.
     n_init, max_vectors, sample_size, probes : int or None
         As `lefs.dissect` was given them, and ``"auto"`` or ``"all"`` for `sample_size`; None: not recorded,
         as in files of before, or without a meaning for what was measured.
@@ -54,19 +55,6 @@ class Sampling:
     max_vectors: int | None = None
     sample_size: int | str | None = None
     probes: int | None = None
-
-    @classmethod
-    def of(
-        cls,
-        generator: Generator,
-        seeds: Iterable[int],
-        *,
-        truncation: float,
-        random_state: int = 0,
-        **options: Any,
-    ) -> Sampling:
-        """The sampling of these seeds from a generator, with the class that it takes where none is given."""
-        return cls(tuple(seeds), float(truncation), int(random_state), generator.default_label, **options)
 
     def to_json(self) -> dict[str, Any]:
         """Plain values that `from_json` reads; what is None is left out."""
@@ -86,22 +74,29 @@ class Catalog:
 
     Attributes
     ----------
-    centers : Tensor of shape (K, C), float32, unit norm: directions, or non-negative factors
-    layer : name of the clustered layer, or of several joined by ``+`` (`Hypercolumns`)
+    centers : Tensor of shape (K, C), float32, unit norm
+        Directions (`SphericalKMeans`), or non-negative factors.
+    layer : str
+        Name of the clustered layer, or of several joined by ``+`` (`Hypercolumns`).
     contributions : Tensor of shape (K, S), float64
         M (Editing in Style, Eq. 1, for maps of any variance): the share of a channel's energy that lies in
         a cluster; sums to 1 over K for a live channel, 0 for a dead one and for what scales no channel.
-    sizes : Tensor of shape (K,), int64, positions of the sample in each cluster (soft shares add up, rounded)
-    layers : the generator's table of style layers
-    parts : {name: cluster indices}, a partition of the clusters
-    generator : `GeneratorId`
-    sampling : `Sampling`
-    method : ``"kmeans"``, clusters are directions (`SphericalKMeans`), or ``"nmf"``, they are factors
-        (Deep Feature Factorization)
-    measure : what `contributions` are shares of: ``"energy"`` (the paper's M) or ``"effect"``
+    sizes : Tensor of shape (K,), int64
+        Positions of the sample in each cluster (soft shares add up, rounded).
+    layers : tuple of StyleLayer
+        The generator's table of style layers.
+    parts : mapping of str to tuple of int
+        {name: cluster indices}, a partition of the clusters.
+    generator : GeneratorId
+    sampling : Sampling
+    method : {"kmeans", "nmf"}
+        Clusters are directions, or factors (Deep Feature Factorization).
+    measure : {"energy", "effect"}
+        What `contributions` are shares of: energy (the paper's M), or effect.
     effects : Tensor of shape (K, S), float64, or None where they were not measured
         E of `lefs.effects`: what one unit of each style changes in each cluster.
-    effects_sampling : `Sampling` of the effects; None: not recorded, as in files of before
+    effects_sampling : Sampling or None
+        Of the effects; None: not recorded, as in files of before.
 
     Examples
     --------
@@ -132,14 +127,15 @@ class Catalog:
         centers: Tensor,
         *,
         method: Literal["kmeans", "nmf"] = "kmeans",
+        random_state: int = 0,
         **options: Any,
     ) -> Catalog:
         """The catalog of the clusters of these centres, contributions measured on a sample.
 
-        Parts are named ``"cluster 0"``, ``"cluster 1"``, ...; `options` of `Sampling.of` say how the clusters
-        were found.
+        Parts are named ``"cluster 0"``, ``"cluster 1"``, ...; `random_state` and `options`, further fields of
+        `Sampling`, say how the clusters were found.
         """
-        generator = sample.generator
+        generator, default = sample.generator, sample.generator.default_label
         contributions, sizes = sample.contributions(layer, centers, method=method)
         return cls(
             centers=centers.float().cpu(),
@@ -149,7 +145,7 @@ class Catalog:
             layers=generator.layers,
             parts={f"cluster {k}": (k,) for k in range(len(centers))},
             generator=GeneratorId.of(generator),
-            sampling=Sampling.of(generator, sample.seeds, truncation=sample.truncation, **options),
+            sampling=Sampling(tuple(sample.seeds), sample.truncation, random_state, default, **options),
             method=method,
         )
 
@@ -167,16 +163,12 @@ class Catalog:
         self._check_shapes()
 
     def _check_shapes(self) -> None:
-        expected = {
-            "centers": (self.num_clusters, self.columns.channels),
-            "contributions": (
-                self.num_clusters,
-                max([self.layers[-1].span.stop, *self.contributions.shape[1:2]]),
-            ),
-            "sizes": (self.num_clusters,),
-        }
+        clusters, channels = self.num_clusters, self.columns.channels
+        width = max([self.layers[-1].span.stop, *self.contributions.shape[1:2]])
+        expected: dict[str, tuple[int, ...]] = {"centers": (clusters, channels), "sizes": (clusters,)}
+        expected["contributions"] = (clusters, width)
         if self.effects is not None:
-            expected["effects"] = tuple(self.contributions.shape)
+            expected["effects"] = (clusters, width)
         for name, shape in expected.items():
             found = tuple(getattr(self, name).shape)
             if found != shape:
@@ -245,15 +237,15 @@ class Catalog:
 
         Parameters
         ----------
-        names : K names, by cluster
+        names : sequence of str
+            K names, by cluster.
         """
         if len(names) != self.num_clusters:
             raise ValueError(
                 f"names must hold {self.num_clusters} names, one for each cluster; got {len(names)}"
             )
-        parts: dict[str, tuple[int, ...]] = {}
-        for k, name in enumerate(_part_name(f"names[{i}]", n) for i, n in enumerate(names)):
-            parts[name] = (*parts.get(name, ()), k)
+        checked = [_part_name(f"names[{i}]", name) for i, name in enumerate(names)]
+        parts = {name: tuple(k for k, n in enumerate(checked) if n == name) for name in checked}
         return replace(self, parts=parts)
 
     @property
@@ -334,27 +326,21 @@ class Catalog:
 
     def part_digest(self, part: str) -> str:
         """The first 12 digits of the SHA-256 over the centres of a part's clusters."""
-        if part not in self._digests:
-            rows = self.centers[list(self.clusters(part))]
-            self._digests[part] = hashlib.sha256(rows.cpu().numpy().tobytes()).hexdigest()[:12]
-        return self._digests[part]
-
-    @cached_property
-    def _digests(self) -> dict[str, str]:
-        return {}
+        rows = self.centers[list(self.clusters(part))]
+        return hashlib.sha256(rows.cpu().numpy().tobytes()).hexdigest()[:12]
 
     # -- files ------------------------------------------------------------------------------------
     def save(self, folder: str | os.PathLike[str]) -> Path:
         """Write ``catalog.safetensors`` and ``catalog.json`` into `folder`; each is replaced whole or not."""
         tensors = {n: getattr(self, n) for n in _TENSORS}
-        tensors |= {n: _narrowest(getattr(self, n)) for n in _OPTIONAL if getattr(self, n) is not None}
+        tensors |= {} if self.effects is None else {"effects": _narrowest(self.effects)}
         content = {
             "layer": self.layer,
             "parts": {n: list(ks) for n, ks in self.parts.items()},
             "generator": self.generator.to_json(),
             "sampling": self.sampling.to_json(),
             "layers": [layer.to_json() for layer in self.layers],
-            **{n: getattr(self, n) for n, default in _LATER.items() if getattr(self, n) != default},
+            **{n: getattr(self, n) for n in _LATER if getattr(self, n) != getattr(Catalog, n)},
             **({"effects_sampling": self.effects_sampling.to_json()} if self.effects_sampling else {}),
         }
         save_record(Path(folder) / "catalog", _FORMAT, content, tensors)
@@ -375,8 +361,7 @@ class Catalog:
         measured = meta.get("effects_sampling")
         with whole(folder / "catalog.json", "catalog"):
             given: dict[str, Any] = {name: tensors[name] for name in _TENSORS}
-            given |= {name: tensors[name].double() for name in _OPTIONAL if name in tensors}
-            given |= {name: meta.get(name, default) for name, default in _LATER.items()}
+            given |= {name: meta[name] for name in _LATER if name in meta}
             return cls(
                 **given,
                 layer=meta["layer"],
@@ -384,6 +369,7 @@ class Catalog:
                 parts=meta["parts"],
                 generator=GeneratorId.from_json(meta["generator"]),
                 sampling=Sampling.from_json(meta["sampling"]),
+                effects=tensors["effects"].double() if "effects" in tensors else None,
                 effects_sampling=measured and Sampling.from_json(measured),
             )
 

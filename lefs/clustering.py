@@ -36,7 +36,8 @@ def assign(maps: Tensor, centers: Tensor) -> Tensor:
 
     Parameters
     ----------
-    maps : Tensor of shape (N, C, h, w), activations
+    maps : Tensor of shape (N, C, h, w)
+        Activations.
     centers : Tensor of shape (K, C), unit norm
 
     Returns
@@ -99,23 +100,36 @@ class SphericalKMeans(TransformerMixin, ClusterMixin, BaseEstimator):
 
     Parameters
     ----------
-    n_clusters : number of clusters, K
-    init : ``"k-means++"`` (in cosine distance), or the centres to begin with, (K, C): then there is one run
-    n_init : number of runs from different initialisations
-    max_iter : most iterations of a run
-    tol : a run ends when no centre moves by more than this (Euclidean, of a unit vector)
-    sample_size : most vectors that the runs see, drawn without replacement, at least K; None: all;
-        ``"auto"``: 24,576, or 1,024 K if that is more
-    random_state : int, `numpy.random.RandomState` or None
+    n_clusters : int
+        Number of clusters, K.
+    init : {"k-means++"} or array of shape (K, C)
+        How to begin: in cosine distance (Arthur & Vassilvitskii 2007), or at given centres, with one run.
+    n_init : int
+        Number of runs from different initialisations.
+    max_iter : int
+        Most iterations of a run.
+    tol : float
+        A run ends when no centre moves by more than this (Euclidean, of a unit vector).
+    sample_size : int, "auto" or None
+        Most vectors that the runs see, drawn without replacement, at least K; None: all; ``"auto"``: 24,576,
+        or 1,024 K if that is more.
+    random_state : int, numpy.random.RandomState or None
+        Seeds the sample and the initialisations.
 
     Attributes
     ----------
-    cluster_centers_ : (K, C), unit norm, of the kind and device of the data
-    labels_ : (n,), int64
-    inertia_ : Σ (1 − cos) over all non-zero vectors
-    sums_ : (K, C), float64, the sum of the unit vectors that each centre is the direction of
-    n_iter_ : iterations of the best run, and those on all vectors that finished it
-    n_features_in_ : C
+    cluster_centers_ : array or Tensor of shape (K, C)
+        Unit norm, of the kind and device of the data.
+    labels_ : array or Tensor of shape (n,), int64
+        The cluster of each vector.
+    inertia_ : float
+        Σ (1 − cos) over all non-zero vectors.
+    sums_ : Tensor of shape (K, C), float64
+        The sum of the unit vectors that each centre is the direction of.
+    n_iter_ : int
+        Iterations of the best run, and those on all vectors that finished it.
+    n_features_in_ : int
+        C.
 
     Examples
     --------

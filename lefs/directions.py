@@ -8,7 +8,7 @@ also be confined to a part, channel by channel, by the query that the part's edi
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -53,16 +53,17 @@ def layer_range(generator: Generator, layers: Layers = "all") -> tuple[str, ...]
 
     Parameters
     ----------
-    layers : one of `RANGES` (`lefs.stylespace.ranges` says what they are), a layer's name, or several
+    layers : str or iterable of str
+        One of `RANGES` (`lefs.stylespace.ranges` says what they are), a layer's name, or several.
     """
-    table = generator.layers
-    if isinstance(layers, str) and layers in RANGES:
-        names = [la.name for la in table] if layers == "all" else list(ranges(table)[layers])
+    known = [la.name for la in generator.layers]
+    table = {"all": known, **ranges(generator.layers)}
+    if isinstance(layers, str) and layers in table:
+        names = list(table[layers])
     else:
-        known = [la.name for la in table]
         wanted = [layers] if isinstance(layers, str) else layers
-        names = [check_name("layers", n, [*RANGES, *known], what="range or style layer") for n in wanted]
-        if several := [n for n in names if n in RANGES]:
+        names = [check_name("layers", n, [*table, *known], what="range or style layer") for n in wanted]
+        if several := [n for n in names if n in table]:
             raise ValueError(f"layers: {several[0]!r} is a range; give it alone, or layers by name")
     if not names:
         raise ValueError(f"layers: there are none in {layers!r}; choose one of {RANGES} or layers by name")
@@ -78,10 +79,8 @@ def style_mask(generator: Generator, layers: Layers = "all") -> Tensor:
     generator.check_styles()
     mask = torch.zeros(generator.num_styles, dtype=torch.bool, device=generator.device)
     for name in layer_range(generator, layers):
-        layer = generator.layer(name)
-        for channels in (layer.span, layer.shift):
-            if channels is not None:
-                mask[channels] = True
+        for span in generator.layer(name).spans:
+            mask[span] = True
     if generator.extra_styles and isinstance(layers, str) and layers in ("all", "coarse"):
         mask[-generator.extra_styles :] = True
     return mask
@@ -93,7 +92,8 @@ def mix(generator: Generator, target_styles: Tensor, reference_styles: Tensor, *
     Parameters
     ----------
     target_styles, reference_styles : Tensor of shape (N, S), or (1, S) for one against many
-    layers : see `layer_range`; ``"all"`` gives the reference's styles bit for bit
+    layers : str or iterable of str
+        As `layer_range` takes them; ``"all"`` gives the reference's styles bit for bit.
 
     Returns
     -------
@@ -112,12 +112,17 @@ class Direction:
 
     Attributes
     ----------
-    name : for people, such as ``"principal 0"``
-    styles : Tensor of shape (S,), float32: σ(w + v) − σ(w) in its layers, 0 elsewhere; v has unit length
-    deviation : standard deviation of w along v, the unit that amounts are given in
-    explained : the direction's share of all variance (principal) or of all eigenvalues (closed-form)
-    layers : names of the style layers that it moves
-    generator : `GeneratorId`
+    name : str
+        For people, such as ``"principal 0"``.
+    styles : Tensor of shape (S,), float32
+        σ(w + v) − σ(w) in its layers, 0 elsewhere; v has unit length.
+    deviation : float
+        Standard deviation of w along v, the unit that amounts are given in.
+    explained : float
+        The direction's share of all variance (principal) or of all eigenvalues (closed-form).
+    layers : tuple of str
+        Names of the style layers that it moves.
+    generator : GeneratorId
     """
 
     name: str
@@ -147,13 +152,16 @@ class Directions(Sequence[Direction]):
 
     Attributes
     ----------
-    method : ``"principal"`` or ``"closed-form"``
-    latents : Tensor of shape (n, D), float64, orthonormal: directions v of w. The entry of largest size is
-        positive, which settles the sign.
-    styles : Tensor of shape (n, S), float32, what each does to the styles; see `Direction`
-    deviations, explained : Tensor of shape (n,), float64; see `Direction`
-    layers : names of the style layers that they move
-    generator : `GeneratorId`
+    method : {"principal", "closed-form"}
+    latents : Tensor of shape (n, D), float64, orthonormal
+        Directions v of w. The entry of largest size is positive, which settles the sign.
+    styles : Tensor of shape (n, S), float32
+        What each does to the styles; see `Direction`.
+    deviations, explained : Tensor of shape (n,), float64
+        See `Direction`.
+    layers : tuple of str
+        Names of the style layers that they move.
+    generator : GeneratorId
     """
 
     method: Literal["principal", "closed-form"]
@@ -180,12 +188,8 @@ class Directions(Sequence[Direction]):
             return tuple(self[i] for i in range(*index.indices(len(self))))
         if not -len(self) <= index < len(self):
             raise IndexError(f"there are {len(self)} directions, 0 to {len(self) - 1}; got {index}")
-        i = index % len(self)
-        numbers = float(self.deviations[i]), float(self.explained[i])
-        return Direction(f"{self.method} {i}", self.styles[i], *numbers, self.layers, self.generator)
-
-    def __iter__(self) -> Iterator[Direction]:
-        return (self[i] for i in range(len(self)))
+        name, numbers = f"{self.method} {index % len(self)}", (self.deviations[index], self.explained[index])
+        return Direction(name, self.styles[index], *map(float, numbers), self.layers, self.generator)
 
     def __repr__(self) -> str:
         shares = ", ".join(f"{s:.1%}" for s in self.explained[:4].tolist())
@@ -229,12 +233,13 @@ def move(
     Parameters
     ----------
     styles : Tensor of shape (N, S)
-    direction : `Direction`
-    amount : in standard deviations of w along the direction; one number, or one for each of N styles (or for
-        copies of a single one)
-    q : Tensor of shape (S,) or (N, S), in [0, 1]: which channels move, such as those of
-        ``settings.query(catalog, part)``; None moves all. 0 leaves the target bit for bit, 1 is the global
-        move.
+    direction : Direction
+    amount : float or sequence of float
+        In standard deviations of w along the direction; one number, or one for each of N styles (or for
+        copies of a single one).
+    q : Tensor of shape (S,) or (N, S), in [0, 1], optional
+        Which channels move, such as those of ``settings.query(catalog, part)``; None moves all. 0 leaves the
+        target bit for bit, 1 is the global move.
 
     Returns
     -------
@@ -270,7 +275,8 @@ def walk(
     Parameters
     ----------
     styles : Tensor of shape (1, S)
-    amounts : steps in standard deviations; 0 is the image itself
+    amounts : sequence of float
+        Steps in standard deviations; 0 is the image itself.
     """
     if len(styles) != 1:
         raise ValueError(f"styles must be those of one image, (1, S); got {tuple(styles.shape)}")
@@ -288,19 +294,21 @@ def principal_directions(
 
     Parameters
     ----------
-    seeds : the latents to look at, without truncation; many more than `w_dim`
-    count : how many directions; fewer come where `w_dim` is less
-    layers : the style layers that the directions move; see `layer_range`
+    seeds : iterable of int
+        The latents to look at, without truncation; many more than `w_dim`.
+    count : int
+        How many directions; fewer come where `w_dim` is less.
+    layers : str or iterable of str
+        The style layers that the directions move; see `layer_range`.
 
     Raises
     ------
     TypeError
         If the generator has no w, as ProGAN.
     """
-    mask = style_mask(generator, layers)
+    style_mask(generator, layers)  # (refused before the work)
     variances, vectors = _principal_axes(_covariance(generator, seeds))
-    explained = variances / variances.sum().clamp_min(1e-300)
-    return _directions(generator, "principal", vectors, variances, explained, count, mask, layers)
+    return _directions(generator, "principal", layers, count, (variances, vectors), variances)
 
 
 def closed_form_directions(
@@ -318,19 +326,23 @@ def closed_form_directions(
 
     Parameters
     ----------
-    count : how many directions; fewer come where `w_dim` is less
-    layers : whose styles count, and which the directions move; see `layer_range`
-    normalize : give every style channel the same weight, as the released code does and the paper does not
-    seeds : latents that only tell how far w varies along each direction, the unit of its amounts
+    count : int
+        How many directions; fewer come where `w_dim` is less.
+    layers : str or iterable of str
+        Whose styles count, and which the directions move; see `layer_range`.
+    normalize : bool
+        Give every style channel the same weight, as the released code does and the paper does not.
+    seeds : iterable of int
+        Latents that only tell how far w varies along each direction, the unit of its amounts.
     """
     mask = style_mask(generator, layers)
-    weights = _double(style_matrix(generator))[mask.cpu()]
+    # (in float64 on the CPU: it is small, and Apple's devices have no float64)
+    weights = style_matrix(generator).cpu().double()[mask.cpu()]
     if normalize:
         weights = unit(weights, dim=1)
     values, vectors = _principal_axes(weights.t() @ weights)
     variances = ((vectors @ _covariance(generator, seeds)) * vectors).sum(dim=1).clamp_min(0)
-    explained = values / values.sum().clamp_min(1e-300)
-    return _directions(generator, "closed-form", vectors, variances, explained, count, mask, layers)
+    return _directions(generator, "closed-form", layers, count, (values, vectors), variances)
 
 
 @torch.no_grad()
@@ -347,11 +359,6 @@ def style_matrix(generator: Generator) -> Tensor:
     return difference_ds.t().contiguous() / (2 * _FAR)
 
 
-def _double(values: Tensor) -> Tensor:
-    """In float64, on the CPU: small, and Apple's devices have no float64."""
-    return values.detach().cpu().double()
-
-
 @torch.no_grad()
 def _covariance(generator: Generator, seeds: Iterable[int]) -> Tensor:
     """Covariance of w over a sample, (D, D) float64, a batch at a time."""
@@ -360,7 +367,7 @@ def _covariance(generator: Generator, seeds: Iterable[int]) -> Tensor:
         raise ValueError(f"seeds must be at least 2 for w to vary, got {len(sample)}")
     origin, total, products = None, torch.tensor(0.0), torch.tensor(0.0)
     for start in range(0, len(sample), _BATCH):
-        w = _double(generator.map(generator.latents(sample[start : start + _BATCH]))[:, 0])
+        w = generator.map(generator.latents(sample[start : start + _BATCH]))[:, 0].cpu().double()
         origin = w.mean(dim=0) if origin is None else origin  # near the mean: no digits are lost
         total, products = total + (w - origin).sum(dim=0), products + (w - origin).t() @ (w - origin)
     return (products - torch.outer(total, total) / len(sample)) / (len(sample) - 1)
@@ -375,23 +382,17 @@ def _principal_axes(matrix: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _directions(
-    generator: Generator,
-    method: Literal["principal", "closed-form"],
-    vectors: Tensor,
-    variances: Tensor,
-    explained: Tensor,
-    count: int,
-    mask: Tensor,
-    layers: Layers,
+    generator: Generator, method: Any, layers: Layers, count: int, axes: Sequence[Tensor], variances: Tensor
 ) -> Directions:
     kept = slice(check_integer("count", count, minimum=1))
-    effects = vectors[kept] @ _double(style_matrix(generator)).t()
+    (values, vectors), mask = axes, style_mask(generator, layers).cpu()
+    effects = vectors[kept] @ style_matrix(generator).cpu().double().t()
     return Directions(
         method,
         latents=vectors[kept].clone(),
-        styles=torch.where(mask.cpu(), effects, 0.0).float(),
+        styles=torch.where(mask, effects, 0.0).float(),
         deviations=variances[kept].sqrt(),
-        explained=explained[kept].clone(),
+        explained=values[kept] / values.sum().clamp_min(1e-300),
         layers=layer_range(generator, layers),
         generator=GeneratorId.of(generator),
     )

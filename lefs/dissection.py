@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from concurrent.futures import Executor
 from dataclasses import dataclass
+from functools import partial
+from timeit import timeit
 from typing import Any, Literal
 
 import numpy as np
@@ -24,6 +25,7 @@ from lefs.generator import Generator
 __all__ = ["Estimate", "dissect", "estimate"]
 
 _ITERATIONS = 40  # of a run of k-means, as they come
+_once = partial(timeit, number=1)  # seconds that a call takes
 
 
 def dissect(
@@ -104,66 +106,33 @@ def dissect(
     >>> len(catalog.parts), catalog.layer
     (5, 'b32.conv1')
     """
-    layer = _canonical(generator, layer)
+    layer = Hypercolumns.of(generator.default_layer if layer is None else layer, generator.layers).name
     check_choice("method", method, ("kmeans", "nmf"))
-    check_integer("clusters", clusters, minimum=1)
-    check_integer("random_state", random_state, maximum=2**32 - 1)
-    check_integer("n_init", n_init, minimum=1)
+    random_state = check_integer("random_state", random_state, maximum=2**32 - 1)
+    for name, count in {"clusters": clusters, "n_init": n_init, "probes": probes}.items():
+        check_integer(name, count, minimum=1)
     if check_choice("contributions", contributions, ("energy", "effect")) == "effect":
         generator.check_styles()
-    check_integer("probes", probes, minimum=1)
-    sample = Sample(
-        generator, seeds, truncation=truncation, batch_size=batch_size, executor=executor, progress=progress
-    )
-    _check_clusters(clusters, sample, layer, max_vectors)
-    # (the vectors are held by nobody once they are clustered)
-    centers = _centers(
-        sample.vectors(layer, max_vectors=max_vectors, random_state=random_state),
-        clusters,
-        method,
-        random_state,
-        {"n_init": n_init, "sample_size": sample_size},
-    )
-    catalog = Catalog.of(
-        sample,
-        layer,
-        centers,
-        method=method,
-        random_state=random_state,
-        n_init=n_init,
-        max_vectors=max_vectors,
-        sample_size="all" if sample_size is None else sample_size,
-    )
-    if contributions == "energy":
-        return catalog
     options: dict[str, Any] = {"batch_size": batch_size, "progress": progress, "executor": executor}
-    return by_effect(catalog, generator, probes=probes, random_state=random_state, **options)
-
-
-def _canonical(generator: Generator, layer: str | None) -> str:
-    """The name of what is clustered, its layers in the generator's order."""
-    wanted = generator.default_layer if layer is None else layer
-    return Hypercolumns.of(wanted, generator.layers).name
-
-
-def _check_clusters(clusters: int, sample: Sample, layer: str, max_vectors: int) -> None:
-    count = sample.count(layer, max_vectors)
-    if clusters > count:
+    sample = Sample(generator, seeds, truncation=truncation, **options)
+    if clusters > (given := sample.count(layer, max_vectors)):
         raise ValueError(
-            f"clusters={clusters} is more than the {count} activation vectors of {len(sample.seeds)} images "
+            f"clusters={clusters} is more than the {given} activation vectors of {len(sample.seeds)} images "
             f"at layer {layer!r}; ask for fewer clusters or give more seeds"
         )
-
-
-def _centers(
-    vectors: Tensor, clusters: int, method: str, random_state: int, options: dict[str, Any]
-) -> Tensor:
-    """The directions of k-means, or the factors: (K, C)."""
+    vectors = sample.vectors(layer, max_vectors=max_vectors, random_state=random_state)
     if method == "nmf":
-        return factorize(vectors, clusters, random_state=random_state)
-    kmeans = SphericalKMeans(clusters, random_state=random_state, **options).fit(vectors)
-    centers: Tensor = kmeans.cluster_centers_
-    return centers
+        centers = factorize(vectors, clusters, random_state=random_state)
+    else:
+        kmeans = {"n_init": n_init, "sample_size": sample_size, "random_state": random_state}
+        centers = SphericalKMeans(clusters, **kmeans).fit(vectors).cluster_centers_
+    del vectors  # (a second pass needs the room)
+    seen: Any = "all" if sample_size is None else sample_size
+    how = {"random_state": random_state, "n_init": n_init, "max_vectors": max_vectors, "sample_size": seen}
+    catalog = Catalog.of(sample, layer, centers, method=method, **how)
+    if contributions == "energy":
+        return catalog
+    return by_effect(catalog, generator, probes=probes, random_state=random_state, **options)
 
 
 @dataclass(frozen=True)
@@ -172,8 +141,10 @@ class Estimate:
 
     Attributes
     ----------
-    seconds : on this machine, from the time that one batch took
-    peak_bytes : most memory at once, beyond what the generator itself takes
+    seconds : float
+        On this machine, from the time that one batch took.
+    peak_bytes : int
+        Most memory at once, beyond what the generator itself takes.
     """
 
     seconds: float
@@ -200,27 +171,28 @@ def estimate(
     Parameters
     ----------
     generator : Generator
-    images : number of images
-    clusters, layer, n_init, batch_size, max_vectors : as `dissect` would get them
+    images : int
+        Number of images.
+    clusters, layer, n_init, batch_size, max_vectors
+        As `dissect` would get them.
 
     Raises
     ------
     ValueError, TypeError
         For numbers out of range and a layer that does not exist.
     """
-    layer = _canonical(generator, layer)
-    check_integer("images", images, minimum=1)
-    check_integer("clusters", clusters, minimum=1)
-    check_integer("n_init", n_init, minimum=1)
+    layer = Hypercolumns.of(generator.default_layer if layer is None else layer, generator.layers).name
+    for name, number in {"images": images, "clusters": clusters, "n_init": n_init}.items():
+        check_integer(name, number, minimum=1)
     sample = Sample(generator, range(images), batch_size=batch_size, progress=False)
     one = Sample(generator, sample.seeds[: sample.batch_size], batch_size=batch_size, progress=False)
     count = sample.count(layer, max_vectors)
     given = min(max_vectors, 1024 * len(one.seeds))
     # (the first call of all is the slow one; a device is waited for by reading a value)
     vectors = one.vectors(layer, max_vectors=given, random_state=0)
-    first = _seconds(lambda: float(one.vectors(layer, max_vectors=given, random_state=0)[0, 0]))
+    first = _once(lambda: float(one.vectors(layer, max_vectors=given, random_state=0)[0, 0]))
     centers = normalize(vectors.new_ones(clusters, vectors.shape[1]), dim=1)
-    second = _seconds(lambda: one.contributions(layer, centers))
+    second = _once(lambda: one.contributions(layer, centers))
     passes = (first * len(sample.spread) + second * images) / len(one.seeds)
     seconds = passes + _kmeans_seconds(vectors, clusters, count, n_init)
     return Estimate(seconds, _peak_bytes(sample, clusters, count, vectors.shape[1]))
@@ -231,7 +203,7 @@ def _kmeans_seconds(like: Tensor, clusters: int, count: int, n_init: int) -> flo
     tried, seen = max(min(count, 8192), clusters), min(count, sample_limit(clusters))
     rows = torch.from_numpy(np.random.default_rng(0).standard_normal((tried, like.shape[1]))).to(like)
     kmeans = SphericalKMeans(clusters, n_init=1, max_iter=_ITERATIONS // 4, tol=0, random_state=0)
-    run = 4 * _seconds(lambda: kmeans.fit(rows)) / tried
+    run = 4 * _once(lambda: kmeans.fit(rows)) / tried
     return run * (n_init * seen + count / 10)
 
 
@@ -242,9 +214,3 @@ def _peak_bytes(sample: Sample, clusters: int, count: int, width: int) -> int:
     kmeans = (4 * seen * width if seen < count else 0) + 40 * count + 150 * seen
     walk = batch_bytes(sample.generator, clusters) * together
     return max(vectors + walk, vectors + kmeans)
-
-
-def _seconds(act: Callable[[], object]) -> float:
-    start = time.perf_counter()
-    act()
-    return time.perf_counter() - start

@@ -119,7 +119,7 @@ def measure_effects(
     catalog.check_generator(generator)
     generator.check_styles()
     check_integer("probes", probes, minimum=1)
-    check_integer("random_state", random_state, maximum=2**32 - 1)
+    random_state = check_integer("random_state", random_state, maximum=2**32 - 1)
     own = catalog.sampling
     if own.label is not None and own.label != generator.default_label:
         generator = generator.with_label(own.label)
@@ -137,8 +137,8 @@ def measure_effects(
         total += part
     # What belongs to no layer has an effect too, on the whole picture, but is no part's.
     total[:, generator.num_styles - generator.extra_styles :] = 0
-    measured = Sampling.of(
-        generator, sample.seeds, truncation=sample.truncation, random_state=random_state, probes=probes
+    measured = Sampling(
+        tuple(sample.seeds), sample.truncation, random_state, generator.default_label, probes=probes
     )
     return replace(catalog, effects=total / (len(sample.seeds) * probes), effects_sampling=measured)
 

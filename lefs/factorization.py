@@ -35,12 +35,15 @@ def factorize(vectors: Tensor, factors: int, *, random_state: int = 0) -> Tensor
     Parameters
     ----------
     vectors : Tensor of shape (n, C), finite
-    factors : K
-    random_state : seeds the start and the order of the batches
+    factors : int
+        K.
+    random_state : int
+        Seeds the start and the order of the batches.
 
     Returns
     -------
-    H, Tensor of shape (K, C), float32, at least 0, rows of unit norm; a factor that nothing needs is zero
+    Tensor of shape (K, C), float32, at least 0
+        H, rows of unit norm; a factor that nothing needs is zero.
 
     Raises
     ------
@@ -97,13 +100,16 @@ def soft_assign(maps: Tensor, factors: Tensor) -> Tensor:
 
     Parameters
     ----------
-    maps : Tensor of shape (N, C, h, w), activations
-    factors : Tensor of shape (K, C), of `factorize`
+    maps : Tensor of shape (N, C, h, w)
+        Activations.
+    factors : Tensor of shape (K, C)
+        Of `factorize`.
 
     Returns
     -------
-    Tensor of shape (N, K, h, w), float32, at least 0, sums to 1 along K. A position that no factor explains
-    (nothing positive, or nothing along a factor) belongs to all alike: 1 / K, so that Σ_k M = 1 holds.
+    Tensor of shape (N, K, h, w), float32, at least 0
+        Sums to 1 along K. A position that no factor explains (nothing positive, or nothing along a factor)
+        belongs to all alike: 1 / K, so that Σ_k M = 1 holds.
     """
     maps = maps.to(torch.promote_types(maps.dtype, torch.float32))
     n, _, h, w = maps.shape

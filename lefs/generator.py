@@ -12,6 +12,7 @@ import json
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,8 @@ from lefs.records import ArtifactError
 from lefs.synthesis import Noise, Synthesis
 
 __all__ = ["Generator", "GeneratorId", "fingerprint_of"]
+
+_MANY = 4096  # latents that a mean is estimated from
 
 
 class Generator(Synthesis):
@@ -65,8 +68,7 @@ class Generator(Synthesis):
     default_label: int | None = None
     source: Path | None = None
     origin: dict[str, Any] | None = None
-    _identity: dict[str, str] | None = None
-    _frozen: bool = False
+    _identity: dict[str, str] | None = None  # shared by copies that share the weights; None: not frozen
 
     # -- what an architecture describes -----------------------------------------------------------
     @property
@@ -85,24 +87,21 @@ class Generator(Synthesis):
 
         Call `freeze` after changing weights in place, so that catalogs of the old ones are refused.
         """
-        # (hashed once: copies that `with_label` makes share the weights, and what is known of them)
-        self._identity = {} if self._identity is None else self._identity
-        if "fingerprint" not in self._identity:
+        known = self._identity = {} if self._identity is None else self._identity
+        if "fingerprint" not in known:
             tensors = dict(self.state_dict())
-            found = fingerprint_of(self.architecture, self.architecture_config, tensors)
-            self._identity["fingerprint"] = found
-        return self._identity["fingerprint"]
+            known["fingerprint"] = fingerprint_of(self.architecture, self.architecture_config, tensors)
+        return known["fingerprint"]
 
     def freeze(self) -> Generator:
         """Put into eval mode without gradients to the weights; the fingerprint is theirs. Returns itself."""
         self.eval().requires_grad_(False)
         self._identity, self.source = {}, None
-        self._frozen = True
         return self
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Generator:
         # The hash is of the tensors as loaded, and made when it is asked for or before they are cast.
-        if self._frozen:
+        if self._identity is not None:
             _ = self.fingerprint
         return super()._apply(fn, recurse)
 
@@ -170,20 +169,16 @@ class Generator(Synthesis):
 
     def mean_w(self) -> Tensor:
         """What truncation pulls toward: of shape (D,), or (L, D) if each layer has its own."""
-        center = getattr(self.mapping, "w_avg", None)
-        if center is None:
-            # The file has none: it is the mean over fixed latents (and classes), made once.
-            if "_estimate" not in self.__dict__:
-                self.__dict__["_estimate"] = self._estimate_mean()
-            center = self.__dict__["_estimate"].to(self.device)
-        assert isinstance(center, Tensor)
-        return center
+        center: Tensor | None = getattr(self.mapping, "w_avg", None)
+        return self._estimated_mean.to(self.device) if center is None else center
 
+    @cached_property
     @torch.no_grad()
-    def _estimate_mean(self, count: int = 4096) -> Tensor:
-        z = torch.from_numpy(np.random.RandomState(0).randn(count, self.z_dim)).float().to(self.device)
-        labels = [i % self.label_dim for i in range(count)] if self.label_dim else None
-        w: Tensor = self.mapping(z, self._one_hot(labels, count))
+    def _estimated_mean(self) -> Tensor:
+        """The mean w over fixed latents and all classes, for files that hold none."""
+        z = torch.from_numpy(np.random.RandomState(0).randn(_MANY, self.z_dim)).float().to(self.device)
+        labels = [i % self.label_dim for i in range(_MANY)] if self.label_dim else None
+        w: Tensor = self.mapping(z, self._one_hot(labels, _MANY))
         return w.double().mean(dim=0).to(w.dtype).cpu()
 
     def styles(self, w: Tensor) -> Tensor:
@@ -235,7 +230,15 @@ def fingerprint_of(architecture: str, config: dict[str, Any], tensors: dict[str,
 
 @dataclass(frozen=True)
 class GeneratorId:
-    """Whose a record is: the generator's fingerprint and its name for people."""
+    """Whose a record is.
+
+    Attributes
+    ----------
+    fingerprint : str
+        `Generator.fingerprint`, 64 hexadecimal digits.
+    name : str
+        The generator's, for people.
+    """
 
     fingerprint: str
     name: str

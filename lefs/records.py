@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import tempfile
+import secrets
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -54,8 +54,7 @@ class ArtifactError(Exception):
 
 def embedded_names() -> list[str]:
     """Names of the models that come with lefs, such as ``"portraits"``."""
-    found = {f.parent.name for d in _DATA_FOLDERS for f in d.glob("*/generator.json")}
-    return sorted(found)
+    return sorted({f.parent.name for d in _DATA_FOLDERS for f in d.glob("*/generator.json")})
 
 
 def locate(name_or_path: str | os.PathLike[str]) -> Path:
@@ -89,28 +88,20 @@ def write_atomically(path: str | os.PathLike[str], write: Callable[[Path], objec
         If the folder cannot be made or written to; `path` is then as it was.
     """
     path = Path(path)
-    temporary: Path | None = None
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, raw = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
-        os.close(handle)
-        temporary = Path(raw)
+        temporary.touch()
+        mode = temporary.stat().st_mode
         write(temporary)
-        # mkstemp makes files private to the user; what lefs saves is shared like any other file.
-        temporary.chmod(0o666 & ~_umask())
+        temporary.chmod(mode)  # some writers keep theirs private; what lefs saves is shared like any file
         os.replace(temporary, path)
     except (OSError, safetensors.SafetensorError) as error:
         raise ArtifactError(f"cannot write {path}: {error}; choose a folder you may write to") from error
     finally:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink()
     return path
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def write_json(path: str | os.PathLike[str], content: Mapping[str, Any]) -> Path:

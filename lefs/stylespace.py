@@ -18,15 +18,23 @@ class StyleLayer:
 
     Attributes
     ----------
-    name : the layer's name in the publisher's own scheme, for example ``"b32.conv1"``
-    kind : ``"conv"`` or ``"rgb"``
-    size : height and width of the map that the layer scales (its input), in pixels
-    channels : number of channels of that map, C
-    span : where the layer's scales, one for each channel, lie in the flat vector of all S styles
-    shift : where its shifts lie, in an architecture that has them (StyleGAN); of the same channels
-    margin : how many pixels of that map, on each side, lie outside the picture (StyleGAN3)
-    detail : how many pixels across the picture would carry all that the map can show, where the map has
-        more than it needs (StyleGAN3); None: its height
+    name : str
+        In the publisher's own scheme, for example ``"b32.conv1"``.
+    kind : {"conv", "rgb"}
+        A convolution, or what makes colours of the maps.
+    size : tuple of int
+        Height and width of the map that the layer scales (its input), in pixels.
+    channels : int
+        Number of channels of that map, C.
+    span : slice
+        Where the layer's scales, one for each channel, lie in the flat vector of all S styles.
+    shift : slice or None
+        Where its shifts lie, in an architecture that has them (StyleGAN); of the same channels.
+    margin : int
+        How many pixels of that map, on each side, lie outside the picture (StyleGAN3).
+    detail : float or None
+        How many pixels across the picture would carry all that the map can show, where the map has more
+        than it needs (StyleGAN3); None: its height.
 
     Examples
     --------
@@ -46,6 +54,11 @@ class StyleLayer:
     shift: slice | None = field(default=None, hash=False)
     margin: int = 0
     detail: float | None = None
+
+    @property
+    def spans(self) -> tuple[slice, ...]:
+        """Where its styles lie: `span`, and `shift` where it has one."""
+        return (self.span,) if self.shift is None else (self.span, self.shift)
 
     @property
     def side(self) -> int:

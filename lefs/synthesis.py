@@ -7,6 +7,7 @@ for.
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -18,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from lefs.checks import check_choice, check_integer, check_name
-from lefs.stylespace import StyleLayer
+from lefs.stylespace import StyleLayer, check_styles_shape
 
 __all__ = ["Cache", "Hook", "Noise", "State", "Stop", "Synthesis"]
 
@@ -39,11 +40,16 @@ class Cache:
 
     Attributes
     ----------
-    styles : Tensor of shape (N, S), what was synthesized
-    noise : the noise it was synthesized with
-    states : the state before each layer, and the last one
-    image : Tensor of shape (N, 3, H, W), the result; None where a walk ended before it
-    until : index of the first layer whose result does not hold, its own input does; None: all hold
+    styles : Tensor of shape (N, S)
+        What was synthesized.
+    noise : {"const", "none"} or int
+        The noise it was synthesized with.
+    states : tuple of State
+        The state before each layer, and the last one.
+    image : Tensor of shape (N, 3, H, W) or None
+        The result; None where a walk ended before it.
+    until : int or None
+        Index of the first layer whose result does not hold, its own input does; None: all hold.
     """
 
     styles: Tensor
@@ -124,8 +130,7 @@ class Synthesis(nn.Module, ABC):
     @property
     def num_styles(self) -> int:
         """S, the length of the flat style vector: all scales, then all shifts if any, then the extras."""
-        used = (s.stop for layer in self.layers for s in (layer.span, layer.shift) if s is not None)
-        return max(used) + self.extra_styles
+        return max(span.stop for layer in self.layers for span in layer.spans) + self.extra_styles
 
     def layer(self, name: str) -> StyleLayer:
         """The layer called `name`; an error lists the names."""
@@ -139,7 +144,7 @@ class Synthesis(nn.Module, ABC):
         """
         widest = min(32, max(4, self.size[0] // 2))
         convolutions = [layer for layer in self.layers if layer.kind == "conv"]
-        return min(convolutions, key=lambda layer: abs(layer.size[0] - widest)).name
+        return min(convolutions, key=lambda layer: abs(math.log2(layer.fineness / widest))).name
 
     @property
     def preview_sizes(self) -> tuple[int, ...]:
@@ -287,22 +292,16 @@ class Synthesis(nn.Module, ABC):
         changed = (styles != cache.styles).any(dim=0).cpu()
         user = torch.zeros(len(changed), dtype=torch.int64)
         for i, layer in enumerate(self.layers if self.has_styles else ()):
-            for part in (layer.span, layer.shift):
-                if part is not None:
-                    user[part] = i
+            for span in layer.spans:
+                user[span] = i
         return min(until, int(user[changed].min())) if changed.any() else until
 
     def _check_walk(self, styles: Tensor, noise: Any, upto: int | None, cache: Cache | None) -> None:
-        what, width = (
-            ("styles", self.num_styles) if self.has_styles else ("latents", self.z_dim + self.label_dim)
-        )
-        if not isinstance(styles, Tensor):
-            raise TypeError(f"{what} must be a Tensor of shape (N, {width}), got {type(styles).__name__}")
-        if styles.ndim != 2 or styles.shape[1] != width:
-            parts = (
-                "" if self.has_styles else f": {self.z_dim} of the latent and {self.label_dim} of the class"
-            )
-            raise ValueError(f"{what} must have shape (N, {width}){parts}; got {tuple(styles.shape)}")
+        if self.has_styles:
+            check_styles_shape("styles", styles, self.num_styles)
+        else:
+            what = f"latents ({self.z_dim} of the latent and {self.label_dim} of the class)"
+            check_styles_shape(what, styles, self.z_dim + self.label_dim)
         if isinstance(noise, str):
             check_choice("noise", noise, ("const", "none"))
         else:
@@ -312,10 +311,8 @@ class Synthesis(nn.Module, ABC):
         if cache is not None and cache.noise != noise:
             raise ValueError(f"cache was made with noise={cache.noise!r}, this call asks for {noise!r}")
         if cache is not None and len(cache.styles) not in (1, len(styles)):
-            raise ValueError(
-                f"cache holds {len(cache.styles)} images, styles {len(styles)}; they must agree, or "
-                "cache hold one"
-            )
+            found = f"cache holds {len(cache.styles)} images, styles {len(styles)}"
+            raise ValueError(f"{found}; they must agree, or cache hold one")
 
 
 def _seen(layer: StyleLayer, maps: Tensor | None, hook: Hook) -> Tensor:

@@ -15,8 +15,10 @@ class Table:
 
     Attributes
     ----------
-    columns : names
-    rows : one sequence for each row, as long as `columns`
+    columns : sequence of str
+        Their names.
+    rows : sequence of sequence of str or float
+        One for each row, as long as `columns`.
     """
 
     columns: Sequence[str]

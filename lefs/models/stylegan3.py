@@ -211,13 +211,6 @@ class StyleGAN3(Generator):
         """The `StyleGAN3Config` as plain JSON values."""
         return settings_of(self.config, _ALWAYS)
 
-    @property
-    def default_layer(self) -> str:
-        """As `Generator.default_layer`, by what the maps can show: they are sampled more finely than that."""
-        widest = min(32, max(4, self.size[0] // 2))
-        convolutions = [layer for layer in self.layers if layer.kind == "conv"]
-        return min(convolutions, key=lambda layer: abs(math.log2(layer.fineness / widest))).name
-
     def place(self, *, rotation: float = 0.0, shift: tuple[float, float] = (0.0, 0.0)) -> None:
         """Turn and shift every image from now on; caches made before no longer fit.
 

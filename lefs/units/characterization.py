@@ -123,7 +123,7 @@ def characterize(
         peaks=summits[0],
         peak_seeds=summits[1],
         generator=GeneratorId.of(generator),
-        sampling=Sampling.of(generator, sample, truncation=psi),
+        sampling=Sampling(tuple(sample), psi, 0, generator.default_label),
     )
 
 
