@@ -188,8 +188,9 @@ class Directions(Sequence[Direction]):
             return tuple(self[i] for i in range(*index.indices(len(self))))
         if not -len(self) <= index < len(self):
             raise IndexError(f"there are {len(self)} directions, 0 to {len(self) - 1}; got {index}")
-        name, numbers = f"{self.method} {index % len(self)}", (self.deviations[index], self.explained[index])
-        return Direction(name, self.styles[index], *map(float, numbers), self.layers, self.generator)
+        numbers = float(self.deviations[index]), float(self.explained[index])
+        name = f"{self.method} {index % len(self)}"
+        return Direction(name, self.styles[index], *numbers, self.layers, self.generator)
 
     def __repr__(self) -> str:
         shares = ", ".join(f"{s:.1%}" for s in self.explained[:4].tolist())

@@ -124,7 +124,7 @@ def dissect(
     if method == "nmf":
         centers = factorize(vectors, clusters, random_state=random_state)
     else:
-        kmeans = {"n_init": n_init, "sample_size": sample_size, "random_state": random_state}
+        kmeans: dict[str, Any] = {"n_init": n_init, "sample_size": sample_size, "random_state": random_state}
         centers = SphericalKMeans(clusters, **kmeans).fit(vectors).cluster_centers_
     del vectors  # (a second pass needs the room)
     seen: Any = "all" if sample_size is None else sample_size
