@@ -8,6 +8,11 @@ or one frozen dataclass::
     σ ──record──▶ activations ──SphericalKMeans──▶ membership U ──▶ contributions M = Catalog (named parts)
     σ_target, σ_reference, Catalog, (part, ρ, ε | slope, strength) ──query──▶ q ──transfer──▶ σ_edit ──▶ image
 
+To read the code, follow the data: `stylespace`, `synthesis`, `generator` → `activations` → `clustering` (or
+`factorization`) → `dissection` → `catalog` → `rules`, `query` → `effects` → `editing`, `editor` →
+`directions`. `checks`, `records`, `images`, `tables` and `progress` serve them all. Behind this core stand
+`models` (architectures), `files`, `segmenters`, `evaluation`, `units`, `plotting`, `widgets` and `runner`.
+
 Dimension key: N images · L style layers · C channels of a layer · S all style channels, flat · K clusters ·
 P named parts · D latent size · H, W.
 """

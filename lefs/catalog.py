@@ -1,4 +1,7 @@
-"""The catalog: which parts a generator knows, and which style channels make them."""
+"""The catalog: which parts a generator knows, and which style channels make them (Editing in Style, §3.1).
+
+Editing in Style is Collins, Bala, Price & Süsstrunk, CVPR 2020, arXiv 2004.14367.
+"""
 
 from __future__ import annotations
 

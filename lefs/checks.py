@@ -20,6 +20,7 @@ __all__ = [
     "check_seeds",
 ]
 
+Seeds = int | Iterable[int]
 #: The largest seed that `numpy.random.RandomState` takes.
 MAX_SEED = 2**32 - 1
 
@@ -82,7 +83,7 @@ def check_seed(name: str, value: Any) -> int:
     return check_integer(name, value, maximum=MAX_SEED)
 
 
-def check_seeds(seeds: int | Iterable[int], *, name: str = "seeds") -> list[int]:
+def check_seeds(seeds: Seeds, *, name: str = "seeds") -> list[int]:
     """Return `seeds` as a non-empty list of ints in [0, 2**32 - 1], what `numpy.random.RandomState` takes."""
     if not isinstance(seeds, Iterable):
         seeds = [seeds]

@@ -14,7 +14,6 @@ demodulation lets the style of a channel that is never active act through the no
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from concurrent.futures import Executor
 from dataclasses import replace
 from functools import partial
@@ -26,7 +25,7 @@ from torch import Tensor
 
 from lefs.activations import Batch, Sample
 from lefs.catalog import Catalog, Sampling
-from lefs.checks import check_integer
+from lefs.checks import Seeds, check_integer
 from lefs.generator import Generator
 from lefs.images import resample_partition
 
@@ -35,9 +34,7 @@ __all__ = ["by_effect", "measure_effects", "squared_gradients", "with_effects"]
 _PIXELS = 2**18  # of the images whose graphs are kept at once: four at 256 × 256, one from 512 × 512 on
 
 
-def by_effect(
-    catalog: Catalog, generator: Generator, seeds: Iterable[int] | None = None, **options: Any
-) -> Catalog:
+def by_effect(catalog: Catalog, generator: Generator, seeds: Seeds | None = None, **options: Any) -> Catalog:
     """The same clusters and names, with contributions by effect: M[k, c] = E[k, c] / Σ_k E[k, c].
 
     A channel that changes nothing gets 0. The shift of a channel (StyleGAN) has an effect of its own and so
@@ -65,7 +62,7 @@ def by_effect(
 
 
 def with_effects(
-    catalog: Catalog, generator: Generator, seeds: Iterable[int] | None = None, *, progress: bool = True
+    catalog: Catalog, generator: Generator, seeds: Seeds | None = None, *, progress: bool = True
 ) -> Catalog:
     """The catalog with effects: itself where it has them, else as `measure_effects` gives it."""
     if catalog.effects is not None:
@@ -76,7 +73,7 @@ def with_effects(
 def measure_effects(
     catalog: Catalog,
     generator: Generator,
-    seeds: Iterable[int] | None = None,
+    seeds: Seeds | None = None,
     *,
     truncation: float | None = None,
     probes: int = 1,

@@ -10,7 +10,7 @@ import copy
 import hashlib
 import json
 from abc import abstractmethod
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -20,12 +20,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from lefs.checks import check_integer, check_number, check_seeds
+from lefs.checks import Seeds, check_integer, check_number, check_seeds
 from lefs.records import ArtifactError
 from lefs.synthesis import Noise, Synthesis
 
 __all__ = ["Generator", "GeneratorId", "fingerprint_of"]
 
+Labels = Sequence[int] | None  # a class for each image, of a conditional generator
 _MANY = 4096  # latents that a mean is estimated from
 
 
@@ -127,7 +128,7 @@ class Generator(Synthesis):
         found.default_label = check_integer("label", label, maximum=self.label_dim - 1)
         return found
 
-    def latents(self, seeds: int | Iterable[int]) -> Tensor:
+    def latents(self, seeds: Seeds) -> Tensor:
         """Latents of given seeds, each independent of the others: (N, z_dim), float32.
 
         Seed s is ``numpy.random.RandomState(s).randn(z_dim)``, the convention of the official StyleGAN
@@ -136,7 +137,7 @@ class Generator(Synthesis):
         rows = [np.random.RandomState(s).randn(self.z_dim) for s in check_seeds(seeds)]
         return torch.from_numpy(np.stack(rows)).float().to(self.device)
 
-    def _one_hot(self, labels: Sequence[int] | None, count: int) -> Tensor | None:
+    def _one_hot(self, labels: Labels, count: int) -> Tensor | None:
         if not self.label_dim:
             if labels is not None:
                 raise ValueError("labels given, but this generator is not conditional: leave them out")
@@ -152,7 +153,7 @@ class Generator(Synthesis):
         index = [check_integer(f"labels[{i}]", c, maximum=self.label_dim - 1) for i, c in enumerate(labels)]
         return torch.eye(self.label_dim, device=self.device)[index]
 
-    def map(self, z: Tensor, truncation: float = 1.0, labels: Sequence[int] | None = None) -> Tensor:
+    def map(self, z: Tensor, truncation: float = 1.0, labels: Labels = None) -> Tensor:
         """Latents (N, z_dim) → w of shape (N, L, D), pulled toward the mean w by `truncation` ψ
         (1: as drawn; 0: the mean face). A conditional network needs one class for each latent.
         """
@@ -188,7 +189,7 @@ class Generator(Synthesis):
             raise ValueError(f"w must have shape (N, {self.num_ws}, {self.w_dim}), got {tuple(w.shape)}")
         return self._styles(w)
 
-    def _codes(self, z: Tensor, truncation: float, labels: Sequence[int] | None) -> Tensor:
+    def _codes(self, z: Tensor, truncation: float, labels: Labels) -> Tensor:
         """What a walk starts from: styles; where there are none, latents followed by their one-hot labels."""
         if self.has_styles:
             return self.styles(self.map(z, truncation, labels))
@@ -196,23 +197,19 @@ class Generator(Synthesis):
         return z if one_hot is None else torch.cat([z, one_hot], dim=1)
 
     @torch.no_grad()
-    def sample(
-        self, seeds: int | Iterable[int], *, truncation: float = 1.0, labels: Sequence[int] | None = None
-    ) -> Tensor:
+    def sample(self, seeds: Seeds, *, truncation: float = 1.0, labels: Labels = None) -> Tensor:
         """Seeds → what `synthesize`, `record` and `walk` take, without gradients: styles (N, S); where there
         are none, latents (N, z_dim + label_dim), on which truncation has no effect.
         """
         return self._codes(self.latents(seeds), truncation, labels)
 
-    def sample_styles(
-        self, seeds: int | Iterable[int], *, truncation: float = 1.0, labels: Sequence[int] | None = None
-    ) -> Tensor:
+    def sample_styles(self, seeds: Seeds, *, truncation: float = 1.0, labels: Labels = None) -> Tensor:
         """As `sample`, and a TypeError where there are no styles."""
         self.check_styles()
         return self.sample(seeds, truncation=truncation, labels=labels)
 
     def forward(
-        self, z: Tensor, truncation: float = 1.0, labels: Sequence[int] | None = None, noise: Noise = "const"
+        self, z: Tensor, truncation: float = 1.0, labels: Labels = None, noise: Noise = "const"
     ) -> Tensor:
         """Latents (N, z_dim) → images (N, 3, H, W)."""
         return self.synthesize(self._codes(z, truncation, labels), noise)

@@ -13,7 +13,7 @@ from typing import Any
 
 import safetensors
 import safetensors.torch
-import torch
+from torch import Tensor
 
 __all__ = [
     "VERSION",
@@ -132,9 +132,7 @@ def read_json(path: str | os.PathLike[str], *, expect: str) -> dict[str, Any]:
     return content
 
 
-def save_record(
-    stem: Path, expect: str, content: Mapping[str, Any], tensors: Mapping[str, torch.Tensor]
-) -> None:
+def save_record(stem: Path, expect: str, content: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
     """Write ``<stem>.safetensors``, then ``<stem>.json``, which says that the two belong together.
 
     Parameters
@@ -151,7 +149,7 @@ def save_record(
     write_json(stem.with_suffix(".json"), {**header, **content, "tensors_sha256": file_sha256(file)})
 
 
-def load_record(stem: Path, *, expect: str) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
+def load_record(stem: Path, *, expect: str) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """Read what `save_record` wrote: the JSON and the tensors.
 
     Raises
@@ -177,13 +175,13 @@ def whole(path: Path, what: str) -> Iterator[None]:
         raise ArtifactError(f"{path} is not a whole {what}: {error!r}") from error
 
 
-def save_tensors(path: str | os.PathLike[str], tensors: Mapping[str, torch.Tensor]) -> Path:
+def save_tensors(path: str | os.PathLike[str], tensors: Mapping[str, Tensor]) -> Path:
     """Write named tensors as safetensors, atomically; they are copied to the CPU as they are."""
     ready = {k: v.detach().cpu().contiguous() for k, v in tensors.items()}
     return write_atomically(path, lambda p: safetensors.torch.save_file(ready, p))
 
 
-def load_tensors(path: str | os.PathLike[str]) -> dict[str, torch.Tensor]:
+def load_tensors(path: str | os.PathLike[str]) -> dict[str, Tensor]:
     """Read a safetensors file; sizes are checked against the file before memory is taken."""
     path = Path(path)
     if not path.is_file():

@@ -21,7 +21,7 @@ from lefs import ArtifactError, Catalog, StyleGAN2, sequential_query, simultaneo
 from lefs.clustering import assign
 from lefs.query import QuerySettings
 from lefs.records import load_tensors, save_tensors
-from lefs.stylespace import ranges
+from lefs.stylespace import StyleLayer, ranges
 
 NAMES = ["hair", "eyes", "hair", "skin", "mouth"]
 
@@ -372,6 +372,20 @@ def test_damaged_descriptions(catalog: Catalog, tmp_path: Path, change: dict, to
     path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
     with pytest.raises(ArtifactError, match=told):
         Catalog.load(tmp_path)
+
+
+@pytest.mark.parametrize(("size", "told"), [((8, 8), 8), ((8, 12), [8, 12])])
+@pytest.mark.parametrize("shift", [None, slice(20, 23)])
+def test_a_layer_in_a_file(size: tuple[int, int], told: Any, shift: slice | None) -> None:
+    """The keys are those of the first files; what is not square says both sides."""
+    layer = StyleLayer("b8.conv1", "conv", size, 3, slice(4, 7), shift, margin=2, detail=3.5)
+    entry = json.loads(json.dumps(layer.to_json()))
+    assert entry == {
+        **{"name": "b8.conv1", "kind": "conv", "resolution": told, "channels": 3, "slice": [4, 7]},
+        **{"shift": shift and [20, 23], "margin": 2, "detail": 3.5},
+    }
+    assert StyleLayer.from_json(entry) == layer
+    assert layer.inside(torch.zeros(1, 3, *size)).shape == (1, 3, size[0] - 4, size[1] - 4)
 
 
 def test_missing_files(catalog: Catalog, tmp_path: Path) -> None:

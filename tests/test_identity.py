@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -71,6 +72,21 @@ def test_weights_are_hashed_once_for_all_classes(monkeypatch: pytest.MonkeyPatch
     copies = [generator.with_label(c) for c in range(3)]
     assert {g.fingerprint for g in (*copies, generator, copies[0].with_label(1))} == {FINGERPRINTS[name]}
     assert hashed == ["stylegan3"]
+
+
+def test_weights_are_hashed_once_whatever_becomes_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    generator, hashed = lefs.load(FIXTURES / "lefs_1"), list[str]()
+    catalog = lefs.dissect(generator, range(2), clusters=2, progress=False)
+    plain = lefs.generator.fingerprint_of
+    monkeypatch.setattr(lefs.generator, "fingerprint_of", lambda *a: hashed.append(a[0]) or plain(*a))
+    catalog.check_generator(generator)
+    for network in (copy.copy(generator), copy.deepcopy(generator), generator.to(torch.float64).to("cpu")):
+        catalog.check_generator(network)
+    assert hashed == []
+    again = lefs.load(FIXTURES / "lefs_1")
+    for network in (copy.copy(again), again, again.bfloat16(), copy.deepcopy(again)):
+        catalog.check_generator(network)
+    assert hashed == ["stylegan2"]
 
 
 def later(kind: type) -> type:
