@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import os
 import weakref
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate, normalize
 
-from lefs.checks import check_integer, check_name, check_number, check_seeds
+from lefs.checks import Seeds, check_integer, check_name, check_number, check_seeds
 from lefs.factorization import membership_by
 from lefs.generator import Generator
 from lefs.images import resample_partition
@@ -140,7 +140,7 @@ class Sample:
     def __init__(
         self,
         generator: Generator,
-        seeds: Iterable[int],
+        seeds: Seeds,
         *,
         truncation: float = 1.0,
         batch_size: int | None = None,
