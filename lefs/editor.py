@@ -16,7 +16,7 @@ from lefs.catalog import Catalog
 from lefs.checks import check_choice
 from lefs.editing import Change, Recipe, compose, resolve_claims, transfer
 from lefs.generator import Generator
-from lefs.images import colour_difference
+from lefs.images import color_difference
 from lefs.query import QuerySettings
 from lefs.records import ArtifactError
 from lefs.sources import KeptStyles, Source, keep_source, source_styles
@@ -78,7 +78,7 @@ class Edit:
     @cached_property
     def change(self) -> Tensor:
         """Where the picture changed: ΔE (CIE76) at each pixel, (H, W)."""
-        return colour_difference(self.target, self.image)
+        return color_difference(self.target, self.image)
 
     @property
     def pictures(self) -> dict[str, Tensor]:

@@ -18,7 +18,7 @@ from lefs.records import ArtifactError, write_atomically
 __all__ = [
     "Picture",
     "check_crop",
-    "colour_difference",
+    "color_difference",
     "crop_picture",
     "read_picture",
     "resample_partition",
@@ -162,7 +162,7 @@ def to_lab(images: torch.Tensor) -> torch.Tensor:
     return torch.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], dim=-3)
 
 
-def colour_difference(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+def color_difference(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
     """CIE76 colour difference at each pixel, in ΔE units (1 is about the least that one can see).
 
     Parameters

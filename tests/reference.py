@@ -204,7 +204,7 @@ def lab(rgb: np.ndarray) -> np.ndarray:
     return np.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], axis=-1)
 
 
-def colour_difference(a: Tensor, b: Tensor) -> np.ndarray:
+def color_difference(a: Tensor, b: Tensor) -> np.ndarray:
     """CIE76 between images (N, 3, H, W) in [-1, 1], clamped: (N, H, W)."""
     sides = [(t.double().clamp(-1, 1) + 1).div(2).permute(0, 2, 3, 1).numpy() for t in (a, b)]
     return np.sqrt(((lab(sides[0]) - lab(sides[1])) ** 2).sum(axis=-1))

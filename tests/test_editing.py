@@ -170,7 +170,7 @@ def test_rendering_equals_the_long_way_round(
     assert torch.equal(edit.queries, torch.stack([q_hair, q_mouth]))
     assert torch.equal(edit.query, q_hair + q_mouth)
     assert not torch.equal(edit.image, edit.target)
-    expected = reference.colour_difference(edit.target[None], edit.image[None])[0]
+    expected = reference.color_difference(edit.target[None], edit.image[None])[0]
     torch.testing.assert_close(edit.change.double(), torch.from_numpy(expected), rtol=1e-3, atol=0.02)
 
 

@@ -81,7 +81,7 @@ def test_measures_equal_loops_over_pixels() -> None:
     wanted = edited.flip(0)
     found = measure(target, edited, wanted, mask)
     change, rest, most = (
-        reference.colour_difference(a, b) ** 2
+        reference.color_difference(a, b) ** 2
         for a, b in ((target, edited), (edited, wanted), (target, wanted))
     )
     for n in range(4):
@@ -217,7 +217,7 @@ def long_way(
         if mask.all() or not mask.any():
             continue
         edited = lively.synthesize(transfer(styles[0], styles[1], q))
-        squared = reference.colour_difference(images[0], edited)[0] ** 2
+        squared = reference.color_difference(images[0], edited)[0] ** 2
         found.append((squared[mask].mean(), squared[~mask].mean()))
     return found
 

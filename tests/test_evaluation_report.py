@@ -85,7 +85,7 @@ def test_a_comparison_equals_the_long_way_round(
             edit = lively.synthesize(transfer(*styles, settings.query(catalog, o.part)))
             mask = batch.masks[o.part][n].numpy()
             change, rest, most = (
-                reference.colour_difference(a, b)[0] ** 2
+                reference.color_difference(a, b)[0] ** 2
                 for a, b in ((before, edit), (edit, wanted), (before, wanted))
             )
             close = {"rtol": 2e-2, "atol": 0.02}
@@ -392,7 +392,7 @@ def test_tuning_finds_the_best_of_its_grid(blurred: tuple[QuarterGenerator, Cata
                 styles = [generator.sample_styles(x, truncation=0.7) for x in (s, r)]
                 images = [generator.synthesize(x) for x in (*styles, transfer(*styles, q))]
                 change, rest, most = (
-                    reference.colour_difference(images[i], images[j])[0] ** 2
+                    reference.color_difference(images[i], images[j])[0] ** 2
                     for i, j in ((0, 2), (1, 2), (0, 1))
                 )
                 at = mask[n].numpy()

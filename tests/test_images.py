@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 from torch.nn.functional import one_hot
 
-from lefs.images import colour_difference, resample_partition, save_png, to_uint8
+from lefs.images import color_difference, resample_partition, save_png, to_uint8
 
 
 def test_every_byte_comes_back() -> None:
@@ -42,26 +42,26 @@ def test_png_holds_the_pixels(tmp_path: Path) -> None:
         assert np.array_equal(np.asarray(found), to_uint8(image))
 
 
-def test_colour_difference_is_the_distance_in_lab() -> None:
+def test_color_difference_is_the_distance_in_lab() -> None:
     random = torch.Generator().manual_seed(0)
     a, b = torch.randn(2, 3, 3, 8, 8, generator=random)
-    found = colour_difference(a, b)
+    found = color_difference(a, b)
     assert found.shape == (3, 8, 8)
     assert found.dtype == torch.float32
     # (the constants of the conversion are published to five or six digits)
-    np.testing.assert_allclose(found.numpy(), reference.colour_difference(a, b), atol=0.02, rtol=1e-3)
+    np.testing.assert_allclose(found.numpy(), reference.color_difference(a, b), atol=0.02, rtol=1e-3)
 
 
 def test_known_colours() -> None:
     white, black = torch.ones(1, 3, 1, 1), -torch.ones(1, 3, 1, 1)
-    assert colour_difference(white, black).item() == pytest.approx(100, abs=0.01)  # L* runs from 0 to 100
-    assert colour_difference(white * 3, white).item() == 0  # what is beyond the range is clamped
+    assert color_difference(white, black).item() == pytest.approx(100, abs=0.01)  # L* runs from 0 to 100
+    assert color_difference(white * 3, white).item() == 0  # what is beyond the range is clamped
 
 
-def test_colour_difference_broadcasts_and_is_symmetric() -> None:
+def test_color_difference_broadcasts_and_is_symmetric() -> None:
     a, b = torch.rand(3, 4, 4), torch.rand(5, 3, 4, 4)
-    assert torch.equal(colour_difference(a, b), colour_difference(b, a[None].expand_as(b)))
-    assert torch.equal(colour_difference(b, b), torch.zeros(5, 4, 4))
+    assert torch.equal(color_difference(a, b), color_difference(b, a[None].expand_as(b)))
+    assert torch.equal(color_difference(b, b), torch.zeros(5, 4, 4))
 
 
 @pytest.fixture

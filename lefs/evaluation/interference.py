@@ -15,7 +15,7 @@ from lefs.evaluation.masks import chosen_parts
 from lefs.evaluation.methods import Method, by_settings, settings_by_part
 from lefs.evaluation.pairs import PairBatch, PairOptions, pair_batches
 from lefs.generator import Generator
-from lefs.images import colour_difference
+from lefs.images import color_difference
 from lefs.query import QuerySettings
 
 __all__ = ["PartLeak", "part_leak"]
@@ -135,7 +135,7 @@ def part_leak(
 
 def _row(batch: PairBatch, names: Sequence[str], edited: str, images: torch.Tensor) -> np.ndarray:
     """Mean squared ΔE in each part when one is edited: (n, P)."""
-    squared = colour_difference(batch.targets, images).square().cpu().double()
+    squared = color_difference(batch.targets, images).square().cpu().double()
     own = batch.masks[edited].cpu()
     columns = []
     for name in names:

@@ -17,7 +17,7 @@ from lefs.catalog import Catalog
 from lefs.checks import check_choice, check_integer, check_number, check_seed
 from lefs.evaluation import Segmenter
 from lefs.generator import Generator
-from lefs.images import colour_difference, to_uint8
+from lefs.images import color_difference, to_uint8
 from lefs.plotting import comparison_strip
 from lefs.plotting.style import LINES
 from lefs.units import UnitDissection, cells_of, pixels_of, replacement
@@ -264,7 +264,7 @@ class UnitPainter(Panel):
         return picture.round().astype(np.uint8)
 
     def _change(self) -> Tensor:
-        return colour_difference(self.image, self.result)
+        return color_difference(self.image, self.result)
 
     def _measures(self, before: Tensor | None, after: Tensor | None) -> str:
         units, concept = self.units, self.controls["concept"].value

@@ -13,7 +13,7 @@ from lefs.catalog import Catalog
 from lefs.checks import check_choice, check_name, check_number, check_seed
 from lefs.directions import RANGES, Direction, Directions, layer_range, move
 from lefs.generator import Generator
-from lefs.images import colour_difference, to_uint8
+from lefs.images import color_difference, to_uint8
 from lefs.plotting import comparison_strip
 from lefs.query import QuerySettings
 from lefs.widgets.canvas import Canvas, Picture, change_picture
@@ -140,7 +140,7 @@ class DirectionWalker(Panel):
         q = None if part == _EVERYWHERE else self._settings.query(self._catalog, part)
         moved = move(styles, self.direction, amount, q=q)
         self.target_image, self.image = self._generator.synthesize(torch.cat([styles, moved]))
-        self._change = colour_difference(self.target_image, self.image)
+        self._change = color_difference(self.target_image, self.image)
         target, image = to_uint8(torch.stack([self.target_image, self.image]))
         self.canvas.show(
             Picture(target, "target", f"seed {self.controls['target'].value}"),
