@@ -43,6 +43,8 @@ if TYPE_CHECKING:
     from lefs.models import StyleGAN2Config as StyleGAN2Config
     from lefs.query import QuerySettings as QuerySettings
     from lefs.records import ArtifactError as ArtifactError
+    from lefs.retrieval import PartBank as PartBank
+    from lefs.retrieval import retrieve as retrieve
     from lefs.rules import pair_query as pair_query
     from lefs.rules import sequential_query as sequential_query
     from lefs.rules import simultaneous_query as simultaneous_query
@@ -68,6 +70,7 @@ _HOMES = {
     "files": ("load", "save_generator"),
     "inversion": ("Inversion", "invert"),
     "query": ("QuerySettings",),
+    "retrieval": ("PartBank", "retrieve"),
     "rules": ("pair_query", "sequential_query", "simultaneous_query"),
     "sources": ("KeptStyles", "keep_source", "source_styles"),
     "stylespace": ("StyleLayer",),

@@ -24,7 +24,7 @@ ROWS = (
     ("activations", "sources"),
     ("catalog",),
     ("effects", "query", "inversion"),
-    ("dissection", "directions", "editing"),
+    ("dissection", "directions", "editing", "retrieval"),
     ("blending",),
     ("editor",),
     ("models",),

@@ -1,0 +1,281 @@
+"""Which of many pictures has the part that is wanted: the most alike, most different, cleanest to take.
+
+As in Retrieve in Style (Chong et al., ICCV 2021), a picture is described part by part, weighted by what the
+catalog says that each channel contributes. There the weighted numbers are styles. Here they are activations,
+averaged inside the part's own mask, which find much more of what looks alike (see `retrieve`).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import torch
+from torch import Tensor
+
+from lefs.activations import Batch, Sample, styles_of
+from lefs.activations import Source as Origin
+from lefs.catalog import Catalog
+from lefs.checks import check_choice, check_name, check_seeds
+from lefs.factorization import membership_by
+from lefs.generator import Generator, GeneratorId
+from lefs.query import QuerySettings
+from lefs.records import ArtifactError, load_record, save_record, whole
+from lefs.rules import predicted_change
+from lefs.sources import Source, source_styles
+
+__all__ = ["Match", "PartBank", "retrieve"]
+
+_FORMAT = "lefs-bank"
+_AREA = 0.3  # what a part's size weighs beside its look, each in its own spread over the bank
+
+
+class Match(NamedTuple):
+    """A seed of the bank with its score.
+
+    Examples
+    --------
+    >>> import lefs
+    >>> lefs.retrieval.Match(2017, 0.5).seed
+    2017
+    """
+
+    seed: int
+    score: float
+
+
+@dataclass(frozen=True, eq=False)
+class PartBank:
+    """Many pictures, each described part by part; made once, kept beside the catalog.
+
+    Attributes
+    ----------
+    seeds : tuple of int
+    truncation : float, ψ of the pictures
+    label : their class, for a conditional generator
+    vectors : Tensor of shape (N, P, C), the mean activation vector of each part, of the clustered layers; 0
+        where it is absent
+    areas : Tensor of shape (N, P), the share of each picture that it takes
+    parts : {name: digest} of the catalog's P parts, in order
+    generator : `GeneratorId`
+
+    Examples
+    --------
+    >>> import lefs, tempfile
+    >>> generator, catalog = lefs.load("portraits-64"), lefs.Catalog.load("portraits-64")
+    >>> bank = lefs.PartBank.of(generator, catalog, range(4), progress=False)
+    >>> len(lefs.PartBank.load(bank.save(tempfile.mkdtemp())).seeds)
+    4
+    """
+
+    seeds: tuple[int, ...]
+    truncation: float
+    label: int | None
+    vectors: Tensor
+    areas: Tensor
+    parts: dict[str, str]
+    generator: GeneratorId
+
+    def __post_init__(self) -> None:
+        shape = (len(self.seeds), len(self.parts))
+        for name, tensor in (("vectors", self.vectors[..., 0]), ("areas", self.areas)):
+            if tuple(tensor.shape) != shape or not bool(tensor.isfinite().all()):
+                raise ValueError(f"{name} must be finite and of {shape} pictures and parts")
+
+    @classmethod
+    def of(
+        cls,
+        generator: Generator,
+        catalog: Catalog,
+        seeds: Iterable[int],
+        *,
+        truncation: float = 0.7,
+        batch_size: int | None = None,
+        executor: Executor | None = None,
+        progress: bool = True,
+    ) -> PartBank:
+        """Describe the pictures of some seeds, a batch at a time; the options are those of `lefs.dissect`."""
+        catalog.check_generator(generator)
+        sample = Sample(
+            generator,
+            seeds,
+            truncation=truncation,
+            batch_size=batch_size,
+            executor=executor,
+            progress=progress,
+        )
+        found = list(sample.each(partial(_describe_batch, catalog=catalog), "describing"))
+        return cls(
+            seeds=tuple(sample.seeds),
+            truncation=sample.truncation,
+            label=generator.default_label,
+            vectors=torch.cat([vectors for vectors, _ in found]),
+            areas=torch.cat([areas for _, areas in found]),
+            parts={name: catalog.part_digest(name) for name in catalog.parts},
+            generator=catalog.generator,
+        )
+
+    def row(self, target: Source, truncation: float) -> int | None:
+        """Which picture of the bank a target is: None if it is no seed of this ψ, or not in it."""
+        known = isinstance(target, int) and truncation == self.truncation and target in self.seeds
+        return self.seeds.index(target) if known else None  # type: ignore[arg-type]
+
+    def check(self, catalog: Catalog) -> None:
+        """Raise an `ArtifactError` unless it was made with this catalog."""
+        if list(self.parts.items()) != [(name, catalog.part_digest(name)) for name in catalog.parts]:
+            raise ArtifactError(
+                f"this bank was made with another catalog of {self.generator}, which has other parts; make "
+                "one with lefs.PartBank.of(generator, catalog, seeds)"
+            )
+
+    def save(self, folder: str | os.PathLike[str]) -> Path:
+        """Write ``bank.safetensors`` and ``bank.json`` into `folder`, that of the catalog."""
+        content = {name: getattr(self, name) for name in ("seeds", "truncation", "label")}
+        content |= {"generator": self.generator.to_json(), "parts": list(self.parts.items())}
+        tensors = {"vectors": self.vectors, "areas": self.areas}
+        save_record(Path(folder) / "bank", _FORMAT, content, tensors)
+        return Path(folder)
+
+    @classmethod
+    def load(cls, folder: str | os.PathLike[str]) -> PartBank:
+        """Read what `save` wrote; an `ArtifactError` says what is wrong with the files."""
+        meta, tensors = load_record(Path(folder) / "bank", expect=_FORMAT)
+        with whole(Path(folder) / "bank.json", "bank"):
+            return cls(
+                seeds=tuple(check_seeds(meta["seeds"])),
+                truncation=float(meta["truncation"]),
+                label=meta["label"],
+                vectors=tensors["vectors"],
+                areas=tensors["areas"],
+                parts={str(name): str(digest) for name, digest in meta["parts"]},
+                generator=GeneratorId.from_json(meta["generator"]),
+            )
+
+
+def retrieve(
+    generator: Generator,
+    catalog: Catalog,
+    target: Source,
+    part: str,
+    *,
+    bank: PartBank | Iterable[int] = range(256),
+    by: Literal["similar", "different", "cleanest"] = "similar",
+    truncation: float = 0.7,
+    settings: QuerySettings | None = None,
+    progress: bool = True,
+) -> list[Match]:
+    """Rank pictures by one of their parts.
+
+    Parameters
+    ----------
+    generator, catalog : must belong together
+    target : a seed, styles, a file of them, or an inversion (`lefs.source_styles`)
+    part : name of a part
+    bank : the pictures, or seeds to make one of; `PartBank` keeps it for the next question
+    by : {"similar", "different", "cleanest"}
+        The distance from the target's part in look and size, small or large first; or the share of the change
+        inside the part when it is taken over, as the catalog predicts it of the channels that `settings`
+        choose (by its effects where it has them, else by contributions), large first.
+    truncation : ψ of a target that is a seed, and of a new bank
+    settings : of ``"cleanest"``; None: the usual ones
+    progress : show a bar while a bank is made
+
+    Returns
+    -------
+    list of Match
+        All pictures of the bank but the target itself, the best first, with these distances or shares.
+
+    Raises
+    ------
+    ValueError
+        If the part is in none of the bank's pictures, or does not exist.
+    ArtifactError
+        If generator, catalog and bank do not belong together.
+
+    Examples
+    --------
+    >>> import lefs
+    >>> generator, catalog = lefs.load("portraits-64"), lefs.Catalog.load("portraits-64")
+    >>> found = lefs.retrieve(generator, catalog, 1, "hair", bank=range(1, 9), progress=False)
+    >>> len(found), found[0].score <= found[-1].score
+    (7, True)
+    """
+    check_choice("by", by, ("similar", "different", "cleanest"))
+    catalog.check_generator(generator)
+    column = list(catalog.parts).index(check_name("part", part, list(catalog.parts), what="part"))
+    if not isinstance(bank, PartBank):
+        bank = PartBank.of(generator, catalog, bank, truncation=truncation, progress=progress)
+    bank.check(catalog)
+    row = bank.row(target, truncation)
+    styles = source_styles(generator, target, truncation=truncation, label=bank.label)
+    if by == "cleanest":
+        scores = _share_inside(generator, catalog, styles, part, bank, settings or QuerySettings())
+    else:
+        vectors, areas = (
+            _describe(generator, catalog, styles) if row is None else (bank.vectors[[row]], bank.areas[[row]])
+        )
+        scores = _distance(catalog, part, vectors[:, column], areas[:, column], bank, column)
+    order = scores.argsort(descending=by != "similar", stable=True).tolist()
+    return [Match(bank.seeds[i], float(scores[i])) for i in order if i != row]
+
+
+def _describe(generator: Generator, catalog: Catalog, styles: Tensor) -> tuple[Tensor, Tensor]:
+    """Of each picture's parts the mean vector, (N, P, C), and the share of it, (N, P); on the CPU."""
+    with torch.inference_mode():
+        maps = catalog.columns.read(generator, styles)
+        shares = catalog.by_part(membership_by(catalog.method)(maps, catalog.centers)).to(maps)
+        count = shares.sum(dim=(2, 3))
+        vectors = torch.einsum("nchw,nphw->npc", maps, shares) / count.clamp_min(1e-6)[..., None]
+        areas = count / maps[0, 0].numel()
+    # (a clone made outside of inference mode is an ordinary tensor)
+    return vectors.float().cpu().clone(), areas.float().cpu().clone()
+
+
+def _describe_batch(
+    source: Origin, chunk: Batch, *, truncation: float, catalog: Catalog
+) -> tuple[Tensor, Tensor]:
+    generator, styles = styles_of(source, chunk, truncation)
+    return _describe(generator, catalog, styles)
+
+
+def _distance(
+    catalog: Catalog, part: str, vector: Tensor, area: Tensor, bank: PartBank, column: int
+) -> Tensor:
+    """From the target's part to that of each picture, (N,): look and size, in their spread over the bank."""
+    there = bank.areas[:, column] > 0
+    if not bool(there.any()):
+        raise ValueError(f"part: {part!r} is in none of the bank's {len(there)} pictures; give more seeds")
+    layers = catalog.columns.layers
+    weights = torch.cat([catalog.contribution(part)[layer.span] for layer in layers]).float()
+    looks, sizes = bank.vectors[:, column] * weights, bank.areas[:, column].sqrt()
+    spread = looks[there].var(dim=0, correction=0).sum().clamp_min(1e-12)
+    look = (looks - vector * weights).square().sum(dim=1) / spread
+    size = (sizes - area.sqrt()).square() / sizes.var(correction=0).clamp_min(1e-12)
+    return (look + _AREA**2 * size).sqrt()
+
+
+def _share_inside(
+    generator: Generator,
+    catalog: Catalog,
+    target: Tensor,
+    part: str,
+    bank: PartBank,
+    settings: QuerySettings,
+) -> Tensor:
+    """Of the change that taking over each picture's part is predicted to make, the share inside it: (N,)."""
+    generator.check_styles()
+    labels = None if bank.label is None else [bank.label] * len(bank.seeds)
+    references = generator.sample(bank.seeds, truncation=bank.truncation, labels=labels)
+    q = settings.query(catalog, part, target, references).to(references.device)
+    effects = catalog.contributions if catalog.effects is None else catalog.effects
+    clusters = list(catalog.clusters(part))
+    difference = references - target
+    inside, all_over = (
+        predicted_change(q, difference, e) for e in (effects[clusters].sum(0), effects.sum(0))
+    )
+    return (inside / all_over.clamp_min(1e-30)).cpu()

@@ -1,0 +1,115 @@
+"""Pictures are ranked by one of their parts, from a bank that is made once."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import lefs
+from lefs.generator import Generator
+from lefs.images import to_lab
+from lefs.retrieval import PartBank, retrieve
+
+SEEDS = range(40)
+
+
+@pytest.fixture(scope="module")
+def bank(portraits: Generator, portraits_catalog: lefs.Catalog) -> PartBank:
+    return PartBank.of(portraits, portraits_catalog, SEEDS, progress=False)
+
+
+def precision(found: list[lefs.retrieval.Match], relevant: set[int]) -> float:
+    """Average precision of a ranking."""
+    hits = np.array([match.seed in relevant for match in found])
+    return float((hits.cumsum() / np.arange(1, len(hits) + 1))[hits].mean())
+
+
+def test_what_is_found_agrees_with_the_truth_far_above_chance(
+    portraits: Generator, portraits_catalog: lefs.Catalog, bank: PartBank
+) -> None:
+    segmenter = lefs.load_segmenter("portraits-64")
+    with torch.no_grad():
+        images = portraits.synthesize(portraits.sample(SEEDS, truncation=0.7))
+        hair = (segmenter(images) == segmenter.names.index("hair"))[:, None]
+        colors = (to_lab(images) * hair).sum(dim=(2, 3)) / hair.sum(dim=(2, 3))
+    near = torch.cdist(colors, colors) < 15
+    scores, chance = [], []
+    for seed in SEEDS:
+        relevant = {i for i in near[seed].nonzero()[:, 0].tolist() if i != seed}
+        if relevant:
+            scores.append(
+                precision(retrieve(portraits, portraits_catalog, seed, "hair", bank=bank), relevant)
+            )
+            chance.append(len(relevant) / (len(SEEDS) - 1))
+    assert len(scores) > 20
+    assert np.mean(scores) > 2 * np.mean(chance)
+
+
+def test_the_order_is_that_of_the_scores_and_the_target_is_left_out(
+    portraits: Generator, portraits_catalog: lefs.Catalog, bank: PartBank
+) -> None:
+    near = retrieve(portraits, portraits_catalog, 3, "hair", bank=bank)
+    far = retrieve(portraits, portraits_catalog, 3, "hair", bank=bank, by="different")
+    assert near == far[::-1]
+    assert [m.score for m in near] == sorted(m.score for m in near)
+    assert {m.seed for m in near} == set(SEEDS) - {3}
+    # the same picture by its styles is a stranger, found at once
+    styles = portraits.sample([3], truncation=0.7)
+    first = retrieve(portraits, portraits_catalog, styles, "hair", bank=bank)[0]
+    assert first.seed == 3
+    assert first.score < 1e-2 * near[0].score
+
+
+def test_the_cleanest_are_those_whose_predicted_change_lies_inside(
+    portraits: Generator, portraits_catalog: lefs.Catalog, bank: PartBank
+) -> None:
+    settings = lefs.QuerySettings(rho=0.0, epsilon=20)
+    found = retrieve(portraits, portraits_catalog, 3, "hair", bank=bank, by="cleanest", settings=settings)
+    assert [m.score for m in found] == sorted((m.score for m in found), reverse=True)
+    effects = portraits_catalog.effects
+    q = settings.query(portraits_catalog, "hair").double()
+    styles = portraits.sample([3, found[0].seed], truncation=0.7).double()
+    change = (q * (styles[1] - styles[0])).square() * effects
+    inside = change[list(portraits_catalog.clusters("hair"))].sum() / change.sum()
+    assert found[0].score == pytest.approx(float(inside), rel=1e-5)
+
+
+def test_a_bank_does_not_depend_on_its_batches_and_comes_back(
+    portraits: Generator, portraits_catalog: lefs.Catalog, bank: PartBank, tmp_path: Path
+) -> None:
+    some = PartBank.of(portraits, portraits_catalog, range(5), batch_size=2, progress=False)
+    torch.testing.assert_close(some.vectors, bank.vectors[:5], rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(some.areas, bank.areas[:5], rtol=0, atol=2e-3)
+    assert torch.allclose(some.areas.sum(dim=1), torch.ones(5), atol=1e-5)
+    again = PartBank.load(some.save(tmp_path))
+    assert again.vectors.equal(some.vectors)
+    assert again.parts == some.parts
+    found = (retrieve(portraits, portraits_catalog, 9, "eyes", bank=b) for b in (some, again))
+    assert next(found) == next(found)
+
+
+def test_what_does_not_belong_together_is_told(
+    portraits: Generator, portraits_catalog: lefs.Catalog, bank: PartBank, lively: Generator, tmp_path: Path
+) -> None:
+    def ask(catalog: lefs.Catalog, part: str = "hair", **options: Any) -> None:
+        retrieve(portraits, catalog, 1, part, bank=bank, **options)
+
+    with pytest.raises(lefs.ArtifactError, match="bank was made with another catalog"):
+        ask(portraits_catalog.merge(["hair", "eyes"], "hair"))
+    with pytest.raises(lefs.ArtifactError, match="belongs to generator"):
+        retrieve(lively, portraits_catalog, 1, "hair", bank=bank)
+    with pytest.raises(ValueError, match="part: no part named 'har'; did you mean 'hair'"):
+        ask(portraits_catalog, "har")
+    with pytest.raises(ValueError, match="by must be one of"):
+        ask(portraits_catalog, by="nearest")
+    folder = bank.save(tmp_path)
+    content = json.loads((folder / "bank.json").read_text())
+    for change in ({"seeds": [1]}, {"seeds": "none"}, {"parts": []}, {"truncation": None}):
+        (folder / "bank.json").write_text(json.dumps(content | change))
+        with pytest.raises(lefs.ArtifactError, match="not a whole bank"):
+            PartBank.load(folder)
