@@ -123,7 +123,7 @@ class PartBank:
     def row(self, target: Source, truncation: float) -> int | None:
         """Which picture of the bank a target is: None if it is no seed of this ψ, or not in it."""
         known = isinstance(target, int) and truncation == self.truncation and target in self.seeds
-        return self.seeds.index(target) if known else None  # type: ignore[arg-type]
+        return self.seeds.index(target) if known else None
 
     def check(self, catalog: Catalog) -> None:
         """Raise an `ArtifactError` unless it was made with this catalog."""
