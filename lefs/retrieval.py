@@ -18,8 +18,7 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor
 
-from lefs.activations import Batch, Sample, styles_of
-from lefs.activations import Source as Origin
+from lefs.activations import Batch, Sample
 from lefs.catalog import Catalog
 from lefs.checks import check_choice, check_name, check_seeds
 from lefs.factorization import membership_by
@@ -237,9 +236,8 @@ def _describe(generator: Generator, catalog: Catalog, styles: Tensor) -> tuple[T
 
 
 def _describe_batch(
-    source: Origin, chunk: Batch, *, truncation: float, catalog: Catalog
+    generator: Generator, styles: Tensor, chunk: Batch, *, catalog: Catalog
 ) -> tuple[Tensor, Tensor]:
-    generator, styles = styles_of(source, chunk, truncation)
     return _describe(generator, catalog, styles)
 
 
