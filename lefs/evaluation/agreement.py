@@ -218,11 +218,11 @@ def stability(
     for count in clusters:
         check_integer("clusters", count, minimum=1)
         kmeans = partial(SphericalKMeans, count, n_init=n_init)
+        pairs: Iterable[Any] = (
+            [kmeans(random_state=0).fit(rows[h]).predict(rows) for h in two] for two in halves
+        )
         if images is None:
             pairs = combinations([kmeans(random_state=s).fit(rows).labels_ for s in states], 2)
-        else:
-            fits = ((kmeans(random_state=0).fit(rows[half]) for half in sides) for sides in halves)
-            pairs = ([fit.predict(rows) for fit in two] for two in fits)
         scores[count] = np.array([adjusted_rand_score(*(torch.as_tensor(x).cpu() for x in p)) for p in pairs])
     return scores
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from functools import partial
 
 import numpy as np
@@ -18,7 +18,7 @@ from lefs.images import resample_partition
 from lefs.stylespace import StyleLayer, ranges
 
 __all__ = [
-    "blend_features", "composite", "hair_like", "image_contributions", "image_masks", "image_query",
+    "blend_features", "composite", "image_contributions", "image_masks", "image_query",
     "mixing_query", "random_query", "released_query", "softened",
 ]  # fmt: skip
 
@@ -208,11 +208,6 @@ def image_query(
             for place in _places(layer):
                 q[:, place] = torch.maximum(target_masks[:, place], reference_masks[:, place])
     return q
-
-
-def hair_like(parts: Collection[str]) -> set[str]:
-    """The parts that Retrieve in Style gives the coarse layers to."""
-    return {name for name in parts if "hair" in name.lower()}
 
 
 # -- in the picture, and in the features ---------------------------------------------------------------------

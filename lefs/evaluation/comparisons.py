@@ -316,8 +316,8 @@ def locality(
     Returns
     -------
     list of Locality
-        Three for each part: the method of `settings`, ``"random"``, ``"global"``; none for a part that no
-        pair shows.
+        Three for each part: the method of `settings` (``"in place"`` if it is), ``"random"``, ``"global"``;
+        none for a part that no pair shows.
 
     Examples
     --------
@@ -338,7 +338,8 @@ def locality(
     methods = [by_settings(catalog, own), by_chance, global_transfer()]
     options.setdefault("description", "locality")
     found = compare(generator, catalog, pairs, parts=own, methods=methods, **options).outcomes
-    return [replace(o, method=own[o.part].method) if o.method == "settings" else o for o in found]
+    names = {p: "in place" if s.where == "part" else str(s.method) for p, s in own.items()}
+    return [replace(o, method=names[o.part]) if o.method == "settings" else o for o in found]
 
 
 def contrast(

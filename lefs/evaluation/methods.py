@@ -212,31 +212,32 @@ def standard_methods(
     ['sequential', 'simultaneous', 'released rule']
     """
     base = settings or QuerySettings(rho=0.02)
-    sequential = _sequential(catalog, base)
 
-    def simultaneous(part: str, value: float) -> Tensor:
-        return replace(base, method="simultaneous", slope=value).query(catalog, part)
+    def varied(
+        name: str, values: Sequence[float], usual: float, own: Catalog, field: str, **more: Any
+    ) -> Method:
+        """Settings of which one field is the value."""
 
-    found = [
-        by_query("sequential", "ε", BUDGETS, 16.0, sequential),
-        by_query("simultaneous", "slope", SLOPES, 2.0, simultaneous),
-    ]
-    if effect is not None:
-        found.append(by_query("effect-based", "ε", BUDGETS, 16.0, _sequential(effect, base)))
-        found.append(Method("pair-aware", "leak", LEAKS, 50.0, _pair_aware(effect, base)))
+        def make(batch: PairBatch, part: str, value: float) -> Tensor:
+            return edited(batch, own, part, replace(base, **more, **{field: value}))
+
+        return Method(name, {"epsilon": "ε"}.get(field, field), tuple(values), usual, make)
 
     def at_random(part: str, value: float) -> Tensor:
-        q = sequential(part, value)
+        q = replace(base, epsilon=value).query(catalog, part)
         return baselines.random_query(q, catalog.contribution(part), catalog, random_state=random_state)
 
+    found = [
+        varied("sequential", BUDGETS, 16.0, catalog, "epsilon"),
+        varied("simultaneous", SLOPES, 2.0, catalog, "slope", method="simultaneous"),
+    ]
+    if effect is not None:
+        found.append(varied("effect-based", BUDGETS, 16.0, effect, "epsilon"))
+        found.append(varied("pair-aware", LEAKS, 50.0, effect, "leak", method="pair"))
     found.append(by_query("released rule", "ε", BUDGETS, 16.0, _released(catalog, base)))
     found.append(Method("per-image masks", "threshold", THRESHOLDS, 0.8, _per_image(generator, catalog)))
     found.append(by_query("random channels", "ε", BUDGETS, 16.0, at_random))
     return (*found, *_mixing(generator), *_in_place(generator, catalog), global_transfer(STRENGTHS))
-
-
-def _sequential(catalog: Catalog, base: QuerySettings) -> Query:
-    return lambda part, value: replace(base, method="sequential", epsilon=value).query(catalog, part)
 
 
 def _released(catalog: Catalog, base: QuerySettings) -> Query:
@@ -251,12 +252,8 @@ def _released(catalog: Catalog, base: QuerySettings) -> Query:
     return query
 
 
-def _pair_aware(effect: Catalog, base: QuerySettings) -> Edit:
-    return lambda batch, part, value: edited(batch, effect, part, replace(base, method="pair", leak=value))
-
-
 def _per_image(generator: Generator, catalog: Catalog) -> Edit:
-    rows, coarse = list(catalog.parts), baselines.hair_like(catalog.parts)
+    rows = list(catalog.parts)
 
     def styles(batch: PairBatch, part: str, value: float) -> Tensor:
         def masks(key: str, side: Tensor) -> Tensor:
@@ -264,22 +261,21 @@ def _per_image(generator: Generator, catalog: Catalog) -> Edit:
             return baselines.image_masks(shares, threshold=value)[:, rows.index(part)]
 
         own, wanted = masks("target", batch.target_styles), masks("reference", batch.reference_styles)
-        return batch.moved(baselines.image_query(own, wanted, catalog.layers, coarse=part in coarse))
+        # (Retrieve in Style reserves the coarse layers for hair and pose)
+        q = baselines.image_query(own, wanted, catalog.layers, coarse="hair" in part.lower())
+        return batch.moved(q)
 
     return styles
 
 
 def _mixing(generator: Generator) -> list[Method]:
-    def styles(batch: PairBatch, part: str, value: float, *, q: Tensor) -> Tensor:
+    def styles(batch: PairBatch, part: str, value: float, q: Tensor) -> Tensor:
         return batch.moved(q, strength=value)
 
     levels = ("coarse", "middle", "fine")
     queries = [baselines.mixing_query(generator.layers, x, count=generator.num_styles) for x in levels]
-    return [
-        Method(f"{level} mixing", "λ", STRENGTHS, 1.0, partial(styles, q=q), whole=True)
-        for level, q in zip(levels, queries, strict=True)
-        if q.any()
-    ]
+    found = {f"{x} mixing": partial(styles, q=q) for x, q in zip(levels, queries, strict=True) if q.any()}
+    return [Method(name, "λ", STRENGTHS, 1.0, make, whole=True) for name, make in found.items()]
 
 
 def _in_place(generator: Generator, catalog: Catalog) -> list[Method]:

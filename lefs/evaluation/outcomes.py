@@ -150,7 +150,7 @@ def measure(target: Tensor, edited: Tensor, reference: Tensor, mask: Tensor) -> 
     >>> found["effect"].round(), found["missing"], found["visible"]
     (array([578.]), array([0.]), array([0.]))
     """
-    return measure_lab(*(to_lab(images) for images in (target, edited, reference)), mask)
+    return measure_lab(to_lab(target), to_lab(edited), to_lab(reference), mask)
 
 
 def measure_lab(target: Tensor, edited: Tensor, reference: Tensor, mask: Tensor) -> dict[str, np.ndarray]:

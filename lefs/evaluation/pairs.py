@@ -111,11 +111,6 @@ class PairBatch:
     reference_masks: dict[str, Tensor]
     notes: dict[object, Tensor] = field(default_factory=dict)
 
-    @property
-    def span(self) -> slice:
-        """The same places, as a slice of the list of all pairs."""
-        return slice(int(self.index[0]), int(self.index[-1]) + 1)
-
     def shown(self, part: str) -> Tensor:
         """Which pairs show the part, in target or reference, and something else: bool, (n,)."""
         sides = self.target_masks[part], self.reference_masks[part]
@@ -198,8 +193,8 @@ def pair_batches(
     >>> from lefs.evaluation import pair_batches, seed_pairs
     >>> generator, catalog = lefs.load("portraits-64"), lefs.Catalog.load("portraits-64")
     >>> batches = pair_batches(generator, catalog, seed_pairs(3), batch_size=2, progress=False)
-    >>> [batch.span for batch in batches]
-    [slice(0, 2, None), slice(2, 3, None)]
+    >>> [batch.index.tolist() for batch in batches]
+    [[0, 1], [2]]
     """
     catalog.check_generator(generator)
     generator.check_styles()
@@ -212,7 +207,9 @@ def pair_batches(
         with torch.inference_mode():
             one, two = (generator.sample_styles(list(side), truncation=truncation) for side in seeds)
             before, after = generator.synthesize(one), generator.synthesize(two)
-            looking = ((one, before), (two, after))
-            masks = [read_masks(generator, catalog, s, images=i, segmenter=segmenter) for s, i in looking]
+            own, other = (
+                read_masks(generator, catalog, styles, images=images, segmenter=segmenter)
+                for styles, images in ((one, before), (two, after))
+            )
             index = torch.arange(start, start + len(one))
-        yield PairBatch(generator, catalog, segmenter, truncation, index, one, two, before, after, *masks)
+        yield PairBatch(generator, catalog, segmenter, truncation, index, one, two, before, after, own, other)

@@ -224,7 +224,7 @@ def report(comparison: Comparison, *, visible: float = _LIMIT, note: str = "") -
             row = _row(comparison.pairs, method, at, real)
             summaries.append(replace(row, part=group, pairs=0, reach=reach))
     floor = real.get(("", "unedited"))
-    unedited = floor and (floor.frechet, interval(floor.kernel(comparison.pairs)))
+    unedited = None if floor is None else (floor.frechet, interval(floor.kernel(comparison.pairs)))
     counts = comparison.pairs, comparison.curve_pairs, visible
     return Report(*counts, tuple(rows), tuple(summaries), unedited, note)
 

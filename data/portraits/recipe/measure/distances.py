@@ -41,8 +41,8 @@ def sample_distances(first: Array, second: Array) -> tuple[float, tuple[float, f
         raise ValueError(f"first: expected shape (N, D) with N > D, got {first.shape}; give more images")
     size = min(500, len(first) // 2)
     whole = range(0, len(first) // size * size, size)
-    blocks = ([torch.from_numpy(s[i : i + size]).double() for s in (first, second)] for i in whole)
-    kernel = np.array([float(poly_mmd(*sides)) for sides in blocks])
+    one, two = (torch.from_numpy(s).double() for s in (first, second))
+    kernel = np.array([float(poly_mmd(one[i : i + size], two[i : i + size])) for i in whole])
     error = kernel.std(ddof=1) / np.sqrt(len(kernel))
     return frechet_distance(first, second), (float(kernel.mean()), float(error))
 
