@@ -36,11 +36,6 @@ class _Known:
     generator: Generator
     names: Mapping[str, Sequence[str]]
 
-    def vectors(self, images: int) -> int:
-        """How many activation vectors there are to be clustered."""
-        layer = self.values.get("layer") or self.generator.default_layer
-        return min(images * Hypercolumns.of(layer, self.generator.layers).side ** 2, _MAX_VECTORS)
-
 
 Domain = Callable[[str, Any, _Known], object]  # complains of a value that is outside
 
@@ -103,7 +98,8 @@ def _label(name: str, value: Any, known: _Known) -> None:
 def _clusters(name: str, value: Any, known: _Known) -> None:
     images = known.values.get("images", 1)
     images = min(images, 64) if "[" in name else images  # (what is compared is made from fewer)
-    vectors = known.vectors(images)
+    layer = known.values.get("layer") or known.generator.default_layer
+    vectors = min(images * Hypercolumns.of(layer, known.generator.layers).side ** 2, _MAX_VECTORS)
     if check_integer(name, value, minimum=2) > vectors:
         raise ValueError(
             f"{name} must be at most {vectors:,}, got {value}: {images} images have no more vectors"
