@@ -284,6 +284,20 @@ def test_the_line_says_what_is_mixed_in_place(in_place, tiny, catalog):
     assert torch.equal(in_place.edit.image, in_place.edit.target)
 
 
+def test_a_picture_of_ones_own_is_a_target(tiny, catalog, tmp_path):
+    mine = tiny.sample([7], truncation=0.5)
+    studio = EditStudio(tiny, catalog, one_change(target=mine[0].numpy()), folder=tmp_path)
+    torch.testing.assert_close(studio.edit.target, tiny.synthesize(mine)[0])
+    assert studio.canvas.frame["panels"][0]["note"] == "picture"
+    studio.controls["reference"].value = 5
+    assert studio.error == ""
+    studio.controls["save"].click()
+    (path,) = tmp_path.glob("*.json")
+    assert path.name == "cluster-0-5-onto-picture.json"
+    replayed = lefs.Editor(tiny, catalog).render(lefs.Recipe.load(path))
+    assert torch.equal(replayed.image, studio.edit.image)
+
+
 def test_a_generator_without_styles_is_edited_in_place(tmp_path):
     progan = lefs.load(FIXTURES / "genforce" / "progan_fused.pth")
     found = lefs.dissect(progan, range(4), clusters=2, progress=False)

@@ -9,6 +9,8 @@ from typing import Any
 import ipywidgets
 import traitlets
 
+from lefs.sources import KeptStyles
+
 __all__ = [
     "PriceSlider",
     "Slider",
@@ -21,6 +23,7 @@ __all__ = [
     "seed_field",
     "show_if",
     "slider",
+    "source_field",
 ]
 
 
@@ -114,6 +117,13 @@ class SeedField(ipywidgets.FloatText):
 def seed_field(label: str, value: int, tooltip: str) -> SeedField:
     """A field for a seed."""
     return SeedField(value, description=label, tooltip=tooltip)
+
+
+def source_field(label: str, source: int | KeptStyles, tooltip: str) -> SeedField | ipywidgets.Dropdown:
+    """A field for a seed; of what is not one, a list of that alone."""
+    if isinstance(source, int):
+        return seed_field(label, source, tooltip)
+    return choice(label, [(str(source), source)], source, tooltip)
 
 
 def button(label: str, icon: str, tooltip: str, *, disabled: bool = False) -> ipywidgets.Button:

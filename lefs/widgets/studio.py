@@ -22,6 +22,7 @@ from lefs.generator import Generator
 from lefs.images import to_uint8
 from lefs.plotting import edit_strip
 from lefs.query import PartEffects, QuerySettings
+from lefs.sources import Source, source_styles
 from lefs.widgets.advice import lower_price, why_nothing_moves
 from lefs.widgets.canvas import Canvas, Picture, change_picture
 from lefs.widgets.controls import line, move_to, row, show_if
@@ -56,7 +57,8 @@ class EditStudio(Panel):
     catalog : Catalog
         Of that generator.
     recipe : Recipe
-        To start with, of a single change; its truncation ψ, in [0, 1], stays.
+        To start with, of a single change; its truncation ψ, in [0, 1], stays, and so does a target or a
+        reference that is not a seed.
     settings : mapping of str to QuerySettings, or several such mappings, optional
         The settings tuned for each part, as `lefs.evaluation.load_settings` gives them; several where there
         are some for contributions by energy and by effect. A part brings its own with it when it is chosen;
@@ -112,11 +114,12 @@ class EditStudio(Panel):
         frame: float = 0.1,
     ) -> None:
         super().__init__(generator, catalog)
-        change = _checked(generator, catalog, recipe)
-        self._catalog, self._settings = catalog, change.settings
+        _check(generator, catalog, recipe)
         self._truncation = check_number("truncation", recipe.truncation, minimum=0, maximum=1)
         self._editor = Editor(generator, catalog)
-        self._label = self._editor.sign(recipe).label
+        recipe = self._editor.sign(recipe)
+        (change,), self._label = recipe.changes, recipe.label
+        self._catalog, self._settings = catalog, change.settings
         self._tuned = _by_kind(catalog, settings)
         self._moved = self._asking = False  # whose settings hold: see `_choose`
         self._methods = {where: QuerySettings(where=where).method for where in ("everywhere", "part")}
@@ -143,10 +146,7 @@ class EditStudio(Panel):
 
     def __repr__(self) -> str:
         change = self.edit.recipe.changes[0]
-        return (
-            f"EditStudio: {change.part!r} of seed {change.reference} onto seed {self.edit.recipe.target}, "
-            f"strength {change.strength:g}, {change.settings}"
-        )
+        return f"EditStudio: {_pair(self.edit.recipe)}, strength {change.strength:g}, {change.settings}"
 
     @property
     def recipe(self) -> Recipe:
@@ -164,8 +164,7 @@ class EditStudio(Panel):
         edit = self._editor.render(self.recipe) if preview else self.edit
         change = edit.recipe.changes[0]
         place = ", in place" if change.settings.where == "part" else ""
-        pair = f"{change.part} of seed {change.reference} onto seed {edit.recipe.target}"
-        title = f"{pair}{place}, λ = {change.strength:g}"
+        title = f"{_pair(edit.recipe)}{place}, λ = {change.strength:g}"
         return edit_strip(edit.target, edit.image, edit.references[0], edit.change, title=title)
 
     # -- layout -----------------------------------------------------------------------------------
@@ -308,9 +307,9 @@ class EditStudio(Panel):
         given = torch.stack([edit.target, edit.image, edit.references[0]])
         target, image, reference = to_uint8(given)
         return [
-            Picture(target, "target", f"seed {edit.recipe.target}"),
+            Picture(target, "target", _name(edit.recipe.target)),
             Picture(image, "edit", self._stated(change)),
-            Picture(reference, "reference", f"seed {change.reference}"),
+            Picture(reference, "reference", _name(change.reference)),
             change_picture(edit.change),
         ]
 
@@ -343,27 +342,35 @@ class EditStudio(Panel):
         masks = [self._masks(seed, size)[part][0] for seed in (recipe.target, change.reference)]
         return joined([*texts, inside_and_outside(self.edit.change, masks[0] | masks[1])])
 
-    def _styles(self, seed: int) -> torch.Tensor:
-        labels = None if self._label is None else [self._label]
-        return self._generator.sample(seed, truncation=self._truncation, labels=labels)
+    def _styles(self, source: Source) -> torch.Tensor:
+        return source_styles(self._generator, source, truncation=self._truncation, label=self._label)
 
-    def _find_masks(self, seed: int, size: int) -> dict[str, torch.Tensor]:
+    def _find_masks(self, source: Source, size: int) -> dict[str, torch.Tensor]:
         """Where each part is in a picture: (1, size, size) bool."""
-        return self._catalog.part_masks(self._generator, self._styles(seed), size=size)
+        return self._catalog.part_masks(self._generator, self._styles(source), size=size)
 
     def _save(self) -> None:
         if self._folder is None:
             raise ValueError("there is no folder to save to; make EditStudio(..., folder=...)")
         recipe = self.recipe
-        change = recipe.changes[0]
-        part = "".join(c if c.isalnum() else "-" for c in change.part)
-        path = self._folder / f"{part}-{change.reference}-onto-{recipe.target}.json"
-        recipe.save(path)
+        (change,) = recipe.changes
+        name = f"{change.part}-{change.reference}-onto-{recipe.target}"
+        slug = "".join(c if c.isalnum() else "-" for c in name)
+        path = recipe.save(self._folder / f"{slug}.json")
         self._status.value = f"saved {html.escape(str(path))}"
 
 
-def _checked(generator: Generator, catalog: Catalog, recipe: Recipe) -> Change:
-    """The recipe's change; sliders would silently pull a wrong value into their range."""
+def _name(source: Source) -> str:
+    return f"seed {source}" if isinstance(source, int) else str(source)
+
+
+def _pair(recipe: Recipe) -> str:
+    (change,) = recipe.changes
+    return f"{change.part} of {_name(change.reference)} onto {_name(recipe.target)}"
+
+
+def _check(generator: Generator, catalog: Catalog, recipe: Recipe) -> None:
+    """A recipe has one change; sliders would silently pull a wrong value into their range."""
     if len(recipe.changes) != 1:
         raise ValueError(f"recipe must have one change, which the controls show; got {len(recipe.changes)}")
     (change,) = recipe.changes
@@ -373,7 +380,6 @@ def _checked(generator: Generator, catalog: Catalog, recipe: Recipe) -> Change:
     change.settings.query(catalog, change.part, anything, anything)
     check_number("strength", change.strength, minimum=0, maximum=1)
     _check_ends(change.settings)
-    return change
 
 
 def _check_ends(settings: QuerySettings) -> None:

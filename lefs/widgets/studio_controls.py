@@ -7,7 +7,8 @@ from typing import Any
 from lefs.catalog import Catalog
 from lefs.editing import Change
 from lefs.query import METHODS, QuerySettings
-from lefs.widgets.controls import button, choice, price_slider, seed_field, slider
+from lefs.sources import KeptStyles
+from lefs.widgets.controls import button, choice, price_slider, slider, source_field
 
 __all__ = ["buttons", "choices", "sliders"]
 
@@ -24,7 +25,7 @@ _WHERE = (
 _KIND = "Relevant is a channel where it is active (energy, the paper's M), or where it acts (effect)"
 
 
-def choices(catalog: Catalog, target: int, change: Change, *, channels: bool) -> dict[str, Any]:
+def choices(catalog: Catalog, target: int | KeptStyles, change: Change, *, channels: bool) -> dict[str, Any]:
     """What to take from where, and by which rule; without `channels` to choose from, all of it in place."""
     own, s = catalog.measure, change.settings
     kinds = [own] if own == "effect" or catalog.effects is None else ["energy", "effect"]
@@ -32,8 +33,10 @@ def choices(catalog: Catalog, target: int, change: Change, *, channels: bool) ->
     places = [("in place", "part"), *([("everywhere", "everywhere")] if channels else [])]
     return {
         "part": choice("part", list(catalog.parts), change.part, "What is taken from the reference"),
-        "target": seed_field("target", target, "Seed of the image that is edited"),
-        "reference": seed_field("reference", change.reference, "Seed of the image that the part is from"),
+        "target": source_field("target", target, "The image that is edited, by its seed"),
+        "reference": source_field(
+            "reference", change.reference, "The image that the part is from, by its seed"
+        ),
         "where": choice("where", places, s.where, _WHERE),
         "method": choice("method", methods, s.method, _METHOD),
         "contributions": choice("contributions", kinds, s.contributions or own, _KIND),
