@@ -178,7 +178,13 @@ class SphericalKMeans(TransformerMixin, ClusterMixin, BaseEstimator):
             If there are fewer non-zero vectors than clusters, or a parameter or value is out of range.
         """
         rows = _Rows.of(self._tensor(X, reset=True))
-        self._check_parameters()
+        for name in ("n_clusters", "n_init", "max_iter"):
+            check_integer(name, getattr(self, name), minimum=1)
+        check_number("tol", self.tol, minimum=0)
+        if isinstance(self.init, str):
+            check_choice("init", self.init, ("k-means++",))
+        if self.sample_size not in (None, "auto"):
+            check_integer("sample_size", self.sample_size, minimum=1)
         live = rows.live()
         if self.n_clusters > len(live):
             raise ValueError(
@@ -202,7 +208,6 @@ class SphericalKMeans(TransformerMixin, ClusterMixin, BaseEstimator):
         if not hasattr(self, "sums_"):
             return self.fit(X)
         data = self._tensor(X, reset=False)
-        self._check_parameters()
         centers = torch.as_tensor(self.cluster_centers_, device=data.device).to(data.dtype)
         step = _look(_Rows.of(data), centers)
         step.sums += self.sums_.to(step.sums.device)
@@ -279,15 +284,6 @@ class SphericalKMeans(TransformerMixin, ClusterMixin, BaseEstimator):
             if shift <= self.tol:
                 break
         return centers, _look(rows, centers, step), iteration
-
-    def _check_parameters(self) -> None:
-        for name in ("n_clusters", "n_init", "max_iter"):
-            check_integer(name, getattr(self, name), minimum=1)
-        check_number("tol", self.tol, minimum=0)
-        if isinstance(self.init, str):
-            check_choice("init", self.init, ("k-means++",))
-        if self.sample_size not in (None, "auto"):
-            check_integer("sample_size", self.sample_size, minimum=1)
 
     def _tensor(self, X: Any, *, reset: bool) -> Tensor:
         if not isinstance(X, Tensor):

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize as unit
 
-from lefs.checks import check_choice, check_counts, check_integer, check_name, check_number, check_seeds
+from lefs.checks import check_choice, check_integer, check_name, check_number, check_seeds
 from lefs.generator import Generator, GeneratorId
 from lefs.records import load_record, save_record, whole
 from lefs.stylespace import check_styles_shape, ranges
@@ -100,9 +100,7 @@ def mix(generator: Generator, target_styles: Tensor, reference_styles: Tensor, *
     Tensor of shape (N, S)
     """
     mask = style_mask(generator, layers)
-    for name, styles in {"target_styles": target_styles, "reference_styles": reference_styles}.items():
-        check_styles_shape(name, styles, len(mask))
-    check_counts(target_styles=target_styles, reference_styles=reference_styles)
+    check_styles_shape(len(mask), target_styles=target_styles, reference_styles=reference_styles)
     return torch.where(mask.to(target_styles.device), reference_styles.to(target_styles), target_styles)
 
 
@@ -246,7 +244,7 @@ def move(
     -------
     Tensor of shape (N, S)
     """
-    check_styles_shape("styles", styles, len(direction.styles))
+    check_styles_shape(len(direction.styles), styles=styles)
     numbers = [check_number("amount", a) for a in np.atleast_1d(amount).tolist()]
     if len(styles) != 1 and len(numbers) not in (1, len(styles)):
         raise ValueError(f"amount must be one number or {len(styles)}, one an image; got {len(numbers)}")

@@ -120,23 +120,17 @@ def measure_effects(
     own = catalog.sampling
     if own.label is not None and own.label != generator.default_label:
         generator = generator.with_label(own.label)
-    sample = Sample(
-        generator,
-        own.seeds if seeds is None else seeds,
-        truncation=own.truncation if truncation is None else truncation,
-        batch_size=batch_size,
-        executor=executor,
-        progress=progress,
-    )
+    seeds, psi = own.seeds if seeds is None else seeds, own.truncation if truncation is None else truncation
+    options: dict[str, Any] = {"batch_size": batch_size, "executor": executor, "progress": progress}
+    sample = Sample(generator, seeds, truncation=psi, **options)
     job = partial(_batch_effects, catalog=catalog, probes=probes, random_state=random_state)
     total = torch.zeros(catalog.num_clusters, generator.num_styles, dtype=torch.float64)
     for part in sample.each(job, "effects"):
         total += part
     # What belongs to no layer has an effect too, on the whole picture, but is no part's.
     total[:, generator.num_styles - generator.extra_styles :] = 0
-    measured = Sampling(
-        tuple(sample.seeds), sample.truncation, random_state, generator.default_label, probes=probes
-    )
+    label = generator.default_label
+    measured = Sampling(tuple(sample.seeds), sample.truncation, random_state, label, probes=probes)
     return replace(catalog, effects=total / (len(sample.seeds) * probes), effects_sampling=measured)
 
 

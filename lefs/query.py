@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from lefs.catalog import Catalog
-from lefs.checks import check_choice, check_counts, check_integer, check_number
+from lefs.checks import check_choice, check_integer, check_number
 from lefs.rules import pair_query, predicted_change, sequential_query, simultaneous_query
 from lefs.stylespace import check_styles_shape, ranges
 
@@ -224,7 +224,5 @@ class PartEffects:
 
     def difference(self, target_styles: Tensor, reference_styles: Tensor) -> Tensor:
         """δ = σ_R − σ_S of each pair: (N, S), float32."""
-        for name, styles in (("target_styles", target_styles), ("reference_styles", reference_styles)):
-            check_styles_shape(name, styles, len(self.inside))
-        check_counts(target_styles=target_styles, reference_styles=reference_styles)
+        check_styles_shape(len(self.inside), target_styles=target_styles, reference_styles=reference_styles)
         return (reference_styles - target_styles).float()

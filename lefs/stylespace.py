@@ -9,6 +9,8 @@ from typing import Any, Literal
 
 from torch import Tensor
 
+from lefs.checks import check_counts
+
 __all__ = ["StyleLayer", "check_styles_shape", "ranges"]
 
 
@@ -117,9 +119,13 @@ def ranges(layers: Sequence[StyleLayer]) -> dict[str, tuple[str, ...]]:
     }
 
 
-def check_styles_shape(name: str, styles: Tensor, count: int) -> None:
-    """Raise a ValueError unless `styles` has shape (N, count); a TypeError if it is not a Tensor."""
-    if not isinstance(styles, Tensor):
-        raise TypeError(f"{name} must be a Tensor of shape (N, {count}), got {type(styles).__name__}")
-    if styles.ndim != 2 or styles.shape[1] != count:
-        raise ValueError(f"{name} must have shape (N, {count}), got {tuple(styles.shape)}")
+def check_styles_shape(count: int, **styles: Tensor) -> None:
+    """Raise a ValueError unless all have shape (N, count), of one N or (1, count); a TypeError if one is not
+    a Tensor.
+    """
+    for name, found in styles.items():
+        if not isinstance(found, Tensor):
+            raise TypeError(f"{name} must be a Tensor of shape (N, {count}), got {type(found).__name__}")
+        if found.ndim != 2 or found.shape[1] != count:
+            raise ValueError(f"{name} must have shape (N, {count}), got {tuple(found.shape)}")
+    check_counts(**styles)

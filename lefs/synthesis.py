@@ -298,10 +298,10 @@ class Synthesis(nn.Module, ABC):
 
     def _check_walk(self, styles: Tensor, noise: Any, upto: int | None, cache: Cache | None) -> None:
         if self.has_styles:
-            check_styles_shape("styles", styles, self.num_styles)
+            check_styles_shape(self.num_styles, styles=styles)
         else:
             what = f"latents ({self.z_dim} of the latent and {self.label_dim} of the class)"
-            check_styles_shape(what, styles, self.z_dim + self.label_dim)
+            check_styles_shape(self.z_dim + self.label_dim, **{what: styles})
         if isinstance(noise, str):
             check_choice("noise", noise, ("const", "none"))
         else:
