@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import secrets
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -35,6 +37,7 @@ __all__ = [
 VERSION = 1  # of every format
 
 # An installed wheel carries the data inside the package, a checkout beside it.
+_ADDRESS = re.compile(r"[A-Za-z][\w+.-]+:/")
 _DATA_FOLDERS = (Path(__file__).parent / "data", Path(__file__).parent.parent / "data")
 
 
@@ -60,19 +63,31 @@ def embedded_names() -> list[str]:
 def locate(name_or_path: str | os.PathLike[str]) -> Path:
     """Path of an embedded model's folder, or the given path if it exists.
 
+    A text that is an embedded model's name means that model; ``"./portraits"`` or a `Path` means a path. Where
+    both are there, a warning says which was taken.
+
     Raises
     ------
     ArtifactError
         If it is neither; the message lists the embedded names.
     """
-    path = Path(name_or_path).expanduser()
-    if path.exists():
+    name = os.fspath(name_or_path)
+    if _ADDRESS.match(name):
+        raise ArtifactError(f"{name!r:.200} is an address; lefs never downloads: get it yourself, and give its path")
+    try:
+        path = Path(name).expanduser()
+        found = path.exists()
+    except (OSError, RuntimeError, ValueError) as error:
+        problem = error.strerror if isinstance(error, OSError) else error
+        raise ArtifactError(f"{name!r:.200} cannot be looked up: {problem}") from None
+    if isinstance(name_or_path, str) and name in embedded_names():
+        if found:
+            warnings.warn(f"{name} is the embedded model; the one in this folder is ./{name}", stacklevel=3)
+        return next(folder / name for folder in _DATA_FOLDERS if (folder / name).is_dir())
+    if found:
         return path
-    for folder in _DATA_FOLDERS:
-        if str(name_or_path) in embedded_names() and (folder / str(name_or_path)).is_dir():
-            return folder / str(name_or_path)
     raise ArtifactError(
-        f"{str(name_or_path)!r} is not a file or folder here (looked in {Path.cwd()}) and not an embedded "
+        f"{name!r:.200} is not a file or folder here (looked in {Path.cwd()}) and not an embedded "
         f"model; the embedded ones are: {', '.join(embedded_names()) or 'none'}"
     )
 
@@ -114,6 +129,9 @@ def read_json(path: str | os.PathLike[str], *, expect: str) -> dict[str, Any]:
     """Read a JSON object whose ``"format"`` is `expect`, for example ``"lefs-catalog"``, of `VERSION`."""
     path = Path(path)
     try:
+        # (a pipe would wait for somebody to write to it)
+        if path.exists() and not path.is_file():
+            raise ArtifactError(f"{path} is not a regular file; expected the JSON of a {expect}")
         content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ArtifactError(f"{path} does not exist; expected the JSON of a {expect}") from None

@@ -14,7 +14,8 @@ import torch
 import lefs
 import lefs.generator
 from lefs.models import ProGANConfig, StyleGAN2Config, StyleGAN3Config, StyleGANConfig
-from lefs.models.configs import LayerPlan, settings_of
+from lefs.models.configs import settings_of
+from lefs.models.plans import LayerPlan
 
 FIXTURES = Path(__file__).parent / "fixtures"
 # of an earlier version, which catalogs are signed with

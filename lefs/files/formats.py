@@ -39,6 +39,7 @@ READERS = (
     "nvlabs_stylegan2",
     "nvlabs_stylegan3",
     "tensorflow",
+    "nvlabs_state_dict",
     "rosinality_stylegan2",
     "rosinality_stylegan",
     "genforce",

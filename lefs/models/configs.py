@@ -7,18 +7,13 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from typing import Any
 
-from torch import Tensor
-
 from lefs.checks import check_choice, check_integer, check_number
-from lefs.models.alias_free import crops, lowpass_filter
 from lefs.models.layers import ACTIVATIONS, DEFAULT_FILTER, Filter, check_filter
+from lefs.models.plans import LARGEST, FourierPlan, LayerPlan
 
 __all__ = [
-    "FourierPlan", "LayerPlan", "StyleGAN2Config", "StyleGAN3Config", "check_pyramid", "check_widths",
-    "resolutions_of", "settings_of",
+    "StyleGAN2Config", "StyleGAN3Config", "check_pyramid", "check_widths", "resolutions_of", "settings_of",
 ]  # fmt: skip
-
-_LARGEST = 2**14
 
 
 def settings_of(config: Any, always: Collection[str] = ()) -> dict[str, Any]:
@@ -49,7 +44,7 @@ def resolutions_of(resolution: int) -> list[int]:
 
 def check_pyramid(config: Any) -> None:
     """Check the resolution and the channels of a configuration, whose keys become integers."""
-    if check_integer("resolution", config.resolution, minimum=4, maximum=_LARGEST) & (config.resolution - 1):
+    if check_integer("resolution", config.resolution, minimum=4, maximum=LARGEST) & (config.resolution - 1):
         raise ValueError(f"resolution must be a power of two from 4 on, got {config.resolution}")
     # (JSON turns integer keys into strings)
     channels = {int(r): c for r, c in config.channels.items()}
@@ -98,8 +93,9 @@ class StyleGAN2Config:
         Names from `lefs.models.layers.ACTIVATIONS`.
     normalize : {"each", "joint", "no"}
         Whether latents and embedded class are brought to unit variance each by itself, jointly, or not.
-    average : bool
-        Whether the file has a mean w; else it is estimated when truncation asks for it.
+    average : bool or int
+        Whether the file has a mean w; else it is estimated when truncation asks for it. An int: how many, one
+        for each layer.
     truncation_cutoff : int, optional
         Truncation pulls only that many of the w vectors; None: all.
     filter : tuple of float, or tuple of rows
@@ -134,7 +130,7 @@ class StyleGAN2Config:
     mapping_activation: str = "lrelu"
     activation: str = "lrelu"
     normalize: str = "each"
-    average: bool = True
+    average: bool | int = True
     truncation_cutoff: int | None = None
     filter: Filter = DEFAULT_FILTER
     image_filter: Filter | None = None
@@ -147,6 +143,10 @@ class StyleGAN2Config:
         check_widths(self, "mapping_width", "embed_dim")
         if self.truncation_cutoff is not None:
             check_integer("truncation_cutoff", self.truncation_cutoff)
+        if not isinstance(self.average, bool):
+            check_integer(
+                "average", self.average, minimum=2 * len(self.resolutions), maximum=2 * len(self.resolutions)
+            )
         self._check_synthesis()
 
     def _check_synthesis(self) -> None:
@@ -173,145 +173,6 @@ class StyleGAN2Config:
         """The layers of one resolution in order, of "conv0" (which doubles the size), "conv1" and "torgb"."""
         colors = self.architecture == "skip" or resolution == self.resolution
         return ("conv0",) * (resolution > 4) + ("conv1",) + ("torgb",) * colors
-
-
-@dataclass(frozen=True)
-class FourierPlan:
-    """The input's sine waves.
-
-    Attributes
-    ----------
-    channels : int
-        Number of waves.
-    size : int
-        Side of the maps, in pixels, margins included.
-    sampling_rate : float
-        Pixels per image side.
-    bandwidth : float
-        Highest frequency, in cycles per image side.
-    """
-
-    channels: int
-    size: int
-    sampling_rate: float
-    bandwidth: float
-
-    def __post_init__(self) -> None:
-        check_integer("input.channels", self.channels, minimum=1, maximum=_LARGEST)
-        check_integer("input.size", self.size, minimum=1, maximum=_LARGEST)
-        check_number("input.bandwidth", self.bandwidth, minimum=1e-9)
-        if check_number("input.sampling_rate", self.sampling_rate) <= 2 * self.bandwidth:
-            raise ValueError(
-                f"input.sampling_rate must be more than twice the bandwidth {self.bandwidth:g}, "
-                f"got {self.sampling_rate:g}"
-            )
-
-
-@dataclass(frozen=True)
-class LayerPlan:
-    """One layer: a convolution at the input's sampling rate, then the filtered nonlinearity.
-
-    Attributes
-    ----------
-    name : str
-        As published, for example ``"L0_36_512"``.
-    rgb : bool
-        Whether it is the last, which makes colors.
-    inputs, outputs : int
-        Numbers of channels.
-    in_size, out_size : int
-        Sides of the maps, in pixels, margins included.
-    in_rate, out_rate : float
-        Sampling rates s, in pixels per image side.
-    in_cutoff, out_cutoff : float
-        Cutoff frequencies f_c, in cycles per image side.
-    in_half_width, out_half_width : float
-        Half-widths f_h of the filters' transition bands, in cycles per image side.
-    kernel : int
-        Side of the convolution's kernel.
-    up, down : int
-        Factors between the rates and that of the nonlinearity.
-    up_taps, down_taps : int
-        Lengths of the filters, 1 for none.
-    radial : bool
-        Whether the second filter is round.
-    padding : tuple of two int
-        Zeros before and after each axis, at the rate of the nonlinearity; negative numbers crop.
-    clamp : float, optional
-        Bound of the nonlinearity, None for none.
-    """
-
-    name: str
-    rgb: bool
-    inputs: int
-    outputs: int
-    in_size: int
-    out_size: int
-    in_rate: float
-    out_rate: float
-    in_cutoff: float
-    out_cutoff: float
-    in_half_width: float
-    out_half_width: float
-    kernel: int
-    up: int
-    down: int
-    up_taps: int
-    down_taps: int
-    radial: bool
-    padding: tuple[int, int]
-    clamp: float | None
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "padding", tuple(self.padding))
-        for name in _WHOLE:
-            check_integer(f"{self.name}.{name}", getattr(self, name), minimum=1, maximum=_LARGEST)
-        for name in _REAL:
-            check_number(f"{self.name}.{name}", getattr(self, name), minimum=1e-9)
-        if self.clamp is not None:
-            check_number(f"{self.name}.clamp", self.clamp, minimum=0)
-        if len(self.padding) != 2 or self._size_of_result() != self.out_size:
-            raise ValueError(
-                f"{self.name}: a map of {self.in_size} with padding {self.padding} does not become the "
-                f"{self.out_size} that out_size says"
-            )
-        if (self.up_taps == 1 < self.up) or (self.down_taps == 1 < self.down):
-            raise ValueError(f"{self.name}: changes the sampling rate without a filter")
-        if self.up_taps > 1 and min(crops(self.up_taps, self.up, self.padding)) < 0:
-            raise ValueError(f"{self.name}: its padding {self.padding} is more than its filter reaches")
-
-    def _size_of_result(self) -> int:
-        fine = (self.in_size + self.kernel - 1) * self.up + sum(self.padding) - self.up_taps + 1
-        return (fine - self.down_taps) // self.down + 1
-
-    @property
-    def margin(self) -> int:
-        """Pixels of the input on each side that lie outside the picture."""
-        return max(0, round(self.in_size - self.in_rate) // 2)
-
-    def up_filter(self) -> Tensor | None:
-        """What fills in between the samples: (up_taps,), or None."""
-        if self.up_taps == 1:
-            return None
-        return lowpass_filter(
-            self.up_taps, cutoff=self.in_cutoff, width=2 * self.in_half_width, rate=self.in_rate * self.up
-        )
-
-    def down_filter(self) -> Tensor | None:
-        """What removes too high frequencies: (down_taps,) or, if radial, (down_taps, down_taps); or None."""
-        if self.down_taps == 1:
-            return None
-        return lowpass_filter(
-            self.down_taps,
-            cutoff=self.out_cutoff,
-            width=2 * self.out_half_width,
-            rate=self.in_rate * self.up,
-            radial=self.radial,
-        )
-
-
-_WHOLE = ("inputs", "outputs", "in_size", "out_size", "kernel", "up", "down", "up_taps", "down_taps")
-_REAL = ("in_rate", "out_rate", "in_cutoff", "out_cutoff", "in_half_width", "out_half_width")
 
 
 @dataclass(frozen=True)
@@ -370,7 +231,7 @@ class StyleGAN3Config:
             object.__setattr__(self, "input", FourierPlan(**self.input))
         plans = tuple(LayerPlan(**p) if isinstance(p, Mapping) else p for p in self.layers)
         object.__setattr__(self, "layers", plans)
-        check_integer("resolution", self.resolution, minimum=1, maximum=_LARGEST)
+        check_integer("resolution", self.resolution, minimum=1, maximum=LARGEST)
         check_widths(self, "embed_dim")
         check_integer("label_dim", self.label_dim, minimum=int(self.class_means))
         check_number("output_scale", self.output_scale)

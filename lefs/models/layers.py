@@ -295,7 +295,7 @@ class Mapping(Precise):
     width, embed_dim : widths between the layers and of the embedded class; None: `w_dim`
     normalize : latents and embedded class are brought to unit variance ``"each"``, ``"joint"``-ly, or not
         (``"no"``)
-    average : whether there is a buffer ``w_avg``, the mean w
+    average : whether there is a buffer ``w_avg``, the mean w; an int: that many
     """
 
     w_avg: Tensor
@@ -312,7 +312,7 @@ class Mapping(Precise):
         width: int | None = None,
         embed_dim: int | None = None,
         normalize: str = "each",
-        average: bool = True,
+        average: bool | int = True,
     ) -> None:
         super().__init__()
         self.depth, self.normalize = depth, normalize
@@ -324,7 +324,7 @@ class Mapping(Precise):
         for i, (inputs, outputs) in enumerate(pairwise(widths)):
             setattr(self, f"fc{i}", FullyConnected(inputs, outputs, lr=lr, act=act))
         if average:
-            self.register_buffer("w_avg", constant(0, w_dim))
+            self.register_buffer("w_avg", constant(0, *[average] * (average is not True), w_dim))
 
     def forward(self, z: Tensor, one_hot: Tensor | None = None) -> Tensor:
         """Latents (N, z_dim) and classes (N, label_dim), None for an unconditional network → w (N, w_dim)."""

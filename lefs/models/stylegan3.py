@@ -14,8 +14,9 @@ from torch.nn.functional import conv2d, linear, pad
 from lefs.checks import check_number
 from lefs.generator import Generator
 from lefs.models.alias_free import FilteredLeakyReLU, spare_border
-from lefs.models.configs import FourierPlan, LayerPlan, StyleGAN3Config, settings_of
+from lefs.models.configs import StyleGAN3Config, settings_of
 from lefs.models.layers import FullyConnected, Precise, constant, normal, set_up, uniform
+from lefs.models.plans import FourierPlan, LayerPlan
 from lefs.stylespace import StyleLayer
 from lefs.synthesis import Noise, State
 

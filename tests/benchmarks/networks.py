@@ -10,7 +10,7 @@ import torch
 
 from lefs import StyleGAN2, StyleGAN2Config
 from lefs.models import StyleGAN3Config
-from lefs.models.configs import FourierPlan, LayerPlan
+from lefs.models.plans import FourierPlan, LayerPlan
 
 __all__ = ["random_generator", "stylegan3_config"]
 

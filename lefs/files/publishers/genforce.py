@@ -9,7 +9,8 @@ from typing import Any
 from torch import Tensor
 
 from lefs.files.publishers import Parsed, changes
-from lefs.files.publishers.shapes import progan_config, stylegan2_config, stylegan_config
+from lefs.files.publishers.finding import find_state
+from lefs.files.publishers.shapes import check_classes, progan_config, stylegan2_config, stylegan_config
 from lefs.files.publishers.state_dict import Parts, StateDict, Table, check_grown
 from lefs.files.publishers.unknown import DISCRIMINATOR
 from lefs.records import ArtifactError
@@ -22,21 +23,19 @@ _LATENT = 512
 
 def matches(tree: Any) -> bool:
     """Whether `tree` is genforce's: a file of its model zoo, a checkpoint of its training, or one network."""
-    if not isinstance(tree, Mapping):
-        return False
-    named = isinstance(tree.get("models"), Mapping) or isinstance(tree.get("generator_smooth"), Mapping)
-    return named or _reader(tree) is not None
+    named = isinstance(tree, Mapping) and any(
+        isinstance(tree.get(key), Mapping) for key in ("models", "generator_smooth")
+    )
+    return named or any(find_state(tree, *known) for known, _ in _known())
 
 
 def read(tree: Any, path: Path) -> Parsed:
     """The smoothed generator, or the only one."""
+    for known, reader in _known():
+        if found := find_state(tree, *known):
+            return reader(found[1], path)
     inside = tree.get("models")
     models = inside if isinstance(inside, Mapping) else tree
-    for state in (models.get("generator_smooth"), models.get("generator"), models):
-        plain = state if isinstance(state, Mapping) else {}
-        plain = {str(name).removeprefix("module."): value for name, value in plain.items()}
-        if (found := _reader(plain)) is not None:
-            return found(plain, path)
     if models.keys() <= {"discriminator"}:
         raise ArtifactError(f"{path} holds {DISCRIMINATOR}")
     names = ", ".join(repr(name) for name in list(models)[:4])
@@ -46,14 +45,13 @@ def read(tree: Any, path: Path) -> Parsed:
     )
 
 
-def _reader(state: _State) -> Callable[[_State, Path], Parsed] | None:
-    if "synthesis.early_layer.const" in state and "synthesis.layer0.style.weight" in state:
-        return _read_stylegan2
-    if "synthesis.layer0.const" in state and "synthesis.layer0.apply_noise.weight" in state:
-        return _read_stylegan
-    if {"layer0.weight", "output0.weight", "layer1.weight"} <= state.keys():
-        return _read_progan
-    return None
+def _known() -> tuple[tuple[tuple[str, ...], Callable[[_State, Path], Parsed]], ...]:
+    """What the tensors of each network are called, and what reads them."""
+    return (
+        (("synthesis.early_layer.const", "synthesis.layer0.style.weight"), _read_stylegan2),
+        (("synthesis.layer0.const", "synthesis.layer0.apply_noise.weight"), _read_stylegan),
+        (("layer0.weight", "output0.weight", "layer1.weight"), _read_progan),
+    )
 
 
 def _size(number: str) -> str:
@@ -86,6 +84,7 @@ def _read_stylegan2(state: _State, path: Path) -> Parsed:
     source.drop(r".*\.kernel")  # (always [1, 3, 3, 1])
     tensors = source.translate(_STYLEGAN2)
     source.finish()
+    check_classes(tensors, source)
     config = stylegan2_config(tensors, source, normalize="joint")
     return Parsed("stylegan2", config, tensors, {"publisher": "genforce"})
 
@@ -118,6 +117,7 @@ def _read_stylegan(state: _State, path: Path) -> Parsed:
     source.drop(r".*\.blur\.kernel")
     tensors = source.translate(_STYLEGAN)
     source.finish()
+    check_classes(tensors, source)
     notes = {"publisher": "genforce", "truncation": 0.7}
     return Parsed("stylegan", stylegan_config(tensors, source), tensors, notes)
 

@@ -7,15 +7,18 @@ from pathlib import Path
 from typing import Any
 
 from lefs.files.publishers import Parsed, changes
+from lefs.files.publishers.finding import find_state
 from lefs.files.publishers.shapes import stylegan_config
 from lefs.files.publishers.state_dict import Parts, StateDict, Table
 
 __all__ = ["matches", "read"]
 
+_CONST = "g_synthesis.blocks.4x4.const"
+
 
 def matches(tree: Any) -> bool:
     """Whether `tree` is a state dict with the names of that port, or what its conversion starts from."""
-    return (isinstance(tree, Mapping) and "g_synthesis.blocks.4x4.const" in tree) or _is_dump(tree)
+    return _is_dump(tree) or find_state(tree, _CONST) is not None
 
 
 def _is_dump(tree: Any) -> bool:
@@ -66,7 +69,7 @@ def read(tree: Any, path: Path) -> Parsed:
     TensorFlow adds 1e-8. In Editing in Style's the affine maps lie apart and truncation reaches every layer.
     """
     dump = _is_dump(tree)
-    state = tree[-1] if dump else tree
+    _, state = ("", tree[-1]) if dump else find_state(tree, _CONST) or ("", {})
     source = StateDict(state, path, "a StyleGAN of lernapparat or of Editing in Style")
     apart = any(name.startswith("g_style.") for name in state)
     source.drop(r".*\.intermediate\.kernel", r"G_synthesis/ToRGB_lod[1-9]\d*/\w+")

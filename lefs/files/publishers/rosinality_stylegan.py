@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ import torch
 from torch import Tensor
 
 from lefs.files.publishers import Parsed, changes
+from lefs.files.publishers.finding import find_state
 from lefs.files.publishers.shapes import stylegan_config
 from lefs.files.publishers.state_dict import Parts, StateDict, Table
 
@@ -21,19 +21,7 @@ _CONST = "generator.progression.0.conv1.input"
 
 def matches(tree: Any) -> bool:
     """Whether `tree` holds a generator whose constant is called as there."""
-    return _state(tree) is not None
-
-
-def _state(tree: Any) -> Mapping[str, Any] | None:
-    if not isinstance(tree, Mapping):
-        return None
-    for content in (tree.get("g_running"), tree.get("generator"), tree):
-        # DataParallel puts "module." before every name.
-        inside = content if isinstance(content, Mapping) else {}
-        plain = {str(k).removeprefix("module."): v for k, v in inside.items()}
-        if _CONST in plain:
-            return plain
-    return None
+    return find_state(tree, _CONST) is not None
 
 
 def _louder(weight: Tensor, name: str) -> Tensor:
@@ -86,7 +74,8 @@ def read(tree: Any, path: Path) -> Parsed:
     The file always holds the layers of 1024 × 1024. Those never trained have a color bias of exactly zero,
     which tells the resolution; a network without any training counts as 1024.
     """
-    source = StateDict(_state(tree) or {}, path, "a StyleGAN of style-based-gan-pytorch")
+    _, state = find_state(tree, _CONST) or ("", {})
+    source = StateDict(state, path, "a StyleGAN of style-based-gan-pytorch")
     source.drop(r".*\.weight_flip", r".*conv1\.[12]\.weight")  # (the blur)
     tensors = source.translate(_TABLE)
     source.finish()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +10,10 @@ import torch
 from torch import Tensor
 
 from lefs.files.publishers import Parsed, changes
-from lefs.files.publishers.shapes import stylegan2_config
+from lefs.files.publishers.finding import find_state
+from lefs.files.publishers.shapes import check_classes, common_filter, stylegan2_config
 from lefs.files.publishers.state_dict import Parts, StateDict, Table
+from lefs.files.reading import aligned
 
 __all__ = ["matches", "read"]
 
@@ -21,19 +22,7 @@ _SEEN = ("input.input", "conv1.conv.weight")
 
 def matches(tree: Any) -> bool:
     """Whether `tree` holds a generator whose tensors are called as there."""
-    return _state(tree) is not None
-
-
-def _state(tree: Any) -> dict[str, Any] | None:
-    if not isinstance(tree, Mapping):
-        return None
-    for content in (tree.get("g_ema"), tree.get("g"), tree):
-        # DataParallel puts "module." before every name.
-        inside = content if isinstance(content, Mapping) else {}
-        plain = {str(k).removeprefix("module."): v for k, v in inside.items()}
-        if all(name in plain for name in _SEEN):
-            return plain
-    return None
+    return find_state(tree, *_SEEN) is not None
 
 
 def _next(number: str) -> str:
@@ -69,14 +58,17 @@ def read(tree: Any, path: Path) -> Parsed:
 
     Files of the repository's first weeks have no noise maps: fixed ones are made, the same every time.
     """
-    state = _state(tree) or {}
-    plain = {k: v for k, v in state.items() if k != "latent_avg"}
-    source = StateDict(plain, path, "a StyleGAN2 of stylegan2-pytorch")
-    filters = {"filter": _filter(source, "blur"), "image_filter": _filter(source, "upsample")}
+    where, state = find_state(tree, *_SEEN) or ("", {})
+    mean = state.pop("latent_avg", None)
+    source = StateDict(state, path, "a StyleGAN2 of stylegan2-pytorch")
+    filters = {
+        "filter": common_filter(source, r".*blur\.kernel"),
+        "image_filter": common_filter(source, r".*upsample\.kernel"),
+    }
     tensors = source.translate(_TABLE)
     source.finish()
-    notes: dict[str, Any] = {"publisher": "rosinality stylegan2-pytorch"}
-    mean = tree.get("latent_avg", state.get("latent_avg"))
+    check_classes(tensors, source, square=True)
+    notes: dict[str, Any] = {"publisher": "rosinality stylegan2-pytorch", "network": where or "the file"}
     if mean is not None:
         tensors["mapping.w_avg"] = _mean(source, mean)
     for name in [n.removesuffix("_strength") for n in tensors if n.endswith(".noise_strength")]:
@@ -87,24 +79,16 @@ def read(tree: Any, path: Path) -> Parsed:
 
 
 def _mean(source: StateDict, mean: Any) -> Tensor:
-    if not isinstance(mean, Tensor) or mean.ndim not in (1, 2) or (mean.ndim == 2 and len(mean) != 1):
+    """The mean w, (D,), or one for each layer, (L, D), where these differ."""
+    if not isinstance(mean, Tensor) or mean.ndim not in (1, 2) or not mean.numel():
         shape = tuple(mean.shape) if isinstance(mean, Tensor) else type(mean).__name__
-        raise source.error(f"its latent_avg should have shape (D,) or (1, D); found {shape}")
-    return mean.flatten()
+        raise source.error(f"its latent_avg should have shape (D,) or (L, D); found {shape}")
+    mean = aligned(mean).float()
+    return mean[0] if mean.ndim == 2 and torch.equal(mean, mean[:1].expand_as(mean)) else mean
 
 
 def _made(name: str) -> Tensor:
     """The noise map of the layer that ``synthesis.b8.conv0.noise`` belongs to."""
-    resolution = int(name.split(".")[1][1:])
+    resolution = changes.side_of(name)
     stream = np.random.RandomState([0, resolution, int(".conv0." in name)])
     return torch.from_numpy(stream.randn(resolution, resolution).astype(np.float32))
-
-
-def _filter(source: StateDict, kind: str) -> Any:
-    """The taps of a filter, which are the same in all layers; older files do not say them."""
-    kernels = [source.take(name, 2).double() for name in source.names(rf".*{kind}\.kernel")]
-    if any(k.shape != kernels[0].shape or not torch.allclose(k, kernels[0], rtol=1e-5) for k in kernels):
-        raise source.error("its layers have different blur kernels")
-    if kernels and kernels[0].numel() > 4096:
-        raise source.error(f"its blur kernel has shape {tuple(kernels[0].shape)}")
-    return kernels[0].tolist() if kernels else (1, 3, 3, 1)

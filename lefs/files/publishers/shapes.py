@@ -12,7 +12,7 @@ from torch import Tensor
 from lefs.files.publishers.changes import side_of
 from lefs.files.publishers.state_dict import StateDict
 
-__all__ = ["progan_config", "stylegan2_config", "stylegan_config"]
+__all__ = ["check_classes", "common_filter", "progan_config", "stylegan2_config", "stylegan_config"]
 
 
 def stylegan2_config(tensors: dict[str, Tensor], source: StateDict, **known: Any) -> dict[str, Any]:
@@ -35,13 +35,46 @@ def stylegan2_config(tensors: dict[str, Tensor], source: StateDict, **known: Any
         "channels": {str(r): channels[r] for r in sorted(channels)},
         "z_dim": inputs - (0 if embed is None else len(embed)),
         "embed_dim": None if embed is None else len(embed),
-        "average": "mapping.w_avg" in tensors,
+        "average": _average(tensors),
         "architecture": _architecture(tensors, len(channels)),
         "noise": bool(_matching(tensors, r"synthesis\..*\.noise_strength")),
         "kernel_size": tensors[f"synthesis.b{max(channels)}.conv1.weight"].shape[-1],
         "image_channels": len(tensors[last]),
     }
     return config | known
+
+
+def check_classes(tensors: Mapping[str, Tensor], source: StateDict, *, square: bool = False) -> None:
+    """Raise an `ArtifactError` for a conditional network that was exported without its classes.
+
+    Its first layer takes an embedded class besides a latent: without the embedding, and without a word of how
+    long latents are, it looks like that of longer latents. With `square` latents are always as wide as w.
+    """
+    layers = _matching(tensors, r"mapping\.fc\d+\.weight") if "mapping.embed.weight" not in tensors else []
+    for name in layers:
+        outputs, inputs = tensors[name].shape
+        if inputs != outputs if square else name == "mapping.fc0.weight" and inputs == 2 * outputs:
+            raise source.error(
+                f"its {name} takes {inputs} numbers where it should take {outputs}; it may be a conditional "
+                "network that was exported without the embedding of its classes. Take the file that it was "
+                "exported from"
+            )
+
+
+def _average(tensors: dict[str, Tensor]) -> bool | int:
+    """Whether there is a mean w, or how many, if each layer has its own."""
+    mean = tensors.get("mapping.w_avg")
+    return len(mean) if mean is not None and mean.ndim == 2 else mean is not None
+
+
+def common_filter(source: StateDict, pattern: str) -> Any:
+    """The taps of the filters that `pattern` names, the same in all layers; older files have none."""
+    kernels = [source.take(name, 2).double() for name in source.names(pattern)]
+    if any(k.shape != kernels[0].shape or not torch.allclose(k, kernels[0], rtol=1e-5) for k in kernels):
+        raise source.error("its layers have different blur kernels")
+    if kernels and kernels[0].numel() > 4096:
+        raise source.error(f"its blur kernel has shape {tuple(kernels[0].shape)}")
+    return kernels[0].tolist() if kernels else (1, 3, 3, 1)
 
 
 def stylegan_config(tensors: dict[str, Tensor], source: StateDict, **known: Any) -> dict[str, Any]:

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from torch import Tensor
+
+from lefs.files.publishers.finding import find_state
 from lefs.files.publishers.persistence import NETWORKS, find_network, is_module
 
 __all__ = ["DISCRIMINATOR", "explain"]
@@ -17,6 +20,7 @@ _STATES = (
     (("encoder.", "decoder."), "an encoder or autoencoder"),
     (("final_conv.", "final_linear.", "from_rgb.", "input0."), "a discriminator alone"),
 )
+_EXPECTED = "expected a generator of one of the kinds in the README's table"
 _GET = "it makes no images from latents; load the file of a generator"
 DISCRIMINATOR = f"a discriminator alone; {_GET}, which often keeps both"
 
@@ -32,20 +36,28 @@ def explain(tree: Any) -> str:
         return f"its {found[0]} is of the class {found[1].module}.{found[1].name}{parts}; expected a StyleGAN"
     if find_network(tree, "D") is not None:
         return DISCRIMINATOR
+    if isinstance(tree, Tensor):
+        return (
+            f"a tensor of shape {tuple(tree.shape)}; if it is the w of a picture, hand the file to "
+            "lefs.source_styles(generator, file)"
+        )
     if hasattr(tree, "module") and hasattr(tree, "name"):
-        return f"an object of {tree.module}.{tree.name}; {_GET}"
-    return _mapping(tree) if isinstance(tree, Mapping) else f"a {type(tree).__name__}; {_GET}"
+        return f"an object of {tree.module}.{tree.name}; {_EXPECTED}"
+    return _mapping(tree) if isinstance(tree, Mapping) else f"a {type(tree).__name__}; {_EXPECTED}"
 
 
 def _mapping(tree: Mapping[Any, Any]) -> str:
+    if find_state(tree, "synthesis.input.freqs"):
+        return (
+            "a state dict of StyleGAN3, which does not say its layers' sampling rates and filters; load the "
+            ".pkl that it comes from"
+        )
     names = [k for k in tree if isinstance(k, str)]
-    for key in ("state_dict", "model", "params_ema", "params"):
-        if isinstance(tree.get(key), Mapping):
-            names += [k for k in tree[key] if isinstance(k, str)]
+    names += [k for inside in tree.values() if isinstance(inside, Mapping) for k in inside if isinstance(k, str)]
     for beginnings, what in _STATES:
         if any(name.startswith(beginnings) for name in names):
             return f"{what}; {_GET}"
     if names and set(names) <= {"d", "D", "discriminator", "d_optim"}:
         return DISCRIMINATOR
     listed = ", ".join(repr(name[:60]) for name in names[:6])
-    return f"a dictionary of {len(tree)} entries{f', such as {listed}' if listed else ''}; {_GET}"
+    return f"a dictionary of {len(tree)} entries{f', such as {listed}' if listed else ''}; {_EXPECTED}"

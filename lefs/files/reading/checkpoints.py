@@ -7,7 +7,7 @@ import re
 import struct
 import zipfile
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from itertools import pairwise
 from typing import Any
 
@@ -18,7 +18,7 @@ from lefs.files.reading.pickles import Pickle
 from lefs.files.reading.tensors import STORAGES, storage
 from lefs.files.reading.values import Global, Session, damaged, refused
 
-__all__ = ["LEGACY_START", "ZIP_START", "members", "read_checkpoint"]
+__all__ = ["LEGACY_START", "ZIP_START", "checkpoints_in", "members", "read_checkpoint"]
 
 ZIP_START = b"PK\3\4"
 _PROTOCOL = 1001
@@ -113,6 +113,11 @@ def members(data: memoryview) -> dict[str, zipfile.ZipInfo]:
     return {m.filename: m for m in reversed(listed)}
 
 
+def checkpoints_in(names: Iterable[str]) -> list[str]:
+    """The members of a zip archive that are the pickles of checkpoints; unpacked and packed again, anywhere."""
+    return [name for name in names if name == "data.pkl" or name.endswith("/data.pkl")]
+
+
 def _content(data: memoryview, member: zipfile.ZipInfo, session: Session) -> memoryview:
     """The bytes of a member: a view where it is stored as it is, else inflated, never beyond its size."""
     start, name = member.header_offset, f"its member {member.filename!r:.80}"
@@ -141,7 +146,7 @@ def _content(data: memoryview, member: zipfile.ZipInfo, session: Session) -> mem
 
 def _read_zip(data: memoryview, session: Session) -> Any:
     found = members(data)
-    pickles = [n for n in found if n.endswith("/data.pkl") and n.count("/") == 1]
+    pickles = checkpoints_in(found)
     if not pickles:
         names = ", ".join(f"{name!r:.80}" for name in list(found)[:5]) or "nothing"
         raise refused(f"it is a zip archive that holds {names}, but no data.pkl as PyTorch's checkpoints do")

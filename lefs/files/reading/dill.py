@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from lefs.files.reading.policy import name_global
+from lefs.files.reading.policy import is_plain_type, name_global
 from lefs.files.reading.tensors import array
 from lefs.files.reading.values import Global, Instance, Session
 
@@ -29,10 +29,13 @@ def _array(session: Session, args: tuple[Any, ...]) -> Any:
 
 
 def _type(session: Session, args: tuple[Any, ...]) -> Any:
-    """How dill names a type of the interpreter, such as that of bound methods; the name stays one."""
+    """How dill names a type of the interpreter, such as that of bound methods; the name stays one.
+
+    Before Python 3.10 it named those of sets and numbers in this way, too.
+    """
     match args:
         case (str(name),) if name.isidentifier():
-            return Global("dill._dill", name)
+            return Global("builtins" if is_plain_type(name) else "dill._dill", name)
     return NotImplemented
 
 

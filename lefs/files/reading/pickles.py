@@ -128,7 +128,10 @@ class Pickle(_Python):
     def persistent_load(self, pid: Any) -> Any:
         """What a persistent id stands for."""
         if self.external is None:
-            raise refused("it refers to data outside itself (a persistent id)")
+            raise damaged(
+                "it refers to data outside itself, as the data.pkl of an unpacked PyTorch checkpoint does; zip "
+                "the whole folder that it was unpacked to, and load the .zip"
+            )
         return self.external(pid)
 
     def _decode_string(self, value: bytes | memoryview) -> str | memoryview:

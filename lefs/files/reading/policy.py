@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from lefs.files.reading.values import Global, Instance, damaged, refused
 
-__all__ = ["is_inert", "name_global"]
+__all__ = ["is_inert", "is_plain_type", "name_global"]
 
 _RENAMED = {"__builtin__": "builtins", "copy_reg": "copyreg"}
 
@@ -31,11 +31,11 @@ _STRICT = _words("builtins __builtins__ copyreg _codecs types")
 _HARMLESS = {
     "builtins": _words("""
         set frozenset list dict tuple object bytes bytearray int float complex bool str unicode long slice
-        range xrange
+        range xrange basestring NoneType NotImplementedType ellipsis
     """),
     "copyreg": _words("_reconstructor __newobj__ __newobj_ex__"),
     "_codecs": _words("encode"),
-    "types": _words("SimpleNamespace"),
+    "types": _words("SimpleNamespace NoneType NotImplementedType EllipsisType"),
 }
 _TORCH_RUNS_CODE = _words("""
     hub jit serialization package ops classes _ops _C _inductor _dynamo distributed multiprocessing utils onnx
@@ -51,6 +51,11 @@ _INERT = frozenset([("builtins", "getattr"), ("builtins", "setattr"), ("functool
 
 
 _RECORDS = (Global, Instance)
+
+
+def is_plain_type(name: str) -> bool:
+    """Whether `name` is that of a type of values, such as ``"set"``."""
+    return name in _HARMLESS["builtins"]
 
 
 def is_inert(value: object) -> bool:

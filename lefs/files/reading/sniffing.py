@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from lefs.files.reading.checkpoints import LEGACY_START, ZIP_START, members
+from lefs.files.reading.checkpoints import LEGACY_START, ZIP_START, checkpoints_in, members
 from lefs.records import ArtifactError
 
 __all__ = ["explain", "sniff"]
@@ -21,6 +21,8 @@ _OLD_INSTRUCTION = re.compile(
     re.S,
 )
 _LENGTHS = {ord("U"): 1, ord("T"): 4, ord("X"): 4}
+# what to do with the latents of a picture
+_STYLES = "; if it holds the w of a picture, hand it to lefs.source_styles(generator, file)"
 _OTHER = {
     b"\x1f\x8b": "a gzip archive; unpack it first",
     b"BZh": "a bzip2 archive; unpack it first",
@@ -28,7 +30,7 @@ _OTHER = {
     b"7z\xbc\xaf": "a 7z archive; unpack it first",
     b"Rar!": "a RAR archive; unpack it first",
     b"\x89HDF": "an HDF5 file (Keras weights?)",
-    b"\x93NUMPY": "a numpy array file",
+    b"\x93NUMPY": f"a numpy array, not a generator{_STYLES}",
     b"\x89PNG": "a PNG picture",
     b"\xff\xd8\xff": "a JPEG picture",
     b"%PDF": "a PDF document",
@@ -45,6 +47,7 @@ _KINDS = {
     "html": "is an HTML page, not weights: the download failed; open it in a browser to see why",
     "text": "is a text file, not weights",
     "lfs-pointer": "is a git-LFS pointer, a note of where the weights are; fetch them with: git lfs pull",
+    "npz": f"is an archive of numpy arrays, not a generator{_STYLES}",
     "empty": "is empty (0 bytes); download or copy it again",
     "zip": "is a zip archive, but no PyTorch checkpoint; if weights are inside, unpack it first",
     "unknown": "is of a kind that lefs does not know",
@@ -57,7 +60,7 @@ def sniff(data: memoryview) -> str:
     Returns
     -------
     One of ``"pickle"``, ``"torch-zip"``, ``"torch-legacy"``, ``"safetensors"``, ``"html"``, ``"text"``,
-    ``"lfs-pointer"``, ``"empty"``, ``"zip"``, ``"unknown"``
+    ``"lfs-pointer"``, ``"empty"``, ``"npz"``, ``"zip"``, ``"unknown"``
     """
     head = bytes(data[:_HEAD])
     if not head:
@@ -87,7 +90,9 @@ def _sniff_zip(data: memoryview) -> str:
             if re.search(rb"PK\x03\x04.{26}[^/]{1,200}/data\.pkl", bytes(data[:_HEAD]), re.S)
             else "zip"
         )
-    return "torch-zip" if any(n.endswith("/data.pkl") and n.count("/") == 1 for n in names) else "zip"
+    if len(checkpoints_in(names)) == 1:
+        return "torch-zip"
+    return "npz" if names and all(n.endswith(".npy") for n in names) else "zip"
 
 
 def _is_safetensors(head: bytes, size: int) -> bool:
