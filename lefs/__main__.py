@@ -131,6 +131,7 @@ def _notebooks(arguments: argparse.Namespace) -> int:
 
 def _info(arguments: argparse.Namespace) -> int:
     from lefs.files import load
+    from lefs.records import printable
 
     generator = load(arguments.generator)
     size = "{} x {}".format(*generator.size)
@@ -148,7 +149,7 @@ def _info(arguments: argparse.Namespace) -> int:
     }
     if not generator.has_styles:
         facts |= {"latents": f"z {generator.z_dim}", "styles": "none: dissection works, editing does not"}
-    _say(*(f"{name:<13} {value}" for name, value in facts.items()))
+    _say(*(f"{name:<13} {printable(str(value))}" for name, value in facts.items()))
     _say(f"\n{'layer':<16} {'kind':<5} {'map':>11} {'channels':>9}  styles")
     for layer in generator.layers:
         side = "{} x {}".format(*layer.size)

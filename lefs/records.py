@@ -26,6 +26,7 @@ __all__ = [
     "load_record",
     "load_tensors",
     "locate",
+    "printable",
     "read_json",
     "save_record",
     "save_tensors",
@@ -36,8 +37,8 @@ __all__ = [
 
 VERSION = 1  # of every format
 
-# An installed wheel carries the data inside the package, a checkout beside it.
 _ADDRESS = re.compile(r"[A-Za-z][\w+.-]+:/")
+# An installed wheel carries the data inside the package, a checkout beside it.
 _DATA_FOLDERS = (Path(__file__).parent / "data", Path(__file__).parent.parent / "data")
 
 
@@ -54,6 +55,16 @@ class ArtifactError(Exception):
     'no such file' is not a file or folder
     """
 
+    def __init__(self, message: object = ""):
+        super().__init__(printable(str(message)))
+
+
+def printable(text: str, longest: int = 2000) -> str:
+    """Make `text`, which may come from anybody's file, safe to show: its middle cut out, controls escaped."""
+    if len(text) > longest:
+        text = f"{text[: longest // 2]} ... {text[-longest // 2 :]}"
+    return "".join(c if c.isprintable() or c == "\n" else repr(c)[1:-1] for c in text)
+
 
 def embedded_names() -> list[str]:
     """Names of the models that come with lefs, such as ``"portraits"``."""
@@ -63,8 +74,8 @@ def embedded_names() -> list[str]:
 def locate(name_or_path: str | os.PathLike[str]) -> Path:
     """Path of an embedded model's folder, or the given path if it exists.
 
-    A text that is an embedded model's name means that model; ``"./portraits"`` or a `Path` means a path. Where
-    both are there, a warning says which was taken.
+    A text that is an embedded model's name means that model; ``"./portraits"`` or a `Path` means a path.
+    Where both are there, a warning says which was taken.
 
     Raises
     ------
@@ -72,8 +83,6 @@ def locate(name_or_path: str | os.PathLike[str]) -> Path:
         If it is neither; the message lists the embedded names.
     """
     name = os.fspath(name_or_path)
-    if _ADDRESS.match(name):
-        raise ArtifactError(f"{name!r:.200} is an address; lefs never downloads: get it yourself, and give its path")
     try:
         path = Path(name).expanduser()
         found = path.exists()
@@ -86,6 +95,10 @@ def locate(name_or_path: str | os.PathLike[str]) -> Path:
         return next(folder / name for folder in _DATA_FOLDERS if (folder / name).is_dir())
     if found:
         return path
+    if _ADDRESS.match(name):
+        raise ArtifactError(
+            f"{name!r:.200} is an address; lefs never downloads: fetch the file, and give its path"
+        )
     raise ArtifactError(
         f"{name!r:.200} is not a file or folder here (looked in {Path.cwd()}) and not an embedded "
         f"model; the embedded ones are: {', '.join(embedded_names()) or 'none'}"

@@ -12,15 +12,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lefs import models
+from lefs import models, records
 from lefs.checks import check_device
 from lefs.files.publishers import Parsed
 from lefs.files.publishers.unknown import explain
-from lefs.files.reading import MappedFile, opened, read_tree
+from lefs.files.reading import MappedFile, lacks_memory, opened, read_tree
 from lefs.files.weights import fill
 from lefs.generator import Generator
 from lefs.models.layers import shapes_only
-from lefs.records import ArtifactError, load_tensors, locate, read_json, save_tensors, write_json
+from lefs.records import ArtifactError, locate, printable
 
 __all__ = ["ARCHITECTURES", "READERS", "build", "convert", "load", "save_generator"]
 
@@ -91,14 +91,16 @@ def load(
 
 def _load_own(path: Path) -> Generator:
     folder, stem = (path, "generator") if path.is_dir() else (path.parent, path.stem)
-    meta = read_json(folder / f"{stem}.json", expect=_FORMAT)
+    pieces = [*path.glob("data.pkl"), *path.glob("*/data.pkl")] if path.is_dir() else []
+    if pieces and not (path / "generator.json").exists():
+        raise ArtifactError(f"{path} is an unpacked PyTorch file: zip the whole folder, and load the .zip")
+    meta = records.read_json(folder / f"{stem}.json", expect=_FORMAT)
     try:
         parsed = Parsed(meta["architecture"], meta["config"], {})
     except KeyError as error:
         raise ArtifactError(f"{folder / stem}.json lacks {error}; it is not whole") from None
     file = folder / f"{stem}.safetensors"
-    # Views of a file that lefs only ever replaces as a whole may stay views.
-    generator = build(parsed, load_tensors(file), file)
+    generator = build(parsed, records.load_tensors(file), file)
     return _finished(generator, str(meta.get("label", folder.name)), file, meta.get("origin"))
 
 
@@ -109,6 +111,7 @@ def _load_published(path: Path) -> Generator:
     with opened(path) as file:
         parsed = _parse(read_tree(file), path)
         generator = build(parsed, parsed.tensors, path, file)
+        file.check_unchanged()
     return _finished(generator, path.stem, path, parsed.notes)
 
 
@@ -128,7 +131,11 @@ def _unforeseen(what: object) -> Iterator[None]:
     """Every known case has its own message; this is for what nobody thought of."""
     try:
         yield
+    except MemoryError:
+        raise ArtifactError(f"{what} needs more memory than this computer has free") from None
     except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
+        if lacks_memory(error):
+            raise ArtifactError(f"{what} needs more memory than this computer has free") from None
         raise ArtifactError(
             f"{what} is damaged, or a variant that lefs does not know: {type(error).__name__}: {error}"
         ) from None
@@ -160,7 +167,7 @@ def build(
 
 
 def _finished(generator: Generator, name: str, source: Path, origin: Any) -> Generator:
-    generator.name = name
+    generator.name = printable(name, 200)
     generator.freeze()
     generator.source = source.resolve()
     generator.origin = dict(origin) if isinstance(origin, dict) else {}
@@ -247,7 +254,7 @@ def convert(source: str | os.PathLike[str], target: str | os.PathLike[str]) -> G
 
 
 def _write(generator: Generator, folder: Path, stem: str, name: str, training: Any) -> None:
-    save_tensors(folder / f"{stem}.safetensors", generator.state_dict())
+    records.save_tensors(folder / f"{stem}.safetensors", generator.state_dict())
     meta = {
         "format": _FORMAT,
         "version": 1,
@@ -258,4 +265,4 @@ def _write(generator: Generator, folder: Path, stem: str, name: str, training: A
     }
     if generator.origin:
         meta["origin"] = generator.origin
-    write_json(folder / f"{stem}.json", meta)
+    records.write_json(folder / f"{stem}.json", meta)

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lefs.files.reading import MappedFile, aligned
+from lefs.files.reading import MappedFile, aligned, lacks_memory
 from lefs.records import ArtifactError
 
 __all__ = ["fill"]
@@ -29,8 +29,8 @@ def fill(
     path : Path
         Of the file, for error messages.
     source : MappedFile, optional
-        The open file that `tensors` may be views of. They are read from it, as a view would change with its
-        file, or end with it. None: they may stay as they are.
+        The open file that `tensors` may be views of; they are read from it. All are copied, as a view would
+        change with its file, or end with it.
 
     Raises
     ------
@@ -39,18 +39,27 @@ def fill(
     """
     places = _places(network)
     _check_shapes(places, tensors, path)
-    ready: dict[str, Tensor] = {}
-    for name, tensor in tensors.items():
-        kept = tensor.detach()
-        ready[name] = aligned(kept).float() if source is None else source.copy(kept)
-        if not _finite(ready[name]):
-            raise ArtifactError(
-                f"{path} has NaN or infinite values in {name!r}; it may come from a training that diverged"
-            )
+    try:
+        ready = {name: _copied(tensor.detach(), source) for name, tensor in tensors.items()}
+    except (MemoryError, RuntimeError) as error:
+        if not lacks_memory(error):
+            raise
+        size = sum(4 * tensor.numel() for tensor in tensors.values()) / 2**30
+        raise ArtifactError(f"{path}: there is not enough memory; its weights take {size:.1f} GiB") from None
+    if bad := next((name for name, tensor in ready.items() if not _finite(tensor)), None):
+        raise ArtifactError(
+            f"{path} has NaN or infinite values in {bad!r}; it may come from a training that diverged"
+        )
     for name, (table, key) in places.items():
         old = table[key]
         own = isinstance(old, nn.Parameter)
         table[key] = nn.Parameter(ready[name], old.requires_grad) if own else ready[name]
+
+
+def _copied(tensor: Tensor, source: MappedFile | None) -> Tensor:
+    if source is not None:
+        return source.copy(tensor)
+    return aligned(tensor).to(torch.float32, memory_format=torch.contiguous_format, copy=True)
 
 
 def _places(network: nn.Module) -> dict[str, tuple[dict[str, Any], str]]:

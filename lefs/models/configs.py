@@ -59,9 +59,9 @@ def check_widths(config: Any, *optional: str) -> None:
     """Check the latents, the classes and the mapping network of a configuration; `optional` may be None."""
     for name in ("z_dim", "w_dim", *(n for n in optional if getattr(config, n) is not None)):
         check_integer(name, getattr(config, name), minimum=1, maximum=2**16)
-    check_integer("label_dim", config.label_dim)
+    check_integer("label_dim", config.label_dim, maximum=2**20)
     check_integer("mapping_layers", config.mapping_layers, minimum=1, maximum=64)
-    check_number("mapping_lr", config.mapping_lr)
+    check_number("mapping_lr", config.mapping_lr, minimum=1e-6, maximum=1e3)
 
 
 @dataclass(frozen=True)
@@ -160,7 +160,7 @@ class StyleGAN2Config:
             taps = check_filter("image_filter", self.image_filter)
             object.__setattr__(self, "image_filter", None if taps == self.filter else taps)
         if self.conv_clamp is not None:
-            check_number("conv_clamp", self.conv_clamp, minimum=0)
+            check_number("conv_clamp", self.conv_clamp, minimum=0, maximum=1e6)
         if check_integer("kernel_size", self.kernel_size, minimum=1, maximum=15) % 2 == 0:
             raise ValueError(f"kernel_size must be odd, got {self.kernel_size}")
 
@@ -234,7 +234,7 @@ class StyleGAN3Config:
         check_integer("resolution", self.resolution, minimum=1, maximum=LARGEST)
         check_widths(self, "embed_dim")
         check_integer("label_dim", self.label_dim, minimum=int(self.class_means))
-        check_number("output_scale", self.output_scale)
+        check_number("output_scale", self.output_scale, minimum=-1e3, maximum=1e3)
         self._check_layers()
 
     def _check_layers(self) -> None:

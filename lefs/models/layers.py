@@ -137,7 +137,7 @@ def check_filter(name: str, taps: object) -> Filter:
     usable = square and 0 < values.size <= 4096 and bool(np.isfinite(values).all())
     if not usable or float(values.sum()) == 0:
         raise ValueError(
-            f"{name} must be a list of numbers or a square of rows, not summing to 0; got {taps!r}"
+            f"{name} must be a list of numbers or a square of rows, not summing to 0; got {taps!r:.200}"
         )
     if _is_default_filter(values):
         return DEFAULT_FILTER

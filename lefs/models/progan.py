@@ -56,7 +56,7 @@ class ProGANConfig:
         check_pyramid(self)
         check_images(self)
         check_integer("z_dim", self.z_dim, minimum=1, maximum=2**16)
-        check_integer("label_dim", self.label_dim)
+        check_integer("label_dim", self.label_dim, maximum=2**20)
 
 
 class _Dense(nn.Module):

@@ -83,7 +83,7 @@ class StyleGANConfig:
         check_pyramid(self)
         check_images(self)
         check_widths(self, "mapping_width")
-        check_number("epsilon", self.epsilon, minimum=0)
+        check_number("epsilon", self.epsilon, minimum=0, maximum=1)
         check_choice("noise", self.noise, ("stored", "drawn", "shared", "none"))
         if self.truncation_cutoff is not None:
             check_integer("truncation_cutoff", self.truncation_cutoff)

@@ -56,8 +56,8 @@ class PartSegmenter(nn.Module):
         self, names: Sequence[str], *, width: int = 16, groups: Mapping[str, Sequence[str]] | None = None
     ):
         super().__init__()
-        self.fine = tuple(names)
-        self.width = check_integer("width", width, minimum=1)
+        self.fine, self.width = tuple(names), check_integer("width", width, minimum=1, maximum=256)
+        check_integer("the number of names", len(self.fine), maximum=1000)
         if len(self.fine) < 2 or len(set(self.fine)) < len(self.fine):
             raise ValueError(f"names must be at least two different parts, got {list(names)}")
         self._group({name: (name,) for name in self.fine} if groups is None else groups)

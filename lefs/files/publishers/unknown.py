@@ -53,7 +53,9 @@ def _mapping(tree: Mapping[Any, Any]) -> str:
             ".pkl that it comes from"
         )
     names = [k for k in tree if isinstance(k, str)]
-    names += [k for inside in tree.values() if isinstance(inside, Mapping) for k in inside if isinstance(k, str)]
+    names += [
+        k for inside in tree.values() if isinstance(inside, Mapping) for k in inside if isinstance(k, str)
+    ]
     for beginnings, what in _STATES:
         if any(name.startswith(beginnings) for name in names):
             return f"{what}; {_GET}"

@@ -17,10 +17,20 @@ from lefs.files.reading.pickles import Pickle
 from lefs.files.reading.policy import is_inert
 from lefs.files.reading.sniffing import explain, sniff
 from lefs.files.reading.tensors import aligned
-from lefs.files.reading.values import Global, Instance, Session, check_depth, damaged, walk
+from lefs.files.reading.values import Global, Instance, Session, check_depth, damaged, lacks_memory, walk
 from lefs.records import ArtifactError
 
-__all__ = ["Global", "Instance", "MappedFile", "aligned", "is_inert", "opened", "read_tree", "walk"]
+__all__ = [
+    "Global",
+    "Instance",
+    "MappedFile",
+    "aligned",
+    "is_inert",
+    "lacks_memory",
+    "opened",
+    "read_tree",
+    "walk",
+]
 
 Source = str | os.PathLike[str] | bytes | bytearray | memoryview | MappedFile
 _Value = TypeVar("_Value")
@@ -105,17 +115,17 @@ def _outcome(act: Callable[[], _Value], name: str) -> _Value | ArtifactError:
         return act()
     except ArtifactError as error:
         return ArtifactError(f"{name} {error}")
-    except MemoryError:
-        return ArtifactError(f"{name} needs more memory than this computer has free")
     except PermissionError:
         return ArtifactError(f"{name} may not be read by you: ask its owner, or change its permissions")
     except FileNotFoundError:
         return ArtifactError(f"{name} does not exist")
     except IsADirectoryError:
         return ArtifactError(f"{name} is a folder; give a file inside it")
-    except OSError as error:
-        return ArtifactError(f"{name} cannot be read: {error.strerror or error}")
-    except _UNFORESEEN as error:
+    except (OSError, MemoryError, *_UNFORESEEN) as error:
+        if lacks_memory(error):
+            return ArtifactError(f"{name} needs more memory than this computer has free")
+        if isinstance(error, OSError):
+            return ArtifactError(f"{name} cannot be read: {error.strerror or error}")
         # Every known case has its own message above; this is for what nobody thought of.
         return ArtifactError(f"{name} is damaged: {type(error).__name__}: {error}; download or copy it again")
 

@@ -114,7 +114,7 @@ def members(data: memoryview) -> dict[str, zipfile.ZipInfo]:
 
 
 def checkpoints_in(names: Iterable[str]) -> list[str]:
-    """The members of a zip archive that are the pickles of checkpoints; unpacked and packed again, anywhere."""
+    """The members of a zip archive that are pickles of checkpoints, packed by PyTorch or by hand."""
     return [name for name in names if name == "data.pkl" or name.endswith("/data.pkl")]
 
 

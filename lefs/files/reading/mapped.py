@@ -6,6 +6,7 @@ import mmap
 import os
 import stat
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -38,6 +39,7 @@ class MappedFile:
         self._file = open(path, "rb", buffering=0)  # noqa: SIM115, `close` is what ends it
         if status.st_size:
             self.data = memoryview(mmap.mmap(self._file.fileno(), 0, access=mmap.ACCESS_COPY))
+        self._state = _state(self._file)
         self._start = torch.frombuffer(self.data, dtype=torch.uint8).data_ptr() if self.data else 0
 
     def __enter__(self) -> MappedFile:
@@ -50,6 +52,11 @@ class MappedFile:
         """Let go of the file; tensors over it stay."""
         self.data = memoryview(b"")
         self._file.close()
+
+    def check_unchanged(self) -> None:
+        """Raise an `ArtifactError` if somebody has written to the file since it was opened."""
+        if _state(self._file) != self._state:
+            raise ArtifactError(f"{self.path} was changed while it was read; load it again")
 
     def copy(self, tensor: Tensor) -> Tensor:
         """A tensor's numbers as contiguous float32, in memory of their own.
@@ -77,3 +84,8 @@ class MappedFile:
         except OSError as error:
             raise ArtifactError(f"{self.path} cannot be read: {error.strerror or error}") from None
         return target
+
+
+def _state(file: Any) -> tuple[int, int]:
+    found = os.fstat(file.fileno())
+    return found.st_size, found.st_mtime_ns

@@ -27,6 +27,7 @@ from lefs.files.reading.values import (
     damaged,
     refused,
 )
+from lefs.records import ArtifactError
 
 __all__ = ["Pickle"]
 
@@ -128,9 +129,9 @@ class Pickle(_Python):
     def persistent_load(self, pid: Any) -> Any:
         """What a persistent id stands for."""
         if self.external is None:
-            raise damaged(
-                "it refers to data outside itself, as the data.pkl of an unpacked PyTorch checkpoint does; zip "
-                "the whole folder that it was unpacked to, and load the .zip"
+            raise ArtifactError(
+                "refers to data outside itself (a persistent id), as the data.pkl of an unpacked PyTorch "
+                "checkpoint does: zip the whole folder that it lies in, and load the .zip"
             )
         return self.external(pid)
 
