@@ -144,7 +144,7 @@ def read_json(path: str | os.PathLike[str], *, expect: str) -> dict[str, Any]:
     try:
         # (a pipe would wait for somebody to write to it)
         if path.exists() and not path.is_file():
-            raise ArtifactError(f"{path} is not a regular file; expected the JSON of a {expect}")
+            raise ArtifactError(f"cannot read {path}: it is not a regular file; expected a {expect}")
         content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ArtifactError(f"{path} does not exist; expected the JSON of a {expect}") from None
