@@ -89,10 +89,11 @@ def locate(name_or_path: str | os.PathLike[str]) -> Path:
     except (OSError, RuntimeError, ValueError) as error:
         problem = error.strerror if isinstance(error, OSError) else error
         raise ArtifactError(f"{name!r:.200} cannot be looked up: {problem}") from None
-    if isinstance(name_or_path, str) and name in embedded_names():
-        if found:
+    if name in embedded_names() and (isinstance(name_or_path, str) or not found):
+        embedded = next(folder / name for folder in _DATA_FOLDERS if (folder / name).is_dir())
+        if found and not path.samefile(embedded):
             warnings.warn(f"{name} is the embedded model; the one in this folder is ./{name}", stacklevel=3)
-        return next(folder / name for folder in _DATA_FOLDERS if (folder / name).is_dir())
+        return embedded
     if found:
         return path
     if _ADDRESS.match(name):

@@ -278,6 +278,7 @@ def test_latents_are_not_generators(tmp_path: Path) -> None:
 
 def test_an_embedded_name_is_the_embedded_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
+    assert lefs.load(Path("portraits-64")).size == (64, 64)
     lefs.save_generator(random_network(seed=3), tmp_path / "portraits-64", name="mine")
     with pytest.warns(
         UserWarning, match=r"portraits-64 is the embedded model; the one in this folder is \./"
