@@ -33,10 +33,15 @@ def _heat_map(
 
     Parameters
     ----------
-    values : (R, C)
-    rows, columns : R and C labels; no columns where they are too many to be named
-    bar : what the colour bar says; none if empty
-    write : what stands in a cell of that value
+    values : ndarray of shape (R, C)
+    rows, columns : sequence of str
+        R and C labels; no columns where they are too many to be named.
+    bar : str
+        What the colour bar says; there is none if empty.
+    most : float
+        The dark end.
+    write : callable, optional
+        What stands in a cell of that value.
     """
     image = ax.imshow(values, cmap=SHARE_MAP, vmin=0, vmax=most, aspect="auto", interpolation="nearest")
     if write is not None:

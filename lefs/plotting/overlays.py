@@ -67,7 +67,10 @@ def membership_overlays(
     ['left', 'right']
     """
     pictures = as_images("images", images)
-    labels, parts = _labels(as_array("membership", membership, ndim=4, images=len(pictures)), names)
+    found = as_array("membership", membership, ndim=4, images=len(pictures))
+    by_cluster = arrays.as_names(names, found.shape[1])
+    parts, part_of = list(dict.fromkeys(by_cluster)), color_index(by_cluster)
+    labels = np.stack([found[:, part_of == p].sum(1) for p in range(len(parts))], axis=1).argmax(1)
     palette = cluster_colors(len(parts)) if colors is None else arrays.as_colors("colors", colors, len(parts))
     shown = np.unique(labels)
     many = names is None and len(shown) > _LISTED
@@ -152,14 +155,6 @@ def _blocks(keys: Iterable[Any]) -> tuple[list[Any], list[Any]]:
     if not all(isinstance(k, tuple) and len(k) == 2 for k in keys):
         raise TypeError(f"memberships must have (layer, K) pairs, or only strings, as keys; got {keys!r}")
     return list(dict.fromkeys(layer for layer, _ in keys)), sorted({count for _, count in keys})
-
-
-def _labels(membership: np.ndarray, names: Names | None) -> tuple[np.ndarray, list[str]]:
-    """The part that wins at each position, (N, h, w), and the names of the parts."""
-    by_cluster = arrays.as_names(names, membership.shape[1])
-    parts, part_of = list(dict.fromkeys(by_cluster)), color_index(by_cluster)
-    scores = [membership[:, part_of == p].sum(1) for p in range(len(parts))]
-    return np.stack(scores, axis=1).argmax(1), parts
 
 
 @styled

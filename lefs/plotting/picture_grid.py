@@ -54,14 +54,22 @@ class PictureGrid:
 
     Parameters
     ----------
-    rows, columns : number of cells
-    aspect : height of a picture over its width
-    max_cell : largest width of a cell in inches; smaller where the page's width demands it
-    above, before : extra inches above a row, before a column: {index: inches}
-    title : bold line at the top
-    row_labels, column_labels : text left of each row, above each column
-    legend : (name, colour) pairs below the pictures
-    bar : leave room on the right for a colour bar
+    rows, columns : int
+        How many cells.
+    aspect : float
+        Height of a picture over its width.
+    max_cell : float
+        Largest width of a cell in inches; smaller where the page's width demands it.
+    above, before : mapping of int to float, optional
+        Extra inches above a row, before a column.
+    title : str, optional
+        Bold line at the top.
+    row_labels, column_labels : sequence of str, optional
+        Left of each row, above each column.
+    legend : sequence of (str, ndarray)
+        Names and colours, below the pictures.
+    bar : bool
+        Leave room on the right for a colour bar.
     """
 
     def __init__(

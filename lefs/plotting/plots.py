@@ -160,10 +160,10 @@ def agreement_dots(
             raise ValueError(f"quantity: tables[{label!r}] has no {quantity!r}, only {', '.join(names)}")
     parts = [str(row[0]) for row in next(iter(tables.values())).rows]
     figure, ax = panel(ax, width=6.2, height=0.9 + 0.27 * len(parts))
-    for j, shift in enumerate(side_by_side(len(tables), 0.22 * len(tables))):
-        label, table = list(tables.items())[j]
+    shifts = side_by_side(len(tables), 0.22 * len(tables))
+    for j, (label, table) in enumerate(tables.items()):
         values = as_array(label, [row[columns[label].index(quantity)] for row in table.rows], ndim=1)
-        intervals(ax, values, np.arange(len(parts)) + shift, j, joined=False, label=label)
+        intervals(ax, values, np.arange(len(parts)) + shifts[j], j, joined=False, label=label)
     in_rows(ax, parts)
     ax.set(xlim=(-0.02, 1.02), xlabel=f"{quantity}, share of pixels")
     ax.legend(**BESIDE)

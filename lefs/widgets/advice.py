@@ -25,6 +25,8 @@ def lower_price(
     ----------
     settings : QuerySettings
         At which nothing moves.
+    catalog : Catalog
+    part : str
     target, reference : Tensor of shape (1, S)
         Styles of the pair.
     """

@@ -170,8 +170,7 @@ class UnitPainter(Panel):
             step = end - start
             along = ((pixels - start) * np.conj(step)).real / (abs(step) ** 2 or 1)
             self.painted[abs(pixels - start - along.clip(0, 1) * step) <= radius] = _ACTIONS[kind]
-        with self._lock, torch.inference_mode():
-            self._draw()
+        self._begin(self._draw)
 
     def figure(self) -> Figure:
         """What was painted, what came of it, and where it changed, as a figure."""

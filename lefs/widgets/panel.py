@@ -97,7 +97,7 @@ class Panel:
                 self._fail("")
 
     def _begin(self, draw: Callable[[], None]) -> None:
-        """Draw for the first time: no callback, so that an error here belongs to the caller."""
+        """Draw where this is not a callback, so that an error belongs to the caller."""
         with self._lock, torch.inference_mode():
             draw()
 

@@ -110,6 +110,7 @@ def test_a_panel_answers_while_cells_run_and_leaves_its_picture(
         notebook.page.set_viewport_size({"width": width, "height": 1000})
         notebook.page.wait_for_timeout(500)
         assert panel.evaluate(MISFITS) == []
+        assert panel.evaluate(CUT_OFF) == []
     box = edit.bounding_box()
     assert box is not None
     assert box["width"] > 300, "a wide window shows large pictures"
