@@ -9,7 +9,7 @@ from typing import Any
 import ipywidgets
 import traitlets
 
-from lefs.sources import KeptStyles
+from lefs.sources import Source
 
 __all__ = [
     "PriceSlider",
@@ -119,7 +119,7 @@ def seed_field(label: str, value: int, tooltip: str) -> SeedField:
     return SeedField(value, description=label, tooltip=tooltip)
 
 
-def source_field(label: str, source: int | KeptStyles, tooltip: str) -> SeedField | ipywidgets.Dropdown:
+def source_field(label: str, source: Source, tooltip: str) -> SeedField | ipywidgets.Dropdown:
     """A field for a seed; of what is not one, a list of that alone."""
     if isinstance(source, int):
         return seed_field(label, source, tooltip)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import html
 import os
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import ipywidgets
 import torch
@@ -184,8 +185,8 @@ class EditStudio(Panel):
 
     def _connect(self) -> None:
         c = self.controls
-        acts = {"part": self._choose, "contributions": self._choose, **dict.fromkeys(_TUNED, self._set)}
-        acts["where"] = self._place
+        acts: dict[str, Callable[[Any], None]] = {"where": self._place, **dict.fromkeys(_TUNED, self._set)}
+        acts |= {"part": self._choose, "contributions": self._choose}
         clicks = {"save": self._save, "keep": self._keep, "take": self._take, "lower": self._lower}
         for name, control in c.items():
             if name in clicks:
@@ -339,7 +340,8 @@ class EditStudio(Panel):
             texts.append(f"budget spent <b>{spent:.1f}</b>")
         # (a hat that comes was in the one picture, a hat that goes in the other)
         size = self.edit.change.shape[-1]
-        masks = [self._masks(seed, size)[part][0] for seed in (recipe.target, change.reference)]
+        both: list[Any] = [recipe.target, change.reference]
+        masks = [self._masks(source, size)[part][0] for source in both]
         return joined([*texts, inside_and_outside(self.edit.change, masks[0] | masks[1])])
 
     def _styles(self, source: Source) -> torch.Tensor:

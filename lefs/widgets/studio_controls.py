@@ -7,7 +7,7 @@ from typing import Any
 from lefs.catalog import Catalog
 from lefs.editing import Change
 from lefs.query import METHODS, QuerySettings
-from lefs.sources import KeptStyles
+from lefs.sources import Source
 from lefs.widgets.controls import button, choice, price_slider, slider, source_field
 
 __all__ = ["buttons", "choices", "sliders"]
@@ -25,7 +25,7 @@ _WHERE = (
 _KIND = "Relevant is a channel where it is active (energy, the paper's M), or where it acts (effect)"
 
 
-def choices(catalog: Catalog, target: int | KeptStyles, change: Change, *, channels: bool) -> dict[str, Any]:
+def choices(catalog: Catalog, target: Source, change: Change, *, channels: bool) -> dict[str, Any]:
     """What to take from where, and by which rule; without `channels` to choose from, all of it in place."""
     own, s = catalog.measure, change.settings
     kinds = [own] if own == "effect" or catalog.effects is None else ["energy", "effect"]
