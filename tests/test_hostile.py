@@ -764,10 +764,8 @@ def test_random_programs(record_property: Callable[[str, object], None]) -> None
     assert read > 20, "hardly any of the programs makes sense"
 
 
-@pytest.mark.slow
-def test_fuzz(record_property: Callable[[str, object], None]) -> None:
-    """A long run: LEFS_FUZZ inputs (300,000 if not given), from seed LEFS_FUZZ_SEED."""
-    inputs, seed = int(os.environ.get("LEFS_FUZZ", "300000")), int(os.environ.get("LEFS_FUZZ_SEED", "1"))
+def fuzzed(inputs: int, seed: int) -> tuple[int, float]:
+    """Read so many programs and mutated files: how many could be read, and what the peak grew by in MiB."""
     rng, names, read = np.random.default_rng(seed), list(FILES), 0
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     for i in range(inputs):
@@ -779,10 +777,38 @@ def test_fuzz(record_property: Callable[[str, object], None]) -> None:
         for _ in range(int(rng.integers(1, 6))):
             written = mutated(written, rng) or b"."
         read += survives(read_tree, written)
-    grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+    return read, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+
+
+FUZZ = """
+import json, sys
+sys.path.insert(0, sys.argv[1])
+import test_hostile as t
+print(json.dumps(t.fuzzed(int(sys.argv[2]), int(sys.argv[3]))))
+"""
+
+
+@pytest.mark.slow
+def test_fuzz(record_property: Callable[[str, object], None]) -> None:
+    """A long run: LEFS_FUZZ inputs (300,000 if not given), from seed LEFS_FUZZ_SEED, in two processes."""
+    inputs, seed = int(os.environ.get("LEFS_FUZZ", "300000")), int(os.environ.get("LEFS_FUZZ_SEED", "1"))
     record_property("inputs", inputs)
-    sys.stdout.write(f"\n{inputs:,} inputs, {read:,} could be read, {grown:.0f} MiB more at the peak\n")
-    assert grown < 300
+    here = Path(__file__).parent
+    shares = {seed: inputs - inputs // 2, seed + 1: inputs // 2}
+    running = [
+        subprocess.Popen(
+            [sys.executable, "-c", FUZZ, str(here), str(count), str(own)],
+            cwd=here.parent, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )
+        for own, count in shares.items()
+    ]  # fmt: skip
+    for process, (own, count) in zip(running, shares.items(), strict=True):
+        written, errors = process.communicate()
+        assert process.returncode == 0, f"LEFS_FUZZ={2 * count} LEFS_FUZZ_SEED={own}\n{errors}"
+        read, grown = json.loads(written)
+        sys.stdout.write(f"\n{count:,} inputs, {read:,} could be read, {grown:.0f} MiB more at the peak\n")
+        assert read
+        assert grown < 300
 
 
 def test_deflated_checkpoints_that_lie_about_their_size() -> None:
