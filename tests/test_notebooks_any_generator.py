@@ -96,6 +96,8 @@ def runs(root: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Done
     out = tmp_path_factory.mktemp("runs")
     with ThreadPoolExecutor(2) as pool:
         jobs = {n: pool.submit(run, root, out / n, *given) for n, given in GENERATORS.items()}
+        progan = GENERATORS["ProGAN"]
+        jobs["units"] = pool.submit(run, root, out / "units", *progan, "1_dissection", "4_units")
         return {name: job.result() for name, job in jobs.items()}
 
 
@@ -145,8 +147,8 @@ def test_what_has_no_styles_is_dissected_and_the_editing_notebook_says_why_it_st
     assert [bool(record["error"]) for record in records] == [False, False, True]
 
 
-def test_units_need_no_styles(root: Path, tmp_path: Path) -> None:
-    done = run(root, tmp_path, *GENERATORS["ProGAN"], "1_dissection", "4_units")
+def test_units_need_no_styles(runs: dict[str, Done]) -> None:
+    done = runs["units"]
     assert done.code == 0, done.message
     check_shown(done.folder, "4_units")
     executed = nbformat.read(done.folder / "4_units.ipynb", as_version=4)
