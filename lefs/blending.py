@@ -66,7 +66,7 @@ def in_place(
     target_styles, reference_styles : Tensor of shape (N, S), or (1, S) for one against many
         As `Generator.sample` gives them.
     settings : QuerySettings
-        q and the options `align`, `transplant` and `refine`.
+        q and the options `tone`, `align`, `transplant` and `refine`.
     strength : float in [0, 1]
         λ of the transfer; at 0 the image is the target's bit for bit.
     masks : pair of bool Tensor of shape (N, H, W) or (1, H, W), optional
@@ -213,6 +213,8 @@ def blend(
         return generator.state(styles, layer, noise=over.noise, upto=upto, cache=target.cache)
 
     inner = run(settings)
+    if settings.tone and len(target.masks) > 1:
+        inner = _toned(generator, part, target, reference, inner, 2 * _position(catalog))
     if settings.align:
         shift = offsets(own, other)
         inner, other = _moved(generator, inner, shift), _shifted(other[:, None].float(), shift)[:, 0] > 0.5
@@ -278,8 +280,8 @@ def refined(
     finest = catalog.columns.names[-1]
     if growth is None or finest == blending_layer(catalog):
         return inner
-    there = [generator.state(c.styles, finest, noise=c.noise, upto=upto, cache=c) for c in (outer, inner)]
-    return mix(generator, *there, _grown(mask, growth))
+    a, b = (generator.state(c.styles, finest, noise=c.noise, upto=upto, cache=c) for c in (outer, inner))
+    return mix(generator, a, b, _grown(mask, growth))
 
 
 def offsets(target_mask: Tensor, reference_mask: Tensor) -> Tensor:
@@ -328,20 +330,45 @@ def _grown(mask: Tensor, pixels: int) -> Tensor:
     return max_pool2d(mask[:, None].float(), 2 * pixels + 1, stride=1, padding=pixels)
 
 
+def _toned(generator: Generator, part: str, target: Side, reference: Side, inner: Cache, reach: int) -> Cache:
+    """What a reference shows beside the part, moved by the difference of the means of both sides' maps over
+    the same other part near by; where one side lacks that, nothing moves.
+    """
+    assert inner.until is not None
+    others, sides = [name for name in target.masks if name != part], (target, reference)
+    near = _grown(target.masks[part] | reference.masks[part], reach)
+    masks = [torch.stack([side.masks[name] for name in others], dim=1).float() for side in sides]
+    state = []
+    for i, maps in enumerate(zip(target.state.states[inner.until], inner.states[inner.until], strict=True)):
+        own, given = maps
+        if own is None or given is None:
+            state.append(None)
+            continue
+        margin = 0 if i else _margin(generator, inner.until)
+        shares, means, weight = _on_map(masks[1], given, margin), [], []
+        for mask, x in zip(masks, (own, given), strict=True):
+            w = _on_map(mask * near, given, margin)
+            weight.append(w.sum((2, 3))[:, :, None])
+            means.append(torch.einsum("nphw,nchw->npc", w, x.expand(len(w), -1, -1, -1)) / weight[-1])
+        shift = torch.where(torch.minimum(*weight) > 0.5, means[0] - means[1], 0.0)
+        state.append(given + torch.einsum("nphw,npc->nchw", shares, shift))
+    return Cache.only(inner.until, tuple(state), inner.styles, inner.noise)
+
+
 def _margin(generator: Generator, index: int) -> int:
     """How much of the maps before a layer lies outside the picture, on each side."""
     return generator.layers[index].margin if index < len(generator.layers) else 0
 
 
 def _on_map(weights: Tensor, maps: Tensor, margin: int) -> Tensor:
-    """Weights over the picture (N, 1, h, w) on a map; on its margin those of the nearest inside it."""
+    """Weights over the picture (N, P, h, w) on a map; on its margin those of the nearest inside it."""
     inside = maps.shape[-2] - 2 * margin, maps.shape[-1] - 2 * margin
     found = _resized(weights, inside)
     return (pad(found, (margin,) * 4, mode="replicate") if margin else found).to(maps)
 
 
 def _resized(weights: Tensor, size: tuple[int, int]) -> Tensor:
-    """Averaged down, or enlarged pixel by pixel: (N, 1, *size)."""
+    """Averaged down, or enlarged pixel by pixel: (N, P, *size)."""
     if size[0] < weights.shape[-2]:
         return adaptive_avg_pool2d(weights, size)
     return interpolate(weights, size=size, mode="nearest")

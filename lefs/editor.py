@@ -192,7 +192,7 @@ class Editor:
 
     def _side(
         self,
-        source: _Kept,
+        source: Source,
         *,
         truncation: float,
         label: int | None,

@@ -58,6 +58,9 @@ class QuerySettings:
     where : {"everywhere", "part"}
         Everywhere: the paper's edit, which moves channels and trusts that they act on the part. In place,
         inside the part's own mask: `lefs.blending`.
+    tone : bool
+        Move what the reference shows beside the part to the target's tones there, so that no skin or
+        background comes along with it; of edits in place, with the catalog's masks. Less arrives for that.
     align : bool
         Move the reference's maps over the target's part first; of edits in place.
     transplant : bool
@@ -87,6 +90,7 @@ class QuerySettings:
     contributions: Literal["energy", "effect"] | None = None
     where: Literal["everywhere", "part"] = "everywhere"
     align: bool = False
+    tone: bool = False
     transplant: bool = False
     refine: int | None = 1
 

@@ -11,7 +11,8 @@ from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d, max_pool2d
 
 from lefs import Catalog, Change, Editor, Generator, QuerySettings, Recipe, StyleGAN2, dissect, load
-from lefs.blending import blending_layer, in_place, offsets
+from lefs.blending import Side, _toned, blending_layer, in_place, offsets
+from lefs.synthesis import Cache
 
 IN_PLACE = QuerySettings(where="part")
 ONCE = QuerySettings(where="part", refine=None)
@@ -109,7 +110,7 @@ def test_one_target_stands_against_many_references(
     lively: StyleGAN2, catalog: Catalog, styles: Tensor
 ) -> None:
     part = part_of(catalog, lively, styles)
-    for options in ({}, {"align": True}, {"transplant": True}, {"refine": None}):
+    for options in ({}, {"tone": True}, {"align": True}, {"transplant": True}, {"refine": None}):
         chosen = replace(IN_PLACE, **options)
         found = in_place(lively, catalog, part, styles[:1], styles[1:], settings=chosen)
         alone = [
@@ -129,6 +130,32 @@ def test_a_second_blend_changes_less_outside(lively: StyleGAN2, catalog: Catalog
     )
     leak = [float(((edit - before).square() * outside).sum()) for edit in (once, twice)]
     assert 0 < leak[1] < 0.9 * leak[0]
+
+
+def test_tones_beside_the_part_become_the_targets(lively: StyleGAN2) -> None:
+    layer, random = lively.layer("b16.conv0"), torch.Generator().manual_seed(0)
+    index = [la.name for la in lively.layers].index(layer.name)
+    own = torch.randn(2, layer.channels, 8, 8, generator=random)
+    part = torch.zeros(2, 16, 16, dtype=torch.bool)
+    part[:, 4:10, 4:8] = True
+    given = own + torch.randn(2, layer.channels, 1, 1, generator=random)
+    masks = {"mouth": part, "skin": ~part}
+    sides = []
+    for maps in (own, given):
+        cache = Cache.only(index, (maps, None, None), lively.sample([1, 2]), "const")
+        sides.append(Side(cache.styles, cache, masks))
+    found = _toned(lively, "mouth", *sides, sides[1].state, 4).states[index][0]
+    inside = max_pool2d(part[:, None].float(), 2) > 0
+    assert found is not None
+    torch.testing.assert_close(found, torch.where(inside, given, own), rtol=1e-4, atol=1e-5)
+
+
+def test_tones_hold_in_every_option(lively: StyleGAN2, catalog: Catalog, styles: Tensor) -> None:
+    part, other, before = part_of(catalog, lively, styles), styles.flip(0), lively.synthesize(styles)
+    toned = replace(IN_PLACE, tone=True)
+    assert torch.equal(in_place(lively, catalog, part, styles, other, settings=toned, strength=0), before)
+    plain = in_place(lively, catalog, part, styles, other)
+    assert not torch.equal(in_place(lively, catalog, part, styles, other, settings=toned), plain)
 
 
 # -- masks and alignment -------------------------------------------------------------------------------------
@@ -177,7 +204,7 @@ def test_other_architectures(file: str) -> None:
     target, other = styles[:2], styles[2:]
     before = generator.synthesize(target)
     assert torch.equal(in_place(generator, catalog, part, target, other, strength=0), before)
-    for options in ({}, {"align": True}, {"refine": None}):
+    for options in ({}, {"tone": True}, {"align": True}, {"refine": None}):
         chosen = replace(IN_PLACE, **options)
         edit = in_place(generator, catalog, part, target, other, settings=chosen)
         assert edit.shape == before.shape
