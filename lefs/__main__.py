@@ -1,4 +1,5 @@
-"""The command line: ``lefs run``, ``notebooks``, ``info`` and ``convert``, also as ``python -m lefs``.
+"""The command line: ``lefs run``, ``notebooks``, ``edit``, ``invert``, ``info`` and ``convert``, also as
+``python -m lefs``.
 
 What the user can mend (a wrong name, a missing file) is one message on standard error and exit code 2;
 a notebook that fails is exit code 1.
@@ -10,10 +11,14 @@ import argparse
 import gc
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import lefs
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 __all__ = ["main"]
 
@@ -45,6 +50,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         return int(arguments.command(arguments))
     except ArtifactError as error:
         return _complain(error, 2)
+    except (TypeError, ValueError) as error:
+        if arguments.command not in (_edit, _invert):  # (whose arguments are those of the library)
+            raise
+        return _complain(error, 2)
     except KeyboardInterrupt:
         return _complain("interrupted; what was finished is kept", 130)
     except lefs.runner.RunError as error:  # (imported only where something went wrong)
@@ -74,6 +83,8 @@ def _parser() -> argparse.ArgumentParser:
     where = "where to; yours are never written over (default: %(default)s)"
     books.add_argument("folder", nargs="?", default="lefs-notebooks", metavar="DIR", help=where)
     books.add_argument("--copy-only", action="store_true", help="copy them, and stop")
+    _add_invert(commands.add_parser("invert", help="find the styles that make a picture"))
+    _add_edit(commands.add_parser("edit", help="take parts over from other images"))
     info = commands.add_parser("info", help="say what a generator file holds")
     info.set_defaults(command=_info)
     info.add_argument("generator", help="a file, a folder, or the name of an embedded one, such as portraits")
@@ -97,6 +108,40 @@ def _add_run(run: argparse.ArgumentParser) -> None:
     where = "where they lie (default: ./notebooks, or else those that came with lefs)"
     run.add_argument("--notebooks", dest="folder", metavar="DIR", help=where)
     run.add_argument("--list", action="store_true", help="list the notebooks and their parameters, and stop")
+
+
+def _add_common(command: argparse.ArgumentParser, out: str) -> None:
+    command.add_argument("--generator", default="portraits", help="as for info (default: %(default)s)")
+    command.add_argument("--steps", type=int, default=200, help="of an inversion (default: %(default)s)")
+    spaces = ("w", "w+", "styles")
+    command.add_argument(
+        "--space", choices=spaces, default="w+", help="of an inversion (default: %(default)s)"
+    )
+    command.add_argument("--out", default=out, metavar="NAME", help="of the files (default: %(default)s)")
+
+
+def _add_invert(invert: argparse.ArgumentParser) -> None:
+    invert.set_defaults(command=_invert)
+    invert.add_argument("picture", metavar="PICTURE", help="of any size; of faces, cut out as in training")
+    box = ("LEFT", "TOP", "RIGHT", "BOTTOM")
+    crop = "the box to cut out, in pixels (default: the middle)"
+    invert.add_argument("--crop", nargs=4, type=int, metavar=box, help=crop)
+    invert.add_argument("--masked", metavar="FILE", help="a mask of the same size: what is white is left out")
+    _add_common(invert, "inversion")
+
+
+def _add_edit(edit: argparse.ArgumentParser) -> None:
+    edit.set_defaults(command=_edit)
+    source = "a seed, a picture, an inversion, or a file of a w, W+ or styles"
+    edit.add_argument("--target", required=True, metavar="SOURCE", help=source)
+    for name, what in (("reference", f"{source}; one for each part"), ("part", "such as hair")):
+        edit.add_argument(f"--{name}", required=True, action="append", metavar=name.upper(), help=what)
+    edit.add_argument("--catalog", metavar="DIR", help="(default: beside the generator)")
+    where = "in the part's place, or by channels, everywhere (default: %(default)s)"
+    edit.add_argument("--where", choices=("part", "everywhere"), default="part", help=where)
+    edit.add_argument("--strength", type=float, default=1.0, help="from 0 to 1 (default: %(default)s)")
+    edit.add_argument("--truncation", type=float, default=0.7, help="of seeds (default: %(default)s)")
+    _add_common(edit, "edit")
 
 
 def _run(arguments: argparse.Namespace) -> int:
@@ -127,6 +172,53 @@ def _notebooks(arguments: argparse.Namespace) -> int:
         return 0
     sys.stdout.flush()
     return open_jupyterlab(arguments.folder, options=arguments.rest)
+
+
+def _invert(arguments: argparse.Namespace) -> int:
+    generator = lefs.load(arguments.generator)
+    options = {name: getattr(arguments, name) for name in ("space", "steps", "crop", "masked")}
+    found = lefs.invert(generator, arguments.picture, **options)
+    _save_row(arguments.out, found.pictures)
+    box, size = "{}, {}, {}, {}".format(*found.crop), "{} x {}".format(*generator.size)
+    _say(
+        f"cut out {box} (left, top, right, bottom), resized to {size}: {found.psnr:.1f} dB",
+        f"saved {found.save(arguments.out)}, a source of lefs edit, and {arguments.out}.png",
+    )
+    return 0
+
+
+def _edit(arguments: argparse.Namespace) -> int:
+    if len(arguments.part) != len(arguments.reference):
+        return _complain("give as many --reference as --part, one for each", 2)
+    generator = lefs.load(arguments.generator)
+    catalog = lefs.Catalog.load(arguments.catalog or arguments.generator)
+    target, *references = (
+        _source(generator, text, arguments) for text in (arguments.target, *arguments.reference)
+    )
+    settings, strength = lefs.QuerySettings(where=arguments.where), arguments.strength
+    pairs = zip(arguments.part, references, strict=True)
+    changes = tuple(lefs.Change(part, reference, strength, settings) for part, reference in pairs)
+    edit = lefs.Editor(generator, catalog).render(lefs.Recipe(target, changes, arguments.truncation))
+    _save_row(arguments.out, edit.pictures)
+    _say(f"saved {edit.recipe.save(f'{arguments.out}.json')}, the recipe, and {arguments.out}.png")
+    return 0
+
+
+def _source(generator: lefs.Generator, text: str, arguments: argparse.Namespace) -> Any:
+    """A seed, a file, or the inversion of a picture."""
+    from lefs.sources import is_picture
+
+    if not is_picture(text):
+        return int(text) if text.isdecimal() else text
+    return lefs.invert(generator, text, space=arguments.space, steps=arguments.steps)
+
+
+def _save_row(name: str, pictures: Mapping[str, Tensor]) -> None:
+    from torch import cat
+
+    from lefs.images import save_png
+
+    save_png(f"{name}.png", cat(list(pictures.values()), dim=2))
 
 
 def _info(arguments: argparse.Namespace) -> int:

@@ -26,7 +26,7 @@ from lefs.checks import check_seed
 from lefs.generator import Generator, GeneratorId
 from lefs.records import ArtifactError, load_record, whole
 
-__all__ = ["INVERSION", "Inverted", "KeptStyles", "Source", "keep_source", "source_styles"]
+__all__ = ["INVERSION", "Inverted", "KeptStyles", "Source", "is_picture", "keep_source", "source_styles"]
 
 INVERSION = "lefs-inversion"  # the format of a saved `lefs.Inversion`
 
@@ -212,6 +212,12 @@ def _fitting(generator: Generator, given: Any, what: str) -> Tensor:
         return generator.styles(values.expand(1, *ws) if values.ndim == 3 else values[:, None].expand(1, *ws))
 
 
+def is_picture(source: Source) -> bool:
+    """Whether a source is the file of a picture, of which `lefs.invert` finds the styles first."""
+    path = Path(source).expanduser() if isinstance(source, str | os.PathLike) else None
+    return path is not None and path.is_file() and _head(path).startswith(_PICTURES)
+
+
 # -- files -------------------------------------------------------------------------------------------------
 
 
@@ -233,8 +239,7 @@ def _read(path: Path) -> Any:
     """The one tensor of a file of somebody else's."""
     if not path.is_file():
         raise ArtifactError(f"{path} is not a file; give a seed, or a .npz, .npy, .pt or saved inversion")
-    with path.open("rb") as file:
-        head = file.read(16)
+    head = _head(path)
     if head.startswith(_PICTURES):
         raise ArtifactError(
             f"{path} is a picture; lefs.invert(generator, {str(path)!r}) finds its styles first"
@@ -251,6 +256,11 @@ def _read(path: Path) -> Any:
     import lefs  # (the reader of other people's files lies further to the right)
 
     return _only(lefs.files.reading.read_tree(path), path)
+
+
+def _head(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(16)
 
 
 def _check_size(path: Path, size: int) -> None:

@@ -13,6 +13,7 @@ from helpers import made_up_catalog
 from PIL import Image
 
 import lefs
+from lefs.__main__ import main
 from lefs.generator import Generator
 from lefs.images import check_crop, crop_picture, read_picture, to_uint8
 from lefs.inversion import catalog_for
@@ -233,3 +234,34 @@ def test_the_middle_square_or_a_box_is_cut_out() -> None:
     }.items():
         with pytest.raises(ValueError, match=message):
             check_crop(crop, image.size, (8, 8))
+
+
+# -- command line ------------------------------------------------------------------------------------------
+
+
+def test_the_command_line_inverts_pictures_and_edits_them(
+    lively: Generator, picture: torch.Tensor, tmp_path: Path, monkeypatch: Any, capsys: Any
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("LEFS_HEADLESS", "1")
+    folder = str(lefs.save_generator(lively, tmp_path / "model", name="lively"))
+    eye = torch.eye(2).repeat(1, lively.num_styles // 2)
+    made_up_catalog(eye, lively, ["left", "right"]).save(folder)
+    Image.fromarray(to_uint8(picture)).resize((40, 30)).save("me.jpg")
+    command = ["--generator", folder, "--steps", "2"]
+    assert main(["invert", "me.jpg", *command, "--out", "me", "--crop", "0", "0", "30", "30"]) == 0
+    assert "cut out 0, 0, 30, 30 (left, top, right, bottom), resized to 16 x 16" in capsys.readouterr().out
+    assert Image.open("me.png").size == (32, 16)
+    edit = ["edit", *command, "--where", "everywhere", "--target", "me.json"]
+    assert (
+        main([*edit, "--reference", "7", "--part", "left", "--reference", "me.jpg", "--part", "right"]) == 0
+    )
+    recipe = lefs.Recipe.load("edit.json")
+    assert recipe.changes[0].reference == 7
+    assert lefs.source_styles(lively, recipe.target).equal(lefs.Inversion.load("me").styles)
+    assert str(recipe.changes[1].reference) == "me"
+    assert main([*edit, "--reference", "7", "--part", "lef"]) == 2
+    assert "did you mean 'left'?" in capsys.readouterr().err
+    assert main([*edit, "--reference", "7", "--part", "left", "--part", "right"]) == 2
+    assert main(["invert", "edit.json", *command]) == 2
+    assert "edit.json is not a picture" in capsys.readouterr().err
