@@ -329,8 +329,14 @@ class Catalog:
 
     def part_digest(self, part: str) -> str:
         """The first 12 digits of the SHA-256 over the centres of a part's clusters."""
-        rows = self.centers[list(self.clusters(part))]
-        return hashlib.sha256(rows.cpu().numpy().tobytes()).hexdigest()[:12]
+        self.clusters(part)
+        return self._digests[part]
+
+    @cached_property
+    def _digests(self) -> dict[str, str]:
+        # (made once: an editor looks at them with every rendering)
+        rows = {name: self.centers[list(ks)].cpu().numpy() for name, ks in self.parts.items()}
+        return {name: hashlib.sha256(found.tobytes()).hexdigest()[:12] for name, found in rows.items()}
 
     # -- files ------------------------------------------------------------------------------------
     def save(self, folder: str | os.PathLike[str]) -> Path:

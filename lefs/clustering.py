@@ -221,7 +221,8 @@ class SphericalKMeans(TransformerMixin, ClusterMixin, BaseEstimator):
     def predict(self, X: Any) -> Any:
         """Index of the centre of largest cosine for each row: (n,), int64, of the kind of `X`."""
         data, centers = self._fitted(X)
-        return self._give(_assign(_Rows.of(data), centers)[0], X)
+        labels = torch.cat([(centers @ rows.t()).max(dim=0).indices for rows in data.split(_chunk(data))])
+        return self._give(labels, X)
 
     def transform(self, X: Any) -> Any:
         """Distance 1 − cos of each row to each centre, 1 for a zero row: (n, K), of the kind of `X`."""
