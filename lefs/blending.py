@@ -202,7 +202,7 @@ def blend(
             f"part: {part!r} is in neither target nor reference, so there is no place to edit; "
             'take another reference, or where="everywhere"'
         )
-    over = target.state if over is None else over
+    begin = target.state if over is None else over
     layer = blending_layer(catalog)
 
     def run(chosen: QuerySettings) -> Cache:
@@ -210,11 +210,11 @@ def blend(
         if strength == 1 and bool((q == 1).all()):
             return reference.state
         styles = transfer(target.styles, reference.styles, q, strength=strength)
-        return generator.state(styles, layer, noise=over.noise, upto=upto, cache=target.cache)
+        return generator.state(styles, layer, noise=begin.noise, upto=upto, cache=target.cache)
 
     inner = run(settings)
     if settings.tone and len(target.masks) > 1:
-        inner = _toned(generator, part, target, reference, inner, 2 * _position(catalog))
+        inner = _toned(generator, part, target, reference, inner, 2 * _position(catalog), strength)
     if settings.align:
         shift = offsets(own, other)
         inner, other = _moved(generator, inner, shift), _shifted(other[:, None].float(), shift)[:, 0] > 0.5
@@ -222,8 +222,8 @@ def blend(
     if settings.transplant:
         # (where only the target shows the part, the reference shows what lies behind it there: its own)
         behind = run(replace(_TRANSPLANT, contributions=settings.contributions))
-        over = mix(generator, over, behind, _grown(union, growth))
-    return mix(generator, over, inner, _grown(other if settings.transplant else union, growth)), union
+        begin = mix(generator, begin, behind, _grown(union, growth))
+    return mix(generator, begin, inner, _grown(other if settings.transplant else union, growth)), union
 
 
 def mix(generator: Generator, outer: Cache, inner: Cache, weights: Tensor) -> Cache:
@@ -330,7 +330,15 @@ def _grown(mask: Tensor, pixels: int) -> Tensor:
     return max_pool2d(mask[:, None].float(), 2 * pixels + 1, stride=1, padding=pixels)
 
 
-def _toned(generator: Generator, part: str, target: Side, reference: Side, inner: Cache, reach: int) -> Cache:
+def _toned(
+    generator: Generator,
+    part: str,
+    target: Side,
+    reference: Side,
+    inner: Cache,
+    reach: int,
+    strength: float,
+) -> Cache:
     """What a reference shows beside the part, moved by the difference of the means of both sides' maps over
     the same other part near by; where one side lacks that, nothing moves.
     """
@@ -338,21 +346,21 @@ def _toned(generator: Generator, part: str, target: Side, reference: Side, inner
     others, sides = [name for name in target.masks if name != part], (target, reference)
     near = _grown(target.masks[part] | reference.masks[part], reach)
     masks = [torch.stack([side.masks[name] for name in others], dim=1).float() for side in sides]
-    state = []
-    for i, maps in enumerate(zip(target.state.states[inner.until], inner.states[inner.until], strict=True)):
-        own, given = maps
-        if own is None or given is None:
-            state.append(None)
+    states = [cache.states[inner.until] for cache in (inner, target.state, reference.state)]
+    found = list[Tensor | None]()
+    for i, (made, *both) in enumerate(zip(*states, strict=True)):
+        if made is None:
+            found.append(None)
             continue
-        margin = 0 if i else _margin(generator, inner.until)
-        shares, means, weight = _on_map(masks[1], given, margin), [], []
-        for mask, x in zip(masks, (own, given), strict=True):
-            w = _on_map(mask * near, given, margin)
-            weight.append(w.sum((2, 3))[:, :, None])
-            means.append(torch.einsum("nphw,nchw->npc", w, x.expand(len(w), -1, -1, -1)) / weight[-1])
-        shift = torch.where(torch.minimum(*weight) > 0.5, means[0] - means[1], 0.0)
-        state.append(given + torch.einsum("nphw,npc->nchw", shares, shift))
-    return Cache.only(inner.until, tuple(state), inner.styles, inner.noise)
+        margin, means, weights = 0 if i else _margin(generator, inner.until), [], []
+        for mask, maps in zip(masks, both, strict=True):
+            w = _on_map(mask * near, made, margin)
+            weights.append(w.sum((2, 3))[:, :, None])
+            means.append(torch.einsum("nphw,nchw->npc", w, maps.expand(len(w), -1, -1, -1)) / weights[-1])
+        shift = torch.where(torch.minimum(*weights) > 0.5, means[0] - means[1], 0.0)
+        beside = _on_map(masks[1], made, margin)
+        found.append(made + strength * torch.einsum("nphw,npc->nchw", beside, shift))
+    return Cache.only(inner.until, tuple(found), inner.styles, inner.noise)
 
 
 def _margin(generator: Generator, index: int) -> int:

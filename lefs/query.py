@@ -32,11 +32,11 @@ class QuerySettings:
 
     Attributes
     ----------
-    method : {"sequential", "simultaneous", "global", "pair", None}
+    method : {"sequential", "simultaneous", "global", "pair"}, optional
         Most relevant channels first, up to a budget in each layer (`sequential_query`); all in proportion to
         their contribution (`simultaneous_query`); every channel wholly, whatever the part; or, for given
-        pairs of images, by effect and difference, over all layers together (`pair_query`). None stands for
-        ``"sequential"``, or for ``"global"`` where the edit is made in place.
+        pairs of images, by effect and difference, over all layers together (`pair_query`). Unless
+        told, ``"sequential"``; of edits in place ``"global"``.
     rho : float, at least 0
         Price of change outside the part; of ``"sequential"`` and ``"pair"``.
     epsilon : float, at least 0, may be infinite
@@ -79,7 +79,7 @@ class QuerySettings:
     True
     """
 
-    method: Method = None  # type: ignore[assignment]  # (what stands for it depends on `where`)
+    method: Method = ""  # type: ignore[assignment]  # (what stands for it depends on `where`)
     rho: float = 0.1
     epsilon: float = 16.0
     slope: float = 2.0
@@ -96,7 +96,7 @@ class QuerySettings:
 
     def __post_init__(self) -> None:
         check_choice("where", self.where, ("everywhere", "part"))
-        if self.method is None:
+        if str(self.method) in ("", "None"):
             object.__setattr__(self, "method", "global" if self.where == "part" else "sequential")
         check_choice("method", self.method, METHODS)
         check_choice("contributions", self.contributions, (None, "energy", "effect"))

@@ -175,7 +175,7 @@ def keep_source(
     >>> lefs.keep_source(generator, 2017), str(lefs.keep_source(generator, generator.mean_w()))
     (2017, 'picture')
     """
-    if not (isinstance(source, str | os.PathLike | KeptStyles | Inverted) or np.ndim(source)):  # type: ignore[arg-type]
+    if not (isinstance(source, str | os.PathLike | KeptStyles | Inverted) or np.ndim(source)):
         return check_seed("source", source)
     found = source_styles(generator, source, truncation=truncation, label=label)
     if isinstance(source, KeptStyles):

@@ -144,7 +144,7 @@ def test_tones_beside_the_part_become_the_targets(lively: StyleGAN2) -> None:
     for maps in (own, given):
         cache = Cache.only(index, (maps, None, None), lively.sample([1, 2]), "const")
         sides.append(Side(cache.styles, cache, masks))
-    found = _toned(lively, "mouth", *sides, sides[1].state, 4).states[index][0]
+    found = _toned(lively, "mouth", *sides, sides[1].state, 4, 1.0).states[index][0]
     inside = max_pool2d(part[:, None].float(), 2) > 0
     assert found is not None
     torch.testing.assert_close(found, torch.where(inside, given, own), rtol=1e-4, atol=1e-5)
