@@ -243,7 +243,8 @@ class Editor:
     ) -> dict[str, Tensor]:
         """The paper's main figure: each part (key) taken from each reference: {part: (R, 3, H, W)}.
 
-        `settings` are the same for all parts or a table by part; `label` is the class of all images.
+        `settings` are the same for all parts or a table by part; `label` is the class of all images. Where
+        neither picture shows a part, an edit in place leaves the target as it is.
         """
         rows = {}
         with self._lock, torch.no_grad():
@@ -252,8 +253,13 @@ class Editor:
             for part in parts:
                 chosen = settings if isinstance(settings, QuerySettings) else settings[part]
                 if chosen.where == "part":
-                    changes = [Change(part, seed, strength, chosen) for seed in references]
-                    recipes = [Recipe(target, (change,), truncation, label=label) for change in changes]
+                    side = partial(self._side, truncation=truncation, label=label, upto=None)
+                    seen = [bool((side(target).masks[part] | side(r).masks[part]).any()) for r in references]
+                    changes = [
+                        (Change(part, r, strength, chosen),) * s
+                        for r, s in zip(references, seen, strict=True)
+                    ]
+                    recipes = [Recipe(target, c, truncation, label=label) for c in changes]
                     rows[part] = torch.stack([self.render(recipe).image for recipe in recipes])
                     continue
                 q = chosen.query(self.catalog, part, cache.styles, styles)
