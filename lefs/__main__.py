@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import gc
+import os
 import signal
 import sys
 from collections.abc import Mapping, Sequence
@@ -34,7 +35,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        0; 1 if a notebook failed; 2 if what was asked for cannot be done; 130 if interrupted.
+        0; 1 if a notebook failed or nobody reads what is said; 2 if what was asked for cannot be done; 130 if
+        interrupted.
     """
     parser = _parser()
     arguments, rest = parser.parse_known_args(argv)
@@ -47,7 +49,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     gc.enable()
     try:
-        return int(arguments.command(arguments))
+        code = int(arguments.command(arguments))
+        sys.stdout.flush()
+        return code
+    except BrokenPipeError:  # (its reader has gone; Python would try once more at its end, and complain)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     except ArtifactError as error:
         return _complain(error, 2)
     except (TypeError, ValueError) as error:

@@ -782,6 +782,17 @@ def test_info_on_nothing_is_one_message(capsys: pytest.CaptureFixture[str]) -> N
     assert "portraits" in message
 
 
+def test_a_reader_that_has_gone_is_not_a_traceback() -> None:
+    command = [sys.executable, "-m", "lefs", "info", "portraits-64"]
+    told = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert told.stdout is not None
+    assert told.stderr is not None
+    told.stdout.close()
+    assert told.stderr.read() == ""
+    assert told.wait(60) == 1
+    told.stderr.close()
+
+
 def test_the_version_is_the_packages(capsys: pytest.CaptureFixture[str]) -> None:
     import lefs
 

@@ -260,6 +260,26 @@ def test_in_place_and_everywhere_are_a_choice(in_place, tiny, catalog, tmp_path)
     assert torch.equal(replayed.image, placed.image)
 
 
+def test_where_there_is_no_place_the_panel_says_so(in_place, monkeypatch):
+    """The part is in neither picture: the last edit stays, and everywhere is as it was."""
+    in_place.controls["where"].value = "everywhere"
+    edit = in_place.edit
+    render = lefs.Editor.render
+
+    def refuse(self, recipe, **options):
+        if recipe.changes[0].settings.where == "part":
+            raise ValueError("part: it is in neither target nor reference")
+        return render(self, recipe, **options)
+
+    monkeypatch.setattr(lefs.Editor, "render", refuse)
+    in_place.controls["where"].value = "part"
+    assert "neither target nor reference" in in_place.error
+    assert in_place.edit is edit
+    in_place.controls["where"].value = "everywhere"
+    assert in_place.error == ""
+    assert settings_of(in_place) == edit.recipe.changes[0].settings
+
+
 def test_a_studio_that_opens_in_place_has_the_tuned_settings_ready(tiny, measured):
     settings = lefs.QuerySettings(where="part", contributions="effect")
     studio = EditStudio(tiny, measured, one_change(settings=settings), settings=[TABLE, BY_EFFECT])

@@ -124,9 +124,7 @@ class EditStudio(Panel):
         self._tuned = _by_kind(catalog, settings)
         self._moved = self._asking = False  # whose settings hold: see `_choose`
         self._methods = {where: QuerySettings(where=where).method for where in ("everywhere", "part")}
-        self._price: float | None = (
-            None  # at which something would move, if nothing does because of the price
-        )
+        self._price: float | None = None  # at which something would move, where nothing does for its sake
         self._folder = None if folder is None else Path(folder)
         self._frame = check_number("frame", frame, minimum=0, finite=False)
         self._hasty: tuple[Editor, int] | None = None  # for previews; chosen when a control moves
@@ -206,14 +204,15 @@ class EditStudio(Panel):
 
     def _choose(self, _: object) -> None:
         """A part brings its settings with it; whoever has moved a slider is asked first."""
-        self._asking = self._moved and self._differ()
+        sliders = self.controls["method"].value != "global"  # (which has none to ask about)
+        self._asking = self._moved and self._differ() and sliders
         if not self._moved:
             self._bring(self._own)
         self._preview()
 
     def _place(self, where: str) -> None:
         """In place and everywhere have a method each: the one that was chosen last, or the usual one."""
-        self._methods[self.edit.recipe.changes[0].settings.where] = self.controls["method"].value
+        self._methods["everywhere" if where == "part" else "part"] = self.controls["method"].value
         with self._silently():
             self.controls["method"].value = self._methods[where]
         self._preview()
