@@ -57,14 +57,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
     except ArtifactError as error:
         return _complain(error, 2)
-    except (TypeError, ValueError) as error:
-        if arguments.command not in (_edit, _invert):  # (whose arguments are those of the library)
-            raise
-        return _complain(error, 2)
     except KeyboardInterrupt:
         return _complain("interrupted; what was finished is kept", 130)
     except lefs.runner.RunError as error:  # (imported only where something went wrong)
         return _complain(error, error.exit_code)
+    except (TypeError, ValueError) as error:
+        if arguments.command not in (_edit, _invert):  # (whose arguments are those of the library)
+            raise
+        return _complain(error, 2)
 
 
 def _complain(error: object, code: int) -> int:
