@@ -172,10 +172,11 @@ def compare(
             unlike.append(scene.unedited())
             for method, value in ((m, v) for m in chosen for v in m.values):
                 limit = min(limits) if value != method.usual else limits[0]
-                left = {p: limit - _count(rows.get((p, method.name, value), ())) for p in names}
-                for part, row in scene.measured(method, value, {p: n for p, n in left.items() if n > 0}):
-                    rows.setdefault((part, method.name, value), []).append(row)
-    found = [(p, m, v) for p, m in product(names, chosen) for v in m.values if (p, m.name, v) in rows]
+                own = {p: rows.setdefault((p, method.name, value), []) for p in names}
+                left = {p: limit - sum(len(row["index"]) for row in found) for p, found in own.items()}
+                for part, row in scene.measured(method, value, left):
+                    own[part].append(row)
+    found = [(p, m, v) for p, m in product(names, chosen) for v in m.values if rows.get((p, m.name, v))]
     joined = {(p, m.name, v): _joined(rows[p, m.name, v]) for p, m, v in found}
     outcomes = [Outcome(*key[:2], **_some(c, Outcome), value=key[2]) for key, c in joined.items()]
     pictures = {("", "unedited"): _joined(unlike)}
@@ -184,10 +185,6 @@ def compare(
     return Comparison(
         chosen, tuple(outcomes), tuple(r for r in realism if len(r.index) > 1), len(pairs), min(limits)
     )
-
-
-def _count(rows: Iterable[Mapping[str, np.ndarray]]) -> int:
-    return sum(len(row["index"]) for row in rows)
 
 
 def _joined(rows: Sequence[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:

@@ -113,8 +113,12 @@ class PairBatch:
 
     def shown(self, part: str) -> Tensor:
         """Which pairs show the part, in target or reference, and something else: bool, (n,)."""
-        sides = self.target_masks[part], self.reference_masks[part]
-        return shows(self.masks[part]) & (torch.stack(sides).float().mean((2, 3)).amax(0) >= SPECK)
+
+        def look() -> Tensor:
+            sides = torch.stack([self.target_masks[part], self.reference_masks[part]])
+            return shows(self.masks[part]) & (sides.float().mean((2, 3)).amax(0) >= SPECK)
+
+        return self.kept(("shown", part), look)
 
     def moved(self, q: Tensor, *, strength: float = 1.0) -> Tensor:
         """Styles (n, S) of the targets, moved through a query (S,) or (n, S)."""
