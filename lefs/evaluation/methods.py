@@ -157,9 +157,10 @@ def edited(
     sides = batch.target_styles, batch.reference_styles
     if settings.where == "everywhere":
         return batch.moved(settings.query(catalog, part, *sides), strength=strength)
-    at = batch.place(part).flatten(1).any(dim=1)
-    masks, images = [m[part][at] for m in batch.own_masks], batch.targets.clone()
+    at, images = batch.place(part).flatten(1).any(dim=1), batch.targets.clone()
     if bool(at.any()):
+        # (tones are those of the parts beside it, so that all masks are asked for)
+        masks = None if settings.tone else [m[part][at] for m in batch.own_masks]
         given: dict[str, Any] = {"settings": settings, "strength": strength, "masks": masks}
         images[at] = in_place(batch.generator, catalog, part, *(styles[at] for styles in sides), **given)
     return images
