@@ -13,25 +13,17 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn.functional import (
-    adaptive_avg_pool2d,
-    affine_grid,
-    grid_sample,
-    interpolate,
-    max_pool2d,
-    pad,
-)
 
 from lefs.catalog import Catalog
 from lefs.editing import transfer
 from lefs.generator import Generator
+from lefs.positions import grown, offsets, on_map, resized, shifted
 from lefs.query import QuerySettings
 from lefs.synthesis import Cache, Noise
 
-__all__ = ["Side", "blend", "blending_layer", "in_place", "mix", "offsets"]
+__all__ = ["Side", "blend", "blending_layer", "in_place", "mix", "refined"]
 
 _IN_PLACE = QuerySettings(where="part")
-_REACH = 0.125  # how far `align` looks, as a share of the picture
 _TRANSPLANT = QuerySettings(epsilon=48)
 
 
@@ -152,7 +144,7 @@ class Side:
         if mask is None:
             return cls(styles, state, catalog.part_masks(generator, styles, size=side), cache)
         # (any pixel counts: a thin part must not vanish on the way down)
-        found = _resized(mask[:, None].to(styles), (side, side)) > 0
+        found = resized(mask[:, None].to(styles), (side, side)) > 0
         return cls(styles, state, {part: found[:, 0]}, cache)
 
 
@@ -217,13 +209,13 @@ def blend(
         inner = _toned(generator, part, target, reference, inner, 2 * _position(catalog), strength)
     if settings.align:
         shift = offsets(own, other)
-        inner, other = _moved(generator, inner, shift), _shifted(other[:, None].float(), shift)[:, 0] > 0.5
+        inner, other = _moved(generator, inner, shift), shifted(other[:, None].float(), shift)[:, 0] > 0.5
     union, growth = own | other, _position(catalog)
     if settings.transplant:
         # (where only the target shows the part, the reference shows what lies behind it there: its own)
         behind = run(replace(_TRANSPLANT, contributions=settings.contributions))
-        begin = mix(generator, begin, behind, _grown(union, growth))
-    return mix(generator, begin, inner, _grown(other if settings.transplant else union, growth)), union
+        begin = mix(generator, begin, behind, grown(union, growth))
+    return mix(generator, begin, inner, grown(other if settings.transplant else union, growth)), union
 
 
 def mix(generator: Generator, outer: Cache, inner: Cache, weights: Tensor) -> Cache:
@@ -242,7 +234,7 @@ def mix(generator: Generator, outer: Cache, inner: Cache, weights: Tensor) -> Ca
     pairs = zip(outer.states[index], inner.states[index], strict=True)
     state = tuple(
         # (what comes after the features has no margin)
-        None if a is None or b is None else torch.lerp(a, b, _on_map(weights, a, 0 if i else margin))
+        None if a is None or b is None else torch.lerp(a, b, on_map(weights, a, 0 if i else margin))
         for i, (a, b) in enumerate(pairs)
     )
     count = max(len(outer.styles), len(inner.styles), len(weights))
@@ -281,34 +273,7 @@ def refined(
     if growth is None or finest == blending_layer(catalog):
         return inner
     a, b = (generator.state(c.styles, finest, noise=c.noise, upto=upto, cache=c) for c in (outer, inner))
-    return mix(generator, a, b, _grown(mask, growth))
-
-
-def offsets(target_mask: Tensor, reference_mask: Tensor) -> Tensor:
-    """How far to move the reference's part so that it lies best over the target's, in whole pixels.
-
-    Parameters
-    ----------
-    target_mask, reference_mask : bool Tensor of shape (N, side, side), or (1, side, side)
-
-    Returns
-    -------
-    Tensor of shape (N, 2), float32
-        Right and down, as shares of the side, at most an eighth. A pixel farther must gain a thousandth of
-        the smaller part; where a part is absent, nothing moves.
-    """
-    a, b = (mask.float() for mask in torch.broadcast_tensors(target_mask, reference_mask))
-    side, reach = a.shape[-1], int(a.shape[-1] * _REACH)
-    spectra = [torch.fft.rfft2(x, s=(2 * side, 2 * side)) for x in (a, b)]
-    overlap = torch.fft.irfft2(spectra[0] * spectra[1].conj(), s=(2 * side, 2 * side))
-    steps = torch.arange(-reach, reach + 1, device=a.device)
-    # (moves to the left and up lie at the end of a circular correlation)
-    found = overlap[:, steps][:, :, steps]
-    smaller = torch.minimum(a.sum((1, 2)), b.sum((1, 2)))[:, None, None]
-    distance = (steps[:, None].square() + steps.square()).sqrt()
-    best = (found / smaller.clamp_min(1) - 1e-3 * distance).flatten(1).argmax(1)
-    moves = torch.stack([steps[best % len(steps)], steps[best // len(steps)]], dim=1).float()
-    return torch.where(smaller[:, :, 0] > 0, moves / side, 0.0)
+    return mix(generator, a, b, grown(mask, growth))
 
 
 def _query(
@@ -325,11 +290,6 @@ def _query(
     return settings.query(catalog, part, target_styles, reference_styles)
 
 
-def _grown(mask: Tensor, pixels: int) -> Tensor:
-    """A mask (N, side, side) and so many pixels around it, as weights (N, 1, side, side)."""
-    return max_pool2d(mask[:, None].float(), 2 * pixels + 1, stride=1, padding=pixels)
-
-
 def _toned(
     generator: Generator,
     part: str,
@@ -344,7 +304,7 @@ def _toned(
     """
     assert inner.until is not None
     others, sides = [name for name in target.masks if name != part], (target, reference)
-    near = _grown(target.masks[part] | reference.masks[part], reach)
+    near = grown(target.masks[part] | reference.masks[part], reach)
     masks = [torch.stack([side.masks[name] for name in others], dim=1).float() for side in sides]
     states = [cache.states[inner.until] for cache in (inner, target.state, reference.state)]
     found = list[Tensor | None]()
@@ -354,11 +314,11 @@ def _toned(
             continue
         margin, means, weights = 0 if i else _margin(generator, inner.until), [], []
         for mask, maps in zip(masks, both, strict=True):
-            w = _on_map(mask * near, made, margin)
+            w = on_map(mask * near, made, margin)
             weights.append(w.sum((2, 3))[:, :, None])
             means.append(torch.einsum("nphw,nchw->npc", w, maps.expand(len(w), -1, -1, -1)) / weights[-1])
         shift = torch.where(torch.minimum(*weights) > 0.5, means[0] - means[1], 0.0)
-        beside = _on_map(masks[1], made, margin)
+        beside = on_map(masks[1], made, margin)
         found.append(made + strength * torch.einsum("nphw,npc->nchw", beside, shift))
     return Cache.only(inner.until, tuple(found), inner.styles, inner.noise)
 
@@ -368,35 +328,12 @@ def _margin(generator: Generator, index: int) -> int:
     return generator.layers[index].margin if index < len(generator.layers) else 0
 
 
-def _on_map(weights: Tensor, maps: Tensor, margin: int) -> Tensor:
-    """Weights over the picture (N, P, h, w) on a map; on its margin those of the nearest inside it."""
-    inside = maps.shape[-2] - 2 * margin, maps.shape[-1] - 2 * margin
-    found = _resized(weights, inside)
-    return (pad(found, (margin,) * 4, mode="replicate") if margin else found).to(maps)
-
-
-def _resized(weights: Tensor, size: tuple[int, int]) -> Tensor:
-    """Averaged down, or enlarged pixel by pixel: (N, P, *size)."""
-    if size[0] < weights.shape[-2]:
-        return adaptive_avg_pool2d(weights, size)
-    return interpolate(weights, size=size, mode="nearest")
-
-
-def _shifted(maps: Tensor, moves: Tensor, share: float = 1.0) -> Tensor:
-    """Maps moved right and down by shares of the picture, which is that share of their side; bilinear."""
-    theta = torch.eye(2, 3, device=maps.device).repeat(len(moves), 1, 1)
-    theta[:, :, 2] = -2 * share * moves
-    grid = affine_grid(theta, [len(moves), 1, *maps.shape[-2:]], align_corners=False).to(maps.dtype)
-    maps = maps.expand(len(moves), -1, -1, -1)
-    return grid_sample(maps, grid, mode="bilinear", padding_mode="border", align_corners=False)
-
-
 def _moved(generator: Generator, cache: Cache, moves: Tensor) -> Cache:
     """The state of a cache, moved likewise."""
     assert cache.until is not None
     margin = _margin(generator, cache.until)
     state = tuple(
-        None if t is None else _shifted(t, moves, 1 if i else 1 - 2 * margin / t.shape[-1])
+        None if t is None else shifted(t, moves, 1 if i else 1 - 2 * margin / t.shape[-1])
         for i, t in enumerate(cache.states[cache.until])
     )
     return Cache.only(cache.until, state, cache.styles.expand(len(moves), -1), cache.noise)

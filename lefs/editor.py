@@ -296,6 +296,9 @@ class Editor:
         return replace(change, reference=kept, settings=replace(change.settings, contributions=kind))
 
     def _styles(self, sources: Sequence[Source], truncation: float, label: int | None) -> Tensor:
+        if all(isinstance(one, int) for one in sources):  # (together, so that they round as they always have)
+            labels = None if label is None else [label] * len(sources)
+            return self.generator.sample(sources, truncation=truncation, labels=labels)  # type: ignore[arg-type]
         chosen = {"truncation": truncation, "label": label}
         return torch.cat([source_styles(self.generator, one, **chosen) for one in sources])  # type: ignore[arg-type]
 

@@ -18,7 +18,7 @@ FILES = sorted(p for p in PACKAGE.rglob("*.py") if "data" not in p.relative_to(P
 
 # A module imports only from its own row and those above; the first part of its name says which row it is in.
 ROWS = (
-    ("checks", "images", "records", "progress", "tables", "stylespace", "likeness"),
+    ("checks", "images", "records", "progress", "tables", "stylespace", "positions", "likeness"),
     ("clustering", "factorization", "synthesis", "rules"),
     ("generator",),
     ("activations", "sources"),

@@ -11,7 +11,8 @@ from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d, max_pool2d
 
 from lefs import Catalog, Change, Editor, Generator, QuerySettings, Recipe, StyleGAN2, dissect, load
-from lefs.blending import Side, _toned, blending_layer, in_place, offsets
+from lefs.blending import Side, _toned, blending_layer, in_place
+from lefs.positions import offsets
 from lefs.synthesis import Cache
 
 IN_PLACE = QuerySettings(where="part")

@@ -1,0 +1,66 @@
+"""Masks and maps by their position in the picture: grown, moved, brought to another size."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn.functional import adaptive_avg_pool2d, affine_grid, grid_sample, interpolate, max_pool2d, pad
+
+__all__ = ["grown", "offsets", "on_map", "resized", "shifted"]
+
+_REACH = 0.125  # how far parts are moved at most, as a share of the picture
+
+
+def grown(mask: Tensor, pixels: int) -> Tensor:
+    """A mask (N, side, side) and so many pixels around it, as weights (N, 1, side, side)."""
+    return max_pool2d(mask[:, None].float(), 2 * pixels + 1, stride=1, padding=pixels)
+
+
+def on_map(weights: Tensor, maps: Tensor, margin: int) -> Tensor:
+    """Weights over the picture (N, P, h, w) on a map; on its margin those of the nearest inside it."""
+    inside = maps.shape[-2] - 2 * margin, maps.shape[-1] - 2 * margin
+    found = resized(weights, inside)
+    return (pad(found, (margin,) * 4, mode="replicate") if margin else found).to(maps)
+
+
+def resized(weights: Tensor, size: tuple[int, int]) -> Tensor:
+    """Averaged down, or enlarged pixel by pixel: (N, P, *size)."""
+    if size[0] < weights.shape[-2]:
+        return adaptive_avg_pool2d(weights, size)
+    return interpolate(weights, size=size, mode="nearest")
+
+
+def offsets(target_mask: Tensor, reference_mask: Tensor) -> Tensor:
+    """How far to move the reference's part so that it lies best over the target's, in whole pixels.
+
+    Parameters
+    ----------
+    target_mask, reference_mask : bool Tensor of shape (N, side, side), or (1, side, side)
+
+    Returns
+    -------
+    Tensor of shape (N, 2), float32
+        Right and down, as shares of the side, at most an eighth. A pixel farther must gain a thousandth of
+        the smaller part; where a part is absent, nothing moves.
+    """
+    a, b = (mask.float() for mask in torch.broadcast_tensors(target_mask, reference_mask))
+    side, reach = a.shape[-1], int(a.shape[-1] * _REACH)
+    spectra = [torch.fft.rfft2(x, s=(2 * side, 2 * side)) for x in (a, b)]
+    overlap = torch.fft.irfft2(spectra[0] * spectra[1].conj(), s=(2 * side, 2 * side))
+    steps = torch.arange(-reach, reach + 1, device=a.device)
+    # (moves to the left and up lie at the end of a circular correlation)
+    found = overlap[:, steps][:, :, steps]
+    smaller = torch.minimum(a.sum((1, 2)), b.sum((1, 2)))[:, None, None]
+    distance = (steps[:, None].square() + steps.square()).sqrt()
+    best = (found / smaller.clamp_min(1) - 1e-3 * distance).flatten(1).argmax(1)
+    moves = torch.stack([steps[best % len(steps)], steps[best // len(steps)]], dim=1).float()
+    return torch.where(smaller[:, :, 0] > 0, moves / side, 0.0)
+
+
+def shifted(maps: Tensor, moves: Tensor, share: float = 1.0) -> Tensor:
+    """Maps moved right and down by shares of the picture, which is that share of their side; bilinear."""
+    theta = torch.eye(2, 3, device=maps.device).repeat(len(moves), 1, 1)
+    theta[:, :, 2] = -2 * share * moves
+    grid = affine_grid(theta, [len(moves), 1, *maps.shape[-2:]], align_corners=False).to(maps.dtype)
+    maps = maps.expand(len(moves), -1, -1, -1)
+    return grid_sample(maps, grid, mode="bilinear", padding_mode="border", align_corners=False)
