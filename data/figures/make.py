@@ -2,8 +2,8 @@
 
     python -m data.figures.make
 
-The edits are the grid of notebook 3, as it stands there: made by its cells, with its parameters and the tuned
-settings that lie beside the embedded catalog.
+The edits are the two grids of notebook 3, as they stand there: made by its cells, with its parameters and the
+tuned settings that lie beside the embedded catalog.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import os
 import tempfile
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import nbformat
 from IPython.core.interactiveshell import InteractiveShell
@@ -22,6 +23,7 @@ import lefs
 from lefs import plotting
 
 HERE = Path(__file__).parent
+GRIDS = {"grid": "edits.png", "in-place-grid": "in_place.png"}  # cells of the notebook, and their pictures
 NOTEBOOK = HERE.parents[1] / "notebooks" / "3_editing.ipynb"
 
 
@@ -33,30 +35,38 @@ def draw_parts() -> Figure:
     return plotting.membership_overlays(model.synthesize(styles), membership, names=catalog.parts)
 
 
-def draw_edits() -> tuple[Figure, str]:
-    """The notebook's grid, by its own cells, and what it shows: seeds and settings, as JSON."""
+def draw_edits() -> dict[str, tuple[Figure, str]]:
+    """The notebook's grids, by its own cells, and what they show: seeds and settings, as JSON."""
     cells = nbformat.read(NOTEBOOK, as_version=4).cells
     code = {cell.id: cell.source for cell in cells if cell.cell_type == "code"}
-    shell, here = InteractiveShell(), Path.cwd()
+    shell, here, found = InteractiveShell(), Path.cwd(), {}
     with tempfile.TemporaryDirectory() as empty:
         os.chdir(empty)  # (the results of other runs are no business of this picture)
         try:
-            for source in list(code.values())[: list(code).index("grid") + 1]:
+            for name, source in code.items():
                 outcome = shell.run_cell(source)
                 outcome.raise_error()
+                if name in GRIDS:
+                    found[name] = outcome.result, _shown(shell.user_ns, name)
+                if len(found) == len(GRIDS):
+                    return found
         finally:
             os.chdir(here)
-    made = shell.user_ns
-    settings = {part: asdict(made["table"][part]) for part in made["parts"]}
-    shown = {name: made[name] for name in ("target", "references", "truncation", "strength")}
-    return outcome.result, json.dumps({**shown, "settings": settings})
+    raise KeyError(f"{NOTEBOOK.name} should have the cells {', '.join(GRIDS)}")
+
+
+def _shown(made: dict[str, Any], name: str) -> str:
+    chosen = made["table"] if name == "grid" else dict.fromkeys(made["parts"], made["placed"])
+    settings = {part: asdict(chosen[part]) for part in made["parts"]}
+    shown = {key: made[key] for key in ("target", "references", "truncation", "strength")}
+    return json.dumps({**shown, "settings": settings})
 
 
 def main() -> None:
-    """Write parts.png and edits.png beside this file."""
+    """Write parts.png, edits.png and in_place.png beside this file."""
     draw_parts().savefig(HERE / "parts.png", dpi=144)
-    edits, shown = draw_edits()
-    edits.savefig(HERE / "edits.png", dpi=144, metadata={"Description": shown})
+    for name, (figure, shown) in draw_edits().items():
+        figure.savefig(HERE / GRIDS[name], dpi=144, metadata={"Description": shown})
 
 
 if __name__ == "__main__":
