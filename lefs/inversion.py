@@ -28,16 +28,11 @@ from lefs.sources import INVERSION
 __all__ = ["Inversion", "catalog_for", "invert"]
 
 _SPACES = ("w", "w+", "styles")
-_HISTORY, _SCALE = (
-    20,
-    100.0,
-)  # of L-BFGS: past steps that it knows, and its first step, which follows the scale
+_TENSORS, _VALUES = ("styles", "image", "picture", "kept", "errors"), ("seconds", "space", "crop", "name")
+_HISTORY = 20  # past steps that L-BFGS knows
+_SCALE = 100.0  # of its loss, which its first step follows
 _TUNING_RATE = 3e-4
 _LOW = 16  # side at which samples are compared with the picture
-_MEAN, _DEVIATION = (
-    (0.485, 0.456, 0.406),
-    (0.229, 0.224, 0.225),
-)  # what torchvision's models were trained with
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,18 +77,14 @@ class Inversion:
     def __post_init__(self) -> None:
         check_choice("space", self.space, _SPACES)
         check_number("seconds", self.seconds, minimum=0)
-        height, width = self.picture.shape[1:]
-        shapes = {
-            "styles": (1, *self.styles.shape[1:2]),
-            "image": (3, height, width),
-            "picture": (3, height, width),
-            "kept": (height, width),
-            "errors": (len(self.errors),),
-        }
-        for name, shape in shapes.items():
+        size = tuple(self.picture.shape[1:])
+        shapes = (1, *self.styles.shape[1:2]), (3, *size), (3, *size), size, (len(self.errors),)
+        for name, shape in zip(_TENSORS, shapes, strict=True):
             tensor = getattr(self, name)
             if tuple(tensor.shape) != shape or not bool(tensor.isfinite().all()):
                 raise ValueError(f"{name} must be finite and of shape {shape}, got {tuple(tensor.shape)}")
+        if self.kept.dtype != torch.bool or len(self.crop) != 4:
+            raise ValueError(f"kept must be bool, crop four numbers; got {self.kept.dtype}, {self.crop}")
 
     @cached_property
     def psnr(self) -> float:
@@ -109,8 +100,7 @@ class Inversion:
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write ``<path>.safetensors`` and ``<path>.json``; the latter's path is itself a source."""
         stem = Path(path).with_suffix("")
-        tensors = {name: getattr(self, name) for name in ("styles", "image", "picture", "kept", "errors")}
-        content = {name: getattr(self, name) for name in ("seconds", "space", "crop", "name")}
+        tensors, content = ({name: getattr(self, name) for name in names} for names in (_TENSORS, _VALUES))
         save_record(stem, INVERSION, {**content, "generator": self.generator.to_json()}, tensors)
         return stem.with_suffix(".json")
 
@@ -120,16 +110,9 @@ class Inversion:
         stem = Path(path).with_suffix("")
         meta, tensors = load_record(stem, expect=INVERSION)
         with whole(stem.with_suffix(".json"), "inversion"):
-            left, top, right, bottom = map(int, meta["crop"])
-            return cls(
-                **{name: tensors[name] for name in ("styles", "image", "picture", "errors")},
-                kept=tensors["kept"].bool(),
-                seconds=meta["seconds"],
-                space=meta["space"],
-                crop=(left, top, right, bottom),
-                generator=GeneratorId.from_json(meta["generator"]),
-                name=str(meta["name"]),
-            )
+            given = {name: tensors[name] for name in _TENSORS} | {name: meta[name] for name in _VALUES}
+            given["crop"] = tuple(check_integer("crop", v) for v in meta["crop"])
+            return cls(**given, generator=GeneratorId.from_json(meta["generator"]))
 
     def tune(
         self,
@@ -295,18 +278,9 @@ def invert(
         found, errors = _fit(generator, codes, first, wanted, noise, steps, show=progress)
         with torch.no_grad():
             image = generator.synthesize(found, noise)[0].float()
-    return Inversion(
-        styles=found,
-        image=image,
-        picture=wanted.picture,
-        kept=wanted.kept,
-        errors=torch.tensor(errors),
-        seconds=time.perf_counter() - start,
-        space=space,
-        crop=box,
-        generator=GeneratorId.of(generator),
-        name=Path(picture).stem if isinstance(picture, str | os.PathLike) else "picture",
-    )
+    name = Path(picture).stem if isinstance(picture, str | os.PathLike) else "picture"
+    made = (found, image, wanted.picture, wanted.kept, torch.tensor(errors), time.perf_counter() - start)
+    return Inversion(*made, space, box, GeneratorId.of(generator), name)
 
 
 def _kept(
@@ -329,13 +303,10 @@ def _nearest(generator: Generator, styles: Tensor, wanted: Likeness, noise: Any,
     upto = next((s for s in generator.preview_sizes if s >= 2 * _LOW), generator.size[0])
     weights = adaptive_avg_pool2d(wanted.kept[None].float(), _LOW)
     low = adaptive_avg_pool2d(wanted.picture, _LOW)
-    chunks = styles.split(8)
-    errors = [
-        ((adaptive_avg_pool2d(generator.synthesize(s, noise, upto), _LOW) - low).square() * weights).mean(
-            dim=(1, 2, 3)
-        )
-        for s in track(chunks, total=len(chunks), description="nearest sample", show=show)
-    ]
+    chunks, errors = styles.split(8), list[Tensor]()
+    for chunk in track(chunks, total=len(chunks), description="nearest sample", show=show):
+        apart = adaptive_avg_pool2d(generator.synthesize(chunk, noise, upto), _LOW) - low
+        errors.append((apart.square() * weights).mean(dim=(1, 2, 3)))
     return int(torch.cat(errors).argmin())
 
 

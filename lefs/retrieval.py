@@ -2,25 +2,40 @@
 
 As in Retrieve in Style (Chong et al., ICCV 2021), a picture is described part by part, weighted by what the
 catalog says that each channel contributes. There the weighted numbers are styles. Here they are activations,
-averaged inside the part's own mask, which find much more of what looks alike (see `retrieve`).
+averaged inside the part's own mask, with the part's size beside them, because these find much more of what
+looks alike. Mean average precision on 512 pictures of the portraits, each of them once the query
+(``python -m data.portraits.recipe.measure.retrieve``; true is what a segmenter sees that nothing here uses;
+hair is alike within 12 ΔE of its mean colour):
+
+================================  =====  =======  =====  =====
+found by                          hair   glasses  hat    beard
+================================  =====  =======  =====  =====
+chance                            .116   .290     .114   .082
+whole pictures, pixels            .239   .312     .240   .111
+whole pictures, features          .221   .364     .546   .164
+styles × contributions            .216   .551     .378   .169
+colour and size in masks *        .625   .887     .823   .668
+`retrieve`, no segmenter          .706   .937     .732   .628
+================================  =====  =======  =====  =====
+
+(*) in the masks of a trained segmenter; `retrieve` has no more than the catalog's.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from concurrent.futures import Executor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor
 
 from lefs.activations import Batch, Sample
 from lefs.catalog import Catalog
-from lefs.checks import check_choice, check_name, check_seeds
+from lefs.checks import check_choice, check_number, check_seeds
 from lefs.factorization import membership_by
 from lefs.generator import Generator, GeneratorId
 from lefs.query import QuerySettings
@@ -94,30 +109,19 @@ class PartBank:
         seeds: Iterable[int],
         *,
         truncation: float = 0.7,
-        batch_size: int | None = None,
-        executor: Executor | None = None,
-        progress: bool = True,
+        **options: Any,
     ) -> PartBank:
-        """Describe the pictures of some seeds, a batch at a time; the options are those of `lefs.dissect`."""
+        """Describe the pictures of some seeds, a batch at a time.
+
+        `options` are ``batch_size``, ``executor`` and ``progress`` of `lefs.dissect`.
+        """
         catalog.check_generator(generator)
-        sample = Sample(
-            generator,
-            seeds,
-            truncation=truncation,
-            batch_size=batch_size,
-            executor=executor,
-            progress=progress,
-        )
-        found = list(sample.each(partial(_describe_batch, catalog=catalog), "describing"))
-        return cls(
-            seeds=tuple(sample.seeds),
-            truncation=sample.truncation,
-            label=generator.default_label,
-            vectors=torch.cat([vectors for vectors, _ in found]),
-            areas=torch.cat([areas for _, areas in found]),
-            parts={name: catalog.part_digest(name) for name in catalog.parts},
-            generator=catalog.generator,
-        )
+        sample = Sample(generator, seeds, truncation=truncation, **options)
+        found = zip(*sample.each(partial(_describe, catalog=catalog), "describing"), strict=True)
+        vectors, areas = (torch.cat(rows) for rows in found)
+        parts = {name: catalog.part_digest(name) for name in catalog.parts}
+        label = generator.default_label
+        return cls(tuple(sample.seeds), sample.truncation, label, vectors, areas, parts, catalog.generator)
 
     def row(self, target: Source, truncation: float) -> int | None:
         """Which picture of the bank a target is: None if it is no seed of this ψ, or not in it."""
@@ -145,15 +149,13 @@ class PartBank:
         """Read what `save` wrote; an `ArtifactError` says what is wrong with the files."""
         meta, tensors = load_record(Path(folder) / "bank", expect=_FORMAT)
         with whole(Path(folder) / "bank.json", "bank"):
-            return cls(
-                seeds=tuple(check_seeds(meta["seeds"])),
-                truncation=float(meta["truncation"]),
-                label=meta["label"],
-                vectors=tensors["vectors"],
-                areas=tensors["areas"],
-                parts={str(name): str(digest) for name, digest in meta["parts"]},
-                generator=GeneratorId.from_json(meta["generator"]),
+            seeds, owner = tuple(check_seeds(meta["seeds"])), GeneratorId.from_json(meta["generator"])
+            parts = {str(name): str(digest) for name, digest in meta["parts"]}
+            truncation, both = (
+                check_number("truncation", meta["truncation"]),
+                (tensors["vectors"], tensors["areas"]),
             )
+            return cls(seeds, truncation, meta["label"], *both, parts, owner)
 
 
 def retrieve(
@@ -206,7 +208,7 @@ def retrieve(
     """
     check_choice("by", by, ("similar", "different", "cleanest"))
     catalog.check_generator(generator)
-    column = list(catalog.parts).index(check_name("part", part, list(catalog.parts), what="part"))
+    catalog.clusters(part)  # (an unknown part is told before anything is made)
     if not isinstance(bank, PartBank):
         bank = PartBank.of(generator, catalog, bank, truncation=truncation, progress=progress)
     bank.check(catalog)
@@ -215,15 +217,19 @@ def retrieve(
     if by == "cleanest":
         scores = _share_inside(generator, catalog, styles, part, bank, settings or QuerySettings())
     else:
-        vectors, areas = (
-            _describe(generator, catalog, styles) if row is None else (bank.vectors[[row]], bank.areas[[row]])
+        own = (
+            _describe(generator, styles, catalog=catalog)
+            if row is None
+            else (bank.vectors[[row]], bank.areas[[row]])
         )
-        scores = _distance(catalog, part, vectors[:, column], areas[:, column], bank, column)
+        scores = _distance(catalog, part, bank, own)
     order = scores.argsort(descending=by != "similar", stable=True).tolist()
     return [Match(bank.seeds[i], float(scores[i])) for i in order if i != row]
 
 
-def _describe(generator: Generator, catalog: Catalog, styles: Tensor) -> tuple[Tensor, Tensor]:
+def _describe(
+    generator: Generator, styles: Tensor, chunk: Batch = (), *, catalog: Catalog
+) -> tuple[Tensor, Tensor]:
     """Of each picture's parts the mean vector, (N, P, C), and the share of it, (N, P); on the CPU."""
     with torch.inference_mode():
         maps = catalog.columns.read(generator, styles)
@@ -235,16 +241,9 @@ def _describe(generator: Generator, catalog: Catalog, styles: Tensor) -> tuple[T
     return vectors.float().cpu().clone(), areas.float().cpu().clone()
 
 
-def _describe_batch(
-    generator: Generator, styles: Tensor, chunk: Batch, *, catalog: Catalog
-) -> tuple[Tensor, Tensor]:
-    return _describe(generator, catalog, styles)
-
-
-def _distance(
-    catalog: Catalog, part: str, vector: Tensor, area: Tensor, bank: PartBank, column: int
-) -> Tensor:
+def _distance(catalog: Catalog, part: str, bank: PartBank, own: tuple[Tensor, Tensor]) -> Tensor:
     """From the target's part to that of each picture, (N,): look and size, in their spread over the bank."""
+    column = list(catalog.parts).index(part)
     there = bank.areas[:, column] > 0
     if not bool(there.any()):
         raise ValueError(f"part: {part!r} is in none of the bank's {len(there)} pictures; give more seeds")
@@ -252,18 +251,13 @@ def _distance(
     weights = torch.cat([catalog.contribution(part)[layer.span] for layer in layers]).float()
     looks, sizes = bank.vectors[:, column] * weights, bank.areas[:, column].sqrt()
     spread = looks[there].var(dim=0, correction=0).sum().clamp_min(1e-12)
-    look = (looks - vector * weights).square().sum(dim=1) / spread
-    size = (sizes - area.sqrt()).square() / sizes.var(correction=0).clamp_min(1e-12)
+    look = (looks - own[0][:, column] * weights).square().sum(dim=1) / spread
+    size = (sizes - own[1][:, column].sqrt()).square() / sizes.var(correction=0).clamp_min(1e-12)
     return (look + _AREA**2 * size).sqrt()
 
 
 def _share_inside(
-    generator: Generator,
-    catalog: Catalog,
-    target: Tensor,
-    part: str,
-    bank: PartBank,
-    settings: QuerySettings,
+    generator: Generator, catalog: Catalog, target: Tensor, part: str, bank: PartBank, settings: QuerySettings
 ) -> Tensor:
     """Of the change that taking over each picture's part is predicted to make, the share inside it: (N,)."""
     generator.check_styles()

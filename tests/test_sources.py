@@ -119,14 +119,14 @@ def spoilt(content: bytes) -> bytes:
 
 
 FILES = {
-    "claims terabytes": (claims((2**20, 2**20)), "not a whole array"),
-    "claims objects": (claims((1,), "|O") + b"\x80\x04N.", "not a whole array"),
-    "is cut": (claims((6, 14)) + bytes(80), "not a whole array"),
-    "unknown version": (b"\x93NUMPY\x09\x00rest", "not a whole array"),
-    "in a zip": (zipped(claims((2**20, 2**20))), "not a whole archive"),
+    "claims terabytes": (claims((2**20, 2**20)), "not a whole file of numpy"),
+    "claims objects": (claims((1,), "|O") + b"\x80\x04N.", "not a whole file of numpy"),
+    "is cut": (claims((6, 14)) + bytes(80), "not a whole file of numpy"),
+    "unknown version": (b"\x93NUMPY\x09\x00rest", "not a whole file of numpy"),
+    "in a zip": (zipped(claims((2**20, 2**20))), "not a whole file of numpy"),
     "bomb": (zipped(bytes(2**26 + 1)), "more than the latents of one image"),
     "torn zip": (zipped(claims((14,)) + bytes(56))[:-30], "PyTorch|zip"),
-    "spoilt zip": (spoilt(zipped(claims((14,)) + bytes(56))), "not a whole archive"),
+    "spoilt zip": (spoilt(zipped(claims((14,)) + bytes(56))), "not a whole file of numpy"),
     "of another network": (claims((18, 512)) + bytes(4 * 18 * 512), "it is of another network"),
     "diverged": (claims((14,)) + np.full(14, np.nan, "<f4").tobytes(), "NaN"),
     "picture": (b"\x89PNG\r\n\x1a\n", r"is a picture; lefs\.invert"),

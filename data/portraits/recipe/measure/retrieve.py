@@ -73,7 +73,8 @@ def truth(seen: dict[str, Tensor], part: str, where: int) -> list[set[int]]:
     there = seen["truth_area"][:, where] >= VISIBLE
     alike = there[:, None] & there[None]
     if part == "hair":
-        alike &= torch.cdist(*[seen["truth_colors"][:, where]] * 2) < NEAR
+        colors = seen["truth_colors"][:, where]
+        alike &= torch.cdist(colors, colors) < NEAR
     return [set(row.nonzero()[:, 0].tolist()) - {i} for i, row in enumerate(alike)]
 
 
