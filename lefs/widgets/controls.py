@@ -20,7 +20,6 @@ __all__ = [
     "move_to",
     "price_slider",
     "row",
-    "seed_field",
     "show_if",
     "slider",
     "source_field",
@@ -114,15 +113,10 @@ class SeedField(ipywidgets.FloatText):
         return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-def seed_field(label: str, value: int, tooltip: str) -> SeedField:
-    """A field for a seed."""
-    return SeedField(value, description=label, tooltip=tooltip)
-
-
 def source_field(label: str, source: Source, tooltip: str) -> SeedField | ipywidgets.Dropdown:
     """A field for a seed; of what is not one, a list of that alone."""
     if isinstance(source, int):
-        return seed_field(label, source, tooltip)
+        return SeedField(source, description=label, tooltip=tooltip)
     return choice(label, [(str(source), source)], source, tooltip)
 
 

@@ -23,7 +23,7 @@ from lefs.plotting.style import LINES
 from lefs.units import UnitDissection, cells_of, pixels_of, replacement
 from lefs.units.concepts import Concepts
 from lefs.widgets.canvas import Canvas, Picture, change_picture
-from lefs.widgets.controls import button, choice, line, row, seed_field, slider
+from lefs.widgets.controls import button, choice, line, row, slider, source_field
 from lefs.widgets.panel import Panel, joined
 
 __all__ = ["UnitPainter"]
@@ -132,7 +132,7 @@ class UnitPainter(Panel):
             "units": ipywidgets.IntSlider(count, min=1, max=widest, description="units", tooltip=_HOW_MANY),
             "action": choice("paint to", list(_ACTIONS), "insert", "What painting does"),
             "brush": slider("brush", 0.1, 0.5, 0.01, "Diameter, as a share of the picture's side", low=0.01),
-            "seed": seed_field("seed", check_seed("seed", seed), "Seed of the picture"),
+            "seed": source_field("seed", check_seed("seed", seed), "Seed of the picture"),
             "clear": button("Clear", "eraser", "Take all paint away"),
         }
         self._build()

@@ -17,7 +17,7 @@ from lefs.images import color_difference, to_uint8
 from lefs.plotting import comparison_strip
 from lefs.query import QuerySettings
 from lefs.widgets.canvas import Canvas, Picture, change_picture
-from lefs.widgets.controls import choice, line, row, seed_field, slider
+from lefs.widgets.controls import choice, line, row, slider, source_field
 from lefs.widgets.panel import Panel, inside_and_outside, joined
 
 __all__ = ["DirectionWalker"]
@@ -179,6 +179,6 @@ def _controls(
         "direction": choice("direction", offered, 0, "Where to walk along, the most important first"),
         "layers": choice("layers", ranges, ranges[0], "Coarse ones carry shape and pose, fine ones colour"),
         "part": choice("part", places, part or _EVERYWHERE, "Walk in the channels of one part, or in all"),
-        "target": seed_field("target", target, "Seed of the image to start from"),
+        "target": source_field("target", target, "Seed of the image to start from"),
         "amount": slider("amount", min(2.0, limit), limit, 0.1, far, low=-limit, sign="+"),
     }
