@@ -220,7 +220,7 @@ def standard_methods(
         """Settings of which one field is the value."""
 
         def make(batch: PairBatch, part: str, value: float) -> Tensor:
-            return edited(batch, own, part, replace(base, **more, **{field: value}))
+            return edited(batch, own, part, replace(base, **(more | {field: value})))
 
         return Method(name, {"epsilon": "ε"}.get(field, field), tuple(values), usual, make)
 
