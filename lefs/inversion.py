@@ -191,7 +191,7 @@ def invert(
     picture: Picture,
     *,
     space: Literal["w", "w+", "styles"] = "w+",
-    steps: int = 200,
+    steps: int = 150,
     loss: Features | None = None,
     weight: float = 0.1,
     masked: Picture | None = None,

@@ -68,7 +68,7 @@ def tiny_trainer(plan: Plan = TINY) -> Trainer:
 MODULES = {path.relative_to(FOLDER).with_suffix(""): path for path in (FOLDER / "recipe").rglob("*.py")}
 COMMANDS = [
     "draw.dataset", "train.segmenter", "train.generator", "measure.judge", "measure.label", "measure.tune",
-    "measure.compare",
+    "measure.compare", "measure.invert", "measure.retrieve",
 ]  # fmt: skip
 
 
