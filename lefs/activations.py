@@ -179,7 +179,9 @@ class Sample:
         assert found is not None
         return found
 
-    def contributions(self, layer: str, centers: Tensor, *, method: str = "kmeans") -> tuple[Tensor, Tensor]:
+    def contributions(
+        self, layer: str, centers: Tensor, *, method: str = "kmeans", standardized: bool = False
+    ) -> tuple[Tensor, Tensor]:
         """M (Editing in Style, Eq. 1) of every style channel to the clusters of these centres.
 
         Parameters
@@ -189,6 +191,9 @@ class Sample:
         centers : Tensor of shape (K, C), unit norm
         method : {"kmeans", "nmf"}
             What the centres are; see `membership_by`.
+        standardized : bool
+            Of maps less their channel's mean over the sample, which another pass finds: then energy is
+            variance, as Eq. 1 has it (where its size cancels).
 
         Returns
         -------
@@ -199,7 +204,11 @@ class Sample:
         """
         total = torch.zeros(len(centers), self.generator.num_styles, dtype=torch.float64)
         sizes = torch.zeros(len(centers), dtype=torch.float64)
-        job = partial(_energy, layer=layer, centers=centers, method=method)
+        means: Tensor | None = None
+        if standardized:
+            of_all = len(self.seeds)
+            means = torch.stack([found / of_all for found in self.each(_means, "means")]).sum(dim=0)
+        job = partial(_energy, layer=layer, centers=centers, method=method, means=means)
         for energy, count in self.each(job, "contributions"):
             total += energy
             sizes += count
@@ -282,8 +291,27 @@ def _vectors(
     return vectors.to(torch.promote_types(vectors.dtype, torch.float32))
 
 
+def _means(generator: Generator, styles: Tensor, chunk: Batch) -> Tensor:
+    """The mean of every channel's map inside the picture, added up over the images of a batch: (S,)."""
+    found = torch.zeros(generator.num_styles, dtype=torch.float64)
+
+    def look(maps: Tensor, *, layer: StyleLayer) -> None:
+        found[layer.span] = layer.inside(maps).float().mean(dim=(2, 3)).sum(dim=0).double().cpu()
+
+    with torch.inference_mode():
+        generator.walk(styles, {la.name: partial(look, layer=la) for la in generator.layers})
+    return found
+
+
 def _energy(
-    generator: Generator, styles: Tensor, chunk: Batch, *, layer: str, centers: Tensor, method: str
+    generator: Generator,
+    styles: Tensor,
+    chunk: Batch,
+    *,
+    layer: str,
+    centers: Tensor,
+    method: str,
+    means: Tensor | None,
 ) -> tuple[Tensor, Tensor]:
     """Σ A² ⊙ U over one batch, for every layer: (K, S) float64; and positions per cluster, (K,)."""
     columns = Hypercolumns.of(layer, generator.layers)
@@ -297,7 +325,13 @@ def _energy(
         if partition is None and waiting.keys() >= set(columns.names):
             partition = _Partition(membership_by(method)(columns.join(waiting), centers))
         if partition is not None:
-            found.update({n: partition.energy(generator.layer(n), a) for n, a in waiting.items()})
+            found.update(
+                {
+                    n: partition.energy(la, _less(a, la, means))
+                    for n, a in waiting.items()
+                    for la in [generator.layer(n)]
+                }
+            )
             waiting.clear()
         if len(found) == len(generator.layers):
             raise Stop
@@ -312,6 +346,10 @@ def _energy(
         if la.shift is not None:  # a channel's shift acts where the channel does
             energy[:, la.shift] = energy[:, la.span]
     return energy, partition.membership.cpu().sum(dim=(0, 2, 3), dtype=torch.float64)
+
+
+def _less(maps: Tensor, layer: StyleLayer, means: Tensor | None) -> Tensor:
+    return maps if means is None else maps - means[layer.span].to(maps)[:, None, None]
 
 
 class _Partition:

@@ -25,8 +25,10 @@ from lefs.generator import Generator, GeneratorId
 from lefs.records import load_record, locate, save_record, whole
 from lefs.stylespace import StyleLayer
 
-__all__ = ["Catalog", "Sampling"]
+__all__ = ["CONTRIBUTIONS", "Catalog", "Contributions", "Sampling"]
 
+Contributions = Literal["energy", "effect", "standardized"]
+CONTRIBUTIONS: tuple[Contributions, ...] = ("energy", "effect", "standardized")
 _FORMAT = "lefs-catalog"
 _TENSORS = ("centers", "contributions", "sizes")
 _LATER = ("method", "measure")  # what catalogs could not be at first: not in a file where it is the default
@@ -94,8 +96,8 @@ class Catalog:
     sampling : Sampling
     method : {"kmeans", "nmf"}
         Clusters are directions, or factors (Deep Feature Factorization).
-    measure : {"energy", "effect"}
-        What `contributions` are shares of: energy (the paper's M), or effect.
+    measure : {"energy", "effect", "standardized"}
+        What `contributions` are shares of: energy, effect, or energy of standardised maps (the paper's M).
     effects : Tensor of shape (K, S), float64, or None where they were not measured
         E of `lefs.effects`: what one unit of each style changes in each cluster.
     effects_sampling : Sampling or None
@@ -118,7 +120,7 @@ class Catalog:
     generator: GeneratorId
     sampling: Sampling
     method: Literal["kmeans", "nmf"] = "kmeans"
-    measure: Literal["energy", "effect"] = "energy"
+    measure: Contributions = "energy"
     effects: Tensor | None = None
     effects_sampling: Sampling | None = None
 
@@ -130,6 +132,7 @@ class Catalog:
         centers: Tensor,
         *,
         method: Literal["kmeans", "nmf"] = "kmeans",
+        measure: Literal["energy", "standardized"] = "energy",
         random_state: int = 0,
         **options: Any,
     ) -> Catalog:
@@ -139,22 +142,24 @@ class Catalog:
         `Sampling`, say how the clusters were found.
         """
         generator, default = sample.generator, sample.generator.default_label
-        contributions, sizes = sample.contributions(layer, centers, method=method)
+        standardized = measure == "standardized"
+        found = sample.contributions(layer, centers, method=method, standardized=standardized)
         return cls(
             centers=centers.float().cpu(),
             layer=layer,
-            contributions=contributions,
-            sizes=sizes,
+            contributions=found[0],
+            sizes=found[1],
             layers=generator.layers,
             parts={f"cluster {k}": (k,) for k in range(len(centers))},
             generator=GeneratorId.of(generator),
             sampling=Sampling(tuple(sample.seeds), sample.truncation, random_state, default, **options),
             method=method,
+            measure=measure,
         )
 
     def __post_init__(self) -> None:
         check_choice("method", self.method, ("kmeans", "nmf"))
-        check_choice("measure", self.measure, ("energy", "effect"))
+        check_choice("measure", self.measure, CONTRIBUTIONS)
         parts = {str(n): tuple(sorted(int(k) for k in ks)) for n, ks in self.parts.items()}
         object.__setattr__(self, "parts", MappingProxyType(parts))
         clusters = sorted(k for ks in parts.values() for k in ks)
@@ -303,18 +308,18 @@ class Catalog:
     def _by_effect(self) -> Catalog:
         return replace(self, contributions=shares(self.measured_effects), measure="effect")
 
-    def measured_by(self, contributions: Literal["energy", "effect"] | None) -> Catalog:
+    def measured_by(self, contributions: Contributions | None) -> Catalog:
         """The catalog with contributions of one kind: itself where they are its own, or `by_effect`.
 
         None stands for whatever the catalog holds; a ValueError says how to get what it has not.
         """
         if contributions in (None, self.measure):
             return self
-        if check_choice("contributions", contributions, ("energy", "effect")) == "effect":
+        if check_choice("contributions", contributions, CONTRIBUTIONS) == "effect":
             return self.by_effect()
         raise ValueError(
-            'contributions: this catalog has them by effect alone; dissect(..., contributions="energy") '
-            "makes one that has them by energy"
+            f"contributions: this catalog has them by {self.measure} alone; dissect(..., "
+            f'contributions="{contributions}") makes one that has the others'
         )
 
     @property

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from lefs.activations import Hypercolumns, Sample, batch_bytes
-from lefs.catalog import Catalog
+from lefs.catalog import CONTRIBUTIONS, Catalog, Contributions
 from lefs.checks import check_choice, check_integer
 from lefs.clustering import SphericalKMeans, sample_limit
 from lefs.effects import by_effect
@@ -41,7 +41,7 @@ def dissect(
     batch_size: int | None = None,
     max_vectors: int = 65_536,
     sample_size: int | Literal["auto"] | None = "auto",
-    contributions: Literal["energy", "effect"] = "energy",
+    contributions: Contributions = "energy",
     probes: int = 1,
     progress: bool = True,
     executor: Executor | None = None,
@@ -79,9 +79,10 @@ def dissect(
         Most vectors that are clustered at once.
     sample_size : int, "auto" or None
         Of `SphericalKMeans`: how many of them its runs see; None: all, slower and a little better.
-    contributions : {"energy", "effect"}
-        Where a channel is active (the paper's M), or where it acts: a third pass, of backward passes
-        (`lefs.by_effect`).
+    contributions : {"energy", "effect", "standardized"}
+        Where a channel is active: shares of its energy, for which the paper assumes maps of unit variance;
+        or of maps that are made so (``"standardized"``, a pass more); or where it acts: a pass of backward
+        passes (`lefs.by_effect`). Where maps have a mean, as in StyleGAN2, the first two differ.
     probes : int
         Of `lefs.by_effect`, random signs for each image.
     progress : bool
@@ -111,7 +112,7 @@ def dissect(
     random_state = check_integer("random_state", random_state, maximum=2**32 - 1)
     for name, count in {"clusters": clusters, "n_init": n_init, "probes": probes}.items():
         check_integer(name, count, minimum=1)
-    if check_choice("contributions", contributions, ("energy", "effect")) == "effect":
+    if check_choice("contributions", contributions, CONTRIBUTIONS) == "effect":
         generator.check_styles()
     options: dict[str, Any] = {"batch_size": batch_size, "progress": progress, "executor": executor}
     sample = Sample(generator, seeds, truncation=truncation, **options)
@@ -129,8 +130,9 @@ def dissect(
     del vectors  # (a second pass needs the room)
     seen: Any = "all" if sample_size is None else sample_size
     how = {"random_state": random_state, "n_init": n_init, "max_vectors": max_vectors, "sample_size": seen}
-    catalog = Catalog.of(sample, layer, centers, method=method, **how)
-    if contributions == "energy":
+    measure = "standardized" if contributions == "standardized" else "energy"
+    catalog = Catalog.of(sample, layer, centers, method=method, measure=measure, **how)
+    if contributions != "effect":
         return catalog
     return by_effect(catalog, generator, probes=probes, random_state=random_state, **options)
 

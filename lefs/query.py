@@ -6,22 +6,25 @@ catalog: ``settings.query(catalog, part)``.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
-from lefs.catalog import Catalog
-from lefs.checks import check_choice, check_integer, check_number
-from lefs.rules import pair_query, predicted_change, sequential_query, simultaneous_query
+from lefs.catalog import CONTRIBUTIONS, Catalog, Contributions
+from lefs.checks import check_choice, check_integer, check_name, check_number
+from lefs.rules import pair_query, predicted_change, released_query, sequential_query, simultaneous_query
 from lefs.stylespace import check_styles_shape, ranges
 
 __all__ = ["METHODS", "Method", "PartEffects", "QuerySettings"]
 
-Method = Literal["sequential", "simultaneous", "global", "pair"]
-METHODS: tuple[Method, ...] = ("sequential", "simultaneous", "global", "pair")
+Method = Literal["sequential", "simultaneous", "released", "global", "pair"]
+METHODS: tuple[Method, ...] = ("sequential", "simultaneous", "released", "global", "pair")
+#: A number for all layers; one for each; or (layer, number) pairs, 0 for layers that are not named.
+ByLayer = float | tuple[float, ...] | tuple[tuple[str, float], ...]
 
 _LEVELS = 127.5  # 8-bit levels in one unit of an image in [-1, 1]
 
@@ -32,15 +35,16 @@ class QuerySettings:
 
     Attributes
     ----------
-    method : {"sequential", "simultaneous", "global", "pair"}, optional
+    method : {"sequential", "simultaneous", "released", "global", "pair"}, optional
         Most relevant channels first, up to a budget in each layer (`sequential_query`); all in proportion to
-        their contribution (`simultaneous_query`); every channel wholly, whatever the part; or, for given
-        pairs of images, by effect and difference, over all layers together (`pair_query`). Unless
-        told, ``"sequential"``; of edits in place ``"global"``.
-    rho : float, at least 0
-        Price of change outside the part; of ``"sequential"`` and ``"pair"``.
-    epsilon : float, at least 0, may be infinite
-        Budget of each layer, in channels; of ``"sequential"``.
+        their contribution (`simultaneous_query`); as the paper's code does it (`released_query`); every
+        channel wholly, whatever the part; or, for given pairs of images, by effect and difference, over all
+        layers together (`pair_query`). Unless told, ``"sequential"``; of edits in place ``"global"``.
+    rho : float, at least 0, or one for each layer
+        Price of change outside the part; of ``"sequential"``, ``"released"`` and ``"pair"``.
+    epsilon : float, at least 0, may be infinite, or one for each layer
+        Budget of each layer, in channels; of ``"sequential"`` and ``"released"``. Both take a number, a list
+        of as many as the catalog has layers, or a table {layer: number}, in which others have 0.
     slope : float, at least 0
         Of ``"simultaneous"``.
     coarse, rgb : float in [0, 1]
@@ -53,8 +57,9 @@ class QuerySettings:
     leak : float, at least 0, may be infinite
         How much the image may change outside the part: the mean squared change of a pixel there, in squared
         8-bit levels, as `PartEffects` predicts it; of ``"pair"``.
-    contributions : {"energy", "effect", None}
-        Choose by where a channel is active or by where it acts; None: by what the catalog holds.
+    contributions : {"energy", "effect", "standardized", None}
+        Choose by where a channel is active or by where it acts (`lefs.dissect`); None: by what the catalog
+        holds.
     where : {"everywhere", "part"}
         Everywhere: the paper's edit, which moves channels and trusts that they act on the part. In place,
         inside the part's own mask: `lefs.blending`.
@@ -80,14 +85,14 @@ class QuerySettings:
     """
 
     method: Method = ""  # type: ignore[assignment]  # (what stands for it depends on `where`)
-    rho: float = 0.1
-    epsilon: float = 16.0
+    rho: ByLayer = 0.1
+    epsilon: ByLayer = 16.0
     slope: float = 2.0
     coarse: float = 0.5
     rgb: float = 0.5
     shifts: bool = False
     leak: float = 50.0
-    contributions: Literal["energy", "effect"] | None = None
+    contributions: Contributions | None = None
     where: Literal["everywhere", "part"] = "everywhere"
     align: bool = False
     tone: bool = False
@@ -99,11 +104,13 @@ class QuerySettings:
         if str(self.method) in ("", "None"):
             object.__setattr__(self, "method", "global" if self.where == "part" else "sequential")
         check_choice("method", self.method, METHODS)
-        check_choice("contributions", self.contributions, (None, "energy", "effect"))
-        for name in ("rho", "slope"):
-            check_number(name, getattr(self, name), minimum=0)
-        for name in ("epsilon", "leak"):
-            check_number(name, getattr(self, name), minimum=0, finite=False)
+        check_choice("contributions", self.contributions, (None, *CONTRIBUTIONS))
+        check_number("slope", self.slope, minimum=0)
+        check_number("leak", self.leak, minimum=0, finite=False)
+        for name in ("rho", "epsilon"):
+            object.__setattr__(self, name, _by_layer(name, getattr(self, name), finite=name == "rho"))
+        if self.method == "pair" and isinstance(self.rho, tuple):
+            raise ValueError('rho must be one number for method="pair", which looks at all layers together')
         if self.refine is not None:
             check_integer("refine", self.refine, maximum=64)
         for name in ("coarse", "rgb"):
@@ -153,17 +160,33 @@ class QuerySettings:
             return rule(difference, acts.inside, acts.outside, gate=opening)
         # What belongs to no layer (where an input lies) stays the target's.
         q = torch.zeros_like(contribution)
-        for layer, gate in zip(catalog.layers, gates, strict=True):
+        prices, budgets = self._numbers("rho", catalog), self.budgets(catalog)
+        for i, (layer, gate) in enumerate(zip(catalog.layers, gates, strict=True)):
             if gate:
-                q[layer.span] = self._of_layer(contribution[layer.span], gate)
+                q[layer.span] = self._of_layer(contribution[layer.span], gate, prices[i], budgets[i])
             if self.shifts and layer.shift is not None:
                 q[layer.shift] = q[layer.span]
         return q.float()
 
-    def _of_layer(self, m: Tensor, gate: float) -> Tensor:
-        if self.method == "sequential":
-            return sequential_query(m, rho=self.rho, epsilon=self.epsilon * gate)
-        return simultaneous_query(m, slope=self.slope * gate)
+    def _of_layer(self, m: Tensor, gate: float, rho: float, epsilon: float) -> Tensor:
+        if self.method == "simultaneous":
+            return simultaneous_query(m, slope=self.slope * gate)
+        rule = released_query if self.method == "released" else sequential_query
+        return rule(m, rho=rho, epsilon=epsilon)
+
+    def _numbers(self, name: str, catalog: Catalog) -> list[float]:
+        """What ρ or ε is in each layer: L numbers."""
+        chosen, names = getattr(self, name), [layer.name for layer in catalog.layers]
+        if not isinstance(chosen, tuple):
+            return [chosen] * len(names)
+        if not any(isinstance(one, tuple) for one in chosen):
+            if len(chosen) != len(names):
+                raise ValueError(
+                    f"{name} must be one number, or {len(names)}, one for each layer; got {len(chosen)}"
+                )
+            return list(chosen)
+        table = {check_name(name, layer, names, what="layer"): value for layer, value in chosen}
+        return [table.get(layer, 0.0) for layer in names]
 
     def _by_channel(self, catalog: Catalog, gates: list[float]) -> Tensor:
         """A layer's gate at each of its channels: (S,) float64, 0 for what belongs to no layer."""
@@ -184,7 +207,23 @@ class QuerySettings:
 
     def budgets(self, catalog: Catalog) -> list[float]:
         """The budget ε of each layer after its gate: L numbers, in channels."""
-        return [self.epsilon * gate for gate in self.gates(catalog)]
+        return [e * g for e, g in zip(self._numbers("epsilon", catalog), self.gates(catalog), strict=True)]
+
+
+def _by_layer(name: str, value: Any, *, finite: bool) -> Any:
+    """A number as it is; a list or table of them as tuples, which compare and go through JSON."""
+    if isinstance(value, Mapping):
+        value = list(value.items())
+    if not isinstance(value, list | tuple):
+        return check_number(name, value, minimum=0, finite=finite)
+    pairs = [one if isinstance(one, list | tuple) else (None, one) for one in value]
+    if len({layer is None for layer, _ in pairs}) > 1:
+        raise ValueError(f"{name} must name all of its layers or none, got {value!r}")
+    numbers = [
+        check_number(f"{name}[{layer or i}]", x, minimum=0, finite=finite)
+        for i, (layer, x) in enumerate(pairs)
+    ]
+    return tuple((layer, x) if layer else x for (layer, _), x in zip(pairs, numbers, strict=True))
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,4 +1,4 @@
-"""The three exact rules that choose channels (Editing in Style, §3.2), on plain vectors.
+"""The rules that choose channels (Editing in Style, §3.2), on plain vectors.
 
 Contributions m of one layer → q in [0, 1]; or, for a given pair of images, effects and differences of all
 channels → q.
@@ -14,7 +14,7 @@ from torch import Tensor
 
 from lefs.checks import check_number
 
-__all__ = ["pair_query", "predicted_change", "sequential_query", "simultaneous_query"]
+__all__ = ["pair_query", "predicted_change", "released_query", "sequential_query", "simultaneous_query"]
 
 Vector = TypeVar("Vector", Tensor, np.ndarray)
 
@@ -99,6 +99,42 @@ def sequential_query(m: Vector, *, rho: float, epsilon: float) -> Vector:
     share[(sorted_m <= rho / (1 + rho)) & (weight > 0)] = 0
     q = torch.empty_like(share)
     q[order] = share
+    return _like(m, q)
+
+
+def released_query(m: Vector, *, rho: float, epsilon: float) -> Vector:
+    """The rule of the paper's released code: whole channels, most relevant first, while Σ (1 − m) < ε.
+
+    Only channels with m > ρ. `sequential_query` solves the paper's problem exactly: it stops at
+    m ≤ ρ / (1 + ρ), and takes a fraction of the last channel.
+
+    Parameters
+    ----------
+    m : array or Tensor of shape (C,)
+        Contributions of one layer's channels to the part, in [0, 1].
+    rho : float, at least 0
+    epsilon : float, at least 0, may be infinite
+        Budget of the layer, in channels; what is spent stays strictly below it.
+
+    Returns
+    -------
+    array or Tensor of shape (C,)
+        Of the kind and (floating) type of `m`; zeros and ones.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from lefs.rules import released_query
+    >>> released_query(np.array([0.125, 0.5, 0.75]), rho=0.25, epsilon=0.5).tolist()
+    [0.0, 0.0, 1.0]
+    """
+    rho = check_number("rho", rho, minimum=0)
+    epsilon = check_number("epsilon", epsilon, minimum=0, finite=False)
+    contributions = _check_contributions(m)
+    order = contributions.argsort(descending=True, stable=True)
+    sorted_m = contributions[order]
+    q = torch.empty_like(sorted_m)
+    q[order] = ((sorted_m > rho) & ((1 - sorted_m).cumsum(0) < epsilon)).to(q)
     return _like(m, q)
 
 

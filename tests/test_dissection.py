@@ -24,6 +24,7 @@ from lefs import activations as sample_module
 from lefs.dissection import Estimate, estimate
 from lefs.evaluation.partitions import compare_partitions, layers_to_compare, sample_vectors
 from lefs.generator import Generator
+from lefs.images import resample_partition
 
 SEEDS = range(10)
 
@@ -53,6 +54,28 @@ def test_contributions_equal_brute_force(lively: StyleGAN2, layer: str) -> None:
     expected, sizes = brute_force(lively, catalog)
     np.testing.assert_array_equal(catalog.sizes, sizes)
     np.testing.assert_allclose(catalog.contributions, expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("layer", ["b8.conv1", "b8.conv0+b16.conv0"])
+def test_standardized_contributions_are_those_of_standardized_maps(lively: StyleGAN2, layer: str) -> None:
+    """Eq. 1 word for word: maps of zero mean and unit variance over the sample, in float64."""
+    catalog = dissect(
+        lively, range(10), clusters=3, layer=layer, contributions="standardized", progress=False
+    )
+    assert catalog.measure == "standardized"
+    styles = lively.sample(range(10))
+    membership = catalog.membership(lively, styles)
+    maps = lively.record(styles, [la.name for la in lively.layers])
+    for la in lively.layers:
+        a = maps[la.name].double()
+        spread = a.std(dim=(0, 2, 3), unbiased=False, keepdim=True)
+        a = (a - a.mean(dim=(0, 2, 3), keepdim=True)) / spread.clamp_min(1e-12)
+        u = resample_partition(membership, a.shape[-1]).double()
+        expected = torch.einsum("nchw,nkhw->kc", a.square(), u) / (a.shape[0] * a.shape[2] * a.shape[3])
+        alive = spread.flatten() > 1e-6
+        torch.testing.assert_close(
+            catalog.contributions[:, la.span][:, alive], expected[:, alive], rtol=1e-4, atol=1e-6
+        )
 
 
 def test_contributions_of_the_embedded_generator_equal_brute_force(portraits: Generator) -> None:

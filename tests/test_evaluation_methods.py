@@ -29,9 +29,9 @@ from lefs.evaluation.baselines import (
     image_masks,
     image_query,
     mixing_query,
-    released_query,
     softened,
 )
+from lefs.rules import released_query
 
 PROPER = {"sequential", "simultaneous", "effect-based", "pair-aware", "released rule", "per-image masks"}
 SPATIAL = {"feature blending", "pixel compositing", "in place"}
@@ -282,7 +282,7 @@ def test_the_released_rule_takes_whole_channels_in_order(seed: int) -> None:
     q = released_query(m, rho=rho, epsilon=epsilon)
     expected, spent = np.zeros(15), 0.0
     for c in sorted(range(15), key=lambda c: -m[c]):
-        if m[c] <= rho or spent + 1 - m[c] > epsilon:
+        if m[c] <= rho or spent + 1 - m[c] >= epsilon:
             break
         expected[c], spent = 1, spent + 1 - float(m[c])
     np.testing.assert_array_equal(q.numpy(), expected)

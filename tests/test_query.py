@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import json
+import math
+from dataclasses import asdict
+from typing import Any
+
 import numpy as np
 import pytest
 import reference
 import torch
+from helpers import made_up_catalog
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from lefs import sequential_query, simultaneous_query
-from lefs.rules import pair_query, predicted_change
+from lefs import QuerySettings, StyleGAN2, sequential_query, simultaneous_query
+from lefs.rules import pair_query, predicted_change, released_query
 
 # Multiples of 1/64: free of denormal corner cases of the solver, and rich in ties, zeros and ones.
 SHARES = st.integers(0, 64).map(lambda k: k / 64)
@@ -269,3 +275,66 @@ def test_wrong_pairs(wrong: dict[str, object], says: str) -> None:
     good: dict[str, object] = {"difference": np.ones(2), "inside": np.ones(2), "outside": np.ones(2)}
     with pytest.raises(ValueError, match=says):
         pair_query(**{"epsilon": 1.0, **good, **wrong})  # type: ignore[arg-type]
+
+
+# -- the paper, to the letter --------------------------------------------------------------------------------
+
+
+def test_price_and_budget_may_differ_from_layer_to_layer(lively: StyleGAN2) -> None:
+    catalog = made_up_catalog(
+        torch.rand(3, lively.num_styles, generator=torch.Generator().manual_seed(0)).double(), lively
+    )
+    part, names = next(iter(catalog.parts)), [la.name for la in catalog.layers]
+    budgets = [float(i) for i in range(len(names))]
+    for wanted in (budgets, dict(zip(names, budgets, strict=True)), list(zip(names, budgets, strict=True))):
+        chosen = QuerySettings(rho=0.05, epsilon=wanted, coarse=1, rgb=1)
+        assert chosen == QuerySettings(**json.loads(json.dumps(asdict(chosen))))
+        assert hash(chosen) is not None
+        q = chosen.query(catalog, part)
+        for la, epsilon in zip(catalog.layers, budgets, strict=True):
+            alone = QuerySettings(rho=0.05, epsilon=epsilon, coarse=1, rgb=1).query(catalog, part)
+            assert torch.equal(q[la.span], alone[la.span]), la.name
+    only = QuerySettings(rho=0.0, epsilon={names[3]: 2.0}, coarse=1, rgb=1).query(catalog, part)
+    span = catalog.layers[3].span
+    assert only[span].any()
+    assert not torch.cat([only[: span.start], only[span.stop :]]).any()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"epsilon": [1.0, 2.0]}, "one number, or"),
+        ({"epsilon": {"b99.conv0": 1.0}}, "b99.conv0"),
+    ],
+)
+def test_wrong_layers_of_a_budget(lively: StyleGAN2, wrong: Any, message: str) -> None:
+    catalog = made_up_catalog(
+        torch.rand(3, lively.num_styles, generator=torch.Generator().manual_seed(0)).double(), lively
+    )
+    with pytest.raises(ValueError, match=message):
+        QuerySettings(**wrong).query(catalog, "cluster 0")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"rho": [0.1, -1.0]}, r"rho\[1\]"),
+        ({"rho": [math.inf]}, r"rho\[0\]"),
+        ({"epsilon": [("b4.conv1", 1.0), 2.0]}, "all of its layers or none"),
+        ({"method": "pair", "rho": [0.1]}, "one number for method"),
+    ],
+)
+def test_wrong_numbers_by_layer(wrong: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        QuerySettings(**wrong)
+
+
+def test_released_method_is_its_rule_in_each_layer(lively: StyleGAN2) -> None:
+    catalog = made_up_catalog(
+        torch.rand(3, lively.num_styles, generator=torch.Generator().manual_seed(0)).double(), lively
+    )
+    q = QuerySettings("released", rho=0.2, epsilon=3, coarse=1, rgb=1).query(catalog, "cluster 1")
+    for la in catalog.layers:
+        m = catalog.contribution("cluster 1")[la.span]
+        assert torch.equal(q[la.span], released_query(m, rho=0.2, epsilon=3).float())
+    assert not released_query(torch.tensor([0.5, 0.25]), rho=0, epsilon=0.5).any()  # strictly below

@@ -19,7 +19,7 @@ from lefs.stylespace import StyleLayer, ranges
 
 __all__ = [
     "blend_features", "composite", "image_contributions", "image_masks", "image_query",
-    "mixing_query", "random_query", "released_query", "softened",
+    "mixing_query", "random_query", "softened",
 ]  # fmt: skip
 
 _TEMPERATURE = 0.1  # of the softmax over parts (Retrieve in Style)
@@ -69,33 +69,6 @@ def random_query(query: Tensor, contribution: Tensor, catalog: Catalog, *, rando
         if layer.shift is not None and query[layer.shift].any():  # they move with their scales
             found[layer.shift] = found[layer.span]
     return found
-
-
-def released_query(m: Tensor, *, rho: float, epsilon: float) -> Tensor:
-    """The rule of the paper's released code (Editing in Style, Collins et al. 2020).
-
-    Whole channels with m > ρ, most relevant first, while the budget lasts. `lefs.sequential_query` solves the
-    paper's problem exactly: it stops at m ≤ ρ / (1 + ρ), and the last channel is fractional.
-
-    Parameters
-    ----------
-    m : Tensor of shape (C,), in [0, 1]
-        Contributions of one layer's channels to the part.
-    rho : float, at least 0
-    epsilon : float, at least 0
-        Budget of the layer, in channels.
-
-    Returns
-    -------
-    Tensor of shape (C,), zeros and ones
-    """
-    check_number("rho", rho, minimum=0)
-    check_number("epsilon", epsilon, minimum=0, finite=False)
-    order = m.argsort(descending=True, stable=True)
-    wanted = (m[order] > rho) & ((1 - m[order]).cumsum(0) <= epsilon)
-    q = torch.zeros_like(m)
-    q[order] = wanted.to(m)
-    return q
 
 
 def mixing_query(layers: Sequence[StyleLayer], level: str, *, count: int) -> Tensor:

@@ -235,22 +235,10 @@ def standard_methods(
     if effect is not None:
         found.append(varied("effect-based", BUDGETS, 16.0, effect, "epsilon"))
         found.append(varied("pair-aware", LEAKS, 50.0, effect, "leak", method="pair"))
-    found.append(by_query("released rule", "ε", BUDGETS, 16.0, _released(catalog, base)))
+    found.append(varied("released rule", BUDGETS, 16.0, catalog, "epsilon", method="released"))
     found.append(Method("per-image masks", "threshold", THRESHOLDS, 0.8, _per_image(generator, catalog)))
     found.append(by_query("random channels", "ε", BUDGETS, 16.0, at_random))
     return (*found, *_mixing(generator), *_in_place(generator, catalog), global_transfer(STRENGTHS))
-
-
-def _released(catalog: Catalog, base: QuerySettings) -> Query:
-    def query(part: str, value: float) -> Tensor:
-        m, q = catalog.contribution(part), torch.zeros(catalog.contributions.shape[1])
-        for layer, gate in zip(catalog.layers, base.gates(catalog), strict=True):
-            q[layer.span] = baselines.released_query(
-                m[layer.span], rho=base.rho, epsilon=gate * value
-            ).float()
-        return q
-
-    return query
 
 
 def _per_image(generator: Generator, catalog: Catalog) -> Edit:

@@ -13,7 +13,13 @@ __all__ = ["lower_price", "why_nothing_moves"]
 
 _PRICES = (1.0, 0.5, 0.3, 0.2, 0.1, 0.05, 0.03, 0.02, 0.01, 0.005, 0.003, 0.002, 0.0)
 # What a method cannot do without, and what to say where it is 0.
-_NEEDS = {"sequential": ("epsilon", "budget ε"), "simultaneous": ("slope", "slope"), "pair": ("leak", "leak")}
+_BUDGET = ("epsilon", "budget ε")
+_NEEDS = {
+    "sequential": _BUDGET,
+    "released": _BUDGET,
+    "simultaneous": ("slope", "slope"),
+    "pair": ("leak", "leak"),
+}
 
 
 def lower_price(
@@ -30,7 +36,7 @@ def lower_price(
     target, reference : Tensor of shape (1, S)
         Styles of the pair.
     """
-    if settings.method not in ("sequential", "pair"):
+    if settings.method not in ("sequential", "released", "pair") or isinstance(settings.rho, tuple):
         return None
     for price in _PRICES:
         if price < settings.rho:

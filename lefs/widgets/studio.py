@@ -35,6 +35,7 @@ __all__ = ["EditStudio"]
 
 _OWN_CONTROLS = {
     "sequential": ("contributions", "rho", "epsilon"),
+    "released": ("contributions", "rho", "epsilon"),
     "simultaneous": ("contributions", "slope"),
     "global": (),
     "pair": ("rho", "leak"),
@@ -384,7 +385,7 @@ def _check(generator: Generator, catalog: Catalog, recipe: Recipe) -> None:
 
 
 def _check_ends(settings: QuerySettings) -> None:
-    for name in ("epsilon", "leak"):  # (a slider has an end)
+    for name in ("rho", "epsilon", "leak"):  # (a slider has an end, and is for all layers)
         check_number(name, getattr(settings, name), minimum=0)
 
 

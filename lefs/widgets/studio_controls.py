@@ -15,8 +15,8 @@ __all__ = ["buttons", "choices", "sliders"]
 
 _METHOD = (
     "sequential: the most relevant channels first, up to a budget; simultaneous: all, in proportion to their "
-    "contribution; global: every channel, whatever the part; pair: those of most effect inside for the least "
-    "outside, for these two images"
+    "contribution; released: as the paper's code; global: every channel, whatever the part; pair: those of "
+    "most effect inside for the least outside, for these two images"
 )
 _WHERE = (
     "in place: the reference's maps, inside the part's own mask (feature blending); everywhere: the paper's "
@@ -28,7 +28,7 @@ _KIND = "Relevant is a channel where it is active (energy, the paper's M), or wh
 def choices(catalog: Catalog, target: Source, change: Change, *, channels: bool) -> dict[str, Any]:
     """What to take from where, and by which rule; without `channels` to choose from, all of it in place."""
     own, s = catalog.measure, change.settings
-    kinds = [own] if own == "effect" or catalog.effects is None else ["energy", "effect"]
+    kinds = [own] if own == "effect" or catalog.effects is None else [own, "effect"]
     methods = [m for m in METHODS if m != "pair" or catalog.effects is not None] if channels else ["global"]
     places = [("in place", "part"), *([("everywhere", "everywhere")] if channels else [])]
     return {
