@@ -515,10 +515,12 @@ def test_the_kernel_is_a_python_of_ours_whatever_is_called_python3(
     other = {"argv": ["/bin/false"], "display_name": "another", "language": "python"}
     (tmp_path / "kernels" / "python3" / "kernel.json").write_text(json.dumps(other))
     monkeypatch.setenv("JUPYTER_PATH", str(tmp_path))
-    write_notebook(tmp_path / "1_first.ipynb", ["import sys\nsys.executable"])
+    monkeypatch.setenv("PYTHONPATH", "/a/$HOME/b", prepend=os.pathsep)
+    asked = "import os, sys\nsys.executable, '/a/$HOME/b' in os.environ['PYTHONPATH']"
+    write_notebook(tmp_path / "1_first.ipynb", [asked])
     run = run_notebooks(folder=tmp_path, out=tmp_path / "runs", progress=False)
     executed = nbformat.read(run.folder / "1_first.ipynb", as_version=4)
-    assert executed.cells[-1].outputs[0].data["text/plain"] == repr(sys.executable)
+    assert executed.cells[-1].outputs[0].data["text/plain"] == repr((sys.executable, True))
 
 
 def test_a_folder_that_goes_while_it_runs_is_a_failed_notebook(

@@ -271,7 +271,8 @@ def _environment() -> dict[str, str]:
     source = Path(lefs.__file__).parents[1]
     if (source / "pyproject.toml").is_file():
         found["PYTHONPATH"] = os.pathsep.join(filter(None, [str(source), os.environ.get("PYTHONPATH")]))
-    return found
+    # (a kernel's environment is a template)
+    return {name: value.replace("$", "$$") for name, value in found.items()}
 
 
 def _execute(task: Task, executed: Path, parameters: Mapping[str, Any], *, progress: bool) -> None:
