@@ -367,7 +367,7 @@ class _Partition:
             # (margins differ from layer to layer, what lies inside the picture fits)
             inside = layer.inside(maps)
             if self._resampled.shape[2] != inside[0, 0].numel():
-                self._resampled = resample_partition(self.membership, inside.shape[-1]).flatten(2)
+                self._resampled = resample_partition(self.membership, inside.shape[-2]).flatten(2)
             self._last = weakref.ref(maps), _energy_by_cluster(inside, self._resampled)
         return self._last[1]
 

@@ -286,14 +286,15 @@ class Catalog:
     def part_masks(
         self, generator: Generator, styles: Tensor, *, size: int | None = None
     ) -> dict[str, Tensor]:
-        """Where each part is: {part: bool Tensor (N, size, size)}; `size` defaults to the images'.
+        """Where each part is: {part: bool Tensor (N, size, W)}; `size`, the height, defaults to the images'.
 
         Each pixel is in one part, that of the largest membership; of equal ones the first.
         """
         side = generator.size[0] if size is None else size
         membership = self.membership(generator, styles)
         owner = one_hot(self.by_part(membership).argmax(dim=1), len(self.parts)).movedim(-1, 1).float()
-        masks = interpolate(owner, size=(side, side), mode="nearest") > 0
+        wide = side * membership.shape[-1] // membership.shape[-2]
+        masks = interpolate(owner, size=(side, wide), mode="nearest") > 0
         return {name: masks[:, p] for p, name in enumerate(self.parts)}
 
     def contribution(self, part: str) -> Tensor:

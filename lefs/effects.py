@@ -14,6 +14,7 @@ demodulation lets the style of a channel that is never active act through the no
 
 from __future__ import annotations
 
+import math
 from concurrent.futures import Executor
 from dataclasses import replace
 from functools import partial
@@ -144,7 +145,7 @@ def squared_gradients(generator: Generator, styles: Tensor, regions: Tensor, sig
     ----------
     styles : Tensor of shape (N, S)
     regions : Tensor of shape (N, K, H, W), at least 0
-    signs : Tensor of shape (probes, N, 3, H, W), -1 or 1
+    signs : Tensor of shape (probes, N, C, H, W), -1 or 1
 
     Returns
     -------
@@ -173,18 +174,18 @@ def _batch_effects(
     generator: Generator, styles: Tensor, chunk: Batch, *, catalog: Catalog, probes: int, random_state: int
 ) -> Tensor:
     """Σ over the images of one batch and their probes: (K, S) float64."""
-    side = generator.size[0]
+    shape = (generator.channels, *generator.size)
     total = torch.zeros(catalog.num_clusters, styles.shape[1], dtype=torch.float64)
-    step = max(1, _PIXELS // side**2)
+    step = max(1, _PIXELS // math.prod(generator.size))
     for i in range(0, len(styles), step):
         some, seeds = styles[i : i + step], [seed for _, seed in chunk[i : i + step]]
-        regions = resample_partition(catalog.membership(generator, some), side).float()
-        signs = np.stack([[_signs(side, random_state, s, probe) for s in seeds] for probe in range(probes)])
+        regions = resample_partition(catalog.membership(generator, some), generator.size[0]).float()
+        signs = np.stack([[_signs(shape, random_state, s, probe) for s in seeds] for probe in range(probes)])
         total += squared_gradients(generator, some, regions, torch.from_numpy(signs).to(regions))
     return total
 
 
-def _signs(side: int, random_state: int, seed: int, probe: int) -> np.ndarray:
-    """Random signs for the pixels of one image, whatever batch it is in: (3, side, side), int8."""
+def _signs(shape: tuple[int, ...], random_state: int, seed: int, probe: int) -> np.ndarray:
+    """Random signs for the pixels of one image (C, H, W), whatever batch it is in, int8."""
     random = np.random.default_rng([random_state, seed, probe])
-    return random.integers(0, 2, size=(3, side, side), dtype=np.int8) * 2 - 1
+    return random.integers(0, 2, size=shape, dtype=np.int8) * 2 - 1

@@ -20,6 +20,7 @@ __all__ = [
     "check_crop",
     "color_difference",
     "crop_picture",
+    "opaque",
     "read_picture",
     "resample_partition",
     "save_png",
@@ -40,7 +41,7 @@ def to_uint8(images: torch.Tensor) -> np.ndarray:
 
     Parameters
     ----------
-    images : Tensor of shape (N, 3, H, W) or (3, H, W)
+    images : Tensor of shape (N, 3, H, W) or (3, H, W); 4 channels with alpha
         Values in [-1, 1]; what lies beyond is clipped.
 
     Returns
@@ -141,19 +142,35 @@ def crop_picture(image: Image.Image, box: tuple[int, int, int, int], size: tuple
     return torch.from_numpy(np.array(resized)).movedim(-1, 0).float() / 127.5 - 1
 
 
+def opaque(images: torch.Tensor) -> torch.Tensor:
+    """Lay images with alpha, (..., 4, H, W) in [-1, 1], over a chequerboard: (..., 3, H, W); none else."""
+    if images.shape[-3] != 4:
+        return images
+    rows, columns = (torch.arange(side, device=images.device) // 8 for side in images.shape[-2:])
+    board = 1 - 0.5 * ((rows[:, None] + columns) % 2).to(images.dtype)
+    colors, alpha = images.clamp(-1, 1).split([3, 1], dim=-3)
+    return board + (colors - board) * (alpha + 1) / 2
+
+
 def to_lab(images: torch.Tensor) -> torch.Tensor:
     """CIELAB (D65) of sRGB images, where they lie.
 
     Parameters
     ----------
-    images : Tensor of shape (..., 3, H, W)
+    images : Tensor of shape (..., 3, H, W), or (..., 4, H, W) with alpha
         sRGB in [-1, 1]; what lies beyond is clamped.
 
     Returns
     -------
     Tensor of shape (..., 3, H, W), float32 (float64 of float64): L in [0, 100], a, b
     """
-    unit = images.detach().to(torch.promote_types(images.dtype, torch.float32)).clamp(-1, 1).add(1).div(2)
+    unit = (
+        opaque(images.detach())
+        .to(torch.promote_types(images.dtype, torch.float32))
+        .clamp(-1, 1)
+        .add(1)
+        .div(2)
+    )
     linear = torch.where(unit > 0.04045, unit.add(0.055).div(1.055).pow(2.4), unit / 12.92)
     matrix = linear.new_tensor(_XYZ) / linear.new_tensor(_WHITE)[:, None]
     xyz = torch.einsum("rc,...chw->...rhw", matrix, linear)
@@ -179,15 +196,18 @@ def color_difference(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
     return torch.linalg.vector_norm(labs[0] - labs[1], dim=-3).float()
 
 
-def resample_partition(membership: torch.Tensor, size: int) -> torch.Tensor:
-    """Bring memberships of shape (N, K, h, w) to (N, K, size, size) with Σ_k kept at 1 everywhere.
+def resample_partition(membership: torch.Tensor, height: int) -> torch.Tensor:
+    """Bring memberships of shape (N, K, h, w) to this height, in proportion, with Σ_k kept at 1 everywhere.
 
     Up: nearest neighbour. Down: the mean over each area, so that a position on a border belongs to
     several clusters in proportion.
     """
-    side = membership.shape[-1]
-    if size == side:
+    before, width = membership.shape[-2:]
+    size = height, width * height // before
+    if height == before:
         return membership
-    if size > side:
-        return interpolate(membership, size=(size, size), mode="nearest")
-    return adaptive_avg_pool2d(membership, size)
+    return (
+        interpolate(membership, size, mode="nearest")
+        if height > before
+        else adaptive_avg_pool2d(membership, size)
+    )

@@ -19,7 +19,7 @@ from torch.nn.functional import adaptive_avg_pool2d
 from lefs.catalog import Catalog
 from lefs.checks import check_choice, check_integer, check_number
 from lefs.generator import Generator, GeneratorId
-from lefs.images import Picture, check_crop, crop_picture, read_picture
+from lefs.images import Picture, check_crop, crop_picture, opaque, read_picture
 from lefs.likeness import Features, Likeness
 from lefs.progress import track
 from lefs.records import ArtifactError, load_record, save_record, whole
@@ -277,7 +277,7 @@ def invert(
         codes = {"w": w[:, :1], "w+": w, "styles": styles}[space]
         found, errors = _fit(generator, codes, first, wanted, noise, steps, show=progress)
         with torch.no_grad():
-            image = generator.synthesize(found, noise)[0].float()
+            image = opaque(generator.synthesize(found, noise)[0].float())
     name = Path(picture).stem if isinstance(picture, str | os.PathLike) else "picture"
     made = (found, image, wanted.picture, wanted.kept, torch.tensor(errors), time.perf_counter() - start)
     return Inversion(*made, space, box, GeneratorId.of(generator), name)
@@ -305,7 +305,7 @@ def _nearest(generator: Generator, styles: Tensor, wanted: Likeness, noise: Any,
     low = adaptive_avg_pool2d(wanted.picture, _LOW)
     chunks, errors = styles.split(8), list[Tensor]()
     for chunk in track(chunks, total=len(chunks), description="nearest sample", show=show):
-        apart = adaptive_avg_pool2d(generator.synthesize(chunk, noise, upto), _LOW) - low
+        apart = adaptive_avg_pool2d(opaque(generator.synthesize(chunk, noise, upto)), _LOW) - low
         errors.append((apart.square() * weights).mean(dim=(1, 2, 3)))
     return int(torch.cat(errors).argmin())
 

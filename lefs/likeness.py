@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from lefs.checks import check_number
+from lefs.images import opaque
 
 __all__ = ["Features", "Likeness", "seen_by"]
 
@@ -43,7 +44,7 @@ class Likeness:
     def loss(self, images: Tensor) -> Tensor:
         """How far images (N, 3, H, W) are from it: (N,)."""
         # (what does not count is the picture's own, for the features' sake too)
-        images = torch.where(self.kept, images.float(), self.picture)
+        images = torch.where(self.kept, opaque(images.float()), self.picture)
         total = (images - self.picture).square().sum(dim=(1, 2, 3)) / (3 * self.kept.sum())
         for made, wanted in zip(self.see(images) if self.see else (), self.seen, strict=True):
             share = (made - wanted).flatten(1).square().mean(dim=1) / wanted.square().mean()

@@ -339,7 +339,10 @@ CONV = ("synthesis", "b8", "conv0")
         ),
         (lambda t: parts(t, *CONV, "affine").state.update(weight_gain=3.0), "scales its weight by 3"),
         (lambda t: parts(t, "synthesis").state.update(img_resolution=15), "images of 15 pixels"),
-        (lambda t: parts(t, "synthesis").state.update(img_channels=4), "image_channels must be one of 3, 1"),
+        (
+            lambda t: parts(t, "synthesis").state.update(img_channels=5),
+            "image_channels must be one of 3, 1, 4",
+        ),
         (lambda t: parts(t, "mapping").state.update(num_layers=10**9), "num_layers = 1000000000"),
         (lambda t: parts(t, "mapping").state.update(_modules=3), "_modules should be"),
     ],

@@ -640,7 +640,7 @@ def test_generators_can_be_sent_to_other_processes(lively: StyleGAN2, styles: Te
         ({"resolution": 2**40}, ValueError, "resolution must be between 4"),
         ({"resolution": 16.0}, TypeError, "resolution must be an integer"),
         ({"z_dim": 0}, ValueError, "z_dim must be between 1 and"),
-        ({"label_dim": -1}, ValueError, "label_dim must be at least 0"),
+        ({"label_dim": -1}, ValueError, "label_dim must be between 0 and"),
         ({"channels": {4: 4}}, ValueError, "channels lacks the resolution 8"),
         ({"channels": {4: 4, 8: 0}}, ValueError, r"channels\[8\] must be between 1 and"),
     ],

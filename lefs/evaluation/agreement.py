@@ -76,7 +76,7 @@ def confusion(
         membership = catalog.membership(generator, styles).cpu()
         # One image after the other: hundreds of clusters at full size take a lot of memory.
         for i, parts in enumerate(truth):
-            clusters = resample_partition(membership[i : i + 1], labels.shape[-1])
+            clusters = resample_partition(membership[i : i + 1], labels.shape[-2])
             table += (clusters.flatten(2)[0].double() @ parts).numpy()
     return table
 

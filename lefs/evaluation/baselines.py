@@ -122,7 +122,7 @@ def image_contributions(generator: Generator, catalog: Catalog, styles: Tensor) 
 
     def look(maps: Tensor, *, layer: StyleLayer) -> None:
         energy = _instance_normalised(layer.inside(maps)).square().flatten(2)
-        regions = resample_partition(parts, layer.inside(maps).shape[-1]).flatten(2).to(energy)
+        regions = resample_partition(parts, layer.inside(maps).shape[-2]).flatten(2).to(energy)
         mean = torch.einsum("ncx,npx->npc", energy, regions) / regions.sum(dim=2)[:, :, None]
         for place in _places(layer):
             found[:, :, place] = mean.nan_to_num(nan=-torch.inf).to(found)

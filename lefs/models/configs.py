@@ -71,7 +71,7 @@ class StyleGAN2Config:
     Attributes
     ----------
     resolution : int
-        Side of the images, a power of two from 4 on.
+        Side of the images, a power of two from 4 on; of images that are not square see `start`.
     z_dim, w_dim : int
         Sizes of the latents.
     channels : dict of int to int
@@ -106,8 +106,10 @@ class StyleGAN2Config:
         Features and colors are clamped to ± this; None: they are not.
     kernel_size : int
         Side of the convolutions' kernels, odd.
-    image_channels : {3, 1}
-        1 for grey images, which come out as three equal channels.
+    image_channels : {3, 1, 4}
+        1 for grey images, which come out as three equal channels; 4 for colors and alpha.
+    start : tuple of two int
+        Height and width of the maps of resolution 4; all others grow from them.
 
     Examples
     --------
@@ -137,6 +139,7 @@ class StyleGAN2Config:
     conv_clamp: float | None = None
     kernel_size: int = 3
     image_channels: int = 3
+    start: tuple[int, int] = (4, 4)
 
     def __post_init__(self) -> None:
         check_pyramid(self)
@@ -154,7 +157,12 @@ class StyleGAN2Config:
         check_choice("normalize", self.normalize, ("each", "joint", "no"))
         check_choice("activation", self.activation, ACTIVATIONS)
         check_choice("mapping_activation", self.mapping_activation, ACTIVATIONS)
-        check_choice("image_channels", self.image_channels, (3, 1))
+        check_choice("image_channels", self.image_channels, (3, 1, 4))
+        object.__setattr__(self, "start", tuple(self.start))
+        for i, side in enumerate(self.start):
+            check_integer(f"start[{i}]", side, minimum=1, maximum=16)
+        if len(self.start) != 2:
+            raise ValueError(f"start must be a height and a width, got {self.start}")
         object.__setattr__(self, "filter", check_filter("filter", self.filter))
         if self.image_filter is not None:
             taps = check_filter("image_filter", self.image_filter)
@@ -168,6 +176,10 @@ class StyleGAN2Config:
     def resolutions(self) -> list[int]:
         """4, 8, ... resolution."""
         return resolutions_of(self.resolution)
+
+    def size_at(self, resolution: int) -> tuple[int, int]:
+        """Height and width of the maps of a resolution."""
+        return self.start[0] * resolution // 4, self.start[1] * resolution // 4
 
     def parts(self, resolution: int) -> tuple[str, ...]:
         """The layers of one resolution in order, of "conv0" (which doubles the size), "conv1" and "torgb"."""

@@ -59,7 +59,7 @@ class ModulatedConvolution(nn.Module):
     ----------
     inputs, outputs : numbers of channels
     config : what the layers of a network share
-    resolution : side of the result
+    resolution : that of the result, by which its block is called
     up : whether the result is twice as large as the input
     """
 
@@ -68,12 +68,13 @@ class ModulatedConvolution(nn.Module):
     def __init__(self, inputs: int, outputs: int, config: StyleGAN2Config, *, resolution: int, up: bool):
         super().__init__()
         self.config, self.resolution, self.up = config, resolution, up
+        self.size = config.size_at(resolution)
         self.affine = FullyConnected(config.w_dim, inputs, bias=1.0)
         self.weight = nn.Parameter(normal(outputs, inputs, config.kernel_size, config.kernel_size))
         self.bias = nn.Parameter(constant(0, outputs))
         if config.noise:
             self.noise_strength = nn.Parameter(constant(0))
-            self.register_buffer("noise_const", normal(resolution, resolution))
+            self.register_buffer("noise_const", normal(*self.size))
         self._derived: _Derived | None = None
 
     def modulation(self, styles: Tensor, noise: Noise, gain: float = 1.0) -> Modulation:
@@ -123,10 +124,10 @@ class ModulatedConvolution(nn.Module):
 
     def tiled(self, source: Iterable[Tensor], modulation: Modulation) -> Iterator[Tensor]:
         """As `forward`, from the row tiles of one map to those of the result."""
-        cuts = row_ranges(self.resolution, self.resolution * self.pixel_size)
+        height, width = self.size
+        cuts = row_ranges(height, width * self.pixel_size)
         if len(cuts) == 1:
-            side = self.resolution // (1 + self.up)
-            yield from (self(x, modulation) for x in recut(source, [(0, side)]))
+            yield from (self(x, modulation) for x in recut(source, [(0, height // (1 + self.up))]))
             return
         reach = 1 if self.up else self.config.kernel_size // 2
         seen = [(a // (1 + self.up) - reach, b // (1 + self.up) + reach) for a, b in cuts]
@@ -141,7 +142,7 @@ class ModulatedConvolution(nn.Module):
     def _maps_outweigh(self) -> bool:
         """Whether it takes longer to scale one image's maps, before and after, than the weight."""
         outputs, inputs = self.weight.shape[:2]
-        pixels = self.resolution**2
+        pixels = math.prod(self.size)
         return inputs * pixels // (4 if self.up else 1) + outputs * pixels > self.weight.numel()
 
     def _weight(self, dtype: torch.dtype, precise: torch.dtype) -> tuple[Tensor, Tensor]:
@@ -186,7 +187,7 @@ class ModulatedConvolution(nn.Module):
     def _seeded(self, seed: int) -> Tensor:
         # Each layer draws from its own stream, so that a cache can be resumed anywhere.
         stream = np.random.RandomState([seed, self.resolution, int(self.up)])
-        maps = stream.randn(self.resolution, self.resolution).astype(np.float32)
+        maps = stream.randn(*self.size).astype(np.float32)
         return torch.from_numpy(maps).to(self.noise_const)
 
 
@@ -214,9 +215,9 @@ class ToRGB(nn.Module):
         return self.weight.shape[1] * working_type(self.weight).itemsize
 
     def tiled(
-        self, source: Iterable[Tensor], styles: Tensor, side: int, found: list[Tensor]
+        self, source: Iterable[Tensor], styles: Tensor, size: tuple[int, int], found: list[Tensor]
     ) -> Iterator[Tensor]:
         """Pass the row tiles of a map on, and append the colors of each to `found`."""
-        for x in recut(source, row_ranges(side, side * self.pixel_size)):
+        for x in recut(source, row_ranges(size[0], size[1] * self.pixel_size)):
             found.append(self(x, styles))
             yield x

@@ -52,7 +52,7 @@ class _Block(Precise):
         self.precise = resolution < config.resolution // 32
         outputs = config.channels[resolution]
         if resolution == 4:
-            self.const = nn.Parameter(normal(outputs, 4, 4))
+            self.const = nn.Parameter(normal(outputs, *config.start))
         else:
             inputs = config.channels[resolution // 2]
             self.conv0 = ModulatedConvolution(inputs, outputs, config, resolution=resolution, up=True)
@@ -98,6 +98,7 @@ class StyleGAN2(Generator):
             normalize=config.normalize,
             average=config.average,
         )
+        self.size, self.channels = config.size_at(config.resolution), max(3, config.image_channels)
         for r in config.resolutions:
             self.synthesis.add_module(f"b{r}", _Block(r, config))
         self.layers = self._tabulate()
@@ -108,12 +109,10 @@ class StyleGAN2(Generator):
         start = 0
         for r in self.config.resolutions:
             for part in self.config.parts(r):
-                size = r // 2 if part == "conv0" else r
-                inputs = self.config.channels[size]
+                before = r // 2 if part == "conv0" else r
+                inputs, size = self.config.channels[before], self.config.size_at(before)
                 kind: Any = "rgb" if part == "torgb" else "conv"
-                layers.append(
-                    StyleLayer(f"b{r}.{part}", kind, (size, size), inputs, slice(start, start + inputs))
-                )
+                layers.append(StyleLayer(f"b{r}.{part}", kind, size, inputs, slice(start, start + inputs)))
                 start += inputs
         return tuple(layers)
 
@@ -150,7 +149,7 @@ class StyleGAN2(Generator):
     def _is_large(self, layer: StyleLayer, count: int) -> bool:
         """Whether the maps around `layer` are better made image by image, in row tiles."""
         resolution = int(layer.name.partition(".")[0][1:])
-        numbers = resolution**2 * self.config.channels[resolution] * count
+        numbers = math.prod(self.config.size_at(resolution)) * self.config.channels[resolution] * count
         if not needs_tiles(numbers * 8) or self.device.type != "cpu":  # (most layers of small networks)
             return False
         config, weight = self.config, self._module(layer).weight
@@ -203,7 +202,7 @@ class StyleGAN2(Generator):
             module, scales = self._module(layer), styles[:, layer.span]
             if layer.kind == "rgb":
                 colors.append([])
-                tiles = module.tiled(tiles, scales, layer.size[0], colors[-1])
+                tiles = module.tiled(tiles, scales, layer.size, colors[-1])
             else:
                 tiles = module.tiled(tiles, module.modulation(scales, noise))
         kept = [tile for tile in tiles if keep]
@@ -214,10 +213,11 @@ class StyleGAN2(Generator):
     def _finish(self, state: State, size: int) -> Tensor:
         image = state[1]
         assert image is not None
-        return image.expand(-1, 3, -1, -1)
+        return image.expand(-1, self.channels, -1, -1)  # (grey images have one channel)
 
     def _stage(self, layer: StyleLayer) -> int:
-        return int(layer.name.partition(".")[0][1:]) if self.config.architecture == "skip" else self.size[0]
+        made = int(layer.name.partition(".")[0][1:])
+        return self.config.size_at(made)[0] if self.config.architecture == "skip" else self.size[0]
 
 
 def _joined(parts: tuple[Tensor | None, ...]) -> Tensor | None:

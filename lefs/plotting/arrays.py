@@ -11,7 +11,7 @@ from scipy.stats import rankdata
 from sklearn.utils.extmath import svd_flip
 from torch.nn.functional import interpolate
 
-from lefs.images import to_uint8
+from lefs.images import opaque, to_uint8
 from lefs.plotting.style import cluster_colors
 
 __all__ = ["Names", "overlay", "similarity_colors", "tinted", "upscaled"]
@@ -48,12 +48,15 @@ def as_array(name: str, values: Any, *, ndim: int, images: int | None = None) ->
 
 
 def as_images(name: str, images: Any, count: int | None = None) -> np.ndarray:
-    """`count` images, shape (N, 3, H, W) or (3, H, W), or a list, in [-1, 1] → (N, H, W, 3) uint8."""
+    """`count` images, shape (N, 3, H, W) or (3, H, W), or a list, in [-1, 1] → (N, H, W, 3) uint8.
+
+    Those with alpha, of 4 channels, lie over a chequerboard.
+    """
     listed = isinstance(images, list) and all(isinstance(image, torch.Tensor) for image in images)
     tensor = torch.stack(images) if listed and images else torch.as_tensor(images)
     if tensor.ndim == 3:
         tensor = tensor[None]
-    if tensor.ndim != 4 or tensor.shape[1] != 3 or 0 in tensor.shape:
+    if tensor.ndim != 4 or tensor.shape[1] not in (3, 4) or 0 in tensor.shape:
         raise ValueError(f"{name} must have shape (N, 3, H, W), got {tuple(tensor.shape)}")
     if not tensor.is_floating_point():
         raise TypeError(f"{name} must be float in [-1, 1], got {tensor.dtype}; a generator makes such images")
@@ -61,7 +64,7 @@ def as_images(name: str, images: Any, count: int | None = None) -> np.ndarray:
         raise ValueError(f"{name} holds NaN or infinite values")
     if count is not None and len(tensor) != count:
         raise ValueError(f"{name} must hold {count} images, got {len(tensor)}")
-    return to_uint8(tensor)
+    return to_uint8(opaque(tensor))
 
 
 def as_changes(name: str, changes: Any, count: int) -> np.ndarray:

@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 from lefs.catalog import Catalog
 from lefs.checks import check_seeds
 from lefs.generator import Generator
-from lefs.images import to_uint8
+from lefs.images import opaque, to_uint8
 from lefs.plotting import cluster_colors, membership_overlays, similarity_colors
 from lefs.plotting.arrays import color_index, overlay
 from lefs.widgets.canvas import Canvas, Picture
@@ -150,7 +150,7 @@ class CatalogBrowser(Panel):
         if cluster != _ALL:
             labels = np.where(labels == cluster, labels, -1)
         opacity = self.controls["opacity"].value
-        pictures = overlay(to_uint8(self._images), labels, self._colors(), opacity, side=_SIDE)
+        pictures = overlay(to_uint8(opaque(self._images)), labels, self._colors(), opacity, side=_SIDE)
         seeds = self._seeds[self._first :]
         self.canvas.show(*(Picture(p, note=f"seed {s}") for p, s in zip(pictures, seeds, strict=False)))
 

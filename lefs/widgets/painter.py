@@ -17,7 +17,7 @@ from lefs.catalog import Catalog
 from lefs.checks import check_choice, check_integer, check_number, check_seed
 from lefs.evaluation import Segmenter
 from lefs.generator import Generator
-from lefs.images import color_difference, to_uint8
+from lefs.images import color_difference, opaque, to_uint8
 from lefs.plotting import comparison_strip
 from lefs.plotting.style import LINES
 from lefs.units import UnitDissection, cells_of, pixels_of, replacement
@@ -229,7 +229,7 @@ class UnitPainter(Panel):
         self._summary.value = self._measures(labels, relabelled)
         self.canvas.show(
             Picture(self._tinted(), "paint here", "orange: ablated, blue: inserted", paint=True),
-            Picture(to_uint8(after), "result", f"seed {self.controls['seed'].value}"),
+            Picture(to_uint8(opaque(after)), "result", f"seed {self.controls['seed'].value}"),
             change_picture(self._change()),
         )
 
@@ -256,7 +256,7 @@ class UnitPainter(Panel):
         return pixels_of(cells, len(self.painted))[0].numpy()
 
     def _tinted(self) -> np.ndarray:
-        picture = to_uint8(self.image).astype(np.float32)
+        picture = to_uint8(opaque(self.image)).astype(np.float32)
         for kind, color in _COLORS.items():
             where = self._pixels(kind)
             picture[where] = 0.55 * picture[where] + 0.45 * 255 * np.array(color, np.float32)

@@ -20,7 +20,7 @@ from lefs.checks import check_name, check_number
 from lefs.editing import Change, Recipe
 from lefs.editor import Edit, Editor, Superseded
 from lefs.generator import Generator
-from lefs.images import to_uint8
+from lefs.images import opaque, to_uint8
 from lefs.plotting import edit_strip
 from lefs.query import PartEffects, QuerySettings
 from lefs.sources import Source, source_styles
@@ -306,7 +306,7 @@ class EditStudio(Panel):
     def _pictures(self) -> list[Picture]:
         edit, change = self.edit, self.edit.recipe.changes[0]
         given = torch.stack([edit.target, edit.image, edit.references[0]])
-        target, image, reference = to_uint8(given)
+        target, image, reference = to_uint8(opaque(given))
         return [
             Picture(target, "target", _name(edit.recipe.target)),
             Picture(image, "edit", self._stated(change)),

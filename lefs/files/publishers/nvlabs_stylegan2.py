@@ -132,6 +132,7 @@ def _synthesis(synthesis: Module) -> tuple[dict[str, Any], dict[str, Tensor]]:
             synthesis, "architectures", (b.get("architecture", str) for b in blocks.values())
         ),
         "image_channels": synthesis.get("img_channels", int),
+        "start": list(tensors["synthesis.b4.const"].shape[1:]),
         **_shared(synthesis, blocks, convolutions, colors),
     }
     return config, tensors

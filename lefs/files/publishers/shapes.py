@@ -40,6 +40,7 @@ def stylegan2_config(tensors: dict[str, Tensor], source: StateDict, **known: Any
         "noise": bool(_matching(tensors, r"synthesis\..*\.noise_strength")),
         "kernel_size": tensors[f"synthesis.b{max(channels)}.conv1.weight"].shape[-1],
         "image_channels": len(tensors[last]),
+        "start": list(tensors["synthesis.b4.const"].shape[1:]) if "synthesis.b4.const" in tensors else [4, 4],
     }
     return config | known
 

@@ -73,6 +73,10 @@ class StateDict:
         # (large tensors come as views of the file, wherever they lie in it)
         return aligned(tensor).float()
 
+    def rename(self, pattern: str, new: Callable[[re.Match[str]], str]) -> None:
+        """Give what matches `pattern` in the names the text that `new` makes of it."""
+        self._left = {re.sub(pattern, new, name): tensor for name, tensor in self._left.items()}
+
     def drop(self, *patterns: str) -> None:
         """Forget tensors whose whole names match one of the patterns: constants that the code knows."""
         for pattern in patterns:

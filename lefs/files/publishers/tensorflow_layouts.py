@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -152,6 +153,7 @@ def _read_stylegan2(source: StateDict, settings: _Settings) -> Parsed:
     """A StyleGAN2's variables → ours; also those of the revised StyleGAN of its configurations B to D."""
     _require(source, settings, use_wscale=True)
     check_grown(source, "lod")
+    _call_by_resolution(source)
     normalize = _normalization(source, settings)
     last = f"synthesis.b{source.largest(rf'{_SCOPE}/.*')}.torgb"
     tensors = source.translate((*_STYLEGAN2, (r"ToRGB_lod0", last, _MODULATED)))
@@ -170,6 +172,18 @@ def _read_stylegan2(source: StateDict, settings: _Settings) -> Parsed:
     )
     psi = _option(source, settings, "truncation_psi", 0.5, int)
     return Parsed("stylegan2", config, tensors, {"publisher": "NVIDIA, stylegan2", "truncation": psi})
+
+
+def _call_by_resolution(source: StateDict) -> None:
+    """Images that are not square begin with maps of another size than 4x4; scopes are then called as if."""
+    first = [re.match(r"\d{1,5}", name) for name in source.names(r"\d{1,5}x\d{1,5}/Const/const")]
+    if first and first[0] and (height := int(first[0][0])):
+
+        def square(scope: re.Match[str]) -> str:
+            side = 4 * int(scope[1]) // height
+            return f"{side}x{side}/"
+
+        source.rename(r"^(\d{1,5})x\d{1,5}/", square)
 
 
 def _normalization(source: StateDict, settings: _Settings) -> str:
