@@ -119,7 +119,7 @@ def _add_run(run: argparse.ArgumentParser) -> None:
 
 def _add_common(command: argparse.ArgumentParser, out: str) -> None:
     command.add_argument("--generator", default="portraits", help="as for info (default: %(default)s)")
-    command.add_argument("--steps", type=int, default=150, help="of an inversion (default: %(default)s)")
+    command.add_argument("--steps", type=int, default=200, help="of an inversion (default: %(default)s)")
     spaces = ("w", "w+", "styles")
     command.add_argument(
         "--space", choices=spaces, default="w+", help="of an inversion (default: %(default)s)"

@@ -26,7 +26,9 @@ def picture(lively: Generator) -> torch.Tensor:
 
 
 def inverted(lively: Generator, picture: Any, **options: Any) -> lefs.Inversion:
-    return lefs.invert(lively, picture, **{"steps": 30, "samples": 16, "progress": False} | options)
+    return lefs.invert(
+        lively, picture, **{"steps": 30, "prior": 0.0, "samples": 16, "progress": False} | options
+    )
 
 
 # -- fits --------------------------------------------------------------------------------------------------
@@ -57,6 +59,14 @@ def _affine_system(generator: Generator, styles: torch.Tensor) -> tuple[torch.Te
     offset = generator.styles(zero)
     units = torch.eye(generator.w_dim)[:, None].expand(-1, generator.num_ws, -1)
     return (generator.styles(units) - offset).t().double(), (styles - offset).t().double()
+
+
+def test_a_prior_keeps_the_fit_near_its_sample(lively: Generator, picture: torch.Tensor) -> None:
+    start = inverted(lively, picture, steps=1).styles
+    free, bound = (inverted(lively, picture, prior=p) for p in (0.0, 0.1))
+    moved = [(found.styles - start).square().mean() for found in (free, bound)]
+    assert moved[1] < 0.5 * moved[0]
+    assert free.psnr > bound.psnr > inverted(lively, picture, steps=1).psnr
 
 
 def test_it_starts_from_the_nearest_sample(lively: Generator) -> None:

@@ -120,13 +120,18 @@ def main(arguments: list[str] | None = None) -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description="Invert portraits that the generator never saw.")
     parser.add_argument("--model", default="portraits", help="an embedded generator, or a folder")
-    parser.add_argument("--pictures", type=int, default=12)
+    parser.add_argument("--pictures", type=int, default=8)
     parser.add_argument("--spaces", nargs="+", default=["w", "w+", "styles"])
-    parser.add_argument("--steps", type=int, default=150)
+    parser.add_argument("--steps", type=int, default=200)
+    parser.add_argument("--prior", type=float, default=0.002)
     parser.add_argument("--features", action="store_true", help="fit the segmenter's features, too")
     chosen = parser.parse_args(arguments)
     subject = Subject.load(chosen.model)
-    options = {"steps": chosen.steps, "loss": subject.segmenter if chosen.features else None}
+    options = {
+        "steps": chosen.steps,
+        "prior": chosen.prior,
+        "loss": subject.segmenter if chosen.features else None,
+    }
     for found in rows(Bench(subject), chosen.pictures, chosen.spaces, options):
         print(Table(COLUMNS, [row.cells(way) for way in WAYS for row in found]), flush=True)
 
