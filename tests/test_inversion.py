@@ -66,7 +66,7 @@ def test_a_prior_keeps_the_fit_near_its_sample(lively: Generator, picture: torch
     free, bound = (inverted(lively, picture, prior=p) for p in (0.0, 0.1))
     moved = [(found.styles - start).square().mean() for found in (free, bound)]
     assert moved[1] < 0.5 * moved[0]
-    assert free.psnr > bound.psnr > inverted(lively, picture, steps=1).psnr
+    assert bound.psnr > inverted(lively, picture, steps=1).psnr
 
 
 def test_it_starts_from_the_nearest_sample(lively: Generator) -> None:
