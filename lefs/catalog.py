@@ -19,11 +19,11 @@ from torch import Tensor
 from torch.nn.functional import interpolate, one_hot
 
 from lefs.activations import Hypercolumns, Sample, shares
-from lefs.checks import check_choice, check_name
+from lefs.checks import check_choice, check_clusters, check_name, check_number, check_tensor
 from lefs.factorization import membership_by
 from lefs.generator import Generator, GeneratorId
 from lefs.records import load_record, locate, save_record, whole
-from lefs.stylespace import StyleLayer
+from lefs.stylespace import StyleLayer, check_layers
 
 __all__ = ["CONTRIBUTIONS", "Catalog", "Contributions", "Sampling"]
 
@@ -68,6 +68,7 @@ class Sampling:
     @classmethod
     def from_json(cls, entry: Mapping[str, Any]) -> Sampling:
         """The sampling that `to_json` described."""
+        check_number("truncation", entry["truncation"], minimum=-100, maximum=100)
         return cls(**{**entry, "seeds": tuple(entry["seeds"])})
 
 
@@ -160,14 +161,12 @@ class Catalog:
     def __post_init__(self) -> None:
         check_choice("method", self.method, ("kmeans", "nmf"))
         check_choice("measure", self.measure, CONTRIBUTIONS)
-        parts = {str(n): tuple(sorted(int(k) for k in ks)) for n, ks in self.parts.items()}
+        parts = {_part_name("parts", n): check_clusters(ks) for n, ks in self.parts.items()}
         object.__setattr__(self, "parts", MappingProxyType(parts))
         clusters = sorted(k for ks in parts.values() for k in ks)
         if clusters != list(range(self.num_clusters)) or not all(parts.values()):
-            raise ValueError(
-                f"parts must divide the clusters 0..{self.num_clusters - 1} without rest, overlap or an "
-                f"empty part, got {parts}"
-            )
+            known = f"0..{self.num_clusters - 1} without rest, overlap or an empty part"
+            raise ValueError(f"parts must divide the clusters {known}, got {parts}")
         self._check_shapes()
 
     def _check_shapes(self) -> None:
@@ -178,9 +177,7 @@ class Catalog:
         if self.effects is not None:
             expected["effects"] = (clusters, width)
         for name, shape in expected.items():
-            found = tuple(getattr(self, name).shape)
-            if found != shape:
-                raise ValueError(f"{name} must have shape {shape}, got {found}")
+            check_tensor(name, getattr(self, name), shape)
 
     def __reduce__(self) -> tuple[Any, ...]:
         # A mappingproxy cannot be sent to another process.
@@ -293,8 +290,8 @@ class Catalog:
         side = generator.size[0] if size is None else size
         membership = self.membership(generator, styles)
         owner = one_hot(self.by_part(membership).argmax(dim=1), len(self.parts)).movedim(-1, 1).float()
-        wide = side * membership.shape[-1] // membership.shape[-2]
-        masks = interpolate(owner, size=(side, wide), mode="nearest") > 0
+        shape = side, side * membership.shape[-1] // membership.shape[-2]
+        masks = interpolate(owner, size=shape, mode="nearest") > 0
         return {name: masks[:, p] for p, name in enumerate(self.parts)}
 
     def contribution(self, part: str) -> Tensor:
@@ -380,7 +377,7 @@ class Catalog:
             return cls(
                 **given,
                 layer=meta["layer"],
-                layers=tuple(StyleLayer.from_json(entry) for entry in meta["layers"]),
+                layers=check_layers([StyleLayer.from_json(entry) for entry in meta["layers"]]),
                 parts=meta["parts"],
                 generator=GeneratorId.from_json(meta["generator"]),
                 sampling=Sampling.from_json(meta["sampling"]),
@@ -390,8 +387,8 @@ class Catalog:
 
 
 def _part_name(argument: str, name: str) -> str:
-    if not isinstance(name, str) or not name.strip():
-        raise ValueError(f"{argument}: a part's name must be text that is not blank, got {name!r}")
+    if not isinstance(name, str) or not name.strip() or not name.isprintable():
+        raise ValueError(f"{argument}: a part's name must be printable text that is not blank, got {name!r}")
     return name.strip()
 
 

@@ -11,6 +11,7 @@ from typing import Any
 __all__ = [
     "MAX_SEED",
     "check_choice",
+    "check_clusters",
     "check_counts",
     "check_device",
     "check_integer",
@@ -18,6 +19,7 @@ __all__ = [
     "check_number",
     "check_seed",
     "check_seeds",
+    "check_tensor",
 ]
 
 Seeds = int | Iterable[int]
@@ -109,6 +111,18 @@ def check_choice(name: str, value: Any, choices: Collection[Any]) -> Any:
         listed = ", ".join(repr(c) for c in choices)
         raise ValueError(f"{name} must be one of {listed}; got {value!r}")
     return value
+
+
+def check_clusters(clusters: Iterable[Any]) -> tuple[int, ...]:
+    """Return the numbers of a part's clusters, in order; what is not an integer is refused."""
+    return tuple(sorted(check_integer("parts", k) for k in clusters))
+
+
+def check_tensor(name: str, tensor: Any, shape: tuple[int, ...]) -> None:
+    """Raise a ValueError unless `tensor` has this shape, and finite real numbers."""
+    found = tuple(tensor.shape)
+    if found != shape or tensor.is_complex() or not bool(tensor.isfinite().all()):
+        raise ValueError(f"{name} must have shape {shape} and finite real numbers, got shape {found}")
 
 
 def check_name(name: str, value: str, choices: Collection[str], *, what: str) -> str:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from lefs.checks import check_counts
 
-__all__ = ["StyleLayer", "check_styles_shape", "ranges"]
+__all__ = ["StyleLayer", "check_layers", "check_styles_shape", "ranges"]
 
 
 @dataclass(frozen=True)
@@ -117,6 +117,15 @@ def ranges(layers: Sequence[StyleLayer]) -> dict[str, tuple[str, ...]]:
         name: tuple(layer.name for layer in layers if below < layer.fineness <= upto)
         for name, (below, upto) in limits.items()
     }
+
+
+def check_layers(layers: Sequence[StyleLayer]) -> tuple[StyleLayer, ...]:
+    """Return `layers`; a ValueError if they overlap in the vector of styles, or scale no channel."""
+    spans = sorted((s.start, s.stop) for layer in layers for s in layer.spans)
+    ends = [0, *(stop for _, stop in spans)]
+    if any(not before <= start < stop for before, (start, stop) in zip(ends, spans, strict=False)):
+        raise ValueError(f"layers must have styles of their own, got {spans}")
+    return tuple(layers)
 
 
 def check_styles_shape(count: int, **styles: Tensor) -> None:

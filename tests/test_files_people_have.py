@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from helpers import random_network
+from helpers import made_up_catalog, random_network
 from torch import Tensor
 
 import lefs
@@ -440,3 +440,39 @@ def test_pickles_inside_messages_are_bounded() -> None:
     with pytest.raises(ArtifactError) as caught:
         read_tree(io.BytesIO(pickle.dumps({"a" * 9000: 1}) + b"more").getvalue())
     assert len(str(caught.value)) < 3000
+
+
+CATALOGS: dict[str, tuple[Callable[[dict[str, Any], dict[str, Tensor]], object], str]] = {
+    "centres of NaN": (
+        lambda j, t: t["centers"].fill_(torch.nan),
+        "centers must have .* finite real numbers",
+    ),
+    "infinite contributions": (lambda j, t: t["contributions"].fill_(torch.inf), "contributions must have"),
+    "a cluster 0.5": (
+        lambda j, t: j["parts"].update({"cluster 0": [0.5]}),
+        "parts must be an integer, got 0.5",
+    ),
+    "a blank name": (lambda j, t: j["parts"].update({" ": j["parts"].pop("cluster 0")}), "not blank"),
+    "a terminal's": (lambda j, t: j["parts"].update({"\x1b[2J": j["parts"].pop("cluster 0")}), "printable"),
+    "a far ψ": (lambda j, t: j["sampling"].update(truncation=1e30), "truncation must be"),
+    "layers over each other": (
+        lambda j, t: j["layers"][1].update(slice=j["layers"][0]["slice"]),
+        "layers must have styles of their own",
+    ),
+    "a layer of nothing": (lambda j, t: j["layers"][0].update(slice=[0, 0]), "layers must have styles"),
+}
+
+
+@pytest.mark.parametrize("kind", CATALOGS)
+def test_tampered_catalogs_are_refused(kind: str, tmp_path: Path) -> None:
+    change, expected = CATALOGS[kind]
+    generator = random_network(seed=3)
+    shares = torch.full((3, generator.num_styles), 1 / 3)
+    made_up_catalog(shares, generator).save(tmp_path)
+    content, tensors = lefs.records.load_record(tmp_path / "catalog", expect="lefs-catalog")
+    content, tensors = dict(content), {k: v.clone() for k, v in tensors.items()}
+    change(content, tensors)
+    del content["format"], content["version"], content["tensors_sha256"]
+    lefs.records.save_record(tmp_path / "catalog", "lefs-catalog", content, tensors)
+    with pytest.raises(ArtifactError, match=expected):
+        lefs.Catalog.load(tmp_path)
