@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from timeit import timeit
 from typing import Any, Literal
@@ -22,7 +22,7 @@ from lefs.effects import by_effect
 from lefs.factorization import factorize
 from lefs.generator import Generator
 
-__all__ = ["Estimate", "dissect", "estimate"]
+__all__ = ["Estimate", "dissect", "estimate", "remeasure"]
 
 _ITERATIONS = 40  # of a run of k-means, as they come
 _once = partial(timeit, number=1)  # seconds that a call takes
@@ -135,6 +135,50 @@ def dissect(
     if contributions != "effect":
         return catalog
     return by_effect(catalog, generator, probes=probes, random_state=random_state, **options)
+
+
+def remeasure(
+    catalog: Catalog,
+    generator: Generator,
+    seeds: Iterable[int] | None = None,
+    *,
+    contributions: Literal["energy", "standardized"] = "standardized",
+    **options: Any,
+) -> Catalog:
+    """The same clusters and parts with contributions of another kind, or measured on other images.
+
+    Parameters
+    ----------
+    catalog, generator : Catalog, Generator
+        Must belong together.
+    seeds : iterable of int, optional
+        The catalog's own sample unless told otherwise, at its truncation.
+    contributions : {"energy", "standardized"}
+        As of `dissect`; `lefs.by_effect` measures the third kind.
+    **options
+        `batch_size`, `executor` and `progress` of `dissect`.
+
+    Returns
+    -------
+    Catalog
+
+    Examples
+    --------
+    >>> import lefs
+    >>> generator, catalog = lefs.load("portraits-64"), lefs.Catalog.load("portraits-64")
+    >>> lefs.dissection.remeasure(catalog, generator, range(4), progress=False).measure
+    'standardized'
+    """
+    catalog.check_generator(generator)
+    check_choice("contributions", contributions, ("energy", "standardized"))
+    given = catalog.sampling.seeds if seeds is None else seeds
+    sample = Sample(generator, given, truncation=catalog.sampling.truncation, **options)
+    standardized = contributions == "standardized"
+    found, sizes = sample.contributions(
+        catalog.layer, catalog.centers.to(generator.device), method=catalog.method, standardized=standardized
+    )
+    sampling = replace(catalog.sampling, seeds=tuple(sample.seeds))
+    return replace(catalog, contributions=found, sizes=sizes, measure=contributions, sampling=sampling)
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from lefs.blending import Side, blend, blending_layer, refined
 from lefs.catalog import Catalog
 from lefs.checks import check_choice
 from lefs.editing import Change, Recipe, compose, resolve_claims, transfer
+from lefs.fitting import fit_query
 from lefs.generator import Generator
 from lefs.images import color_difference
 from lefs.query import QuerySettings
@@ -29,7 +30,7 @@ _Kept = int | KeptStyles
 _Key = tuple[_Kept, float, int | None, int | None]  # source, truncation, label, side of a preview
 _COSTLY = 64  # side of the maps from which on it is worth asking whether a layer is still wanted
 _KEPT = 2**26  # bytes of unedited pictures that are kept
-_SIDES = 64  # images of which masks and coarse maps are kept
+_SIDES = 64  # images of which masks and coarse maps are kept, and pairs of which fitted queries are
 
 
 def _turned(recipe: Recipe, name: str, value: float) -> Recipe:
@@ -120,6 +121,7 @@ class Editor:
         self._cache: tuple[tuple[_Kept, float, int | None], Cache] | None = None
         self._pictures: dict[_Key, Tensor] = {}
         self._sides: dict[_Key, Side] = {}
+        self._fitted: dict[tuple[str, str, str], Tensor] = {}
 
     def cache(self, target: Source, truncation: float, *, label: int | None = None) -> Cache:
         """The kept states of a target; the last one asked for stays in memory."""
@@ -262,7 +264,18 @@ class Editor:
                     recipes = [Recipe(target, c, truncation, label=label) for c in changes]
                     rows[part] = torch.stack([self.render(recipe).image for recipe in recipes])
                     continue
-                q = chosen.query(self.catalog, part, cache.styles, styles)
+                q = (
+                    chosen.query(self.catalog, part, cache.styles, styles)
+                    if chosen.method != "fit"
+                    else (
+                        torch.stack(
+                            [
+                                self._query(Change(part, 0, settings=chosen), cache.styles, s[None])
+                                for s in styles
+                            ]
+                        )
+                    )
+                )
                 edited = transfer(cache.styles, styles, q, strength=strength)
                 rows[part] = self._synthesize(edited, cache, None)
         return rows
@@ -308,12 +321,23 @@ class Editor:
         if self.generator.has_styles or any(c.settings.where == "everywhere" for c in changes):
             self.generator.check_styles()
             for i, c in enumerate(changes):
-                found[i] = c.settings.query(self.catalog, c.part, target, references[i : i + 1]).reshape(-1)
+                found[i] = self._query(c, target, references[i : i + 1])
         claims = [i for i, c in enumerate(changes) if c.settings.where == "everywhere"]
         if claims:
             of = [changes[i].settings.contribution(self.catalog, changes[i].part) for i in claims]
             found[claims] = resolve_claims(found[claims], torch.stack(of))
         return found
+
+    def _query(self, change: Change, target: Tensor, reference: Tensor) -> Tensor:
+        if change.settings.method != "fit":
+            return change.settings.query(self.catalog, change.part, target, reference).reshape(-1)
+        key = (change.part, KeptStyles.of(target).sha256, KeptStyles.of(reference).sha256)
+        if key not in self._fitted:
+            while len(self._fitted) >= _SIDES:
+                del self._fitted[next(iter(self._fitted))]
+            pair, options = (target, reference), {"noise": self.noise}
+            self._fitted[key] = fit_query(self.generator, self.catalog, change.part, *pair, **options)[0]  # type: ignore[arg-type]
+        return self._fitted[key]
 
     def _target(self, recipe: Recipe, *, preview: bool) -> tuple[Cache | None, Tensor]:
         """The target's cache, if it is kept or worth making, and its styles."""

@@ -164,17 +164,13 @@ def to_lab(images: torch.Tensor) -> torch.Tensor:
     -------
     Tensor of shape (..., 3, H, W), float32 (float64 of float64): L in [0, 100], a, b
     """
-    unit = (
-        opaque(images.detach())
-        .to(torch.promote_types(images.dtype, torch.float32))
-        .clamp(-1, 1)
-        .add(1)
-        .div(2)
-    )
+    wide = torch.promote_types(images.dtype, torch.float32)
+    unit = opaque(images).to(wide).clamp(-1, 1).add(1).div(2)
     linear = torch.where(unit > 0.04045, unit.add(0.055).div(1.055).pow(2.4), unit / 12.92)
     matrix = linear.new_tensor(_XYZ) / linear.new_tensor(_WHITE)[:, None]
     xyz = torch.einsum("rc,...chw->...rhw", matrix, linear)
-    roots = torch.where(xyz > (6 / 29) ** 3, xyz.clamp_min(0).pow(1 / 3), xyz * (29 / 6) ** 2 / 3 + 4 / 29)
+    least = (6 / 29) ** 3  # (below it a root has too steep a slope for gradients)
+    roots = torch.where(xyz > least, xyz.clamp_min(least).pow(1 / 3), xyz * (29 / 6) ** 2 / 3 + 4 / 29)
     x, y, z = roots.unbind(-3)
     return torch.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], dim=-3)
 

@@ -21,10 +21,10 @@ from lefs.stylespace import check_styles_shape, ranges
 
 __all__ = ["METHODS", "Method", "PartEffects", "QuerySettings"]
 
-Method = Literal["sequential", "simultaneous", "released", "global", "pair"]
-METHODS: tuple[Method, ...] = ("sequential", "simultaneous", "released", "global", "pair")
+Method = Literal["sequential", "simultaneous", "released", "global", "pair", "fit"]
+METHODS: tuple[Method, ...] = ("sequential", "simultaneous", "released", "global", "pair", "fit")
 #: A number for all layers; one for each; or (layer, number) pairs, 0 for layers that are not named.
-ByLayer = float | tuple[float, ...] | tuple[tuple[str, float], ...]
+ByLayer = Any
 
 _LEVELS = 127.5  # 8-bit levels in one unit of an image in [-1, 1]
 
@@ -35,11 +35,12 @@ class QuerySettings:
 
     Attributes
     ----------
-    method : {"sequential", "simultaneous", "released", "global", "pair"}, optional
+    method : {"sequential", "simultaneous", "released", "global", "pair", "fit"}, optional
         Most relevant channels first, up to a budget in each layer (`sequential_query`); all in proportion to
         their contribution (`simultaneous_query`); as the paper's code does it (`released_query`); every
         channel wholly, whatever the part; or, for given pairs of images, by effect and difference, over all
-        layers together (`pair_query`). Unless told, ``"sequential"``; of edits in place ``"global"``.
+        layers together (`pair_query`), or by steps through the generator (`lefs.fitting`, which an `Editor`
+        takes). Unless told, ``"sequential"``; of edits in place ``"global"``.
     rho : float, at least 0, or one for each layer
         Price of change outside the part; of ``"sequential"``, ``"released"`` and ``"pair"``.
     epsilon : float, at least 0, may be infinite, or one for each layer
@@ -146,6 +147,8 @@ class QuerySettings:
         ValueError
             For a part that does not exist; for ``"pair"`` without styles or without effects in the catalog.
         """
+        if self.method == "fit":
+            raise ValueError('method="fit" needs the generator: lefs.fitting.fit_query, or an Editor')
         contribution = self.contribution(catalog, part)
         if self.method == "global":
             return torch.ones(len(contribution))

@@ -25,7 +25,7 @@ ROWS = (
     ("catalog",),
     ("effects", "query", "inversion"),
     ("dissection", "directions", "editing", "retrieval"),
-    ("blending",),
+    ("blending", "fitting"),
     ("editor",),
     ("models",),
     ("files", "segmenters"),

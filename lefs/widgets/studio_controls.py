@@ -29,7 +29,11 @@ def choices(catalog: Catalog, target: Source, change: Change, *, channels: bool)
     """What to take from where, and by which rule; without `channels` to choose from, all of it in place."""
     own, s = catalog.measure, change.settings
     kinds = [own] if own == "effect" or catalog.effects is None else [own, "effect"]
-    methods = [m for m in METHODS if m != "pair" or catalog.effects is not None] if channels else ["global"]
+    methods = (
+        [m for m in METHODS if m != "fit" and (m != "pair" or catalog.effects is not None)]
+        if channels
+        else ["global"]
+    )
     places = [("in place", "part"), *([("everywhere", "everywhere")] if channels else [])]
     return {
         "part": choice("part", list(catalog.parts), change.part, "What is taken from the reference"),
