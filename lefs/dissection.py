@@ -130,10 +130,9 @@ def dissect(
     del vectors  # (a second pass needs the room)
     seen: Any = "all" if sample_size is None else sample_size
     how = {"random_state": random_state, "n_init": n_init, "max_vectors": max_vectors, "sample_size": seen}
-    measure = "standardized" if contributions == "standardized" else "energy"
-    catalog = Catalog.of(sample, layer, centers, method=method, measure=measure, **how)
     if contributions != "effect":
-        return catalog
+        return Catalog.of(sample, layer, centers, method=method, measure=contributions, **how)
+    catalog = Catalog.of(sample, layer, centers, method=method, **how)
     return by_effect(catalog, generator, probes=probes, random_state=random_state, **options)
 
 

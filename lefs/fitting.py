@@ -72,17 +72,17 @@ def fit_query(
     check_number("outside", outside, minimum=0)
     check_counts(target_styles=target_styles, reference_styles=reference_styles)
     with torch.inference_mode(False):
-        styles = [s.clone() for s in torch.broadcast_tensors(target_styles, reference_styles)]
+        target, reference = (s.clone() for s in torch.broadcast_tensors(target_styles, reference_styles))
         with torch.no_grad():
-            before, wanted = (to_lab(generator.synthesize(s, noise)) for s in styles)
-            own, other = (catalog.part_masks(generator, s)[part] for s in styles)
+            before, wanted = (to_lab(generator.synthesize(s, noise)) for s in (target, reference))
+            own, other = (catalog.part_masks(generator, s)[part] for s in (target, reference))
             inside = grown(own | other, 1)
             most = [(wanted - before).square().mul(m).sum((1, 2, 3)) for m in (inside, 1 - inside)]
-        q = torch.full_like(styles[0], _BEGIN, requires_grad=True)
+        q = torch.full_like(target, _BEGIN, requires_grad=True)
         adam = torch.optim.Adam([q], lr=_RATE)
         for _ in track(range(steps), total=steps, description="fitting", show=progress):
             with torch.enable_grad():
-                edit = to_lab(generator.synthesize(torch.lerp(*styles, q), noise))
+                edit = to_lab(generator.synthesize(torch.lerp(target, reference, q), noise))
                 short = (edit - wanted).square().mul(inside).sum((1, 2, 3)) / most[0].clamp_min(1)
                 leak = (edit - before).square().mul(1 - inside).sum((1, 2, 3)) / most[1].clamp_min(1)
                 (q.grad,) = torch.autograd.grad((short + outside * leak).sum(), q)
