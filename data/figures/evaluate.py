@@ -29,6 +29,7 @@ from ..portraits.recipe.measure.subject import Subject
 
 HERE = Path(__file__).parent
 MODEL = "portraits"
+IN_COLOR = ("sequential", "effect-based", "pair-aware", "in place", "feature blending", "soft compositing")
 SHOWN = ("effect-based", "in place", "pixel compositing")
 NUMBERS = HERE / "comparison.json"
 PARTS = ("hair", "clothes", "skin", "eyes", "brows", "nose", "mouth")
@@ -81,9 +82,9 @@ def part_table(found: Report, method: str) -> Table:
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description="Compare all methods of editing on the same pairs.")
-    parser.add_argument("--pairs", type=int, default=200, help="of which each part takes those that show it")
+    parser.add_argument("--pairs", type=int, default=190, help="of which each part takes those that show it")
     parser.add_argument("--part-pairs", type=int, default=64, help="pairs of each part")
-    parser.add_argument("--curve-pairs", type=int, default=16, help="of these away from the usual settings")
+    parser.add_argument("--curve-pairs", type=int, default=12, help="of these away from the usual settings")
     parser.add_argument("--draw", action="store_true", help="from the stored numbers")
     parser.add_argument("--matrix", action="store_true", help="the part-leak matrix alone")
     options = parser.parse_args()
@@ -94,7 +95,8 @@ def main() -> None:
     if not options.draw:
         measure(options.pairs, options.part_pairs, options.curve_pairs).save(NUMBERS)
     found = Report.load(NUMBERS)
-    plotting.tradeoff_curves(found, parts=PARTS).savefig(HERE / "tradeoff.png", dpi=144)
+    figure = plotting.tradeoff_curves(found, parts=PARTS, emphasise=IN_COLOR)
+    figure.savefig(HERE / "tradeoff.png", dpi=144)
     print(found.table(), found.reach_table(), *(part_table(found, m) for m in SHOWN), sep="\n\n")
     if found.unedited is not None:
         distance, kernel = found.unedited

@@ -179,7 +179,8 @@ def compare(
     found = [(p, m, v) for p, m in product(names, chosen) for v in m.values if rows.get((p, m.name, v))]
     joined = {(p, m.name, v): _joined(rows[p, m.name, v]) for p, m, v in found}
     outcomes = [Outcome(*key[:2], **_some(c, Outcome), value=key[2]) for key, c in joined.items()]
-    pictures = {("", "unedited"): _joined(unlike)}
+    # (as many as of a part, since the Fréchet distance depends on their number)
+    pictures = {("", "unedited"): {n: column[: limits[0]] for n, column in _joined(unlike).items()}}
     pictures |= {(p, m.name): joined[p, m.name, v] for p, m, v in found if v == m.usual}
     realism = [Realism(*key, **_some(c, Realism)) for key, c in pictures.items() if "edited" in c]
     return Comparison(
