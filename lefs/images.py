@@ -31,6 +31,9 @@ __all__ = [
 #: A path, a PIL image, an array of bytes (H, W), (H, W, 3) or (H, W, 4), or an image (3, H, W) in [-1, 1]
 Picture = str | os.PathLike[str] | Image.Image | np.ndarray | torch.Tensor
 
+# (of others Pillow starts programs, as for EPS, or has readers that few have looked at)
+_FORMATS = ("BMP", "GIF", "JPEG", "MPO", "PNG", "PPM", "TIFF", "WEBP")
+
 # CIE 1931 of linear sRGB, rows X, Y, Z, each divided by the white point D65 (IEC 61966-2-1)
 _XYZ = ((0.412453, 0.357580, 0.180423), (0.212671, 0.715160, 0.072169), (0.019334, 0.119193, 0.950227))
 _WHITE = (0.95047, 1.0, 1.08883)
@@ -77,7 +80,7 @@ def read_picture(picture: Picture) -> Image.Image:
     if isinstance(picture, str | os.PathLike):
         path = Path(picture).expanduser()
         try:
-            with Image.open(path) as file:
+            with Image.open(path, formats=_FORMATS) as file:
                 return _rgb(ImageOps.exif_transpose(file))
         except (OSError, SyntaxError, ValueError, struct.error, Image.DecompressionBombError) as error:
             raise ArtifactError(

@@ -14,6 +14,7 @@ import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -30,16 +31,11 @@ INVERSION = "lefs-inversion"  # the format of a saved `lefs.Inversion`
 
 _MOST = 2**26  # bytes of a file of latents
 _KEYS = ("w", "latent", "latents", "w_plus", "w_pivot", "styles")
+# what numpy raises of damaged files
 _UNREADABLE = (
-    EOFError,
-    KeyError,
-    MemoryError,
-    NotImplementedError,
-    OSError,
-    RuntimeError,
-    TypeError,
-    ValueError,
-)
+    ArithmeticError, EOFError, LookupError, MemoryError, OSError, RuntimeError, SyntaxError, TokenError,
+    TypeError, ValueError, zlib.error,
+)  # fmt: skip
 _DEPTH = 4  # of mappings and lists around the one tensor of a file
 _PICTURES = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"BM", b"RIFF", b"II*\0", b"MM\0*")
 
@@ -277,7 +273,7 @@ def _arrays(path: Path) -> Any:
             return dict(read) if sizes else None
     except zipfile.BadZipFile:  # (torn: whoever reads checkpoints says how)
         return None
-    except (*_UNREADABLE, zlib.error) as error:
+    except _UNREADABLE as error:
         raise ArtifactError(f"{path} is not a whole file of numpy arrays: {error}") from None
 
 

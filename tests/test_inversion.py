@@ -218,7 +218,8 @@ def test_what_is_not_a_picture_is_told(tmp_path: Path) -> None:
     Image.new("RGB", (64, 64)).save(tmp_path / "whole.png")
     (tmp_path / "cut.png").write_bytes((tmp_path / "whole.png").read_bytes()[:60])
     (tmp_path / "text.png").write_text("hello")
-    for name in ("cut.png", "text.png", "absent.png"):
+    Image.new("RGB", (4, 4)).save(tmp_path / "program.eps")  # (PostScript is a program)
+    for name in ("cut.png", "text.png", "absent.png", "program.eps"):
         with pytest.raises(lefs.ArtifactError, match=f"{name} is not a picture that can be read"):
             read_picture(tmp_path / name)
     for wrong in (

@@ -121,6 +121,8 @@ def spoilt(content: bytes) -> bytes:
 FILES = {
     "claims terabytes": (claims((2**20, 2**20)), "not a whole file of numpy"),
     "claims objects": (claims((1,), "|O") + b"\x80\x04N.", "not a whole file of numpy"),
+    "claims more than a number": (claims((2**70,)), "not a whole file of numpy"),
+    "broken header": (claims((14,)).replace(b"(14,)", b"(((((") + bytes(56), "not a whole file of numpy"),
     "is cut": (claims((6, 14)) + bytes(80), "not a whole file of numpy"),
     "unknown version": (b"\x93NUMPY\x09\x00rest", "not a whole file of numpy"),
     "in a zip": (zipped(claims((2**20, 2**20))), "not a whole file of numpy"),
