@@ -116,7 +116,7 @@ def test_what_tests_and_recipes_import_is_in_the_test_extra(root: Path, project:
     extra = names(project["project"]["optional-dependencies"]["test"])
     declared = names(project["project"]["dependencies"]) | extra
     files = [*(root / "tests").rglob("*.py"), *(root / "data").rglob("*.py")]
-    neighbours = {"data", "benchmarks", *(path.stem for path in files)}
+    neighbours = {"data", "benchmarks", *(path.stem.lower().replace("_", "-") for path in files)}
     used = {name for path in files for name in distributions(path)} - neighbours
     assert used - declared == set()
 
