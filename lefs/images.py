@@ -32,7 +32,7 @@ __all__ = [
 Picture = str | os.PathLike[str] | Image.Image | np.ndarray | torch.Tensor
 
 # (of others Pillow starts programs, as for EPS, or has readers that few have looked at)
-_FORMATS = ("BMP", "GIF", "JPEG", "MPO", "PNG", "PPM", "TIFF", "WEBP")
+_FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 
 # CIE 1931 of linear sRGB, rows X, Y, Z, each divided by the white point D65 (IEC 61966-2-1)
 _XYZ = ((0.412453, 0.357580, 0.180423), (0.212671, 0.715160, 0.072169), (0.019334, 0.119193, 0.950227))
