@@ -5,7 +5,6 @@ which takes seconds to import, when it is asked for.
 """
 
 import importlib
-import sys
 from typing import TYPE_CHECKING, Any
 
 from lefs.runner.domains import choose, prepare
@@ -15,10 +14,6 @@ if TYPE_CHECKING:
     from lefs.runner.execution import NotebookFailed, Run, run_notebooks
     from lefs.runner.notebooks import describe_notebooks, find_notebooks
     from lefs.runner.workspace import copy_notebooks, open_jupyterlab
-
-# nbformat imports jsonschema, which would build a grammar of web addresses: it takes seconds, and notebooks
-# do without.
-sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]
 
 # Where a name lives that is imported when first asked for
 _HOMES = {
