@@ -38,8 +38,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         0; 1 if a notebook failed or nobody reads what is said; 2 if what was asked for cannot be done; 130 if
         interrupted.
     """
-    # In this process of its own: jsonschema, which nbformat imports, would build a grammar of web addresses. That
-    # takes seconds, and notebooks have none to check.
+    # In this process of its own: jsonschema, which nbformat imports, would build a grammar of web addresses.
+    # That takes seconds, and notebooks have none to check.
     sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]
     parser = _parser()
     arguments, rest = parser.parse_known_args(argv)
