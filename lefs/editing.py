@@ -180,13 +180,17 @@ class Recipe:
         with whole(Path(path), "recipe"):
             changes = [
                 Change(
-                    **{**c, "settings": QuerySettings(**c["settings"]), "reference": _read(c["reference"])}
+                    **{
+                        **c,
+                        "settings": QuerySettings(**c["settings"]),
+                        "reference": _read("reference", c["reference"]),
+                    }
                 )
                 for c in meta["changes"]
             ]
             owner = meta["generator"] and GeneratorId.from_json(meta["generator"])
             parts = tuple((str(name), str(digest)) for name, digest in meta.get("parts", ()))
-            target, label = _read(meta["target"]), meta.get("label")
+            target, label = _read("target", meta["target"]), meta.get("label")
             return cls(target, tuple(changes), meta["truncation"], owner, label, parts)
 
 
@@ -198,10 +202,10 @@ def _check_source(name: str, source: Source) -> Source:
     return source if isinstance(source, Tensor | np.ndarray) and source.ndim else check_seed(name, source)
 
 
-def _read(source: Any) -> int | KeptStyles:
+def _read(name: str, source: Any) -> int | KeptStyles:
     """A source as a recipe's file has it; an `ArtifactError` if its styles were changed."""
     if not isinstance(source, dict):
-        return check_seed("seed", source)
-    kept = KeptStyles(**{name: str(text) for name, text in source.items()})
+        return check_seed(name, source)
+    kept = KeptStyles(**{key: str(text) for key, text in source.items()})
     kept.styles()
     return kept

@@ -119,10 +119,11 @@ def test_what_is_no_seed_is_refused_by_name(value: object, error: type[Exception
 @NO_SEEDS
 def test_a_recipe_holds_seeds(value: object, error: type[Exception], tmp_path: Path) -> None:
     """Not something that replays as another picture, or fails when it is opened."""
-    with pytest.raises(error, match=r"^target must be .*, got"):
-        Recipe(value)  # type: ignore[arg-type]
-    with pytest.raises(error, match=r"^reference must be .*, got"):
-        Change("hair", value)  # type: ignore[arg-type]
+    if not isinstance(value, str):  # (text is a path to another source)
+        with pytest.raises(error, match=r"^target must be .*, got"):
+            Recipe(value)  # type: ignore[arg-type]
+        with pytest.raises(error, match=r"^reference must be .*, got"):
+            Change("hair", value)  # type: ignore[arg-type]
     saved = Recipe(1, (Change("hair", 2),)).save(tmp_path / "recipe.json")
     other = json.loads(saved.read_text("utf-8"))
     other["changes"][0]["reference"] = value
