@@ -8,7 +8,7 @@ from functools import partial
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import avg_pool2d
+from torch.nn.functional import avg_pool2d, instance_norm
 
 from lefs.blending import mix
 from lefs.catalog import Catalog
@@ -121,8 +121,9 @@ def image_contributions(generator: Generator, catalog: Catalog, styles: Tensor) 
     found = styles.new_zeros(len(styles), parts.shape[1], styles.shape[1], dtype=torch.float32)
 
     def look(maps: Tensor, *, layer: StyleLayer) -> None:
-        energy = _instance_normalised(layer.inside(maps)).square().flatten(2)
-        regions = resample_partition(parts, layer.inside(maps).shape[-2]).flatten(2).to(energy)
+        inside = layer.inside(maps).to(torch.promote_types(maps.dtype, torch.float32))
+        energy = instance_norm(inside, eps=1e-8).square().flatten(2)
+        regions = resample_partition(parts, inside.shape[-2]).flatten(2).to(energy)
         mean = torch.einsum("ncx,npx->npc", energy, regions) / regions.sum(dim=2)[:, :, None]
         for place in _places(layer):
             found[:, :, place] = mean.nan_to_num(nan=-torch.inf).to(found)
@@ -130,12 +131,6 @@ def image_contributions(generator: Generator, catalog: Catalog, styles: Tensor) 
     with torch.inference_mode():
         generator.walk(styles, {layer.name: partial(look, layer=layer) for layer in generator.layers})
     return found
-
-
-def _instance_normalised(maps: Tensor) -> Tensor:
-    maps = maps.to(torch.promote_types(maps.dtype, torch.float32))
-    variance, mean = torch.var_mean(maps, dim=(2, 3), keepdim=True, correction=0)
-    return (maps - mean) / (variance + 1e-8).sqrt()
 
 
 def image_masks(contributions: Tensor, *, threshold: float = 0.8) -> Tensor:
