@@ -3,18 +3,24 @@
 python -m data.figures.evaluate             measure, print and draw: a quarter of an hour of one processor
 python -m data.figures.evaluate --draw      print and draw again from the stored numbers
 python -m data.figures.evaluate --matrix    measure and draw the part-leak matrix alone
+python -m data.figures.evaluate --ways      the ways of editing in place against each other: five minutes
 """
 
 from __future__ import annotations
 
 import argparse
+from functools import partial
 from pathlib import Path
+from typing import Any
+
+from torch import Tensor
 
 import lefs
 from lefs import plotting
 from lefs.effects import by_effect
 from lefs.evaluation import (
     Estimate,
+    Method,
     Report,
     compare,
     part_leak,
@@ -22,7 +28,9 @@ from lefs.evaluation import (
     seed_pairs,
     standard_methods,
 )
+from lefs.evaluation.methods import edited
 from lefs.evaluation.outcomes import spelled
+from lefs.evaluation.pairs import PairBatch
 from lefs.tables import Table
 
 from ..portraits.recipe.measure.subject import Subject
@@ -35,6 +43,55 @@ NUMBERS = HERE / "comparison.json"
 PARTS = ("hair", "clothes", "skin", "eyes", "brows", "nose", "mouth")
 # (not every pair shows them)
 RARE = ("hat", "glasses", "beard", "ears", "earrings")
+
+
+#: The ways of editing in place that `QuerySettings` has, and half an edit and a quarter of one.
+WAYS: dict[str, tuple[dict[str, Any], float]] = {
+    "in place": ({}, 1.0),
+    "tone": ({"tone": True}, 1.0),
+    "align": ({"align": True}, 1.0),
+    "transplant": ({"transplant": True}, 1.0),
+    "refine = 0": ({"refine": 0}, 1.0),
+    "refine = None": ({"refine": None}, 1.0),
+    "λ = 0.5": ({}, 0.5),
+    "λ = 0.25": ({}, 0.25),
+}
+
+
+def compare_ways(name: str, pairs: int, part_pairs: int) -> Report:
+    """The ways of editing in place, with one embedded model."""
+    s = Subject.load(name)
+
+    def method(title: str) -> Method:
+        options, strength = WAYS[title]
+        settings = lefs.QuerySettings(where="part", **options)
+        make = partial(_edit, catalog=s.catalog, settings=settings, strength=strength)
+        return Method(title, "", (1.0,), 1.0, make)
+
+    judge = Subject.load(MODEL).folder / "judge.safetensors"
+    found = compare(
+        s.model,
+        s.catalog,
+        seed_pairs(pairs),
+        parts=[part for part in PARTS + RARE if part in s.catalog.parts],
+        methods=[method(title) for title in WAYS],
+        segmenter=s.segmenter,
+        features=lefs.load_segmenter(judge).features,
+        part_pairs=part_pairs,
+    )
+    return report(found, note=f"{name}, truncation 0.7, {part_pairs} pairs a part, judged by the segmenter")
+
+
+def _edit(
+    batch: PairBatch,
+    part: str,
+    _: float,
+    *,
+    catalog: lefs.Catalog,
+    settings: lefs.QuerySettings,
+    strength: float,
+) -> Tensor:
+    return edited(batch, catalog, part, settings, strength=strength)
 
 
 def measure(pairs: int, part_pairs: int, curve_pairs: int) -> Report:
@@ -87,7 +144,13 @@ def main() -> None:
     parser.add_argument("--curve-pairs", type=int, default=12, help="of these away from the usual settings")
     parser.add_argument("--draw", action="store_true", help="from the stored numbers")
     parser.add_argument("--matrix", action="store_true", help="the part-leak matrix alone")
+    parser.add_argument("--ways", action="store_true", help="the ways of editing in place, of both models")
     options = parser.parse_args()
+    if options.ways:
+        for name in (MODEL, "portraits-64"):
+            found = compare_ways(name, options.pairs, options.part_pairs)
+            print(name, found.table(), *(part_table(found, way) for way in WAYS), sep="\n\n", flush=True)
+        return
     if not options.draw:
         draw_matrix(options.pairs)
     if options.matrix:
