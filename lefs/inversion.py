@@ -224,7 +224,7 @@ def invert(
     ====================  ====  ================  ===========  =======
 
     Feature distance is relative and squared, in a segmenter that no fit has seen; arrival is of edits in
-    place.
+    place. The usual `prior` was chosen on three of these renders.
 
     For networks of aligned faces (FFHQ and its kin) align the picture as their training set was, or give the
     box that such an alignment would cut out: faces elsewhere in the picture are found badly.

@@ -18,7 +18,8 @@ colour and size in masks *        .625   .887     .823   .668
 `retrieve`, no segmenter          .706   .937     .732   .628
 ================================  =====  =======  =====  =====
 
-(*) in the masks of a trained segmenter; `retrieve` has no more than the catalog's.
+(*) in the masks of a trained segmenter; `retrieve` has no more than the catalog's. How the description weighs
+size and contributions was chosen on these same pictures, so others will agree a little less.
 """
 
 from __future__ import annotations
