@@ -813,3 +813,13 @@ def test_paths_are_those_of_the_folder_that_one_stands_in(
     done = run_notebooks(second, parameters=[("catalog", "mine")], out=tmp_path / "runs", progress=False)
     executed = nbformat.read(done.folder / "2_second.ipynb", as_version=4)
     assert executed.cells[-1].outputs[0].data["text/plain"] == "7"
+
+
+def test_a_picture_may_be_a_seed_or_a_file() -> None:
+    parameter = Parameter("target", "int or str", 1003)
+    assert parameter.convert("12") == 12
+    assert parameter.convert(12) == 12
+    assert parameter.convert("me.json") == "me.json"
+    for wrong in ("3.5", 3.5, True, [1]):
+        with pytest.raises(ParameterError, match="target takes int or str"):
+            parameter.convert(wrong)

@@ -82,6 +82,15 @@ def _text(name: str, value: Any, known: _Known) -> None:
         raise ValueError(f"{name} must be text, got {value!r}")
 
 
+def _source(name: str, value: Any, known: _Known) -> None:
+    if not isinstance(value, str):
+        check_integer(name, value, maximum=MAX_SEED)
+    elif not Path(value).expanduser().is_file():
+        raise ValueError(
+            f"{name} must be a seed or the file of an inversion, a w or styles; {value!r} is not there"
+        )
+
+
 def _tuned(name: str, value: Any, known: _Known) -> None:
     if value != -1:
         check_number(f"{name} (-1: tuned)", value, minimum=0)
@@ -130,8 +139,8 @@ DOMAINS: Mapping[str, Domain] = {
     # 2_catalog, 3_editing
     "first_seed": _whole(0, MAX_SEED - 2**20),
     "part": _named("part", empty=True),
-    "target": _SEED,
-    "reference": _SEED,
+    "target": _source,
+    "reference": _source,
     "contributions": _choice("effect", "energy"),
     "method": _choice("sequential", "simultaneous"),
     "strength": _number(0, 1),

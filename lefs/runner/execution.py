@@ -34,6 +34,7 @@ from lefs.runner.timing import Task, cell_reports, say_estimates
 
 __all__ = ["NotebookFailed", "Run", "run_notebooks"]
 
+_PATHS = ("generator", "catalog", "target", "reference")  # parameters that may name a file
 _PACKAGES = ("torch", "numpy", "scikit-learn", "matplotlib", "jupyterlab", "papermill", "nbconvert")
 
 
@@ -184,15 +185,16 @@ def _tasks(paths: Sequence[Path], requested: Iterable[tuple[str, Any]]) -> list[
 
 def _complete(run: Run, task: Task) -> dict[str, Any]:
     """Add the run's own folder, and the catalog that an earlier notebook left there."""
-    values = {n: _absolute(v) if n in ("generator", "catalog") else v for n, v in task.given.items()}
+    given = task.given.items()
+    values = {n: _absolute(v) if n in _PATHS and isinstance(v, str) else v for n, v in given}
     own = {"output": run.artifacts, "catalog": run.artifacts / "catalog"}
     values |= {n: str(p) for n, p in own.items() if n in task.values and n not in values and p.exists()}
     return {n: values[n] for n in task.values if n in values}
 
 
-def _absolute(name_or_path: Any) -> Any:
+def _absolute(name_or_path: str) -> str:
     """A path as seen from here: the kernel works in the notebooks' folder."""
-    path = Path(str(name_or_path)).expanduser()
+    path = Path(name_or_path).expanduser()
     return str(path.resolve()) if path.exists() else name_or_path
 
 

@@ -84,11 +84,10 @@ class Parameter:
     help: str = ""
 
     def accepts(self, value: Any) -> bool:
-        """Whether `value` is of the declared type; an int is accepted where a float is asked for."""
-        kind = self.type.partition("[")[0]  # (a list's elements are the notebook's to judge)
-        if kind == "float":
-            return isinstance(value, int | float) and not isinstance(value, bool)
-        return type(value) is _PLAIN[kind] if kind in _PLAIN else True
+        """Whether `value` is of the declared type, or of one of ``"int or str"``; an int is accepted where a
+        float is asked for.
+        """
+        return any(_is(kind, value) for kind in self.type.split(" or "))
 
     def convert(self, value: Any) -> Any:
         """Return `value` as the declared type; text is read as a Python literal where no text is asked for.
@@ -99,7 +98,7 @@ class Parameter:
             If it is of another type; the message names the type and the default.
         """
         converted = value
-        if isinstance(value, str) and not self.accepts(value):
+        if isinstance(value, str) and (" or " in self.type or not self.accepts(value)):
             converted = _literal(value)
         if self.type == "float" and type(converted) is int:
             converted = float(converted)
@@ -108,6 +107,13 @@ class Parameter:
         if not self.accepts(converted):
             raise ParameterError(f"{self.name} takes {self.type} (default {self.default!r}), not {value!r}")
         return converted
+
+
+def _is(kind: str, value: Any) -> bool:
+    kind = kind.partition("[")[0]  # (a list's elements are the notebook's to judge)
+    if kind == "float":
+        return isinstance(value, int | float) and not isinstance(value, bool)
+    return type(value) is _PLAIN[kind] if kind in _PLAIN else True
 
 
 def _literal(text: str) -> Any:
