@@ -45,8 +45,8 @@ def in_place(
     Before the layer ``blending_layer(catalog)``, x = x_S + m ∘ (x_G − x_S): x_S of the target, x_G of the run
     of ``transfer(target, reference, q)``, m the part in target or reference, grown by one position of
     that map and averaged to it. The image so far is mixed likewise; from there on the target's styles follow.
-    Before the finest clustered layer, if that is another, the maps outside m (now grown by `refine` pixels)
-    are the target's once more.
+    Before a finer layer (the finest clustered one, or the next of larger maps) the maps outside m, now grown
+    by `refine` pixels, are the target's once more.
 
     Parameters
     ----------
@@ -102,6 +102,15 @@ def blending_layer(catalog: Catalog) -> str:
     """
     coarsest = catalog.columns.names[0]
     return catalog.layers[1].name if coarsest == catalog.layers[0].name else coarsest
+
+
+def _refining_layer(catalog: Catalog) -> str | None:
+    """The finest clustered layer; where one is clustered, the first convolution of larger maps."""
+    if len(catalog.columns.names) > 1:
+        return catalog.columns.names[-1]
+    begin = next(layer for layer in catalog.layers if layer.name == blending_layer(catalog))
+    finer = (la.name for la in catalog.layers if la.kind == "conv" and la.side > begin.side)
+    return next(finer, None)
 
 
 @dataclass(frozen=True, eq=False)
@@ -251,7 +260,7 @@ def refined(
     *,
     upto: int | None = None,
 ) -> Cache:
-    """A second blend, before the finest clustered layer: beside the part the maps are `outer`'s again.
+    """A second blend, one size finer: beside the part the maps are `outer`'s again.
 
     Parameters
     ----------
@@ -267,10 +276,10 @@ def refined(
     Returns
     -------
     Cache
-        `inner`, where the catalog clusters one layer.
+        `inner`, where there is no finer layer.
     """
-    finest = catalog.columns.names[-1]
-    if growth is None or finest == blending_layer(catalog):
+    finest = _refining_layer(catalog)
+    if growth is None or finest is None:
         return inner
     a, b = (generator.state(c.styles, finest, noise=c.noise, upto=upto, cache=c) for c in (outer, inner))
     return mix(generator, a, b, grown(mask, growth))

@@ -144,10 +144,11 @@ def main() -> None:
     parser.add_argument("--curve-pairs", type=int, default=12, help="of these away from the usual settings")
     parser.add_argument("--draw", action="store_true", help="from the stored numbers")
     parser.add_argument("--matrix", action="store_true", help="the part-leak matrix alone")
-    parser.add_argument("--ways", action="store_true", help="the ways of editing in place, of both models")
+    parser.add_argument("--ways", action="store_true", help="the ways of editing in place")
+    parser.add_argument("--models", nargs="+", default=[MODEL, "portraits-64"], help="with --ways: of these")
     options = parser.parse_args()
     if options.ways:
-        for name in (MODEL, "portraits-64"):
+        for name in options.models:
             found = compare_ways(name, options.pairs, options.part_pairs)
             print(name, found.table(), *(part_table(found, way) for way in WAYS), sep="\n\n", flush=True)
         return
