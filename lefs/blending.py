@@ -153,7 +153,8 @@ class Side:
         if mask is None:
             return cls(styles, state, catalog.part_masks(generator, styles, size=side), cache)
         # (any pixel counts: a thin part must not vanish on the way down)
-        found = resized(mask[:, None].to(styles), (side, side)) > 0
+        height, width = generator.size
+        found = resized(mask[:, None].to(styles), (side, side * width // height)) > 0
         return cls(styles, state, {part: found[:, 0]}, cache)
 
 

@@ -35,26 +35,27 @@ def offsets(target_mask: Tensor, reference_mask: Tensor) -> Tensor:
 
     Parameters
     ----------
-    target_mask, reference_mask : bool Tensor of shape (N, side, side), or (1, side, side)
+    target_mask, reference_mask : bool Tensor of shape (N, H, W), or (1, H, W)
 
     Returns
     -------
     Tensor of shape (N, 2), float32
-        Right and down, as shares of the side, at most an eighth. A pixel farther must gain a thousandth of
-        the smaller part; where a part is absent, nothing moves.
+        Right and down, as shares of width and height, at most an eighth of the shorter. A pixel farther must
+        gain a thousandth of the smaller part; where a part is absent, nothing moves.
     """
     a, b = (mask.float() for mask in torch.broadcast_tensors(target_mask, reference_mask))
-    side, reach = a.shape[-1], int(a.shape[-1] * _REACH)
-    spectra = [torch.fft.rfft2(x, s=(2 * side, 2 * side)) for x in (a, b)]
-    overlap = torch.fft.irfft2(spectra[0] * spectra[1].conj(), s=(2 * side, 2 * side))
+    height, width = a.shape[-2:]
+    reach = int(min(height, width) * _REACH)
+    spectra = [torch.fft.rfft2(x, s=(2 * height, 2 * width)) for x in (a, b)]
+    overlap = torch.fft.irfft2(spectra[0] * spectra[1].conj(), s=(2 * height, 2 * width))
     steps = torch.arange(-reach, reach + 1, device=a.device)
     # (moves to the left and up lie at the end of a circular correlation)
     found = overlap[:, steps][:, :, steps]
     smaller = torch.minimum(a.sum((1, 2)), b.sum((1, 2)))[:, None, None]
     distance = (steps[:, None].square() + steps.square()).sqrt()
     best = (found / smaller.clamp_min(1) - 1e-3 * distance).flatten(1).argmax(1)
-    moves = torch.stack([steps[best % len(steps)], steps[best // len(steps)]], dim=1).float()
-    return torch.where(smaller[:, :, 0] > 0, moves / side, 0.0)
+    moves = torch.stack([steps[best % len(steps)] / width, steps[best // len(steps)] / height], dim=1)
+    return torch.where(smaller[:, :, 0] > 0, moves, 0.0)
 
 
 def shifted(maps: Tensor, moves: Tensor, share: float = 1.0) -> Tensor:

@@ -186,6 +186,9 @@ def test_offsets_bring_a_moved_part_back(right: int, down: int) -> None:
     found = offsets(blob.roll((down, right), (1, 2)), blob)
     torch.testing.assert_close(found * 32, torch.tensor([[float(right), float(down)]] * 2))
     assert not offsets(blob, torch.zeros_like(blob)).any()
+    tall = torch.cat([blob, torch.zeros_like(blob)], dim=1)  # (64 x 32)
+    found = offsets(tall.roll((down, right), (1, 2)), tall)
+    torch.testing.assert_close(found, torch.tensor([[right / 32, down / 64]] * 2))
 
 
 # -- every architecture --------------------------------------------------------------------------------------
