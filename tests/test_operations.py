@@ -134,7 +134,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"architecture": "pyramid"}, "architecture must be one of 'skip', 'resnet', 'orig'"),
     ({"activation": "gelu"}, "activation must be one of"),
     ({"normalize": "both"}, "normalize must be one of"),
-    ({"image_channels": 4}, "image_channels must be one of 3, 1"),
+    ({"image_channels": 2}, "image_channels must be one of 3, 1, 4"),
     ({"kernel_size": 2}, "kernel_size must be odd"),
     ({"conv_clamp": -1}, "conv_clamp must be"),
     ({"filter": [0]}, "filter must be"),
