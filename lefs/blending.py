@@ -198,6 +198,7 @@ def blend(
     Tensor of shape (N, side, side), bool
         Where the part is, in either.
     """
+    catalog.clusters(part)  # (a name that there is not is an error that lists those there are)
     own, other = target.masks[part], reference.masks[part]
     if not bool((own.flatten(1).any(1) | other.flatten(1).any(1)).all()):
         raise ValueError(

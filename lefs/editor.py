@@ -255,6 +255,7 @@ class Editor:
             for part in parts:
                 chosen = settings if isinstance(settings, QuerySettings) else settings[part]
                 if chosen.where == "part":
+                    self.catalog.clusters(part)  # (an unknown name is an error that lists the others)
                     side = partial(self._side, truncation=truncation, label=label, upto=None)
                     seen = [bool((side(target).masks[part] | side(r).masks[part]).any()) for r in references]
                     changes = [

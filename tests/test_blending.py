@@ -168,6 +168,15 @@ def test_a_part_that_neither_shows_has_no_place(lively: StyleGAN2, catalog: Cata
         in_place(lively, catalog, next(iter(catalog.parts)), styles[:1], styles[1:2], masks=(none, none))
 
 
+def test_a_part_that_does_not_exist_lists_those_that_do(
+    lively: StyleGAN2, catalog: Catalog, styles: Tensor
+) -> None:
+    with pytest.raises(ValueError, match="cluster 0"):
+        in_place(lively, catalog, "chin", styles[:1], styles[1:2])
+    with pytest.raises(ValueError, match="cluster 0"):
+        Editor(lively, catalog).grid(1, [2], ["chin"], settings=IN_PLACE)
+
+
 def test_masks_of_ones_own_stand_for_the_catalogs(
     lively: StyleGAN2, catalog: Catalog, styles: Tensor
 ) -> None:
