@@ -37,6 +37,17 @@ class Picture:
         What to say in the middle of a picture in which there is nothing to see.
     paint : bool
         Whether one can paint on it, with the pointer or with arrow keys and space bar (`Canvas.stroke`).
+    pick : bool
+        Whether one can choose it or a place on it, by a click or with arrow keys and Enter (`Canvas.picked`).
+    chosen : bool
+        Drawn with a frame.
+    regions : ndarray of shape (h, w), integers, optional
+        Which region each position belongs to, over the whole picture; hovering outlines a region, and says
+        its name.
+    names : tuple of str
+        Of the regions; an index that has none is not outlined.
+    before : ndarray of shape (H, W, 3), uint8, optional
+        The same before an edit: a wipe shows the one beside the other, pressing shows it alone.
     """
 
     pixels: np.ndarray
@@ -45,16 +56,28 @@ class Picture:
     scale: tuple[str, str, tuple[str, ...]] | None = None
     word: str = ""
     paint: bool = False
+    pick: bool = False
+    chosen: bool = False
+    regions: np.ndarray | None = None
+    names: tuple[str, ...] = ()
+    before: np.ndarray | None = None
 
     def state(self) -> dict[str, Any]:
-        """What is sent to the browser: plain values and one buffer."""
+        """What is sent to the browser: plain values and buffers."""
         if self.pixels.ndim != 3 or self.pixels.shape[2] != 3 or self.pixels.dtype != np.uint8:
             raise ValueError(
                 f"pixels must be uint8 of shape (H, W, 3), got {self.pixels.dtype} of {self.pixels.shape}; "
                 "lefs.images.to_uint8 makes them from images"
             )
         height, width, _ = self.pixels.shape
-        return {**vars(self), "width": width, "height": height, "pixels": self.pixels.tobytes()}
+        sent = {**vars(self), "width": width, "height": height, "pixels": self.pixels.tobytes()}
+        if self.before is not None:
+            sent["before"] = self.before.tobytes()
+        if self.regions is not None:
+            rows, columns = self.regions.shape
+            buffer = self.regions.astype("<i2").tobytes()
+            sent["regions"] = {"rows": rows, "columns": columns, "of": buffer}
+        return sent
 
 
 def change_picture(change: torch.Tensor) -> Picture:
@@ -77,6 +100,8 @@ class Canvas(anywidget.AnyWidget):
     ----------
     columns : int
         Pictures side by side.
+    arrangement : {"grid", "hero", "strip"}
+        Of one size; the first twice as large as the others beside it; or small ones in a line.
     widest : int
         Largest width of a picture, in CSS pixels.
     frame : dict
@@ -84,6 +109,9 @@ class Canvas(anywidget.AnyWidget):
     stroke : dict
         The newest stroke painted: {"number": which, "panel": on which picture, "points": [[x, y], ...]},
         all its points so far, in [0, 1] from the upper left; it grows while the pointer moves.
+    picked : dict
+        The newest choice: {"number": which, "panel": on which picture, "at": [x, y], "region": index or -1,
+        "shift": whether that key was held}.
     """
 
     _esm = _FOLDER / "canvas.js"
@@ -93,6 +121,8 @@ class Canvas(anywidget.AnyWidget):
     # One trait for everything, so that the browser never paints new bytes with an old size.
     frame = traitlets.Dict({"number": 0, "panels": []}).tag(sync=True)
     stroke = traitlets.Dict({}).tag(sync=True)
+    picked = traitlets.Dict({}).tag(sync=True)
+    arrangement = traitlets.Enum(["grid", "hero", "strip"], "grid").tag(sync=True)
     columns = traitlets.Int(4).tag(sync=True)
     widest = traitlets.Int(384).tag(sync=True)
 
@@ -100,3 +130,7 @@ class Canvas(anywidget.AnyWidget):
         """Replace what is shown."""
         self._number += 1
         self.frame = {"number": self._number, "panels": [picture.state() for picture in pictures]}
+
+    def copy(self, text: str) -> None:
+        """Put a text onto the clipboard of whoever has the page open."""
+        self.send({"copy": text})
