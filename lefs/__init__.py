@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from lefs.rules import simultaneous_query as simultaneous_query
     from lefs.segmenters import PartSegmenter as PartSegmenter
     from lefs.segmenters import load_segmenter as load_segmenter
+    from lefs.sources import KeptMask as KeptMask
     from lefs.sources import KeptStyles as KeptStyles
     from lefs.sources import keep_source as keep_source
     from lefs.sources import source_styles as source_styles
@@ -72,7 +73,7 @@ _HOMES = {
     "query": ("QuerySettings",),
     "retrieval": ("PartBank", "retrieve"),
     "rules": ("pair_query", "sequential_query", "simultaneous_query"),
-    "sources": ("KeptStyles", "keep_source", "source_styles"),
+    "sources": ("KeptMask", "KeptStyles", "keep_source", "source_styles"),
     "stylespace": ("StyleLayer",),
     "models": ("StyleGAN2", "StyleGAN2Config"),
     "segmenters": ("PartSegmenter", "load_segmenter"),

@@ -149,6 +149,8 @@ def _add_edit(edit: argparse.ArgumentParser) -> None:
     edit.add_argument("--catalog", metavar="DIR", help="(default: beside the generator)")
     where = "in the part's place, or by channels, everywhere (default: %(default)s)"
     edit.add_argument("--where", choices=("part", "everywhere"), default="part", help=where)
+    mask = "where, bright, instead of where the catalog finds the part; one for each part"
+    edit.add_argument("--mask", action="append", default=[], metavar="PICTURE", help=mask)
     edit.add_argument("--strength", type=float, default=1.0, help="from 0 to 1 (default: %(default)s)")
     edit.add_argument("--truncation", type=float, default=0.7, help="of seeds (default: %(default)s)")
     _add_common(edit, "edit")
@@ -198,16 +200,17 @@ def _invert(arguments: argparse.Namespace) -> int:
 
 
 def _edit(arguments: argparse.Namespace) -> int:
-    if len(arguments.part) != len(arguments.reference):
-        return _complain("give as many --reference as --part, one for each", 2)
+    masks = arguments.mask or [None] * len(arguments.part)
+    if not len(arguments.part) == len(arguments.reference) == len(masks):
+        return _complain("give as many --reference (and --mask, if any) as --part, one for each", 2)
     generator = lefs.load(arguments.generator)
     catalog = lefs.Catalog.load(arguments.catalog or arguments.generator)
     target, *references = (
         _source(generator, text, arguments) for text in (arguments.target, *arguments.reference)
     )
     settings, strength = lefs.QuerySettings(where=arguments.where), arguments.strength
-    pairs = zip(arguments.part, references, strict=True)
-    changes = tuple(lefs.Change(part, reference, strength, settings) for part, reference in pairs)
+    chosen = zip(arguments.part, references, masks, strict=True)
+    changes = tuple(lefs.Change(part, r, strength, settings, mask) for part, r, mask in chosen)
     edit = lefs.Editor(generator, catalog).render(lefs.Recipe(target, changes, arguments.truncation))
     _save_row(arguments.out, edit.pictures)
     _say(f"saved {edit.recipe.save(f'{arguments.out}.json')}, the recipe, and {arguments.out}.png")

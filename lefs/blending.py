@@ -86,8 +86,8 @@ def in_place(
     """
     options: dict[str, Any] = {"noise": noise, "upto": upto}
     own, other = masks or (None, None)
-    target = Side.of(generator, catalog, target_styles, part=part, mask=own, **options)
-    reference = Side.of(generator, catalog, reference_styles, part=part, mask=other, **options)
+    target = Side.of(generator, catalog, target_styles, **options).marked(part, own)
+    reference = Side.of(generator, catalog, reference_styles, **options).marked(part, other)
     both = generator, catalog
     made, where = blend(*both, part, settings, target, reference, strength=strength, upto=upto)
     made = refined(*both, target.state, made, where, settings.refine, upto=upto)
@@ -143,19 +143,25 @@ class Side:
         noise: Noise = "const",
         upto: int | None = None,
         cache: Cache | None = None,
-        part: str = "",
-        mask: Tensor | None = None,
     ) -> Side:
-        """Those of some styles; `mask` (N, H, W) stands for the catalog's of `part`."""
-        layer = blending_layer(catalog)
-        state = generator.state(styles, layer, noise=noise, upto=upto, cache=cache)
-        side = mask_side(catalog)
+        """Those of some styles; the masks are the catalog's."""
+        state = generator.state(styles, blending_layer(catalog), noise=noise, upto=upto, cache=cache)
+        return cls(styles, state, catalog.part_masks(generator, styles, size=mask_side(catalog)), cache)
+
+    def marked(self, part: str, mask: Tensor | None) -> Side:
+        """The same with a mask (N, H, W) of one's own for a part, which then is no other's."""
         if mask is None:
-            return cls(styles, state, catalog.part_masks(generator, styles, size=side), cache)
+            return self
+        size = next(iter(self.masks.values())).shape[-2:]
+        if mask.shape[-1] * size[0] != mask.shape[-2] * size[1]:
+            raise ValueError(
+                f"mask must have the proportions of the images, {size[0]}:{size[1]}; got {mask.shape[-2]} x "
+                f"{mask.shape[-1]} pixels"
+            )
         # (any pixel counts: a thin part must not vanish on the way down)
-        height, width = generator.size
-        found = resized(mask[:, None].to(styles), (side, side * width // height)) > 0
-        return cls(styles, state, {part: found[:, 0]}, cache)
+        own = resized(mask[:, None].to(self.styles), (size[0], size[1]))[:, 0] > 0
+        others = {name: found & ~own for name, found in self.masks.items()}
+        return replace(self, masks={**others, part: own})
 
 
 def mask_side(catalog: Catalog) -> int:
@@ -198,7 +204,8 @@ def blend(
     Tensor of shape (N, side, side), bool
         Where the part is, in either.
     """
-    catalog.clusters(part)  # (a name that there is not is an error that lists those there are)
+    if part not in target.masks:
+        catalog.clusters(part)  # (an error that lists those there are)
     own, other = target.masks[part], reference.masks[part]
     if not bool((own.flatten(1).any(1) | other.flatten(1).any(1)).all()):
         raise ValueError(

@@ -18,9 +18,10 @@ from torch import Tensor
 
 from lefs.checks import check_counts, check_number, check_seed
 from lefs.generator import GeneratorId
+from lefs.images import Picture
 from lefs.query import QuerySettings
 from lefs.records import VERSION, read_json, whole, write_json
-from lefs.sources import Inverted, KeptStyles, Source
+from lefs.sources import Inverted, KeptMask, KeptStyles, Source
 
 __all__ = ["Change", "Recipe", "compose", "resolve_claims", "transfer"]
 
@@ -112,6 +113,9 @@ class Change:
         Scales the whole change (λ).
     settings : QuerySettings
         How its channels are chosen.
+    mask : path, PIL image, bool array or Tensor (H, W), KeptMask or None
+        Where to edit, in the proportions of the images and of any size, bright there; instead of where the
+        catalog finds the part in target and reference. Of edits in place, which then take any name as `part`.
 
     Examples
     --------
@@ -124,9 +128,17 @@ class Change:
     reference: Source
     strength: float = 1.0
     settings: QuerySettings = field(default_factory=QuerySettings)
+    mask: Picture | KeptMask | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "reference", _check_source("reference", self.reference))
+        if self.mask is None:
+            return
+        if self.settings.where != "part":
+            raise ValueError(
+                'mask: channels act wherever they are active; a mask needs QuerySettings(where="part")'
+            )
+        object.__setattr__(self, "mask", KeptMask.of(self.mask))
 
 
 @dataclass(frozen=True)
@@ -184,6 +196,7 @@ class Recipe:
                         **c,
                         "settings": QuerySettings(**c["settings"]),
                         "reference": _read("reference", c["reference"]),
+                        "mask": _read_mask(c.get("mask")),
                     }
                 )
                 for c in meta["changes"]
@@ -208,4 +221,13 @@ def _read(name: str, source: Any) -> int | KeptStyles:
         return check_seed(name, source)
     kept = KeptStyles(**{key: str(text) for key, text in source.items()})
     kept.styles()
+    return kept
+
+
+def _read_mask(entry: Any) -> KeptMask | None:
+    """A mask as a recipe's file has it; an `ArtifactError` if it was changed."""
+    if entry is None:
+        return None
+    kept = KeptMask(**entry)
+    kept.mask()
     return kept

@@ -20,7 +20,7 @@ from lefs.generator import Generator
 from lefs.images import color_difference
 from lefs.query import QuerySettings
 from lefs.records import ArtifactError
-from lefs.sources import KeptStyles, Source, keep_source, source_styles
+from lefs.sources import KeptMask, KeptStyles, Source, keep_source, source_styles
 from lefs.synthesis import Cache, Stop
 
 __all__ = ["Edit", "Editor", "Superseded"]
@@ -184,7 +184,8 @@ class Editor:
         found, places, growth = outer, list[Tensor](), list[int | None]()
         for change in (c for c in recipe.changes if c.settings.where == "part"):
             options: dict[str, Any] = {"strength": change.strength, "over": found, "upto": upto}
-            sides = target, side(change.reference)
+            drawn = change.mask.mask()[None] if isinstance(change.mask, KeptMask) else None
+            sides = (one.marked(change.part, drawn) for one in (target, side(change.reference)))
             found, place = blend(*both, change.part, change.settings, *sides, **options)
             places.append(place)
             growth.append(change.settings.refine)

@@ -154,9 +154,11 @@ class QuerySettings:
         """
         if self.method == "fit":
             raise ValueError('method="fit" needs the generator: lefs.fitting.fit_query, or an Editor')
-        contribution = self.contribution(catalog, part)
         if self.method == "global":
-            return torch.ones(len(contribution))
+            if self.where == "everywhere":  # (in place a mask of one's own may have a name of its own)
+                catalog.clusters(part)
+            return torch.ones(catalog.contributions.shape[1])
+        contribution = self.contribution(catalog, part)
         gates = self.gates(catalog)
         if self.method == "pair":
             if target_styles is None or reference_styles is None:

@@ -1,6 +1,7 @@
 """What an image is made from: a seed, a w, W+, styles, or what somebody's projector or encoder saved of them.
 
-`source_styles` turns any of these into styles. `KeptStyles` is how a recipe keeps those that no seed gives.
+`source_styles` turns any of these into styles. `KeptStyles` is how a recipe keeps those that no seed gives,
+`KeptMask` how it keeps a mask that somebody drew.
 """
 
 from __future__ import annotations
@@ -21,11 +22,21 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lefs.checks import check_seed
+from lefs.checks import check_integer, check_seed
 from lefs.generator import Generator, GeneratorId
+from lefs.images import Picture, read_picture
 from lefs.records import ArtifactError, load_record, whole
 
-__all__ = ["INVERSION", "Inverted", "KeptStyles", "Source", "is_picture", "keep_source", "source_styles"]
+__all__ = [
+    "INVERSION",
+    "Inverted",
+    "KeptMask",
+    "KeptStyles",
+    "Source",
+    "is_picture",
+    "keep_source",
+    "source_styles",
+]
 
 INVERSION = "lefs-inversion"  # the format of a saved `lefs.Inversion`
 
@@ -36,6 +47,8 @@ _UNREADABLE = (
     ArithmeticError, EOFError, LookupError, MemoryError, OSError, RuntimeError, SyntaxError, TokenError,
     TypeError, ValueError, zlib.error,
 )  # fmt: skip
+_SIDES = ("height", "width")
+_WIDEST = 8192  # side of a mask, in pixels
 _DEPTH = 4  # of mappings and lists around the one tensor of a file
 _PICTURES = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"BM", b"RIFF", b"II*\0", b"MM\0*")
 
@@ -104,6 +117,68 @@ class KeptStyles:
 
     def __str__(self) -> str:
         return self.name
+
+
+@dataclass(frozen=True)
+class KeptMask:
+    """A mask that somebody drew, as plain text with a digest: equal, hashable, ready for JSON.
+
+    Attributes
+    ----------
+    text : str
+        A bit for each pixel, row by row, deflated (zlib), in base64.
+    sha256 : str
+        Of the bits.
+    height, width : int
+        In pixels, at most 8,192.
+
+    Examples
+    --------
+    >>> import lefs, torch
+    >>> drawn = torch.zeros(64, 64, dtype=torch.bool)
+    >>> drawn[40:50, 20:44] = True
+    >>> bool((lefs.KeptMask.of(drawn).mask() == drawn).all())
+    True
+    """
+
+    text: str
+    sha256: str
+    height: int
+    width: int
+
+    @classmethod
+    def of(cls, mask: Picture | KeptMask) -> KeptMask:
+        """Keep a picture, or a bool array or Tensor of shape (H, W): the part is where it is bright.
+
+        A ValueError if nothing is brighter than half, so that there is no place to edit.
+        """
+        if isinstance(mask, KeptMask):
+            return mask
+        drawn = np.asarray(read_picture(mask).convert("L")) > 127
+        if not drawn.any() or max(drawn.shape) > _WIDEST:
+            raise ValueError(
+                f"mask must be bright (over half) where the part is, and at most {_WIDEST:,} pixels wide and "
+                f"high; got {int(drawn.sum())} bright pixels of {drawn.shape[0]} x {drawn.shape[1]}"
+            )
+        bits = np.packbits(drawn).tobytes()
+        text = base64.b64encode(zlib.compress(bits, 9)).decode()
+        return cls(text, hashlib.sha256(bits).hexdigest(), *drawn.shape)
+
+    def mask(self) -> Tensor:
+        """Bool (H, W); an `ArtifactError` if text and digest do not belong together."""
+        sides = [check_integer(f"mask's {n}", getattr(self, n), minimum=1, maximum=_WIDEST) for n in _SIDES]
+        size = (sides[0] * sides[1] + 7) // 8
+        try:
+            bits = zlib.decompressobj().decompress(base64.b64decode(self.text, validate=True), size + 1)
+        except (binascii.Error, TypeError, ValueError, zlib.error):
+            bits = b""
+        if len(bits) != size or hashlib.sha256(bits).hexdigest() != self.sha256:
+            raise ArtifactError(
+                "the mask is not the one that was saved: its SHA-256 is another one; take the recipe from "
+                "where it was made again"
+            )
+        drawn = np.unpackbits(np.frombuffer(bits, np.uint8), count=sides[0] * sides[1])
+        return torch.from_numpy(drawn.reshape(sides).astype(bool))
 
 
 Source = int | Tensor | np.ndarray | str | os.PathLike[str] | KeptStyles | Inverted

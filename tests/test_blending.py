@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import base64
+import json
+import zlib
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d, max_pool2d
 
 from lefs import Catalog, Change, Editor, Generator, QuerySettings, Recipe, StyleGAN2, dissect, load
 from lefs.blending import Side, _toned, blending_layer, in_place
 from lefs.positions import offsets
+from lefs.records import ArtifactError
 from lefs.synthesis import Cache
 
 IN_PLACE = QuerySettings(where="part")
@@ -286,3 +291,68 @@ def test_recipes_keep_where(lively: StyleGAN2, catalog: Catalog, tmp_path: Path)
     again = Recipe.load(edit.recipe.save(tmp_path / "recipe.json"))
     assert again == edit.recipe
     assert torch.equal(Editor(lively, catalog).render(again).image, edit.image)
+
+
+# -- masks that somebody drew, in recipes -------------------------------------------------------------------
+
+
+@pytest.fixture
+def drawn() -> Tensor:
+    mask = torch.zeros(32, 32, dtype=torch.bool)
+    mask[3:17, 8:21] = True
+    return mask
+
+
+def test_a_recipe_takes_a_mask_and_replays_it(
+    lively: StyleGAN2, catalog: Catalog, drawn: Tensor, tmp_path: Path
+) -> None:
+    path = tmp_path / "drawn.png"
+    Image.fromarray(drawn.numpy()).save(path)
+    editor = Editor(lively, catalog)
+    edits = [
+        editor.render(Recipe(1, (Change("scar", 2, settings=IN_PLACE, mask=mask),)))
+        for mask in (drawn, drawn.numpy(), path, Image.open(path))
+    ]
+    assert len({edit.recipe for edit in edits}) == 1
+    masks = drawn[None], drawn[None]
+    pair = (lively.sample([seed], truncation=0.7) for seed in (1, 2))
+    wanted = in_place(lively, catalog, "scar", *pair, masks=masks)[0]
+    assert torch.equal(edits[0].image, wanted)
+    again = Recipe.load(edits[0].recipe.save(tmp_path / "recipe.json"))
+    assert again == edits[0].recipe
+    assert torch.equal(Editor(lively, catalog).render(again).image, wanted)
+    # (four times as many pixels say the same)
+    large = drawn.repeat_interleave(2, 0).repeat_interleave(2, 1)
+    change = Change("scar", 2, settings=IN_PLACE, mask=large)
+    assert torch.equal(editor.render(Recipe(1, (change,))).image, wanted)
+
+
+def test_a_mask_and_a_part_lie_one_over_the_other(lively: StyleGAN2, catalog: Catalog, drawn: Tensor) -> None:
+    settings = replace(IN_PLACE, tone=True)
+    part = part_of(catalog, lively, lively.sample([1, 2, 3], truncation=0.7))
+    changes = Change(part, 2, settings=settings), Change("scar", 3, settings=settings, mask=drawn)
+    editor = Editor(lively, catalog)
+    both, first = editor.render(Recipe(1, changes)), editor.render(Recipe(1, changes[:1]))
+    assert not torch.equal(both.image, first.image)
+    assert torch.equal(editor.render(Recipe(1, changes[:1])).image, first.image)
+
+
+def test_a_mask_that_cannot_be_is_told(
+    lively: StyleGAN2, catalog: Catalog, drawn: Tensor, tmp_path: Path
+) -> None:
+    with pytest.raises(ValueError, match="got 0 bright pixels of 32 x 32"):
+        Change("hair", 2, settings=IN_PLACE, mask=torch.zeros_like(drawn))
+    with pytest.raises(ValueError, match=r"channels act wherever .*where=\"part\""):
+        Change("hair", 2, mask=drawn)
+    with pytest.raises(ValueError, match="proportions of the images"):
+        Editor(lively, catalog).render(Recipe(1, (Change("a", 2, settings=IN_PLACE, mask=drawn[:20]),)))
+    path = tmp_path / "recipe.json"
+    Recipe(1, (Change("scar", 2, settings=IN_PLACE, mask=drawn),)).save(path)
+    meta = json.loads(path.read_text(encoding="utf-8"))
+    kept = meta["changes"][0]["mask"]
+    bomb = base64.b64encode(zlib.compress(bytes(2**24))).decode()
+    for entry in ({"text": bomb}, {"height": 2**40}, {"width": 31}, {"sha256": "0" * 64}, {"text": 3}):
+        meta["changes"][0]["mask"] = kept | entry
+        path.write_text(json.dumps(meta), encoding="utf-8")
+        with pytest.raises(ArtifactError):
+            Recipe.load(path)

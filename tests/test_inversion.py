@@ -271,6 +271,12 @@ def test_the_command_line_inverts_pictures_and_edits_them(
     assert recipe.changes[0].reference == 7
     assert lefs.source_styles(lively, recipe.target).equal(lefs.Inversion.load("me").styles)
     assert str(recipe.changes[1].reference) == "me"
+    Image.fromarray(np.eye(16, dtype=bool)).save("mask.png")
+    alone = ["edit", *command, "--target", "me.json", "--reference", "7", "--part", "mine"]
+    assert main([*alone, "--mask", "mask.png", "--out", "mine"]) == 0
+    assert lefs.Recipe.load("mine.json").changes[0].mask == lefs.KeptMask.of("mask.png")
+    assert main([*alone, "--mask", "me.json"]) == 2
+    capsys.readouterr()
     assert main([*edit, "--reference", "7", "--part", "lef"]) == 2
     assert "did you mean 'left'?" in capsys.readouterr().err
     assert main([*edit, "--reference", "7", "--part", "left", "--part", "right"]) == 2
