@@ -36,7 +36,6 @@ SMALL = {
     "2_catalog.images": 8,
     "3_editing.pairs": 2,
     "3_editing.references": [1, 2],
-    "3_editing.effect_images": 2,
     "4_units.images": 6,
     "4_units.tested": 2,
     "4_units.search_steps": 2,
@@ -45,7 +44,6 @@ SMALL = {
     "4_units.moved_images": 1,
     "5_evaluation.pairs": 2,
     "5_evaluation.curve_pairs": 1,
-    "5_evaluation.effect_images": 2,
     "6_directions.targets": 4,
     "6_directions.samples": 200,
 }

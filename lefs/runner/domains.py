@@ -48,13 +48,12 @@ def _number(least: float, most: float = math.inf) -> Domain:
     return lambda name, value, known: check_number(name, value, minimum=least, maximum=most)
 
 
-def _each(domain: Domain, count: int | None = None, *, empty: bool = False) -> Domain:
+def _each(domain: Domain, *, empty: bool = False) -> Domain:
     """A list of values of one domain; `empty` where that stands for a choice of the notebook's own."""
 
     def check(name: str, values: Any, known: _Known) -> None:
-        wanted = "a list" if count is None else f"a list of {count}"
-        if not isinstance(values, list | tuple) or (count is not None and len(values) != count):
-            raise ValueError(f"{name} must be {wanted}, got {values!r}")
+        if not isinstance(values, list | tuple):
+            raise ValueError(f"{name} must be a list, got {values!r}")
         if not values and not empty:
             raise ValueError(f"{name} is empty; give at least one")
         for place, value in enumerate(values):
@@ -143,10 +142,8 @@ DOMAINS: Mapping[str, Domain] = {
     "reference": _source,
     "contributions": _choice("effect", "energy"),
     "method": _choice("sequential", "simultaneous"),
-    "strength": _number(0, 1),
     "rho": _tuned,
     "epsilon": _tuned,
-    "gates": _each(_number(0, 1), 2),
     "references": _each(_SEED),
     "pairs": _whole(1),
     # 4_units
@@ -163,7 +160,6 @@ DOMAINS: Mapping[str, Domain] = {
     "curve_pairs": _whole(1),
     "parts": _PARTS,
     "visible": _number(0, 1),
-    "effect_images": _whole(1),
     "direction": _whole(0, 15),
     "layers": _choice("all", "coarse", "middle", "fine"),
     "steps": _each(_number(-math.inf)),
