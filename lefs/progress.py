@@ -6,16 +6,19 @@ import html
 import os
 import sys
 import time
-from collections.abc import Iterable, Iterator
-from typing import TypeVar
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any, TypeVar
 
 from tqdm import tqdm
 
-__all__ = ["headless", "track"]
+__all__ = ["headless", "told_by", "track"]
 
 Item = TypeVar("Item")
 
 _EVERY = 0.1  # seconds between two pictures of a bar
+_TELLER: ContextVar[Callable[[str], None] | None] = ContextVar("teller", default=None)
 
 
 def headless() -> bool:
@@ -25,11 +28,23 @@ def headless() -> bool:
 
 def track(items: Iterable[Item], *, total: int, description: str, show: bool) -> Iterable[Item]:
     """Iterate with a bar: in a live notebook, as text in a terminal, none where nobody watches."""
+    if show and (tell := _TELLER.get()) is not None:
+        return _html_bar(items, total, description, tell)
     if not show or headless():
         return items
     if _in_notebook():
         return _notebook_bar(items, total, description)
     return tqdm(items, total=total, desc=description, disable=total < 2, leave=False)
+
+
+@contextmanager
+def told_by(tell: Callable[[str], None]) -> Iterator[None]:
+    """Hand the bars of this thread to `tell` as HTML, at the end an empty text (panels show them)."""
+    token = _TELLER.set(tell)
+    try:
+        yield
+    finally:
+        _TELLER.reset(token)
 
 
 def _in_notebook() -> bool:
@@ -42,17 +57,33 @@ def _notebook_bar(items: Iterable[Item], total: int, description: str) -> Iterat
     """A bar without a widget: of a widget that is gone a saved notebook says "model not found"."""
     from IPython.display import HTML, display
 
+    bars: list[Any] = []
+
+    def tell(text: str) -> None:
+        if not bars:
+            bars.append(display(HTML(text), display_id=True))
+        elif text:
+            bars[0].update(HTML(text))
+        else:
+            bars[0].update({}, raw=True)
+
+    return _html_bar(items, total, description, tell)
+
+
+def _html_bar(
+    items: Iterable[Item], total: int, description: str, tell: Callable[[str], None]
+) -> Iterator[Item]:
     start = drawn = time.monotonic()
-    bar = display(HTML(_bar(0, total, 0.0, description)), display_id=True)
+    tell(_bar(0, total, 0.0, description))
     try:
         for done, item in enumerate(items, start=1):
             yield item
             now = time.monotonic()
             if now - drawn >= _EVERY:
-                bar.update(HTML(_bar(done, total, now - start, description)))
+                tell(_bar(done, total, now - start, description))
                 drawn = now
     finally:
-        bar.update({}, raw=True)
+        tell("")
 
 
 def _bar(done: int, total: int, seconds: float, description: str) -> str:

@@ -7,7 +7,7 @@ import re
 import pytest
 
 from lefs import progress
-from lefs.progress import track
+from lefs.progress import told_by, track
 
 
 class Shown:
@@ -56,6 +56,18 @@ def test_a_loop_that_fails_or_stops_leaves_no_bar_either(shown: Shown) -> None:
 
     with pytest.raises(OSError, match="no more"):
         list(track(failing(), total=3, description="letters", show=True))
+    assert shown.pictures[-1] == {}
+
+
+def test_a_panel_is_told_its_own_bars_and_no_others(shown: Shown) -> None:
+    told: list[str] = []
+    with told_by(told.append):
+        assert list(track("abc", total=3, description="letters", show=True)) == [*"abc"]
+    assert [re.search(r"(\d) of 3", text)[1] for text in told[:-1]] == [*"0123"]  # type: ignore[index]
+    assert told[-1] == ""
+    assert not shown.pictures
+    list(track("abc", total=3, description="letters", show=True))
+    assert len(told) == 5
     assert shown.pictures[-1] == {}
 
 

@@ -2,6 +2,8 @@
 
 const SMOOTHING = "high";
 const PRESS = 350; // milliseconds: a shorter press is a click
+const LEAVES = 0.2; // share of a tree's height that its leaves take
+const BEAT = 5000, PATIENCE = 3000; // milliseconds between signs of life, and to wait for one
 
 /** An off-screen canvas that holds RGB bytes at their own size. */
 function source(width, height, pixels) {
@@ -38,22 +40,20 @@ function prepared(parts, panel, width) {
   return parts.ready;
 }
 
-/** In black and white, seen on any picture. */
-function twice(context, trace) {
+/** A path in black and white, seen on any picture. */
+function twice(context, path) {
   for (const [color, width] of [["#000", 4], ["#fff", 2]]) {
     context.strokeStyle = color;
     context.lineWidth = width;
-    context.beginPath();
-    trace();
-    context.stroke();
+    context.stroke(path);
   }
 }
 
 /** Where the next keyboard stroke falls. */
 function ring(canvas, [x, y]) {
-  const context = canvas.getContext("2d");
-  const radius = canvas.width / 40;
-  twice(context, () => context.arc(x * canvas.width, y * canvas.height, radius, 0, 2 * Math.PI));
+  const path = new Path2D();
+  path.arc(x * canvas.width, y * canvas.height, Math.min(canvas.width / 40, 8 * window.devicePixelRatio), 0, 2 * Math.PI);
+  twice(canvas.getContext("2d"), path);
 }
 
 function regionAt(panel, [x, y]) {
@@ -64,28 +64,66 @@ function regionAt(panel, [x, y]) {
   return of.getInt16(2 * (row * columns + column), true);
 }
 
-/** The border of one region. */
-function outline(canvas, panel, region) {
+/** All regions at a place: one of a picture, of a tree all the leaves of the branch there. */
+function regionsAt(panel, [x, y]) {
+  if (!panel.tree) return [regionAt(panel, [x, y])].filter((region) => region >= 0);
+  const { order, joins } = panel.tree;
+  const leaf = Math.min(order.length - 1, Math.floor(x * order.length));
+  const height = 1 - y / (1 - LEAVES);
+  const branch = joins.findLast(([first, last, top]) => first <= leaf && leaf <= last && top <= height);
+  return branch ? order.slice(branch[0], branch[1] + 1) : [order[leaf]];
+}
+
+/** The border of some regions. */
+function outline(canvas, panel, regions) {
+  if (!panel.regions || !regions.length) return;
   const { rows, columns, of } = panel.regions;
+  const wanted = new Set(regions);
   const inside = (r, c) =>
-    r >= 0 && c >= 0 && r < rows && c < columns && of.getInt16(2 * (r * columns + c), true) === region;
+    r >= 0 && c >= 0 && r < rows && c < columns && wanted.has(of.getInt16(2 * (r * columns + c), true));
   const [dx, dy] = [canvas.width / columns, canvas.height / rows];
   const context = canvas.getContext("2d");
-  twice(context, () => {
-    const edge = (x0, y0, x1, y1) => {
-      context.moveTo(x0 * dx, y0 * dy);
-      context.lineTo(x1 * dx, y1 * dy);
-    };
-    for (let r = 0; r < rows; r++) {
-      for (let c = 0; c < columns; c++) {
-        if (!inside(r, c)) continue;
-        if (!inside(r - 1, c)) edge(c, r, c + 1, r);
-        if (!inside(r + 1, c)) edge(c, r + 1, c + 1, r + 1);
-        if (!inside(r, c - 1)) edge(c, r, c, r + 1);
-        if (!inside(r, c + 1)) edge(c + 1, r, c + 1, r + 1);
-      }
+  const path = new Path2D();
+  const edge = (x0, y0, x1, y1) => {
+    path.moveTo(x0 * dx, y0 * dy);
+    path.lineTo(x1 * dx, y1 * dy);
+  };
+  for (let r = 0; r < rows; r++) {
+    for (let c = 0; c < columns; c++) {
+      if (!inside(r, c)) continue;
+      if (!inside(r - 1, c)) edge(c, r, c + 1, r);
+      if (!inside(r + 1, c)) edge(c, r + 1, c + 1, r + 1);
+      if (!inside(r, c - 1)) edge(c, r, c, r + 1);
+      if (!inside(r, c + 1)) edge(c + 1, r, c + 1, r + 1);
     }
+  }
+  twice(context, path);
+}
+
+/** A dendrogram: leaves in their colours along the lower edge, branches in the colour of the text. */
+function drawTree(canvas, { order, joins, colors }, marked) {
+  const context = canvas.getContext("2d"), { width, height } = canvas, ratio = window.devicePixelRatio;
+  const wanted = new Set(marked), step = width / order.length, ground = height * (1 - LEAVES);
+  const [px, py] = [(x) => (x + 0.5) * step, (y) => 2 * ratio + (1 - y) * (ground - 2 * ratio)];
+  context.clearRect(0, 0, width, height);
+  const path = new Path2D();
+  order.forEach((region, i) => {
+    context.fillStyle = colors[i];
+    const wide = step > 6 * ratio ? step - ratio : step;
+    context.fillRect(i * step, ground, wide, height - ground);
+    if (wanted.has(region)) path.rect(i * step + ratio, ground + ratio, wide - 2 * ratio, height - ground - 2 * ratio);
   });
+  context.strokeStyle = getComputedStyle(canvas).color;
+  for (const [first, last, top, left, right, low, high] of joins) {
+    context.lineWidth = ratio * (order.slice(first, last + 1).every((region) => wanted.has(region)) ? 2.5 : 1);
+    context.beginPath();
+    context.moveTo(px(left), py(low));
+    context.lineTo(px(left), py(top));
+    context.lineTo(px(right), py(top));
+    context.lineTo(px(right), py(high));
+    context.stroke();
+  }
+  twice(context, path);
 }
 
 /** What was before, left of the wipe or everywhere while the picture is pressed. */
@@ -100,32 +138,57 @@ function wipe(canvas, before, share) {
   context.drawImage(before, 0, 0, canvas.width, canvas.height);
   context.restore();
   if (share < 1) {
-    twice(context, () => {
-      context.moveTo(x, 0);
-      context.lineTo(x, canvas.height);
-    });
+    const path = new Path2D();
+    path.moveTo(x, 0);
+    path.lineTo(x, canvas.height);
+    twice(context, path);
   }
 }
 
-function paint(parts, panel) {
+/** How much of a picture some regions take, in words. */
+function shareOf(panel, regions) {
+  const { rows, columns, of } = panel.regions, wanted = new Set(regions);
+  let count = 0;
+  for (let i = 0; i < rows * columns; i++) count += wanted.has(of.getInt16(2 * i, true));
+  return `${((100 * count) / (rows * columns)).toFixed(1)} % of this picture`;
+}
+
+/** What lies under the pointer, in words: the names of a picture's own regions, or of all pictures' together. */
+function spoken(panel, regions, names) {
+  if (panel.names.length) return panel.names[regions[0]] ?? "";
+  const said = regions.slice(0, 3).map((region) => names[region] ?? region);
+  const told = regions.length > 3 ? [`${regions.length} clusters: ${said[0]}, …`] : said;
+  return [...told, ...(panel.regions ? [shareOf(panel, regions)] : [])].join("; ");
+}
+
+/** `names` and `marked` regions are those of all pictures; `hovered` ones lie under the pointer on some picture. */
+function paint(parts, panel, { names, marked, hovered }) {
   const { canvas, cursor } = parts;
   const box = canvas.getBoundingClientRect();
   const width = Math.round(box.width * window.devicePixelRatio);
   const height = Math.round(width * panel.height / panel.width);
   if (width === 0) return;
   if (canvas.width !== width || canvas.height !== height) Object.assign(canvas, { width, height });
+  const focused = document.activeElement === canvas && canvas.matches(":focus-visible");
+  const keyed = focused && (panel.paint || panel.regions || panel.tree);
+  const place = parts.hover ?? (keyed ? cursor : null);
+  const here = !place || panel.paint ? [] : parts.swept ?? regionsAt(panel, place);
+  parts.tip.textContent = here.length ? spoken(panel, here, names) : "";
+  if (panel.tree) {
+    drawTree(canvas, panel.tree, [...marked, ...hovered]);
+    if (keyed) ring(canvas, cursor);
+    return;
+  }
   const { picture, before } = prepared(parts, panel, width);
   const context = canvas.getContext("2d");
   context.imageSmoothingEnabled = true;
   context.imageSmoothingQuality = SMOOTHING;
   context.drawImage(picture, 0, 0, width, height);
   if (before) wipe(canvas, before, parts.pressed ? 1 : parts.wiped);
-  const focused = document.activeElement === canvas && canvas.matches(":focus-visible");
-  const keyed = focused && (panel.paint || panel.regions);
-  const region = regionAt(panel, parts.hover ?? (keyed ? cursor : [-1, -1]));
-  const seen = (parts.hover || keyed) && region >= 0 && panel.names[region];
-  if (seen && !parts.pressed) outline(canvas, panel, region);
-  parts.tip.textContent = seen || "";
+  if (!parts.pressed) {
+    outline(canvas, panel, marked);
+    outline(canvas, panel, names.length ? hovered : here.filter((region) => panel.names[region]));
+  }
   if (keyed) ring(canvas, cursor);
 }
 
@@ -173,22 +236,34 @@ function choose(parts, { pick, moved }) {
     parts.pressed = down;
     moved();
   };
+  // Where a press has no other meaning, all that it goes over is chosen together.
+  const sweeps = () => picks() && !canvas.classList.contains("lefs-before") && canvas.classList.contains("lefs-regions");
+  const sweep = () => (parts.swept = [...new Set([...(parts.swept ?? []), ...regionsAt(parts.panel, parts.hover)])]);
+  const more = (event) => event.shiftKey || event.ctrlKey || event.metaKey;
   canvas.addEventListener("pointermove", (event) => {
     parts.hover = placed(canvas, event);
+    if (parts.swept && event.buttons & 1) sweep();
     if (canvas.classList.contains("lefs-regions")) moved();
   });
   canvas.addEventListener("pointerleave", () => {
-    parts.hover = null;
+    parts.hover = parts.swept = null;
     press(false);
   });
   canvas.addEventListener("pointerdown", (event) => {
     if (event.button !== 0) return;
     since = event.timeStamp;
     if (canvas.classList.contains("lefs-before")) press(true);
+    if (!sweeps()) return;
+    canvas.setPointerCapture(event.pointerId);
+    parts.hover = placed(canvas, event);
+    sweep();
   });
   canvas.addEventListener("pointerup", (event) => {
+    const { swept } = parts;
+    parts.swept = null;
     press(false);
-    if (picks() && event.button === 0 && event.timeStamp - since < PRESS) pick(placed(canvas, event), event.shiftKey);
+    if (picks() && event.button === 0 && (swept || event.timeStamp - since < PRESS))
+      pick(placed(canvas, event), more(event), swept);
   });
   canvas.addEventListener("keydown", (event) => {
     const original = event.key === " " && canvas.classList.contains("lefs-before");
@@ -197,7 +272,7 @@ function choose(parts, { pick, moved }) {
     event.preventDefault();
     event.stopPropagation();
     if (original) press(true);
-    else pick(canvas.classList.contains("lefs-regions") ? [...cursor] : [0.5, 0.5], event.shiftKey);
+    else pick(canvas.classList.contains("lefs-regions") ? [...cursor] : [0.5, 0.5], more(event));
   });
   canvas.addEventListener("keyup", (event) => event.key === " " && press(false));
   parts.wipe.addEventListener("input", () => {
@@ -225,7 +300,7 @@ function cell(grid) {
   Object.assign(wipe, { type: "range", min: 0, max: 100, value: 0, hidden: true });
   wipe.setAttribute("aria-label", "wipe: how much of the picture shows what was before");
   const note = element("div", "lefs-note", figure);
-  const state = { cursor: [0.5, 0.5], hover: null, pressed: false, wiped: 0 };
+  const state = { cursor: [0.5, 0.5], hover: null, swept: null, pressed: false, wiped: 0 };
   return { figure, title, canvas, word, tip, wipe, note, ...state };
 }
 
@@ -236,15 +311,17 @@ function describe(parts, panel) {
   canvas.dataset.panel = panel.title;
   canvas.classList.toggle("lefs-paint", panel.paint);
   canvas.classList.toggle("lefs-pick", panel.pick);
-  canvas.classList.toggle("lefs-regions", !!panel.regions);
+  canvas.classList.toggle("lefs-regions", !!panel.regions || !!panel.tree);
+  figure.classList.toggle("lefs-tree", !!panel.tree);
   canvas.classList.toggle("lefs-before", !!panel.before);
   figure.classList.toggle("lefs-chosen", panel.chosen);
   wipe.hidden = !panel.before;
   const live = panel.paint || panel.pick || panel.before;
   if (live) canvas.tabIndex = 0;
   else canvas.removeAttribute("tabindex");
-  canvas.setAttribute("role", panel.pick && !panel.regions ? "button" : "img");
-  if (panel.pick && !panel.regions) canvas.setAttribute("aria-pressed", panel.chosen);
+  const whole = panel.pick && !panel.regions && !panel.tree;
+  canvas.setAttribute("role", whole ? "button" : "img");
+  if (whole) canvas.setAttribute("aria-pressed", panel.chosen);
   canvas.style.aspectRatio = `${panel.width} / ${panel.height}`;
   canvas.setAttribute("aria-label", [panel.title, panel.note, panel.word].filter(Boolean).join(": "));
   note.replaceChildren();
@@ -256,6 +333,56 @@ function describe(parts, panel) {
   } else {
     note.textContent = panel.note || "";
   }
+}
+
+/**
+ * Asks the kernel for signs of life, and says in the panel when somebody works there and none come.
+ * A kernel that is gone takes what is typed in silence.
+ */
+function heartbeat(model, el) {
+  const panel = el.closest(".lefs-panel");
+  if (!panel) return () => {};
+  const notice = element("div", "lefs-error lefs-dead", panel);
+  Object.assign(notice, { hidden: true, role: "alert" });
+  panel.prepend(notice);
+  let missed = 0, waiting = 0;
+  const ask = () => {
+    missed += 1;
+    try {
+      model.send({ kind: "ping" });
+    } catch {
+      // (there is no connection, and nobody will answer)
+    }
+  };
+  const answered = (content) => {
+    if (content?.kind !== "pong") return;
+    missed = 0;
+    notice.hidden = true;
+  };
+  const look = () => {
+    waiting = 0;
+    if (!missed) return;
+    notice.textContent =
+      "The kernel does not answer: it is busy, or has ended. What you do here now is not saved. " +
+      "Where it has ended, run the notebook again: what was saved before is taken up.";
+    notice.hidden = false;
+  };
+  const acted = () => {
+    if (waiting) return;
+    ask();
+    waiting = setTimeout(look, PATIENCE);
+  };
+  const events = ["input", "change", "pointerdown", "keydown"];
+  model.on("msg:custom", answered);
+  events.forEach((name) => panel.addEventListener(name, acted, true));
+  const timer = setInterval(() => notice.hidden || ask(), BEAT);
+  return () => {
+    clearInterval(timer);
+    clearTimeout(waiting);
+    model.off("msg:custom", answered);
+    events.forEach((name) => panel.removeEventListener(name, acted, true));
+    notice.remove();
+  };
 }
 
 const LAYOUTS = ["grid", "hero", "strip"];
@@ -279,9 +406,10 @@ function render({ model, el }) {
       moved: schedule,
     });
     choose(parts, {
-      pick: (at, shift) => {
+      pick: (at, shift, swept) => {
         const number = (model.get("picked").number || 0) + 1;
-        model.set("picked", { number, panel, at, shift, region: regionAt(model.get("frame").panels[panel], at) });
+        const regions = swept ?? regionsAt(model.get("frame").panels[panel], at);
+        model.set("picked", { number, panel, at, shift, region: regions[0] ?? -1, regions });
         model.save_changes();
       },
       moved: schedule,
@@ -291,7 +419,7 @@ function render({ model, el }) {
 
   function draw() {
     pending = 0;
-    const { panels } = model.get("frame");
+    const { panels, names = [], marked = [] } = model.get("frame");
     const columns = model.get("columns");
     const widest = `${model.get("widest")}px`;
     grid.style.gridTemplateColumns = `repeat(${columns}, minmax(0, ${widest}))`;
@@ -301,8 +429,11 @@ function render({ model, el }) {
     panels.forEach((panel, i) => {
       if (cells[i].panel !== panel) describe(cells[i], panel);
       cells[i].panel = panel;
-      paint(cells[i], panel);
     });
+    const under = cells.find((parts) => parts.hover || parts.canvas.matches(":focus-visible"));
+    const place = under && (under.hover ?? under.cursor);
+    const hovered = place && names.length ? under.swept ?? regionsAt(under.panel, place) : [];
+    cells.forEach((parts) => paint(parts, parts.panel, { names, marked, hovered }));
     grid.dataset.frame = model.get("frame").number;
   }
 
@@ -321,7 +452,12 @@ function render({ model, el }) {
   for (const name of traits) model.on(name, schedule);
   model.on("msg:custom", told);
   draw();
+  // (an element is put into its panel after it is made)
+  let rest = () => {};
+  const started = setTimeout(() => (rest = heartbeat(model, el)), 500);
   return () => {
+    clearTimeout(started);
+    rest();
     observer.disconnect();
     for (const name of traits) model.off(name, schedule);
     model.off("msg:custom", told);

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -48,6 +49,10 @@ class Picture:
         Of the regions; an index that has none is not outlined.
     before : ndarray of shape (H, W, 3), uint8, optional
         The same before an edit: a wipe shows the one beside the other, pressing shows it alone.
+    tree : dict, optional
+        Drawn instead of the pixels, whose shape says how long and high: ``"order"``, regions as leaves, their
+        ``"colors"``, and ``"joins"``, ascending: (first leaf, last leaf, height in [0, 1], places of the left
+        and the right branch along the leaves, where each begins).
     """
 
     pixels: np.ndarray
@@ -61,6 +66,7 @@ class Picture:
     regions: np.ndarray | None = None
     names: tuple[str, ...] = ()
     before: np.ndarray | None = None
+    tree: dict[str, Any] | None = None
 
     def state(self) -> dict[str, Any]:
         """What is sent to the browser: plain values and buffers."""
@@ -111,7 +117,7 @@ class Canvas(anywidget.AnyWidget):
         all its points so far, in [0, 1] from the upper left; it grows while the pointer moves.
     picked : dict
         The newest choice: {"number": which, "panel": on which picture, "at": [x, y], "region": index or -1,
-        "shift": whether that key was held}.
+        "regions": all that the pointer went over, "shift": whether that key, or Control, was held}.
     """
 
     _esm = _FOLDER / "canvas.js"
@@ -126,11 +132,26 @@ class Canvas(anywidget.AnyWidget):
     columns = traitlets.Int(4).tag(sync=True)
     widest = traitlets.Int(384).tag(sync=True)
 
-    def show(self, *pictures: Picture) -> None:
-        """Replace what is shown."""
+    def __init__(self, **traits: Any) -> None:
+        super().__init__(**traits)
+        self.on_msg(_answer)  # (the page asks whether anybody is there)
+
+    def show(self, *pictures: Picture, names: Sequence[str] = (), marked: Iterable[int] = ()) -> None:
+        """Replace what is shown.
+
+        With `names` for the regions of all pictures, a region under the pointer is outlined in every one;
+        the `marked` ones are outlined always.
+        """
         self._number += 1
-        self.frame = {"number": self._number, "panels": [picture.state() for picture in pictures]}
+        panels = [picture.state() for picture in pictures]
+        linked = {"names": [*names], "marked": [*marked]}
+        self.frame = {"number": self._number, "panels": panels, **linked}
 
     def copy(self, text: str) -> None:
         """Put a text onto the clipboard of whoever has the page open."""
         self.send({"copy": text})
+
+
+def _answer(canvas: Canvas, content: Any, _: list[Any]) -> None:
+    if isinstance(content, dict) and content.get("kind") == "ping":
+        canvas.send({"kind": "pong"})

@@ -16,9 +16,9 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from lefs.generator import Generator
-from lefs.progress import headless
+from lefs.progress import headless, told_by
 from lefs.widgets.canvas import Canvas
-from lefs.widgets.controls import show_if
+from lefs.widgets.controls import line, show_if
 
 __all__ = ["Panel", "inside_and_outside", "joined"]
 
@@ -56,8 +56,9 @@ class Panel:
         self._latest = object()
         self._silent = False
         self._message = ""
-        self._error = ipywidgets.HTML()
+        self._error, self._bar = ipywidgets.HTML(), line()
         show_if(False, self._error)
+        show_if(False, self._bar)
         self._root = ipywidgets.VBox()
         self._root.add_class("lefs-panel")
         self._root.add_class(f"lefs-live-{self._root.model_id}")
@@ -72,7 +73,8 @@ class Panel:
         raise NotImplementedError
 
     def _arrange(self, *children: ipywidgets.Widget) -> None:
-        self._root.children = [*children, self._error]
+        self._root.children = [*children, self._bar, self._error]
+        _answer_while_cells_run(self.canvas)
 
     def _fail(self, message: str) -> None:
         self._message = message
@@ -100,6 +102,17 @@ class Panel:
         """Draw where this is not a callback, so that an error belongs to the caller."""
         with self._lock, torch.inference_mode():
             draw()
+
+    @contextmanager
+    def _working(self) -> Iterator[None]:
+        """Bars of what is done in here show in the panel: a callback's thread has no cell to print to."""
+
+        def tell(bar: str) -> None:
+            self._bar.value = bar
+            show_if(bool(bar), self._bar)
+
+        with told_by(tell):
+            yield
 
     @contextmanager
     def _silently(self) -> Iterator[None]:
