@@ -85,10 +85,12 @@ def in_place(
     torch.Size([2, 3, 64, 64])
     """
     options: dict[str, Any] = {"noise": noise, "upto": upto}
-    own, other = masks or (None, None)
-    target = Side.of(generator, catalog, target_styles, **options).marked(part, own)
-    reference = Side.of(generator, catalog, reference_styles, **options).marked(part, other)
     both = generator, catalog
+    if masks is not None and not settings.tone:  # (then the catalog need not be asked where the parts are)
+        options["masks"] = {}
+    target, reference = (Side.of(*both, styles, **options) for styles in (target_styles, reference_styles))
+    if masks is not None:
+        target, reference = target.marked(*both, part, masks[0]), reference.marked(*both, part, masks[1])
     made, where = blend(*both, part, settings, target, reference, strength=strength, upto=upto)
     made = refined(*both, target.state, made, where, settings.refine, upto=upto)
     return generator.walk(made.styles, noise=noise, upto=upto, cache=made)
@@ -143,23 +145,25 @@ class Side:
         noise: Noise = "const",
         upto: int | None = None,
         cache: Cache | None = None,
+        masks: Mapping[str, Tensor] | None = None,
     ) -> Side:
-        """Those of some styles; the masks are the catalog's."""
+        """Those of some styles; the masks are the catalog's, unless given."""
         state = generator.state(styles, blending_layer(catalog), noise=noise, upto=upto, cache=cache)
-        return cls(styles, state, catalog.part_masks(generator, styles, size=mask_side(catalog)), cache)
+        if masks is None:
+            masks = catalog.part_masks(generator, styles, size=mask_side(catalog))
+        return cls(styles, state, masks, cache)
 
-    def marked(self, part: str, mask: Tensor | None) -> Side:
+    def marked(self, generator: Generator, catalog: Catalog, part: str, mask: Tensor) -> Side:
         """The same with a mask (N, H, W) of one's own for a part, which then is no other's."""
-        if mask is None:
-            return self
-        size = next(iter(self.masks.values())).shape[-2:]
+        size = generator.size
         if mask.shape[-1] * size[0] != mask.shape[-2] * size[1]:
             raise ValueError(
                 f"mask must have the proportions of the images, {size[0]}:{size[1]}; got {mask.shape[-2]} x "
                 f"{mask.shape[-1]} pixels"
             )
         # (any pixel counts: a thin part must not vanish on the way down)
-        own = resized(mask[:, None].to(self.styles), (size[0], size[1]))[:, 0] > 0
+        side = mask_side(catalog)
+        own = resized(mask[:, None].to(self.styles), (side, side * size[1] // size[0]))[:, 0] > 0
         others = {name: found & ~own for name, found in self.masks.items()}
         return replace(self, masks={**others, part: own})
 

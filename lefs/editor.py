@@ -184,8 +184,10 @@ class Editor:
         found, places, growth = outer, list[Tensor](), list[int | None]()
         for change in (c for c in recipe.changes if c.settings.where == "part"):
             options: dict[str, Any] = {"strength": change.strength, "over": found, "upto": upto}
-            drawn = change.mask.mask()[None] if isinstance(change.mask, KeptMask) else None
-            sides = (one.marked(change.part, drawn) for one in (target, side(change.reference)))
+            sides = [target, side(change.reference)]
+            if isinstance(change.mask, KeptMask):
+                drawn = change.mask.mask()[None]
+                sides = [one.marked(*both, change.part, drawn) for one in sides]
             found, place = blend(*both, change.part, change.settings, *sides, **options)
             places.append(place)
             growth.append(change.settings.refine)
