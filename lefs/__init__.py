@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     from lefs.sources import keep_source as keep_source
     from lefs.sources import source_styles as source_styles
     from lefs.stylespace import StyleLayer as StyleLayer
+    from lefs.video import animate as animate
 
 __version__ = "0.1.0"
 
@@ -77,6 +78,7 @@ _HOMES = {
     "stylespace": ("StyleLayer",),
     "models": ("StyleGAN2", "StyleGAN2Config"),
     "segmenters": ("PartSegmenter", "load_segmenter"),
+    "video": ("animate",),
 }
 __all__ = sorted(name for names in _HOMES.values() for name in names)
 

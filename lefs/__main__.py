@@ -94,7 +94,7 @@ def _parser() -> argparse.ArgumentParser:
     books.add_argument("folder", nargs="?", default="lefs-notebooks", metavar="DIR", help=where)
     books.add_argument("--copy-only", action="store_true", help="copy them, and stop")
     _add_invert(commands.add_parser("invert", help="find the styles that make a picture"))
-    _add_edit(commands.add_parser("edit", help="take parts over from other images"))
+    _add_edit(commands.add_parser("edit", help="take parts over from other images, or replay an edit"))
     info = commands.add_parser("info", help="say what a generator file holds")
     info.set_defaults(command=_info)
     info.add_argument("generator", help="a file, a folder, or the name of an embedded one, such as portraits")
@@ -142,10 +142,14 @@ def _add_invert(invert: argparse.ArgumentParser) -> None:
 
 def _add_edit(edit: argparse.ArgumentParser) -> None:
     edit.set_defaults(command=_edit)
+    again = "made before: the JSON of a recipe, or a picture with its recipe inside; the last one is edited"
+    edit.add_argument("recipes", nargs="*", metavar="RECIPE", help=again)
     source = "a seed, a picture, an inversion, or a file of a w, W+ or styles"
-    edit.add_argument("--target", required=True, metavar="SOURCE", help=source)
+    edit.add_argument("--target", metavar="SOURCE", help=source)
     for name, what in (("reference", f"{source}; one for each part"), ("part", "such as hair")):
-        edit.add_argument(f"--{name}", required=True, action="append", metavar=name.upper(), help=what)
+        edit.add_argument(f"--{name}", default=[], action="append", metavar=name.upper(), help=what)
+    way = "also the way of the strength, or from recipe to recipe: a .png (filmstrip), .gif or .mp4"
+    edit.add_argument("--animate", metavar="FILE", help=way)
     edit.add_argument("--catalog", metavar="DIR", help="(default: beside the generator)")
     where = "in the part's place, or by channels, everywhere (default: %(default)s)"
     edit.add_argument("--where", choices=("part", "everywhere"), default="part", help=where)
@@ -201,20 +205,38 @@ def _invert(arguments: argparse.Namespace) -> int:
 
 def _edit(arguments: argparse.Namespace) -> int:
     masks = arguments.mask or [None] * len(arguments.part)
+    if bool(arguments.recipes) == (arguments.target is not None):
+        return _complain("give a recipe's file, or --target with --reference and --part", 2)
     if not len(arguments.part) == len(arguments.reference) == len(masks):
         return _complain("give as many --reference (and --mask, if any) as --part, one for each", 2)
     generator = lefs.load(arguments.generator)
     catalog = lefs.Catalog.load(arguments.catalog or arguments.generator)
+    recipes = [_replayed(path) for path in arguments.recipes] or [_asked_for(generator, arguments)]
+    editor, out = lefs.Editor(generator, catalog), arguments.out
+    edit = editor.render(recipes[-1])
+    _save_row(f"{out}_row", edit.pictures)
+    saved = edit.save(f"{out}.png"), edit.recipe.save(f"{out}.json")
+    _say(f"saved {saved[0]}, with the recipe inside; {saved[1]}; {out}_row.png")
+    if arguments.animate:
+        way = recipes if len(recipes) > 1 else recipes[0]
+        _say(f"saved {lefs.animate(editor, way, arguments.animate)}")
+    return 0
+
+
+def _replayed(path: str) -> lefs.Recipe:
+    picture = Path(path).suffix.lower() == ".png"
+    return lefs.Recipe.from_png(path) if picture else lefs.Recipe.load(path)
+
+
+def _asked_for(generator: lefs.Generator, arguments: argparse.Namespace) -> lefs.Recipe:
     target, *references = (
         _source(generator, text, arguments) for text in (arguments.target, *arguments.reference)
     )
     settings, strength = lefs.QuerySettings(where=arguments.where), arguments.strength
+    masks = arguments.mask or [None] * len(arguments.part)
     chosen = zip(arguments.part, references, masks, strict=True)
     changes = tuple(lefs.Change(part, r, strength, settings, mask) for part, r, mask in chosen)
-    edit = lefs.Editor(generator, catalog).render(lefs.Recipe(target, changes, arguments.truncation))
-    _save_row(arguments.out, edit.pictures)
-    _say(f"saved {edit.recipe.save(f'{arguments.out}.json')}, the recipe, and {arguments.out}.png")
-    return 0
+    return lefs.Recipe(target, changes, arguments.truncation)
 
 
 def _source(generator: lefs.Generator, text: str, arguments: argparse.Namespace) -> Any:

@@ -6,8 +6,9 @@ replayed; `lefs.editor` renders it.
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,16 +17,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lefs.checks import check_counts, check_number, check_seed
+from lefs.checks import check_counts, check_integer, check_number, check_seed
 from lefs.generator import GeneratorId
-from lefs.images import Picture
+from lefs.images import Picture, png_text
 from lefs.query import QuerySettings
-from lefs.records import VERSION, read_json, whole, write_json
+from lefs.records import read_json, whole, write_json
 from lefs.sources import Inverted, KeptMask, KeptStyles, Source
 
 __all__ = ["Change", "Recipe", "compose", "resolve_claims", "transfer"]
 
 _FORMAT = "lefs-recipe"
+_MOST = 256  # changes of a recipe in a file
 
 
 def transfer(target_styles: Tensor, reference_styles: Tensor, q: Tensor, *, strength: float = 1.0) -> Tensor:
@@ -173,8 +175,8 @@ class Recipe:
     def __post_init__(self) -> None:
         object.__setattr__(self, "target", _check_source("target", self.target))
 
-    def save(self, path: str | os.PathLike[str]) -> Path:
-        """Write as JSON, atomically; what is not a seed as its styles, once an `Editor` has signed it."""
+    def to_json(self) -> dict[str, Any]:
+        """Plain values that `from_json` reads; what is not a seed as its styles, if an `Editor` signed it."""
         for source in (self.target, *(change.reference for change in self.changes)):
             if not isinstance(source, int | KeptStyles):
                 kind = type(source).__name__
@@ -183,28 +185,64 @@ class Recipe:
                     "save editor.sign(recipe), or the recipe of a rendered edit"
                 )
         owner = self.generator and self.generator.to_json()
-        return write_json(path, {"format": _FORMAT, "version": VERSION, **asdict(self), "generator": owner})
+        return {"format": _FORMAT, "version": 1, **asdict(self), "generator": owner}
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any], origin: str | os.PathLike[str] = "this recipe") -> Recipe:
+        """The recipe that `to_json` described; an `ArtifactError` says what is wrong, and with which file."""
+        with whole(Path(origin), "recipe"):
+            if len(content["changes"]) > _MOST:
+                raise ValueError(f"{len(content['changes'])} changes; {_MOST} are the most")
+            owner = content["generator"] and GeneratorId.from_json(content["generator"])
+            parts = tuple((str(name), str(digest)) for name, digest in content.get("parts", ()))
+            target, label = _read("target", content["target"]), content.get("label")
+            label = None if label is None else check_integer("label", label)
+            truncation = check_number("truncation", content["truncation"])
+            changes = tuple(_read_change(change) for change in content["changes"])
+            return cls(target, changes, truncation, owner, label, parts)
+
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Write as JSON, atomically; what is not a seed as its styles, once an `Editor` has signed it."""
+        return write_json(path, self.to_json())
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Recipe:
         """Read what `save` wrote; an `ArtifactError` says what is wrong with the file."""
-        meta = read_json(path, expect=_FORMAT)
-        with whole(Path(path), "recipe"):
-            changes = [
-                Change(
-                    **{
-                        **c,
-                        "settings": QuerySettings(**c["settings"]),
-                        "reference": _read("reference", c["reference"]),
-                        "mask": _read_mask(c.get("mask")),
-                    }
-                )
-                for c in meta["changes"]
-            ]
-            owner = meta["generator"] and GeneratorId.from_json(meta["generator"])
-            parts = tuple((str(name), str(digest)) for name, digest in meta.get("parts", ()))
-            target, label = _read("target", meta["target"]), meta.get("label")
-            return cls(target, tuple(changes), meta["truncation"], owner, label, parts)
+        return cls.from_json(read_json(path, expect=_FORMAT), path)
+
+    @classmethod
+    def from_png(cls, path: str | os.PathLike[str]) -> Recipe:
+        """Read the recipe inside a picture that `lefs.Edit.save` wrote; nothing in it is run.
+
+        Parameters
+        ----------
+        path : str or path
+            Of a PNG, also of somebody else's.
+
+        Returns
+        -------
+        Recipe
+
+        Raises
+        ------
+        ArtifactError
+            If it is not a PNG, holds no recipe, or one that is damaged.
+
+        Examples
+        --------
+        >>> import lefs, tempfile
+        >>> editor = lefs.Editor(lefs.load("portraits-64"), lefs.Catalog.load("portraits-64"))
+        >>> edit = editor.render(lefs.Recipe(1, (lefs.Change("hair", 2),)))
+        >>> path = edit.save(f"{tempfile.mkdtemp()}/edit.png")
+        >>> lefs.Recipe.from_png(path) == edit.recipe
+        True
+        """
+        return cls.from_json(read_json(path, expect=_FORMAT, text=png_text(path, _FORMAT)), path)
+
+    @property
+    def png_text(self) -> dict[str, str]:
+        """What `from_png` finds in the metadata of a picture."""
+        return {_FORMAT: json.dumps(self.to_json(), allow_nan=False)}
 
 
 def _check_source(name: str, source: Source) -> Source:
@@ -231,3 +269,13 @@ def _read_mask(entry: Any) -> KeptMask | None:
     kept = KeptMask(**entry)
     kept.mask()
     return kept
+
+
+def _read_change(entry: Any) -> Change:
+    """A change as a recipe's file has it."""
+    strength = check_number("strength", entry["strength"], minimum=0, maximum=1)
+    if not isinstance(entry["part"], str):
+        raise TypeError(f"part must be a name, got {entry['part']!r:.80}")
+    settings, reference = QuerySettings(**entry["settings"]), _read("reference", entry["reference"])
+    read = {"strength": strength, "settings": settings, "reference": reference}
+    return Change(**{**entry, **read, "mask": _read_mask(entry.get("mask"))})

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -17,7 +19,7 @@ from lefs.checks import check_choice
 from lefs.editing import Change, Recipe, compose, resolve_claims, transfer
 from lefs.fitting import fit_query
 from lefs.generator import Generator
-from lefs.images import color_difference
+from lefs.images import color_difference, save_png
 from lefs.query import QuerySettings
 from lefs.records import ArtifactError
 from lefs.sources import KeptMask, KeptStyles, Source, keep_source, source_styles
@@ -86,6 +88,10 @@ class Edit:
         """Target, references and edit by what they show, such as ``"hair of 2017"``; each (3, H, W)."""
         names = [f"{change.part} of {change.reference}" for change in self.recipe.changes]
         return {"target": self.target, **dict(zip(names, self.references, strict=True)), "edit": self.image}
+
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Write the edited picture as PNG, atomically, with the recipe inside: `Recipe.from_png` reads it."""
+        return save_png(path, self.image, self.recipe.png_text)
 
     @property
     def query(self) -> Tensor:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import struct
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 from PIL import Image, ImageOps
+from PIL.PngImagePlugin import PngInfo
 from torch.nn.functional import adaptive_avg_pool2d, interpolate
 
 from lefs.checks import check_integer
@@ -21,6 +22,7 @@ __all__ = [
     "color_difference",
     "crop_picture",
     "opaque",
+    "png_text",
     "read_picture",
     "resample_partition",
     "save_png",
@@ -55,10 +57,37 @@ def to_uint8(images: torch.Tensor) -> np.ndarray:
     return levels.movedim(-3, -1).cpu().numpy()
 
 
-def save_png(path: str | os.PathLike[str], image: torch.Tensor) -> Path:
-    """Write one image of shape (3, H, W) as PNG, atomically."""
-    picture = Image.fromarray(to_uint8(image))
-    return write_atomically(path, lambda p: picture.save(p, format="PNG"))
+def save_png(
+    path: str | os.PathLike[str], image: torch.Tensor, text: Mapping[str, str] | None = None
+) -> Path:
+    """Write one image of shape (3, H, W) as PNG, atomically; `text` goes into its metadata, key by key."""
+    pixels, notes = to_uint8(image), PngInfo()
+    picture = Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
+    for key, value in (text or {}).items():
+        notes.add_text(key, value)
+    return write_atomically(path, lambda p: picture.save(p, format="PNG", pnginfo=notes))
+
+
+def png_text(path: str | os.PathLike[str], key: str) -> str:
+    """What `save_png` wrote into the metadata under a key; no pixel is read.
+
+    Raises
+    ------
+    ArtifactError
+        If the file is not a PNG, is damaged, or holds nothing under that key.
+    """
+    if not Path(path).is_file():  # (a pipe would wait for somebody to write to it)
+        raise ArtifactError(f"{path} is not a file; expected a PNG with a {key} inside")
+    try:
+        with Image.open(path, formats=("PNG",)) as file:
+            text = file.info.get(key)  # (Pillow bounds how long a text may be, also unpacked)
+    except (OSError, SyntaxError, ValueError, struct.error, Image.DecompressionBombError) as error:
+        raise ArtifactError(
+            f"{path} is not a whole PNG: {error}; expected one with a {key} inside"
+        ) from error
+    if not isinstance(text, str):
+        raise ArtifactError(f"{path} has no {key} inside: lefs did not write it, or a program took it out")
+    return str(text)
 
 
 def read_picture(picture: Picture) -> Image.Image:

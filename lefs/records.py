@@ -139,14 +139,17 @@ def write_json(path: str | os.PathLike[str], content: Mapping[str, Any]) -> Path
     return write_atomically(path, lambda p: p.write_text(text, encoding="utf-8"))
 
 
-def read_json(path: str | os.PathLike[str], *, expect: str) -> dict[str, Any]:
-    """Read a JSON object whose ``"format"`` is `expect`, for example ``"lefs-catalog"``, of `VERSION`."""
+def read_json(path: str | os.PathLike[str], *, expect: str, text: str | None = None) -> dict[str, Any]:
+    """Read a JSON object whose ``"format"`` is `expect`, for example ``"lefs-catalog"``, of `VERSION`.
+
+    `text` is what a file that is no JSON itself holds of it.
+    """
     path = Path(path)
     try:
         # (a pipe would wait for somebody to write to it)
         if path.exists() and not path.is_file():
             raise ArtifactError(f"cannot read {path}: it is not a regular file; expected a {expect}")
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8") if text is None else text)
     except FileNotFoundError:
         raise ArtifactError(f"{path} does not exist; expected the JSON of a {expect}") from None
     except OSError as error:

@@ -27,6 +27,7 @@ ROWS = (
     ("dissection", "directions", "editing", "retrieval"),
     ("blending", "fitting"),
     ("editor",),
+    ("video",),
     ("models",),
     ("files", "segmenters"),
     ("evaluation",),

@@ -1,0 +1,144 @@
+"""Moving pictures of edits: the way of a slider, or a walk from one edit to the next."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+
+from lefs.checks import check_choice, check_integer
+from lefs.editing import Change, Recipe
+from lefs.editor import Editor
+from lefs.images import opaque, save_png, to_uint8
+from lefs.progress import track
+from lefs.records import ArtifactError, write_atomically
+from lefs.sources import KeptStyles, Source, source_styles
+
+__all__ = ["animate"]
+
+_ENDINGS = (".png", ".gif", ".mp4")
+
+
+def animate(
+    editor: Editor,
+    recipe: Recipe | Sequence[Recipe],
+    path: str | os.PathLike[str],
+    *,
+    knob: str = "strength",
+    values: Sequence[float] | None = None,
+    frames: int = 24,
+    rate: int = 12,
+    progress: bool = True,
+) -> Path:
+    """Write what a slider does, or a walk from edit to edit, as a filmstrip or a moving picture.
+
+    Parameters
+    ----------
+    editor : Editor
+    recipe : Recipe or sequence of Recipe
+        One: the way of its `knob`. Several: from each to the next. Targets, and the references of one part,
+        are mixed in between, style by style; a part that only one of two edits changes comes or goes.
+    path : str or path
+        Its ending chooses: ``.png``, all frames side by side; ``.gif``; or ``.mp4``, for which imageio and
+        imageio-ffmpeg have to be there (``pip install 'lefs[video]'``).
+    knob : str
+        ``"strength"`` or a number of `QuerySettings`, as of `Editor.filmstrip`; of one recipe.
+    values : sequence of float, optional
+        What the knob takes in turn; `frames` values from 0 to 1 unless told otherwise.
+    frames : int
+        How many pictures: of the whole way, or from each recipe to the next.
+    rate : int
+        Pictures a second.
+    progress : bool
+        Show a bar.
+
+    Returns
+    -------
+    Path
+        Of the file; it is replaced if it was there.
+
+    Raises
+    ------
+    ValueError
+        For another ending, or a knob that there is not.
+    ArtifactError
+        If it cannot be written, or what writes ``.mp4`` is missing; if a recipe is of another generator or
+        catalog.
+
+    Examples
+    --------
+    >>> import lefs, tempfile
+    >>> editor = lefs.Editor(lefs.load("portraits-64"), lefs.Catalog.load("portraits-64"))
+    >>> recipe = lefs.Recipe(1, (lefs.Change("hair", 2),))
+    >>> lefs.animate(editor, recipe, f"{tempfile.mkdtemp()}/way.gif", frames=3, progress=False).name
+    'way.gif'
+    """
+    path = Path(path)
+    ending = check_choice("path's ending", path.suffix.lower(), _ENDINGS)
+    steps = np.linspace(0, 1, check_integer("frames", frames, minimum=2)).tolist()
+    if isinstance(recipe, Recipe):
+        chosen = [float(v) for v in (steps if values is None else values)]
+        shown = [partial(editor.filmstrip, recipe, knob, [value]) for value in chosen]
+    else:
+        signed = [editor.sign(one) for one in recipe]
+        ways = [_between(editor, a, b, t) for a, b in pairwise(signed) for t in steps]
+        shown = [partial(lambda one: editor.render(one).image[None], one) for one in ways or signed]
+    bar = track(shown, total=len(shown), description="animating", show=progress)
+    made = opaque(torch.cat([draw().cpu() for draw in bar]))
+    if ending == ".png":
+        return save_png(path, torch.cat(list(made), dim=2))
+    pixels = to_uint8(made)
+    write = _mp4 if ending == ".mp4" else _gif
+    return write_atomically(path, lambda p: write(p, pixels, rate))
+
+
+def _between(editor: Editor, a: Recipe, b: Recipe, t: float) -> Recipe:
+    """The edit that lies the share t of the way from one to another."""
+    if t in (0.0, 1.0):
+        return b if t else a
+
+    def mixed(one: Source, other: Source) -> KeptStyles:
+        pairs = ((one, a), (other, b))
+        start, end = (
+            source_styles(editor.generator, s, truncation=r.truncation, label=r.label) for s, r in pairs
+        )
+        return KeptStyles.of(torch.lerp(start, end, t))
+
+    def meet(one: Change, other: Change) -> Change:
+        strength = (1 - t) * one.strength + t * other.strength
+        return replace(
+            one if t < 0.5 else other, reference=mixed(one.reference, other.reference), strength=strength
+        )
+
+    later = {change.part: change for change in b.changes}
+    # (what goes stays in the list, its seeds mixed, too, since the two may be of unlike truncation)
+    going = [meet(c, later.get(c.part, replace(c, strength=0.0))) for c in a.changes]
+    kept = {change.part for change in a.changes}
+    coming = [replace(c, strength=t * c.strength) for c in b.changes if c.part not in kept]
+    return replace(b, target=mixed(a.target, b.target), changes=(*going, *coming), parts=())
+
+
+def _gif(path: Path, pixels: np.ndarray, rate: int) -> None:
+    first, *rest = (Image.fromarray(p) for p in pixels)
+    first.save(path, "GIF", save_all=True, append_images=rest, duration=round(1000 / rate), loop=0)
+
+
+def _mp4(path: Path, pixels: np.ndarray, rate: int) -> None:
+    try:
+        import imageio.v3
+        import imageio_ffmpeg  # type: ignore[import-untyped]  # noqa: F401
+    except ModuleNotFoundError as error:
+        raise ArtifactError(
+            f"an .mp4 needs {error.name}: pip install 'lefs[video]'; or write a .gif"
+        ) from None
+    options: dict[str, Any] = {"fps": rate, "codec": "libx264", "macro_block_size": 2, "quality": 9}
+    written = imageio.v3.imwrite("<bytes>", list(pixels), plugin="FFMPEG", extension=".mp4", **options)
+    path.write_bytes(written)
