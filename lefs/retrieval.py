@@ -34,19 +34,24 @@ from typing import Any, Literal, NamedTuple
 import torch
 from torch import Tensor
 
-from lefs.activations import Batch, Sample
+from lefs.activations import Batch, Sample, default_batch
+from lefs.blending import in_place
 from lefs.catalog import Catalog
 from lefs.checks import check_choice, check_number, check_seeds
+from lefs.editing import transfer
 from lefs.factorization import membership_by
 from lefs.generator import Generator, GeneratorId
+from lefs.images import color_difference
+from lefs.positions import grown
+from lefs.progress import track
 from lefs.query import QuerySettings
 from lefs.records import ArtifactError, load_record, save_record, whole
-from lefs.rules import predicted_change
 from lefs.sources import Source, source_styles
 
 __all__ = ["Match", "PartBank", "retrieve"]
 
 _FORMAT = "lefs-bank"
+_PREVIEW, _VISIBLE = 64, 5.0  # side of the pictures in which edits are tried; ΔE that is seen
 _AREA = 0.3  # what a part's size weighs beside its look, each in its own spread over the bank
 
 
@@ -180,12 +185,12 @@ def retrieve(
     part : name of a part
     bank : the pictures, or seeds to make one of; `PartBank` keeps it for the next question
     by : {"similar", "different", "cleanest"}
-        The distance from the target's part in look and size, small or large first; or the share of the change
-        inside the part when it is taken over, as the catalog predicts it of the channels that `settings`
-        choose (by its effects where it has them, else by contributions), large first.
+        The distance from the target's part in look and size, small or large first; or, once each picture's
+        part is taken over with `settings`, of the pixels that change by more than 5 ΔE the share inside the
+        part (by the catalog's masks, in a preview), large first.
     truncation : ψ of a target that is a seed, and of a new bank
-    settings : of ``"cleanest"``; None: the usual ones
-    progress : show a bar while a bank is made
+    settings : of ``"cleanest"``; None: an edit in place
+    progress : show a bar
 
     Returns
     -------
@@ -216,7 +221,8 @@ def retrieve(
     row = bank.row(target, truncation)
     styles = source_styles(generator, target, truncation=truncation, label=bank.label)
     if by == "cleanest":
-        scores = _share_inside(generator, catalog, styles, part, bank, settings or QuerySettings())
+        usual = QuerySettings(where="part")
+        scores = _share_inside(generator, catalog, styles, part, bank, settings or usual, progress)
     else:
         own = (
             _describe(generator, styles, catalog=catalog)
@@ -257,18 +263,37 @@ def _distance(catalog: Catalog, part: str, bank: PartBank, own: tuple[Tensor, Te
     return (look + _AREA**2 * size).sqrt()
 
 
+@torch.inference_mode()
 def _share_inside(
-    generator: Generator, catalog: Catalog, target: Tensor, part: str, bank: PartBank, settings: QuerySettings
+    generator: Generator,
+    catalog: Catalog,
+    target: Tensor,
+    part: str,
+    bank: PartBank,
+    settings: QuerySettings,
+    progress: bool,
 ) -> Tensor:
-    """Of the change that taking over each picture's part is predicted to make, the share inside it: (N,)."""
-    generator.check_styles()
-    labels = None if bank.label is None else [bank.label] * len(bank.seeds)
-    references = generator.sample(bank.seeds, truncation=bank.truncation, labels=labels)
-    q = settings.query(catalog, part, target, references).to(references.device)
-    effects = catalog.contributions if catalog.effects is None else catalog.effects
-    clusters = list(catalog.clusters(part))
-    difference = references - target
-    inside, all_over = (
-        predicted_change(q, difference, e) for e in (effects[clusters].sum(0), effects.sum(0))
+    """Of the pixels that change visibly when each picture's part is taken over, the share inside it: (N,)."""
+    side = next((s for s in generator.preview_sizes if s >= _PREVIEW), generator.size[0])
+    small: dict[str, Any] = {"upto": None if side == generator.size[0] else side}
+    before, own = (
+        generator.synthesize(target, **small),
+        catalog.part_masks(generator, target, size=side)[part],
     )
-    return (inside / all_over.clamp_min(1e-30)).cpu()
+    found, batch = [], default_batch(generator)
+    starts = range(0, len(bank.seeds), batch)
+    for start in track(starts, total=len(starts), description=f"taking over {part}", show=progress):
+        seeds = bank.seeds[start : start + batch]
+        labels = None if bank.label is None else [bank.label] * len(seeds)
+        references = generator.sample(seeds, truncation=bank.truncation, labels=labels)
+        inside = grown(own | catalog.part_masks(generator, references, size=side)[part], 1)[:, 0] > 0
+        images, at = before.repeat(len(seeds), 1, 1, 1), inside.flatten(1).any(dim=1)
+        if settings.where == "everywhere":
+            q = settings.query(catalog, part, target, references)
+            images = generator.synthesize(transfer(target, references, q), **small)
+        elif bool(at.any()):
+            options = {"settings": settings, **small}
+            images[at] = in_place(generator, catalog, part, target, references[at], **options)
+        seen = color_difference(before, images) > _VISIBLE
+        found.append((seen & inside).sum((1, 2)) / seen.sum((1, 2)).clamp_min(1))
+    return torch.cat(found).cpu()
