@@ -24,7 +24,7 @@ def on_map(weights: Tensor, maps: Tensor, margin: int) -> Tensor:
 
 
 def resized(weights: Tensor, size: tuple[int, int]) -> Tensor:
-    """Averaged down, or enlarged pixel by pixel: (N, P, *size)."""
+    """Averaged down, or enlarged pixel by pixel: (N, P, height, width)."""
     if size[0] < weights.shape[-2]:
         return adaptive_avg_pool2d(weights, size)
     return interpolate(weights, size=size, mode="nearest")

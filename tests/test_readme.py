@@ -1,4 +1,4 @@
-"""The README is true: its Python runs, its links lead somewhere, its commands are those that are tested."""
+"""The README is true, and so are the pages in docs: their Python runs, links lead somewhere."""
 
 from __future__ import annotations
 
@@ -20,6 +20,8 @@ README = ROOT / "README.md"
 TEXT = README.read_text(encoding="utf-8") if README.is_file() else ""
 CARDS = sorted((ROOT / "data").glob("*/README.md"))
 DOCUMENTS = [p for p in (README, *CARDS, ROOT / "CHANGELOG.md") if p.is_file()]
+WRITTEN = ("", "howto", "measured", "notebooks", "api")  # the folders of docs in which pages are not made
+PAGES = [README, *(p for folder in WRITTEN for p in sorted((ROOT / "docs" / folder).glob("*.md")))]
 
 # What somebody with Python 3.11 and git types first; .ci/run reads them from the README, too.
 COMMANDS = [
@@ -28,8 +30,15 @@ COMMANDS = [
 ]
 
 
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL)
+def blocks(language: str, text: str = TEXT) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+
+
+EXAMPLES = [
+    pytest.param(page, code, id=f"{page.relative_to(ROOT)}-{number}")
+    for page in PAGES
+    for number, code in enumerate(blocks("python", page.read_text(encoding="utf-8")))
+]
 
 
 def heading_anchors(text: str) -> set[str]:
@@ -43,10 +52,10 @@ def test_there_is_a_readme() -> None:
     assert README.is_file()
 
 
-@pytest.mark.parametrize("code", blocks("python"), ids=lambda code: code.splitlines()[0][:40])
-def test_its_python_runs(code: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("page", "code"), EXAMPLES)
+def test_its_python_runs(page: Path, code: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    exec(compile(code, "README.md", "exec"), {"__name__": "readme"})
+    exec(compile(code, page.name, "exec"), {"__name__": "page"})
 
 
 def test_its_first_picture_is_what_notebook_3_shows() -> None:
