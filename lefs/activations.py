@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate, normalize
 
-from lefs.checks import Seeds, check_integer, check_name, check_number, check_seeds
+from lefs.checks import Label, Seeds, check_integer, check_name, check_number, check_seeds
 from lefs.factorization import membership_by
 from lefs.generator import Generator
 from lefs.images import resample_partition
@@ -44,7 +44,7 @@ _STRIP = 2**20  # squares that are formed at once: enough for a matrix product, 
 Batch = Sequence[tuple[int, int]]  # position in the sample and seed of each image
 Job = Callable[..., Any]  # of a generator, what it makes a batch of images from, and the batch
 # a generator, or how another process gets the same one: file, device, type, fingerprint, default class
-Source = Generator | tuple[Path, str, torch.dtype, str, int | None]
+Source = Generator | tuple[Path, str, torch.dtype, str, Label | None]
 
 
 @dataclass(frozen=True)
@@ -252,7 +252,7 @@ def default_batch(generator: Generator) -> int:
 
 
 @lru_cache(maxsize=2)
-def _loaded(path: Path, device: str, dtype: torch.dtype, fingerprint: str, label: int | None) -> Generator:
+def _loaded(path: Path, device: str, dtype: torch.dtype, fingerprint: str, label: Label | None) -> Generator:
     import lefs  # (whose files it reads is not for the core to know)
 
     generator: Generator = lefs.load(path, device=device, label=label)

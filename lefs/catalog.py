@@ -19,7 +19,15 @@ from torch import Tensor
 from torch.nn.functional import interpolate, one_hot
 
 from lefs.activations import Hypercolumns, Sample, shares
-from lefs.checks import check_choice, check_clusters, check_name, check_number, check_tensor
+from lefs.checks import (
+    Label,
+    check_choice,
+    check_clusters,
+    check_label,
+    check_name,
+    check_number,
+    check_tensor,
+)
 from lefs.factorization import membership_by
 from lefs.generator import Generator, GeneratorId
 from lefs.records import load_record, locate, save_record, whole
@@ -45,8 +53,8 @@ class Sampling:
         ψ of the images.
     random_state : int
         Of the clustering, or of the signs of effects.
-    label : int or None
-        The class, of a conditional generator.
+    label : int, tuple of float, or None
+        The class, of a conditional generator, or a number for each class.
     n_init, max_vectors, sample_size, probes : int or None
         As `lefs.dissect` was given them, and ``"auto"`` or ``"all"`` for `sample_size`; None: not recorded,
         as in files of before, or without a meaning for what was measured.
@@ -55,7 +63,7 @@ class Sampling:
     seeds: tuple[int, ...]
     truncation: float
     random_state: int
-    label: int | None = None
+    label: Label | None = None
     n_init: int | None = None
     max_vectors: int | None = None
     sample_size: int | str | None = None
@@ -69,7 +77,8 @@ class Sampling:
     def from_json(cls, entry: Mapping[str, Any]) -> Sampling:
         """The sampling that `to_json` described."""
         check_number("truncation", entry["truncation"], minimum=-100, maximum=100)
-        return cls(**{**entry, "seeds": tuple(entry["seeds"])})
+        label = check_label("label", entry.get("label"))
+        return cls(**{**entry, "seeds": tuple(entry["seeds"]), "label": label})
 
 
 @dataclass(frozen=True, eq=False)

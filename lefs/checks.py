@@ -15,6 +15,7 @@ __all__ = [
     "check_counts",
     "check_device",
     "check_integer",
+    "check_label",
     "check_name",
     "check_number",
     "check_seed",
@@ -23,6 +24,8 @@ __all__ = [
 ]
 
 Seeds = int | Iterable[int]
+#: A class, or a number for each: classes mixed, or the attributes that a network was trained with.
+Label = int | tuple[float, ...]
 #: The largest seed that `numpy.random.RandomState` takes.
 MAX_SEED = 2**32 - 1
 
@@ -44,7 +47,7 @@ def check_number(
         if isinstance(value, str | bytes | bool):
             raise TypeError
         number = float(value)
-    except (TypeError, ValueError):
+    except (RuntimeError, TypeError, ValueError):
         raise TypeError(f"{name} must be a number, got {value!r} ({type(value).__name__})") from None
     if math.isnan(number) or (finite and math.isinf(number)) or not minimum <= number <= maximum:
         bounds = f"[{minimum:g}, {maximum:g}]"
@@ -64,6 +67,24 @@ def check_integer(name: str, value: Any, *, minimum: int = 0, maximum: int | Non
         limit = f"at least {minimum}" if maximum is None else f"between {minimum} and {maximum}"
         raise ValueError(f"{name} must be {limit}, got {number}")
     return number
+
+
+def check_label(name: str, value: Any, count: int | None = None) -> Any:
+    """Return ``value`` as a class, or as a tuple of numbers, one for each of `count` classes.
+
+    Where the count is not known, as in a record, None is a label too: that of no class.
+    """
+    if value is None and count is None:
+        return None
+    if not isinstance(value, Iterable) or isinstance(value, str) or not getattr(value, "ndim", 1):
+        return check_integer(name, value, maximum=None if count is None else count - 1)
+    values = value.tolist() if hasattr(value, "tolist") else value
+    numbers = [check_number(f"{name}[{i}]", v, minimum=-1e6, maximum=1e6) for i, v in enumerate(values)]
+    if count is not None and len(numbers) != count:
+        raise ValueError(
+            f"{name} must be an integer from 0 to {count - 1}, or {count} numbers, got {len(numbers)} numbers"
+        )
+    return tuple(numbers)
 
 
 def check_seed(name: str, value: Any) -> int:

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lefs.checks import check_counts, check_integer, check_number, check_seed
+from lefs.checks import Label, check_counts, check_integer, check_label, check_number, check_seed
 from lefs.generator import GeneratorId
 from lefs.images import Picture, png_text
 from lefs.query import QuerySettings
@@ -153,7 +153,8 @@ class Recipe:
     changes : the changes, any number
     truncation : ψ of target and references
     generator : `GeneratorId`, filled in when an `Editor` renders it
-    label : class of target and references, for a conditional generator; filled in likewise
+    label : class of target and references, or a number for each class, for a conditional generator; filled in
+        likewise
     parts : (name, digest) of each part that is changed, by which a catalog is known whose part of that name
         is another; filled in likewise
 
@@ -169,11 +170,12 @@ class Recipe:
     changes: tuple[Change, ...] = ()
     truncation: float = 0.7
     generator: GeneratorId | None = None
-    label: int | None = None
+    label: Label | None = None
     parts: tuple[tuple[str, str], ...] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "target", _check_source("target", self.target))
+        object.__setattr__(self, "label", check_label("label", self.label))
 
     def to_json(self) -> dict[str, Any]:
         """Plain values that `from_json` reads; what is not a seed as its styles, if an `Editor` signed it."""

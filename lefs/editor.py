@@ -15,7 +15,7 @@ from torch import Tensor
 
 from lefs.blending import Side, blend, blending_layer, refined
 from lefs.catalog import Catalog
-from lefs.checks import check_choice
+from lefs.checks import Label, check_choice, check_label
 from lefs.editing import Change, Recipe, compose, resolve_claims, transfer
 from lefs.fitting import fit_query
 from lefs.generator import Generator
@@ -29,7 +29,7 @@ __all__ = ["Edit", "Editor", "Superseded"]
 
 _USUAL = QuerySettings()
 _Kept = int | KeptStyles
-_Key = tuple[_Kept, float, int | None, int | None]  # source, truncation, label, side of a preview
+_Key = tuple[_Kept, float, Label | None, int | None]  # source, truncation, label, side of a preview
 _COSTLY = 64  # side of the maps from which on it is worth asking whether a layer is still wanted
 _KEPT = 2**26  # bytes of unedited pictures that are kept
 _SIDES = 64  # images of which masks and coarse maps are kept, and pairs of which fitted queries are
@@ -124,13 +124,14 @@ class Editor:
         catalog.check_generator(generator)
         self.generator, self.catalog, self.noise = generator, catalog, noise
         self._lock = threading.RLock()
-        self._cache: tuple[tuple[_Kept, float, int | None], Cache] | None = None
+        self._cache: tuple[tuple[_Kept, float, Label | None], Cache] | None = None
         self._pictures: dict[_Key, Tensor] = {}
         self._sides: dict[_Key, Side] = {}
         self._fitted: dict[tuple[str, str, str], Tensor] = {}
 
-    def cache(self, target: Source, truncation: float, *, label: int | None = None) -> Cache:
+    def cache(self, target: Source, truncation: float, *, label: Label | None = None) -> Cache:
         """The kept states of a target; the last one asked for stays in memory."""
+        label = check_label("label", label)
         key = (keep_source(self.generator, target), truncation, label)
         with self._lock, torch.no_grad():
             if self._cache is None or self._cache[0] != key:
@@ -206,7 +207,7 @@ class Editor:
         source: Source,
         *,
         truncation: float,
-        label: int | None,
+        label: Label | None,
         upto: int | None,
         cache: Cache | None = None,
     ) -> Side:
@@ -225,18 +226,18 @@ class Editor:
         *,
         truncation: float = 0.7,
         upto: int | None = None,
-        label: int | None = None,
+        label: Label | None = None,
     ) -> Tensor:
         """Unedited images of seeds or other sources, (N, 3, H, W); the latest are kept, up to 64 MiB."""
-        wanted = [keep_source(self.generator, source) for source in sources]
+        wanted, label = [keep_source(self.generator, one) for one in sources], check_label("label", label)
         with self._lock, torch.no_grad():
             for seed in wanted:
-                key = (seed, truncation, upto, label)
+                key = (seed, truncation, label, upto)
                 if key not in self._pictures:
                     styles = self._styles([seed], truncation, label)
                     self._pictures[key] = self._synthesize(styles, None, upto)[0]
             size = (upto, upto) if upto else self.generator.size
-            found = [self._pictures[(seed, truncation, upto, label)] for seed in wanted]
+            found = [self._pictures[(seed, truncation, label, upto)] for seed in wanted]
             while sum(image.nbytes for image in self._pictures.values()) > _KEPT:
                 del self._pictures[next(iter(self._pictures))]
             return torch.stack(found) if found else torch.empty(0, self.generator.channels, *size)
@@ -250,14 +251,14 @@ class Editor:
         truncation: float = 0.7,
         settings: QuerySettings | Mapping[str, QuerySettings] = _USUAL,
         strength: float = 1.0,
-        label: int | None = None,
+        label: Label | None = None,
     ) -> dict[str, Tensor]:
         """The paper's main figure: each part (key) taken from each reference: {part: (R, 3, H, W)}.
 
-        `settings` are the same for all parts or a table by part; `label` is the class of all images. Where
+        `settings` are the same for all parts or a table by part; `label` is that of all images. Where
         neither picture shows a part, an edit in place leaves the target as it is.
         """
-        rows = {}
+        rows, label = {}, check_label("label", label)
         with self._lock, torch.no_grad():
             cache = self.cache(target, truncation, label=label)
             styles = self._styles(references, truncation, label)
@@ -318,7 +319,7 @@ class Editor:
         kept = keep_source(self.generator, change.reference)
         return replace(change, reference=kept, settings=replace(change.settings, contributions=kind))
 
-    def _styles(self, sources: Sequence[Source], truncation: float, label: int | None) -> Tensor:
+    def _styles(self, sources: Sequence[Source], truncation: float, label: Label | None) -> Tensor:
         if all(isinstance(one, int) for one in sources):  # (together, so that they round as they always have)
             labels = None if label is None else [label] * len(sources)
             return self.generator.sample(sources, truncation=truncation, labels=labels)  # type: ignore[arg-type]

@@ -10,7 +10,7 @@ import copy
 import hashlib
 import json
 from abc import abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Sized
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -20,13 +20,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from lefs.checks import Seeds, check_integer, check_number, check_seeds
+from lefs.checks import Label, Seeds, check_label, check_number, check_seeds
 from lefs.records import ArtifactError
 from lefs.synthesis import Noise, Synthesis
 
 __all__ = ["Generator", "GeneratorId", "fingerprint_of"]
 
-Labels = Sequence[int] | None  # a class for each image, of a conditional generator
+# Of a conditional generator, for each image: a class, or label_dim numbers, of mixed classes or of attributes
+Labels = Sequence[int | Sequence[float]] | np.ndarray | Tensor | None
 _MANY = 4096  # latents that a mean is estimated from
 
 
@@ -44,12 +45,12 @@ class Generator(Synthesis):
     w_dim, num_ws : int
         Size D of w, and the number L of w vectors.
     mapping : nn.Module
-        Called with z (N, z_dim) and one-hot labels (N, label_dim) or None, it gives w (N, D). Its buffer
-        ``w_avg``, (D,) or (L, D), is what truncation pulls toward.
+        Called with z (N, z_dim) and labels (N, label_dim), one-hot for classes, or None, it gives w (N, D).
+        Its buffer ``w_avg``, (D,) or (L, D), is what truncation pulls toward.
     truncation_cutoff : int or None
         Truncation pulls only that many of the w vectors, the first; None: all.
-    default_label : int or None
-        The class where none is given.
+    default_label : int, tuple of float, or None
+        The class where none is given, or a number for each class.
     source, origin : Path, dict, or None
         The file it was loaded from, so that another process can load it too, and what that says of itself.
 
@@ -66,7 +67,7 @@ class Generator(Synthesis):
     num_ws: int = 0
     mapping: nn.Module
     truncation_cutoff: int | None = None
-    default_label: int | None = None
+    default_label: Label | None = None
     source: Path | None = None
     origin: dict[str, Any] | None = None
     _identity: dict[str, str] | None = None  # shared by copies that share the weights; None: not frozen
@@ -117,15 +118,15 @@ class Generator(Synthesis):
         return min((p.dtype for p in self.parameters()), key=lambda t: t.itemsize)
 
     # -- seeds → styles ---------------------------------------------------------------------------
-    def with_label(self, label: int) -> Generator:
-        """The same conditional generator, taking `label` wherever no class is given; it shares the weights.
-
-        Dissection and editing know seeds only: this says whose images they are about.
+    def with_label(self, label: int | Sequence[float]) -> Generator:
+        """The same conditional generator, taking `label`, a class or a number for each, wherever none is
+        given; it shares the weights. Dissection and editing know seeds only: this says whose images they are
+        about.
         """
         if not self.label_dim:
             raise ValueError("label given, but this generator is not conditional: leave it out")
         found = copy.copy(self)
-        found.default_label = check_integer("label", label, maximum=self.label_dim - 1)
+        found.default_label = check_label("label", label, self.label_dim)
         return found
 
     def latents(self, seeds: Seeds) -> Tensor:
@@ -137,31 +138,39 @@ class Generator(Synthesis):
         rows = [np.random.RandomState(s).randn(self.z_dim) for s in check_seeds(seeds)]
         return torch.from_numpy(np.stack(rows)).float().to(self.device)
 
-    def _one_hot(self, labels: Labels, count: int) -> Tensor | None:
+    def _label_rows(self, labels: Labels, count: int) -> Tensor | None:
+        """What the network is told of each image's class: (N, label_dim), None if it knows no classes."""
         if not self.label_dim:
             if labels is not None:
                 raise ValueError("labels given, but this generator is not conditional: leave them out")
             return None
         if labels is None and self.default_label is not None:
             labels = [self.default_label] * count
-        valid = f"an integer from 0 to {self.label_dim - 1} for each of the {count} latents"
-        if labels is None or len(labels) != count:
+        if labels is None or not getattr(labels, "ndim", isinstance(labels, Sized)) or len(labels) != count:
+            valid = f"an integer from 0 to {self.label_dim - 1}, or {self.label_dim} numbers"
             raise ValueError(
-                f"labels: this generator is conditional and needs {valid}, got {labels!r}; "
-                "generator.with_label(3) takes 3 wherever none are given"
+                f"labels: this generator is conditional and needs {valid}, for each of the {count} latents, "
+                f"got {labels!r:.200}; generator.with_label(3) takes 3 wherever none are given"
             )
-        index = [check_integer(f"labels[{i}]", c, maximum=self.label_dim - 1) for i, c in enumerate(labels)]
-        return torch.eye(self.label_dim, device=self.device)[index]
+        rows = torch.zeros(count, self.label_dim)
+        for i, given in enumerate(labels):
+            label = check_label(f"labels[{i}]", given, self.label_dim)
+            if isinstance(label, tuple):
+                rows[i] = torch.tensor(label)
+            else:
+                rows[i, label] = 1
+        return rows.to(self.device)
 
     def map(self, z: Tensor, truncation: float = 1.0, labels: Labels = None) -> Tensor:
         """Latents (N, z_dim) → w of shape (N, L, D), pulled toward the mean w by `truncation` ψ
-        (1: as drawn; 0: the mean face). A conditional network needs one class for each latent.
+        (1: as drawn; 0: the mean face). A conditional network needs `labels`, for each latent one: a class,
+        or `label_dim` numbers, of classes that are mixed or of attributes.
         """
         self.check_styles()
         psi = check_number("truncation", truncation)
         if z.ndim != 2 or z.shape[1] != self.z_dim:
             raise ValueError(f"z must have shape (N, {self.z_dim}), got {tuple(z.shape)}")
-        w = self.mapping(z, self._one_hot(labels, len(z)))[:, None].expand(-1, self.num_ws, -1)
+        w = self.mapping(z, self._label_rows(labels, len(z)))[:, None].expand(-1, self.num_ws, -1)
         if psi == 1:
             return w
         pulled = self.mean_w().lerp(w, psi)
@@ -179,7 +188,7 @@ class Generator(Synthesis):
         """The mean w over fixed latents and all classes, for files that hold none."""
         z = torch.from_numpy(np.random.RandomState(0).randn(_MANY, self.z_dim)).float().to(self.device)
         labels = [i % self.label_dim for i in range(_MANY)] if self.label_dim else None
-        w: Tensor = self.mapping(z, self._one_hot(labels, _MANY))
+        w: Tensor = self.mapping(z, self._label_rows(labels, _MANY))
         return w.double().mean(dim=0).to(w.dtype).cpu()
 
     def styles(self, w: Tensor) -> Tensor:
@@ -190,11 +199,11 @@ class Generator(Synthesis):
         return self._styles(w)
 
     def _codes(self, z: Tensor, truncation: float, labels: Labels) -> Tensor:
-        """What a walk starts from: styles; where there are none, latents followed by their one-hot labels."""
+        """What a walk starts from: styles; where there are none, latents followed by their labels."""
         if self.has_styles:
             return self.styles(self.map(z, truncation, labels))
-        one_hot = self._one_hot(labels, len(z))
-        return z if one_hot is None else torch.cat([z, one_hot], dim=1)
+        rows = self._label_rows(labels, len(z))
+        return z if rows is None else torch.cat([z, rows], dim=1)
 
     @torch.no_grad()
     def sample(self, seeds: Seeds, *, truncation: float = 1.0, labels: Labels = None) -> Tensor:

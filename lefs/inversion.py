@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d
 
 from lefs.catalog import Catalog
-from lefs.checks import check_choice, check_integer, check_number
+from lefs.checks import Label, check_choice, check_integer, check_number
 from lefs.generator import Generator, GeneratorId
 from lefs.images import Picture, check_crop, crop_picture, opaque, read_picture
 from lefs.likeness import Features, Likeness
@@ -202,7 +202,7 @@ def invert(
     crop: Sequence[int] | None = None,
     samples: int = 256,
     truncation: float = 0.7,
-    label: int | None = None,
+    label: Label | None = None,
     noise: int | Literal["const", "none"] = "const",
     progress: bool = True,
 ) -> Inversion:
@@ -254,8 +254,8 @@ def invert(
         The box to cut out instead, in pixels of the turned picture; one that is not square is stretched.
     samples : int
         How many seeds, from 0 on, the fit may begin with.
-    truncation, label : float, int
-        ψ and class of these samples.
+    truncation, label : float, int or tuple of float
+        ψ of these samples, and their class, or a number for each class.
     noise : "const", "none" or int
         As the edits will be made with.
     progress : bool

@@ -37,7 +37,7 @@ from torch import Tensor
 from lefs.activations import Batch, Sample, default_batch
 from lefs.blending import in_place
 from lefs.catalog import Catalog
-from lefs.checks import check_choice, check_number, check_seeds
+from lefs.checks import Label, check_choice, check_label, check_number, check_seeds
 from lefs.editing import transfer
 from lefs.factorization import membership_by
 from lefs.generator import Generator, GeneratorId
@@ -95,7 +95,7 @@ class PartBank:
 
     seeds: tuple[int, ...]
     truncation: float
-    label: int | None
+    label: Label | None
     vectors: Tensor
     areas: Tensor
     parts: dict[str, str]
@@ -161,7 +161,7 @@ class PartBank:
                 check_number("truncation", meta["truncation"]),
                 (tensors["vectors"], tensors["areas"]),
             )
-            return cls(seeds, truncation, meta["label"], *both, parts, owner)
+            return cls(seeds, truncation, check_label("label", meta["label"]), *both, parts, owner)
 
 
 def retrieve(

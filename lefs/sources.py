@@ -22,7 +22,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lefs.checks import check_integer, check_seed
+from lefs.checks import Label, check_integer, check_seed
 from lefs.generator import Generator, GeneratorId
 from lefs.images import Picture, read_picture
 from lefs.records import ArtifactError, load_record, whole
@@ -185,7 +185,7 @@ Source = int | Tensor | np.ndarray | str | os.PathLike[str] | KeptStyles | Inver
 
 
 def source_styles(
-    generator: Generator, source: Source, *, truncation: float = 1.0, label: int | None = None
+    generator: Generator, source: Source, *, truncation: float = 1.0, label: Label | None = None
 ) -> Tensor:
     """Styles of an image, whatever it is given as.
 
@@ -199,8 +199,8 @@ def source_styles(
         run. Noise maps that a projector fitted are left alone.
     truncation : float
         ψ of a seed; all else is taken as it is.
-    label : int, optional
-        The class of a seed, for a conditional generator.
+    label : int or tuple of float, optional
+        The class of a seed, for a conditional generator; or a number for each class.
 
     Returns
     -------
@@ -236,7 +236,7 @@ def source_styles(
 
 
 def keep_source(
-    generator: Generator, source: Source, *, truncation: float = 1.0, label: int | None = None
+    generator: Generator, source: Source, *, truncation: float = 1.0, label: Label | None = None
 ) -> int | KeptStyles:
     """What a recipe keeps of a source: a seed as it is, of all else the styles.
 

@@ -19,7 +19,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from lefs import ArtifactError, Catalog, Change, Editor, QuerySettings, Recipe, StyleGAN2, dissect, transfer
+import lefs
+from lefs import (
+    ArtifactError,
+    Catalog,
+    Change,
+    Editor,
+    PartBank,
+    QuerySettings,
+    Recipe,
+    StyleGAN2,
+    dissect,
+    transfer,
+)
 from lefs.editing import compose, resolve_claims
 from lefs.editor import Superseded
 
@@ -416,6 +428,33 @@ def test_recipes_and_catalogs_of_a_conditional_generator_know_their_class(tmp_pa
     assert not torch.equal(Editor(network.with_label(1), found).render(recipe(target=1)).target, edit.target)
     with pytest.raises(ValueError, match="labels"):
         Editor(two, found).render(replace(again, label=7))
+
+
+def test_classes_mixed_in_every_record(tmp_path: Path) -> None:
+    network, mixed = random_network(seed=4, label_dim=3), (0.25, 0.0, 0.75)
+    for labelled in (network.with_label(mixed), network.with_label(np.array(mixed))):
+        assert labelled.default_label == mixed
+    found = dissect(labelled, range(4), clusters=2, progress=False)
+    assert Catalog.load(found.save(tmp_path)).sampling == found.sampling
+    assert found.sampling.label == mixed
+    bank = PartBank.of(labelled, found, range(3), progress=False)
+    assert PartBank.load(bank.save(tmp_path)).label == mixed
+    editor = Editor(network, found)
+    edit = editor.render(replace(recipe(Change("cluster 0", 5)), label=list(mixed)))
+    again = Recipe.load(edit.recipe.save(tmp_path / "edit.json"))
+    assert again == edit.recipe
+    assert torch.equal(Editor(labelled, found).render(again).image, edit.image)
+    pictures = editor.pictures([1, 5], label=list(mixed))
+    torch.testing.assert_close(pictures, network.synthesize(labelled.sample([1, 5], truncation=0.7)))
+    assert editor.grid(1, [5], ["cluster 0"], label=mixed)["cluster 0"].isfinite().all()
+    assert (
+        lefs.invert(network, pictures[0], steps=1, label=mixed, samples=2, progress=False)
+        .styles.isfinite()
+        .all()
+    )
+    for wrong in ((1.0, 2.0), (0.0, 0.0, float("nan")), 3):
+        with pytest.raises(ValueError, match="label"):
+            network.with_label(wrong)
 
 
 def test_an_unrendered_recipe_round_trips(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from torch.nn.functional import conv_transpose2d
 
 from lefs import StyleGAN2, StyleGAN2Config
 from lefs.generator import Generator
-from lefs.models.layers import up_convolution, upsample
+from lefs.models.layers import unit_variance, up_convolution, upsample
 from lefs.models.modulated import ModulatedConvolution
 from lefs.models.tiles import recut, row_ranges
 from lefs.synthesis import Stop
@@ -151,10 +151,30 @@ def test_truncation_zero_is_one_image(lively: StyleGAN2) -> None:
     torch.testing.assert_close(styles[0], styles[1], rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("labels", [None, [1], [1, 5], [1, -1]])
-def test_conditional_needs_a_class_for_each(conditional: StyleGAN2, labels: list[int] | None) -> None:
-    with pytest.raises(ValueError, match="labels"):
+@pytest.mark.parametrize(
+    "labels",
+    [None, [1], [1, 5], [1, -1], 1, "ab", [[1.0, 0.0]] * 2, [0.5, 0.5], torch.rand(2, 9), torch.rand(3, 5),
+     torch.full((2, 5), torch.nan), [1, [0, 0, torch.inf, 0, 1]], np.full((2, 5), 1e30), [None, 1]],
+)  # fmt: skip
+def test_conditional_needs_a_class_or_a_number_of_each_for_each(conditional: StyleGAN2, labels: Any) -> None:
+    with pytest.raises((TypeError, ValueError), match="labels") as caught:
         conditional.map(conditional.latents([0, 1]), labels=labels)
+    assert len(str(caught.value)) < 500
+
+
+def test_labels_are_classes_or_numbers_for_each(conditional: StyleGAN2) -> None:
+    z, count = conditional.latents([0, 1]), conditional.label_dim
+    classes = conditional.map(z, 0.7, [2, 0])
+    one_hot = torch.eye(count)[[2, 0]]
+    for same in (one_hot, one_hot.numpy(), one_hot.tolist(), [2, one_hot[1]], np.array([2, 0])):
+        assert torch.equal(conditional.map(z, 0.7, same), classes)
+    attributes = torch.randn(2, count)
+    x = torch.cat([unit_variance(z), unit_variance(conditional.mapping.embed(attributes))], dim=1)
+    for i in range(conditional.mapping.depth):
+        x = getattr(conditional.mapping, f"fc{i}")(x)
+    torch.testing.assert_close(conditional.map(z, labels=attributes)[:, 0], x)
+    kept = conditional.with_label(attributes[1])
+    assert torch.equal(kept.map(z), conditional.map(z, labels=attributes[[1, 1]]))
 
 
 def test_labels_without_classes(lively: StyleGAN2) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -51,7 +51,7 @@ def load(
     name_or_path: str | os.PathLike[str],
     *,
     device: str | torch.device | None = None,
-    label: int | None = None,
+    label: int | Sequence[float] | None = None,
 ) -> Generator:
     """Load a trained generator. Nothing that the file contains is executed.
 
@@ -62,8 +62,8 @@ def load(
         holds ``generator.safetensors`` and ``generator.json``, or the path of either of the two.
     device : str or torch.device, optional
         Where to put it; None keeps it on the CPU.
-    label : int, optional
-        Of a conditional generator, the class to take wherever none is given.
+    label : int or sequence of float, optional
+        Of a conditional generator, the class, or a number for each, to take wherever none is given.
 
     Returns
     -------

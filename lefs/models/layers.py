@@ -326,12 +326,12 @@ class Mapping(Precise):
         if average:
             self.register_buffer("w_avg", constant(0, *[average] * (average is not True), w_dim))
 
-    def forward(self, z: Tensor, one_hot: Tensor | None = None) -> Tensor:
-        """Latents (N, z_dim) and classes (N, label_dim), None for an unconditional network → w (N, w_dim)."""
+    def forward(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Latents (N, z_dim) and labels (N, label_dim), None for an unconditional network → w (N, w_dim)."""
         each = unit_variance if self.normalize == "each" else _as_is
         x = each(z)
-        if one_hot is not None:
-            x = torch.cat([x, each(self.embed(one_hot))], dim=1)
+        if labels is not None:
+            x = torch.cat([x, each(self.embed(labels))], dim=1)
         x = unit_variance(x) if self.normalize == "joint" else x
         for i in range(self.depth):
             x = getattr(self, f"fc{i}")(x)

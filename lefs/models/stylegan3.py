@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn.functional import conv2d, linear, pad
 
 from lefs.checks import check_number
-from lefs.generator import Generator
+from lefs.generator import Generator, Labels
 from lefs.models.alias_free import FilteredLeakyReLU, spare_border
 from lefs.models.configs import StyleGAN3Config, settings_of
 from lefs.models.layers import FullyConnected, Precise, constant, normal, set_up, uniform
@@ -230,14 +230,18 @@ class StyleGAN3(Generator):
     def _input(self) -> Any:
         return self.synthesis.get_submodule("input")
 
-    def map(self, z: Tensor, truncation: float = 1.0, labels: Sequence[int] | None = None) -> Tensor:
-        """As `Generator.map`; the mean may be that of each image's class."""
+    def map(self, z: Tensor, truncation: float = 1.0, labels: Labels = None) -> Tensor:
+        """As `Generator.map`; the mean may be that of each image's class, or of those that are mixed."""
         if not self.config.class_means:
             return super().map(z, truncation, labels)
         psi, w = check_number("truncation", truncation), super().map(z, labels=labels)
-        chosen = self._one_hot(labels, len(z))
-        assert chosen is not None  # (means of classes are of a conditional network)
-        return w if psi == 1 else self.get_buffer("mapping.w_avg")[chosen.argmax(dim=1), None].lerp(w, psi)
+        shares = self._label_rows(labels, len(z))
+        assert shares is not None  # (means of classes are of a conditional network)
+        if psi == 1:
+            return w
+        if not torch.allclose(shares.sum(dim=1), shares.new_ones(1), atol=1e-3):
+            raise ValueError("labels must sum to 1 for each image: truncation mixes the means of its classes")
+        return (shares @ self.get_buffer("mapping.w_avg"))[:, None].lerp(w, psi)
 
     def _styles(self, w: Tensor) -> Tensor:
         modules = [*(self.synthesis.get_submodule(layer.name) for layer in self.layers), self._input]
