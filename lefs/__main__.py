@@ -98,10 +98,13 @@ def _parser() -> argparse.ArgumentParser:
     info = commands.add_parser("info", help="say what a generator file holds")
     info.set_defaults(command=_info)
     info.add_argument("generator", help="a file, a folder, or the name of an embedded one, such as portraits")
-    convert = commands.add_parser("convert", help="write any generator file as .safetensors and .json")
+    convert = commands.add_parser("convert", help="write any generator as .safetensors, or for others")
     convert.set_defaults(command=_convert)
     convert.add_argument("source", metavar="IN", help="as for info")
     convert.add_argument("target", metavar="OUT", help="a folder, or a file name that ends in .safetensors")
+    which = "lefs (default); a StyleGAN2 also as a .pt of rosinality's, or of NVIDIA's names"
+    formats = ("lefs", "rosinality", "nvidia-state-dict")
+    convert.add_argument("--to", choices=formats, default="lefs", help=which)
     return parser
 
 
@@ -288,7 +291,7 @@ def _info(arguments: argparse.Namespace) -> int:
 def _convert(arguments: argparse.Namespace) -> int:
     from lefs.files.formats import convert
 
-    generator = convert(arguments.source, arguments.target)
+    generator = convert(arguments.source, arguments.target, to=arguments.to)
     _say(f"{arguments.target}: {generator.name}, {generator.architecture}, {generator.fingerprint[:12]}")
     return 0
 

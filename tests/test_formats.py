@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import shutil
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -13,13 +15,19 @@ from benchmarks.networks import stylegan3_config
 
 import lefs
 from lefs import ArtifactError, StyleGAN2, save_generator
-from lefs.files.reading import opened
+from lefs.__main__ import main
+from lefs.files import convert
+from lefs.files.publishers import nvlabs_state_dict
+from lefs.files.publishers.persistence import NETWORKS, Module, find_network
+from lefs.files.reading import opened, read_tree
 from lefs.files.weights import fill
 from lefs.models.layers import shapes_only
 from lefs.models.progan import ProGAN, ProGANConfig
 from lefs.models.stylegan import StyleGAN, StyleGANConfig
 from lefs.models.stylegan3 import StyleGAN3
 from lefs.records import load_tensors, save_tensors
+
+FIXTURES = Path(__file__).parent / "fixtures"
 
 
 @pytest.fixture
@@ -272,7 +280,7 @@ def test_finite_numbers_may_have_an_infinite_sum() -> None:
 
 
 WIDE = {4: 2**16, 8: 2**16}
-NETWORKS: dict[str, Callable[[], torch.nn.Module]] = {
+ARCHITECTURES: dict[str, Callable[[], torch.nn.Module]] = {
     "StyleGAN2": lambda: StyleGAN2(
         lefs.StyleGAN2Config(8, 2**16, 2**16, WIDE, label_dim=2**16, architecture="resnet")
     ),
@@ -284,12 +292,133 @@ NETWORKS: dict[str, Callable[[], torch.nn.Module]] = {
 }
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("name", ARCHITECTURES)
 def test_networks_are_first_made_without_memory(name: str) -> None:
     """Of many gigabytes, of which only small constants may be real numbers."""
     with shapes_only():
-        network = NETWORKS[name]()
+        network = ARCHITECTURES[name]()
     tensors = [*network.parameters(), *network.buffers()]
     assert sum(t.nbytes for t in tensors) > 2**33
     assert sum(t.nbytes for t in tensors if not t.is_meta) < 2**14
     assert not torch.empty(1).is_meta
+
+
+# -- out of lefs again ---------------------------------------------------------------------------------------
+
+
+def shapes_of(state: dict[str, torch.Tensor]) -> dict[str, tuple[int, ...]]:
+    return {name: tuple(tensor.shape) for name, tensor in state.items()}
+
+
+def test_rosinalitys_file_comes_out_as_it_went_in(tmp_path: Path) -> None:
+    path = FIXTURES / "rosinality_stylegan2/full.pt"
+    convert(path, tmp_path / "again.pt", to="rosinality")
+    before = torch.load(path, weights_only=False)
+    again = torch.load(tmp_path / "again.pt", weights_only=True)
+    assert again.keys() == {"g_ema", "latent_avg"}
+    assert shapes_of(again["g_ema"]) == shapes_of(before["g_ema"])
+    for name, tensor in before["g_ema"].items():
+        torch.testing.assert_close(again["g_ema"][name], tensor, rtol=1e-6, atol=0)
+    torch.testing.assert_close(again["latent_avg"], before["latent_avg"].flatten())
+
+
+@pytest.mark.parametrize("name", ["ada_skip_conditional", "by_stylegan3"])
+def test_a_state_dict_has_what_nvidias_network_has(name: str) -> None:
+    path = FIXTURES / f"nvlabs_stylegan2/{name}.pkl"
+    network = Module(find_network(read_tree(path), *NETWORKS)[1], path, "G_ema")
+    found = nvlabs_state_dict.write(lefs.load(path))
+    expected = {name: tensor.float() for name, tensor in network.state_dict().items()}
+    assert shapes_of(found) == shapes_of(expected)
+    for key, tensor in expected.items():
+        torch.testing.assert_close(found[key], tensor, rtol=1e-6, atol=1e-7)
+
+
+KINDS: dict[str, dict[str, Any]] = {
+    "usual": {},
+    "without noise": {"noise": False},
+    "without a mean": {"average": False},
+    "another rate": {"mapping_lr": 1.0, "mapping_layers": 2},
+    "a clamp that acts on nothing": {"conv_clamp": 1e5},
+    "four taps": {"filter": (1, 2, 3, 4)},
+    "eight taps": {"filter": (1, 7, 21, 35, 35, 21, 7, 1)},
+}
+
+
+def odd_network(**settings: Any) -> StyleGAN2:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(5)
+        made = StyleGAN2(
+            lefs.StyleGAN2Config(8, **({"z_dim": 6, "w_dim": 6, "channels": {4: 6, 8: 5}} | settings))
+        )
+    return made.freeze()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("to", ["rosinality", "nvidia-state-dict"])
+def test_what_is_written_for_others_makes_the_same_pictures(kind: str, to: str, tmp_path: Path) -> None:
+    made = odd_network(**KINDS[kind])
+    save_generator(made, tmp_path / "g", name="odd")
+    assert main(["convert", str(tmp_path / "g"), str(tmp_path / "out.pt"), "--to", to]) == 0
+    found = lefs.load(tmp_path / "out.pt")
+    z = made.latents([1, 2])
+    for noise in ("const", "none"):
+        torch.testing.assert_close(
+            found(z, 0.7, noise=noise), made(z, 0.7, noise=noise), rtol=1e-4, atol=1e-5
+        )
+    assert sorted(f.name for f in tmp_path.iterdir()) == ["g", "out.pt"]
+    with zipfile.ZipFile(tmp_path / "out.pt") as archive:
+        names = {n.removeprefix("archive/").partition("/")[0] for n in archive.namelist()}
+    assert names <= {
+        "data.pkl",
+        "data",
+        "version",
+        "byteorder",
+        ".format_version",
+        ".storage_alignment",
+        ".data",
+    }
+
+
+@pytest.mark.parametrize(
+    ("settings", "to", "told"),
+    [
+        (
+            {"architecture": "resnet"},
+            "rosinality",
+            "architecture = 'skip', and odd has 'resnet'; use --to lefs",
+        ),
+        ({"label_dim": 2}, "rosinality", "label_dim = 0, and odd has 2"),
+        ({"z_dim": 7}, "rosinality", "z_dim = 6, and odd has 7"),
+        ({"mapping_width": 7}, "rosinality", "mapping_width = None or 6, and odd has 7"),
+        ({"image_channels": 4}, "rosinality", "image_channels = 3, and odd has 4"),
+        ({"start": (4, 2)}, "rosinality", r"start = \(4, 4\), and odd has \(4, 2\)"),
+        ({"activation": "relu"}, "nvidia-state-dict", "activation = 'lrelu', and odd has 'relu'"),
+        ({"average": 4}, "nvidia-state-dict", "average = True or False, and odd has 4"),
+        (
+            {"normalize": "joint", "label_dim": 2},
+            "nvidia-state-dict",
+            "normalize = 'each', and odd has 'joint'",
+        ),
+        ({"image_filter": (1, 1)}, "nvidia-state-dict", "image_filter = None"),
+        ({"conv_clamp": 0.1}, "nvidia-state-dict", "would make other pictures in this format"),
+    ],
+)
+def test_what_a_format_cannot_hold_is_refused(
+    settings: dict[str, Any], to: str, told: str, tmp_path: Path
+) -> None:
+    save_generator(odd_network(**settings), tmp_path / "g", name="odd")
+    (tmp_path / "out.pt").write_text("mine")
+    with pytest.raises(ArtifactError, match=told):
+        convert(tmp_path / "g", tmp_path / "out.pt", to=to)
+    assert (tmp_path / "out.pt").read_text() == "mine"
+    assert sorted(f.name for f in tmp_path.iterdir()) == ["g", "out.pt"]
+
+
+def test_other_architectures_and_names_are_refused(tmp_path: Path) -> None:
+    for to in ("rosinality", "nvidia-state-dict"):
+        with pytest.raises(ArtifactError, match="holds a StyleGAN2, and t is a StyleGAN3; use --to lefs"):
+            convert(FIXTURES / "stylegan3/t.pkl", tmp_path / "out.pt", to=to)
+        with pytest.raises(ArtifactError, match=r"a file name that ends in \.pt or \.pth"):
+            convert("portraits-64", tmp_path / "out", to=to)
+    with pytest.raises(ValueError, match="to must be one of 'lefs', 'rosinality', 'nvidia-state-dict'"):
+        convert("portraits-64", tmp_path / "out", to="onnx")

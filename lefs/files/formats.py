@@ -6,6 +6,7 @@ import importlib
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import torch
 from torch import Tensor
 
 from lefs import models, records
-from lefs.checks import check_device
+from lefs.checks import check_choice, check_device
 from lefs.files.publishers import Parsed
 from lefs.files.publishers.unknown import explain
 from lefs.files.reading import MappedFile, lacks_memory, opened, read_tree
@@ -33,6 +34,9 @@ ARCHITECTURES = {
     "stylegan": (models.StyleGAN, models.StyleGANConfig),
     "progan": (models.ProGAN, models.ProGANConfig),
 }
+
+# format to convert to → module of lefs.files.publishers that writes it
+_WRITERS = {"rosinality": "rosinality_stylegan2", "nvidia-state-dict": "nvlabs_state_dict"}
 
 # modules of lefs.files.publishers, in the order in which they are asked
 READERS = (
@@ -217,24 +221,34 @@ def save_generator(
     return Path(folder)
 
 
-def convert(source: str | os.PathLike[str], target: str | os.PathLike[str]) -> Generator:
-    """Load any generator and write it in the format of lefs, which loads faster and runs nothing.
+def convert(source: str | os.PathLike[str], target: str | os.PathLike[str], *, to: str = "lefs") -> Generator:
+    """Load any generator and write it in the format of lefs, which loads faster and runs nothing, or another.
+
+    What is written for others is a ``torch.save`` of tensors alone; before it is in its place it is loaded
+    again, and has to make the same pictures.
 
     Parameters
     ----------
     source : str or path
         What `load` takes.
     target : str or path
-        A folder, or a file name that ends in ``.safetensors``; its ``.json`` goes beside it.
+        A folder, or a file name that ends in ``.safetensors``; its ``.json`` goes beside it. For others a
+        file name that ends in ``.pt`` or ``.pth``.
+    to : {"lefs", "rosinality", "nvidia-state-dict"}
+        The format; ``"rosinality"`` is a checkpoint of stylegan2-pytorch, with ``g_ema`` and ``latent_avg``,
+        ``"nvidia-state-dict"`` what ``G_ema.state_dict()`` is in stylegan2-ada-pytorch; they hold StyleGAN2.
 
     Returns
     -------
     Generator
+        As it was loaded from `source`.
 
     Raises
     ------
     ArtifactError
-        If it cannot be loaded or written.
+        If it cannot be loaded or written, or the format cannot hold it.
+    ValueError
+        If `to` is none of these.
 
     Examples
     --------
@@ -244,13 +258,37 @@ def convert(source: str | os.PathLike[str], target: str | os.PathLike[str]) -> G
     ...     load(f"{folder}/faces.safetensors").fingerprint == made.fingerprint
     True
     """
-    generator, target = load(source), Path(target)
-    named = target.suffix == ".safetensors"
-    if target.suffix in (".pkl", ".pt", ".pth", ".model", ".json"):
+    check_choice("to", to, ("lefs", *_WRITERS))
+    target = Path(target)
+    named, endings = target.suffix == ".safetensors", (".pt", ".pth")
+    if to == "lefs" and target.suffix in (".pkl", ".model", ".json", *endings):
         raise ArtifactError(f"{target}: the format of lefs is .safetensors; give such a name, or a folder")
-    folder, stem = (target.parent, target.stem) if named else (target, "generator")
-    _write(generator, folder, stem, generator.name, {})
+    if to != "lefs" and target.suffix not in endings:
+        raise ArtifactError(f"{target}: this format is written to a file name that ends in .pt or .pth")
+    generator = load(source)
+    if to == "lefs":
+        folder, stem = (target.parent, target.stem) if named else (target, "generator")
+        _write(generator, folder, stem, generator.name, {})
+    else:
+        publisher = importlib.import_module(f"lefs.files.publishers.{_WRITERS[to]}")
+        tree = publisher.write(generator)
+        records.write_atomically(target, partial(_write_checkpoint, tree, generator))
     return generator
+
+
+def _write_checkpoint(tree: Any, generator: Generator, path: Path) -> None:
+    with path.open("wb") as file:  # (by its name, the archive would be called after the temporary file)
+        torch.save(tree, file)
+    again = _load_published(path)
+    z, labels = generator.latents([0, 1]), [0, 0] if generator.label_dim else None
+    both = [made.styles(made.map(z, 0.7, labels)) for made in (generator, again)]
+    expected, found = (made.synthesize(s) for made, s in zip((generator, again), both, strict=True))
+    difference = float((found - expected).abs().max())
+    if difference > 1e-3 * float(expected.abs().max()):
+        raise ArtifactError(
+            f"{generator.name} would make other pictures in this format, which cannot say where features are "
+            f"clamped: they differ by up to {difference:.2g}; use --to lefs"
+        )
 
 
 def _write(generator: Generator, folder: Path, stem: str, name: str, training: Any) -> None:

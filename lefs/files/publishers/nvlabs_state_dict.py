@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor
+
 from lefs.files.publishers import Parsed
+from lefs.files.publishers.exporting import filter_of, stylegan2_tensors
 from lefs.files.publishers.finding import find_state
 from lefs.files.publishers.shapes import check_classes, common_filter, stylegan2_config
 from lefs.files.publishers.state_dict import Parts, StateDict, Table
+from lefs.generator import Generator
 
-__all__ = ["matches", "read"]
+__all__ = ["matches", "read", "write"]
 
 _SEEN = ("synthesis.b4.const", "synthesis.b4.conv1.affine.weight")
 _LAYER = r"synthesis\.b(\d{1,5})\.(conv0|conv1|torgb)"
@@ -57,3 +62,11 @@ def read(tree: Any, path: Path) -> Parsed:
 def _lr(weight: Any) -> float:
     """The learning-rate multiplier: weights begin with its inverse as their deviation, and change little."""
     return 0.01 if float(weight.std()) > 10 else 1.0
+
+
+def write(generator: Generator) -> dict[str, Tensor]:
+    """The ``state_dict`` of such a network in NVIDIA's code, made there with its sizes and without clamps."""
+    tensors = stylegan2_tensors(generator, "a state dict of NVIDIA's StyleGAN2", image_filter=(None,))
+    layers = {name.rpartition(".")[0] for name in tensors if re.search(r"\.(conv[01]|skip)\.weight$", name)}
+    filtered = sorted(layers | {name.rpartition(".")[0] for name in layers})
+    return tensors | {f"{name}.resample_filter": filter_of(generator, separable=8) for name in filtered}

@@ -10,12 +10,14 @@ import torch
 from torch import Tensor
 
 from lefs.files.publishers import Parsed, changes
+from lefs.files.publishers.exporting import filter_of, stylegan2_tensors
 from lefs.files.publishers.finding import find_state
 from lefs.files.publishers.shapes import check_classes, common_filter, stylegan2_config
 from lefs.files.publishers.state_dict import Parts, StateDict, Table
 from lefs.files.reading import aligned
+from lefs.generator import Generator
 
-__all__ = ["matches", "read"]
+__all__ = ["matches", "read", "write"]
 
 _SEEN = ("input.input", "conv1.conv.weight")
 
@@ -92,3 +94,46 @@ def _made(name: str) -> Tensor:
     resolution = changes.side_of(name)
     stream = np.random.RandomState([0, resolution, int(".conv0." in name)])
     return torch.from_numpy(stream.randn(resolution, resolution).astype(np.float32))
+
+
+def write(generator: Generator) -> dict[str, Any]:
+    """``{"g_ema": ..., "latent_avg": ...}``, as ``Generator(size, style_dim, n_mlp)`` there loads it.
+
+    That class has a table of widths, which has to be the network's.
+    """
+    held = {"label_dim": (0,), "architecture": ("skip",), "image_channels": (3,), "start": ((4, 4),)}
+    ours = stylegan2_tensors(generator, "rosinality's layout", square=True, kernel_size=(3,), **held)
+    state = {"input.input": ours["synthesis.b4.const"][None]}
+    for name in [n for n in ours if n.startswith("mapping.fc")]:
+        number, end = name.removeprefix("mapping.fc").split(".")
+        state[f"style.{int(number) + 1}.{end}"] = ours[name]
+    for stem, kind in (("conv", "conv"), ("to_rgb", "rgb")):
+        kernel = 4 * filter_of(generator, image=kind == "rgb")
+        for k, layer in enumerate(la for la in generator.layers if la.kind == kind):
+            found = _layer(ours, f"synthesis.{layer.name}", k, kernel)
+            theirs = f"{stem}s.{k - 1}" if k else f"{stem}1"
+            state |= {n if n.startswith("noises") else f"{theirs}.{n}": t for n, t in found.items()}
+    mean = ours.get("mapping.w_avg")
+    return {"g_ema": state} if mean is None else {"g_ema": state, "latent_avg": mean}
+
+
+def _layer(ours: dict[str, Tensor], name: str, k: int, kernel: Tensor) -> dict[str, Tensor]:
+    """What the k-th layer of a kind holds there, by the ends of their names."""
+    color, side = name.endswith("torgb"), changes.side_of(name)
+    found = {
+        "conv.weight": ours[f"{name}.weight"][None],
+        "conv.modulation.weight": ours[f"{name}.affine.weight"],
+        "conv.modulation.bias": ours[f"{name}.affine.bias"],
+    }
+    if color:
+        kernels = {"upsample.kernel": kernel.clone()} if k else {}
+        return {**found, **kernels, "bias": ours[f"{name}.bias"][None, :, None, None]}
+    if name.endswith("conv0"):
+        found["conv.blur.kernel"] = kernel.clone()
+    return {
+        **found,
+        "activate.bias": ours[f"{name}.bias"],
+        # (that code always adds noise: of a network without it, none)
+        "noise.weight": ours.get(f"{name}.noise_strength", torch.zeros(())).reshape(1),
+        f"noises.noise_{k}": ours.get(f"{name}.noise_const", torch.zeros(side, side))[None, None],
+    }

@@ -70,7 +70,7 @@ def _average(tensors: dict[str, Tensor]) -> bool | int:
 
 def common_filter(source: StateDict, pattern: str) -> Any:
     """The taps of the filters that `pattern` names, the same in all layers; older files have none."""
-    kernels = [source.take(name, 2).double() for name in source.names(pattern)]
+    kernels = [source.take(name).double() for name in source.names(pattern)]
     if any(k.shape != kernels[0].shape or not torch.allclose(k, kernels[0], rtol=1e-5) for k in kernels):
         raise source.error("its layers have different blur kernels")
     if kernels and kernels[0].numel() > 4096:

@@ -62,14 +62,16 @@ class StateDict:
         found = (re.fullmatch(pattern, name) for name in self._left)
         return max((int(g) for m in found if m for g in m.groups() if g), default=4)
 
-    def take(self, name: str, axes: int) -> Tensor:
-        """The tensor called `name`, as float32; it is then no longer there."""
+    def take(self, name: str, axes: int | None = None) -> Tensor:
+        """The tensor called `name`, of so many axes, as float32; it is then no longer there."""
         if name not in self._left:
             raise self.error(f"it lacks the tensor {name!r}")
         tensor = self._left.pop(name)
-        if tensor.ndim != axes or not tensor.is_floating_point() or not tensor.numel():
+        if axes not in (None, tensor.ndim) or not tensor.is_floating_point() or not tensor.numel():
             found = f"{tuple(tensor.shape)}, {tensor.dtype}"
-            raise self.error(f"{name!r} should hold floating-point numbers on {axes} axes; found {found}")
+            raise self.error(
+                f"{name!r} should hold floating-point numbers on {axes or 'some'} axes; found {found}"
+            )
         # (large tensors come as views of the file, wherever they lie in it)
         return aligned(tensor).float()
 
