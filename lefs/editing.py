@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lefs.checks import Label, check_counts, check_integer, check_label, check_number, check_seed
+from lefs.checks import Label, check_counts, check_label, check_number, check_seed
 from lefs.generator import GeneratorId
 from lefs.images import Picture, png_text
 from lefs.query import QuerySettings
@@ -198,7 +198,6 @@ class Recipe:
             owner = content["generator"] and GeneratorId.from_json(content["generator"])
             parts = tuple((str(name), str(digest)) for name, digest in content.get("parts", ()))
             target, label = _read("target", content["target"]), content.get("label")
-            label = None if label is None else check_integer("label", label)
             truncation = check_number("truncation", content["truncation"])
             changes = tuple(_read_change(change) for change in content["changes"])
             return cls(target, changes, truncation, owner, label, parts)
