@@ -8,12 +8,11 @@ from __future__ import annotations
 import math
 import os
 import weakref
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Executor, ThreadPoolExecutor
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Executor
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import lru_cache, partial
-from pathlib import Path
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -21,30 +20,28 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate, normalize
 
-from lefs.checks import Label, Seeds, check_integer, check_name, check_number, check_seeds
+from lefs.checkpoints import Checkpoint, digest_of
+from lefs.checks import Seeds, check_integer, check_name, check_number, check_seeds
 from lefs.factorization import membership_by
 from lefs.generator import Generator
 from lefs.images import resample_partition
-from lefs.progress import track
 from lefs.records import ArtifactError
 from lefs.stylespace import StyleLayer
 from lefs.synthesis import Stop
+from lefs.workers import Chunks, Source, check_executor, loaded, map_chunks, travelling
 
-__all__ = ["Batch", "Hypercolumns", "Sample", "Source", "batch_bytes", "default_batch", "shares"]
+__all__ = ["Batch", "Hypercolumns", "Sample", "batch_bytes", "default_batch", "shares"]
 
-# Images that the vectors come from, at most: more add little to where the centres are, and cost a pass.
-_IMAGES = 1024
-_PROCESS = os.getpid()  # that this module was imported in; another one is its fork
+_IMAGES = 1024  # that vectors come from, at most: more add little to where the centres are, and cost a pass
 _BATCH = 16  # images in a batch, at most
+_SPREAD = 8  # chunks of what is added up: so many times the root of the number of batches, or a batch each
 # Bytes that a batch may take: on a processor larger ones are no faster, other devices want to be kept busy.
 _BUDGET, _BUDGET_ELSEWHERE = 2**29, 2**31
 _COPIES = 5  # of the largest maps that a synthesis holds at once: scaled, convolved, filtered, sums
 _STRIP = 2**20  # squares that are formed at once: enough for a matrix product, few enough for the cache
 
 Batch = Sequence[tuple[int, int]]  # position in the sample and seed of each image
-Job = Callable[..., Any]  # of a generator, what it makes a batch of images from, and the batch
-# a generator, or how another process gets the same one: file, device, type, fingerprint, default class
-Source = Generator | tuple[Path, str, torch.dtype, str, Label | None]
+Job = partial[Any]  # of a generator, what it makes a batch of images from, and the batch: gives tensors
 
 
 @dataclass(frozen=True)
@@ -133,8 +130,8 @@ class Sample:
         Images at a time; None: `default_batch`.
     executor : concurrent.futures.Executor, optional
         Any. Threads share the generator, other processes read its file once.
-    progress : bool
-        Show a bar.
+    checkpoint, progress : path or Checkpoint, bool
+        A folder that keeps what is done; whether to show a bar.
     """
 
     def __init__(
@@ -145,11 +142,13 @@ class Sample:
         truncation: float = 1.0,
         batch_size: int | None = None,
         executor: Executor | None = None,
+        checkpoint: str | os.PathLike[str] | Checkpoint | None = None,
         progress: bool = True,
     ):
         self.generator, self.seeds = generator, check_seeds(seeds)
         self.truncation = check_number("truncation", truncation)
-        self.executor, self.progress = executor, progress
+        self.executor, self.progress = check_executor(executor), progress
+        self.checkpoint = Checkpoint.of(checkpoint)
         size = default_batch(generator) if batch_size is None else batch_size
         self.batch_size = check_integer("batch_size", size, minimum=1)
         # positions of the images that give vectors
@@ -169,14 +168,13 @@ class Sample:
         """
         per_image = self._per_image(layer, max_vectors)
         job = partial(_vectors, layer=layer, per_image=per_image, random_state=random_state)
-        found: Tensor | None = None
-        start = 0
-        for rows in self.each(job, f"activations of {layer}", self.spread):
-            if found is None:  # filled as they come: two copies are never held
-                found = rows.new_empty(self.count(layer, max_vectors), rows.shape[1])
+        found, start = torch.empty(0), 0
+        for (rows,) in self.each(job, f"activations of {layer}", self.spread):
+            if not start:  # filled as they come: two copies are never held
+                shape = self.count(layer, max_vectors), rows.shape[1]
+                found = rows.new_empty(shape, device=self.generator.device)
             found[start : start + len(rows)] = rows
             start += len(rows)
-        assert found is not None
         return found
 
     def contributions(
@@ -202,17 +200,14 @@ class Sample:
         sizes : Tensor of shape (K,), int64
             Positions in each cluster; of soft clusters their membership added up over all positions, rounded.
         """
-        total = torch.zeros(len(centers), self.generator.num_styles, dtype=torch.float64)
-        sizes = torch.zeros(len(centers), dtype=torch.float64)
         means: Tensor | None = None
         if standardized:
-            of_all = len(self.seeds)
-            means = torch.stack([found / of_all for found in self.each(_means, "means")]).sum(dim=0)
-        job = partial(_energy, layer=layer, centers=centers, method=method, means=means)
-        for energy, count in self.each(job, "contributions"):
-            total += energy
-            sizes += count
-        return shares(total), sizes.round().long()
+            (total,) = self.sums(partial(_means), "means", (self.generator.num_styles,))
+            means = total / len(self.seeds)
+        job = partial(_energy, layer=layer, centers=centers.cpu(), method=method, means=means)
+        shape = len(centers), self.generator.num_styles
+        energy, sizes = self.sums(job, "contributions", shape, shape[:1])
+        return shares(energy), sizes.round().long()
 
     def _per_image(self, layer: str, max_vectors: int) -> int:
         check_integer("max_vectors", max_vectors, minimum=1)
@@ -220,18 +215,43 @@ class Sample:
         return max(1, min(side**2, max_vectors // len(self.spread)))
 
     def each(self, job: Job, description: str, positions: Sequence[int] | None = None) -> Iterator[Any]:
-        """What `job` makes of each batch of the images at `positions` (all if None), in order."""
-        source: Source = self.generator
-        # Threads share the generator; processes read its file once instead of getting it with every batch.
-        apart = self.executor is not None and not isinstance(self.executor, ThreadPoolExecutor)
-        if apart and self.generator.source is not None:
-            it = self.generator
-            source = (self.generator.source, str(it.device), it.dtype, it.fingerprint, it.default_label)
-        work = partial(_of_batch, job, source, self.truncation)
-        images = [(i, self.seeds[i]) for i in (range(len(self.seeds)) if positions is None else positions)]
-        chunks = [images[i : i + self.batch_size] for i in range(0, len(images), self.batch_size)]
-        mapped = (map if self.executor is None else self.executor.map)(work, chunks)
-        yield from track(mapped, total=len(chunks), description=description, show=self.progress)
+        """The tensors that `job` makes of each batch of the images at `positions` (all if None), in order."""
+        return self._mapped(job, description, range(len(self.seeds)) if positions is None else positions, 1)
+
+    def sums(self, job: Job, description: str, *shapes: tuple[int, ...]) -> list[Tensor]:
+        """What `job` makes of each batch, tensors of these shapes, added up over all, in float64.
+
+        A chunk is a batch, or several, as many as grow with the root of their number: then there are neither
+        too few chunks for many workers nor too many to be given away and kept.
+        """
+        batches = math.ceil(len(self.seeds) / self.batch_size)
+        together = math.ceil(math.sqrt(batches) / _SPREAD)
+        totals = [torch.zeros(shape, dtype=torch.float64) for shape in shapes]
+        for found in self._mapped(job, description, range(len(self.seeds)), together):
+            if (shown := tuple(tuple(part.shape) for part in found)) != shapes:
+                raise ArtifactError(
+                    f"{self.checkpoint}: a chunk of shapes {shown} and not {shapes}; delete it"
+                )
+            for total, part in zip(totals, found, strict=True):
+                total += part
+        return totals
+
+    def _mapped(self, job: Job, description: str, positions: Sequence[int], together: int) -> Iterator[Any]:
+        """Those of each chunk of so many batches, added up within it."""
+        it, given = self.generator, (self.truncation, self.batch_size)
+        chunks = Chunks(self.seeds, positions, self.batch_size * together)
+        options: dict[str, Any] = {
+            "executor": self.executor,
+            "description": description,
+            "show": self.progress,
+        }
+        if self.checkpoint is not None:
+            of = it.fingerprint, it.dtype, it.device.type, it.default_label, *given, job.func.__name__
+            options["work"] = digest_of(of, chunks, job.keywords)
+            options |= {"checkpoint": self.checkpoint, "finish": positions is self.spread}
+        work = partial(_of_chunk, job, travelling(it, self.executor), *given)
+        found = map_chunks(work, chunks, name=lambda c: f"seeds {c[0][1]} … {c[-1][1]}", **options)
+        return (tuple(map(torch.as_tensor, each)) for each in found)
 
 
 def batch_bytes(generator: Generator, clusters: int = 0) -> int:
@@ -251,30 +271,20 @@ def default_batch(generator: Generator) -> int:
     return max(1, min(_BATCH, budget // batch_bytes(generator)))
 
 
-@lru_cache(maxsize=2)
-def _loaded(path: Path, device: str, dtype: torch.dtype, fingerprint: str, label: Label | None) -> Generator:
-    import lefs  # (whose files it reads is not for the core to know)
-
-    generator: Generator = lefs.load(path, device=device, label=label)
-    if generator.fingerprint != fingerprint:
-        raise ArtifactError(f"{path} has changed since its generator was loaded; load it again, then dissect")
-    return generator.to(dtype)
-
-
-def _of_batch(job: Job, source: Source, truncation: float, chunk: Batch) -> Any:
-    """What `job` makes of a batch; in a forked process on one thread.
-
-    A fork keeps OpenMP's memory of its parent's threads and not the threads: it would wait for them for ever.
-    """
-    if os.getpid() != _PROCESS and torch.get_num_threads() > 1:
-        torch.set_num_threads(1)
-    generator = source if isinstance(source, Generator) else _loaded(*source)
-    return job(generator, generator.sample([seed for _, seed in chunk], truncation=truncation), chunk)
+def _of_chunk(job: Job, source: Source, truncation: float, batch_size: int, chunk: Batch) -> Sequence[Any]:
+    """What `job` makes of a chunk's batches, added up; arrays if it is for another process."""
+    generator, total = loaded(source), list[Tensor]()
+    for start in range(0, len(chunk), batch_size):
+        some = chunk[start : start + batch_size]
+        found = job(generator, generator.sample([seed for _, seed in some], truncation=truncation), some)
+        total = [a + b for a, b in zip(total, found, strict=True)] if total else list(found)
+    # (a tensor would travel as shared memory, which ends with the process that made it)
+    return total if isinstance(source, Generator) else [each.cpu().numpy() for each in total]
 
 
 def _vectors(
     generator: Generator, styles: Tensor, chunk: Batch, *, layer: str, per_image: int, random_state: int
-) -> Tensor:
+) -> tuple[Tensor]:
     """Activation vectors at random positions; which ones depends on the image alone, not on its batch."""
     with torch.inference_mode():
         maps = Hypercolumns.of(layer, generator.layers).read(generator, styles)
@@ -288,10 +298,10 @@ def _vectors(
         rows.append(vectors_lc)
     # A clone made outside inference mode is an ordinary tensor; half precision is too little to cluster.
     vectors = torch.cat(rows).clone()
-    return vectors.to(torch.promote_types(vectors.dtype, torch.float32))
+    return (vectors.to(torch.promote_types(vectors.dtype, torch.float32)),)
 
 
-def _means(generator: Generator, styles: Tensor, chunk: Batch) -> Tensor:
+def _means(generator: Generator, styles: Tensor, chunk: Batch) -> tuple[Tensor]:
     """The mean of every channel's map inside the picture, added up over the images of a batch: (S,)."""
     found = torch.zeros(generator.num_styles, dtype=torch.float64)
 
@@ -300,7 +310,7 @@ def _means(generator: Generator, styles: Tensor, chunk: Batch) -> Tensor:
 
     with torch.inference_mode():
         generator.walk(styles, {la.name: partial(look, layer=la) for la in generator.layers})
-    return found
+    return (found,)
 
 
 def _energy(
@@ -325,13 +335,10 @@ def _energy(
         if partition is None and waiting.keys() >= set(columns.names):
             partition = _Partition(membership_by(method)(columns.join(waiting), centers))
         if partition is not None:
-            found.update(
-                {
-                    n: partition.energy(la, _less(a, la, means))
-                    for n, a in waiting.items()
-                    for la in [generator.layer(n)]
-                }
-            )
+            for n, a in waiting.items():
+                la = generator.layer(n)
+                less = a if means is None else a - means[la.span].to(a)[:, None, None]
+                found[n] = partition.energy(la, less)
             waiting.clear()
         if len(found) == len(generator.layers):
             raise Stop
@@ -346,10 +353,6 @@ def _energy(
         if la.shift is not None:  # a channel's shift acts where the channel does
             energy[:, la.shift] = energy[:, la.span]
     return energy, partition.membership.cpu().sum(dim=(0, 2, 3), dtype=torch.float64)
-
-
-def _less(maps: Tensor, layer: StyleLayer, means: Tensor | None) -> Tensor:
-    return maps if means is None else maps - means[layer.span].to(maps)[:, None, None]
 
 
 class _Partition:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 from timeit import timeit
 from typing import Any, Literal
 
@@ -16,13 +18,14 @@ from torch.nn.functional import normalize
 
 from lefs.activations import Hypercolumns, Sample, batch_bytes
 from lefs.catalog import CONTRIBUTIONS, Catalog, Contributions
+from lefs.checkpoints import Checkpoint, Unfinished
 from lefs.checks import check_choice, check_integer
 from lefs.clustering import SphericalKMeans, sample_limit
 from lefs.effects import by_effect
 from lefs.factorization import factorize
 from lefs.generator import Generator
 
-__all__ = ["Estimate", "dissect", "estimate", "remeasure"]
+__all__ = ["Estimate", "dissect", "dissect_shard", "estimate", "remeasure"]
 
 _ITERATIONS = 40  # of a run of k-means, as they come
 _once = partial(timeit, number=1)  # seconds that a call takes
@@ -45,6 +48,7 @@ def dissect(
     probes: int = 1,
     progress: bool = True,
     executor: Executor | None = None,
+    checkpoint: str | os.PathLike[str] | Checkpoint | None = None,
 ) -> Catalog:
     """Find the parts that a generator knows and the channels that make them.
 
@@ -88,7 +92,9 @@ def dissect(
     progress : bool
         Show a bar.
     executor : concurrent.futures.Executor, optional
-        Any; the result is the serial one bit for bit.
+        Any, such as `lefs.workers.processes`, or a Dask client; the result is the serial one bit for bit.
+    checkpoint : path, optional
+        A folder that keeps what is done, so that the same call goes on from there if it was ended.
 
     Returns
     -------
@@ -115,6 +121,7 @@ def dissect(
     if check_choice("contributions", contributions, CONTRIBUTIONS) == "effect":
         generator.check_styles()
     options: dict[str, Any] = {"batch_size": batch_size, "progress": progress, "executor": executor}
+    options["checkpoint"] = checkpoint
     sample = Sample(generator, seeds, truncation=truncation, **options)
     if clusters > (given := sample.count(layer, max_vectors)):
         raise ValueError(
@@ -136,6 +143,51 @@ def dissect(
     return by_effect(catalog, generator, probes=probes, random_state=random_state, **options)
 
 
+def dissect_shard(
+    generator: Generator,
+    seeds: Iterable[int],
+    shard: tuple[int, int],
+    *,
+    checkpoint: str | os.PathLike[str],
+    **options: Any,
+) -> int:
+    """A share of the work of `dissect`, left in a common folder: for clusters without a scheduler of ours.
+
+    When all shards are through, in any order, `dissect` with the same arguments finds everything there. What
+    every shard needs, the vectors of 1,024 images at most, they share or make again.
+
+    Parameters
+    ----------
+    generator, seeds, **options
+        As `dissect` gets them, and the same for all shards.
+    shard : (int, int)
+        i and n: which one of how many, counted from 0.
+    checkpoint : path
+        The folder.
+
+    Returns
+    -------
+    int
+        Chunks of other shards that are not there yet. Standardised contributions and effects need what all
+        shards have found before: then it is called again until nothing is missing.
+
+    Examples
+    --------
+    >>> import lefs, tempfile
+    >>> from lefs.dissection import dissect_shard
+    >>> generator, folder = lefs.load("portraits-64"), tempfile.mkdtemp()
+    >>> options = {"clusters": 4, "batch_size": 2, "progress": False}
+    >>> [dissect_shard(generator, range(8), (i, 2), checkpoint=folder, **options) for i in (1, 0)]
+    [2, 0]
+    """
+    index, count = shard
+    try:
+        dissect(generator, seeds, checkpoint=Checkpoint(Path(checkpoint), index, count), **options)
+    except Unfinished as left:
+        return left.missing
+    return 0
+
+
 def remeasure(
     catalog: Catalog,
     generator: Generator,
@@ -155,7 +207,7 @@ def remeasure(
     contributions : {"energy", "standardized"}
         As of `dissect`; `lefs.by_effect` measures the third kind.
     **options
-        `batch_size`, `executor` and `progress` of `dissect`.
+        `batch_size`, `executor`, `checkpoint` and `progress` of `dissect`.
 
     Returns
     -------

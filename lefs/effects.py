@@ -15,6 +15,7 @@ demodulation lets the style of a channel that is never active act through the no
 from __future__ import annotations
 
 import math
+import os
 from concurrent.futures import Executor
 from dataclasses import replace
 from functools import partial
@@ -26,6 +27,7 @@ from torch import Tensor
 
 from lefs.activations import Batch, Sample
 from lefs.catalog import Catalog, Sampling
+from lefs.checkpoints import Checkpoint
 from lefs.checks import Seeds, check_integer
 from lefs.generator import Generator
 from lefs.images import resample_partition
@@ -82,6 +84,7 @@ def measure_effects(
     batch_size: int | None = None,
     progress: bool = True,
     executor: Executor | None = None,
+    checkpoint: str | os.PathLike[str] | Checkpoint | None = None,
 ) -> Catalog:
     """The catalog with its effects beside its contributions, and what they were measured on.
 
@@ -104,8 +107,8 @@ def measure_effects(
         Images at a time; any size gives the same contributions to 1e-5. None: as `lefs.dissect`.
     progress : bool
         Show a bar.
-    executor : concurrent.futures.Executor, optional
-        Any; the result is the serial one bit for bit.
+    executor, checkpoint : concurrent.futures.Executor, path, optional
+        As of `lefs.dissect`.
 
     Raises
     ------
@@ -123,11 +126,9 @@ def measure_effects(
         generator = generator.with_label(own.label)
     seeds, psi = own.seeds if seeds is None else seeds, own.truncation if truncation is None else truncation
     options: dict[str, Any] = {"batch_size": batch_size, "executor": executor, "progress": progress}
-    sample = Sample(generator, seeds, truncation=psi, **options)
+    sample = Sample(generator, seeds, truncation=psi, checkpoint=checkpoint, **options)
     job = partial(_batch_effects, catalog=catalog, probes=probes, random_state=random_state)
-    total = torch.zeros(catalog.num_clusters, generator.num_styles, dtype=torch.float64)
-    for part in sample.each(job, "effects"):
-        total += part
+    (total,) = sample.sums(job, "effects", (catalog.num_clusters, generator.num_styles))
     # What belongs to no layer has an effect too, on the whole picture, but is no part's.
     total[:, generator.num_styles - generator.extra_styles :] = 0
     label = generator.default_label
@@ -172,7 +173,7 @@ def squared_gradients(generator: Generator, styles: Tensor, regions: Tensor, sig
 
 def _batch_effects(
     generator: Generator, styles: Tensor, chunk: Batch, *, catalog: Catalog, probes: int, random_state: int
-) -> Tensor:
+) -> tuple[Tensor]:
     """Σ over the images of one batch and their probes: (K, S) float64."""
     shape = (generator.channels, *generator.size)
     total = torch.zeros(catalog.num_clusters, styles.shape[1], dtype=torch.float64)
@@ -182,7 +183,7 @@ def _batch_effects(
         regions = resample_partition(catalog.membership(generator, some), generator.size[0]).float()
         signs = np.stack([[_signs(shape, random_state, s, probe) for s in seeds] for probe in range(probes)])
         total += squared_gradients(generator, some, regions, torch.from_numpy(signs).to(regions))
-    return total
+    return (total,)
 
 
 def _signs(shape: tuple[int, ...], random_state: int, seed: int, probe: int) -> np.ndarray:

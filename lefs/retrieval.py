@@ -119,7 +119,7 @@ class PartBank:
     ) -> PartBank:
         """Describe the pictures of some seeds, a batch at a time.
 
-        `options` are ``batch_size``, ``executor`` and ``progress`` of `lefs.dissect`.
+        `options` are ``batch_size``, ``executor``, ``checkpoint`` and ``progress`` of `lefs.dissect`.
         """
         catalog.check_generator(generator)
         sample = Sample(generator, seeds, truncation=truncation, **options)

@@ -18,9 +18,20 @@ FILES = sorted(p for p in PACKAGE.rglob("*.py") if "data" not in p.relative_to(P
 
 # A module imports only from its own row and those above; the first part of its name says which row it is in.
 ROWS = (
-    ("checks", "images", "records", "progress", "tables", "stylespace", "positions", "likeness"),
+    (
+        "checks",
+        "checkpoints",
+        "images",
+        "records",
+        "progress",
+        "tables",
+        "stylespace",
+        "positions",
+        "likeness",
+    ),
     ("clustering", "factorization", "synthesis", "rules"),
     ("generator",),
+    ("workers",),
     ("activations", "sources"),
     ("catalog",),
     ("effects", "query", "inversion"),
@@ -37,9 +48,9 @@ ROWS = (
     ("runner",),
     ("__main__",),
 )
-# What may ask the package's face: the sample, whose processes load the generator's file once more; the
+# What may ask the package's face: the workers, whose processes load the generator's file once more; the
 # sources, which have other people's files read.
-FACE = ("activations", "sources", "runner", "__main__")
+FACE = ("workers", "sources", "runner", "__main__")
 ROW = {name: number for number, names in enumerate(ROWS) for name in names}
 
 MAX_FILE, MAX_FUNCTION, MEDIAN_FUNCTION = 400, 40, 8

@@ -1,0 +1,98 @@
+"""What is kept of a long work, so that it goes on where it ended: finished chunks, a file each."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, is_dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lefs.checks import check_integer
+from lefs.records import ArtifactError, load_record, save_record
+
+__all__ = ["Checkpoint", "Unfinished", "digest_of"]
+
+_FORMAT = "lefs-chunk"
+
+
+class Unfinished(RuntimeError):
+    """Chunks that other shards compute are not there yet.
+
+    Attributes
+    ----------
+    missing : int
+        How many.
+    """
+
+    def __init__(self, missing: int):
+        super().__init__(f"{missing} chunks of other shards are missing; run those, then this again")
+        self.missing = missing
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A folder that keeps finished chunks, each in a file that belongs to one generator and its parameters.
+
+    Attributes
+    ----------
+    folder : Path
+        Of any number of works; to be deleted when they are done.
+    shard, shards : int
+        Of each work compute the chunks whose number is `shard` modulo `shards` alone.
+    """
+
+    folder: Path
+    shard: int = 0
+    shards: int = 1
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "folder", Path(self.folder))
+        check_integer("shards", self.shards, minimum=1)
+        check_integer("shard", self.shard, maximum=self.shards - 1)
+
+    @classmethod
+    def of(cls, given: str | os.PathLike[str] | Checkpoint | None) -> Checkpoint | None:
+        """The checkpoint in a folder; itself where it is one, or None."""
+        return given if given is None or isinstance(given, Checkpoint) else cls(Path(given))
+
+    def has(self, work: str, number: int) -> bool:
+        """Whether there is a file for a chunk."""
+        return self._stem(work, number).with_suffix(".safetensors").is_file()
+
+    def read(self, work: str, number: int) -> tuple[Tensor, ...] | None:
+        """A chunk's tensors; None if they are not there, damaged, or another work's: to be made anew."""
+        try:
+            content, tensors = load_record(self._stem(work, number), expect=_FORMAT)
+        except ArtifactError:
+            return None
+        if [content.get(key) for key in ("work", "chunk")] != [work, number]:
+            return None
+        return tuple(tensors[key] for key in sorted(tensors))
+
+    def write(self, work: str, number: int, found: Sequence[Any]) -> None:
+        """Keep a chunk's tensors, nine at most."""
+        tensors = {str(i): torch.as_tensor(each) for i, each in enumerate(found)}
+        save_record(self._stem(work, number), _FORMAT, {"work": work, "chunk": number}, tensors)
+
+    def _stem(self, work: str, number: int) -> Path:
+        return self.folder / f"{work[:16]}-{number:06}"
+
+
+def digest_of(*values: Any) -> str:
+    """SHA-256 over plain values, tensors and dataclasses: what tells one work from another."""
+    return hashlib.sha256(json.dumps(values, default=_plain, sort_keys=True).encode()).hexdigest()
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Tensor):
+        data = value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data
+        return [str(value.dtype), list(value.shape), hashlib.sha256(data).hexdigest()]
+    if is_dataclass(value):
+        return {type(value).__name__: {name: v for name, v in vars(value).items() if name[0] != "_"}}
+    return dict(value) if isinstance(value, Mapping) else str(value)

@@ -1,0 +1,360 @@
+"""Many workers: who computes the chunks of a long work.
+
+How work is cut into chunks depends on its parameters alone, and results are taken in order, so that they are
+the same bit for bit whatever the number of workers and whoever comes first. A generator travels as the path
+of its file, which each process reads once.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import lru_cache, partial
+from pathlib import Path
+from queue import SimpleQueue
+from typing import Any
+
+import torch
+
+from lefs.checkpoints import Checkpoint, Unfinished
+from lefs.checks import Label, check_device, check_integer
+from lefs.generator import Generator
+from lefs.progress import track
+from lefs.records import ArtifactError
+
+__all__ = ["Chunks", "Source", "check_executor", "loaded", "map_chunks", "processes", "travelling"]
+
+_AHEAD, _WORKERS = (
+    2,
+    1000,
+)  # chunks on their way for each worker, and how many workers there may be, if unknown
+_TRIES = 2  # deaths that a chunk may have been part of before it is tried alone
+_PROCESS = os.getpid()  # that this module was imported in; another one is its fork
+# Forked before this module was imported, perhaps from threads (what is spawned says so on its command line).
+_FORKED = multiprocessing.parent_process() is not None and "--multiprocessing-fork" not in sys.orig_argv
+_device: str | None = None  # of this process, where each has its own
+
+# a generator, or how another process gets the same one: file, device, type, fingerprint, default class
+Source = Generator | tuple[Path, str, torch.dtype, str, Label | None]
+
+
+# -- who computes ------------------------------------------------------------------------------------------
+
+
+def processes(workers: int | None = None, *, devices: Sequence[str] = ()) -> ProcessPoolExecutor:
+    """New processes of this machine, for ``executor=``; close them as any pool, best with ``with``.
+
+    Each takes its share of the processors' cores, or a device of its own, leaves Ctrl-C to this process, and
+    ends when this process does. In a script, what uses them stands under ``if __name__ == "__main__":``.
+
+    Parameters
+    ----------
+    workers : int, optional
+        How many; None: one for each core, or each device.
+    devices : sequence of str
+        Of the processes, in turn: ``["cuda:0", "cuda:1"]``; none: that of the generator.
+
+    Returns
+    -------
+    concurrent.futures.ProcessPoolExecutor
+
+    Raises
+    ------
+    ValueError, TypeError
+        For a number that is not positive, and a device that is not there.
+
+    Examples
+    --------
+    >>> from lefs.workers import processes
+    >>> with processes(2) as executor:  # nothing starts before there is work
+    ...     executor.__class__.__name__
+    'ProcessPoolExecutor'
+    """
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    names = tuple(str(check_device(device)) for device in devices)
+    count = check_integer("workers", len(names) or cores if workers is None else workers, minimum=1)
+    context = multiprocessing.get_context("spawn")
+    begin = max(1, cores // count), names, context.Value("i")
+    return ProcessPoolExecutor(count, mp_context=context, initializer=_begin, initargs=begin)
+
+
+def _begin(threads: int, devices: Sequence[str], started: Any) -> None:
+    global _device
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    torch.set_num_threads(min(threads, torch.get_num_threads()))
+    with started.get_lock():
+        _device, started.value = devices[started.value % len(devices)] if devices else None, started.value + 1
+    # (an idle process of a pool does not notice by itself that nobody is left to give it work)
+    threading.Thread(target=_end_with, args=[multiprocessing.parent_process()], daemon=True).start()
+
+
+def _end_with(parent: Any) -> None:
+    parent.join()
+    os._exit(1)
+
+
+def check_executor(executor: Any) -> Executor | None:
+    """Return an executor, that of a Dask client where that was given, or None.
+
+    Raises
+    ------
+    TypeError
+        For anything else, such as a number or a `multiprocessing.Pool`.
+    """
+    executor = executor.get_executor() if hasattr(executor, "get_executor") else executor
+    if executor is None or isinstance(executor, Executor):
+        return executor
+    raise TypeError(
+        f"executor must be a concurrent.futures.Executor or a Dask client, got {executor!r:.80}; "
+        "lefs.workers.processes(4) makes one of four processes"
+    )
+
+
+def travelling(generator: Generator, executor: Executor | None) -> Source:
+    """What stands for a generator in work for an executor: threads share it, processes read its file."""
+    if executor is None or isinstance(executor, ThreadPoolExecutor) or generator.source is None:
+        return generator
+    it = generator
+    return generator.source, str(it.device), it.dtype, it.fingerprint, it.default_label
+
+
+def loaded(source: Source) -> Generator:
+    """The generator; an `ArtifactError` if its file holds another one by now."""
+    return source if isinstance(source, Generator) else _loaded(*source)
+
+
+@lru_cache(maxsize=2)
+def _loaded(path: Path, device: str, dtype: torch.dtype, fingerprint: str, label: Label | None) -> Generator:
+    import lefs  # (whose files it reads is not for the core to know)
+
+    generator: Generator = lefs.load(path, device=_device or device, label=label)
+    if generator.fingerprint != fingerprint:
+        raise ArtifactError(f"{path} has changed since its generator was loaded; load it again, then dissect")
+    return generator.to(dtype)
+
+
+# -- the work ----------------------------------------------------------------------------------------------
+
+
+def map_chunks(
+    function: Callable[[Any], Any],
+    chunks: Sequence[Any],
+    *,
+    executor: Executor | None = None,
+    description: str = "",
+    show: bool = False,
+    name: Callable[[Any], str] = repr,
+    checkpoint: Checkpoint | None = None,
+    work: str = "",
+    finish: bool = True,
+) -> Iterator[Any]:
+    """`function` of each chunk, in order, here or on an executor.
+
+    No more than two chunks for each worker are on their way or waited for. What was lost with a process that
+    died is computed again, in a fresh pool; a chunk that takes three of them with it is an error.
+
+    Parameters
+    ----------
+    function : callable
+        Of one chunk; for processes both must be such as can be pickled.
+    chunks : sequence
+    executor : concurrent.futures.Executor, optional
+    description, show : str, bool
+        Of the progress bar.
+    name : callable
+        What a chunk is called in an error.
+    checkpoint : Checkpoint, optional
+        Keeps results, tuples of tensors, and gives those that it has.
+    work : str
+        The digest of function and chunks, that results are kept under.
+    finish : bool
+        Of a shard: whether to compute what is missing of the other shards, too.
+
+    Yields
+    ------
+    object
+
+    Raises
+    ------
+    RuntimeError
+        That names the chunk whose workers died.
+    Unfinished
+        If chunks of other shards are missing, and not to be computed here.
+    """
+    compute = partial(_Crew, function, chunks, executor, name)
+    if checkpoint is None:
+        results = compute(range(len(chunks))).results()
+    else:
+        results = _kept(checkpoint, work, compute, len(chunks), finish)
+    yield from track(results, total=len(chunks), description=description, show=show)
+
+
+def _at_work(function: Callable[[Any], Any], chunk: Any) -> Any:
+    """`function` of a chunk; in a forked process on one thread.
+
+    A fork keeps OpenMP's memory of its parent's threads and not the threads: it would wait for them for ever.
+    """
+    if (_FORKED or os.getpid() != _PROCESS) and torch.get_num_threads() > 1:
+        torch.set_num_threads(1)
+    return function(chunk)
+
+
+class _Crew:
+    """Chunks on their way through an executor."""
+
+    def __init__(
+        self,
+        function: Callable[[Any], Any],
+        chunks: Sequence[Any],
+        executor: Executor | None,
+        name: Callable[[Any], str],
+        numbers: Sequence[int],
+    ):
+        self.work, self.chunks, self.name, self.numbers = partial(_at_work, function), chunks, name, numbers
+        self.given = self.executor = executor
+        self.todo, self.dead = deque(numbers), list[int]()
+        self.flying, self.ready = dict[Future[Any], int](), dict[int, Any]()
+        self.arrived: SimpleQueue[Future[Any]] = SimpleQueue()
+        self.deaths: Counter[int] = Counter()
+
+    def results(self) -> Iterator[Any]:
+        """In the order of the numbers."""
+        if self.executor is None:
+            yield from (self.work(self.chunks[number]) for number in self.numbers)
+            return
+        try:
+            for number in self.numbers:
+                while number not in self.ready:
+                    self._submit()
+                    self._take()
+                yield self.ready.pop(number)
+        finally:
+            for future in self.flying:
+                future.cancel()
+            if self.executor is not self.given:
+                self.executor.shutdown(wait=False, cancel_futures=True)
+
+    def _submit(self) -> None:
+        """Give away as many chunks as may be on their way, once those of dead workers are all known."""
+        if self.dead and self.flying:
+            return
+        self.todo.extendleft(sorted(self.dead, reverse=True))
+        self.dead = []
+        alone = bool(self.todo) and self.deaths[self.todo[0]] >= _TRIES
+        width = 1 if alone else _AHEAD * getattr(self.executor, "_max_workers", _WORKERS)
+        # (what waits for an earlier chunk takes memory as well)
+        while self.executor and self.todo and len(self.flying) + len(self.ready) < width:
+            number = self.todo.popleft()
+            try:
+                future = self.executor.submit(self.work, self.chunks[number])
+            except BrokenExecutor as error:  # by an earlier work, or a chunk on its way
+                self.todo.appendleft(number)
+                if not self.flying:
+                    self._renew(number, error)
+                return
+            self.flying[future] = number
+            future.add_done_callback(self.arrived.put)
+
+    def _take(self) -> None:
+        """Wait for what comes next."""
+        if not self.flying:
+            return
+        future = self.arrived.get()
+        number = self.flying.pop(future)
+        try:
+            self.ready[number] = future.result()
+        except Exception as error:
+            # (Dask's, after it has tried some workers; it need not be installed)
+            if not isinstance(error, BrokenExecutor) and type(error).__name__ != "KilledWorker":
+                error.add_note(f"in {self._called(number)}")
+                raise
+            self.dead.append(number)
+            if not self.flying:
+                self.deaths.update(self.dead)
+                self._renew(min(self.dead), error)
+
+    def _renew(self, number: int, error: Exception) -> None:
+        """A fresh pool like the broken one, or an error that names a chunk."""
+        alone = len(self.dead) == 1 and self.deaths[number] > _TRIES
+        if alone or not isinstance(self.executor, ProcessPoolExecutor):
+            raise RuntimeError(
+                f"the worker died each time that it was given {self._called(number)}, most often because "
+                "memory ran out: give a smaller batch_size, or fewer workers (in a script, start them under "
+                'if __name__ == "__main__":); with checkpoint=folder what is done is kept'
+            ) from error
+        if self.executor is not self.given:
+            self.executor.shutdown(wait=False)
+        own = vars(self.executor)  # (there is no other way to ask a pool how it was made)
+        how = {n: own[f"_{n}"] for n in ("mp_context", "initializer", "initargs", "max_tasks_per_child")}
+        self.executor = ProcessPoolExecutor(own["_max_workers"], **how)
+
+    def _called(self, number: int) -> str:
+        return f"chunk {number} of {len(self.chunks)} ({self.name(self.chunks[number]):.100})"
+
+
+def _kept(
+    checkpoint: Checkpoint, work: str, compute: Callable[[Sequence[int]], _Crew], count: int, finish: bool
+) -> Iterator[Any]:
+    """Results in order, those that the checkpoint has from there, and the others into it."""
+
+    def missing() -> list[int]:
+        return [number for number in range(count) if not checkpoint.has(work, number)]
+
+    def written(numbers: Sequence[int]) -> Iterator[Any]:
+        for number, found in zip(numbers, compute(numbers).results(), strict=True):
+            checkpoint.write(work, number, found)
+            yield found
+
+    if checkpoint.shards > 1:
+        own = [number for number in missing() if number % checkpoint.shards == checkpoint.shard]
+        for _ in written(own):
+            pass
+        if not finish and (others := missing()):
+            raise Unfinished(len(others))
+    left = missing()
+    computed, new = written(left), set(left)
+    for number in range(count):
+        found = None if number in new else checkpoint.read(work, number)
+        if found is None:
+            found = next(computed if number in new else written([number]))
+        yield found
+
+
+@dataclass(frozen=True)
+class Chunks(Sequence[Any]):
+    """Some items of a sequence at a time, each with its place, taken out when they are asked for.
+
+    Attributes
+    ----------
+    items : sequence
+    places : sequence of int
+        Of which items.
+    size : int
+        How many in a chunk.
+
+    Examples
+    --------
+    >>> from lefs.workers import Chunks
+    >>> list(Chunks("abcde", range(1, 4), 2))
+    [[(1, 'b'), (2, 'c')], [(3, 'd')]]
+    """
+
+    items: Sequence[Any]
+    places: Sequence[int]
+    size: int
+
+    def __len__(self) -> int:
+        return -(-len(self.places) // self.size)
+
+    def __getitem__(self, number: Any) -> Any:
+        if not 0 <= number < len(self):
+            raise IndexError(number)
+        places = self.places[number * self.size : (number + 1) * self.size]
+        return [(place, self.items[place]) for place in places]
