@@ -104,7 +104,8 @@ def test_a_command_is_in_the_card_and_tells_its_options(name, capsys):
         module.main(["--help"])
     assert end.value.code == 0
     assert "usage" in capsys.readouterr().out
-    cards = "".join(p.read_text() for p in (FOLDER / "README.md", FOLDER.parents[1] / "README.md"))
+    pages = (FOLDER / "README.md", FOLDER.parents[1] / "docs" / "evaluation.md")
+    cards = "".join(p.read_text() for p in pages)
     assert f"python -m data.portraits.recipe.{name}" in cards
 
 

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 import lefs
-from lefs.evaluation import load_settings
+from lefs.evaluation import Report, load_settings
 from lefs.runner import read_parameters
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -71,8 +71,21 @@ def test_its_first_picture_is_what_notebook_3_shows() -> None:
     assert shown == {name: values[name] for name in shown}
 
 
-def test_it_shows_python() -> None:
+def test_its_table_of_parts_is_what_was_measured() -> None:
+    """Recall and purity of the shipped catalog, and how far an edit in place arrives."""
+    parts = json.loads((ROOT / "data" / "portraits" / "agreement.json").read_text(encoding="utf-8"))["parts"]
+    rows = Report.load(ROOT / "data" / "figures" / "comparison.json").rows
+    arrival = {row.part: row.arrival[0] for row in rows if row.method == "in place" and row.usual}
+    measured = [
+        (p, found["recall"], found["purity"], arrival[p]) for p, found in parts.items() if p in arrival
+    ]
+    stated = re.findall(r"^\| (\w+) \| ([\d.]+) \| ([\d.]+) \| ([\d.]+) \|$", TEXT, re.MULTILINE)
+    assert stated == [(p, *(f"{n:.2f}" for n in numbers)) for p, *numbers in measured]
+
+
+def test_it_shows_python_and_is_short() -> None:
     assert blocks("python")
+    assert len(TEXT.splitlines()) <= 150
 
 
 def test_its_commands_are_the_ones_that_are_tested() -> None:

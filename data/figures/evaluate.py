@@ -1,4 +1,4 @@
-"""Compare all methods on the same pairs: print the README's tables, draw its figures, keep the numbers.
+"""Compare all methods on the same pairs: print the tables of docs/evaluation.md, draw, keep the numbers.
 
 python -m data.figures.evaluate             measure, print and draw: a quarter of an hour of one processor
 python -m data.figures.evaluate --draw      print and draw again from the stored numbers

@@ -58,7 +58,7 @@ def draw_edits() -> dict[str, tuple[Figure, str]]:
 def _shown(made: dict[str, Any], name: str) -> str:
     chosen = made["table"] if name == "grid" else dict.fromkeys(made["parts"], made["placed"])
     settings = {part: asdict(chosen[part]) for part in made["parts"]}
-    shown = {key: made[key] for key in ("target", "references", "truncation", "strength")}
+    shown = {key: made[key] for key in ("target", "references", "truncation")}
     return json.dumps({**shown, "settings": settings})
 
 

@@ -1,4 +1,4 @@
-"""The numbers on units in the README: what single units stand for, what they cause, where M misleads.
+"""The numbers on units in docs/evaluation.md: what single units stand for, what they cause, where M misleads.
 
     python -m data.figures.units
 
