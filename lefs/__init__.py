@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from lefs.inversion import invert as invert
     from lefs.models import StyleGAN2 as StyleGAN2
     from lefs.models import StyleGAN2Config as StyleGAN2Config
+    from lefs.models import swap as swap
     from lefs.query import QuerySettings as QuerySettings
     from lefs.records import ArtifactError as ArtifactError
     from lefs.retrieval import PartBank as PartBank
@@ -76,7 +77,7 @@ _HOMES = {
     "rules": ("pair_query", "sequential_query", "simultaneous_query"),
     "sources": ("KeptMask", "KeptStyles", "keep_source", "source_styles"),
     "stylespace": ("StyleLayer",),
-    "models": ("StyleGAN2", "StyleGAN2Config"),
+    "models": ("StyleGAN2", "StyleGAN2Config", "swap"),
     "segmenters": ("PartSegmenter", "load_segmenter"),
     "video": ("animate",),
 }

@@ -122,3 +122,68 @@ def test_a_later_setting_orphans_no_catalog(kind: type, values: dict[str, Any]) 
     now = settings_of(kind(**values))
     assert settings_of(later(kind)(**values)) == now
     assert settings_of(later(kind)(**values, novelty=4)) == {**now, "novelty": 4}
+
+
+# -- two networks in one -------------------------------------------------------------------------------------
+
+
+def relative(path: Path) -> lefs.Generator:
+    """The generator of a file, trained on."""
+    found = lefs.load(path)
+    with torch.no_grad(), torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        for parameter in found.parameters():
+            parameter.mul_(1 + 0.3 * torch.rand_like(parameter))
+    found.name = "tuned"
+    return found.freeze()
+
+
+@pytest.mark.parametrize(
+    ("name", "resolution"),
+    [("stylegan3/t.pkl", 32), ("genforce/stylegan.pth", 32), ("tensorflow/stylegan2.pkl", 8)],
+)
+def test_a_swapped_network_is_the_first_up_to_a_resolution_and_then_the_second(
+    name: str, resolution: int, tmp_path: Path
+) -> None:
+    first, second = lefs.load(FIXTURES / name), relative(FIXTURES / name)
+    made = lefs.swap(first, second, from_resolution=resolution)
+    w = first.map(first.latents([1, 2]), 0.7)
+    assert torch.equal(made.map(made.latents([1, 2]), 0.7), w), "the mapping network is the first's"
+    # w index i feeds the same layers in all three; each layer's styles are made by its own affine map
+    changed = (made.styles(w) != first.styles(w)).any(dim=0)
+    begin = next(i for i, la in enumerate(made.layers) if bool(changed[la.span].all()))
+    theirs = {la.name for la in made.layers[begin:]}
+    for layer in made.layers:
+        expected = (second if layer.name in theirs else first).styles(w)[:, layer.span]
+        assert torch.equal(made.styles(w)[:, layer.span], expected)
+    styles = made.styles(w)
+    last = made.layers[begin - 1].name
+    assert torch.equal(made.record(styles, last)[last], first.record(styles, last)[last])
+    halfway = first.state(styles, made.layers[begin].name)
+    expected = second.synthesize(styles, cache=halfway)
+    torch.testing.assert_close(made.synthesize(styles), expected, rtol=1e-4, atol=1e-5)
+    assert len({g.fingerprint for g in (first, second, made)}) == 3
+    again = lefs.load(lefs.save_generator(made, tmp_path, name=made.name))
+    assert (again.fingerprint, again.origin) == (made.fingerprint, made.origin)
+    assert again.origin["from"]["fingerprint"] == second.fingerprint
+
+
+def test_catalogs_of_the_parents_do_not_belong_to_their_child() -> None:
+    path = FIXTURES / "lefs_1"
+    first, second = lefs.load(path), relative(path)
+    made = lefs.swap(first, second, from_resolution=8)
+    for parent in (first, second):
+        catalog = lefs.dissect(parent, range(2), clusters=2, progress=False)
+        with pytest.raises(lefs.ArtifactError, match=r"belongs to generator .* and not to .* below 8"):
+            lefs.Editor(made, catalog)
+
+
+def test_networks_that_are_not_alike_are_not_swapped() -> None:
+    first, other = lefs.load(FIXTURES / "lefs_1"), lefs.load("portraits-64")
+    with pytest.raises(ValueError, match=r"alike in all but their weights, got resolution: \d+ and 64; "):
+        lefs.swap(first, other, from_resolution=8)
+    with pytest.raises(ValueError, match="of one architecture, got a StyleGAN2 and a ProGAN"):
+        lefs.swap(first, lefs.load(FIXTURES / "genforce/progan.pth"), from_resolution=8)
+    for wrong in (0, 12, 10**6, None):
+        with pytest.raises(ValueError, match="from_resolution must be one of 4, 8"):
+            lefs.swap(first, first, from_resolution=wrong)
