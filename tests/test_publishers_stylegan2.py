@@ -37,6 +37,7 @@ FILES = [
     "rosinality_stylegan2/early.pt",
     "genforce/stylegan2.pth",
     "genforce/stylegan2_origin_conditional.pth",
+    "genforce/stylegan2_ada_conditional.pth",
 ]
 SNAPSHOT = FIXTURES / "nvlabs_stylegan2/ada_skip_conditional.pkl"
 FULL = FIXTURES / "rosinality_stylegan2/full.pt"

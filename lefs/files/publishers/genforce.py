@@ -71,6 +71,7 @@ _MODULATED: Parts = {
 _STYLEGAN2: Table = (
     (r"mapping\.dense(\d\d?)", "mapping.fc{}", {".weight": (".weight", 2), ".bias": (".bias", 1)}),
     (r"mapping\.label", "mapping.embed", {"_weight": (".weight", 2, changes.class_table)}),
+    (r"mapping\.LabelEmbed", "mapping.embed", {".weight": (".weight", 2), ".bias": (".bias", 1)}),
     (r"truncation", "mapping", {".w_avg": (".w_avg", 1)}),
     (r"synthesis\.early_layer", "synthesis.b4", {".const": (".const", 4, changes.single)}),
     (r"synthesis\.layer(\d\d?)", changes.one_more, _MODULATED),
@@ -79,13 +80,14 @@ _STYLEGAN2: Table = (
 
 
 def _read_stylegan2(state: _State, path: Path) -> Parsed:
-    """Truncation there pulls all w unless told otherwise."""
+    """Truncation there pulls all w unless told otherwise. ADA normalizes latents and classes apart."""
+    apart = "mapping.LabelEmbed.weight" in state
     source = StateDict(state, path, "a StyleGAN2 of genforce")
     source.drop(r".*\.kernel")  # (always [1, 3, 3, 1])
     tensors = source.translate(_STYLEGAN2)
     source.finish()
     check_classes(tensors, source)
-    config = stylegan2_config(tensors, source, normalize="joint")
+    config = stylegan2_config(tensors, source, normalize="each" if apart else "joint")
     return Parsed("stylegan2", config, tensors, {"publisher": "genforce"})
 
 
@@ -105,7 +107,7 @@ _NORMALIZED: Parts = {
 }
 _STYLEGAN: Table = (
     (r"mapping\.dense(\d\d?)", "mapping.fc{}", _DENSE),
-    *_STYLEGAN2[1:3],
+    *_STYLEGAN2[1:4],
     (r"synthesis\.layer(\d\d?)", changes.pair, _NORMALIZED),
     (r"synthesis\.output(\d\d?)", lambda k: f"{_size(k)}.torgb", _COLORS),
 )
