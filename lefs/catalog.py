@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property, partial
 from pathlib import Path
 from types import MappingProxyType
@@ -19,66 +19,20 @@ from torch import Tensor
 from torch.nn.functional import interpolate, one_hot
 
 from lefs.activations import Hypercolumns, Sample, shares
-from lefs.checks import (
-    Label,
-    check_choice,
-    check_clusters,
-    check_label,
-    check_name,
-    check_number,
-    check_tensor,
-)
+from lefs.checks import check_choice, check_clusters, check_name, check_tensor
 from lefs.factorization import membership_by
-from lefs.generator import Generator, GeneratorId
-from lefs.records import load_record, locate, save_record, whole
+from lefs.generator import Generator, GeneratorId, Sampling
+from lefs.naming import as_written, merged_names, part_name
+from lefs.records import ArtifactError, exclusive, record_file, save_record, whole_record
 from lefs.stylespace import StyleLayer, check_layers
 
-__all__ = ["CONTRIBUTIONS", "Catalog", "Contributions", "Sampling"]
+__all__ = ["CONTRIBUTIONS", "Catalog", "Contributions"]
 
 Contributions = Literal["energy", "effect", "standardized"]
 CONTRIBUTIONS: tuple[Contributions, ...] = ("energy", "effect", "standardized")
 _FORMAT = "lefs-catalog"
 _TENSORS = ("centers", "contributions", "sizes")
 _LATER = ("method", "measure")  # what catalogs could not be at first: not in a file where it is the default
-
-
-@dataclass(frozen=True)
-class Sampling:
-    """What something was measured on, and how: enough to measure it again.
-
-    Attributes
-    ----------
-    seeds : tuple of int
-    truncation : float
-        ψ of the images.
-    random_state : int
-        Of the clustering, or of the signs of effects.
-    label : int, tuple of float, or None
-        The class, of a conditional generator, or a number for each class.
-    n_init, max_vectors, sample_size, probes : int or None
-        As `lefs.dissect` was given them, and ``"auto"`` or ``"all"`` for `sample_size`; None: not recorded,
-        as in files of before, or without a meaning for what was measured.
-    """
-
-    seeds: tuple[int, ...]
-    truncation: float
-    random_state: int
-    label: Label | None = None
-    n_init: int | None = None
-    max_vectors: int | None = None
-    sample_size: int | str | None = None
-    probes: int | None = None
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain values that `from_json` reads; what is None is left out."""
-        return {name: value for name, value in asdict(self).items() if value is not None}
-
-    @classmethod
-    def from_json(cls, entry: Mapping[str, Any]) -> Sampling:
-        """The sampling that `to_json` described."""
-        check_number("truncation", entry["truncation"], minimum=-100, maximum=100)
-        label = check_label("label", entry.get("label"))
-        return cls(**{**entry, "seeds": tuple(entry["seeds"]), "label": label})
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,6 +87,8 @@ class Catalog:
     measure: Contributions = "energy"
     effects: Tensor | None = None
     effects_sampling: Sampling | None = None
+    # by file, the names that others who save there, too, started from; shared by all that is made of this
+    _started: dict[Path, list[str]] = field(default_factory=dict, repr=False)
 
     @classmethod
     def of(
@@ -170,7 +126,7 @@ class Catalog:
     def __post_init__(self) -> None:
         check_choice("method", self.method, ("kmeans", "nmf"))
         check_choice("measure", self.measure, CONTRIBUTIONS)
-        parts = {_part_name("parts", n): check_clusters(ks) for n, ks in self.parts.items()}
+        parts = {part_name("parts", n): check_clusters(ks) for n, ks in self.parts.items()}
         object.__setattr__(self, "parts", MappingProxyType(parts))
         clusters = sorted(k for ks in parts.values() for k in ks)
         if clusters != list(range(self.num_clusters)) or not all(parts.values()):
@@ -213,21 +169,21 @@ class Catalog:
     # -- naming -----------------------------------------------------------------------------------
     def rename(self, old: str, new: str) -> Catalog:
         """Call a part otherwise; a ValueError if there is none, or the new name is taken."""
-        self.clusters(old)
-        name = _part_name("new", new)
-        if name != old and name in self.parts:
+        clusters = self.clusters(old)
+        name = part_name("new", new)
+        if self.parts.get(name, clusters) != clusters:
             join = f"use merge([{old!r}, {name!r}], {name!r}) to join them"
             raise ValueError(f"new: there is a part {name!r} already; {join}")
-        return replace(self, parts={name if n == old else n: ks for n, ks in self.parts.items()})
+        return replace(self, parts={name if ks == clusters else n: ks for n, ks in self.parts.items()})
 
     def merge(self, parts: Iterable[str], into: str) -> Catalog:
         """Join several parts into one called `into` (one of them, or a new name)."""
-        names = [parts] if isinstance(parts, str) else list(parts)
+        names = [as_written(n) for n in ([parts] if isinstance(parts, str) else parts)]
         clusters = tuple(k for n in dict.fromkeys(names) for k in self.clusters(n))
         if not clusters:
             raise ValueError("parts is empty; name the parts to merge")
         rest = {n: ks for n, ks in self.parts.items() if n not in names}
-        name = _part_name("into", into)
+        name = part_name("into", into)
         if name in rest:
             raise ValueError(
                 f"into: there is a part {name!r} already, which is not among those merged; add it to them"
@@ -237,7 +193,7 @@ class Catalog:
     def split(self, part: str) -> Catalog:
         """Turn a part back into its single clusters, named ``"cluster k"``."""
         clusters = self.clusters(part)
-        rest = {n: ks for n, ks in self.parts.items() if n != part}
+        rest = {n: ks for n, ks in self.parts.items() if ks != clusters}
         singles = {f"cluster {k}": (k,) for k in clusters}
         taken = sorted(rest.keys() & singles.keys())
         if taken:
@@ -247,18 +203,12 @@ class Catalog:
         return replace(self, parts={**rest, **singles})
 
     def named(self, names: Sequence[str]) -> Catalog:
-        """Name every cluster at once; clusters of the same name become one part.
-
-        Parameters
-        ----------
-        names : sequence of str
-            K names, by cluster.
-        """
+        """Name every cluster at once, by K names; clusters of the same name become one part."""
         if len(names) != self.num_clusters:
             raise ValueError(
                 f"names must hold {self.num_clusters} names, one for each cluster; got {len(names)}"
             )
-        checked = [_part_name(f"names[{i}]", name) for i, name in enumerate(names)]
+        checked = [part_name(f"names[{i}]", name) for i, name in enumerate(names)]
         parts = {name: tuple(k for k, n in enumerate(checked) if n == name) for name in checked}
         return replace(self, parts=parts)
 
@@ -269,7 +219,7 @@ class Catalog:
 
     def clusters(self, part: str) -> tuple[int, ...]:
         """The clusters of a part; a ValueError lists the parts."""
-        return self.parts[check_name("part", part, list(self.parts), what="part")]
+        return self.parts[check_name("part", as_written(part), list(self.parts), what="part")]
 
     # -- use --------------------------------------------------------------------------------------
     def check_generator(self, generator: Generator) -> None:
@@ -342,7 +292,7 @@ class Catalog:
     def part_digest(self, part: str) -> str:
         """The first 12 digits of the SHA-256 over the centres of a part's clusters."""
         self.clusters(part)
-        return self._digests[part]
+        return self._digests[as_written(part)]
 
     @cached_property
     def _digests(self) -> dict[str, str]:
@@ -351,39 +301,84 @@ class Catalog:
         return {name: hashlib.sha256(found.tobytes()).hexdigest()[:12] for name, found in rows.items()}
 
     # -- files ------------------------------------------------------------------------------------
-    def save(self, folder: str | os.PathLike[str]) -> Path:
-        """Write ``catalog.safetensors`` and ``catalog.json`` into `folder`; each is replaced whole or not."""
-        tensors = {n: getattr(self, n) for n in _TENSORS}
-        tensors |= {} if self.effects is None else {"effects": _narrowest(self.effects)}
-        content = {
-            "layer": self.layer,
-            "parts": {n: list(ks) for n, ks in self.parts.items()},
-            "generator": self.generator.to_json(),
-            "sampling": self.sampling.to_json(),
-            "layers": [layer.to_json() for layer in self.layers],
-            **{n: getattr(self, n) for n in _LATER if getattr(self, n) != getattr(Catalog, n)},
-            **({"effects_sampling": self.effects_sampling.to_json()} if self.effects_sampling else {}),
-        }
-        save_record(Path(folder) / "catalog", _FORMAT, content, tensors)
-        return Path(folder)
+    def save(
+        self, path: str | os.PathLike[str], *, prefer: Literal["refuse", "own", "theirs"] = "refuse"
+    ) -> Path:
+        """Write ``catalog.safetensors`` into a folder, or a file of one's own name, atomically.
 
-    @classmethod
-    def load(cls, name_or_folder: str | os.PathLike[str]) -> Catalog:
-        """Read what `save` wrote, or the catalog of an embedded generator by its name.
+        If others have changed names there since this catalog, or what it was made of, was loaded from there
+        or saved there, theirs stay beside one's own; load it again to see them. Else the file is replaced.
+
+        Parameters
+        ----------
+        path : str or path
+            A folder, or a name that ends in ``.safetensors``.
+        prefer : {"refuse", "own", "theirs"}
+            Whose name is taken where both have changed that of a cluster.
+
+        Returns
+        -------
+        Path
+            What `load` takes: the folder, or the file where one was named.
 
         Raises
         ------
-        ArtifactError
-            If a file is missing, truncated, of another kind, or the two do not belong together.
+        NameClash, ArtifactError
+            If both have, and `prefer` is ``"refuse"``; if others have saved other clusters there, or nobody
+            can write there. The file is then as it was.
         """
-        folder = locate(name_or_folder)
-        folder = folder if folder.is_dir() else folder.parent
-        meta, tensors = load_record(folder / "catalog", expect=_FORMAT)
-        measured = meta.get("effects_sampling")
-        with whole(folder / "catalog.json", "catalog"):
+        file = record_file(path, _FORMAT)
+        with exclusive(file.parent):
+            kept = self._joined(file, check_choice("prefer", prefer, ("refuse", "own", "theirs")))
+            tensors = {n: getattr(kept, n) for n in _TENSORS}
+            tensors |= {} if kept.effects is None else {"effects": _narrowest(kept.effects)}
+            content = {
+                "layer": kept.layer,
+                "parts": {n: list(ks) for n, ks in kept.parts.items()},
+                "generator": kept.generator.to_json(),
+                "sampling": kept.sampling.to_json(),
+                "layers": [layer.to_json() for layer in kept.layers],
+                **{n: getattr(kept, n) for n in _LATER if getattr(kept, n) != getattr(Catalog, n)},
+                **({"effects_sampling": kept.effects_sampling.to_json()} if kept.effects_sampling else {}),
+            }
+            saved = save_record(path, _FORMAT, content, tensors)
+        self._started[file.resolve()] = self.cluster_names
+        return saved
+
+    def _joined(self, file: Path, prefer: str) -> Catalog:
+        """With the names that others have given in a file since this knew it."""
+        own, start = self.cluster_names, self._started.get(file.resolve())
+        if start is None or not file.exists():
+            return self
+        if (there := self._names_in(file)) is None:
+            raise ArtifactError(f"{file} is another catalog since this one was loaded; save it elsewhere")
+        names = merged_names(own, there, start, prefer=prefer)
+        return self if names == own else self.named(names)
+
+    def _names_in(self, file: Path) -> list[str] | None:
+        """What a file calls these clusters; None if it has others."""
+        saved = Catalog.load(file)
+        same = self.generator == saved.generator and torch.equal(self.centers, saved.centers)
+        return saved.cluster_names if same else None
+
+    def beside_others(self, path: str | os.PathLike[str]) -> Catalog:
+        """Get ready to `save` there, keeping the names that others save there from now on; returns itself.
+
+        A catalog that was loaded from there is ready already.
+        """
+        file = record_file(path, _FORMAT)
+        if start := self._names_in(file) if file.exists() else self.cluster_names:
+            self._started[file.resolve()] = start
+        return self
+
+    @classmethod
+    def load(cls, name_or_path: str | os.PathLike[str]) -> Catalog:
+        """Read what `save` wrote, or an embedded one by its name; an `ArtifactError` says what is wrong."""
+        with whole_record(name_or_path, expect=_FORMAT) as (meta, tensors, file):
             given: dict[str, Any] = {name: tensors[name] for name in _TENSORS}
             given |= {name: meta[name] for name in _LATER if name in meta}
-            return cls(
+            measured = meta.get("effects_sampling")
+            found = cls(
                 **given,
                 layer=meta["layer"],
                 layers=check_layers([StyleLayer.from_json(entry) for entry in meta["layers"]]),
@@ -393,12 +388,8 @@ class Catalog:
                 effects=tensors["effects"].double() if "effects" in tensors else None,
                 effects_sampling=measured and Sampling.from_json(measured),
             )
-
-
-def _part_name(argument: str, name: str) -> str:
-    if not isinstance(name, str) or not name.strip() or not name.isprintable():
-        raise ValueError(f"{argument}: a part's name must be printable text that is not blank, got {name!r}")
-    return name.strip()
+            found._started[file.resolve()] = found.cluster_names
+            return found
 
 
 def _narrowest(values: Tensor) -> Tensor:

@@ -63,12 +63,12 @@ class Checkpoint:
 
     def has(self, work: str, number: int) -> bool:
         """Whether there is a file for a chunk."""
-        return self._stem(work, number).with_suffix(".safetensors").is_file()
+        return self._file(work, number).is_file()
 
     def read(self, work: str, number: int) -> tuple[Tensor, ...] | None:
         """A chunk's tensors; None if they are not there, damaged, or another work's: to be made anew."""
         try:
-            content, tensors = load_record(self._stem(work, number), expect=_FORMAT)
+            content, tensors, _ = load_record(self._file(work, number), expect=_FORMAT)
         except ArtifactError:
             return None
         if [content.get(key) for key in ("work", "chunk")] != [work, number]:
@@ -78,10 +78,10 @@ class Checkpoint:
     def write(self, work: str, number: int, found: Sequence[Any]) -> None:
         """Keep a chunk's tensors, nine at most."""
         tensors = {str(i): torch.as_tensor(each) for i, each in enumerate(found)}
-        save_record(self._stem(work, number), _FORMAT, {"work": work, "chunk": number}, tensors)
+        save_record(self._file(work, number), _FORMAT, {"work": work, "chunk": number}, tensors)
 
-    def _stem(self, work: str, number: int) -> Path:
-        return self.folder / f"{work[:16]}-{number:06}"
+    def _file(self, work: str, number: int) -> Path:
+        return self.folder / f"{work[:16]}-{number:06}.safetensors"
 
 
 def digest_of(*values: Any) -> str:

@@ -20,7 +20,7 @@ from torch.nn.functional import normalize as unit
 
 from lefs.checks import check_choice, check_integer, check_name, check_number, check_seeds
 from lefs.generator import Generator, GeneratorId
-from lefs.records import load_record, save_record, whole
+from lefs.records import save_record, whole_record
 from lefs.stylespace import check_styles_shape, ranges
 
 __all__ = [
@@ -201,24 +201,16 @@ class Directions(Sequence[Direction]):
         """Raise an `ArtifactError` that names both if these are directions of another generator."""
         self.generator.check(generator, what="set of directions", remedy=_REMEDY)
 
-    def save(self, folder: str | os.PathLike[str]) -> Path:
-        """Write ``directions.safetensors`` and ``directions.json``; each is replaced whole or not."""
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Write ``directions.safetensors`` into a folder, or a file of one's own name, and return that."""
         content = {"method": self.method, "layers": list(self.layers), "generator": self.generator.to_json()}
         tensors = {name: getattr(self, name) for name in _TENSORS}
-        save_record(Path(folder) / "directions", _FORMAT, content, tensors)
-        return Path(folder)
+        return save_record(path, _FORMAT, content, tensors)
 
     @classmethod
-    def load(cls, folder: str | os.PathLike[str]) -> Directions:
-        """Read what `save` wrote.
-
-        Raises
-        ------
-        ArtifactError
-            If a file is missing, truncated, of another kind, or the two do not belong together.
-        """
-        meta, tensors = load_record(Path(folder) / "directions", expect=_FORMAT)
-        with whole(Path(folder) / "directions.json", "set of directions"):
+    def load(cls, path: str | os.PathLike[str]) -> Directions:
+        """Read what `save` wrote; an `ArtifactError` says what is wrong with the file."""
+        with whole_record(path, expect=_FORMAT) as (meta, tensors, _):
             owner = GeneratorId.from_json(meta["generator"])
             given = {name: tensors[name] for name in _TENSORS}
             return cls(meta["method"], **given, layers=tuple(meta["layers"]), generator=owner)

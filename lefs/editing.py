@@ -20,6 +20,7 @@ from torch import Tensor
 from lefs.checks import Label, check_counts, check_label, check_number, check_seed
 from lefs.generator import GeneratorId
 from lefs.images import Picture, png_text
+from lefs.naming import as_written
 from lefs.query import QuerySettings
 from lefs.records import read_json, whole, write_json
 from lefs.sources import Inverted, KeptMask, KeptStyles, Source
@@ -133,6 +134,7 @@ class Change:
     mask: Picture | KeptMask | None = None
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "part", as_written(self.part))
         object.__setattr__(self, "reference", _check_source("reference", self.reference))
         if self.mask is None:
             return

@@ -26,10 +26,10 @@ import torch
 from torch import Tensor
 
 from lefs.activations import Batch, Sample
-from lefs.catalog import Catalog, Sampling
+from lefs.catalog import Catalog
 from lefs.checkpoints import Checkpoint
 from lefs.checks import Seeds, check_integer
-from lefs.generator import Generator
+from lefs.generator import Generator, Sampling
 from lefs.images import resample_partition
 
 __all__ = ["by_effect", "measure_effects", "squared_gradients", "with_effects"]

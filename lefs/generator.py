@@ -11,7 +11,7 @@ import hashlib
 import json
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence, Sized
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ from lefs.checks import Label, Seeds, check_label, check_number, check_seeds
 from lefs.records import ArtifactError
 from lefs.synthesis import Noise, Synthesis
 
-__all__ = ["Generator", "GeneratorId", "fingerprint_of"]
+__all__ = ["Generator", "GeneratorId", "Sampling", "fingerprint_of"]
 
 # Of a conditional generator, for each image: a class, or label_dim numbers, of mixed classes or of attributes
 Labels = Sequence[int | Sequence[float]] | np.ndarray | Tensor | None
@@ -272,3 +272,42 @@ class GeneratorId:
             raise ArtifactError(
                 f"this {what} belongs to generator {self} and not to {GeneratorId.of(generator)}; {remedy}"
             )
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """What something was measured on, and how: enough to measure it again.
+
+    Attributes
+    ----------
+    seeds : tuple of int
+    truncation : float
+        ψ of the images.
+    random_state : int
+        Of the clustering, or of the signs of effects.
+    label : int, tuple of float, or None
+        The class, of a conditional generator, or a number for each class.
+    n_init, max_vectors, sample_size, probes : int or None
+        As `lefs.dissect` was given them, and ``"auto"`` or ``"all"`` for `sample_size`; None: not recorded,
+        as in files of before, or without a meaning for what was measured.
+    """
+
+    seeds: tuple[int, ...]
+    truncation: float
+    random_state: int
+    label: Label | None = None
+    n_init: int | None = None
+    max_vectors: int | None = None
+    sample_size: int | str | None = None
+    probes: int | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values that `from_json` reads; what is None is left out."""
+        return {name: value for name, value in asdict(self).items() if value is not None}
+
+    @classmethod
+    def from_json(cls, entry: Mapping[str, Any]) -> Sampling:
+        """The sampling that `to_json` described."""
+        check_number("truncation", entry["truncation"], minimum=-100, maximum=100)
+        label = check_label("label", entry.get("label"))
+        return cls(**{**entry, "seeds": tuple(entry["seeds"]), "label": label})

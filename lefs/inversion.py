@@ -22,7 +22,7 @@ from lefs.generator import Generator, GeneratorId
 from lefs.images import Picture, check_crop, crop_picture, opaque, read_picture
 from lefs.likeness import Features, Likeness
 from lefs.progress import track
-from lefs.records import ArtifactError, load_record, save_record, whole
+from lefs.records import ArtifactError, save_record, whole_record
 from lefs.sources import INVERSION
 
 __all__ = ["Inversion", "catalog_for", "invert"]
@@ -98,18 +98,15 @@ class Inversion:
         return {"picture": self.picture, "inversion": self.image}
 
     def save(self, path: str | os.PathLike[str]) -> Path:
-        """Write ``<path>.safetensors`` and ``<path>.json``; the latter's path is itself a source."""
-        stem = Path(path).with_suffix("")
+        """Write ``<path>.safetensors``, and return its path, which is itself a source."""
+        file = Path(path).with_suffix(".safetensors")
         tensors, content = ({name: getattr(self, name) for name in names} for names in (_TENSORS, _VALUES))
-        save_record(stem, INVERSION, {**content, "generator": self.generator.to_json()}, tensors)
-        return stem.with_suffix(".json")
+        return save_record(file, INVERSION, {**content, "generator": self.generator.to_json()}, tensors)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Inversion:
-        """Read what `save` wrote; an `ArtifactError` says what is wrong with the files."""
-        stem = Path(path).with_suffix("")
-        meta, tensors = load_record(stem, expect=INVERSION)
-        with whole(stem.with_suffix(".json"), "inversion"):
+        """Read what `save` wrote; an `ArtifactError` says what is wrong with the file."""
+        with whole_record(path, expect=INVERSION) as (meta, tensors, _):
             given = {name: tensors[name] for name in _TENSORS} | {name: meta[name] for name in _VALUES}
             given["crop"] = tuple(check_integer("crop", v) for v in meta["crop"])
             return cls(**given, generator=GeneratorId.from_json(meta["generator"]))

@@ -1,4 +1,8 @@
-"""Files: safetensors and JSON, written to a temporary name and then replaced, never a pickle."""
+"""Files: safetensors and JSON, written to a temporary name and then replaced, never a pickle.
+
+A record (a generator, a catalog, ...) is one ``.safetensors`` file with its JSON in the metadata, so that one
+replacement commits it. Version 1, which had a ``.json`` beside that file, is read, and never written.
+"""
 
 from __future__ import annotations
 
@@ -7,36 +11,48 @@ import json
 import os
 import re
 import secrets
+import time
 import warnings
+import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-import safetensors
 import safetensors.torch
+import torch
 from torch import Tensor
 
 __all__ = [
     "VERSION",
     "ArtifactError",
+    "Record",
     "describe",
     "embedded_names",
+    "exclusive",
     "file_sha256",
     "load_record",
     "load_tensors",
     "locate",
     "printable",
     "read_json",
+    "record_file",
     "save_record",
     "save_tensors",
     "whole",
+    "whole_record",
     "write_atomically",
     "write_json",
 ]
 
-VERSION = 1  # of every format
+VERSION = 2  # of records; texts, such as recipes, and records of two files are of version 1
 
+_KEY = "lefs"  # of the JSON in the metadata
+_LONGEST = 2**26  # characters of it; the format itself ends at 100 MB
+_STALE, _MOST = 3600, 10_000  # seconds that a temporary file is left alone; entries looked through for them
+# (the second kind is that of safetensors, which writes to a temporary name, too)
+_TEMPORARY = re.compile(r"\..+\.[0-9a-f]{8}\.tmp|\.tmp[0-9A-Za-z]{6}")
 _ADDRESS = re.compile(r"[A-Za-z][\w+.-]+:/")
 # An installed wheel carries the data inside the package, a checkout beside it.
 _DATA_FOLDERS = (Path(__file__).parent / "data", Path(__file__).parent.parent / "data")
@@ -68,14 +84,15 @@ def printable(text: str, longest: int = 2000) -> str:
 
 def embedded_names() -> list[str]:
     """Names of the models that come with lefs, such as ``"portraits"``."""
-    return sorted({f.parent.name for d in _DATA_FOLDERS for f in d.glob("*/generator.json")})
+    return sorted({f.parent.name for d in _DATA_FOLDERS for f in d.glob("*/generator.safetensors")})
 
 
 def locate(name_or_path: str | os.PathLike[str]) -> Path:
     """Path of an embedded model's folder, or the given path if it exists.
 
     A text that is an embedded model's name means that model; ``"./portraits"`` or a `Path` means a path.
-    Where both are there, a warning says which was taken.
+    Where both are there, a warning says which was taken. A ``.safetensors`` file may be named without its
+    suffix, or with that of the ``.json`` that once lay beside it.
 
     Raises
     ------
@@ -96,6 +113,8 @@ def locate(name_or_path: str | os.PathLike[str]) -> Path:
         return embedded
     if found:
         return path
+    if path.name and (other := path.with_name(f"{path.name.removesuffix('.json')}.safetensors")).is_file():
+        return other
     if _ADDRESS.match(name):
         raise ArtifactError(
             f"{name!r:.200} is an address; lefs never downloads: fetch the file, and give its path"
@@ -109,7 +128,8 @@ def locate(name_or_path: str | os.PathLike[str]) -> Path:
 def write_atomically(path: str | os.PathLike[str], write: Callable[[Path], object]) -> Path:
     """Call ``write(temporary_path)`` in the folder of `path`, then replace `path` by what it wrote.
 
-    A reader sees the old file or the new one, never half of one, also after a crash.
+    A reader sees the old file or the new one, never half of one, also after a crash or a loss of power.
+    What writers that were killed more than an hour ago left in the folder is swept up.
 
     Raises
     ------
@@ -120,17 +140,60 @@ def write_atomically(path: str | os.PathLike[str], write: Callable[[Path], objec
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        _sweep(path.parent)
         temporary.touch()
         mode = temporary.stat().st_mode
         write(temporary)
         temporary.chmod(mode)  # some writers keep theirs private; what lefs saves is shared like any file
+        _sync(temporary, os.O_RDWR)
         os.replace(temporary, path)
     except (OSError, safetensors.SafetensorError) as error:
         raise ArtifactError(f"cannot write {path}: {error}; choose a folder you may write to") from error
     finally:
         with suppress(OSError):
             temporary.unlink()
+    with suppress(OSError):  # (not every system can do that with a folder)
+        _sync(path.parent, os.O_RDONLY)
     return path
+
+
+def _sync(path: Path, flags: int) -> None:
+    """Wait until what was written is on the disk."""
+    number = os.open(path, flags)
+    try:
+        os.fsync(number)
+    finally:
+        os.close(number)
+
+
+def _sweep(folder: Path) -> None:
+    with suppress(OSError), os.scandir(folder) as entries:
+        for entry in islice(entries, _MOST):
+            ours = _TEMPORARY.fullmatch(entry.name) and entry.is_file(follow_symlinks=False)
+            if ours and time.time() - entry.stat().st_mtime > _STALE:
+                Path(entry).unlink(missing_ok=True)
+
+
+@contextmanager
+def exclusive(folder: str | os.PathLike[str]) -> Iterator[None]:
+    """Wait for others that hold this folder, and hold it, made if need be, against those that come later.
+
+    The lock ends with its process. Where the system (Windows) or the file system has none, go on without.
+    """
+    try:
+        import fcntl
+
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        number = os.open(folder, os.O_RDONLY)
+    except (ImportError, OSError):  # (whoever writes there says what is wrong with it)
+        yield
+        return
+    try:
+        with suppress(OSError):
+            fcntl.flock(number, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(number)
 
 
 def write_json(path: str | os.PathLike[str], content: Mapping[str, Any]) -> Path:
@@ -139,66 +202,139 @@ def write_json(path: str | os.PathLike[str], content: Mapping[str, Any]) -> Path
     return write_atomically(path, lambda p: p.write_text(text, encoding="utf-8"))
 
 
-def read_json(path: str | os.PathLike[str], *, expect: str, text: str | None = None) -> dict[str, Any]:
-    """Read a JSON object whose ``"format"`` is `expect`, for example ``"lefs-catalog"``, of `VERSION`.
-
-    `text` is what a file that is no JSON itself holds of it.
-    """
+def read_json(path: str | os.PathLike[str], *, expect: str | None, text: str | None = None) -> dict[str, Any]:
+    """Read a JSON object of version 1 and of this format; `text` is what a picture holds of it."""
     path = Path(path)
     try:
         # (a pipe would wait for somebody to write to it)
         if path.exists() and not path.is_file():
             raise ArtifactError(f"cannot read {path}: it is not a regular file; expected a {expect}")
-        content = json.loads(path.read_text(encoding="utf-8") if text is None else text)
+        text = path.read_text(encoding="utf-8") if text is None else text
     except FileNotFoundError:
         raise ArtifactError(f"{path} does not exist; expected the JSON of a {expect}") from None
     except OSError as error:
         raise ArtifactError(f"cannot read {path}: {error}") from error
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise ArtifactError(f"{path} is not the JSON of a {expect}: {error}") from error
+    return _parse(text, path, expect)
+
+
+def _parse(text: str, path: Path, expect: str | None, version: int = 1) -> dict[str, Any]:
+    """The JSON object in a file, if it is of this format (None: any) and version."""
+    what = expect or "record"
+    if len(text) > _LONGEST:
+        raise ArtifactError(f"{path} has {len(text):,} characters of JSON, more than lefs reads")
+    try:
+        content: Any = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ArtifactError(f"{path} is not the JSON of a {what}: {error}") from error
     found = content.get("format") if isinstance(content, dict) else type(content).__name__
-    if found != expect:
-        raise ArtifactError(f"{path} holds {found!r}, expected format {expect!r}")
-    if content.get("version", VERSION) != VERSION:
+    if found != (expect or found) or not isinstance(content, dict):
+        raise ArtifactError(f"{path} holds {found!r}, expected format {what!r}")
+    if content.get("version", 1) != version:
+        known = "1" if version == 1 else f"1 and {version}"
         raise ArtifactError(
-            f"{path} has version {content['version']!r}, this lefs reads {VERSION}; "
+            f"{path} has version {content.get('version')!r}, this lefs reads {known}; "
             "make it again, or use the lefs that wrote it"
         )
     return content
 
 
-def save_record(stem: Path, expect: str, content: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
-    """Write ``<stem>.safetensors``, then ``<stem>.json``, which says that the two belong together.
+class Record(NamedTuple):
+    """What a record's file holds: the JSON, the tensors, and which file that is."""
+
+    content: dict[str, Any]
+    tensors: dict[str, Tensor]
+    file: Path
+
+
+def record_file(path: str | os.PathLike[str], expect: str) -> Path:
+    """The file of a record: `path` if that ends in ``.safetensors``, also if ``.json`` stands there instead.
+
+    Else `path` is a folder, and a ``"lefs-catalog"`` is ``catalog.safetensors`` there.
+    """
+    path = Path(path)
+    if path.suffix in (".safetensors", ".json") and not path.is_dir():
+        return path.with_suffix(".safetensors")
+    return path / f"{expect.removeprefix('lefs-')}.safetensors"
+
+
+def save_record(
+    path: str | os.PathLike[str], expect: str, content: Mapping[str, Any], tensors: Mapping[str, Tensor]
+) -> Path:
+    """Write a record as one file, atomically; the ``.json`` of an older one in its place is removed.
 
     Parameters
     ----------
-    stem : Path
-        The path of both files without their suffixes.
+    path : str or path
+        A name that ends in ``.safetensors``, or a folder, as `record_file` has it.
     expect : str
         The format, such as ``"lefs-catalog"``.
-    content : mapping of plain JSON values
-    tensors : mapping of str to Tensor
+    content, tensors : mappings of str to plain JSON values, and to Tensor
+
+    Returns
+    -------
+    Path
+        What `load_record` takes: the folder, or the file where one was named.
     """
-    file = save_tensors(stem.with_suffix(".safetensors"), tensors)
-    header = {"format": expect, "version": VERSION}
-    write_json(stem.with_suffix(".json"), {**header, **content, "tensors_sha256": file_sha256(file)})
+    file, ready = record_file(path, expect), _on_cpu(tensors)
+    header = {"format": expect, "version": VERSION, "tensors_crc32": _crc32(ready)}
+    text = json.dumps({**content, **header}, ensure_ascii=False, allow_nan=False)
+    if len(text) > _LONGEST:
+        raise ArtifactError(f"{file}: {len(text):,} characters of JSON are more than lefs reads")
+    write_atomically(file, lambda p: safetensors.torch.save_file(ready, p, {_KEY: text}))
+    with suppress(ArtifactError, OSError):
+        read_json(file.with_suffix(".json"), expect=expect)
+        file.with_suffix(".json").unlink()
+    return file if file.parent != Path(path) else Path(path)
 
 
-def load_record(stem: Path, *, expect: str) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """Read what `save_record` wrote: the JSON and the tensors.
+def load_record(name_or_path: str | os.PathLike[str], *, expect: str | None, tensors: bool = True) -> Record:
+    """Read what `save_record` wrote, or the two files of version 1.
+
+    Parameters
+    ----------
+    name_or_path : str or path
+        What `locate` takes; in a folder, the file of `record_file`.
+    expect : str or None
+        The format; None: any, of a file.
+    tensors : bool
+        Whether to read them, and to hold them against their checksum.
 
     Raises
     ------
     ArtifactError
-        If a file is missing, truncated, of another kind or version, or the two do not belong together.
+        If it is missing, truncated, damaged, of another kind or version, or of two savings.
     """
-    file = stem.with_suffix(".safetensors")
-    content, tensors = read_json(stem.with_suffix(".json"), expect=expect), load_tensors(file)
-    if content.get("tensors_sha256") != file_sha256(file):
-        raise ArtifactError(
-            f"{stem.parent}: {file.name} and {stem.name}.json are not of one saving; save them again"
-        )
-    return content, tensors
+    file = record_file(locate(name_or_path), expect or "")
+    metadata, found = _read(file, tensors)
+    if _KEY not in metadata:
+        try:
+            return Record(_content_beside(file, expect, check=tensors), found, file)
+        except ArtifactError:
+            metadata, found = _read(file, tensors)
+            if _KEY not in metadata:  # (else one file has taken the place of two meanwhile)
+                raise
+    content = _parse(metadata[_KEY], file, expect, VERSION)
+    if tensors and content.get("tensors_crc32") != _crc32(found):
+        raise ArtifactError(f"{file} was damaged after it was saved: its numbers have another checksum")
+    return Record(content, found, file)
+
+
+def _content_beside(file: Path, expect: str | None, *, check: bool) -> dict[str, Any]:
+    beside = file.with_suffix(".json")
+    content = read_json(beside, expect=expect)
+    if check and (digest := content.get("tensors_sha256")) and digest != file_sha256(file):
+        raise ArtifactError(f"{file} and {beside.name} are not of one saving; save them again")
+    return content
+
+
+@contextmanager
+def whole_record(name_or_path: str | os.PathLike[str], *, expect: str) -> Iterator[Record]:
+    """`load_record`; of any error that comes from what is missing in it, say that it is not whole."""
+    record = load_record(name_or_path, expect=expect)
+    with whole(record.file, expect.removeprefix("lefs-")):
+        yield record
 
 
 @contextmanager
@@ -212,22 +348,43 @@ def whole(path: Path, what: str) -> Iterator[None]:
 
 def save_tensors(path: str | os.PathLike[str], tensors: Mapping[str, Tensor]) -> Path:
     """Write named tensors as safetensors, atomically; they are copied to the CPU as they are."""
-    ready = {k: v.detach().cpu().contiguous() for k, v in tensors.items()}
+    ready = _on_cpu(tensors)
     return write_atomically(path, lambda p: safetensors.torch.save_file(ready, p))
 
 
 def load_tensors(path: str | os.PathLike[str]) -> dict[str, Tensor]:
     """Read a safetensors file; sizes are checked against the file before memory is taken."""
-    path = Path(path)
+    return _read(Path(path))[1]
+
+
+def _read(path: Path, all_of_it: bool = True) -> tuple[dict[str, str], dict[str, Tensor]]:
+    """Metadata and tensors of a file, opened once: they are of one saving, whoever replaces it meanwhile."""
     if not path.is_file():
-        raise ArtifactError(f"{path} does not exist; expected a safetensors file")
+        problem = "is not a regular file" if path.exists() else "does not exist"
+        raise ArtifactError(f"{path} {problem}; expected a safetensors file")
     try:
-        return safetensors.torch.load_file(path)
+        with safetensors.safe_open(path, framework="pt") as file:
+            names = file.keys() if all_of_it else ()
+            return file.metadata() or {}, {name: file.get_tensor(name) for name in names}
     except (safetensors.SafetensorError, OSError, ValueError) as error:
         raise ArtifactError(
             f"{path} ({path.stat().st_size} bytes) is not a whole safetensors file: {error}; "
             "it may be truncated: copy or make it again"
         ) from error
+
+
+def _on_cpu(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+
+
+def _crc32(tensors: Mapping[str, Tensor]) -> int:
+    """A checksum over names, types, shapes and bytes: it finds damage in a tenth of the time of a digest."""
+    found = 0
+    for name in sorted(tensors):
+        tensor = tensors[name]
+        found = zlib.crc32(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode(), found)
+        found = zlib.crc32(tensor.reshape(-1).view(torch.uint8).numpy().data, found)
+    return found
 
 
 def file_sha256(path: str | os.PathLike[str]) -> str:

@@ -45,7 +45,7 @@ from lefs.images import color_difference
 from lefs.positions import grown
 from lefs.progress import track
 from lefs.query import QuerySettings
-from lefs.records import ArtifactError, load_record, save_record, whole
+from lefs.records import ArtifactError, save_record, whole_record
 from lefs.sources import Source, source_styles
 
 __all__ = ["Match", "PartBank", "retrieve"]
@@ -142,19 +142,17 @@ class PartBank:
                 "one with lefs.PartBank.of(generator, catalog, seeds)"
             )
 
-    def save(self, folder: str | os.PathLike[str]) -> Path:
-        """Write ``bank.safetensors`` and ``bank.json`` into `folder`, that of the catalog."""
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Write ``bank.safetensors`` into a folder, such as the catalog's, and return that."""
         content = {name: getattr(self, name) for name in ("seeds", "truncation", "label")}
         content |= {"generator": self.generator.to_json(), "parts": list(self.parts.items())}
         tensors = {"vectors": self.vectors, "areas": self.areas}
-        save_record(Path(folder) / "bank", _FORMAT, content, tensors)
-        return Path(folder)
+        return save_record(path, _FORMAT, content, tensors)
 
     @classmethod
-    def load(cls, folder: str | os.PathLike[str]) -> PartBank:
-        """Read what `save` wrote; an `ArtifactError` says what is wrong with the files."""
-        meta, tensors = load_record(Path(folder) / "bank", expect=_FORMAT)
-        with whole(Path(folder) / "bank.json", "bank"):
+    def load(cls, path: str | os.PathLike[str]) -> PartBank:
+        """Read what `save` wrote; an `ArtifactError` says what is wrong with the file."""
+        with whole_record(path, expect=_FORMAT) as (meta, tensors, _):
             seeds, owner = tuple(check_seeds(meta["seeds"])), GeneratorId.from_json(meta["generator"])
             parts = {str(name): str(digest) for name, digest in meta["parts"]}
             truncation, both = (

@@ -25,7 +25,7 @@ from torch import Tensor
 from lefs.checks import Label, check_integer, check_seed
 from lefs.generator import Generator, GeneratorId
 from lefs.images import Picture, read_picture
-from lefs.records import ArtifactError, load_record, whole
+from lefs.records import ArtifactError, whole_record
 
 __all__ = [
     "INVERSION",
@@ -302,8 +302,7 @@ def is_picture(source: Source) -> bool:
 
 def _from_file(generator: Generator, path: Path) -> Tensor:
     if path.suffix in (".json", ".safetensors"):
-        content, tensors = load_record(path.with_suffix(""), expect=INVERSION)
-        with whole(path, "inversion"):
+        with whole_record(path, expect=INVERSION) as (content, tensors, _):
             owner, given = GeneratorId.from_json(content["generator"]), tensors["styles"]
         owner.check(generator, what="inversion", remedy="invert the picture with that one")
     else:

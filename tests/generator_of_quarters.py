@@ -9,8 +9,7 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize
 
 from lefs import Catalog
-from lefs.catalog import Sampling
-from lefs.generator import Generator, GeneratorId
+from lefs.generator import Generator, GeneratorId, Sampling
 from lefs.stylespace import StyleLayer
 from lefs.synthesis import Noise, State
 

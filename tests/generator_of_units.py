@@ -8,8 +8,7 @@ from torch import Tensor, nn
 
 from lefs import Catalog
 from lefs.activations import Sample
-from lefs.catalog import Sampling
-from lefs.generator import Generator, GeneratorId
+from lefs.generator import Generator, GeneratorId, Sampling
 from lefs.stylespace import StyleLayer
 from lefs.synthesis import Noise, State
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import safetensors.torch
 import torch
 from torch import Tensor
 
 from lefs import Catalog, StyleGAN2, StyleGAN2Config
-from lefs.catalog import Sampling
-from lefs.generator import Generator, GeneratorId
+from lefs.generator import Generator, GeneratorId, Sampling
+from lefs.records import load_record
 from lefs.stylespace import StyleLayer
 from lefs.synthesis import Noise, State
 
@@ -126,3 +129,16 @@ def mutated(written: bytes, rng: np.random.Generator) -> bytes:
             source, length = int(rng.integers(len(written))), int(rng.integers(1, 20))
             content[at : at + length] = written[source : source + length]
     return bytes(content)
+
+
+def stored(path: Path) -> dict[str, Any]:
+    """The JSON of a record's file."""
+    return load_record(path, expect=None, tensors=False).content
+
+
+def tamper(path: Path, **changes: Any) -> None:
+    """Change what the JSON in a record's file says; an ellipsis takes an entry out."""
+    content, tensors, _ = load_record(path, expect=None)
+    content = {k: v for k, v in {**content, **changes}.items() if v is not ...}
+    tensors = {name: tensor.clone() for name, tensor in tensors.items()}
+    safetensors.torch.save_file(tensors, path, {"lefs": json.dumps(content)})

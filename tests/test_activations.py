@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -11,7 +10,7 @@ import numpy as np
 import pytest
 import reference
 import torch
-from helpers import random_network
+from helpers import random_network, tamper
 
 import lefs
 from lefs import ArtifactError, Catalog, StyleGAN2, units
@@ -189,8 +188,7 @@ def test_a_catalog_is_kept_and_used_like_any_other(
 @pytest.mark.parametrize("layer", ["b8.conv1+b16.conv7", "b8.conv1+b8.conv1", "b8.conv1", 3, None])
 def test_a_file_that_names_other_layers_is_refused(catalog: Catalog, tmp_path: Path, layer: object) -> None:
     catalog.save(tmp_path)
-    meta = json.loads((tmp_path / "catalog.json").read_text(encoding="utf-8"))
-    (tmp_path / "catalog.json").write_text(json.dumps({**meta, "layer": layer}), encoding="utf-8")
+    tamper(tmp_path / "catalog.safetensors", layer=layer)
     with pytest.raises(ArtifactError, match="is not a whole catalog"):
         Catalog.load(tmp_path)
 

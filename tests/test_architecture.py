@@ -18,7 +18,7 @@ FILES = sorted(p for p in PACKAGE.rglob("*.py") if "data" not in p.relative_to(P
 
 # A module imports only from its own row and those above; the first part of its name says which row it is in.
 ROWS = (
-    ("checks", "checkpoints", "images", "records", "progress", "tables", "stylespace", "positions"),
+    ("checks", "checkpoints", "images", "naming", "records", "progress", "tables", "stylespace", "positions"),
     ("clustering", "factorization", "likeness", "synthesis", "rules"),
     ("generator",),
     ("workers",),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from generator_of_strips import EACH, STRIPS, StripGenerator
-from helpers import random_network
+from helpers import random_network, tamper
 from sklearn.decomposition import PCA
 from torch import Tensor
 
@@ -383,21 +382,19 @@ def test_directions_come_back_from_their_files(found: Directions, tmp_path: Path
 
 
 def test_damaged_files_are_refused(found: Directions, tmp_path: Path) -> None:
-    path = found.save(tmp_path / "d") / "directions.json"
-    whole = json.loads(path.read_text())
-    path.write_text(json.dumps({**whole, "method": "guessed"}))
-    with pytest.raises(ArtifactError, match=r"not a whole set of directions.*method must be one of"):
-        Directions.load(tmp_path / "d")
-    path.write_text(json.dumps({k: v for k, v in whole.items() if k != "generator"}))
-    with pytest.raises(ArtifactError, match="not a whole set of directions"):
-        Directions.load(tmp_path / "d")
-    path.write_text(json.dumps({**whole, "tensors_sha256": "0"}))
-    with pytest.raises(ArtifactError, match="not of one saving"):
-        Directions.load(tmp_path / "d")
-    path.write_text(json.dumps({**whole, "format": "lefs-catalog"}))
-    with pytest.raises(ArtifactError, match="expected format 'lefs-directions'"):
-        Directions.load(tmp_path / "d")
-    with pytest.raises(ArtifactError, match="does not exist"):
+    path = found.save(tmp_path / "d") / "directions.safetensors"
+    whole = path.read_bytes()
+    for name, value, told in (
+        ("method", "guessed", r"not a whole directions.*method must be one of"),
+        ("generator", ..., "not a whole directions"),
+        ("tensors_crc32", 0, "damaged after it was saved"),
+        ("format", "lefs-catalog", "expected format 'lefs-directions'"),
+    ):
+        path.write_bytes(whole)
+        tamper(path, **{name: value})
+        with pytest.raises(ArtifactError, match=told):
+            Directions.load(tmp_path / "d")
+    with pytest.raises(ArtifactError, match="is not a file or folder"):
         Directions.load(tmp_path / "nothing")
 
 

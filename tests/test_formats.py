@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import zipfile
 from collections.abc import Callable
@@ -12,6 +11,7 @@ from typing import Any
 import pytest
 import torch
 from benchmarks.networks import stylegan3_config
+from helpers import stored, tamper
 
 import lefs
 from lefs import ArtifactError, StyleGAN2, save_generator
@@ -25,7 +25,7 @@ from lefs.models.layers import shapes_only
 from lefs.models.progan import ProGAN, ProGANConfig
 from lefs.models.stylegan import StyleGAN, StyleGANConfig
 from lefs.models.stylegan3 import StyleGAN3
-from lefs.records import load_tensors, save_tensors
+from lefs.records import load_record, save_record
 
 FIXTURES = Path(__file__).parent / "fixtures"
 
@@ -47,24 +47,24 @@ def test_round_trip(lively: StyleGAN2, folder: Path) -> None:
     styles = lively.sample_styles(range(2), truncation=0.7)
     assert torch.equal(found.sample_styles(range(2), truncation=0.7), styles)
     assert torch.equal(found.synthesize(styles), lively.synthesize(styles))
-    assert json.loads((folder / "generator.json").read_text())["training"] == {"steps": 3}
+    assert stored(folder / "generator.safetensors")["training"] == {"steps": 3}
 
 
 def test_saving_again_gives_the_same_bytes(folder: Path, tmp_path: Path) -> None:
     again = save_generator(lefs.load(folder), tmp_path / "again", name="Lively", training={"steps": 3})
-    for name in ("generator.safetensors", "generator.json"):
-        assert (again / name).read_bytes() == (folder / name).read_bytes()
+    name = "generator.safetensors"
+    assert (again / name).read_bytes() == (folder / name).read_bytes()
 
 
-@pytest.mark.parametrize("name", ["", "generator.safetensors", "generator.json"])
-def test_the_folder_or_either_file(folder: Path, lively: StyleGAN2, name: str) -> None:
+@pytest.mark.parametrize("name", ["", "generator.safetensors", "generator.json", "generator"])
+def test_the_folder_or_its_file(folder: Path, lively: StyleGAN2, name: str) -> None:
     assert lefs.load(folder / name).fingerprint == lively.fingerprint
     assert lefs.load(str(folder / name)).source == (folder / "generator.safetensors").resolve()
 
 
 def test_weights_in_half_precision_are_read_as_float32(folder: Path, lively: StyleGAN2) -> None:
-    path = folder / "generator.safetensors"
-    save_tensors(path, {n: t.half() for n, t in load_tensors(path).items()})
+    content, tensors, path = load_record(folder, expect="lefs-generator")
+    save_record(path, "lefs-generator", content, {n: t.half() for n, t in tensors.items()})
     found = lefs.load(folder)
     assert {p.dtype for p in found.parameters()} == {torch.float32}
     torch.testing.assert_close(found.state_dict(), dict(lively.state_dict()), rtol=1e-3, atol=1e-2)
@@ -112,7 +112,7 @@ def test_missing_files(folder: Path, tmp_path: Path) -> None:
         lefs.load(folder)
     shutil.rmtree(folder)
     folder.mkdir()
-    with pytest.raises(ArtifactError, match=r"generator\.json does not exist"):
+    with pytest.raises(ArtifactError, match=r"generator\.safetensors does not exist"):
         lefs.load(folder)
     (folder / "network.pkl").touch()
     with pytest.raises(ArtifactError, match=r"network\.pkl is empty"):
@@ -138,9 +138,10 @@ NAME = "synthesis.b8.conv0.affine.weight"
     ],
 )
 def test_wrong_tensors_are_named(folder: Path, damage: Callable[[Tensors], object], told: str) -> None:
-    tensors = load_tensors(folder / "generator.safetensors")
+    content, tensors, path = load_record(folder, expect="lefs-generator")
+    tensors = {name: tensor.clone() for name, tensor in tensors.items()}
     damage(tensors)
-    save_tensors(folder / "generator.safetensors", tensors)
+    save_record(path, "lefs-generator", content, tensors)
     with pytest.raises(ArtifactError, match=told):
         lefs.load(folder)
 
@@ -169,8 +170,7 @@ def test_wrong_tensors_are_named(folder: Path, damage: Callable[[Tensors], objec
     ],
 )
 def test_wrong_configurations(folder: Path, change: dict, told: str) -> None:
-    path = folder / "generator.json"
-    path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
+    tamper(folder / "generator.safetensors", **change)
     with pytest.raises(ArtifactError, match=told):
         lefs.load(folder)
 
@@ -191,7 +191,7 @@ def test_a_failed_save_leaves_the_old_generator(
     with pytest.raises(ArtifactError, match="no space left"):
         save_generator(lively, folder, name="other")
     assert lefs.load(folder).name == "Lively"
-    assert sorted(f.name for f in folder.iterdir()) == ["generator.json", "generator.safetensors"]
+    assert sorted(f.name for f in folder.iterdir()) == ["generator.safetensors"]
 
 
 def test_filling_copies_tensors_that_lie_anywhere(tmp_path: Path) -> None:

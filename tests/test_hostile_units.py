@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import json
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from generator_of_units import CHANNELS, Colours, Linear, catalog_of
-from helpers import random_network
+from helpers import random_network, tamper
 
 import lefs
 from lefs import directions, units
@@ -147,8 +146,7 @@ def test_sets_and_weights_of_another_kind_are_named(linear: Linear) -> None:
 
 def test_directions_of_another_version_are_refused(lively: StyleGAN2, tmp_path: Path) -> None:
     directions.principal_directions(lively, range(20), count=2).save(tmp_path)
-    path = tmp_path / "directions.json"
-    path.write_text(json.dumps({**json.loads(path.read_text()), "version": 9}))
+    tamper(tmp_path / "directions.safetensors", version=9)
     with pytest.raises(ArtifactError, match=r"has version 9, this lefs reads 1"):
         directions.Directions.load(tmp_path)
 

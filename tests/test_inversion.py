@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from helpers import made_up_catalog
+from helpers import made_up_catalog, tamper
 from PIL import Image
 
 import lefs
@@ -143,18 +143,12 @@ def test_an_inversion_is_a_record_and_a_source(
     for source in (found, path, str(path)):
         assert lefs.source_styles(lively, source).equal(found.styles)
     assert str(lefs.keep_source(lively, found)) == "me"
-    written = path.read_text()
-    for old, new in {
-        '"w+"': '"z"',
-        '"crop": [': '"crop": [7, ',
-        '"space"': '"place"',
-        '"seconds": ': '"seconds": -',
-    }.items():
-        assert old in written
-        path.write_text(written.replace(old, new))
+    written, crop = path.read_bytes(), list(found.crop)
+    for name, value in {"space": "z", "crop": [7, *crop], "seconds": -1.0, "name": ...}.items():
+        path.write_bytes(written)
+        tamper(path, **{name: value})
         with pytest.raises(lefs.ArtifactError, match="not a whole inversion"):
             lefs.Inversion.load(path)
-    path.write_text(written)
     with pytest.raises(ValueError, match="styles must be finite"):
         dataclasses.replace(found, styles=found.styles * np.nan)
 
@@ -263,7 +257,7 @@ def test_the_command_line_inverts_pictures_and_edits_them(
     assert main(["invert", "me.jpg", *command, "--out", "me", "--crop", "0", "0", "30", "30"]) == 0
     assert "cut out 0, 0, 30, 30 (left, top, right, bottom), resized to 16 x 16" in capsys.readouterr().out
     assert Image.open("me.png").size == (32, 16)
-    edit = ["edit", *command, "--where", "everywhere", "--target", "me.json"]
+    edit = ["edit", *command, "--where", "everywhere", "--target", "me.safetensors"]
     assert (
         main([*edit, "--reference", "7", "--part", "left", "--reference", "me.jpg", "--part", "right"]) == 0
     )

@@ -32,9 +32,9 @@ from matplotlib.text import Text
 from PIL import Image
 
 from lefs import plotting
-from lefs.catalog import Catalog, Sampling
+from lefs.catalog import Catalog
 from lefs.evaluation import Locality
-from lefs.generator import GeneratorId
+from lefs.generator import GeneratorId, Sampling
 from lefs.plotting import style
 from lefs.plotting.arrays import color_index, overlay, upscaled
 from lefs.plotting.style import CHANGE_LIMIT, LINES

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import scipy.linalg
 import torch
-from helpers import made_up_catalog
+from helpers import made_up_catalog, stored
 
 import lefs
 from data.portraits.recipe.measure import compare, distances, judge, label, tune
@@ -265,15 +265,15 @@ def test_too_few_images_are_refused_before_any_is_drawn(tiny, random_judge):
 
 def test_the_command_states_everything_and_keeps_the_rest(tmp_path, tiny, random_judge, capsys):
     save_generator(tiny, tmp_path, name="tiny", training={"images": 3})
-    random_judge.save(tmp_path, stem="judge")
+    random_judge.save(tmp_path / "judge.safetensors")
     arguments = [
         f"--generator={tmp_path}",
-        f"--judge={tmp_path / 'judge.json'}",
+        f"--judge={tmp_path / 'judge.safetensors'}",
         "--count=120",
         "--training=30",
     ]
     judge.main([*arguments, "--write"])
-    kept = json.loads((tmp_path / "generator.json").read_text())
+    kept = stored(tmp_path / "generator.safetensors")
     quality = kept["quality"]
     assert kept["training"] == {"images": 3}
     assert quality["frechet_to_rendered"] > 10 * quality["frechet_between_rendered_halves"] >= 0

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from helpers import tamper
 from torch.nn.functional import max_pool2d
 
 import lefs
@@ -114,8 +114,9 @@ def test_what_does_not_belong_together_is_told(
     with pytest.raises(ValueError, match="by must be one of"):
         ask(portraits_catalog, by="nearest")
     folder = bank.save(tmp_path)
-    content = json.loads((folder / "bank.json").read_text())
+    whole = (folder / "bank.safetensors").read_bytes()
     for change in ({"seeds": [1]}, {"seeds": "none"}, {"parts": []}, {"truncation": None}):
-        (folder / "bank.json").write_text(json.dumps(content | change))
+        (folder / "bank.safetensors").write_bytes(whole)
+        tamper(folder / "bank.safetensors", **change)
         with pytest.raises(lefs.ArtifactError, match="not a whole bank"):
             PartBank.load(folder)

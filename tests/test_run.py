@@ -272,7 +272,7 @@ def test_what_is_left_empty_is_filled_in_with_a_word(
     assert f"part: {first} (there is no hair)" in text
 
     catalog.merge(catalog.parts, "all").save("results/2_catalog/catalog")
-    os.utime("results/1_dissection/catalog/catalog.json", (1, 1))
+    os.utime("results/1_dissection/catalog/catalog.safetensors", (1, 1))
     found = first_cells(root / "notebooks" / "5_evaluation.ipynb", generator="portraits-64")
     assert (found["catalog"], found["parts"]) == ("results/2_catalog/catalog", ["all"])
     # (another generator's are not taken)

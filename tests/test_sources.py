@@ -32,7 +32,7 @@ def test_one_image_in_every_form_has_the_same_styles(lively: Any, tmp_path: Path
     torch.save(torch.nn.Parameter(w), tmp_path / "old.pt", _use_new_zipfile_serialization=False)
     owner = GeneratorId.of(lively)
     lefs.records.save_record(
-        tmp_path / "me", INVERSION, {"generator": owner.to_json()}, {"styles": lively.styles(w)}
+        tmp_path / "me.safetensors", INVERSION, {"generator": owner.to_json()}, {"styles": lively.styles(w)}
     )
     sources: list[Any] = [
         5, np.int64(5), torch.tensor(5), w, w[0], w[:, 0], w[0, 0], w.double(), stacked, stacked[0, 0],

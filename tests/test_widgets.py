@@ -619,10 +619,10 @@ def test_names_that_were_saved_are_taken_up_again(tiny, catalog, tmp_path):
 
 
 def test_a_damaged_catalog_in_the_folder_is_not_overwritten(tiny, catalog, tmp_path):
-    (tmp_path / "catalog.json").write_text("{")
+    (tmp_path / "catalog.safetensors").write_text("{")
     with pytest.raises(ArtifactError, match="catalog"):
         CatalogBrowser(tiny, catalog, range(3), folder=tmp_path)
-    assert (tmp_path / "catalog.json").read_text() == "{"
+    assert (tmp_path / "catalog.safetensors").read_text() == "{"
 
 
 def test_one_name_merges_and_every_change_is_saved(browser, tmp_path):

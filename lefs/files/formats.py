@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lefs import models, records
+from lefs import models
 from lefs.checks import check_choice, check_device
 from lefs.files.publishers import Parsed
 from lefs.files.publishers.unknown import explain
@@ -21,7 +21,15 @@ from lefs.files.reading import MappedFile, lacks_memory, opened, read_tree
 from lefs.files.weights import fill
 from lefs.generator import Generator
 from lefs.models.layers import shapes_only
-from lefs.records import ArtifactError, locate, printable
+from lefs.records import (
+    ArtifactError,
+    load_record,
+    locate,
+    printable,
+    record_file,
+    save_record,
+    write_atomically,
+)
 
 __all__ = ["ARCHITECTURES", "READERS", "build", "convert", "load", "save_generator"]
 
@@ -63,7 +71,7 @@ def load(
     ----------
     name_or_path : str or path
         ``"portraits"`` or another embedded one; a publisher's file (.pkl, .pt, .pth, .model); a folder that
-        holds ``generator.safetensors`` and ``generator.json``, or the path of either of the two.
+        holds ``generator.safetensors``, or the path of such a file.
     device : str or torch.device, optional
         Where to put it; None keeps it on the CPU.
     label : int or sequence of float, optional
@@ -94,18 +102,16 @@ def load(
 
 
 def _load_own(path: Path) -> Generator:
-    folder, stem = (path, "generator") if path.is_dir() else (path.parent, path.stem)
     pieces = [*path.glob("data.pkl"), *path.glob("*/data.pkl")] if path.is_dir() else []
-    if pieces and not (path / "generator.json").exists():
+    if pieces and not record_file(path, _FORMAT).exists():
         raise ArtifactError(f"{path} is an unpacked PyTorch file: zip the whole folder, and load the .zip")
-    meta = records.read_json(folder / f"{stem}.json", expect=_FORMAT)
+    meta, tensors, file = load_record(path, expect=_FORMAT)
     try:
         parsed = Parsed(meta["architecture"], meta["config"], {})
     except KeyError as error:
-        raise ArtifactError(f"{folder / stem}.json lacks {error}; it is not whole") from None
-    file = folder / f"{stem}.safetensors"
-    generator = build(parsed, records.load_tensors(file), file)
-    return _finished(generator, str(meta.get("label", folder.name)), file, meta.get("origin"))
+        raise ArtifactError(f"{file} lacks {error}; it is not whole") from None
+    generator = build(parsed, tensors, file)
+    return _finished(generator, str(meta.get("label", file.parent.name)), file, meta.get("origin"))
 
 
 # -- publishers' files -------------------------------------------------------------------------------------
@@ -183,17 +189,18 @@ def _finished(generator: Generator, name: str, source: Path, origin: Any) -> Gen
 
 def save_generator(
     generator: Generator,
-    folder: str | os.PathLike[str],
+    path: str | os.PathLike[str],
     *,
     name: str,
     training: Mapping[str, Any] | None = None,
 ) -> Path:
-    """Write ``generator.safetensors`` and ``generator.json`` into `folder`, each atomically.
+    """Write ``generator.safetensors`` into a folder, or a file of one's own name, atomically.
 
     Parameters
     ----------
     generator : Generator
-    folder : str or path
+    path : str or path
+        A folder, or a name that ends in ``.safetensors``.
     name : str
         A name for people.
     training : mapping, optional
@@ -202,7 +209,7 @@ def save_generator(
     Returns
     -------
     Path
-        Of the folder.
+        What `load` takes: the folder, or the file where one was named.
 
     Raises
     ------
@@ -217,8 +224,15 @@ def save_generator(
     >>> lefs.load(folder).name
     'a copy'
     """
-    _write(generator, Path(folder), "generator", name, dict(training or {}))
-    return Path(folder)
+    meta = {
+        "label": name,
+        "architecture": generator.architecture,
+        "config": generator.architecture_config,
+        "training": dict(training or {}),
+    }
+    if generator.origin:
+        meta["origin"] = generator.origin
+    return save_record(path, _FORMAT, meta, generator.state_dict())
 
 
 def convert(source: str | os.PathLike[str], target: str | os.PathLike[str], *, to: str = "lefs") -> Generator:
@@ -232,8 +246,8 @@ def convert(source: str | os.PathLike[str], target: str | os.PathLike[str], *, t
     source : str or path
         What `load` takes.
     target : str or path
-        A folder, or a file name that ends in ``.safetensors``; its ``.json`` goes beside it. For others a
-        file name that ends in ``.pt`` or ``.pth``.
+        A folder, or a file name that ends in ``.safetensors``. For others a file name that ends in ``.pt``
+        or ``.pth``.
     to : {"lefs", "rosinality", "nvidia-state-dict"}
         The format; ``"rosinality"`` is a checkpoint of stylegan2-pytorch, with ``g_ema`` and ``latent_avg``,
         ``"nvidia-state-dict"`` what ``G_ema.state_dict()`` is in stylegan2-ada-pytorch; they hold StyleGAN2.
@@ -260,19 +274,18 @@ def convert(source: str | os.PathLike[str], target: str | os.PathLike[str], *, t
     """
     check_choice("to", to, ("lefs", *_WRITERS))
     target = Path(target)
-    named, endings = target.suffix == ".safetensors", (".pt", ".pth")
+    endings = (".pt", ".pth")
     if to == "lefs" and target.suffix in (".pkl", ".model", ".json", *endings):
         raise ArtifactError(f"{target}: the format of lefs is .safetensors; give such a name, or a folder")
     if to != "lefs" and target.suffix not in endings:
         raise ArtifactError(f"{target}: this format is written to a file name that ends in .pt or .pth")
     generator = load(source)
     if to == "lefs":
-        folder, stem = (target.parent, target.stem) if named else (target, "generator")
-        _write(generator, folder, stem, generator.name, {})
+        save_generator(generator, target, name=generator.name)
     else:
         publisher = importlib.import_module(f"lefs.files.publishers.{_WRITERS[to]}")
         tree = publisher.write(generator)
-        records.write_atomically(target, partial(_write_checkpoint, tree, generator))
+        write_atomically(target, partial(_write_checkpoint, tree, generator))
     return generator
 
 
@@ -289,18 +302,3 @@ def _write_checkpoint(tree: Any, generator: Generator, path: Path) -> None:
             f"{generator.name} would make other pictures in this format, which cannot say where features are "
             f"clamped: they differ by up to {difference:.2g}; use --to lefs"
         )
-
-
-def _write(generator: Generator, folder: Path, stem: str, name: str, training: Any) -> None:
-    records.save_tensors(folder / f"{stem}.safetensors", generator.state_dict())
-    meta = {
-        "format": _FORMAT,
-        "version": 1,
-        "label": name,
-        "architecture": generator.architecture,
-        "config": generator.architecture_config,
-        "training": training,
-    }
-    if generator.origin:
-        meta["origin"] = generator.origin
-    records.write_json(folder / f"{stem}.json", meta)

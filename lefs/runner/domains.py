@@ -16,7 +16,7 @@ from lefs.activations import Hypercolumns
 from lefs.catalog import Catalog
 from lefs.checks import MAX_SEED, check_integer, check_name, check_number
 from lefs.generator import Generator
-from lefs.records import read_json
+from lefs.records import load_record
 from lefs.runner.parameters import ParameterError
 from lefs.runner.timing import estimate_notebook, seconds_per_image
 from lefs.segmenters import segmenter_of
@@ -263,9 +263,9 @@ def find_catalog(generator: Generator, results: Path | None = None) -> Path:
     ParameterError
         If there is neither.
     """
-    saved = [] if results is None else list(results.glob("*/catalog/catalog.json"))
+    saved = [] if results is None else list(results.glob("*/catalog/catalog.safetensors"))
     saved.sort(key=lambda path: path.stat().st_mtime, reverse=True)
-    beside = [] if generator.source is None else [generator.source.parent / "catalog.json"]
+    beside = [] if generator.source is None else [generator.source.parent / "catalog.safetensors"]
     for path in [*saved, *beside]:
         if path.is_file() and _owner(path) == generator.fingerprint:
             return path.parent
@@ -277,7 +277,7 @@ def find_catalog(generator: Generator, results: Path | None = None) -> Path:
 
 
 def _owner(path: Path) -> str | None:
-    owner = read_json(path, expect="lefs-catalog").get("generator")
+    owner = load_record(path, expect="lefs-catalog", tensors=False).content.get("generator")
     return owner.get("fingerprint") if isinstance(owner, dict) else None
 
 
@@ -371,7 +371,7 @@ def _found(generator: Generator, results: Path) -> str:
     if generator.source is not None and folder == generator.source.parent:
         text = f"that of {generator.name}"
     else:
-        saved = datetime.fromtimestamp((folder / "catalog.json").stat().st_mtime)
+        saved = datetime.fromtimestamp((folder / "catalog.safetensors").stat().st_mtime)
         text = f"{folder}, the newest, saved {saved:%Y-%m-%d %H:%M}"
     _say(f"catalog: {text}")
     return str(folder)

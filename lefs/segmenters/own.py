@@ -15,7 +15,7 @@ from torch.nn.functional import interpolate, max_pool2d
 
 from lefs.checks import check_device, check_integer
 from lefs.generator import Generator
-from lefs.records import ArtifactError, load_tensors, locate, read_json, save_tensors, write_json
+from lefs.records import ArtifactError, load_record, record_file, save_record
 
 __all__ = ["PartSegmenter", "load_segmenter", "segmenter_of"]
 
@@ -133,27 +133,24 @@ class PartSegmenter(nn.Module):
         """Images (N, 3, H, W) in [-1, 1] → the likeliest part of each pixel, (N, H, W), int64."""
         return self.logits(images).argmax(dim=1)
 
-    def save(
-        self, folder: str | os.PathLike[str], *, stem: str = "segmenter", training: Mapping[str, Any] = {}
-    ) -> Path:
-        """Write ``<stem>.safetensors`` and ``<stem>.json`` into `folder`, each atomically.
+    def save(self, path: str | os.PathLike[str], *, training: Mapping[str, Any] = {}) -> Path:
+        """Write ``segmenter.safetensors`` into a folder, or a file of one's own name, atomically.
 
         Parameters
         ----------
+        path : str or path
+            A folder, or a name that ends in ``.safetensors``.
         training : mapping, optional
             How it was made and how good it is, plain JSON values.
 
         Returns
         -------
-        Path of the folder.
+        Path of the folder, or of the file where one was named.
         """
-        folder = Path(folder)
-        save_tensors(folder / f"{stem}.safetensors", self.state_dict())
-        content = {"format": _FORMAT, "version": 1, "names": list(self.fine), "width": self.width}
+        content = {"names": list(self.fine), "width": self.width, "training": dict(training)}
         if self._is_grouped:
             content["groups"] = {name: list(parts) for name, parts in self.groups.items()}
-        write_json(folder / f"{stem}.json", {**content, "training": dict(training)})
-        return folder
+        return save_record(path, _FORMAT, content, self.state_dict())
 
 
 def load_segmenter(
@@ -164,8 +161,8 @@ def load_segmenter(
     Parameters
     ----------
     name_or_path : str or path
-        ``"portraits"`` (or another embedded one), a folder that holds ``segmenter.safetensors`` and
-        ``segmenter.json``, or the path of either of two such files.
+        ``"portraits"`` (or another embedded one), a folder that holds ``segmenter.safetensors``, or the path
+        of such a file.
     device : str or torch.device, optional
         Where to put it; None keeps it on the CPU.
 
@@ -177,7 +174,7 @@ def load_segmenter(
     Raises
     ------
     ArtifactError
-        If a file is missing, damaged, of another kind, or does not fit the other one.
+        If the file is missing, damaged or of another kind.
 
     Examples
     --------
@@ -185,15 +182,13 @@ def load_segmenter(
     >>> "hair" in lefs.load_segmenter("portraits-64").names
     True
     """
-    path, place = locate(name_or_path), check_device(device or "cpu")
-    stem = path / "segmenter" if path.is_dir() else path.with_suffix("")
-    weights = stem.with_name(f"{stem.name}.safetensors")
-    meta, tensors = read_json(stem.with_name(f"{stem.name}.json"), expect=_FORMAT), load_tensors(weights)
+    place = check_device(device or "cpu")
+    meta, tensors, file = load_record(name_or_path, expect=_FORMAT)
     try:
         segmenter = PartSegmenter(meta["names"], width=meta["width"], groups=meta.get("groups"))
         segmenter.load_state_dict(tensors)
     except (AttributeError, KeyError, TypeError, ValueError, RuntimeError) as error:
-        raise ArtifactError(f"{weights} and the .json beside it do not fit together: {error}") from error
+        raise ArtifactError(f"{file}: its weights and what it says of them do not fit: {error}") from error
     return segmenter.eval().requires_grad_(False).to(place)
 
 
@@ -209,7 +204,7 @@ def segmenter_of(generator: Generator) -> PartSegmenter | None:
     >>> segmenter_of(generator)(generator.synthesize(generator.sample([1]))).shape
     torch.Size([1, 128, 128])
     """
-    if generator.source is None or not (generator.source.parent / "segmenter.json").is_file():
+    if generator.source is None or not record_file(generator.source.parent, _FORMAT).is_file():
         return None
     return load_segmenter(generator.source.parent, device=generator.device)
 

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d, interpolate, pad
 
-from lefs.catalog import Catalog, Sampling
+from lefs.catalog import Catalog
 from lefs.checks import check_integer, check_number, check_seeds
-from lefs.generator import Generator, GeneratorId
+from lefs.generator import Generator, GeneratorId, Sampling
 from lefs.progress import track
 from lefs.stylespace import StyleLayer
 from lefs.units.concepts import Concepts, Judge

@@ -10,10 +10,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from lefs.catalog import Sampling
 from lefs.checks import check_integer, check_name, check_number
-from lefs.generator import Generator, GeneratorId
-from lefs.records import load_record, save_record, whole
+from lefs.generator import Generator, GeneratorId, Sampling
+from lefs.records import save_record, whole_record
 from lefs.stylespace import StyleLayer
 from lefs.tables import Table
 
@@ -240,8 +239,8 @@ class UnitDissection:
         return Table(("concept", "share of pixels", "units", "best units (IoU)"), rows)
 
     # -- files ------------------------------------------------------------------------------------
-    def save(self, folder: str | os.PathLike[str]) -> Path:
-        """Write ``units.safetensors`` and ``units.json`` into `folder`; each is replaced whole or not."""
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Write ``units.safetensors`` into a folder, or a file of one's own name, and return that."""
         content = {
             "concepts": list(self.concepts),
             "quantile": self.quantile,
@@ -250,20 +249,12 @@ class UnitDissection:
             "layers": [layer.to_json() for layer in self.layers],
         }
         tensors = {name: getattr(self, name) for name in _SHAPES}
-        save_record(Path(folder) / "units", _FORMAT, content, tensors)
-        return Path(folder)
+        return save_record(path, _FORMAT, content, tensors)
 
     @classmethod
-    def load(cls, folder: str | os.PathLike[str]) -> UnitDissection:
-        """Read what `save` wrote.
-
-        Raises
-        ------
-        ArtifactError
-            If a file is missing, truncated, of another kind, or the two do not belong together.
-        """
-        meta, tensors = load_record(Path(folder) / "units", expect=_FORMAT)
-        with whole(Path(folder) / "units.json", "record of units"):
+    def load(cls, path: str | os.PathLike[str]) -> UnitDissection:
+        """Read what `save` wrote; an `ArtifactError` says what is wrong with the file."""
+        with whole_record(path, expect=_FORMAT) as (meta, tensors, _):
             return cls(
                 layers=tuple(StyleLayer.from_json(entry) for entry in meta["layers"]),
                 concepts=tuple(meta["concepts"]),

@@ -293,7 +293,7 @@ def _with_saved_names(catalog: Catalog, folder: Path | None) -> Catalog:
 
     Running a notebook again must not undo what was typed into its panel.
     """
-    if folder is None or not (folder / "catalog.json").exists():
+    if folder is None or not (folder / "catalog.safetensors").exists():
         return catalog
     saved = Catalog.load(folder)
     same = saved.generator == catalog.generator and torch.equal(saved.centers, catalog.centers)

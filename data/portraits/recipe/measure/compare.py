@@ -5,7 +5,7 @@ Compare embedded generators in one Markdown table: size, quality, parts, localit
     python -m data.portraits.recipe.measure.compare --models portraits portraits-64 --pairs 64
 
 Each is looked at with its own segmenter and catalog, and edited with its own tuned settings. Distances to
-rendered and to training portraits are read from generator.json, where judge.py wrote them; a Fréchet distance
+rendered and to training portraits are read from where judge.py wrote them; a Fréchet distance
 is given in multiples of its floor, since the features of different judges do not compare.
 """
 

@@ -69,7 +69,7 @@ class Bench:
     def __init__(self, subject: Subject):
         self.subject, self.generator = subject, subject.model
         self.editor = lefs.Editor(subject.model, subject.catalog)
-        self.judge = lefs.load_segmenter(MODEL / "judge.json")
+        self.judge = lefs.load_segmenter(MODEL / "judge.safetensors")
 
     def fit(self, picture: Tensor, **options: Any) -> tuple[lefs.Inversion, tuple[float, float, float]]:
         """An inversion; its PSNR, distance in the judge's features, and processor time."""

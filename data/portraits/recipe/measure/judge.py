@@ -28,7 +28,7 @@ from tqdm.auto import tqdm
 import lefs
 from lefs.evaluation.realism import pooled
 from lefs.images import to_uint8
-from lefs.records import locate, read_json, write_json
+from lefs.records import load_record, save_record
 from lefs.segmenters import PartSegmenter, load_segmenter
 from lefs.tables import Table
 
@@ -331,7 +331,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument(
         "--write",
         action="store_true",
-        help='keep the result in generator.json under "quality", and neighbours.png beside it',
+        help='keep the result in the file of the generator under "quality", and neighbours.png beside it',
     )
     options = parser.parse_args(arguments)
     generator = lefs.load(options.generator)
@@ -342,10 +342,9 @@ def main(arguments: list[str] | None = None) -> None:
     quality, figure = measure(load_segmenter(options.judge), generator, options.count, training)
     print(*tables(quality), sep="\n\n")
     if options.write:
-        path = locate(options.generator)
-        path = path / "generator.json" if path.is_dir() else path.with_suffix(".json")
-        write_json(path, {**read_json(path, expect="lefs-generator"), "quality": quality})
-        save_sheet(figure, path.parent / "neighbours.png")
+        content, tensors, file = load_record(options.generator, expect="lefs-generator")
+        save_record(file, "lefs-generator", {**content, "quality": quality}, tensors)
+        save_sheet(figure, file.parent / "neighbours.png")
 
 
 if __name__ == "__main__":

@@ -156,7 +156,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--truncation", type=float, default=0.7)
     parser.add_argument("--cleanest", action="store_true", help="what edits from the cleanest change")
     chosen = parser.parse_args(arguments)
-    subject, judge = Subject.load(chosen.model), lefs.load_segmenter(MODEL / "judge.json")
+    subject, judge = Subject.load(chosen.model), lefs.load_segmenter(MODEL / "judge.safetensors")
     bank = lefs.PartBank.of(
         subject.model, subject.catalog, range(chosen.images), truncation=chosen.truncation
     )

@@ -9,7 +9,7 @@ from typing import Any
 import lefs
 from lefs.evaluation import load_settings, part_settings
 from lefs.query import QuerySettings
-from lefs.records import locate, read_json
+from lefs.records import load_record, locate, read_json
 from lefs.segmenters import PartSegmenter
 
 from .label import FORMAT, agreement_of
@@ -37,10 +37,8 @@ class Subject:
     @property
     def quality(self) -> dict[str, Any]:
         """What judge.py measured; empty where it has not."""
-        found: dict[str, Any] = read_json(self.folder / "generator.json", expect="lefs-generator").get(
-            "quality", {}
-        )
-        return found
+        content = load_record(self.folder, expect="lefs-generator", tensors=False).content
+        return dict(content.get("quality", {}))
 
     @property
     def settings(self) -> dict[str, QuerySettings]:

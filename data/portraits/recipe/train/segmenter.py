@@ -203,7 +203,7 @@ def main(arguments: list[str] | None = None) -> None:
         "--data", type=Path, default=Path("portraits-data"), help="rendered here if it is missing"
     )
     parser.add_argument("--out", type=Path, default=MODEL, help="folder to write to")
-    parser.add_argument("--stem", default="segmenter", help="name of the two files")
+    parser.add_argument("--stem", default="segmenter", help="name of the file")
     parser.add_argument("--width", type=int, default=16)
     parser.add_argument("--steps", type=int, default=3000)
     parser.add_argument("--batch", type=int, default=16)
@@ -214,7 +214,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--measure", action="store_true", help="only state the quality of what is there")
     options = parser.parse_args(arguments)
     if options.measure:
-        shipped = load_segmenter(options.out / f"{options.stem}.json")
+        shipped = load_segmenter(options.out / f"{options.stem}.safetensors")
         print(table(measure(shipped, resolution=options.resolution)))
         return
     images, masks = open_dataset(options.data, count=options.count, resolution=options.resolution)
@@ -226,7 +226,8 @@ def main(arguments: list[str] | None = None) -> None:
     summary = {"images": options.steps * options.batch, "seed": options.seed, "device": options.device}
     summary["minutes"] = round((time.monotonic() - start) / 60, 1)
     quality = measure(segmenter, resolution=options.resolution)
-    segmenter.save(options.out, stem=options.stem, training={**summary, "quality": quality})
+    path = options.out / f"{options.stem}.safetensors"
+    segmenter.save(path, training={**summary, "quality": quality})
     print(table(quality))
 
 
