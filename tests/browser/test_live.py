@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +11,8 @@ import nbformat
 import pytest
 from jupyterlab_page import Notebook, change, picture, wait_for_change
 from playwright.sync_api import expect
+
+import lefs
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 OpenNotebook = Callable[[str], Notebook]
@@ -196,8 +197,8 @@ def test_naming_a_part_saves_the_catalog(
     field.press("Enter")
     expect(panel.locator(".lefs-summary").last).to_contain_text("saved to")
     notebook.settle()
-    saved = [json.loads(p.read_text()) for p in workplace.rglob("catalog.json")]
-    assert any("a new part" in catalog["parts"] for catalog in saved)
+    saved = [lefs.Catalog.load(path) for path in workplace.rglob("catalog.safetensors")]
+    assert any("a new part" in catalog.parts for catalog in saved)
 
     opacity = panel.locator(".widget-slider", has_text="opacity")
     opacity.locator(".noUi-handle").focus()
