@@ -1,5 +1,5 @@
-"""The command line: ``lefs run``, ``notebooks``, ``edit``, ``invert``, ``info`` and ``convert``, also as
-``python -m lefs``.
+"""The command line: ``lefs run``, ``results``, ``notebooks``, ``edit``, ``invert``, ``info`` and
+``convert``, also as ``python -m lefs``.
 
 What the user can mend (a wrong name, a missing file) is one message on standard error and exit code 2;
 a notebook that fails is exit code 1.
@@ -85,6 +85,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"lefs {lefs.__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_run(commands.add_parser("run", help="execute the notebooks and collect their figures"))
+    found = commands.add_parser("results", help="one table over runs, and their figures side by side")
+    found.set_defaults(command=_results)
+    found.add_argument("folders", nargs="+", metavar="FOLDER", help="a run, or a folder that holds runs")
+    where = "where results.csv and index.html go (default: %(default)s)"
+    found.add_argument("--out", default="results", metavar="DIR", help=where)
     books = commands.add_parser(
         "notebooks", help="copy the notebooks into a folder and open JupyterLab there"
     )
@@ -121,6 +126,14 @@ def _add_run(run: argparse.ArgumentParser) -> None:
     where = "where they lie (default: ./notebooks, or else those that came with lefs)"
     run.add_argument("--notebooks", dest="folder", metavar="DIR", help=where)
     run.add_argument("--list", action="store_true", help="list the notebooks and their parameters, and stop")
+    values = "run at each of these values; given again, at each pair of them; --name then names the folder"
+    run.add_argument("--sweep", action="append", default=[], metavar="NAME=VALUE,...", help=values)
+    rows = "run at the points of a .csv (names above) or a .json (a list of objects)"
+    run.add_argument("--sweep-file", metavar="FILE", help=rows)
+    side = "how many runs of a sweep at a time (default: %(default)s)"
+    run.add_argument("--workers", type=int, default=1, metavar="N", help=side)
+    run.add_argument("--only-failed", action="store_true", help="run again what failed, and nothing else")
+    run.add_argument("--shard", default="1/1", metavar="I/N", help="the Ith of N machines' share of a sweep")
 
 
 def _add_common(command: argparse.ArgumentParser, out: str) -> None:
@@ -171,13 +184,42 @@ def _run(arguments: argparse.Namespace) -> int:
     if arguments.list:
         _say(describe_notebooks(find_notebooks(names, folder=folder)))
         return 0
+    if arguments.sweep or arguments.sweep_file:
+        return _sweep(arguments)
     run = run_notebooks(
         names, folder=folder, parameters=arguments.parameters, name=arguments.name, out=arguments.out
     )
     _say(*(f"{record['notebook']:<20} {record['seconds']:7.1f} s" for record in run.notebooks))
-    here, page = Path.cwd(), run.gallery
-    _say(f"gallery: {page.relative_to(here) if page.is_relative_to(here) else page}")
+    _say(f"gallery: {_shown(run.gallery)}")
     return 0
+
+
+def _sweep(arguments: argparse.Namespace) -> int:
+    from lefs.runner import read_grid, read_rows, sweep_notebooks
+
+    sweep = sweep_notebooks(
+        arguments.notebooks,
+        grid=read_grid(arguments.sweep),
+        rows=read_rows(arguments.sweep_file) if arguments.sweep_file else [{}],
+        **{name: getattr(arguments, name) for name in ("parameters", "name", "out", "folder")},
+        **{name: getattr(arguments, name) for name in ("workers", "only_failed", "shard")},
+    )
+    _say(*(f"failed: {label}\n  {error}" for label, error in sweep.failed.items()))
+    _say(*([f"not run yet: {sweep.missing} points"] if sweep.missing else []))
+    _say(f"table: {_shown(sweep.folder / 'index.html')}")
+    return 1 if sweep.failed else 0
+
+
+def _results(arguments: argparse.Namespace) -> int:
+    from lefs.runner import save_results
+
+    _say(f"table: {_shown(save_results(arguments.folders, arguments.out))}")
+    return 0
+
+
+def _shown(path: Path) -> Path:
+    here = Path.cwd()
+    return path.relative_to(here) if path.is_relative_to(here) else path
 
 
 def _notebooks(arguments: argparse.Namespace) -> int:

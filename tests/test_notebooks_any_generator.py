@@ -17,6 +17,7 @@ import pytest
 import lefs
 from lefs.directions import Directions
 from lefs.generator import GeneratorId
+from lefs.runner.assets import link_pictures
 from lefs.runner.gallery import figures
 
 pytestmark = pytest.mark.slow
@@ -108,7 +109,7 @@ def check_shown(folder: Path, stem: str) -> None:
     executed = nbformat.read(folder / f"{stem}.ipynb", as_version=4)
     wanted = sum("\nlefs.plotting." in f"\n{c.source}" for c in executed.cells if c.cell_type == "code")
     assert wanted > 3
-    assert len(figures(executed)) >= wanted
+    assert len(figures(link_pictures(executed, folder))) >= wanted
     assert not [o for o in outputs(executed) if o.get("name") == "stderr"]
 
 

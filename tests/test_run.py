@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import datetime
+import io
 import json
 import os
 import re
@@ -17,6 +19,7 @@ from typing import Any
 
 import nbformat
 import pytest
+from PIL import Image
 
 import lefs
 from lefs.__main__ import main
@@ -32,6 +35,7 @@ from lefs.runner import (
     run_notebooks,
     timing,
 )
+from lefs.runner.assets import link_pictures
 from lefs.runner.gallery import figures, gallery_page
 from lefs.runner.html import markdown_to_html, math_to_mathml
 from lefs.runner.timing import estimate_notebook
@@ -383,7 +387,7 @@ def test_a_run_hands_on_artefacts_and_shows_every_figure(
     assert said.out.splitlines()[-1] == f"gallery: runs/{folder.name}/index.html"
     assert {p.name for p in folder.iterdir()} == {
         *("1_first.ipynb", "1_first.html", "2_second.ipynb", "2_second.html"),
-        *("artifacts", "run.json", "index.html"),
+        *("artifacts", "assets", "run.json", "index.html"),
     }
 
     record = json.loads((folder / "run.json").read_text())
@@ -423,9 +427,10 @@ def test_the_real_notebooks_run_one_after_the_other(tmp_path: Path, root: Path) 
     gallery = run.gallery.read_text()
     for record in run.notebooks:
         executed = nbformat.read(run.folder / f"{record['notebook']}.ipynb", as_version=4)
-        shown = figures(executed)
+        shown = figures(link_pictures(executed, run.folder))
         assert shown, f"{record['notebook']} shows no figure"
         assert all(f.source in gallery and f.heading for f in shown)
+        assert all((run.folder / f.source).is_file() for f in shown if f.source)
         outputs = [o for c in executed.cells for o in c.get("outputs", [])]
         assert not [o for o in outputs if o.get("name") == "stderr"]
         assert not [o for o in outputs if "widget-view" in " ".join(o.get("data", {}))]
@@ -724,12 +729,14 @@ def test_figures_come_with_their_heading_and_reading(tmp_path: Path) -> None:
     table = "<table><thead><tr><th>part</th></tr></thead></table>"
     notebook.cells[-1:-1] = [nbformat.v4.new_code_cell("2")]
     notebook.cells[-2].outputs = [nbformat.v4.new_output("display_data", {"text/html": table})]
-    one, two, three = figures(notebook)
+    one, two, three = figures(link_pictures(notebook, tmp_path))
     assert (one.heading, two.heading) == ("Section", "Section")
     assert "<em>reading</em>" in one.reading
     assert two.reading == ""
     assert (one.width, one.height) == (1, 1)
-    assert one.source == f"data:image/png;base64,{pixel}"
+    original = Image.open(io.BytesIO(base64.b64decode(pixel)))
+    assert Image.open(tmp_path / one.source).tobytes() == original.tobytes()
+    assert one.source == two.source
     assert (one.table, three.table, three.source, three.heading) == ("", table, "", "Section")
 
 

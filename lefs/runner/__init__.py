@@ -8,17 +8,22 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from lefs.runner.domains import choose, prepare
+from lefs.runner.findings import record
 from lefs.runner.parameters import Parameter, ParameterError, RunError, read_parameters
 
 if TYPE_CHECKING:
     from lefs.runner.execution import NotebookFailed, Run, run_notebooks
     from lefs.runner.notebooks import describe_notebooks, find_notebooks
+    from lefs.runner.results import results, save_results
+    from lefs.runner.sweeps import Sweep, read_grid, read_rows, sweep_notebooks
     from lefs.runner.workspace import copy_notebooks, open_jupyterlab
 
 # Where a name lives that is imported when first asked for
 _HOMES = {
     "execution": ("NotebookFailed", "Run", "run_notebooks"),
     "notebooks": ("describe_notebooks", "find_notebooks"),
+    "results": ("results", "save_results"),
+    "sweeps": ("Sweep", "read_grid", "read_rows", "sweep_notebooks"),
     "workspace": ("copy_notebooks", "open_jupyterlab"),
 }
 
@@ -28,14 +33,21 @@ __all__ = [
     "ParameterError",
     "Run",
     "RunError",
+    "Sweep",
     "choose",
     "copy_notebooks",
     "describe_notebooks",
     "find_notebooks",
     "open_jupyterlab",
     "prepare",
+    "read_grid",
     "read_parameters",
+    "read_rows",
+    "record",
+    "results",
     "run_notebooks",
+    "save_results",
+    "sweep_notebooks",
 ]
 
 

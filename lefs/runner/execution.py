@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import datetime
-import functools
 import itertools
 import json
 import os
 import platform
 import re
+import tempfile
+import threading
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
+import nbformat
 import papermill
 from ipykernel.kernelspec import get_kernel_dict
 from jupyter_client.kernelspec import KernelSpec
@@ -25,16 +28,17 @@ from papermill.exceptions import PapermillExecutionError
 
 import lefs
 from lefs.records import ArtifactError, file_sha256, write_atomically, write_json
-from lefs.runner.domains import check_values, open_catalog
+from lefs.runner.assets import link_pictures, link_styles, share
+from lefs.runner.findings import findings
 from lefs.runner.gallery import gallery_page
 from lefs.runner.html import notebook_to_html
-from lefs.runner.notebooks import declared_parameters, find_notebooks, read_notebook
-from lefs.runner.parameters import RunError, assign_parameters
-from lefs.runner.timing import Task, cell_reports, say_estimates
+from lefs.runner.notebooks import find_notebooks, read_notebook
+from lefs.runner.parameters import RunError
+from lefs.runner.planning import PATHS, Planner, Task, run_key
+from lefs.runner.timing import cell_reports, say_estimates
 
-__all__ = ["NotebookFailed", "Run", "run_notebooks"]
+__all__ = ["Kernels", "NotebookFailed", "Run", "make_run", "run_notebooks", "run_tasks"]
 
-_PATHS = ("generator", "catalog", "target", "reference")  # parameters that may name a file
 _PACKAGES = ("torch", "numpy", "scikit-learn", "matplotlib", "jupyterlab", "papermill", "nbconvert")
 
 
@@ -57,11 +61,15 @@ class Run:
     Attributes
     ----------
     folder : Path
-        ``<out>/<YYYYmmdd-HHMMSS>-<name>`` with the executed notebooks, their pages, ``artifacts/``,
-        ``run.json`` and ``index.html``.
+        ``<out>/<YYYYmmdd-HHMMSS>-<name>`` with the executed notebooks, their pages and ``assets/``,
+        ``artifacts/``, ``run.json`` and ``index.html``.
+    key : str
+        Digest of all that it depends on: runs of one key come to the same.
+    planned : int
+        How many notebooks it is of.
     notebooks : list of dict
-        One record per executed notebook, as in ``run.json``: name, seconds, sha256, parameters, error, and
-        the generator, where it is known.
+        One record per executed notebook, as in ``run.json``: name, seconds, sha256, parameters, defaults,
+        findings, error, and the generator, where it is known.
     started : datetime
 
     Examples
@@ -71,6 +79,8 @@ class Run:
     """
 
     folder: Path
+    key: str = ""
+    planned: int = 0
     notebooks: list[dict[str, Any]] = field(default_factory=list)
     started: datetime.datetime = field(default_factory=lambda: datetime.datetime.now().astimezone())
 
@@ -91,6 +101,8 @@ class Run:
         content = {
             "format": "lefs-run",
             "name": self.folder.name,
+            "key": self.key,
+            "planned": self.planned,
             "started": self.started.isoformat(timespec="seconds"),
             "notebooks": self.notebooks,
             "versions": versions,
@@ -152,41 +164,42 @@ def run_notebooks(
     >>> run.gallery  # doctest: +SKIP
     PosixPath('runs/20260102-030405-1_dissection/index.html')
     """
-    paths = find_notebooks(names, folder=folder)
-    tasks = _tasks(paths, parameters)
-    run = Run(_make_folder(Path(out), name or (paths[0].stem if len(paths) == 1 else "all")))
+    planner = Planner(find_notebooks(names, folder=folder))
+    tasks = planner.tasks(parameters)
+    run = make_run(Path(out), name or (tasks[0].path.stem if len(tasks) == 1 else "all"), tasks)
     if progress:
-        say_estimates(tasks)
-    for task in tasks:
-        _run_one(run, task, progress=progress)
+        say_estimates(tasks, planner.load)
+    # (in the main thread nbclient would take over the signals)
+    with ThreadPoolExecutor(1) as pool, Kernels() as kernels:
+        pool.submit(run_tasks, run, tasks, kernels, progress=progress).result()
     return run
 
 
-def _tasks(paths: Sequence[Path], requested: Iterable[tuple[str, Any]]) -> list[Task]:
-    """What each notebook will be told, held against what there is, if its first cell would do so, too."""
-    declared = {p.stem: declared_parameters(p) for p in paths}
-    given = assign_parameters(requested, declared)
-    load = functools.cache(lefs.load)
-    tasks: list[Task] = []
-    clusters = 0
-    for path in paths:
-        told = {n: p.default for n, p in declared[path.stem].items()} | given[path.stem]
-        notebook, generator = read_notebook(path), None
-        if any("runner.prepare(" in cell.source for cell in notebook.cells if cell.cell_type == "code"):
-            generator, catalog = load(told["generator"]), None
-            if "catalog" in told and (told["catalog"] or not clusters):
-                catalog = open_catalog(told["catalog"], generator)
-            later = bool(tasks) and not told.get("catalog")
-            check_values(path.stem, told, generator, catalog, clusters=clusters, later=later)
-            clusters = told.get("clusters", clusters)
-        tasks.append(Task(path, notebook, given[path.stem], told, generator))
-    return tasks
+def run_tasks(
+    run: Run, tasks: Iterable[Task], kernels: Kernels, *, progress: bool, store: Path | None = None
+) -> None:
+    """Execute notebooks in order, until one fails or the kernels are stopped.
+
+    Parameters
+    ----------
+    run : Run
+    tasks : iterable of Task
+    kernels : Kernels
+    progress : bool
+        Whether to say which cell has run.
+    store : Path, optional
+        Of content that runs share: large files become links to it, and the executed notebooks link their
+        pictures, too.
+    """
+    for task in tasks:
+        if not kernels.stopped.is_set():
+            _run_one(run, task, kernels, progress=progress, store=store)
 
 
 def _complete(run: Run, task: Task) -> dict[str, Any]:
     """Add the run's own folder, and the catalog that an earlier notebook left there."""
     given = task.given.items()
-    values = {n: _absolute(v) if n in _PATHS and isinstance(v, str) else v for n, v in given}
+    values = {n: _absolute(v) if n in PATHS and isinstance(v, str) else v for n, v in given}
     own = {"output": run.artifacts, "catalog": run.artifacts / "catalog"}
     values |= {n: str(p) for n, p in own.items() if n in task.values and n not in values and p.exists()}
     return {n: values[n] for n in task.values if n in values}
@@ -198,7 +211,8 @@ def _absolute(name_or_path: str) -> str:
     return str(path.resolve()) if path.exists() else name_or_path
 
 
-def _make_folder(out: Path, name: str) -> Path:
+def make_run(out: Path, name: str, tasks: Sequence[Task]) -> Run:
+    """Make the folder of a run; a `RunError` says why there cannot be one."""
     if not re.fullmatch(r"[\w.-]+", name):
         raise RunError(f"a run's name may have letters, digits, '.', '_' and '-', not {name!r}")
     stem = f"{datetime.datetime.now():%Y%m%d-%H%M%S}-{name}"
@@ -210,66 +224,116 @@ def _make_folder(out: Path, name: str) -> Path:
             with suppress(FileExistsError):
                 folder.mkdir()
                 (folder / "artifacts").mkdir()
-                return folder
+                return Run(folder, run_key(tasks), len(tasks))
     except OSError as error:
         reason = "it is a file" if out.is_file() else error.strerror
         raise RunError(f"cannot make runs in {out}: {reason}; choose another with --out") from error
 
 
-def _run_one(run: Run, task: Task, *, progress: bool) -> None:
+def _run_one(run: Run, task: Task, kernels: Kernels, *, progress: bool, store: Path | None) -> None:
     """Execute one notebook; its record is there before, and page and gallery after it, however it ends."""
     path, parameters = task.path, _complete(run, task)
+    told = {
+        "parameters": parameters,
+        "defaults": {n: v for n, v in task.values.items() if n not in parameters},
+    }
     record: dict[str, Any] = {
         "notebook": path.stem,
         "sha256": file_sha256(path),
         # (JSON has no word for infinity)
-        "parameters": json.loads(json.dumps(parameters), parse_constant=str),
+        **json.loads(json.dumps(told), parse_constant=str),
+        "findings": {},
         "error": "not finished",
         "seconds": 0.0,
     }
     if task.generator is not None:
-        kind = "{}, {} × {} pixels".format(type(task.generator).__name__, *task.generator.size)
-        own = {"name": task.generator.name, "kind": kind, "fingerprint": task.generator.fingerprint}
-        record["generator"] = own
+        record["generator"] = task.generator
     run.notebooks.append(record)
     run.save()
     executed = run.folder / path.name
     start = time.perf_counter()
     try:
         try:
-            _execute(task, executed, parameters, progress=progress)
+            _execute(task, executed, parameters, kernels, progress=progress)
         finally:
             with suppress(RunError):  # (it is not there, or half of it, where a disk was full)
-                page = notebook_to_html(read_notebook(executed), title=path.stem, folder=path.parent)
-                _write(executed.with_suffix(".html"), page)
+                record["findings"] = _keep(executed, path.parent, store)
         record["error"] = None
-    except KeyboardInterrupt:
-        record["error"] = "interrupted"
-        raise
     except (ArtifactError, NotebookFailed) as error:
-        record["error"] = str(error)
+        record["error"] = "interrupted" if kernels.stopped.is_set() else str(error)
         raise type(error)(f"{error}\nkept as far as it got: {executed.with_suffix('.html')}") from None
     finally:
         record["seconds"] = round(time.perf_counter() - start, 2)
         run.save()
 
 
+def _keep(executed: Path, source: Path, store: Path | None) -> dict[str, Any]:
+    """Write the page of a notebook and its pictures; return what it found."""
+    notebook = link_pictures(read_notebook(executed), executed.parent)
+    page = notebook_to_html(notebook, title=executed.stem, folder=source)
+    _write(executed.with_suffix(".html"), link_styles(page, executed.parent))
+    if store is not None:
+        _write(executed, nbformat.writes(notebook))
+        share(executed.parent, store)
+    return findings(notebook)
+
+
 def _write(path: Path, page: str) -> None:
     write_atomically(path, lambda temporary: temporary.write_text(page, encoding="utf-8"))
 
 
-class _OwnKernel(AsyncKernelManager):
-    """A kernel of the Python that runs lefs, whichever one is installed as ``python3``."""
+class Kernels:
+    """The kernels that work now; all can be stopped, and are when what is done with them is interrupted.
 
-    @property
-    def kernel_spec(self) -> KernelSpec:
-        """How it is started, and with which environment beside ours."""
-        return KernelSpec(**get_kernel_dict(), env=_environment())
+    Parameters
+    ----------
+    threads : int, optional
+        How many each computes with, where the user has not set OMP_NUM_THREADS.
+    """
+
+    def __init__(self, threads: int | None = None):
+        self.threads = threads
+        self.stopped = threading.Event()
+        self.started: list[AsyncKernelManager] = []
+
+    def __enter__(self) -> Kernels:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is not None:
+            self.stop()
+
+    def stop(self) -> None:
+        """Kill every kernel; no other will start."""
+        self.stopped.set()
+        for manager in self.started:
+            process = getattr(manager.provisioner, "process", None)
+            if process is not None:
+                process.kill()
+
+    def manager(self, folder: Path, log: IO[bytes]) -> type[AsyncKernelManager]:
+        """Of the Python that runs lefs, whichever one is installed as ``python3``; it speaks to `log`."""
+        kernels = self
+
+        class OwnKernel(AsyncKernelManager):
+            @property
+            def kernel_spec(self) -> KernelSpec:
+                return KernelSpec(**get_kernel_dict(), env=_environment(kernels.threads))
+
+            async def start_kernel(self, **options: Any) -> None:
+                await super().start_kernel(**options, cwd=str(folder), stdout=log, stderr=log)
+                kernels.started.append(self)
+                if kernels.stopped.is_set():
+                    kernels.stop()
+
+        return OwnKernel
 
 
-def _environment() -> dict[str, str]:
+def _environment(threads: int | None) -> dict[str, str]:
     """Tell a kernel that nobody watches, and, in a source tree, to import the same lefs as we do."""
     found = {"LEFS_HEADLESS": "1", "PYDEVD_DISABLE_FILE_VALIDATION": "1"}
+    if threads is not None:
+        found["OMP_NUM_THREADS"] = os.environ.get("OMP_NUM_THREADS", str(threads))
     source = Path(lefs.__file__).parents[1]
     if (source / "pyproject.toml").is_file():
         found["PYTHONPATH"] = os.pathsep.join(filter(None, [str(source), os.environ.get("PYTHONPATH")]))
@@ -277,30 +341,33 @@ def _environment() -> dict[str, str]:
     return {name: value.replace("$", "$$") for name, value in found.items()}
 
 
-def _execute(task: Task, executed: Path, parameters: Mapping[str, Any], *, progress: bool) -> None:
+def _execute(
+    task: Task, executed: Path, parameters: Mapping[str, Any], kernels: Kernels, *, progress: bool
+) -> None:
     path, added = task.path, bool(parameters)  # (papermill adds a cell for them)
-    try:
-        with cell_reports(task, injected=added, show=progress) as report:
+    with tempfile.TemporaryFile() as log, cell_reports(task, injected=added, show=progress) as report:
+        try:
             papermill.execute_notebook(
-                *(str(each).replace("{", "{{").replace("}", "}}") for each in (path, executed)),
+                *(str(each.resolve()).replace("{", "{{").replace("}", "}}") for each in (path, executed)),
                 parameters=dict(parameters),
                 kernel_name="python3",
                 language="python",
-                cwd=path.parent,
                 progress_bar=False,
-                kernel_manager_class=_OwnKernel,
+                kernel_manager_class=kernels.manager(path.parent, log),
                 extra_arguments=["--log-level=ERROR"],
                 on_cell_executed=report,
                 # Stored widget states make HTML prefer the widget, which is blank without a network.
                 store_widget_state=False,
                 coalesce_streams=True,
             )
-    except PapermillExecutionError as error:
-        place = error.cell_index + 1 - added  # (as its author counts)
-        line = next((x.strip() for x in error.source.splitlines() if x.strip()), "")
-        said = f"{path.stem}, cell {place}: {line}\n  {error.ename}: {error.evalue}"
-        raise NotebookFailed(said) from error
-    except OSError as error:
-        raise NotebookFailed(f"{path.stem}: {error}") from error
-    except RuntimeError as error:  # (of a kernel that dies, now or before its first word)
-        raise NotebookFailed(f"{path.stem}: the kernel stopped: {error}") from error
+        except PapermillExecutionError as error:
+            place = error.cell_index + 1 - added  # (as its author counts)
+            line = next((x.strip() for x in error.source.splitlines() if x.strip()), "")
+            said = f"{path.stem}, cell {place}: {line}\n  {error.ename}: {error.evalue}"
+            raise NotebookFailed(said) from error
+        except OSError as error:
+            raise NotebookFailed(f"{path.stem}: {error}") from error
+        except RuntimeError as error:  # (of a kernel that dies, now or before its first word)
+            log.seek(0)
+            words = [x for x in log.read().decode(errors="replace").splitlines() if x.strip()]
+            raise NotebookFailed(f"{path.stem}: the kernel stopped: {[str(error), *words][-1]}") from error

@@ -1,10 +1,8 @@
-"""One self-contained page with every figure and table of a run, under its heading and with its reading."""
+"""One page with every figure and table of a run, under its heading and with its reading."""
 
 from __future__ import annotations
 
-import base64
 import datetime
-import io
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,17 +13,18 @@ from typing import Any
 import jinja2
 import nbformat
 from markupsafe import Markup
-from PIL import Image
 
+from lefs.runner.assets import link_pictures
 from lefs.runner.html import MATH_STYLE, markdown_to_html
 from lefs.runner.notebooks import read_notebook
 from lefs.runner.parameters import RunError
 from lefs.runner.timing import duration
 
-__all__ = ["Figure", "figures", "gallery_page"]
+__all__ = ["STYLE", "Figure", "figures", "gallery_page"]
+
+STYLE = files(__package__).joinpath("page.css").read_text("utf-8")  # of this page and that of a sweep
 
 _HEADING = re.compile(r"^#{1,6}[ \t]+(.+?)[ \t#]*$", re.MULTILINE)
-_IMAGES = {"image/png": "png", "image/jpeg": "jpeg", "image/svg+xml": "svg"}
 _HALF_PAGE = 560  # pixels for a picture in one of the two columns of gallery.html.j2
 _NOTHING = Markup()
 _FEW_COLUMNS = 5  # of a table, that fit there
@@ -44,7 +43,7 @@ class Figure:
     anchor : str
         Fragment of the notebook's page that leads to the cell.
     source : str
-        A picture as a ``data:`` address; empty for a table.
+        A picture's file, as seen from the run's folder; empty for a table.
     width, height : int
         Of the picture, in pixels; 0 where its format has none.
     table : Markup
@@ -71,7 +70,7 @@ def figures(notebook: nbformat.NotebookNode) -> list[Figure]:
     Parameters
     ----------
     notebook : NotebookNode
-        Executed, as nbformat reads it.
+        Executed, with links to its pictures.
     """
     found = []
     heading = ""
@@ -103,16 +102,9 @@ def _reading(following: Sequence[nbformat.NotebookNode]) -> str:
 
 def _content(output: Mapping[str, Any]) -> dict[str, Any]:
     """What a `Figure` takes of an output that is a picture or a table; nothing of any other."""
-    data = output.get("data", {})
-    for mime, kind in _IMAGES.items():
-        if mime in data:
-            text = "".join(data[mime])
-            raw = text.encode() if kind == "svg" else base64.b64decode(text)
-            width, height = (0, 0) if kind == "svg" else Image.open(io.BytesIO(raw)).size
-            source = f"data:{mime};base64,{base64.b64encode(raw).decode()}"
-            return {"source": source, "width": width, "height": height}
-    text = "".join(data.get("text/html", ""))
-    return {"table": Markup(text)} if text.lstrip().startswith("<table") else {}
+    linked = output.get("metadata", {}).get("lefs")
+    text = "".join(output.get("data", {}).get("text/html", ""))
+    return dict(linked or ({"table": Markup(text)} if text.lstrip().startswith("<table") else {}))
 
 
 def gallery_page(
@@ -151,13 +143,14 @@ def gallery_page(
         minutes=duration(sum(record["seconds"] for record in records)),
         started=started,
         versions=versions,
+        style=STYLE,
         math_style=MATH_STYLE,
     )
 
 
 def _section(folder: Path, record: Mapping[str, Any]) -> dict[str, Any]:
     try:
-        notebook = read_notebook(folder / f"{record['notebook']}.ipynb")
+        notebook = link_pictures(read_notebook(folder / f"{record['notebook']}.ipynb"), folder)
     except RunError:  # (it has not begun, or the disk is full)
         notebook = nbformat.v4.new_notebook()
     title, lead = _opening(notebook)

@@ -107,7 +107,7 @@ def markdown_to_html(source: str, **options: Any) -> str:
 
 
 def notebook_to_html(notebook: NotebookNode, *, title: str, folder: Path) -> str:
-    """Return one self-contained page.
+    """Return a notebook as a page that loads nothing from elsewhere.
 
     Parameters
     ----------

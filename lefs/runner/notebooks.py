@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import re
 import sys
@@ -17,6 +19,7 @@ __all__ = [
     "declared_parameters",
     "describe_notebooks",
     "find_notebooks",
+    "notebook_digest",
     "packaged_notebooks",
     "read_notebook",
 ]
@@ -102,6 +105,12 @@ def read_notebook(path: Path) -> nbformat.NotebookNode:
         return nbformat.read(path, as_version=4)
     except (OSError, ValueError, nbformat.ValidationError) as error:
         raise RunError(f"{path} cannot be read as a notebook: {error}") from error
+
+
+def notebook_digest(notebook: nbformat.NotebookNode) -> str:
+    """What its cells say, whatever they have put out."""
+    cells = [(cell.cell_type, cell.source) for cell in notebook.cells]
+    return hashlib.sha256(json.dumps(cells).encode()).hexdigest()
 
 
 def declared_parameters(path: Path) -> dict[str, Parameter]:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import functools
+import math
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -19,39 +18,26 @@ from lefs.generator import Generator
 if TYPE_CHECKING:
     import nbformat
 
-__all__ = ["Task", "cell_reports", "duration", "estimate_notebook", "say_estimates", "seconds_per_image"]
+    from lefs.runner.planning import Task
 
+__all__ = [
+    "cell_reports",
+    "duration",
+    "estimate_notebook",
+    "say_estimates",
+    "seconds_per_image",
+    "sweep_costs",
+]
 
-@dataclass(frozen=True)
-class Task:
-    """A notebook that is to be run.
-
-    Attributes
-    ----------
-    path : Path
-    notebook : NotebookNode
-    given, values : mapping of str to Any
-        The parameters that were asked for, and all of them.
-    generator : Generator or None
-        What it will load, if its first cell checks its parameters.
-    """
-
-    path: Path
-    notebook: nbformat.NotebookNode
-    given: Mapping[str, Any]
-    values: Mapping[str, Any]
-    generator: Generator | None
-
-
-# How many images each notebook makes, whole or in part, as counted, and seconds of all that are not images:
-# its kernel, clustering, figures
-_COSTS: Mapping[str, tuple[Callable[[Mapping[str, Any]], int], int]] = {
-    "1_dissection": (lambda v: 6 * v["images"] + 700, 45),
-    "2_catalog": (lambda v: 2 * v["images"] + 60, 15),
-    "3_editing": (lambda v: (2 * (len(v["parts"]) or 5) + 1) * v["pairs"] + 300, 20),
-    "4_units": (lambda v: 2 * v["images"] + 60 * v["tested"] + 64 * v["search_steps"], 20),
-    "5_evaluation": (lambda v: 200 * v["pairs"], 20),
-    "6_directions": (lambda v: 25 * v["targets"] + 300, 20),
+# How many images each notebook makes, whole or in part, as counted, seconds of all that are not images (its
+# kernel, clustering, figures), and megabytes that a run of a sweep leaves
+_COSTS: Mapping[str, tuple[Callable[[Mapping[str, Any]], int], int, float]] = {
+    "1_dissection": (lambda v: 6 * v["images"] + 700, 45, 2.2),
+    "2_catalog": (lambda v: 2 * v["images"] + 60, 15, 1.7),
+    "3_editing": (lambda v: (2 * (len(v["parts"]) or 5) + 1) * v["pairs"] + 300, 20, 2.6),
+    "4_units": (lambda v: 2 * v["images"] + 60 * v["tested"] + 64 * v["search_steps"], 20, 1.8),
+    "5_evaluation": (lambda v: 200 * v["pairs"], 20, 1.0),
+    "6_directions": (lambda v: 25 * v["targets"] + 300, 20, 2.1),
 }
 
 
@@ -74,7 +60,7 @@ def estimate_notebook(name: str, values: Mapping[str, Any], one: float) -> str:
     """
     if name not in _COSTS:
         return "not known: this notebook did not come with lefs"
-    images, rest = _COSTS[name]
+    images, rest, _ = _COSTS[name]
     count = images(values)
     how = f"{count:,} images at {one:.2g} s each, as timed on one, and {rest} s for the rest"
     return f"about {duration(count * one + rest)}: {how}"
@@ -83,6 +69,38 @@ def estimate_notebook(name: str, values: Mapping[str, Any], one: float) -> str:
 def duration(seconds: float) -> str:
     """Seconds or minutes, for people."""
     return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"
+
+
+def sweep_costs(
+    tasks: Iterable[Task], load: Callable[[str], Generator], threads: int | None = None
+) -> tuple[float, float]:
+    """Estimate seconds and megabytes of all tasks together; infinite where a notebook is not one of ours.
+
+    Parameters
+    ----------
+    tasks : iterable of Task
+    load : callable
+        Returns the generator of a name.
+    threads : int, optional
+        How many each kernel will compute with.
+    """
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads or before)
+    try:
+        return _summed(tasks, functools.cache(lambda name, label: seconds_per_image(load(name), label)))
+    finally:
+        torch.set_num_threads(before)
+
+
+def _summed(tasks: Iterable[Task], timed: Callable[[str, int], float]) -> tuple[float, float]:
+    seconds = space = 0.0
+    for task in tasks:
+        if task.generator is None or task.path.stem not in _COSTS:
+            return math.inf, math.inf
+        images, rest, megabytes = _COSTS[task.path.stem]
+        seconds += images(task.values) * timed(task.values["generator"], task.values["label"]) + rest
+        space += megabytes
+    return seconds, space
 
 
 def seconds_per_image(generator: Generator, label: int = -1) -> float:
@@ -98,12 +116,12 @@ def seconds_per_image(generator: Generator, label: int = -1) -> float:
     return min(taken)
 
 
-def say_estimates(tasks: Sequence[Task]) -> None:
+def say_estimates(tasks: Iterable[Task], load: Callable[[str], Generator]) -> None:
     """Write an estimate for each notebook to standard error."""
     timed = functools.cache(seconds_per_image)
     for task in tasks:
         if task.generator is not None:
-            one = timed(task.generator, task.values["label"])
+            one = timed(load(task.values["generator"]), task.values["label"])
             text = estimate_notebook(task.path.stem, task.values, one)
             sys.stderr.write(f"{task.path.stem:<14} {text}\n")
     sys.stderr.flush()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 import subprocess
 import sys
@@ -13,7 +11,7 @@ from pathlib import Path
 import nbformat
 
 from lefs.records import write_atomically
-from lefs.runner.notebooks import find_notebooks, packaged_notebooks, read_notebook
+from lefs.runner.notebooks import find_notebooks, notebook_digest, packaged_notebooks, read_notebook
 from lefs.runner.parameters import RunError
 
 __all__ = ["copy_notebooks", "open_jupyterlab"]
@@ -63,29 +61,22 @@ def copy_notebooks(
 
 def _copy(source: Path, target: Path) -> str:
     notebook = read_notebook(source)
-    digest = _digest(notebook)
+    digest = notebook_digest(notebook)
     done = "copied"
     if target.exists():
         try:
             mine = read_notebook(target)
         except RunError:
             return "kept"
-        if _digest(mine) == digest:
+        if notebook_digest(mine) == digest:
             return "as it was"
-        if mine.metadata.get("lefs_digest") != _digest(mine) or any(
-            cell.get("outputs") for cell in mine.cells
-        ):
+        run = any(cell.get("outputs") for cell in mine.cells)
+        if run or mine.metadata.get("lefs_digest") != notebook_digest(mine):
             return "kept"
         done = "replaced"
     notebook.metadata["lefs_digest"] = digest
     write_atomically(target, lambda path: path.write_text(nbformat.writes(notebook) + "\n", encoding="utf-8"))
     return done
-
-
-def _digest(notebook: nbformat.NotebookNode) -> str:
-    """What its cells say, whatever they have put out."""
-    cells = [(cell.cell_type, cell.source) for cell in notebook.cells]
-    return hashlib.sha256(json.dumps(cells).encode()).hexdigest()
 
 
 def open_jupyterlab(folder: str | os.PathLike[str], *, options: Sequence[str] = ()) -> int:

@@ -1,0 +1,108 @@
+"""What is to be run: notebooks and their parameters, held against what there is, known by content."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import lefs
+from lefs.records import file_sha256
+from lefs.runner.domains import check_values, find_catalog, open_catalog
+from lefs.runner.notebooks import declared_parameters, notebook_digest, read_notebook
+from lefs.runner.parameters import assign_parameters
+
+if TYPE_CHECKING:
+    import nbformat
+
+__all__ = ["PATHS", "Planner", "Task", "run_key"]
+
+PATHS = ("generator", "catalog", "target", "reference")  # parameters that may name a file
+
+
+@dataclass(frozen=True)
+class Task:
+    """A notebook that is to be run.
+
+    Attributes
+    ----------
+    path : Path
+    notebook : NotebookNode
+    given, values : mapping of str to Any
+        The parameters that were asked for, and all of them.
+    generator : mapping of str to str or None
+        Name, kind and fingerprint of what it will load, if its first cell checks its parameters.
+    key : str
+        Digest of its cells, its parameters, its generator and what files they name hold.
+    """
+
+    path: Path
+    notebook: nbformat.NotebookNode
+    given: Mapping[str, Any]
+    values: Mapping[str, Any]
+    generator: Mapping[str, str] | None
+    key: str
+
+
+class Planner:
+    """Makes the tasks of one run or of many; notebooks, generators and catalogs are read once.
+
+    Parameters
+    ----------
+    paths : sequence of Path
+        Of notebooks whose names differ.
+    """
+
+    def __init__(self, paths: Sequence[Path]):
+        self.paths = paths
+        self.declared = {path.stem: declared_parameters(path) for path in paths}
+        self.load = functools.cache(lefs.load)
+        self._notebooks = {path: read_notebook(path) for path in paths}
+        self._catalog = functools.cache(lambda name, owner: open_catalog(name, self.load(owner)))
+        self._digest = functools.cache(_digest)
+
+    def tasks(self, requested: Iterable[tuple[str, Any]]) -> list[Task]:
+        """What each notebook will be told, held against what there is, if its first cell would do so, too."""
+        given = assign_parameters(requested, self.declared)
+        tasks: list[Task] = []
+        clusters = 0
+        for path, notebook in self._notebooks.items():
+            told = {n: p.default for n, p in self.declared[path.stem].items()} | given[path.stem]
+            about, files = None, {n: told[n] for n in PATHS if told.get(n)}
+            if any("runner.prepare(" in cell.source for cell in notebook.cells if cell.cell_type == "code"):
+                generator, catalog = self.load(told["generator"]), None
+                if "catalog" in told and (told["catalog"] or not clusters):
+                    catalog = self._catalog(told["catalog"], told["generator"])
+                    files["catalog"] = told["catalog"] or str(find_catalog(generator))
+                later = bool(tasks) and not told.get("catalog")
+                check_values(path.stem, told, generator, catalog, clusters=clusters, later=later)
+                clusters = told.get("clusters", clusters)
+                kind = "{}, {} × {} pixels".format(type(generator).__name__, *generator.size)
+                about = {"name": generator.name, "kind": kind, "fingerprint": generator.fingerprint}
+                files["generator"] = generator.fingerprint
+            content = told | {name: self._digest(value) for name, value in files.items()}
+            key = _sha256([path.stem, notebook_digest(notebook), {**content, "output": None}])
+            tasks.append(Task(path, notebook, given[path.stem], told, about, key))
+        return tasks
+
+
+def run_key(tasks: Sequence[Task]) -> str:
+    """Digest of everything that a run depends on, the version of lefs included."""
+    return _sha256([lefs.__version__, *(task.key for task in tasks)])
+
+
+def _sha256(content: Any) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def _digest(value: Any) -> Any:
+    """What a file, or the files of a folder, hold; of any other value itself."""
+    path = Path(value).expanduser() if isinstance(value, str) else Path()
+    if not isinstance(value, str) or not path.exists():
+        return value
+    files = [path] if path.is_file() else sorted(p for p in path.iterdir() if p.is_file())
+    return [file_sha256(file) for file in files]

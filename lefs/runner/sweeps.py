@@ -1,0 +1,319 @@
+"""A grid of runs: each in a folder of its own, several at a time; what is there is not run again."""
+
+from __future__ import annotations
+
+import csv
+import itertools
+import json
+import math
+import os
+import re
+import shutil
+import sys
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor, as_completed
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tqdm import tqdm
+
+from lefs.checks import check_integer
+from lefs.records import ArtifactError, read_json
+from lefs.runner.execution import Kernels, make_run, run_tasks
+from lefs.runner.notebooks import find_notebooks
+from lefs.runner.parameters import ParameterError, RunError
+from lefs.runner.planning import Planner, Task, run_key
+from lefs.runner.results import results, save_results
+from lefs.runner.timing import duration, sweep_costs
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+__all__ = ["Sweep", "read_grid", "read_rows", "sweep_notebooks"]
+
+_STORE = ".shared"  # folder of what runs have in common, named by content
+_BAR = "{desc} {percentage:3.0f}% {bar} {n_fmt}/{total_fmt} runs, {elapsed}, {remaining} left"
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """What a sweep came to.
+
+    Attributes
+    ----------
+    folder : Path
+        Of the runs, of ``results.csv`` and of ``index.html``.
+    table : DataFrame
+        A row for each notebook of each run that there is, as `results` makes it.
+    failed : mapping of str to str
+        Which points failed, and with what.
+    missing : int
+        How many have not been run: those of other shards, or all but the failed ones.
+
+    Examples
+    --------
+    >>> sweep = sweep_notebooks(["1"], grid={"clusters": [8, 16]})  # doctest: +SKIP
+    >>> sweep.failed  # doctest: +SKIP
+    {}
+    """
+
+    folder: Path
+    table: DataFrame
+    failed: Mapping[str, str]
+    missing: int
+
+
+@dataclass(frozen=True)
+class _Point:
+    label: str
+    tasks: Sequence[Task]
+    key: str
+
+
+@dataclass(frozen=True)
+class _Kept:
+    """A run that is there: what went wrong in it, seconds, megabytes that no other run shares."""
+
+    folder: Path
+    error: str | None
+    seconds: float
+    size: float
+
+
+def sweep_notebooks(
+    names: Sequence[str] = (),
+    *,
+    grid: Mapping[str, Sequence[Any]] | None = None,
+    rows: Sequence[Mapping[str, Any]] = ({},),
+    parameters: Iterable[tuple[str, Any]] = (),
+    name: str | None = None,
+    out: str | os.PathLike[str] = "runs",
+    folder: str | os.PathLike[str] | None = None,
+    workers: int = 1,
+    executor: Executor | None = None,
+    shard: str = "1/1",
+    only_failed: bool = False,
+    progress: bool = True,
+) -> Sweep:
+    """Run notebooks at every point of a grid; what is there already, with the same content, is not run again.
+
+    Names and values of all points are checked before the first kernel starts. A point that fails does not
+    stop the others.
+
+    Parameters
+    ----------
+    names, parameters, folder
+        As for `run_notebooks`; the parameters hold at every point.
+    grid : mapping of str to sequence
+        ``{"clusters": [8, 16], "part": ["hair", "eyes"]}``: every value of one with every value of the other.
+    rows : sequence of mapping of str to Any
+        Points of one's own, each with the whole grid; see `read_rows`.
+    name : str, optional
+        Of the sweep's folder in `out`; by default the notebook's, or ``all``, and ``-sweep``.
+    out : str or path
+    workers : int
+        How many runs at a time; the cores are divided among them.
+    executor : Executor, optional
+        Runs the points in its own threads, processes or machines, which must see the same folders.
+    shard : str
+        ``"1/4"``: the first of four machines that divide the points.
+    only_failed : bool
+        Run again what failed, and nothing that has not been run yet.
+    progress : bool
+        Say on standard error what it will take, and how far it is.
+
+    Returns
+    -------
+    Sweep
+
+    Raises
+    ------
+    ParameterError, RunError, ArtifactError
+        As for `run_notebooks`, before anything is run; also if two points are the same or the disk is too
+        small.
+
+    Examples
+    --------
+    >>> sweep = sweep_notebooks(["1"], grid={"clusters": [8, 16, 24]}, workers=2)  # doctest: +SKIP
+    >>> sweep.table[["clusters", "stability"]]  # doctest: +SKIP
+    """
+    counted = re.fullmatch(r"(\d+)/(\d+)", shard)
+    if not counted or not 1 <= int(counted[1]) <= int(counted[2]):
+        raise ParameterError(f"shard must be such as 1/4, the first of four, not {shard!r}")
+    check_integer("workers", workers, minimum=1)
+    paths = find_notebooks(names, folder=folder)
+    planner = Planner(paths)
+    points = _points(planner, [*parameters], grid or {}, rows)
+    place = Path(out).resolve() / (name or f"{paths[0].stem if len(paths) == 1 else 'all'}-sweep")
+    before = _runs_in(place)
+    mine = [p for p in points[int(counted[1]) - 1 :: int(counted[2])] if p.key in before or not only_failed]
+    todo = [p for p in mine if not _good(p, before)]
+    kernels = Kernels(max(1, (os.cpu_count() or 1) // workers) if workers > 1 else None)
+    if progress:
+        tasks = [task for point in todo for task in point.tasks]
+        costs = sweep_costs(tasks, planner.load, kernels.threads)
+        _say_costs(place, len(todo), workers, costs, [k for p in points for k in _good(p, before)])
+    _work(place, todo, workers, executor, kernels, progress)
+    after = _runs_in(place)
+    for point in todo:
+        older = before.get(point.key, [])
+        for attempt in older if len(after.get(point.key, [])) > len(older) else []:
+            shutil.rmtree(attempt.folder, ignore_errors=True)
+    for shared in (place / _STORE).glob("*"):
+        if shared.stat().st_nlink == 1:
+            shared.unlink(missing_ok=True)
+    newest = {p.label: (_good(p, after) or after[p.key])[-1] for p in points if p.key in after}
+    if newest:
+        save_results([kept.folder for kept in newest.values()], place)
+    failed = {label: f"{k.error}\n{k.folder}" for label, k in newest.items() if k.error is not None}
+    return Sweep(place, results(k.folder for k in newest.values()), failed, len(points) - len(newest))
+
+
+def read_grid(texts: Iterable[str]) -> dict[str, list[str]]:
+    """Read ``clusters=8,16`` as what `sweep_notebooks` takes; commas inside brackets divide nothing.
+
+    Examples
+    --------
+    >>> read_grid(["clusters=8,16", "parts=[hair,eyes],[skin]"])
+    {'clusters': ['8', '16'], 'parts': ['[hair,eyes]', '[skin]']}
+    """
+    grid: dict[str, list[str]] = {}
+    for text in texts:
+        name, equals, values = text.partition("=")
+        if not equals or not values or name in grid:
+            raise ParameterError(f"--sweep takes a name, once, and its values: clusters=8,16; not {text!r}")
+        grid[name] = [v.strip() for v in re.split(r",(?![^\[]*\])", values)]
+    return grid
+
+
+def read_rows(path: str | os.PathLike[str]) -> list[dict[str, Any]]:
+    """Read points from a file: a CSV with a line of names above, or a JSON list of objects.
+
+    Parameters
+    ----------
+    path : str or path
+        An empty cell of a CSV leaves the notebook's own value.
+
+    Returns
+    -------
+    list of dict of str to Any
+
+    Raises
+    ------
+    ParameterError
+        If it cannot be read, or has no rows.
+    """
+    try:
+        text = Path(path).read_text(encoding="utf-8-sig")
+        if Path(path).suffix.lower() == ".json":
+            rows = json.loads(text)
+            fits = isinstance(rows, list) and all(isinstance(row, dict) for row in rows)
+        else:
+            rows = [{n: v for n, v in row.items() if v != ""} for row in csv.DictReader(text.splitlines())]
+            fits = all(None not in row and None not in row.values() for row in rows)
+    except (OSError, ValueError, csv.Error) as error:
+        raise ParameterError(f"cannot read the points of {path}: {error}") from None
+    if not rows or not fits:
+        wanted = "a list of objects (.json), or a line of names and as many values in each line below (.csv)"
+        raise ParameterError(f"{path} has no points, or lines of another length; it should hold {wanted}")
+    return rows
+
+
+def _points(
+    planner: Planner,
+    parameters: Sequence[tuple[str, Any]],
+    grid: Mapping[str, Sequence[Any]],
+    rows: Sequence[Mapping[str, Any]],
+) -> list[_Point]:
+    points: dict[str, _Point] = {}
+    for row, *values in itertools.product(rows, *grid.values()):
+        told = [*row.items(), *zip(grid, values, strict=True)]
+        label = ", ".join(f"{name}={value}" for name, value in told) or "as it is"
+        try:
+            tasks = planner.tasks([*parameters, *told])
+        except (ParameterError, ArtifactError) as error:
+            raise type(error)(f"{error} (at {label})") from None
+        point = _Point(label, tasks, run_key(tasks))
+        if point.key in points:
+            raise ParameterError(f"two points are the same: {points[point.key].label} and {label}")
+        points[point.key] = point
+    return [*points.values()]
+
+
+def _runs_in(place: Path) -> dict[str, list[_Kept]]:
+    """The runs of a folder by their keys, oldest first."""
+    found: dict[str, list[_Kept]] = {}
+    for path in sorted(place.glob("*/run.json"), key=lambda path: path.stat().st_mtime):
+        content = read_json(path, expect="lefs-run")
+        records = content["notebooks"]
+        whole = len(records) == content.get("planned")
+        error = next((r["error"] for r in records if r["error"]), None if whole else "not finished")
+        files = [file.stat() for file in path.parent.rglob("*") if file.is_file()]
+        size = sum(f.st_size / max(1, f.st_nlink - 1) for f in files) / 1e6  # (a link is the store's)
+        kept = _Kept(path.parent, error, sum(r["seconds"] for r in records), size)
+        found.setdefault(content.get("key"), []).append(kept)
+    return found
+
+
+def _good(point: _Point, runs: Mapping[str, Sequence[_Kept]]) -> list[_Kept]:
+    return [kept for kept in runs.get(point.key, []) if kept.error is None]
+
+
+def _say_costs(
+    place: Path, count: int, workers: int, costs: tuple[float, float], kept: Sequence[_Kept]
+) -> None:
+    """Say what it will take; a `RunError` if the disk is too small for it."""
+    (seconds, size), how = costs, "as estimated"
+    if kept:
+        seconds, size = (
+            count / len(kept) * sum(x) for x in ([k.seconds for k in kept], [k.size for k in kept])
+        )
+        how = f"as the {len(kept)} that are there"
+    free = shutil.disk_usage(next(p for p in (place, *place.parents) if p.exists())).free / 1e6
+    span = f"about {duration(seconds / workers)}" if math.isfinite(seconds) else "a time not known"
+    room = f"{size:,.0f} MB" if math.isfinite(size) else "room not known"
+    said = f"{count} runs to do, {len(kept)} there, {workers} at a time: {span} and {room}, {how}"
+    sys.stderr.write(f"{said}; {free:,.0f} MB are free\n")
+    if math.isfinite(size) and size > free:
+        raise RunError(f"this needs {room}, and {free:,.0f} MB are free; choose another folder with --out")
+
+
+def _work(
+    place: Path,
+    todo: Sequence[_Point],
+    workers: int,
+    executor: Executor | None,
+    kernels: Kernels,
+    progress: bool,
+) -> None:
+    """Run the points, and say how far it is: a bar on a terminal, elsewhere a line for each."""
+    lines, start = progress and not sys.stderr.isatty(), time.perf_counter()
+    bar = tqdm(total=len(todo), bar_format=_BAR, desc="sweep", disable=not progress or lines)
+    with bar, ThreadPoolExecutor(workers) if executor is None else nullcontext(executor) as pool, kernels:
+        own = kernels if isinstance(pool, ThreadPoolExecutor) else None
+        futures = {pool.submit(_attempt, place, point, own): point for point in todo}
+        try:
+            for number, future in enumerate(as_completed(futures), 1):
+                problem = future.exception() or future.result()
+                bar.update()
+                if lines:
+                    left = duration((time.perf_counter() - start) / number * (len(todo) - number))
+                    done = "failed" if problem else "done"
+                    sys.stderr.write(f"{number}/{len(todo)} {futures[future].label}: {done}; {left} left\n")
+        finally:
+            for future in futures:
+                future.cancel()
+
+
+def _attempt(place: Path, point: _Point, kernels: Kernels | None) -> str:
+    """Run one point; return what went wrong, which stands in its record, too."""
+    name = re.sub(r"[^\w.-]+", "-", point.label)[:80].strip("-")
+    try:
+        run = make_run(place, name, point.tasks)
+        run_tasks(run, point.tasks, kernels or Kernels(), progress=False, store=place / _STORE)
+    except (ArtifactError, RunError) as error:
+        return str(error)
+    return ""
