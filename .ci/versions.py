@@ -26,9 +26,20 @@ QUICK = "-q -m 'not slow and not browser' -p no:cacheprovider --deselect tests/t
 
 def lower_bounds(project: dict[str, Any], *, but: Sequence[str] = ()) -> list[str]:
     """``name==version`` for each ``name>=version`` of the project and of its tests."""
-    wanted = [*project["dependencies"], *project["optional-dependencies"]["test"]]
+    wanted = [*project["dependencies"], *requirements(project, "test")]
     found = [re.match(r"([\w.-]+)>=([\w.]+)", line) for line in wanted]
     return [f"{m[1]}=={m[2]}" for m in found if m and m[1] not in but]
+
+
+def requirements(project: dict[str, Any], extra: str) -> list[str]:
+    """What an extra installs, with what the extras that it names install, each once."""
+    found: dict[str, None] = {}
+    for line in project["optional-dependencies"][extra]:
+        if named := re.fullmatch(r"lefs\[([\w,]+)\]", line):
+            found |= dict.fromkeys(r for other in named[1].split(",") for r in requirements(project, other))
+        else:
+            found[line] = None
+    return list(found)
 
 
 def run(command: Sequence[str | Path], log: Path) -> int:

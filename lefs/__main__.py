@@ -60,6 +60,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
     except ArtifactError as error:
         return _complain(error, 2)
+    except ModuleNotFoundError as error:  # (of an extra: `lefs.checks.needs` says which)
+        if (error.name or "lefs").startswith("lefs"):
+            raise
+        return _complain(error, 2)
     except KeyboardInterrupt:
         return _complain("interrupted; what was finished is kept", 130)
     except lefs.runner.RunError as error:  # (imported only where something went wrong)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import difflib
 import math
 import operator
-from collections.abc import Collection, Iterable, Sized
+from collections.abc import Collection, Iterable, Iterator, Sized
+from contextlib import contextmanager
 from typing import Any
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "check_seed",
     "check_seeds",
     "check_tensor",
+    "needs",
 ]
 
 Seeds = int | Iterable[int]
@@ -170,3 +172,15 @@ def check_device(device: Any) -> Any:
             f"device must be one that is there: {', '.join(there)}; got {str(device)!r} ({why})"
         ) from None
     return found
+
+
+@contextmanager
+def needs(extra: str, what: str) -> Iterator[None]:
+    """Import what not every installation has: a ModuleNotFoundError says which extra brings it."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if (error.name or "lefs").split(".")[0] == "lefs":
+            raise
+        remedy = f"{what} needs {error.name}, which is not installed: pip install 'lefs[{extra}]'"
+        raise ModuleNotFoundError(remedy, name=error.name) from error

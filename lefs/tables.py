@@ -1,34 +1,95 @@
-"""Small tables of results: HTML in a notebook, Markdown as text."""
+"""Small tables of results: HTML in a notebook, Markdown as text, numbers for pandas and for files of CSV."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import csv
+import io
+import os
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-__all__ = ["Table"]
+from lefs.checks import needs
+from lefs.records import write_atomically
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+__all__ = ["Table", "Tabular"]
+
+Cell = str | float | None
+
+_NUMBER = r"([−+-]?\d[\d,]*\.?\d*(?:e[+-]?\d+)?)\s?(%?)"
+_INTERVAL = re.compile(rf"{_NUMBER}(?: \[{_NUMBER}, {_NUMBER}\])?")
+
+
+class Tabular:
+    """What can be had as numbers: `to_pandas` and `to_csv` of what `numbers` gives."""
+
+    def numbers(self) -> Table:
+        """One table of plain numbers and words; an interval is three columns."""
+        raise NotImplementedError
+
+    def to_pandas(self) -> DataFrame:
+        """The numbers as a data frame (``pip install 'lefs[notebooks]'`` brings pandas)."""
+        with needs("notebooks", "to_pandas"):
+            import pandas
+        table = self.numbers()
+        return pandas.DataFrame([list(row) for row in table.rows], columns=list(table.columns))
+
+    def to_csv(self, path: str | os.PathLike[str]) -> Path:
+        """Write the numbers as CSV, in UTF-8, with a line of names; returns the path."""
+        table, text = self.numbers(), io.StringIO()
+        csv.writer(text, lineterminator="\n").writerows([table.columns, *table.rows])
+        return write_atomically(path, lambda temporary: temporary.write_text(text.getvalue(), "utf-8"))
 
 
 @dataclass(frozen=True)
-class Table:
+class Table(Tabular):
     """Named columns and rows of text or numbers; numbers are shown with three significant digits.
 
     Attributes
     ----------
     columns : sequence of str
         Their names.
-    rows : sequence of sequence of str or float
-        One for each row, as long as `columns`.
+    rows : sequence of sequence of str, float or None
+        One for each row, as long as `columns`; None: nothing there.
+
+    Examples
+    --------
+    >>> from lefs.tables import Table
+    >>> table = Table(("part", "leak"), [("hair", "4.2% [3.7%, 4.7%]"), ("hat", 0.5)])
+    >>> print(table)
+    | part | leak |
+    | --- | --- |
+    | hair | 4.2% [3.7%, 4.7%] |
+    | hat | 0.5 |
+    >>> table.numbers().columns, table.to_pandas().loc[0, "leak high"].item()
+    (('part', 'leak', 'leak low', 'leak high'), 0.047)
     """
 
     columns: Sequence[str]
-    rows: Sequence[Sequence[str | float]]
+    rows: Sequence[Sequence[Cell]]
 
     def __post_init__(self) -> None:
         if any(len(row) != len(self.columns) for row in self.rows):
             raise ValueError(
                 f"rows must each hold {len(self.columns)} cells, one for each of {list(self.columns)}"
             )
+
+    def numbers(self) -> Table:
+        """The same with numbers read: ``"4.2%"`` is 0.042, and ``"value [low, high]"`` is three columns."""
+        columns: dict[str, list[Cell]] = {}
+        for name, cells in zip(self.columns, zip(*self.rows, strict=True), strict=False):
+            read = [list(_values(cell)) for cell in cells]
+            width = max(len(values) for values in read)
+            for i, ending in enumerate(("", " low", " high")[:width]):
+                columns[name + ending] = [values[i] if i < len(values) else None for values in read]
+        names = columns or dict.fromkeys(self.columns, ())
+        return Table(tuple(names), list(zip(*columns.values(), strict=True)))
 
     def __str__(self) -> str:
         lines = [self.columns, ["---"] * len(self.columns), *([_text(c) for c in row] for row in self.rows)]
@@ -44,7 +105,19 @@ class Table:
         return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 
 
-def _text(cell: str | float) -> str:
-    if isinstance(cell, str):
-        return cell
+def _text(cell: Cell) -> str:
+    if cell is None or isinstance(cell, str):
+        return cell or ""
     return f"{cell:.0f}" if abs(cell) >= 100 else f"{cell:.3g}"
+
+
+def _values(cell: Cell) -> Iterator[Cell]:
+    """A cell's number, with the ends of its interval if it has one; words as they are, nothing as None."""
+    found = _INTERVAL.fullmatch(cell.strip()) if isinstance(cell, str) else None
+    if found is None:
+        yield None if cell == "" else cell
+        return
+    for number, percent in zip(found.groups()[::2], found.groups()[1::2], strict=True):
+        if number is not None:
+            value = float(number.replace("−", "-").replace(",", ""))
+            yield round(value / 100, 12) if percent else value

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import functools
 import importlib.metadata
+import os
 import re
 import runpy
 import shutil
@@ -105,20 +106,89 @@ def test_the_environment_takes_its_packages_from_the_project(root: Path) -> None
     assert "test" in project["optional-dependencies"]
 
 
+ROOMS = {"runner": "notebooks", "widgets": "notebooks"}  # rooms of the package that need an extra
+LATE = {"ipython": "notebooks", "pandas": "notebooks", "imageio": "video", "imageio-ffmpeg": "video"}
+
+
 def test_every_import_is_a_declared_dependency(root: Path, project: dict[str, Any]) -> None:
-    declared = names(project["project"]["dependencies"])
-    used = {name for path in (root / "lefs").rglob("*.py") for name in distributions(path)}
-    assert used - declared == set(), "imported, not declared"
-    assert declared - used - PROGRAMS == set(), "declared, not imported"
+    """Of the project where it is at home, or of the extra of its room; a few are imported when asked for."""
+    core, used = (
+        names(project["project"]["dependencies"]),
+        {"": set[str](), "notebooks": set(), "video": set()},
+    )
+    for path in (root / "lefs").rglob("*.py"):
+        room = ROOMS.get(path.relative_to(root / "lefs").parts[0], "")
+        for name in distributions(path) - core:
+            used[room or LATE.get(name, "")].add(name)
+        if not room:
+            used[""] |= distributions(path) & core
+    assert used.pop("") == core, "imported in the core and not declared, or the other way round"
+    for extra, needed in used.items():
+        declared = names(extras(root)(project["project"], extra))
+        assert needed - declared == set(), "imported, not declared"
+        assert declared - needed - PROGRAMS == set(), "declared, not imported"
+
+
+@pytest.mark.parametrize("extra", ["cluster", "docs", "studio", "video", "notebooks"])
+def test_tests_have_every_extra(root: Path, project: dict[str, Any], extra: str) -> None:
+    get = extras(root)
+    assert set(get(project["project"], extra)) <= set(get(project["project"], "test"))
 
 
 def test_what_tests_and_recipes_import_is_in_the_test_extra(root: Path, project: dict[str, Any]) -> None:
-    extra = names(project["project"]["optional-dependencies"]["test"])
+    extra = names(extras(root)(project["project"], "test"))
     declared = names(project["project"]["dependencies"]) | extra
-    files = [*(root / "tests").rglob("*.py"), *(root / "data").rglob("*.py")]
+    files = [*(root / "tests").rglob("*.py"), *(root / "data").rglob("*.py"), *(root / "docs").glob("*.py")]
     neighbours = {"data", "benchmarks", *(path.stem.lower().replace("_", "-") for path in files)}
     used = {name for path in files for name in distributions(path)} - neighbours
-    assert used - declared == set()
+    assert used - declared - {"docutils"} == set()  # (docutils comes with Sphinx, which knows the release)
+
+
+BARE = """
+import sys
+class Nothing:
+    def find_spec(self, name, *_):
+        if name.split(".")[0] in {blocked}:
+            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
+sys.meta_path.insert(0, Nothing())
+"""
+
+
+def bare(root: Path, project: dict[str, Any], code: str) -> subprocess.CompletedProcess[str]:
+    """Python in which nothing but the project's own dependencies can be imported, and what those need."""
+    extra = names(extras(root)(project["project"], "test")) - {"jinja2", "markupsafe"}  # (torch needs these)
+    blocked = {module for module, homes in providers().items() for h in homes if normal(h) in extra}
+    script = BARE.format(blocked=blocked | {"jupyterlab", "notebook", "lefs_nothing"}) + code
+    environment = {**os.environ, "PYTHONPATH": str(root)}
+    command = [sys.executable, "-c", script]
+    return subprocess.run(command, env=environment, cwd=root, capture_output=True, text=True)
+
+
+def test_the_core_works_without_jupyter(root: Path, project: dict[str, Any], tmp_path: Path) -> None:
+    """Everything but panels and `lefs run`, which name the extra that they need."""
+    code = (
+        "import importlib, pkgutil, lefs\n"
+        "for m in pkgutil.walk_packages(lefs.__path__, 'lefs.', onerror=lambda name: None):\n"
+        "    if m.name.split('.')[1] not in ('widgets', 'runner', '__main__'):\n"
+        "        importlib.import_module(m.name)\n"
+        "model = lefs.load('portraits-64')\n"
+        "catalog = lefs.dissect(model, range(4), clusters=4, progress=False)\n"
+        f"catalog.save({str(tmp_path / 'catalog')!r})\n"
+        "lefs.plotting.image_grid(model.synthesize(model.sample([1])))\n"
+        "from lefs.__main__ import main\n"
+        "asked = ['info', 'portraits-64'], ['run', '--list'], ['notebooks', '--copy-only']\n"
+        "print([main(command) for command in asked])\n"
+        "import lefs.widgets"
+    )
+    done = bare(root, project, code)
+    assert done.stdout.endswith("[0, 2, 2]\n"), done.stderr
+    remedy = "which is not installed: pip install 'lefs[notebooks]'"
+    assert len(re.findall(rf"^lefs: .* needs \w+, {re.escape(remedy)}$", done.stderr, re.MULTILINE)) == 2
+    assert re.search(rf"lefs\.widgets needs \w+, {re.escape(remedy)}$", done.stderr)
+
+
+def normal(name: str) -> str:
+    return name.lower().replace("_", "-")
 
 
 @functools.cache
@@ -136,7 +206,7 @@ def distributions(path: Path) -> set[str]:
         elif isinstance(node, ast.ImportFrom) and not node.level:
             modules.add((node.module or "").split(".")[0])
     modules -= {*sys.stdlib_module_names, "lefs"}
-    return {providers().get(module, [module])[0].lower().replace("_", "-") for module in modules}
+    return {normal(providers().get(module, [module])[0]) for module in modules}
 
 
 def test_the_first_command_installs_what_was_tested(root: Path) -> None:
@@ -149,9 +219,8 @@ def test_every_requirement_is_pinned_within_its_range(root: Path, project: dict[
     """And for all platforms alike: no build's suffix, no library of one kind of machine."""
     pins = dict(line.split("==") for line in pinned(root))
     bounds = lower_bounds(root)(project["project"])
-    assert len(bounds) == len(project["project"]["dependencies"]) + len(
-        project["project"]["optional-dependencies"]["test"]
-    )
+    extra = extras(root)(project["project"], "test")
+    assert len(bounds) == len(project["project"]["dependencies"]) + len(extra)
     for name, lowest in (bound.split("==") for bound in bounds):
         assert release(lowest) <= release(pins[name]), name
     assert release(pins["torch"]) < (2, 14)
@@ -175,11 +244,17 @@ def lower_bounds(root: Path) -> Callable[..., list[str]]:
     return found
 
 
+def extras(root: Path) -> Callable[..., list[str]]:
+    """What an extra installs, with what the extras it names install."""
+    found: Callable[..., list[str]] = runpy.run_path(str(root / ".ci" / "versions.py"))["requirements"]
+    return found
+
+
 def release(version: str) -> tuple[int, ...]:
     return tuple(int(part) for part in re.findall(r"\d+", version))
 
 
 def test_torch_and_nbconvert_are_bounded(project: dict[str, Any]) -> None:
-    assert "nbconvert>=7.16.5" in project["project"]["dependencies"]
+    assert "nbconvert>=7.16.5" in project["project"]["optional-dependencies"]["notebooks"]
     assert "torch>=2.6,<2.14" in project["project"]["dependencies"]
     assert {"test", "dev"} <= set(project["project"]["optional-dependencies"])

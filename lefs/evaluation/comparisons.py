@@ -32,6 +32,7 @@ from lefs.evaluation.realism import Features, Realism, in_mask, pooled
 from lefs.generator import Generator
 from lefs.images import to_lab
 from lefs.query import QuerySettings
+from lefs.tables import Table, Tabular
 
 __all__ = ["Comparison", "compare", "contrast", "locality"]
 
@@ -40,7 +41,7 @@ WINDOW = 5  # pixels around a part's mask that are looked at with it, for how re
 
 
 @dataclass(frozen=True, eq=False)
-class Comparison:
+class Comparison(Tabular):
     """What `compare` measured.
 
     Attributes
@@ -84,6 +85,16 @@ class Comparison:
             if len(kept) and len(own) == sum(len(m.values) for m in self.methods):
                 found += [_curve([o for o in own if o.method == m.name], kept) for m in self.methods]
         return found
+
+    def numbers(self) -> Table:
+        """A row for each part, method, value and pair, with every number of an `Outcome`."""
+        names = ("part", "method", "value", *(f.name for f in fields(Outcome) if "ndarray" in str(f.type)))
+        rows = [
+            [o.part, o.method, o.value, *cells]
+            for o in self.outcomes
+            for cells in zip(*(getattr(o, name).tolist() for name in names[3:]), strict=True)
+        ]
+        return Table(["pair" if name == "index" else name for name in names], rows)
 
 
 def _curve(points: Sequence[Outcome], kept: np.ndarray) -> Curve:

@@ -17,6 +17,7 @@ from lefs.evaluation.pairs import PairBatch, PairOptions, pair_batches
 from lefs.generator import Generator
 from lefs.images import color_difference
 from lefs.query import QuerySettings
+from lefs.tables import Table, Tabular
 
 __all__ = ["PartLeak", "part_leak"]
 
@@ -24,7 +25,7 @@ _USUAL = QuerySettings()
 
 
 @dataclass(frozen=True, eq=False)
-class PartLeak:
+class PartLeak(Tabular):
     """What editing each part changes in every part, for each pair.
 
     Attributes
@@ -51,6 +52,11 @@ class PartLeak:
     def matrix(self) -> np.ndarray:
         """Means over the pairs: (P, P), row = edited, column = measured; NaN where no pair shows both."""
         return _means(np.ones((1, len(self.change))), self.change)[0]
+
+    def numbers(self) -> Table:
+        """The matrix: a row for each edited part, a column for each measured one."""
+        rows = [(part, *row) for part, row in zip(self.parts, self.matrix.tolist(), strict=True)]
+        return Table(("edited", *self.parts), rows)
 
     @property
     def interference(self) -> float:

@@ -19,7 +19,7 @@ from lefs.evaluation.methods import Method
 from lefs.evaluation.outcomes import Outcome, spelled
 from lefs.evaluation.realism import Realism
 from lefs.records import read_json, whole, write_json
-from lefs.tables import Table
+from lefs.tables import Table, Tabular
 
 __all__ = ["Report", "Row", "reached", "report"]
 
@@ -87,7 +87,7 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Report:
+class Report(Tabular):
     """A comparison in numbers.
 
     Attributes
@@ -156,6 +156,15 @@ class Report:
         rows = [(m, *(_cell(self.summary(m, p).reach, ".2f") for p in ("", *parts))) for m in self.methods]
         return Table(("method", "all parts", *parts), rows)
 
+    def numbers(self) -> Table:
+        """The summaries (``part`` is empty for the mean of all), then every row, with all their fields."""
+        wide = {f.name: ("", " low", " high") if "Estimate" in str(f.type) else ("",) for f in fields(Row)}
+        rows = [
+            [cell for n, ends in wide.items() for cell in _spread(getattr(row, n), len(ends))]
+            for row in (*self.summaries, *self.rows)
+        ]
+        return Table([name + end for name, ends in wide.items() for end in ends], rows)
+
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write as JSON, atomically; numbers with five significant digits, the table a line of text a row."""
         floor = self.unedited and [self.unedited[0], _word(self.unedited[1])]
@@ -175,6 +184,10 @@ class Report:
             # (files of before arrivals were measured tell a share of leak instead)
             counts = meta["pairs"], meta["curve_pairs"], meta.get("visible", _LIMIT)
             return cls(*counts, rows, summaries, floor, meta["note"])
+
+
+def _spread(value: Any, width: int) -> Sequence[Any]:
+    return (value,) if width == 1 else value or (None,) * width
 
 
 # -- numbers -------------------------------------------------------------------------------------------------

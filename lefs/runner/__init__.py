@@ -7,6 +7,7 @@ which takes seconds to import, when it is asked for.
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from lefs.checks import needs
 from lefs.runner.domains import choose, prepare
 from lefs.runner.findings import record
 from lefs.runner.parameters import Parameter, ParameterError, RunError, read_parameters
@@ -54,5 +55,6 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     for home, names in _HOMES.items():
         if name in names:
-            return getattr(importlib.import_module(f"lefs.runner.{home}"), name)
+            with needs("notebooks", f"lefs.runner.{name}"):
+                return getattr(importlib.import_module(f"lefs.runner.{home}"), name)
     raise AttributeError(f"module 'lefs.runner' has no attribute {name!r}")
