@@ -1,4 +1,4 @@
-"""What a generator does inside, a batch of images at a time: activation vectors, energies inside clusters.
+"""What a generator does inside, a batch of images at a time: activation vectors.
 
 `Hypercolumns` are the vectors over each position of a picture; a `Sample` streams them through memory.
 """
@@ -7,10 +7,8 @@ from __future__ import annotations
 
 import math
 import os
-import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Executor
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -22,15 +20,12 @@ from torch.nn.functional import interpolate, normalize
 
 from lefs.checkpoints import Checkpoint, digest_of
 from lefs.checks import Seeds, check_integer, check_name, check_number, check_seeds
-from lefs.factorization import membership_by
 from lefs.generator import Generator
-from lefs.images import resample_partition
 from lefs.records import ArtifactError
 from lefs.stylespace import StyleLayer
-from lefs.synthesis import Stop
 from lefs.workers import Chunks, Source, check_executor, loaded, map_chunks, travelling
 
-__all__ = ["Batch", "Hypercolumns", "Sample", "batch_bytes", "default_batch", "shares"]
+__all__ = ["Batch", "Hypercolumns", "Sample", "batch_bytes", "default_batch"]
 
 _IMAGES = 1024  # that vectors come from, at most: more add little to where the centres are, and cost a pass
 _BATCH = 16  # images in a batch, at most
@@ -38,7 +33,6 @@ _SPREAD = 8  # chunks of what is added up: so many times the root of the number 
 # Bytes that a batch may take: on a processor larger ones are no faster, other devices want to be kept busy.
 _BUDGET, _BUDGET_ELSEWHERE = 2**29, 2**31
 _COPIES = 5  # of the largest maps that a synthesis holds at once: scaled, convolved, filtered, sums
-_STRIP = 2**20  # squares that are formed at once: enough for a matrix product, few enough for the cache
 
 Batch = Sequence[tuple[int, int]]  # position in the sample and seed of each image
 Job = partial[Any]  # of a generator, what it makes a batch of images from, and the batch: gives tensors
@@ -177,38 +171,6 @@ class Sample:
             start += len(rows)
         return found
 
-    def contributions(
-        self, layer: str, centers: Tensor, *, method: str = "kmeans", standardized: bool = False
-    ) -> tuple[Tensor, Tensor]:
-        """M (Editing in Style, Eq. 1) of every style channel to the clusters of these centres.
-
-        Parameters
-        ----------
-        layer : str
-            The clustered layer, or several joined by ``+``.
-        centers : Tensor of shape (K, C), unit norm
-        method : {"kmeans", "nmf"}
-            What the centres are; see `membership_by`.
-        standardized : bool
-            Of maps less their channel's mean over the sample, which another pass finds: then energy is
-            variance, as Eq. 1 has it (where its size cancels).
-
-        Returns
-        -------
-        contributions : Tensor of shape (K, S), float64
-            Each live channel's shares of energy, 0 for a dead one.
-        sizes : Tensor of shape (K,), int64
-            Positions in each cluster; of soft clusters their membership added up over all positions, rounded.
-        """
-        means: Tensor | None = None
-        if standardized:
-            (total,) = self.sums(partial(_means), "means", (self.generator.num_styles,))
-            means = total / len(self.seeds)
-        job = partial(_energy, layer=layer, centers=centers.cpu(), method=method, means=means)
-        shape = len(centers), self.generator.num_styles
-        energy, sizes = self.sums(job, "contributions", shape, shape[:1])
-        return shares(energy), sizes.round().long()
-
     def _per_image(self, layer: str, max_vectors: int) -> int:
         check_integer("max_vectors", max_vectors, minimum=1)
         side = Hypercolumns.of(layer, self.generator.layers).side
@@ -218,16 +180,19 @@ class Sample:
         """The tensors that `job` makes of each batch of the images at `positions` (all if None), in order."""
         return self._mapped(job, description, range(len(self.seeds)) if positions is None else positions, 1)
 
-    def sums(self, job: Job, description: str, *shapes: tuple[int, ...]) -> list[Tensor]:
+    def sums(
+        self, job: Job, description: str, *shapes: tuple[int, ...], positions: Sequence[int] | None = None
+    ) -> list[Tensor]:
         """What `job` makes of each batch, tensors of these shapes, added up over all, in float64.
 
         A chunk is a batch, or several, as many as grow with the root of their number: then there are neither
         too few chunks for many workers nor too many to be given away and kept.
         """
-        batches = math.ceil(len(self.seeds) / self.batch_size)
+        positions = range(len(self.seeds)) if positions is None else positions
+        batches = math.ceil(len(positions) / self.batch_size)
         together = math.ceil(math.sqrt(batches) / _SPREAD)
         totals = [torch.zeros(shape, dtype=torch.float64) for shape in shapes]
-        for found in self._mapped(job, description, range(len(self.seeds)), together):
+        for found in self._mapped(job, description, positions, together):
             if (shown := tuple(tuple(part.shape) for part in found)) != shapes:
                 raise ArtifactError(
                     f"{self.checkpoint}: a chunk of shapes {shown} and not {shapes}; delete it"
@@ -299,102 +264,3 @@ def _vectors(
     # A clone made outside inference mode is an ordinary tensor; half precision is too little to cluster.
     vectors = torch.cat(rows).clone()
     return (vectors.to(torch.promote_types(vectors.dtype, torch.float32)),)
-
-
-def _means(generator: Generator, styles: Tensor, chunk: Batch) -> tuple[Tensor]:
-    """The mean of every channel's map inside the picture, added up over the images of a batch: (S,)."""
-    found = torch.zeros(generator.num_styles, dtype=torch.float64)
-
-    def look(maps: Tensor, *, layer: StyleLayer) -> None:
-        found[layer.span] = layer.inside(maps).float().mean(dim=(2, 3)).sum(dim=0).double().cpu()
-
-    with torch.inference_mode():
-        generator.walk(styles, {la.name: partial(look, layer=la) for la in generator.layers})
-    return (found,)
-
-
-def _energy(
-    generator: Generator,
-    styles: Tensor,
-    chunk: Batch,
-    *,
-    layer: str,
-    centers: Tensor,
-    method: str,
-    means: Tensor | None,
-) -> tuple[Tensor, Tensor]:
-    """Σ A² ⊙ U over one batch, for every layer: (K, S) float64; and positions per cluster, (K,)."""
-    columns = Hypercolumns.of(layer, generator.layers)
-    partition: _Partition | None = None
-    waiting: dict[str, Tensor] = {}  # maps of the layers before the clustered one, which are smaller
-    found: dict[str, Tensor] = {}
-
-    def look(maps: Tensor, *, name: str) -> None:
-        nonlocal partition
-        waiting[name] = maps
-        if partition is None and waiting.keys() >= set(columns.names):
-            partition = _Partition(membership_by(method)(columns.join(waiting), centers))
-        if partition is not None:
-            for n, a in waiting.items():
-                la = generator.layer(n)
-                less = a if means is None else a - means[la.span].to(a)[:, None, None]
-                found[n] = partition.energy(la, less)
-            waiting.clear()
-        if len(found) == len(generator.layers):
-            raise Stop
-
-    with torch.inference_mode(), suppress(Stop):
-        generator.walk(styles, {la.name: partial(look, name=la.name) for la in generator.layers})
-    assert partition is not None
-    # Brought over once, so that a device is never waited for between its layers.
-    energy = torch.zeros(len(centers), generator.num_styles, dtype=torch.float64)
-    for la in generator.layers:
-        energy[:, la.span] = found[la.name].cpu()
-        if la.shift is not None:  # a channel's shift acts where the channel does
-            energy[:, la.shift] = energy[:, la.span]
-    return energy, partition.membership.cpu().sum(dim=(0, 2, 3), dtype=torch.float64)
-
-
-class _Partition:
-    """Memberships (N, K, h, w) of one batch, and the energy of layers' maps inside each cluster."""
-
-    def __init__(self, membership: Tensor):
-        self.membership = membership
-        self._resampled = membership.flatten(2)  # to the size last asked for: (N, K, H W)
-        self._last: tuple[weakref.ref[Tensor], Tensor] | None = None
-
-    def energy(self, layer: StyleLayer, maps: Tensor) -> Tensor:
-        """Σ_{n,h,w} A² ⊙ U, inside the picture: (K, C), float64."""
-        # The layers of one size that see the same maps (to colours, and on to the next size) are one sum.
-        if self._last is None or self._last[0]() is not maps:
-            # (margins differ from layer to layer, what lies inside the picture fits)
-            inside = layer.inside(maps)
-            if self._resampled.shape[2] != inside[0, 0].numel():
-                self._resampled = resample_partition(self.membership, inside.shape[-2]).flatten(2)
-            self._last = weakref.ref(maps), _energy_by_cluster(inside, self._resampled)
-        return self._last[1]
-
-
-def _energy_by_cluster(maps: Tensor, memberships: Tensor) -> Tensor:
-    """Σ_{n,p} A² ⊙ U for maps (N, C, H, W) and memberships (N, K, H W): (K, C), added up in float64.
-
-    On a processor a strip of positions at a time, whose squares stay in its cache; else one matrix product.
-    """
-    values = maps.flatten(2)
-    on_cpu, wide = maps.device.type == "cpu", maps.dtype.itemsize >= 4
-    step = max(256, _STRIP // values[..., 0].numel()) if on_cpu else values.shape[2]
-    energy: Tensor | None = None
-    for strip, members in zip(values.split(step, dim=2), memberships.split(step, dim=2), strict=True):
-        squares = (strip if wide else strip.float()).square().movedim(1, 2)
-        part = torch.bmm(members.to(squares.dtype), squares)
-        # (Apple's devices have no float64.)
-        total = (part.cpu() if part.device.type == "mps" else part).sum(dim=0, dtype=torch.float64)
-        energy = total if energy is None else energy.add_(total)
-    assert energy is not None
-    return energy
-
-
-def shares(energy: Tensor) -> Tensor:
-    """M = energy in a cluster / energy altogether (Editing in Style, Eq. 1); a dead channel gets 0."""
-    total = energy.sum(dim=0)
-    return torch.where(total > 0, energy / total.clamp_min(torch.finfo(torch.float64).tiny), 0.0)

@@ -18,8 +18,10 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate, one_hot
 
-from lefs.activations import Hypercolumns, Sample, shares
+from lefs.activations import Hypercolumns, Sample
 from lefs.checks import check_choice, check_clusters, check_name, check_tensor
+from lefs.energies import measure as measured
+from lefs.energies import shares
 from lefs.factorization import membership_by
 from lefs.generator import Generator, GeneratorId, Sampling
 from lefs.naming import as_written, merged_names, part_name
@@ -60,8 +62,10 @@ class Catalog:
     sampling : Sampling
     method : {"kmeans", "nmf"}
         Clusters are directions, or factors (Deep Feature Factorization).
-    measure : {"energy", "effect", "standardized"}
+    measure : {"energy", "effect", "standardized", "none"}
         What `contributions` are shares of: energy, effect, or energy of standardised maps (the paper's M).
+    errors : Tensor of shape (K, S), float32, or None
+        Standard errors of contributions by energy, for all that the generator makes; None: not recorded.
     effects : Tensor of shape (K, S), float64, or None where they were not measured
         E of `lefs.effects`: what one unit of each style changes in each cluster.
     effects_sampling : Sampling or None
@@ -84,7 +88,8 @@ class Catalog:
     generator: GeneratorId
     sampling: Sampling
     method: Literal["kmeans", "nmf"] = "kmeans"
-    measure: Contributions = "energy"
+    measure: Contributions | Literal["none"] = "energy"
+    errors: Tensor | None = None
     effects: Tensor | None = None
     effects_sampling: Sampling | None = None
     # by file, the names that others who save there, too, started from; shared by all that is made of this
@@ -98,7 +103,7 @@ class Catalog:
         centers: Tensor,
         *,
         method: Literal["kmeans", "nmf"] = "kmeans",
-        measure: Literal["energy", "standardized"] = "energy",
+        measure: Contributions | Literal["none"] = "energy",
         random_state: int = 0,
         **options: Any,
     ) -> Catalog:
@@ -108,13 +113,12 @@ class Catalog:
         `Sampling`, say how the clusters were found.
         """
         generator, default = sample.generator, sample.generator.default_label
-        standardized = measure == "standardized"
-        found = sample.contributions(layer, centers, method=method, standardized=standardized)
+        precision = options.get("precision") or 0.0
+        found = measured(sample, layer, centers, method=method, kind=measure, precision=precision)
         return cls(
             centers=centers.float().cpu(),
             layer=layer,
-            contributions=found[0],
-            sizes=found[1],
+            **vars(found),
             layers=generator.layers,
             parts={f"cluster {k}": (k,) for k in range(len(centers))},
             generator=GeneratorId.of(generator),
@@ -125,7 +129,7 @@ class Catalog:
 
     def __post_init__(self) -> None:
         check_choice("method", self.method, ("kmeans", "nmf"))
-        check_choice("measure", self.measure, CONTRIBUTIONS)
+        check_choice("measure", self.measure, (*CONTRIBUTIONS, "none"))
         parts = {part_name("parts", n): check_clusters(ks) for n, ks in self.parts.items()}
         object.__setattr__(self, "parts", MappingProxyType(parts))
         clusters = sorted(k for ks in parts.values() for k in ks)
@@ -139,8 +143,8 @@ class Catalog:
         width = max([self.layers[-1].span.stop, *self.contributions.shape[1:2]])
         expected: dict[str, tuple[int, ...]] = {"centers": (clusters, channels), "sizes": (clusters,)}
         expected["contributions"] = (clusters, width)
-        if self.effects is not None:
-            expected["effects"] = (clusters, width)
+        later = [name for name in ("errors", "effects") if getattr(self, name) is not None]
+        expected |= dict.fromkeys(later, (clusters, width))
         for name, shape in expected.items():
             check_tensor(name, getattr(self, name), shape)
 
@@ -186,7 +190,7 @@ class Catalog:
         name = part_name("into", into)
         if name in rest:
             raise ValueError(
-                f"into: there is a part {name!r} already, which is not among those merged; add it to them"
+                f"into: there is a part {name!r} already, not among those merged; add it to them"
             )
         return replace(self, parts={**rest, name: clusters})
 
@@ -255,6 +259,10 @@ class Catalog:
 
     def contribution(self, part: str) -> Tensor:
         """Contribution of every channel to a part, the sum over its clusters: (S,), float64 in [0, 1]."""
+        if self.measure == "none":
+            raise ValueError(
+                "this catalog has memberships alone; lefs.dissection.remeasure measures the rest"
+            )
         return self.contributions[list(self.clusters(part))].sum(dim=0).clamp(max=1)
 
     def by_effect(self) -> Catalog:
@@ -263,7 +271,7 @@ class Catalog:
 
     @cached_property
     def _by_effect(self) -> Catalog:
-        return replace(self, contributions=shares(self.measured_effects), measure="effect")
+        return replace(self, contributions=shares(self.measured_effects), errors=None, measure="effect")
 
     def measured_by(self, contributions: Contributions | None) -> Catalog:
         """The catalog with contributions of one kind: itself where they are its own, or `by_effect`.
@@ -331,6 +339,7 @@ class Catalog:
         with exclusive(file.parent):
             kept = self._joined(file, check_choice("prefer", prefer, ("refuse", "own", "theirs")))
             tensors = {n: getattr(kept, n) for n in _TENSORS}
+            tensors |= {} if kept.errors is None else {"errors": kept.errors}
             tensors |= {} if kept.effects is None else {"effects": _narrowest(kept.effects)}
             content = {
                 "layer": kept.layer,
@@ -385,6 +394,8 @@ class Catalog:
                 parts=meta["parts"],
                 generator=GeneratorId.from_json(meta["generator"]),
                 sampling=Sampling.from_json(meta["sampling"]),
+                errors=tensors.get("errors"),
+                errors=tensors.get("errors"),
                 effects=tensors["effects"].double() if "effects" in tensors else None,
                 effects_sampling=measured and Sampling.from_json(measured),
             )

@@ -22,6 +22,7 @@ from lefs.checkpoints import Checkpoint, Unfinished
 from lefs.checks import check_choice, check_integer
 from lefs.clustering import SphericalKMeans, sample_limit
 from lefs.effects import by_effect
+from lefs.energies import measure
 from lefs.factorization import factorize
 from lefs.generator import Generator
 
@@ -44,7 +45,8 @@ def dissect(
     batch_size: int | None = None,
     max_vectors: int = 65_536,
     sample_size: int | Literal["auto"] | None = "auto",
-    contributions: Contributions = "energy",
+    contributions: Contributions | Literal["none"] = "energy",
+    precision: float = 0.025,
     probes: int = 1,
     progress: bool = True,
     executor: Executor | None = None,
@@ -83,10 +85,14 @@ def dissect(
         Most vectors that are clustered at once.
     sample_size : int, "auto" or None
         Of `SphericalKMeans`: how many of them its runs see; None: all, slower and a little better.
-    contributions : {"energy", "effect", "standardized"}
+    contributions : {"energy", "effect", "standardized", "none"}
         Where a channel is active: shares of its energy, for which the paper assumes maps of unit variance;
         or of maps that are made so (``"standardized"``, a pass more); or where it acts: a pass of backward
-        passes (`lefs.by_effect`). Where maps have a mean, as in StyleGAN2, the first two differ.
+        passes (`lefs.by_effect`). Where maps have a mean, as in StyleGAN2, the first two differ. None are
+        measured where only memberships are wanted; `remeasure` makes up for it.
+    precision : float
+        Standard error of the contributions, in the root mean square over a layer, from which on its large
+        maps (of 4 million numbers or more) see no more images; `Catalog.errors` are those reached. 0: all.
     probes : int
         Of `lefs.by_effect`, random signs for each image.
     progress : bool
@@ -118,7 +124,7 @@ def dissect(
     random_state = check_integer("random_state", random_state, maximum=2**32 - 1)
     for name, count in {"clusters": clusters, "n_init": n_init, "probes": probes}.items():
         check_integer(name, count, minimum=1)
-    if check_choice("contributions", contributions, CONTRIBUTIONS) == "effect":
+    if check_choice("contributions", contributions, (*CONTRIBUTIONS, "none")) == "effect":
         generator.check_styles()
     options: dict[str, Any] = {"batch_size": batch_size, "progress": progress, "executor": executor}
     options["checkpoint"] = checkpoint
@@ -137,9 +143,10 @@ def dissect(
     del vectors  # (a second pass needs the room)
     seen: Any = "all" if sample_size is None else sample_size
     how = {"random_state": random_state, "n_init": n_init, "max_vectors": max_vectors, "sample_size": seen}
+    how["precision"] = precision
     if contributions != "effect":
         return Catalog.of(sample, layer, centers, method=method, measure=contributions, **how)
-    catalog = Catalog.of(sample, layer, centers, method=method, **how)
+    catalog = Catalog.of(sample, layer, centers, method=method, measure="none", **how)
     return by_effect(catalog, generator, probes=probes, random_state=random_state, **options)
 
 
@@ -194,6 +201,7 @@ def remeasure(
     seeds: Iterable[int] | None = None,
     *,
     contributions: Literal["energy", "standardized"] = "standardized",
+    precision: float = 0.025,
     **options: Any,
 ) -> Catalog:
     """The same clusters and parts with contributions of another kind, or measured on other images.
@@ -204,7 +212,7 @@ def remeasure(
         Must belong together.
     seeds : iterable of int, optional
         The catalog's own sample unless told otherwise, at its truncation.
-    contributions : {"energy", "standardized"}
+    contributions, precision : {"energy", "standardized"}, float
         As of `dissect`; `lefs.by_effect` measures the third kind.
     **options
         `batch_size`, `executor`, `checkpoint` and `progress` of `dissect`.
@@ -224,12 +232,10 @@ def remeasure(
     check_choice("contributions", contributions, ("energy", "standardized"))
     given = catalog.sampling.seeds if seeds is None else seeds
     sample = Sample(generator, given, truncation=catalog.sampling.truncation, **options)
-    standardized = contributions == "standardized"
-    found, sizes = sample.contributions(
-        catalog.layer, catalog.centers.to(generator.device), method=catalog.method, standardized=standardized
-    )
-    sampling = replace(catalog.sampling, seeds=tuple(sample.seeds))
-    return replace(catalog, contributions=found, sizes=sizes, measure=contributions, sampling=sampling)
+    ways: dict[str, Any] = {"method": catalog.method, "kind": contributions, "precision": precision}
+    found = measure(sample, catalog.layer, catalog.centers.to(generator.device), **ways)
+    sampling = replace(catalog.sampling, seeds=tuple(sample.seeds), precision=precision)
+    return replace(catalog, **vars(found), measure=contributions, sampling=sampling)
 
 
 @dataclass(frozen=True)
@@ -289,7 +295,7 @@ def estimate(
     vectors = one.vectors(layer, max_vectors=given, random_state=0)
     first = _once(lambda: float(one.vectors(layer, max_vectors=given, random_state=0)[0, 0]))
     centers = normalize(vectors.new_ones(clusters, vectors.shape[1]), dim=1)
-    second = _once(lambda: one.contributions(layer, centers))
+    second = _once(lambda: measure(one, layer, centers))
     passes = (first * len(sample.spread) + second * images) / len(one.seeds)
     seconds = passes + _kmeans_seconds(vectors, clusters, count, n_init)
     return Estimate(seconds, _peak_bytes(sample, clusters, count, vectors.shape[1]))

@@ -287,7 +287,7 @@ class Sampling:
         Of the clustering, or of the signs of effects.
     label : int, tuple of float, or None
         The class, of a conditional generator, or a number for each class.
-    n_init, max_vectors, sample_size, probes : int or None
+    n_init, max_vectors, sample_size, probes, precision : int, float or None
         As `lefs.dissect` was given them, and ``"auto"`` or ``"all"`` for `sample_size`; None: not recorded,
         as in files of before, or without a meaning for what was measured.
     """
@@ -300,6 +300,7 @@ class Sampling:
     max_vectors: int | None = None
     sample_size: int | str | None = None
     probes: int | None = None
+    precision: float | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Plain values that `from_json` reads; what is None is left out."""

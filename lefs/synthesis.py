@@ -7,13 +7,14 @@ for.
 
 from __future__ import annotations
 
+import copy
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import torch
 from torch import Tensor, nn
@@ -149,12 +150,37 @@ class Synthesis(nn.Module, ABC):
     @property
     def preview_sizes(self) -> tuple[int, ...]:
         """Image sides that `synthesize` takes as `upto`, in ascending order; the last is that of `size`."""
-        return tuple(sorted({self._stage(layer) for layer in self.layers}))
+        return tuple(sorted({min(self._stage(layer), self.size[0]) for layer in self.layers}))
 
     @property
     def preview_size(self) -> int:
         """The largest side up to 256 that images can be made at, for interactive work."""
         return max((s for s in self.preview_sizes if s <= 256), default=self.preview_sizes[0])
+
+    def at(self, side: int) -> Self:
+        """The same generator, of smaller pictures, to show and to measure at; it shares the weights.
+
+        Layers that only larger pictures need are never walked: their channels change nothing, and are dead
+        to `lefs.dissect` and `lefs.by_effect`.
+
+        Parameters
+        ----------
+        side : int
+            One of `preview_sizes`, such as `preview_size`.
+
+        Examples
+        --------
+        >>> import lefs
+        >>> generator = lefs.load("portraits-64").at(32)
+        >>> generator.synthesize(generator.sample([1])).shape
+        torch.Size([1, 3, 32, 32])
+        """
+        height, width = self.size
+        if check_choice("side", side, self.preview_sizes) == height:
+            return self
+        found = copy.copy(self)
+        found.size = side, side * width // height
+        return found
 
     def check_styles(self) -> None:
         """Raise a TypeError that says why if this generator cannot be edited."""
@@ -264,9 +290,10 @@ class Synthesis(nn.Module, ABC):
         """Synthesize and keep every layer's input, for ``walk(..., cache=)``."""
         self._check_walk(styles, noise, None, None)
         states = [self._begin(styles)]
-        for layer in self.layers:
+        size, end = self._end(None)
+        for layer in self.layers[:end]:
             states.append(self._step(layer, self._enter(layer, states[-1], noise), styles, noise))
-        return Cache(styles, noise, tuple(states), self._finish(states[-1], self.size[0]))
+        return Cache(styles, noise, tuple(states), self._finish(states[-1], size))
 
     def _end(self, upto: int | None) -> tuple[int, int]:
         """Side of the image, and the index behind the last layer that it needs."""

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from lefs import Catalog
 from lefs.activations import Sample
+from lefs.energies import measure
 from lefs.generator import Generator, GeneratorId, Sampling
 from lefs.stylespace import StyleLayer
 from lefs.synthesis import Noise, State
@@ -103,12 +104,11 @@ def labels_by_hand(images: np.ndarray) -> np.ndarray:
 def catalog_of(generator: Linear, seeds: range = range(6)) -> Catalog:
     """Six clusters, the supports of the six channels; contributions as lefs measures them."""
     centers = torch.eye(CHANNELS)
-    contributions, sizes = Sample(generator, seeds, progress=False).contributions("a", centers)
+    found = measure(Sample(generator, seeds, progress=False), "a", centers)
     return Catalog(
         centers=centers,
         layer="a",
-        contributions=contributions,
-        sizes=sizes,
+        **vars(found),
         layers=generator.layers,
         parts={f"part {c}": (c,) for c in range(CHANNELS)},
         generator=GeneratorId(generator.fingerprint, generator.name),

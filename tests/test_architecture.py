@@ -23,6 +23,7 @@ ROWS = (
     ("generator",),
     ("workers",),
     ("activations", "sources"),
+    ("energies",),
     ("catalog",),
     ("effects", "query", "inversion"),
     ("dissection", "directions", "editing"),

@@ -19,8 +19,9 @@ import torch
 from helpers import random_network
 
 import lefs
-from lefs import ArtifactError, Catalog, StyleGAN2, dissect, save_generator
+from lefs import ArtifactError, Catalog, StyleGAN2, dissect, energies, save_generator
 from lefs import activations as sample_module
+from lefs.activations import Sample
 from lefs.dissection import Estimate, estimate
 from lefs.evaluation.partitions import compare_partitions, layers_to_compare, sample_vectors
 from lefs.generator import Generator
@@ -209,9 +210,9 @@ def test_layers_that_see_the_same_maps_are_added_up_once(
 ) -> None:
     """To colours, and on to the next size: the same input, the same energies."""
     calls: list[tuple[int, ...]] = []
-    original = sample_module._energy_by_cluster
+    original = energies._energy_by_cluster
     monkeypatch.setattr(
-        sample_module, "_energy_by_cluster", lambda a, u: calls.append(tuple(a.shape)) or original(a, u)
+        energies, "_energy_by_cluster", lambda a, u: calls.append(tuple(a.shape)) or original(a, u)
     )
     catalog = quick(lively, batch_size=10)
     shared = [("b4.torgb", "b8.conv0"), ("b8.torgb", "b16.conv0")]
@@ -226,7 +227,7 @@ def test_strips_of_positions_do_not_matter(
     lively: StyleGAN2, monkeypatch: pytest.MonkeyPatch, strip: int
 ) -> None:
     whole = quick(lively)
-    monkeypatch.setattr(sample_module, "_STRIP", strip)
+    monkeypatch.setattr(energies, "_STRIP", strip)
     parts = quick(lively)
     assert float((whole.contributions - parts.contributions).abs().max()) < 1e-6
     assert torch.equal(whole.sizes, parts.sizes)
@@ -439,3 +440,98 @@ def test_a_catalog_can_be_made_again_from_its_record(lively: StyleGAN2, tmp_path
     )
     assert torch.equal(again.contributions, made.contributions)
     assert torch.equal(again.centers, made.centers)
+
+
+# -- contributions as estimates ------------------------------------------------------------------------------
+
+
+def energy_of_each(generator: Generator, catalog: Catalog) -> torch.Tensor:
+    """Σ A² ⊙ U of each image of the sample: (N, K, S)."""
+    sample = Sample(generator, catalog.sampling.seeds, batch_size=1, progress=False)
+    options = {"layer": catalog.layer, "centers": catalog.centers, "method": "kmeans", "means": None}
+    job = partial(energies._energy, **options, depth=len(generator.layers))
+    return torch.stack([found[0] for found, _ in sample.each(job, "")])
+
+
+def test_errors_are_what_images_differ_by(lively: StyleGAN2) -> None:
+    """The jackknife, which leaves out one image after the other, finds the same standard errors."""
+    catalog = quick(lively, range(24))
+    energy = energy_of_each(lively, catalog)
+    without = torch.stack([energies.shares(energy.sum(dim=0) - one) for one in energy])
+    expected = (23 / 24 * (without - without.mean(dim=0)).square().sum(dim=0)).sqrt()
+    assert catalog.errors is not None
+    assert bool((catalog.errors > 0).any())
+    np.testing.assert_allclose(catalog.errors, expected, rtol=0.3, atol=3e-3)
+
+
+@pytest.fixture
+def large_maps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All maps count as large."""
+    monkeypatch.setattr(energies, "_CHEAP", 0)
+
+
+@pytest.mark.parametrize("kind", ["energy", "standardized"])
+def test_estimates_are_as_near_to_the_full_measurement_as_they_say(large_maps: None, kind: Any) -> None:
+    """In units of the stated error, over several networks: those of one share the images of its sample."""
+    off = []
+    for seed in (2, 3, 4):
+        network, options = random_network(seed=seed), {"contributions": kind, "layer": "b4.conv1"}
+        full = quick(copy.deepcopy(network).double(), range(192), precision=0, **options)
+        found = quick(network, range(192), precision=0.03, **options)
+        assert found.errors is not None
+        assert full.errors is not None
+        assert float(found.errors.mean()) > float(full.errors.mean())  # (images were spared)
+        for la in network.layers:
+            assert float(found.errors[:, la.span].square().mean().sqrt()) <= 0.03
+        off.append((found.contributions - full.contributions) / found.errors.clamp_min(1e-4))
+        again = quick(network, range(192), precision=0.03, batch_size=48, **options)
+        torch.testing.assert_close(again.contributions, found.contributions, rtol=0, atol=1e-6)
+    assert float(torch.stack(off).square().mean().sqrt()) < 1.5
+
+
+def test_how_many_images_are_seen_follows_from_the_precision(lively: StyleGAN2, large_maps: None) -> None:
+    """And from nothing else; the clustered layer and what comes before it always see all."""
+    seen, step = dict.fromkeys((0.0, 0.03, 1.0), 0), type(lively)._enter
+    for precision in seen:
+        walked: list[int] = []
+
+        class Watched(StyleGAN2):
+            def _enter(self, layer: Any, state: Any, noise: Any, walked: list[int] = walked) -> Any:
+                walked.append(len(state[0]) if layer is self.layers[-1] else 0)
+                return step(self, layer, state, noise)
+
+        network = copy.copy(lively)
+        network.__class__ = Watched
+        catalog = quick(network, range(100), precision=precision, layer="b4.conv1")
+        seen[precision] = sum(walked)
+        assert int(catalog.sizes.sum()) == 100 * 16
+    assert seen[0.0] == 100
+    assert seen[1.0] == 32
+    assert seen[0.03] in (32, 64, 100)
+
+
+def test_layers_of_small_maps_see_all_images(lively: StyleGAN2) -> None:
+    one, two = quick(lively, range(48), precision=0), quick(lively, range(48))
+    assert torch.equal(one.contributions, two.contributions)
+    assert torch.equal(one.errors, two.errors)
+
+
+def test_memberships_alone(lively: StyleGAN2) -> None:
+    """The same clusters of the same sizes, no contributions; they can be measured later."""
+    full, found = quick(lively), quick(lively, contributions="none")
+    assert torch.equal(full.centers, found.centers)
+    assert torch.equal(full.sizes, found.sizes)
+    with pytest.raises(ValueError, match="memberships alone"):
+        found.contribution("cluster 0")
+    later = lefs.dissection.remeasure(found, lively, contributions="energy", progress=False)
+    assert torch.equal(later.contributions, full.contributions)
+    assert later.measure == "energy"
+
+
+def test_errors_are_kept(lively: StyleGAN2, tmp_path: Path) -> None:
+    catalog = quick(lively)
+    again = Catalog.load(catalog.save(tmp_path / "catalog"))
+    assert catalog.errors is not None
+    assert again.errors is not None
+    assert again.errors.equal(catalog.errors)
+    assert again.sampling.precision == 0.025

@@ -18,7 +18,7 @@ from harness import Row, clock, in_process, interleaved, skip
 from torch.nn.functional import interpolate, normalize
 
 import lefs
-from lefs import StyleGAN2, StyleGAN2Config
+from lefs import StyleGAN2, StyleGAN2Config, energies
 from lefs import activations as module
 from lefs.clustering import assign
 from lefs.generator import Generator
@@ -58,7 +58,7 @@ def bench_contributions() -> Iterator[Row]:
             clustered = next(a for la, a in maps if la.name == layer.name)
 
             def contributions(maps: Any = maps, clustered: Any = clustered, centers: Any = centers) -> None:
-                partition = module._Partition(assign(clustered, centers))
+                partition = energies._Partition(assign(clustered, centers))
                 for la, a in maps:
                     partition.energy(la, a)
 
@@ -81,7 +81,7 @@ def bench_passes() -> Iterator[Row]:
         centers = normalize(torch.ones(CLUSTERS, network.layer(layer).channels))
         first, second = interleaved(
             functools.partial(sample.vectors, layer, max_vectors=300 * size, random_state=0),
-            functools.partial(sample.contributions, layer, centers),
+            functools.partial(energies.measure, sample, layer, centers),
             repeats=3,
         )
         note = (

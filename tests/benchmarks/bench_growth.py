@@ -23,8 +23,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
-from lefs import SphericalKMeans, StyleGAN2, StyleGAN2Config, dissect
-from lefs import activations as module
+from lefs import SphericalKMeans, StyleGAN2, StyleGAN2Config, dissect, energies
 from lefs.plotting.style import INK, LINES, MUTED, WIDTH, new_figure, styled
 
 BASE = {"images": 64, "clusters": 16, "resolution": 64, "channels": 48}
@@ -47,7 +46,7 @@ def measure(images: int, clusters: int, resolution: int, channels: int) -> dict[
     network = StyleGAN2(StyleGAN2Config(resolution, 64, 64, dict.fromkeys(sizes, channels))).eval()
     network.freeze()
     seconds = dict.fromkeys(PARTS, 0.0)
-    module._Partition.energy = timed(module._Partition.energy, seconds, "contributions")
+    energies._Partition.energy = timed(energies._Partition.energy, seconds, "contributions")
     SphericalKMeans.fit = timed(SphericalKMeans.fit, seconds, "k-means")
     start = clock()
     options = {"batch_size": 8, "n_init": 1, "max_vectors": 32_768, "progress": False}

@@ -1,0 +1,251 @@
+"""Where channels are active: the energy of every layer's maps inside each cluster, and how well it is known.
+
+M of a sample is an estimate, a ratio of two sums over images, and its standard error follows from how the
+images differ. Large maps are nearly all of the cost, and need the fewest images, since they have the most
+positions. So layers of large maps are left out once their error is small enough.
+"""
+
+from __future__ import annotations
+
+import math
+import weakref
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from lefs.activations import Batch, Hypercolumns, Sample
+from lefs.checks import check_number
+from lefs.factorization import membership_by
+from lefs.generator import Generator
+from lefs.images import resample_partition
+from lefs.stylespace import StyleLayer
+from lefs.synthesis import Stop
+
+__all__ = ["Measured", "measure", "shares"]
+
+_STRIP = 2**20  # squares that are formed at once: enough for a matrix product, few enough for the cache
+_CHEAP = 2**22  # numbers in a layer's maps of one image from which on images are spared
+_FIRST = 32  # images after which errors are looked at first; then whenever their number has doubled
+
+
+@dataclass(frozen=True, eq=False)
+class Measured:
+    """What `measure` found.
+
+    Attributes
+    ----------
+    contributions : Tensor of shape (K, S), float64
+        Each live channel's shares of energy, 0 for a dead one.
+    errors : Tensor of shape (K, S), float32
+        Their standard errors, in [0, 1]: how far off, as a rule, they are for all that the generator makes.
+    sizes : Tensor of shape (K,), int64
+        Positions in each cluster; of soft clusters their membership added up over all positions, rounded.
+    """
+
+    contributions: Tensor
+    errors: Tensor
+    sizes: Tensor
+
+
+def measure(
+    sample: Sample,
+    layer: str,
+    centers: Tensor,
+    *,
+    method: str = "kmeans",
+    kind: str = "energy",
+    precision: float = 0.0,
+) -> Measured:
+    """M (Editing in Style, Eq. 1) of every style channel to the clusters of these centres.
+
+    Parameters
+    ----------
+    sample : Sample
+    layer : str
+        The clustered layer, or several joined by ``+``.
+    centers : Tensor of shape (K, C), unit norm
+    method : {"kmeans", "nmf"}
+        What the centres are; see `membership_by`.
+    kind : {"energy", "standardized", "none"}
+        ``"standardized"`` is of maps less their channel's mean over the sample, which another pass finds:
+        then energy is variance, as Eq. 1 has it (where its size cancels). ``"none"`` finds the sizes alone.
+    precision : float
+        Layers of large maps see further images until this is their error, in the root mean square over
+        clusters and live channels: 32, 64, 128, ... of them; 0: all.
+    """
+    layers, count = sample.generator.layers, len(sample.seeds)
+    clustered = _depth(layers, [la.name in layer.split("+") for la in layers])
+    cheap = max(clustered, _depth(layers, [_numbers(la) < _CHEAP for la in layers]))
+    spared = check_number("precision", precision, minimum=0, maximum=1) > 0 and cheap < len(layers)
+    means: Tensor | None = None
+    if kind == "standardized":
+        first = range(min(count, _FIRST) if spared else count)
+        (total,) = sample.sums(partial(_means), "means", (sample.generator.num_styles,), positions=first)
+        means = total / len(first)
+    job = partial(_energy, layer=layer, centers=centers.cpu(), method=method, means=means)
+    sums = torch.zeros(4, len(centers), sample.generator.num_styles, dtype=torch.float64)
+    sizes, images = sums.new_zeros(len(centers)), sums.new_zeros(sums.shape[2])
+    depth = clustered if kind == "none" else len(layers)
+    for some in _rounds(count, spared):
+        shapes: tuple[tuple[int, ...], ...] = (tuple(sums.shape), (len(centers),))
+        found = sample.sums(partial(job, depth=depth), "contributions", *shapes, positions=some)
+        sums, sizes = sums + found[0], sizes + found[1]
+        for la in layers[:depth]:
+            for span in la.spans:
+                images[span] += len(some)
+        errors = _errors(sums, images)
+        rough = [
+            i < cheap or _rms(errors[:, la.span], sums[0][:, la.span]) > precision
+            for i, la in enumerate(layers)
+        ]
+        depth = min(depth, _depth(layers, rough))
+    contributions = shares(sums[0] * (kind != "none"))
+    return Measured(contributions, errors.float(), sizes.round().long())
+
+
+def shares(energy: Tensor) -> Tensor:
+    """M = energy in a cluster / energy altogether (Editing in Style, Eq. 1); a dead channel gets 0."""
+    total = energy.sum(dim=0)
+    return torch.where(total > 0, energy / total.clamp_min(torch.finfo(torch.float64).tiny), 0.0)
+
+
+def _numbers(layer: StyleLayer) -> int:
+    return layer.channels * math.prod(layer.size)
+
+
+def _depth(layers: Sequence[StyleLayer], wanted: Sequence[bool]) -> int:
+    """How many layers have to be walked for those that are wanted."""
+    return max(i for i in range(len(layers) + 1) if i == 0 or wanted[i - 1])
+
+
+def _rounds(count: int, spared: bool) -> Iterator[range]:
+    """The images of each round, after which there may be enough."""
+    done = 0
+    while done < count:
+        end = min(count, max(_FIRST, 2 * done)) if spared else count
+        yield range(done, end)
+        done = end
+
+
+def _errors(sums: Tensor, images: Tensor) -> Tensor:
+    """The standard error of a ratio of sums over n images, linearised: (K, S); 1 where there is one image.
+
+    √(n / (n − 1) Σ (E − M T)²) / Σ T, of the energies E in a cluster and T in all.
+    """
+    m, total = shares(sums[0]), sums[0].sum(dim=0)
+    spread = (
+        (sums[1] - 2 * m * sums[2] + m.square() * sums[3]).clamp_min(0) * images / (images - 1).clamp_min(1)
+    )
+    errors = torch.where(total > 0, spread.sqrt() / total.clamp_min(torch.finfo(torch.float64).tiny), 0.0)
+    return torch.where((images > 1) | (total == 0), errors.clamp(max=1), 1.0)
+
+
+def _rms(errors: Tensor, energy: Tensor) -> float:
+    """Of the live channels, over all clusters."""
+    live = energy.sum(dim=0) > 0
+    return float(errors[:, live].square().mean().sqrt()) if bool(live.any()) else 0.0
+
+
+def _means(generator: Generator, styles: Tensor, chunk: Batch) -> tuple[Tensor]:
+    """The mean of every channel's map inside the picture, added up over the images of a batch: (S,)."""
+    found = torch.zeros(generator.num_styles, dtype=torch.float64)
+
+    def look(maps: Tensor, *, layer: StyleLayer) -> None:
+        found[layer.span] = layer.inside(maps).float().mean(dim=(2, 3)).sum(dim=0).double().cpu()
+
+    with torch.inference_mode():
+        generator.walk(styles, {la.name: partial(look, layer=la) for la in generator.layers})
+    return (found,)
+
+
+def _energy(
+    generator: Generator,
+    styles: Tensor,
+    chunk: Batch,
+    *,
+    layer: str,
+    centers: Tensor,
+    method: str,
+    means: Tensor | None,
+    depth: int,
+) -> tuple[Tensor, Tensor]:
+    """Over one batch, for each of the first `depth` layers, Σ E, Σ E², Σ E T and Σ T² of the images' energies
+    E = Σ A² ⊙ U and T = Σ_k E: (4, K, S) float64; and positions per cluster, (K,).
+    """
+    walked = generator.layers[:depth]
+    columns = Hypercolumns.of(layer, generator.layers)
+    partition: _Partition | None = None
+    waiting: dict[str, Tensor] = {}  # maps of the layers before the clustered one, which are smaller
+    found: dict[str, Tensor] = {}
+
+    def look(maps: Tensor, *, name: str) -> None:
+        nonlocal partition
+        waiting[name] = maps
+        if partition is None and waiting.keys() >= set(columns.names):
+            partition = _Partition(membership_by(method)(columns.join(waiting), centers))
+        if partition is not None:
+            for n, a in waiting.items():
+                la = generator.layer(n)
+                less = a if means is None else a - means[la.span].to(a)[:, None, None]
+                found[n] = partition.energy(la, less)
+            waiting.clear()
+        if len(found) == depth:
+            raise Stop
+
+    with torch.inference_mode(), suppress(Stop):
+        generator.walk(styles, {la.name: partial(look, name=la.name) for la in walked})
+    assert partition is not None
+    # Brought over once, so that a device is never waited for between its layers.
+    sums = torch.zeros(4, len(centers), generator.num_styles, dtype=torch.float64)
+    for la in (la for la in walked if la.name in found):  # (those beyond a smaller picture are never walked)
+        for span in la.spans:  # a channel's shift acts where the channel does
+            sums[:, :, span] = found[la.name].cpu()
+    return sums, partition.membership.cpu().sum(dim=(0, 2, 3), dtype=torch.float64)
+
+
+class _Partition:
+    """Memberships (N, K, h, w) of one batch, and the energy of layers' maps inside each cluster."""
+
+    def __init__(self, membership: Tensor):
+        self.membership = membership
+        self._resampled = membership.flatten(2)  # to the size last asked for: (N, K, H W)
+        self._last: tuple[weakref.ref[Tensor], Tensor] | None = None
+
+    def energy(self, layer: StyleLayer, maps: Tensor) -> Tensor:
+        """Those of `_energy` inside the picture: (4, K, C), float64."""
+        # The layers of one size that see the same maps (to colours, and on to the next size) are one sum.
+        if self._last is None or self._last[0]() is not maps:
+            # (margins differ from layer to layer, what lies inside the picture fits)
+            inside = layer.inside(maps)
+            if self._resampled.shape[2] != inside[0, 0].numel():
+                self._resampled = resample_partition(self.membership, inside.shape[-2]).flatten(2)
+            self._last = weakref.ref(maps), _energy_by_cluster(inside, self._resampled)
+        return self._last[1]
+
+
+def _energy_by_cluster(maps: Tensor, memberships: Tensor) -> Tensor:
+    """Those of `_energy` for maps (N, C, H, W) and memberships (N, K, H W): (4, K, C), added up in float64.
+
+    On a processor a strip of positions at a time, whose squares stay in its cache; else one matrix product.
+    """
+    values = maps.flatten(2)
+    on_cpu, wide = maps.device.type == "cpu", maps.dtype.itemsize >= 4
+    step = max(256, _STRIP // values[..., 0].numel()) if on_cpu else values.shape[2]
+    energy = each = torch.zeros((), dtype=torch.float64)
+    for strip, members in zip(values.split(step, dim=2), memberships.split(step, dim=2), strict=True):
+        squares = (strip if wide else strip.float()).square().movedim(1, 2)
+        part = torch.bmm(members.to(squares.dtype), squares)
+        part = part.cpu() if part.device.type == "mps" else part  # (Apple's devices have no float64)
+        energy = energy.to(part.device) + part.sum(dim=0, dtype=torch.float64)
+        each = each.to(part.device) + part
+    total = each.sum(dim=1, keepdim=True)
+    return torch.stack(
+        [
+            energy,
+            *((a * b).sum(dim=0).expand_as(energy) for a, b in ((each, each), (each, total), (total, total))),
+        ]
+    )
