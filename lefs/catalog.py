@@ -20,8 +20,7 @@ from torch.nn.functional import interpolate, one_hot
 
 from lefs.activations import Hypercolumns, Sample
 from lefs.checks import check_choice, check_clusters, check_name, check_tensor
-from lefs.energies import measure as measured
-from lefs.energies import shares
+from lefs.energies import measured, shares
 from lefs.factorization import membership_by
 from lefs.generator import Generator, GeneratorId, Sampling
 from lefs.naming import as_written, merged_names, part_name
@@ -33,7 +32,7 @@ __all__ = ["CONTRIBUTIONS", "Catalog", "Contributions"]
 Contributions = Literal["energy", "effect", "standardized"]
 CONTRIBUTIONS: tuple[Contributions, ...] = ("energy", "effect", "standardized")
 _FORMAT = "lefs-catalog"
-_TENSORS = ("centers", "contributions", "sizes")
+_TENSORS, _OPTIONAL = ("centers", "contributions", "sizes"), ("errors", "effects")
 _LATER = ("method", "measure")  # what catalogs could not be at first: not in a file where it is the default
 
 
@@ -143,8 +142,7 @@ class Catalog:
         width = max([self.layers[-1].span.stop, *self.contributions.shape[1:2]])
         expected: dict[str, tuple[int, ...]] = {"centers": (clusters, channels), "sizes": (clusters,)}
         expected["contributions"] = (clusters, width)
-        later = [name for name in ("errors", "effects") if getattr(self, name) is not None]
-        expected |= dict.fromkeys(later, (clusters, width))
+        expected |= {n: (clusters, width) for n in _OPTIONAL if getattr(self, n) is not None}
         for name, shape in expected.items():
             check_tensor(name, getattr(self, name), shape)
 
@@ -260,9 +258,7 @@ class Catalog:
     def contribution(self, part: str) -> Tensor:
         """Contribution of every channel to a part, the sum over its clusters: (S,), float64 in [0, 1]."""
         if self.measure == "none":
-            raise ValueError(
-                "this catalog has memberships alone; lefs.dissection.remeasure measures the rest"
-            )
+            raise ValueError("this catalog has memberships alone; lefs.dissection.remeasure finds the rest")
         return self.contributions[list(self.clusters(part))].sum(dim=0).clamp(max=1)
 
     def by_effect(self) -> Catalog:
@@ -339,8 +335,9 @@ class Catalog:
         with exclusive(file.parent):
             kept = self._joined(file, check_choice("prefer", prefer, ("refuse", "own", "theirs")))
             tensors = {n: getattr(kept, n) for n in _TENSORS}
-            tensors |= {} if kept.errors is None else {"errors": kept.errors}
-            tensors |= {} if kept.effects is None else {"effects": _narrowest(kept.effects)}
+            for name in (n for n in _OPTIONAL if getattr(kept, n) is not None):
+                wide = getattr(kept, name)  # (in float32 where that holds every value)
+                tensors[name] = wide.float() if wide.float().to(wide).equal(wide) else wide
             content = {
                 "layer": kept.layer,
                 "parts": {n: list(ks) for n, ks in kept.parts.items()},
@@ -395,15 +392,8 @@ class Catalog:
                 generator=GeneratorId.from_json(meta["generator"]),
                 sampling=Sampling.from_json(meta["sampling"]),
                 errors=tensors.get("errors"),
-                errors=tensors.get("errors"),
                 effects=tensors["effects"].double() if "effects" in tensors else None,
                 effects_sampling=measured and Sampling.from_json(measured),
             )
             found._started[file.resolve()] = found.cluster_names
             return found
-
-
-def _narrowest(values: Tensor) -> Tensor:
-    """The same values, in float32 where that holds every one of them."""
-    narrow = values.float()
-    return narrow if narrow.to(values).equal(values) else values

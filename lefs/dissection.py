@@ -22,7 +22,7 @@ from lefs.checkpoints import Checkpoint, Unfinished
 from lefs.checks import check_choice, check_integer
 from lefs.clustering import SphericalKMeans, sample_limit
 from lefs.effects import by_effect
-from lefs.energies import measure
+from lefs.energies import measured
 from lefs.factorization import factorize
 from lefs.generator import Generator
 
@@ -233,7 +233,7 @@ def remeasure(
     given = catalog.sampling.seeds if seeds is None else seeds
     sample = Sample(generator, given, truncation=catalog.sampling.truncation, **options)
     ways: dict[str, Any] = {"method": catalog.method, "kind": contributions, "precision": precision}
-    found = measure(sample, catalog.layer, catalog.centers.to(generator.device), **ways)
+    found = measured(sample, catalog.layer, catalog.centers.to(generator.device), **ways)
     sampling = replace(catalog.sampling, seeds=tuple(sample.seeds), precision=precision)
     return replace(catalog, **vars(found), measure=contributions, sampling=sampling)
 
@@ -295,7 +295,7 @@ def estimate(
     vectors = one.vectors(layer, max_vectors=given, random_state=0)
     first = _once(lambda: float(one.vectors(layer, max_vectors=given, random_state=0)[0, 0]))
     centers = normalize(vectors.new_ones(clusters, vectors.shape[1]), dim=1)
-    second = _once(lambda: measure(one, layer, centers))
+    second = _once(lambda: measured(one, layer, centers))
     passes = (first * len(sample.spread) + second * images) / len(one.seeds)
     seconds = passes + _kmeans_seconds(vectors, clusters, count, n_init)
     return Estimate(seconds, _peak_bytes(sample, clusters, count, vectors.shape[1]))

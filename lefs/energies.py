@@ -25,7 +25,7 @@ from lefs.images import resample_partition
 from lefs.stylespace import StyleLayer
 from lefs.synthesis import Stop
 
-__all__ = ["Measured", "measure", "shares"]
+__all__ = ["Measured", "measured", "shares"]
 
 _STRIP = 2**20  # squares that are formed at once: enough for a matrix product, few enough for the cache
 _CHEAP = 2**22  # numbers in a layer's maps of one image from which on images are spared
@@ -34,7 +34,7 @@ _FIRST = 32  # images after which errors are looked at first; then whenever thei
 
 @dataclass(frozen=True, eq=False)
 class Measured:
-    """What `measure` found.
+    """What `measured` found.
 
     Attributes
     ----------
@@ -51,7 +51,7 @@ class Measured:
     sizes: Tensor
 
 
-def measure(
+def measured(
     sample: Sample,
     layer: str,
     centers: Tensor,

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from lefs import Catalog
 from lefs.activations import Sample
-from lefs.energies import measure
+from lefs.energies import measured
 from lefs.generator import Generator, GeneratorId, Sampling
 from lefs.stylespace import StyleLayer
 from lefs.synthesis import Noise, State
@@ -104,7 +104,7 @@ def labels_by_hand(images: np.ndarray) -> np.ndarray:
 def catalog_of(generator: Linear, seeds: range = range(6)) -> Catalog:
     """Six clusters, the supports of the six channels; contributions as lefs measures them."""
     centers = torch.eye(CHANNELS)
-    found = measure(Sample(generator, seeds, progress=False), "a", centers)
+    found = measured(Sample(generator, seeds, progress=False), "a", centers)
     return Catalog(
         centers=centers,
         layer="a",

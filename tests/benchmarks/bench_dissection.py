@@ -81,7 +81,7 @@ def bench_passes() -> Iterator[Row]:
         centers = normalize(torch.ones(CLUSTERS, network.layer(layer).channels))
         first, second = interleaved(
             functools.partial(sample.vectors, layer, max_vectors=300 * size, random_state=0),
-            functools.partial(energies.measure, sample, layer, centers),
+            functools.partial(energies.measured, sample, layer, centers),
             repeats=3,
         )
         note = (
