@@ -168,6 +168,11 @@ def test_a_figure_has_a_cell_of_its_own_and_is_read(notebook: NotebookNode) -> N
     assert readings > 4
 
 
+def test_it_records_what_it_found(notebook: NotebookNode) -> None:
+    """So that a sweep can put it into one table."""
+    assert any("record" in calls(cell, "runner") for cell in code_cells(notebook))
+
+
 def test_the_panel_stands_where_the_run_has_ended(notebook: NotebookNode) -> None:
     """A panel answers when the cells are done: measure first, then play."""
     cells = code_cells(notebook)
