@@ -248,9 +248,10 @@ class _Crew:
         self.todo.extendleft(sorted(self.dead, reverse=True))
         self.dead = []
         alone = bool(self.todo) and self.deaths[self.todo[0]] >= _TRIES
-        width = 1 if alone else _AHEAD * getattr(self.executor, "_max_workers", _WORKERS)
+        width = _AHEAD * getattr(self.executor, "_max_workers", _WORKERS)
         # (what waits for an earlier chunk takes memory as well)
-        while self.executor and self.todo and len(self.flying) + len(self.ready) < width:
+        while self.todo and len(self.flying) < (1 if alone else width - len(self.ready)):
+            assert self.executor is not None
             number = self.todo.popleft()
             try:
                 future = self.executor.submit(self.work, self.chunks[number])

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import copy
-import multiprocessing
 import subprocess
 import sys
 import weakref
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -26,6 +25,7 @@ from lefs.dissection import Estimate, estimate
 from lefs.evaluation.partitions import compare_partitions, layers_to_compare, sample_vectors
 from lefs.generator import Generator
 from lefs.images import resample_partition
+from lefs.workers import processes
 
 SEEDS = range(10)
 
@@ -169,8 +169,7 @@ def test_threads_use_the_generator_they_are_given(lively: StyleGAN2, tmp_path: P
 def test_processes_give_the_same_bits(lively: StyleGAN2, tmp_path: Path) -> None:
     loaded = lefs.load(save_generator(lively, tmp_path, name="lively"))
     serial = quick(loaded, batch_size=3)
-    # not fork: a forked child inherits OpenMP in an unknown state
-    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as executor:
+    with processes(1) as executor:
         assert same(serial, quick(loaded, batch_size=3, executor=executor))
         assert loaded.source is not None
         unsaved = copy.deepcopy(loaded)

@@ -64,17 +64,20 @@ def test_one_thread_has_nobody_to_wait_for(torch_of) -> None:
 
 
 FORKED = """
-import copy, multiprocessing, sys
+import copy, multiprocessing, torch
 from concurrent.futures import ProcessPoolExecutor
-import lefs, torch
 torch.set_num_threads(2)
+torch.randn(600, 600) @ torch.randn(600, 600)  # threads have run
+used = ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("fork"))
+used.submit(abs, 1).result()  # (its processes are there before lefs is)
+import lefs
 generator = lefs.load("portraits-64")
 unsaved = copy.deepcopy(generator)
 unsaved.source = None  # travels by itself
 options = {"clusters": 4, "n_init": 1, "batch_size": 2, "max_vectors": 2000, "progress": False}
-serial = lefs.dissect(generator, range(4), contributions="effect", **options)  # threads have run
-for each in (generator, unsaved):
-    with ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("fork")) as executor:
+serial = lefs.dissect(generator, range(4), contributions="effect", **options)
+for each, pool in ((generator, used), (generator, None), (unsaved, None)):
+    with pool or ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("fork")) as executor:
         found = lefs.dissect(each, range(4), contributions="effect", executor=executor, **options)
     assert torch.equal(found.contributions, serial.contributions)
 """

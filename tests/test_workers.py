@@ -1,0 +1,306 @@
+"""Chunks on many workers: the same bits, whoever computes them, is first, dies or has been there before."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import time
+from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import lefs
+from lefs import ArtifactError, StyleGAN2, activations
+from lefs.checkpoints import Checkpoint, Unfinished, digest_of
+from lefs.dissection import dissect_shard
+from lefs.workers import Chunks, check_executor, map_chunks, processes
+
+FORKS = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+QUICK: dict[str, Any] = {"clusters": 3, "n_init": 1, "batch_size": 2, "progress": False}
+
+
+def forked(workers: int = 2) -> ProcessPoolExecutor:
+    return ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("fork"))
+
+
+@pytest.fixture
+def saved(lively: StyleGAN2, tmp_path: Path) -> Any:
+    return lefs.load(lefs.save_generator(lively, tmp_path / "lively", name="lively"))
+
+
+def same_catalogs(one: lefs.Catalog, two: lefs.Catalog) -> bool:
+    pairs = ((getattr(one, n), getattr(two, n)) for n in ("centers", "contributions", "sizes"))
+    return all(torch.equal(a, b) for a, b in pairs) and one.sampling == two.sampling
+
+
+# -- order, bounds, errors ---------------------------------------------------------------------------------
+
+
+def late(chunk: int) -> int:
+    time.sleep(0.002 * (chunk % 7 == 0) + 0.001 * (chunk % 3))
+    return chunk * chunk
+
+
+@pytest.mark.parametrize("workers", [1, 2, 7])
+def test_results_come_in_order_whoever_is_first(workers: int) -> None:
+    with ThreadPoolExecutor(workers) as executor:
+        assert list(map_chunks(late, range(60), executor=executor)) == [i * i for i in range(60)]
+    assert list(map_chunks(late, range(0), executor=executor)) == []
+
+
+def test_no_more_is_on_its_way_than_two_chunks_for_each_worker() -> None:
+    with ThreadPoolExecutor(3) as executor:
+        begun: list[int] = []
+        results = map_chunks(lambda i: begun.append(i) or i, range(100), executor=executor)
+        assert next(results) == 0
+        time.sleep(0.05)
+        assert len(begun) <= 6, "what nobody has taken yet waits"
+        assert list(results) == list(range(1, 100))
+
+
+def test_an_error_says_which_chunk_and_leaves_nothing_running() -> None:
+    def fails(chunk: list[tuple[int, int]]) -> int:
+        return 1 // (chunk[0][0] - 4)
+
+    chunks = Chunks(range(100, 110), range(10), 2)
+    with ThreadPoolExecutor(2) as executor, pytest.raises(ZeroDivisionError) as caught:
+        list(map_chunks(fails, chunks, executor=executor, name=lambda c: f"seeds {c[0][1]} to {c[-1][1]}"))
+    assert caught.value.__notes__ == ["in chunk 2 of 5 (seeds 104 to 105)"]
+
+
+@pytest.mark.parametrize("given", [4, "dask", multiprocessing])
+def test_what_is_not_an_executor_is_refused_with_the_remedy(given: Any, lively: StyleGAN2) -> None:
+    with pytest.raises(TypeError, match=r"executor must be .* lefs\.workers\.processes\(4\)"):
+        lefs.dissect(lively, range(2), executor=given, **QUICK)
+
+
+def test_a_client_stands_for_its_executor() -> None:
+    class Client:
+        def get_executor(self) -> Executor:
+            return pool
+
+    with ThreadPoolExecutor(1) as pool:
+        assert check_executor(Client()) is pool
+    assert check_executor(None) is None
+
+
+@pytest.mark.parametrize(
+    ("options", "error"), [({"workers": 0}, "workers"), ({"devices": ["cuda:77"]}, "device")]
+)
+def test_processes_that_cannot_be_are_refused(options: Any, error: str) -> None:
+    with pytest.raises(ValueError, match=error):
+        processes(**options)
+
+
+# -- workers that die --------------------------------------------------------------------------------------
+
+
+def dies_once(chunk: int, *, folder: Path) -> int:
+    if chunk in (3, 11):
+        try:
+            (folder / str(chunk)).touch(exist_ok=False)
+        except FileExistsError:
+            return chunk
+        os.kill(os.getpid(), signal.SIGKILL)
+    return chunk
+
+
+def dies(chunk: int) -> tuple[torch.Tensor]:
+    if chunk == 5:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return (torch.tensor([chunk]),)
+
+
+@FORKS
+def test_what_a_dead_worker_had_is_computed_again(tmp_path: Path) -> None:
+    with forked() as executor:
+        work = partial(dies_once, folder=tmp_path)
+        assert list(map_chunks(work, range(20), executor=executor)) == list(range(20))
+        # the pool that was given is broken from then on: so is the next work's, which gets a fresh one, too
+        assert list(map_chunks(late, range(4), executor=executor)) == [0, 1, 4, 9]
+    assert {p.name for p in tmp_path.iterdir()} == {"3", "11"}
+
+
+@FORKS
+def test_a_chunk_that_kills_its_workers_is_named_and_the_others_are_kept(tmp_path: Path) -> None:
+    kept: dict[str, Any] = {"checkpoint": Checkpoint(tmp_path), "work": digest_of("test")}
+    with forked() as executor:
+        results = map_chunks(dies, range(8), executor=executor, name="number {}".format, **kept)
+        with pytest.raises(RuntimeError, match=r"chunk 5 of 8 \(number 5\).*smaller batch_size"):
+            list(results)
+    assert [Checkpoint(tmp_path).has(digest_of("test"), i) for i in range(5)] == [True] * 5
+
+
+# -- dissections -------------------------------------------------------------------------------------------
+
+
+@FORKS
+@pytest.mark.parametrize(("contributions", "pool"), [("energy", ThreadPoolExecutor), ("effect", forked)])
+def test_a_dissection_is_the_same_bit_for_bit(
+    saved: StyleGAN2, contributions: Any, pool: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(activations, "_SPREAD", 2)  # chunks of several batches
+    options: dict[str, Any] = {**QUICK, "contributions": contributions}
+    with pool(2) as executor:
+        found = lefs.dissect(saved, range(11), executor=executor, **options)
+    assert same_catalogs(found, lefs.dissect(saved, range(11), **options))
+
+
+def test_chunks_are_fixed_by_the_sample_and_grow_with_its_root(lively: StyleGAN2, monkeypatch) -> None:
+    seen: list[int] = []
+    monkeypatch.setattr(activations, "map_chunks", lambda work, chunks, **_: seen.append(chunks.size) or ())
+    for images in (16, 1024, 1025, 10_000):
+        activations.Sample(lively, range(images), batch_size=16).sums(partial(len), "")
+    assert seen == [16, 16, 32, 64]
+
+
+# -- checkpoints -------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def counted(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The first seed of every chunk that is computed."""
+    computed: list[int] = []
+    original = activations._of_chunk
+
+    def counting(*given: Any) -> Any:
+        computed.append(given[-1][0][1])
+        return original(*given)
+
+    monkeypatch.setattr(activations, "_of_chunk", counting)
+    return computed
+
+
+def test_finished_chunks_are_not_computed_again(
+    lively: StyleGAN2, tmp_path: Path, counted: list[int]
+) -> None:
+    expected = lefs.dissect(lively, range(12), **QUICK)
+    counted.clear()
+    original = activations.map_chunks
+
+    def ends(*given: Any, **options: Any) -> Any:
+        for number, found in enumerate(original(*given, **options)):
+            if options["description"] == "contributions" and number == 4:
+                raise KeyboardInterrupt
+            yield found
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(activations, "map_chunks", ends)
+        with pytest.raises(KeyboardInterrupt):
+            lefs.dissect(lively, range(12), checkpoint=tmp_path, **QUICK)
+    counted.clear()
+    assert same_catalogs(expected, lefs.dissect(lively, range(12), checkpoint=tmp_path, **QUICK))
+    assert counted == [10]
+    assert same_catalogs(expected, lefs.dissect(lively, range(12), checkpoint=tmp_path, **QUICK))
+    assert counted == [10]
+
+
+def test_what_is_kept_belongs_to_one_generator_and_its_parameters(
+    lively: StyleGAN2, tiny: StyleGAN2, tmp_path: Path, counted: list[int]
+) -> None:
+    lefs.dissect(lively, range(4), checkpoint=tmp_path, **QUICK)
+    for generator, seeds, options in (
+        (tiny, range(4), {}), (lively, range(1, 5), {}), (lively, range(4), {"truncation": 0.5}),
+        (lively, range(4), {"clusters": 4}), (lively, range(4), {"random_state": 1, "max_vectors": 60}),
+        (lively, range(4), {"batch_size": 3}), (lively, range(4), {"contributions": "standardized"}),
+    ):  # fmt: skip
+        counted.clear()
+        own: dict[str, Any] = QUICK | options
+        found = lefs.dissect(generator, seeds, checkpoint=tmp_path, **own)
+        assert counted, options
+        assert same_catalogs(found, lefs.dissect(generator, seeds, **own)), options
+
+
+def damaged(path: Path, how: str, others: list[Path]) -> None:
+    content = path.read_bytes()
+    match how:
+        case "torn":
+            path.write_bytes(content[: len(content) // 2])
+        case "empty":
+            path.write_bytes(b"")
+        case "a bit":
+            path.write_bytes(content[:-3] + bytes([content[-3] ^ 1]) + content[-2:])
+        case "a pickle":
+            path.write_bytes(b"\x80\x04cos\nsystem\n(S'touch hacked'\ntR.")
+        case "another chunk's":
+            path.write_bytes(others[0].read_bytes())
+
+
+@pytest.mark.parametrize("how", ["torn", "empty", "a bit", "a pickle", "another chunk's"])
+def test_files_that_are_not_whole_are_made_again(
+    lively: StyleGAN2, tmp_path: Path, counted: list[int], how: str
+) -> None:
+    expected = lefs.dissect(lively, range(8), checkpoint=tmp_path, **QUICK)
+    files = sorted(tmp_path.glob("*.safetensors"))
+    assert len(files) == 8
+    for number, path in enumerate(files):
+        damaged(path, how, files[number - 1 :: -1] or files[1:])
+    counted.clear()
+    assert same_catalogs(expected, lefs.dissect(lively, range(8), checkpoint=tmp_path, **QUICK))
+    assert len(counted) >= 7
+    counted.clear()
+    assert same_catalogs(expected, lefs.dissect(lively, range(8), checkpoint=tmp_path, **QUICK))
+    assert not counted
+
+
+def test_tensors_of_other_shapes_are_refused(lively: StyleGAN2, tmp_path: Path, monkeypatch) -> None:
+    lefs.dissect(lively, range(4), checkpoint=tmp_path, **QUICK)
+    original = Checkpoint.read
+
+    def one_row(self: Checkpoint, work: str, number: int) -> Any:
+        found = original(self, work, number)
+        return found if found is None or len(found) == 1 else tuple(t[:1] for t in found)
+
+    monkeypatch.setattr(Checkpoint, "read", one_row)
+    with pytest.raises(ArtifactError, match=r"a chunk of shapes .* delete it"):
+        lefs.dissect(lively, range(4), checkpoint=tmp_path, **QUICK)
+
+
+def test_effects_and_banks_are_kept_as_well(lively: StyleGAN2, tmp_path: Path, counted: list[int]) -> None:
+    catalog = lefs.dissect(lively, range(4), **QUICK)
+    kept: dict[str, Any] = {"batch_size": 2, "progress": False, "checkpoint": tmp_path}
+    first = lefs.by_effect(catalog, lively, **kept), lefs.PartBank.of(lively, catalog, range(4), **kept)
+    counted.clear()
+    again = lefs.by_effect(catalog, lively, **kept), lefs.PartBank.of(lively, catalog, range(4), **kept)
+    assert not counted
+    assert torch.equal(first[0].contributions, again[0].contributions)
+    assert torch.equal(first[1].vectors, again[1].vectors)
+
+
+# -- shards ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("contributions", "passes"), [("energy", 2), ("standardized", 3)])
+def test_shards_in_any_order_make_the_whole(
+    lively: StyleGAN2, tmp_path: Path, counted: list[int], contributions: Any, passes: int
+) -> None:
+    options: dict[str, Any] = {**QUICK, "contributions": contributions}
+    expected = lefs.dissect(lively, range(14), **options)
+    counted.clear()
+    left, rounds = [1], 0
+    while any(left):
+        rounds += 1
+        left = [dissect_shard(lively, range(14), (i, 3), checkpoint=tmp_path, **options) for i in (2, 0, 1)]
+    assert sorted(counted) == sorted([*range(0, 14, 2)] * passes), "no chunk twice"
+    assert rounds == passes - 1
+    assert same_catalogs(expected, lefs.dissect(lively, range(14), checkpoint=tmp_path, **options))
+    assert len(counted) == 7 * passes
+
+
+def test_a_shard_that_does_not_exist_is_refused(lively: StyleGAN2, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="shard must be between 0 and 2"):
+        dissect_shard(lively, range(4), (3, 3), checkpoint=tmp_path, **QUICK)
+    assert "2 chunks" in str(Unfinished(2))
+
+
+def test_digests_tell_what_differs() -> None:
+    catalog = lefs.Catalog.load("portraits-64")
+    values = [1, 1.5, "1", torch.ones(2), torch.ones(2, 1), torch.ones(2).double(), np.float64(2), catalog]
+    assert len({digest_of(value) for value in values}) == len(values)
+    assert digest_of(catalog) == digest_of(lefs.Catalog.load("portraits-64"))
