@@ -156,7 +156,7 @@ class Editor:
         Superseded
             If `stop` said True; what is kept for the next rendering stays.
         """
-        self._check_owner(recipe)
+        self.check_owner(recipe)
         recipe = self.sign(recipe)
         with self._lock, torch.no_grad():
             kept, target = self._target(recipe, preview=upto is not None)
@@ -374,7 +374,8 @@ class Editor:
         costly = {la.name: look for la in self.generator.layers if la.size[0] >= _COSTLY}
         return self.generator.walk(styles, costly, noise=noise, cache=cache)
 
-    def _check_owner(self, recipe: Recipe) -> None:
+    def check_owner(self, recipe: Recipe) -> None:
+        """Raise an `ArtifactError` if a recipe is of another generator, or of other parts of that name."""
         owner = recipe.generator
         if owner is not None and owner.fingerprint != self.generator.fingerprint:
             raise ArtifactError(

@@ -385,6 +385,45 @@ function heartbeat(model, el) {
   };
 }
 
+/** Says what the control in focus, or under the pointer, is for; and gives sliders and lists their names. */
+function helpLine(model, el) {
+  const panel = el.closest(".lefs-panel");
+  const shown = panel?.querySelector(".lefs-help .widget-html-content, .lefs-help");
+  const help = model.get("help");
+  if (!shown || !Object.keys(help).length) return () => {};
+  shown.setAttribute("aria-live", "polite");
+  const look = (event) => {
+    const control = event.target.closest?.(".widget-inline-hbox, .jupyter-button, .widget-upload, .widget-checkbox");
+    if (!control || !panel.contains(control)) return;
+    const name = (control.querySelector(".widget-label, .widget-label-basic") ?? control).textContent.trim();
+    const words = help[name] ?? help[control.title];
+    if (!words) return;
+    shown.textContent = words;
+    const live = control.querySelector(".noUi-handle, select, input") ?? control;
+    if (live.matches(".noUi-handle")) live.setAttribute("aria-label", name);
+    live.setAttribute("aria-description", words);
+  };
+  for (const name of ["focusin", "pointerover"]) panel.addEventListener(name, look);
+  return () => ["focusin", "pointerover"].forEach((name) => panel.removeEventListener(name, look));
+}
+
+const MOST = 2 ** 26; // bytes of a file
+
+/** A file that is dropped onto the pictures goes to the kernel. */
+function takeFiles(model, grid) {
+  const over = (event) => {
+    if (!model.get("files") || !event.dataTransfer?.types.includes("Files")) return;
+    event.preventDefault();
+    grid.classList.toggle("lefs-drop", event.type === "dragover");
+    if (event.type !== "drop") return;
+    event.stopPropagation();
+    const file = event.dataTransfer.files[0];
+    if (file.size > MOST) model.send({ file: file.name, size: file.size });
+    else file.arrayBuffer().then((bytes) => model.send({ file: file.name }, undefined, [bytes]));
+  };
+  for (const name of ["dragover", "dragleave", "drop"]) grid.addEventListener(name, over);
+}
+
 const LAYOUTS = ["grid", "hero", "strip"];
 
 function render({ model, el }) {
@@ -454,7 +493,12 @@ function render({ model, el }) {
   draw();
   // (an element is put into its panel after it is made)
   let rest = () => {};
-  const started = setTimeout(() => (rest = heartbeat(model, el)), 500);
+  takeFiles(model, grid);
+  const started = setTimeout(() => {
+    const main = Object.keys(model.get("help")).length; // of the canvases of a panel
+    const ends = main ? [heartbeat(model, el), helpLine(model, el)] : [];
+    rest = () => ends.forEach((end) => end());
+  }, 500);
   return () => {
     clearTimeout(started);
     rest();

@@ -106,6 +106,8 @@ class Canvas(anywidget.AnyWidget):
     ----------
     columns : int
         Pictures side by side.
+    help : dict of str to str
+        What each control of the panel is for, by its label: shown for the one in focus, and read out.
     arrangement : {"grid", "hero", "strip"}
         Of one size; the first twice as large as the others beside it; or small ones in a line.
     widest : int
@@ -118,6 +120,8 @@ class Canvas(anywidget.AnyWidget):
     picked : dict
         The newest choice: {"number": which, "panel": on which picture, "at": [x, y], "region": index or -1,
         "regions": all that the pointer went over, "shift": whether that key, or Control, was held}.
+    files : bool
+        Whether a file may be dropped here: it comes as a message {"file": name} with its bytes, up to 64 MiB.
     """
 
     _esm = _FOLDER / "canvas.js"
@@ -128,6 +132,8 @@ class Canvas(anywidget.AnyWidget):
     frame = traitlets.Dict({"number": 0, "panels": []}).tag(sync=True)
     stroke = traitlets.Dict({}).tag(sync=True)
     picked = traitlets.Dict({}).tag(sync=True)
+    help = traitlets.Dict({}).tag(sync=True)
+    files = traitlets.Bool(False).tag(sync=True)
     arrangement = traitlets.Enum(["grid", "hero", "strip"], "grid").tag(sync=True)
     columns = traitlets.Int(4).tag(sync=True)
     widest = traitlets.Int(384).tag(sync=True)

@@ -100,7 +100,7 @@ def choice(label: str, options: Sequence[Any], value: object, tooltip: str) -> i
 
 
 class SeedField(ipywidgets.FloatText):
-    """A seed, typed; what is not one stays to be seen, beside the error.
+    """A seed, typed; what is not one stays to be seen, beside the error. Of another source it is empty.
 
     (A field of integers would make 3 of 3.7 in the page, in silence.)
     """
@@ -113,11 +113,9 @@ class SeedField(ipywidgets.FloatText):
         return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-def source_field(label: str, source: Source, tooltip: str) -> SeedField | ipywidgets.Dropdown:
-    """A field for a seed; of what is not one, a list of that alone."""
-    if isinstance(source, int):
-        return SeedField(source, description=label, tooltip=tooltip)
-    return choice(label, [(str(source), source)], source, tooltip)
+def source_field(label: str, source: Source, tooltip: str) -> SeedField:
+    """A field for a seed, empty for what is not one."""
+    return SeedField(source if isinstance(source, int) else "", description=label, tooltip=tooltip)
 
 
 def button(label: str, icon: str, tooltip: str, *, disabled: bool = False) -> ipywidgets.Button:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import html
 import io
+import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -37,6 +38,8 @@ class Panel:
     Callbacks of widgets run in threads of their own, beside the notebook's cells; what they raise or print is
     lost. So every callback goes through `_guarded`: one at a time, without gradients, errors into the panel.
 
+    A panel ends when the cell that made it is run again, and by `close`.
+
     Attributes
     ----------
     controls : dict of str to Widget
@@ -57,9 +60,12 @@ class Panel:
         self._silent = False
         self._message = ""
         self._error, self._bar = ipywidgets.HTML(), line()
+        self._help = ipywidgets.HTML(_dom_classes=("lefs-help",))
         show_if(False, self._error)
         show_if(False, self._bar)
         self._root = ipywidgets.VBox()
+        self._closed = False
+        _end_with_cell(self)
         self._root.add_class("lefs-panel")
         self._root.add_class(f"lefs-live-{self._root.model_id}")
 
@@ -72,8 +78,20 @@ class Panel:
         """The panel's present state as a figure."""
         raise NotImplementedError
 
+    def close(self) -> None:
+        """Take the panel out of the page and out of memory. What it has made (an edit, a catalog) stays."""
+        self._closed = True
+        for panels in _OF_CELLS.values():
+            panels[:] = [panel for panel in panels if panel is not self]
+        for widget in {*_within(self._root), *self.controls.values()}:
+            widget.unobserve_all()
+            widget.close()
+
     def _arrange(self, *children: ipywidgets.Widget) -> None:
-        self._root.children = [*children, self._bar, self._error]
+        self._root.children = [*children, self._bar, self._help, self._error]
+        # (a tooltip is not read out, and of some controls never shown)
+        known = [w for w in self.controls.values() if getattr(w, "tooltip", None)]
+        self.canvas.help = {w.description or w.tooltip: w.tooltip for w in known}
         _answer_while_cells_run(self.canvas)
 
     def _fail(self, message: str) -> None:
@@ -108,11 +126,31 @@ class Panel:
         """Bars of what is done in here show in the panel: a callback's thread has no cell to print to."""
 
         def tell(bar: str) -> None:
+            if self._closed:
+                raise RuntimeError("the panel is closed")
             self._bar.value = bar
             show_if(bool(bar), self._bar)
 
         with told_by(tell):
             yield
+
+    def _in_background(self, work: Callable[[], Any], then: Callable[[Any], None]) -> None:
+        """Work in a thread, with its bars in the panel, which stays usable; then show what was found."""
+
+        def run() -> None:
+            try:
+                with self._working():
+                    found = work()
+            except Exception as error:
+                if not self._closed:
+                    self._fail(str(error) or type(error).__name__)
+                return
+            with self._guarded():
+                if not self._closed:
+                    then(found)
+
+        self._worker = threading.Thread(target=run, daemon=True)
+        self._worker.start()
 
     @contextmanager
     def _silently(self) -> Iterator[None]:
@@ -167,6 +205,37 @@ class Panel:
             buffer = io.BytesIO()
             self.figure().savefig(buffer, format="png")
         return Image.open(buffer).convert("RGB")
+
+
+_OF_CELLS: dict[str, list[Panel]] = {}  # panels by the cell that made them
+_WATCHED: list[Any] = []  # shells that tell when a cell begins
+
+
+def _end_with_cell(panel: Panel) -> None:
+    """Close the panel when the cell that is running now runs again; nothing outside of a notebook."""
+    shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
+    parent = getattr(shell, "get_parent", dict)()
+    cell = parent.get("metadata", {}).get("cellId") if isinstance(parent, dict) else None
+    if shell is None or cell is None:
+        return
+    if shell not in _WATCHED:
+        _WATCHED.append(shell)
+        shell.events.register("pre_run_cell", _close_panels_of)
+    _OF_CELLS.setdefault(cell, []).append(panel)
+
+
+def _close_panels_of(cell: Any) -> None:
+    for panel in [*_OF_CELLS.pop(cell.cell_id, ())]:
+        panel.close()
+
+
+def _within(widget: ipywidgets.Widget) -> Iterator[ipywidgets.Widget]:
+    """A widget and all that belong to it alone: children, layouts, styles."""
+    yield widget
+    own = (getattr(widget, name, None) for name in ("layout", "style"))
+    for part in (*getattr(widget, "children", ()), *own):
+        if isinstance(part, ipywidgets.Widget):
+            yield from _within(part)
 
 
 def _answer_while_cells_run(widget: ipywidgets.Widget) -> None:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+import ipywidgets
+
 from lefs.catalog import Catalog
 from lefs.editing import Change
 from lefs.query import METHODS, QuerySettings
 from lefs.sources import Source
 from lefs.widgets.controls import button, choice, price_slider, slider, source_field
 
-__all__ = ["buttons", "choices", "sliders"]
-
+__all__ = ["CONTESTED", "buttons", "choices", "rows", "sliders"]
 
 _METHOD = (
     "sequential: the most relevant channels first, up to a budget; simultaneous: all, in proportion to their "
@@ -23,6 +24,8 @@ _WHERE = (
     "edit, which moves channels wherever they act"
 )
 _KIND = "Relevant is a channel where it is active (energy, the paper's M), or where it acts (effect)"
+_TONE = "In place: bring what the reference shows beside the part to the target's tones"
+CONTESTED = "A channel that two edits want goes to the part that it contributes to more"
 
 
 def choices(catalog: Catalog, target: Source, change: Change, *, channels: bool) -> dict[str, Any]:
@@ -35,8 +38,9 @@ def choices(catalog: Catalog, target: Source, change: Change, *, channels: bool)
         else ["global"]
     )
     places = [("in place", "part"), *([("everywhere", "everywhere")] if channels else [])]
+    parts = list(dict.fromkeys((*catalog.parts, change.part)))  # (a mask may have a name of its own)
     return {
-        "part": choice("part", list(catalog.parts), change.part, "What is taken from the reference"),
+        "part": choice("part", parts, change.part, "What is taken from the reference"),
         "target": source_field("target", target, "The image that is edited, by its seed"),
         "reference": source_field(
             "reference", change.reference, "The image that the part is from, by its seed"
@@ -44,6 +48,7 @@ def choices(catalog: Catalog, target: Source, change: Change, *, channels: bool)
         "where": choice("where", places, s.where, _WHERE),
         "method": choice("method", methods, s.method, _METHOD),
         "contributions": choice("contributions", kinds, s.contributions or own, _KIND),
+        "tone": ipywidgets.Checkbox(s.tone, description="tone", indent=False, tooltip=_TONE),
     }
 
 
@@ -61,11 +66,43 @@ def sliders(catalog: Catalog, strength: float, s: QuerySettings) -> dict[str, An
     }
 
 
-def buttons(*, disabled: bool) -> dict[str, Any]:
-    """To save, and to answer what the panel says."""
+def rows() -> dict[str, Any]:
+    """The list of edits, and what can be done with one."""
+    which = "Which edit the controls below show; a later one lies over an earlier one. " + CONTESTED
     return {
-        "save": button("Save recipe", "save", "Write a small JSON file that replays this", disabled=disabled),
+        "row": ipywidgets.Select(description="edits", options=[("", 0)], value=0, rows=1, tooltip=which),
+        "on": ipywidgets.Checkbox(True, description="on", indent=False, tooltip="Whether this edit is made"),
+        "add": button("Add", "plus", "One more edit, of another part, in the same picture"),
+        "up": button("", "arrow-up", "This edit earlier"),
+        "down": button("", "arrow-down", "This edit later: over the others"),
+        "remove": button("", "trash", "Take this edit out of the list"),
+    }
+
+
+def buttons(*, disabled: bool) -> dict[str, Any]:
+    """To go back, to keep, and to answer what the panel says."""
+    kept = ipywidgets.Dropdown(options=[("–", "")], description="preset", tooltip="Edits that were kept")
+    by = [(f"suggest {name}", name) for name in ("similar", "different", "cleanest")]
+    how = "References for this part, tried: alike, unlike, or with the least change outside of it"
+    return {
+        "undo": button("", "undo", "Take the last move back"),
+        "redo": button("", "repeat", "Make it again"),
+        "reset": button("Reset", "", "As the studio was opened; can be taken back"),
+        "preset": kept,
+        "preset name": ipywidgets.Text(placeholder="name these edits", tooltip="Keep these edits, by a name"),
+        "keep preset": button("Keep", "bookmark", "Keep these edits under the name, for any target"),
+        "suggest": ipywidgets.Dropdown(options=by, tooltip=how),
+        "find": button("Suggest", "magic", how),
+        "save": button(
+            "Save",
+            "download",
+            "A PNG at full size with the recipe inside, never over another",
+            disabled=disabled,
+        ),
+        "code": button("Copy as code", "code", "Python that makes this picture"),
+        "parameters": button("Copy as parameters", "", "The present edit, for papermill -f"),
         "keep": button("Keep mine", "", "Leave the sliders where you have set them"),
         "take": button("", "", "Set the sliders as they were tuned for this part"),
         "lower": button("", "", "The highest of some round prices at which a channel moves"),
+        "instead": button("", "", "A part that both pictures show"),
     }

@@ -1,0 +1,117 @@
+"""A line of small pictures to choose one from: seeds by the page, pinned ones, or a file of one's own."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import ipywidgets
+import numpy as np
+
+from lefs.generator import Generator
+from lefs.inversion import invert
+from lefs.records import printable
+from lefs.sources import KeptStyles, Source, is_picture, keep_source
+from lefs.widgets.canvas import Canvas, Picture
+from lefs.widgets.controls import button, row
+
+__all__ = ["Strip", "name_of", "source_of"]
+
+_COUNT = 10  # pictures of a page
+_SEEDS = 100_000  # a shuffle begins with one of these
+_MOST = 2**26  # bytes of a file
+_KINDS = ".png,.jpg,.jpeg,.webp,.bmp,.tif,.tiff,.npy,.npz,.pt"
+
+
+class Strip:
+    """Small pictures in a line, and what else there is to choose from.
+
+    Parameters
+    ----------
+    name : str
+        What is chosen: ``"target"`` or ``"reference"``.
+    draw : callable
+        Sources → small pictures, (N, H, W, 3) uint8.
+    first : int
+        The seed that the first page begins with.
+
+    Attributes
+    ----------
+    controls : dict of str to Widget
+        "target shuffle", "target previous", "target next", "target pin", "target file"
+    sources : list
+        What is shown, pinned ones first.
+    """
+
+    def __init__(self, name: str, draw: Callable[[Sequence[Source]], np.ndarray], first: int) -> None:
+        self._name, self._draw, self._first = name, draw, first
+        self._pinned: list[Source] = []
+        self.sources: list[Source] = []
+        self._chosen: Source | None = None
+        self.canvas = Canvas(arrangement="strip", columns=_COUNT, files=True)
+        file = ipywidgets.FileUpload(accept=_KINDS, multiple=False, description="file")
+        file.tooltip = f"A picture or a w of your own as {name}; or drop it onto the small pictures"
+        made = {
+            "shuffle": button("", "random", f"Other seeds to choose a {name} from"),
+            "previous": button("", "chevron-left", f"The page of {name}s before"),
+            "next": button("", "chevron-right", f"The next page of {name}s"),
+            "pin": button("", "thumb-tack", f"Keep the present {name} in front of all pages, or let it go"),
+            "file": file,
+        }
+        self.controls = {f"{name} {what}": widget for what, widget in made.items()}
+        label = ipywidgets.HTML(f"<b>{name}s</b>", _dom_classes=("lefs-summary",))
+        self.box = ipywidgets.VBox([row(label, *made.values(), kind="tools"), self.canvas])
+
+    def turn(self, what: str) -> None:
+        """Do what one of the buttons says."""
+        if what == "shuffle":
+            self._first = int(np.random.default_rng().integers(_SEEDS))
+        elif what != "pin":
+            self._first = max(0, self._first + (_COUNT if what == "next" else -_COUNT))
+        elif self._chosen in self._pinned:
+            self._pinned.remove(self._chosen)
+        elif self._chosen is not None:
+            self._pinned.append(self._chosen)
+        self.sources = []
+        self.show(self._chosen)
+
+    def show(self, chosen: Source | None) -> None:
+        """Mark the one that is chosen; one of one's own stays in front."""
+        if chosen is not None and not isinstance(chosen, int) and chosen not in self._pinned:
+            self._pinned.append(chosen)
+            self.sources = []
+        if self.sources and chosen == self._chosen:
+            return
+        self._chosen = chosen
+        page = [s for s in range(self._first, self._first + _COUNT) if s not in self._pinned]
+        self.sources = [*self._pinned, *page][:_COUNT]
+        self.put(self._draw(self.sources), [name_of(s) for s in self.sources])
+
+    def put(self, pictures: np.ndarray, titles: Sequence[str]) -> None:
+        """Show these pictures."""
+        shown = zip(pictures, titles, self.sources, strict=True)
+        self.canvas.show(*(Picture(p, t, pick=True, chosen=s == self._chosen) for p, t, s in shown))
+
+
+def name_of(source: Source) -> str:
+    """A source, for people."""
+    return f"seed {source}" if isinstance(source, int) else str(source)
+
+
+def source_of(generator: Generator, name: str, content: Any) -> int | KeptStyles:
+    """What a file of somebody's stands for: a w, W+ or styles, or the picture that is inverted."""
+    if content is None or len(content) > _MOST:
+        raise ValueError(
+            f"{printable(name, 80)!r} is larger than {_MOST // 2**20} MiB; give a smaller picture"
+        )
+    stem, suffix = (
+        printable("".join(c for c in text if c not in "/\\\0"), 60)
+        for text in (Path(name).stem, Path(name).suffix)
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / f"{stem or 'picture'}{suffix}"
+        path.write_bytes(bytes(content))
+        found = invert(generator, path) if is_picture(path) else path
+        return keep_source(generator, found)
