@@ -220,6 +220,14 @@ class Editor:
             self._sides[key] = Side.of(self.generator, self.catalog, styles, noise=self.noise, **options)  # type: ignore[arg-type]
         return self._sides[key]
 
+    def part_masks(
+        self, source: Source, truncation: float = 0.7, label: int | None = None
+    ) -> Mapping[str, Tensor]:
+        """Where each part is in an unedited image: bool (side, W), of the side that edits in place take."""
+        with self._lock, torch.no_grad():
+            side = self._side(source, truncation=truncation, label=label, upto=None)
+        return {name: mask[0] for name, mask in side.masks.items()}
+
     def pictures(
         self,
         sources: Iterable[Source],

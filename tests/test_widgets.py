@@ -59,8 +59,13 @@ def no_folder(tmp_path):
     return tmp_path / "file" / "folder"
 
 
-def pixels(panel: EditStudio | CatalogBrowser, index: int) -> np.ndarray:
-    sent = panel.canvas.frame["panels"][index]
+def sent_by(panel: EditStudio, title: str) -> dict:
+    """What the canvas has sent for the picture of that title."""
+    return next(sent for sent in panel.canvas.frame["panels"] if sent["title"] == title)
+
+
+def pixels(panel: EditStudio | CatalogBrowser, index: int | str) -> np.ndarray:
+    sent = sent_by(panel, index) if isinstance(index, str) else panel.canvas.frame["panels"][index]
     return np.frombuffer(sent["pixels"], np.uint8).reshape(sent["height"], sent["width"], 3)
 
 
@@ -69,7 +74,7 @@ def test_without_strength_the_edit_is_the_target(studio):
     assert studio.edit.change.max() > 0
     studio.controls["strength"].value = 0.0
     assert torch.equal(studio.edit.image, studio.edit.target)
-    np.testing.assert_array_equal(pixels(studio, 0), pixels(studio, 1))
+    np.testing.assert_array_equal(pixels(studio, "edit"), pixels(studio, "target"))
 
 
 def test_global_at_full_strength_is_the_reference(studio):
@@ -103,8 +108,8 @@ def test_every_control_redraws_at_once(studio, name, value):
     assert studio.error == ""
     assert studio.canvas.frame["number"] == number + 1
     assert not torch.equal(studio.edit.image, before.image)
-    np.testing.assert_array_equal(pixels(studio, 1), to_uint8(studio.edit.image))
-    np.testing.assert_array_equal(pixels(studio, 2), to_uint8(studio.edit.references[0]))
+    np.testing.assert_array_equal(pixels(studio, "edit"), to_uint8(studio.edit.image))
+    np.testing.assert_array_equal(pixels(studio, "reference"), to_uint8(studio.edit.references[0]))
 
 
 def test_the_edit_is_what_the_editor_makes_of_the_recipe(studio, tiny, catalog):
@@ -225,7 +230,7 @@ def test_contributions_are_a_choice_and_have_settings_of_their_own(tuned, tiny, 
     expected = BY_EFFECT["cluster 0"].query(measured, "cluster 0")
     assert torch.equal(tuned.edit.queries[0], expected)
     tuned.controls["save"].click()
-    replayed = lefs.Editor(tiny, measured).render(lefs.Recipe.load(next(tmp_path.glob("*.json"))))
+    replayed = lefs.Editor(tiny, measured).render(lefs.Recipe.from_png(next(tmp_path.glob("*.png"))))
     assert torch.equal(replayed.image, tuned.edit.image)
 
 
@@ -240,7 +245,7 @@ def in_place(tiny, catalog, tmp_path):
 
 def test_in_place_and_everywhere_are_a_choice(in_place, tiny, catalog, tmp_path):
     assert settings_of(in_place).method == "global"
-    assert "in place" in in_place.canvas.frame["panels"][1]["note"]
+    assert "in place" in sent_by(in_place, "edit")["note"]
     placed = in_place.edit
     in_place.controls["where"].value = "everywhere"
     assert in_place.error == ""
@@ -248,7 +253,7 @@ def test_in_place_and_everywhere_are_a_choice(in_place, tiny, catalog, tmp_path)
     assert settings_of(in_place).method == "sequential", "the usual one there"
     assert not torch.equal(in_place.edit.image, placed.image)
     assert "budget spent" in in_place._summary.value
-    assert "in place" not in in_place.canvas.frame["panels"][1]["note"]
+    assert "in place" not in sent_by(in_place, "edit")["note"]
     in_place.controls["method"].value = "simultaneous"
     in_place.controls["where"].value = "part"
     assert torch.equal(in_place.edit.image, placed.image)
@@ -256,7 +261,7 @@ def test_in_place_and_everywhere_are_a_choice(in_place, tiny, catalog, tmp_path)
     assert settings_of(in_place).method == "simultaneous", "the one that was chosen there"
     in_place.controls["where"].value = "part"
     in_place.controls["save"].click()
-    replayed = lefs.Editor(tiny, catalog).render(lefs.Recipe.load(next(tmp_path.glob("*.json"))))
+    replayed = lefs.Editor(tiny, catalog).render(lefs.Recipe.from_png(next(tmp_path.glob("*.png"))))
     assert torch.equal(replayed.image, placed.image)
 
 
@@ -308,13 +313,13 @@ def test_a_picture_of_ones_own_is_a_target(tiny, catalog, tmp_path):
     mine = tiny.sample([7], truncation=0.5)
     studio = EditStudio(tiny, catalog, one_change(target=mine[0].numpy()), folder=tmp_path)
     torch.testing.assert_close(studio.edit.target, tiny.synthesize(mine)[0])
-    assert studio.canvas.frame["panels"][0]["note"] == "picture"
+    assert sent_by(studio, "target")["note"] == "picture"
     studio.controls["reference"].value = 5
     assert studio.error == ""
     studio.controls["save"].click()
-    (path,) = tmp_path.glob("*.json")
-    assert path.name == "cluster-0-5-onto-picture.json"
-    replayed = lefs.Editor(tiny, catalog).render(lefs.Recipe.load(path))
+    (path,) = tmp_path.glob("*.png")
+    assert path.name == "cluster-0-5-onto-picture-001.png"
+    replayed = lefs.Editor(tiny, catalog).render(lefs.Recipe.from_png(path))
     assert torch.equal(replayed.image, studio.edit.image)
 
 
@@ -346,7 +351,7 @@ def test_where_nothing_moves_the_panel_says_why_and_offers_a_price(studio, catal
     studio.controls["rho"].value = too_high = 2 * most / (1 - most)
     assert not studio.edit.queries.any()
     assert f"the largest share there is {most:.1%}" in studio._notice.value
-    assert studio.canvas.frame["panels"][3]["word"] == "nothing changed"
+    assert sent_by(studio, "where it changed")["word"] == "nothing changed"
     assert is_shown(studio.controls["lower"])
     studio.controls["lower"].click()
     assert 0 < studio.controls["rho"].value < too_high
@@ -409,9 +414,9 @@ def test_the_budget_goes_up_to_the_widest_layer(studio, tiny):
 
 def test_saved_recipe_replays_the_edit(studio, tiny, catalog, tmp_path):
     studio.controls["save"].click()
-    (path,) = (tmp_path / "recipes").glob("*.json")
+    (path,) = (tmp_path / "recipes").glob("*.png")
     assert str(path) in studio._status.value
-    replayed = lefs.Editor(tiny, catalog).render(lefs.Recipe.load(path))
+    replayed = lefs.Editor(tiny, catalog).render(lefs.Recipe.from_png(path))
     assert torch.equal(replayed.image, studio.edit.image)
 
 
@@ -468,7 +473,7 @@ def test_a_moving_control_shows_a_preview_and_the_whole_picture_at_rest(large):
         studio.controls["strength"].value = strength
         preview = studio.edit.image
         assert preview.shape[-1] == 64
-        assert studio.canvas.frame["panels"][1]["width"] == 64
+        assert sent_by(studio, "edit")["width"] == 64
         assert torch.equal(preview, studio._hasty[0].render(studio.recipe, upto=64).image)
     early = studio.figure()  # a figure is made of the whole picture at any time
     wait_until(lambda: studio.edit.image.shape[-1] == 128)
@@ -476,7 +481,7 @@ def test_a_moving_control_shows_a_preview_and_the_whole_picture_at_rest(large):
     for one, other in zip(early.axes, studio.figure().axes, strict=True):
         assert not one.images or np.array_equal(one.images[0].get_array(), other.images[0].get_array())
     assert torch.equal(studio.edit.image, lefs.Editor(large, studio._catalog).render(studio.recipe).image)
-    assert studio._summary.value == studio._measures()
+    assert studio._summary.value == studio._view.measures(studio.edit, studio.recipe.changes[0])
 
 
 def test_pictures_are_whole_where_a_frame_has_time_for_them(large):
@@ -530,7 +535,7 @@ def test_a_picture_that_is_no_longer_wanted_is_given_up(large, monkeypatch):
 def test_saving_does_not_cost_the_whole_picture(large, monkeypatch, tmp_path):
     studio = slow_studio(large, frame=0.0, folder=tmp_path)
     assert interrupted(studio, large, monkeypatch, studio.controls["save"].click) == 1
-    assert lefs.Recipe.load(next(tmp_path.glob("*.json"))).changes[0].strength == 0.7
+    assert lefs.Recipe.from_png(next(tmp_path.glob("*.png"))).changes[0].strength == 0.7
     assert studio.edit.recipe.changes[0].strength == 0.7
 
 
@@ -548,7 +553,7 @@ def test_without_smaller_pictures_there_is_no_preview(tiny):
 
 def test_a_preview_in_half_precision_is_the_same_picture(large, monkeypatch):
     half = copy.deepcopy(large).to(torch.bfloat16)
-    monkeypatch.setattr("lefs.widgets.studio.preview_of", lambda *_: (half, 64))
+    monkeypatch.setattr("lefs.widgets.stage.preview_of", lambda *_: (half, 64))
     studio = slow_studio(large)
     studio.controls["strength"].value = 0.4
     exact = studio._editor.render(studio.recipe, upto=64)
@@ -589,7 +594,7 @@ def test_wrong_arguments_are_errors_at_once(tiny, catalog):
         EditStudio(tiny, catalog, one_change(settings=lefs.QuerySettings(rho=-0.1)))
     with pytest.raises(TypeError, match="reference"):
         EditStudio(tiny, catalog, one_change(reference=0.5))
-    with pytest.raises(ValueError, match="one change"):
+    with pytest.raises(ValueError, match="at least one change"):
         EditStudio(tiny, catalog, lefs.Recipe(1))
 
 

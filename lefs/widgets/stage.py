@@ -14,6 +14,7 @@ from lefs.checks import check_number
 from lefs.editing import Change, Recipe
 from lefs.editor import Edit, Editor, Superseded
 from lefs.generator import Generator
+from lefs.images import color_difference
 from lefs.plotting import comparison_strip, edit_strip
 from lefs.query import QuerySettings
 from lefs.widgets.pacing import preview_of
@@ -24,6 +25,7 @@ from lefs.widgets.studio_view import View
 
 __all__ = ["Stage"]
 
+_FEW, _SMALL = 8, 32  # pictures that a studio begins with one of; side in pixels at which they are compared
 _REST = 0.25  # seconds after which a control that has not moved is taken to rest
 
 
@@ -35,7 +37,7 @@ class Stage(Panel):
     def __init__(self, generator: Generator, catalog: Catalog, recipe: Recipe | None, frame: float) -> None:
         super().__init__(generator, catalog)
         self._catalog, self._editor = catalog, Editor(generator, catalog)
-        self._view = View(generator, catalog)
+        self._view = View(self._editor)
         self._frame = check_number("frame", frame, minimum=0, finite=False)
         recipe = _plain_to_see(self._editor) if recipe is None else recipe
         self._editor.check_owner(recipe)
@@ -93,7 +95,7 @@ class Stage(Panel):
         super().close()
         # (somebody may hold on to the panel, such as a notebook that counts its outputs)
         self._editor, self._hasty = Editor(self._generator, self._catalog), None
-        self._view = View(self._generator, self._catalog)
+        self._view = View(self._editor)
 
     def _check(self, recipe: Recipe) -> None:
         """Whether there are controls for it: sliders would silently pull a wrong value into their range."""
@@ -162,19 +164,16 @@ def check_ends(settings: QuerySettings) -> None:
 
 
 def _plain_to_see(editor: Editor) -> Recipe:
-    """One edit in place that changes much: hair, or the second largest part, of one of a few references."""
-    catalog, view = editor.catalog, View(editor.generator, editor.catalog)
-    sizes = {name: float(catalog.sizes[list(ks)].sum()) for name, ks in catalog.parts.items()}
-    largest = sorted(sizes, key=lambda name: -sizes[name])
-    part = "hair" if "hair" in sizes else largest[min(1, len(largest) - 1)]
-    small = editor.generator.preview_size
-    upto = None if small == editor.generator.size[0] else small
-    found = []
-    for reference in range(1, 9):
-        recipe = Recipe(0, (Change(part, reference, settings=QuerySettings(where="part")),))
-        if part in view.seen_parts(recipe, reference):
-            found.append((float(editor.render(recipe, upto=upto).change.mean()), reference, recipe))
-    return max(found)[2] if found else replace(recipe, changes=(replace(recipe.changes[0], part=largest[0]),))
+    """One edit in place that changes much: of hair, or of the second largest part, from another colour."""
+    view = View(editor)
+    sizes, whole = editor.generator.preview_sizes, editor.generator.size[0]
+    small = next((s for s in sizes if s >= _SMALL), whole)
+    target, *others = editor.pictures(range(_FEW), upto=None if small == whole else small)
+    apart = torch.stack([color_difference(target, other).mean() for other in others])
+    reference = 1 + int(apart.argmax())
+    seen = view.seen_parts(Recipe(0), reference)
+    part = "hair" if "hair" in seen else seen[min(1, len(seen) - 1)]
+    return Recipe(0, (Change(part, reference, settings=QuerySettings(where="part")),))
 
 
 def _told(recipe: Recipe) -> str:

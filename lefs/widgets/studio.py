@@ -259,7 +259,7 @@ class EditStudio(StudioActions):
         self.controls["part"].value = self._other
 
     def _possible(self, state: StudioState) -> bool:
-        """Whether there is a place for the present edit; where there is none, say so and offer another part."""
+        """Whether there is a place for the present edit; if not, say so and offer another part."""
         change, c = state.change, self.controls
         if change.settings.where == "everywhere" or change.mask is not None:
             return True

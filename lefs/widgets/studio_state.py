@@ -66,7 +66,8 @@ class StudioState:
 
     def to_json(self) -> dict[str, Any]:
         """Plain values that `from_json` reads."""
-        return {"recipe": self.recipe.to_json(), "off": sorted(self.off), "row": self.row}
+        content = {"recipe": self.recipe.to_json(), "off": sorted(self.off), "row": self.row}
+        return dict(json.loads(json.dumps(content)))
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> StudioState:

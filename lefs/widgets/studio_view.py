@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from lefs.catalog import Catalog
 from lefs.editing import Change, Recipe
-from lefs.editor import Edit
-from lefs.generator import Generator
+from lefs.editor import Edit, Editor
 from lefs.images import opaque, to_lab, to_uint8
 from lefs.query import PartEffects
 from lefs.sources import KeptMask, Source, source_styles
@@ -31,56 +28,49 @@ OWN_CONTROLS = {
     "global": (),
     "pair": ("rho", "leak"),
 }
+_OUTLINE = 64  # positions along a side
 SIGNS = {"rho": "ρ", "epsilon": "ε", "slope": "slope", "leak": "leak"}
 
 
 class View:
-    """Looks at edits with a catalog; keeps where the parts of the latest pictures are.
+    """Looks at edits that an editor renders; keeps where the parts of the latest pictures are."""
 
-    Parameters
-    ----------
-    generator : Generator
-    catalog : Catalog
-    """
-
-    def __init__(self, generator: Generator, catalog: Catalog) -> None:
-        self._generator, self._catalog = generator, catalog
-        self._kept = lru_cache(maxsize=16)(self._full)
+    def __init__(self, editor: Editor) -> None:
+        self._editor, self._catalog = editor, editor.catalog
+        self._outlines = lru_cache(maxsize=32)(self._found)
 
     def styles(self, source: Source, recipe: Recipe) -> Tensor:
         """Styles of a target or reference of a recipe."""
-        return source_styles(self._generator, source, truncation=recipe.truncation, label=recipe.label)
-
-    def _full(self, source: Source, truncation: float, label: int | None) -> Mapping[str, Tensor]:
-        styles = source_styles(self._generator, source, truncation=truncation, label=label)
-        return {n: m[0] for n, m in self._catalog.part_masks(self._generator, styles).items()}
-
-    def masks(self, source: Source, recipe: Recipe, size: int) -> Mapping[str, Tensor]:
-        """Where each part is in a picture of a recipe: (size, W) bool."""
-        step = max(1, self._generator.size[0] // size)
-        full = self._kept(source, recipe.truncation, recipe.label)
-        return {name: mask[::step, ::step] for name, mask in full.items()}
+        options: dict[str, Any] = {"truncation": recipe.truncation, "label": recipe.label}
+        return source_styles(self._editor.generator, source, **options)
 
     def place(self, recipe: Recipe, change: Change, size: int) -> Tensor:
         """Where a change is meant to act: the part in target or reference, or the mask that somebody drew."""
         if isinstance(change.mask, KeptMask):
-            drawn = change.mask.mask()[None, None].float()
-            shape = (size, size * self._generator.size[1] // self._generator.size[0])
-            return interpolate(drawn, shape, mode="nearest")[0, 0] > 0
-        # (a hat that comes was in the one picture, a hat that goes in the other)
-        sources: list[Any] = [recipe.target, change.reference]
-        own, other = (self.masks(s, recipe, size)[change.part] for s in sources)
-        return own | other
+            found = change.mask.mask()
+        else:  # (a hat that comes was in the one picture, a hat that goes in the other)
+            pair: list[Any] = [recipe.target, change.reference]
+            own, other = (
+                self._editor.part_masks(s, recipe.truncation, recipe.label)[change.part] for s in pair
+            )
+            found = own | other
+        height, width = self._editor.generator.size
+        shape = size, size * width // height
+        return interpolate(found[None, None].float(), shape, mode="nearest")[0, 0] > 0
+
+    def _found(self, source: Any, truncation: float, label: int | None) -> tuple[np.ndarray, tuple[int, ...]]:
+        """Which part is where, no finer than an outline needs; and the size of each."""
+        masks = torch.stack([*self._editor.part_masks(source, truncation, label).values()])
+        owner = masks.int().argmax(dim=0)
+        step = max(1, len(owner) // _OUTLINE)
+        return owner[::step, ::step].cpu().numpy(), tuple(masks.sum(dim=(1, 2)).tolist())
 
     def seen_parts(self, recipe: Recipe, reference: Source) -> list[str]:
         """The parts that target or reference show, the largest first."""
-        size = self._generator.size[0]
-        pair: list[Any] = [recipe.target, reference]
-        areas: Counter[str] = Counter()
-        for source in pair:
-            found = self.masks(source, recipe, size)
-            areas.update({name: int(mask.sum()) for name, mask in found.items()})
-        return [name for name, area in areas.most_common() if area]
+        pair = (recipe.target, reference)
+        areas = np.add(*(self._outlines(s, recipe.truncation, recipe.label)[1] for s in pair))
+        names = list(self._catalog.parts)
+        return [names[i] for i in np.argsort(-areas, kind="stable") if areas[i]]
 
     def pictures(self, edit: Edit, change: Change) -> list[Picture]:
         """The edit, large; beside it the target, where it changed, and the references."""
@@ -90,23 +80,18 @@ class View:
         names = tuple(self._catalog.parts)
 
         def parts(source: Any) -> dict[str, Any]:
-            size = min(64, self._generator.size[0])  # (an outline need not be finer)
-            found = self.masks(source, recipe, size)
-            owner = torch.stack(list(found.values())).int().argmax(dim=0)
-            return {"regions": owner.cpu().numpy(), "names": names, "pick": True}
+            found = self._outlines(source, recipe.truncation, recipe.label)[0]
+            return {"regions": found, "names": names, "pick": True}
 
         of = recipe.target
         shown = [Picture(image, "edit", stated(change), before=target, **parts(of))]
-        shown.append(Picture(target, "target", name_of(of), **parts(of)))  # type: ignore[arg-type]
+        shown.append(Picture(target, "target", name_of(of), **parts(of)))
         shown.append(change_picture(edit.change))
         for given, each in zip(references, recipe.changes, strict=True):
-            title = "reference" if len(references) == 1 else f"reference: {each.part}"
-            note = name_of(each.reference)
-            shown.append(
-                Picture(
-                    given, title, note, chosen=len(references) > 1 and each == change, **parts(each.reference)
-                )
-            )
+            several = len(references) > 1
+            title = f"reference: {each.part}" if several else "reference"
+            marks = {**parts(each.reference), "chosen": several and each == change}
+            shown.append(Picture(given, title, name_of(each.reference), **marks))
         return shown
 
     def measures(self, edit: Edit, change: Change) -> str:
