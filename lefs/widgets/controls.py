@@ -130,7 +130,7 @@ def line() -> ipywidgets.HTML:
 
 def row(*children: ipywidgets.Widget, kind: str) -> ipywidgets.Box:
     """Widgets side by side; `kind` is the class in canvas.css that lays them out."""
-    grid = ("lefs-row",) if kind in ("two", "three", "four") else ()
+    grid = ("lefs-row",) if kind in ("one", "two", "three", "four") else ()
     return ipywidgets.Box(children, _dom_classes=(*grid, f"lefs-{kind}"))
 
 

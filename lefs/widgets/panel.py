@@ -214,7 +214,7 @@ _WATCHED: list[Any] = []  # shells that tell when a cell begins
 def _end_with_cell(panel: Panel) -> None:
     """Close the panel when the cell that is running now runs again; nothing outside of a notebook."""
     shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
-    parent = getattr(shell, "get_parent", dict)()
+    parent: Any = getattr(shell, "get_parent", dict)()
     cell = parent.get("metadata", {}).get("cellId") if isinstance(parent, dict) else None
     if shell is None or cell is None:
         return

@@ -51,7 +51,7 @@ class Strip:
         self.sources: list[Source] = []
         self._chosen: Source | None = None
         self.canvas = Canvas(arrangement="strip", columns=_COUNT, files=True)
-        file = ipywidgets.FileUpload(accept=_KINDS, multiple=False, description="file")
+        file = ipywidgets.FileUpload(accept=_KINDS, multiple=False, description="")
         file.tooltip = f"A picture or a w of your own as {name}; or drop it onto the small pictures"
         made = {
             "shuffle": button("", "random", f"Other seeds to choose a {name} from"),

@@ -285,7 +285,7 @@ class EditStudio(StudioActions):
         self._price, texts = None, []
         if still:
             about = (change.settings, self._catalog, change.part)
-            pair = (self._view.styles(s, state.recipe) for s in (state.recipe.target, change.reference))  # type: ignore[arg-type]
+            pair = (self._view.styles(s, state.recipe) for s in (state.recipe.target, change.reference))
             self._price = lower_price(*about, *pair)
             texts.append(f"Nothing moves: {why_nothing_moves(*about, self._price)}.")
         elif change.strength == 0:

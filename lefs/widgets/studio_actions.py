@@ -98,7 +98,7 @@ class StudioActions(Stage):
         taken = {each.part for each in state.recipe.changes}
         seen = self._view.seen_parts(state.recipe, change.reference)
         part = next((p for p in seen[1:] if p not in taken), seen[0]) if part is None else part
-        tuned = self._tuned.get((change.settings.contributions, part))
+        tuned = self._tuned.get((str(change.settings.contributions), part))
         brought = {} if tuned is None else {name: getattr(tuned, name) for name in TUNED}
         change = Change(part, change.reference, 1.0, replace(change.settings, **brought))
         added = state.added(change)
@@ -128,8 +128,12 @@ class StudioActions(Stage):
         for what in ("shuffle", "previous", "next", "pin"):
             self._on_click(strip.controls[f"{which} {what}"], partial(strip.turn, what))
         self._on_change(strip.canvas, lambda new: self._source(which, strip.sources[new["panel"]]), "picked")
-        file = strip.controls[f"{which} file"]
-        self._on_change(file, lambda new: [self._file(which, f["name"], f["content"]) for f in new[:1]])
+
+        def chosen(files: Sequence[Any]) -> None:
+            for one in files[:1]:
+                self._file(which, one["name"], one["content"])
+
+        self._on_change(strip.controls[f"{which} file"], chosen)
 
         def dropped(_: Canvas, content: Any, buffers: list[Any]) -> None:
             if isinstance(content, dict) and "file" in content:

@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
+from pathlib import Path
 from typing import Any
 
 from lefs.catalog import Catalog
@@ -74,7 +75,7 @@ class StudioState:
         """The state that `to_json` described; an `ArtifactError` says what is wrong."""
         recipe = Recipe.from_json(content["recipe"], "this state")
         rows = range(len(recipe.changes))
-        with whole("this state", "state"):
+        with whole(Path("this state"), "state"):
             state = cls(recipe, frozenset(content.get("off", ())), content.get("row", 0))
             if state.row not in rows or not state.off <= {*rows}:
                 raise ArtifactError(f"this state has {len(rows)} rows; row and off must be of these")

@@ -67,8 +67,8 @@ class View:
 
     def seen_parts(self, recipe: Recipe, reference: Source) -> list[str]:
         """The parts that target or reference show, the largest first."""
-        pair = (recipe.target, reference)
-        areas = np.add(*(self._outlines(s, recipe.truncation, recipe.label)[1] for s in pair))
+        pair: list[Any] = [recipe.target, reference]
+        areas = sum(np.array(self._outlines(s, recipe.truncation, recipe.label)[1]) for s in pair)
         names = list(self._catalog.parts)
         return [names[i] for i in np.argsort(-areas, kind="stable") if areas[i]]
 
