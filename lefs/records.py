@@ -10,19 +10,18 @@ import hashlib
 import json
 import os
 import re
-import secrets
-import time
 import warnings
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import safetensors.torch
 import torch
 from torch import Tensor
+
+from lefs.saving import ArtifactError, exclusive, printable, write_atomically, write_json
 
 __all__ = [
     "VERSION",
@@ -50,36 +49,10 @@ VERSION = 2  # of records; texts, such as recipes, and records of two files are 
 
 _KEY = "lefs"  # of the JSON in the metadata
 _LONGEST = 2**26  # characters of it; the format itself ends at 100 MB
-_STALE, _MOST = 3600, 10_000  # seconds that a temporary file is left alone; entries looked through for them
-# (the second kind is that of safetensors, which writes to a temporary name, too)
-_TEMPORARY = re.compile(r"\..+\.[0-9a-f]{8}\.tmp|\.tmp[0-9A-Za-z]{6}")
+
 _ADDRESS = re.compile(r"[A-Za-z][\w+.-]+:/")
 # An installed wheel carries the data inside the package, a checkout beside it.
 _DATA_FOLDERS = (Path(__file__).parent / "data", Path(__file__).parent.parent / "data")
-
-
-class ArtifactError(Exception):
-    """A file is missing, damaged, of another kind, or belongs to another generator.
-
-    Examples
-    --------
-    >>> import lefs
-    >>> try:
-    ...     lefs.load("no such file")
-    ... except lefs.ArtifactError as error:
-    ...     print(str(error)[:38])
-    'no such file' is not a file or folder
-    """
-
-    def __init__(self, message: object = ""):
-        super().__init__(printable(str(message)))
-
-
-def printable(text: str, longest: int = 2000) -> str:
-    """Make `text`, which may come from anybody's file, safe to show: its middle cut out, controls escaped."""
-    if len(text) > longest:
-        text = f"{text[: longest // 2]} ... {text[-longest // 2 :]}"
-    return "".join(c if c.isprintable() or c == "\n" else repr(c)[1:-1] for c in text)
 
 
 def embedded_names() -> list[str]:
@@ -123,83 +96,6 @@ def locate(name_or_path: str | os.PathLike[str]) -> Path:
         f"{name!r:.200} is not a file or folder here (looked in {Path.cwd()}) and not an embedded "
         f"model; the embedded ones are: {', '.join(embedded_names()) or 'none'}"
     )
-
-
-def write_atomically(path: str | os.PathLike[str], write: Callable[[Path], object]) -> Path:
-    """Call ``write(temporary_path)`` in the folder of `path`, then replace `path` by what it wrote.
-
-    A reader sees the old file or the new one, never half of one, also after a crash or a loss of power.
-    What writers that were killed more than an hour ago left in the folder is swept up.
-
-    Raises
-    ------
-    ArtifactError
-        If the folder cannot be made or written to; `path` is then as it was.
-    """
-    path = Path(path)
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        _sweep(path.parent)
-        temporary.touch()
-        mode = temporary.stat().st_mode
-        write(temporary)
-        temporary.chmod(mode)  # some writers keep theirs private; what lefs saves is shared like any file
-        _sync(temporary, os.O_RDWR)
-        os.replace(temporary, path)
-    except (OSError, safetensors.SafetensorError) as error:
-        raise ArtifactError(f"cannot write {path}: {error}; choose a folder you may write to") from error
-    finally:
-        with suppress(OSError):
-            temporary.unlink()
-    with suppress(OSError):  # (not every system can do that with a folder)
-        _sync(path.parent, os.O_RDONLY)
-    return path
-
-
-def _sync(path: Path, flags: int) -> None:
-    """Wait until what was written is on the disk."""
-    number = os.open(path, flags)
-    try:
-        os.fsync(number)
-    finally:
-        os.close(number)
-
-
-def _sweep(folder: Path) -> None:
-    with suppress(OSError), os.scandir(folder) as entries:
-        for entry in islice(entries, _MOST):
-            ours = _TEMPORARY.fullmatch(entry.name) and entry.is_file(follow_symlinks=False)
-            if ours and time.time() - entry.stat().st_mtime > _STALE:
-                Path(entry).unlink(missing_ok=True)
-
-
-@contextmanager
-def exclusive(folder: str | os.PathLike[str]) -> Iterator[None]:
-    """Wait for others that hold this folder, and hold it, made if need be, against those that come later.
-
-    The lock ends with its process. Where the system (Windows) or the file system has none, go on without.
-    """
-    try:
-        import fcntl
-
-        Path(folder).mkdir(parents=True, exist_ok=True)
-        number = os.open(folder, os.O_RDONLY)
-    except (ImportError, OSError):  # (whoever writes there says what is wrong with it)
-        yield
-        return
-    try:
-        with suppress(OSError):
-            fcntl.flock(number, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(number)
-
-
-def write_json(path: str | os.PathLike[str], content: Mapping[str, Any]) -> Path:
-    """Write `content` as indented UTF-8 JSON, atomically."""
-    text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-    return write_atomically(path, lambda p: p.write_text(text, encoding="utf-8"))
 
 
 def read_json(path: str | os.PathLike[str], *, expect: str | None, text: str | None = None) -> dict[str, Any]:
@@ -358,19 +254,38 @@ def load_tensors(path: str | os.PathLike[str]) -> dict[str, Tensor]:
 
 
 def _read(path: Path, all_of_it: bool = True) -> tuple[dict[str, str], dict[str, Tensor]]:
-    """Metadata and tensors of a file, opened once: they are of one saving, whoever replaces it meanwhile."""
+    """Metadata and tensors of a file, of one saving, whoever replaces it meanwhile."""
     if not path.is_file():
         problem = "is not a regular file" if path.exists() else "does not exist"
         raise ArtifactError(f"{path} {problem}; expected a safetensors file")
     try:
-        with safetensors.safe_open(path, framework="pt") as file:
+        with _opened(path) as file:
             names = file.keys() if all_of_it else ()
             return file.metadata() or {}, {name: file.get_tensor(name) for name in names}
-    except (safetensors.SafetensorError, OSError, ValueError) as error:
+    except (safetensors.SafetensorError, OSError, RuntimeError, ValueError) as error:
         raise ArtifactError(
             f"{path} ({path.stat().st_size} bytes) is not a whole safetensors file: {error}; "
             "it may be truncated: copy or make it again"
         ) from error
+
+
+def _opened(path: Path) -> Any:
+    """The file, which safetensors opens by its name twice: for its header, and for torch to map it."""
+    while True:
+        before = _stamp(path)
+        try:
+            file = safetensors.safe_open(path, framework="pt")
+        except (safetensors.SafetensorError, OSError, RuntimeError):
+            if _stamp(path) == before:
+                raise
+        else:
+            if _stamp(path) == before:
+                return file
+
+
+def _stamp(path: Path) -> tuple[int, int, int]:
+    found = path.stat()
+    return found.st_ino, found.st_mtime_ns, found.st_size
 
 
 def _on_cpu(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
