@@ -21,7 +21,7 @@ from torch.nn.functional import interpolate, one_hot
 from lefs.activations import Hypercolumns, Sample
 from lefs.checks import check_choice, check_clusters, check_name, check_tensor
 from lefs.energies import measured, shares
-from lefs.factorization import membership_by
+from lefs.factorization import Side, check_sides, membership_by
 from lefs.generator import Generator, GeneratorId, Sampling
 from lefs.naming import as_written, merged_names, part_name
 from lefs.records import ArtifactError, exclusive, record_file, save_record, whole_record
@@ -33,7 +33,7 @@ Contributions = Literal["energy", "effect", "standardized"]
 CONTRIBUTIONS: tuple[Contributions, ...] = ("energy", "effect", "standardized")
 _FORMAT = "lefs-catalog"
 _TENSORS, _OPTIONAL = ("centers", "contributions", "sizes"), ("errors", "effects")
-_LATER = ("method", "measure")  # what catalogs could not be at first: not in a file where it is the default
+_LATER = ("method", "measure", "sides")  # not in a file, as once in none, where it is the default
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,6 +69,8 @@ class Catalog:
         E of `lefs.effects`: what one unit of each style changes in each cluster.
     effects_sampling : Sampling or None
         Of the effects; None: not recorded, as in files of before.
+    sides : tuple of Side
+        Rules of position that divide clusters further (`lefs.dissection.divide`).
 
     Examples
     --------
@@ -91,6 +93,7 @@ class Catalog:
     errors: Tensor | None = None
     effects: Tensor | None = None
     effects_sampling: Sampling | None = None
+    sides: tuple[Side, ...] = ()
     # by file, the names that others who save there, too, started from; shared by all that is made of this
     _started: dict[Path, list[str]] = field(default_factory=dict, repr=False)
 
@@ -135,19 +138,19 @@ class Catalog:
         if clusters != list(range(self.num_clusters)) or not all(parts.values()):
             known = f"0..{self.num_clusters - 1} without rest, overlap or an empty part"
             raise ValueError(f"parts must divide the clusters {known}, got {parts}")
+        object.__setattr__(self, "sides", check_sides(self.sides, self.num_clusters))
         self._check_shapes()
 
     def _check_shapes(self) -> None:
         clusters, channels = self.num_clusters, self.columns.channels
         width = max([self.layers[-1].span.stop, *self.contributions.shape[1:2]])
         expected: dict[str, tuple[int, ...]] = {"centers": (clusters, channels), "sizes": (clusters,)}
-        expected["contributions"] = (clusters, width)
-        expected |= {n: (clusters, width) for n in _OPTIONAL if getattr(self, n) is not None}
+        wide = [n for n in ("contributions", *_OPTIONAL) if getattr(self, n) is not None]
+        expected |= dict.fromkeys(wide, (clusters, width))
         for name, shape in expected.items():
             check_tensor(name, getattr(self, name), shape)
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        # A mappingproxy cannot be sent to another process.
+    def __reduce__(self) -> tuple[Any, ...]:  # (a mappingproxy cannot be sent to another process)
         values = {f.name: getattr(self, f.name) for f in fields(self)} | {"parts": dict(self.parts)}
         return partial(Catalog, **values), ()
 
@@ -187,9 +190,7 @@ class Catalog:
         rest = {n: ks for n, ks in self.parts.items() if n not in names}
         name = part_name("into", into)
         if name in rest:
-            raise ValueError(
-                f"into: there is a part {name!r} already, not among those merged; add it to them"
-            )
+            raise ValueError(f"into: {name!r} is a part already, not among those merged; add it to them")
         return replace(self, parts={**rest, name: clusters})
 
     def split(self, part: str) -> Catalog:
@@ -217,7 +218,7 @@ class Catalog:
     @property
     def cluster_names(self) -> list[str]:
         """The part of each cluster: K names."""
-        return [next(n for n, ks in self.parts.items() if k in ks) for k in range(self.num_clusters)]
+        return [name for _, name in sorted((k, name) for name, ks in self.parts.items() for k in ks)]
 
     def clusters(self, part: str) -> tuple[int, ...]:
         """The clusters of a part; a ValueError lists the parts."""
@@ -235,7 +236,7 @@ class Catalog:
         """
         self.check_generator(generator)
         with torch.inference_mode():
-            return membership_by(self.method)(self.columns.read(generator, styles), self.centers)
+            return membership_by(self.method, self.sides)(self.columns.read(generator, styles), self.centers)
 
     def by_part(self, membership: Tensor) -> Tensor:
         """Memberships (N, K, h, w) of clusters, summed over the clusters of each part: (N, P, h, w)."""
@@ -298,11 +299,11 @@ class Catalog:
         self.clusters(part)
         return self._digests[as_written(part)]
 
-    @cached_property
+    @cached_property  # (an editor looks at them with every rendering)
     def _digests(self) -> dict[str, str]:
-        # (made once: an editor looks at them with every rendering)
-        rows = {name: self.centers[list(ks)].cpu().numpy() for name, ks in self.parts.items()}
-        return {name: hashlib.sha256(found.tobytes()).hexdigest()[:12] for name, found in rows.items()}
+        rows = {name: self.centers[list(ks)].cpu().numpy().tobytes() for name, ks in self.parts.items()}
+        rules = {n: "".join(f"{s}" for s in self.sides if {*s[:2]} & {*ks}) for n, ks in self.parts.items()}
+        return {n: hashlib.sha256(row + rules[n].encode()).hexdigest()[:12] for n, row in rows.items()}
 
     # -- files ------------------------------------------------------------------------------------
     def save(

@@ -19,14 +19,14 @@ from torch.nn.functional import normalize
 from lefs.activations import Hypercolumns, Sample, batch_bytes
 from lefs.catalog import CONTRIBUTIONS, Catalog, Contributions
 from lefs.checkpoints import Checkpoint, Unfinished
-from lefs.checks import check_choice, check_integer
+from lefs.checks import check_choice, check_clusters, check_integer
 from lefs.clustering import SphericalKMeans, sample_limit
-from lefs.effects import by_effect
+from lefs.effects import by_effect, measure_effects
 from lefs.energies import measured
-from lefs.factorization import factorize
+from lefs.factorization import factorize, membership_by
 from lefs.generator import Generator
 
-__all__ = ["Estimate", "dissect", "dissect_shard", "estimate", "remeasure"]
+__all__ = ["Estimate", "dissect", "dissect_shard", "divide", "estimate", "remeasure"]
 
 _ITERATIONS = 40  # of a run of k-means, as they come
 _once = partial(timeit, number=1)  # seconds that a call takes
@@ -232,10 +232,91 @@ def remeasure(
     check_choice("contributions", contributions, ("energy", "standardized"))
     given = catalog.sampling.seeds if seeds is None else seeds
     sample = Sample(generator, given, truncation=catalog.sampling.truncation, **options)
-    ways: dict[str, Any] = {"method": catalog.method, "kind": contributions, "precision": precision}
+    method, kind = membership_by(catalog.method, catalog.sides), contributions
+    ways: dict[str, Any] = {"method": method, "kind": kind, "precision": precision}
     found = measured(sample, catalog.layer, catalog.centers.to(generator.device), **ways)
     sampling = replace(catalog.sampling, seeds=tuple(sample.seeds), precision=precision)
     return replace(catalog, **vars(found), measure=contributions, sampling=sampling)
+
+
+def divide(
+    catalog: Catalog,
+    generator: Generator,
+    clusters: int | Iterable[int],
+    how: Literal["likeness", "x", "y"] = "likeness",
+    *,
+    at: float = 0.5,
+    progress: bool = True,
+) -> Catalog:
+    """Split clusters in two each, by what they look like or by where they lie, and measure again.
+
+    The first halves keep numbers and names; the others are new clusters at the end. By likeness, k-means
+    finds two centres for each; by side, both halves keep the centre, and the catalog a rule.
+
+    Parameters
+    ----------
+    catalog : Catalog
+    generator : Generator
+        Of the catalog, whose sample is looked at again.
+    clusters : int or iterable of int
+    how : {"likeness", "x", "y"}
+        ``"x"``: the new clusters lie right of `at`; ``"y"``: below it.
+    at : float in [0, 1]
+        As a share of the picture's width or height.
+    progress : bool
+
+    Returns
+    -------
+    Catalog
+
+    Examples
+    --------
+    >>> import lefs
+    >>> generator = lefs.load("portraits-64")
+    >>> catalog = lefs.dissect(generator, range(4), clusters=4, progress=False)
+    >>> list(lefs.dissection.divide(catalog, generator, 2, "x", progress=False).parts)
+    ['cluster 0', 'cluster 1', 'cluster 2', 'cluster 3', 'cluster 4']
+    """
+    catalog.check_generator(generator)
+    check_choice("how", how, ("likeness", "x", "y"))
+    chosen = check_clusters([clusters] if isinstance(clusters, int) else clusters)
+    check_integer("clusters", max(chosen, default=0), maximum=(count := catalog.num_clusters) - 1)
+    halves = _halves(catalog, generator, chosen, progress) if how == "likeness" else {}
+    centers = torch.cat([catalog.centers, catalog.centers[list(chosen)]])
+    for i, k in enumerate(chosen):
+        if k in halves:
+            centers[k], centers[count + i] = halves[k]
+    sides: Any = () if halves else tuple((k, count + i, how, at) for i, k in enumerate(chosen))
+    blank = torch.zeros(len(centers), *catalog.contributions.shape[1:], dtype=torch.float64)
+    parts = {**catalog.parts, **{f"cluster {count + i}": (count + i,) for i in range(len(chosen))}}
+    kind: Any = catalog.measure if catalog.measure == "standardized" else "energy"
+    whole = replace(
+        catalog, centers=centers, contributions=blank, sizes=blank[:, 0].long(), parts=parts, measure=kind,
+        sides=catalog.sides + sides, errors=None, effects=None, effects_sampling=None, _started={},
+    )  # fmt: skip
+    precision = catalog.sampling.precision or 0.0
+    found = remeasure(whole, generator, contributions=kind, precision=precision, progress=progress)
+    if catalog.effects is None:
+        return found
+    found = measure_effects(found, generator, progress=progress)
+    return found.by_effect() if catalog.measure == "effect" else found
+
+
+def _halves(catalog: Catalog, generator: Generator, clusters: Iterable[int], show: bool) -> dict[int, Tensor]:
+    """Two centres for each of these clusters, (2, C), among the vectors that belong to it."""
+    own = catalog.sampling
+    sample, many = Sample(generator, own.seeds, truncation=own.truncation, progress=show), 65_536
+    vectors = sample.vectors(catalog.layer, max_vectors=many, random_state=own.random_state)
+    if catalog.method == "nmf":
+        vectors = vectors.clamp_min(0)
+    nearest = (vectors @ catalog.centers.to(vectors).t()).argmax(dim=1)
+    halves = {}
+    for k in clusters:
+        mine = vectors[nearest == k]
+        if any(k in rule[:2] for rule in catalog.sides) or len(mine) < 2:
+            raise ValueError(f"clusters: {k} is divided by side already, or too small; divide it by side")
+        halves[k] = SphericalKMeans(2, random_state=0).fit(mine).cluster_centers_.to(catalog.centers)
+    return halves
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from lefs.activations import Batch, Hypercolumns, Sample
 from lefs.checks import check_number
-from lefs.factorization import membership_by
+from lefs.factorization import Method, membership_by
 from lefs.generator import Generator
 from lefs.images import resample_partition
 from lefs.stylespace import StyleLayer
@@ -56,7 +56,7 @@ def measured(
     layer: str,
     centers: Tensor,
     *,
-    method: str = "kmeans",
+    method: Method = "kmeans",
     kind: str = "energy",
     precision: float = 0.0,
 ) -> Measured:
@@ -68,7 +68,7 @@ def measured(
     layer : str
         The clustered layer, or several joined by ``+``.
     centers : Tensor of shape (K, C), unit norm
-    method : {"kmeans", "nmf"}
+    method : {"kmeans", "nmf"} or callable
         What the centres are; see `membership_by`.
     kind : {"energy", "standardized", "none"}
         ``"standardized"`` is of maps less their channel's mean over the sample, which another pass finds:
@@ -169,7 +169,7 @@ def _energy(
     *,
     layer: str,
     centers: Tensor,
-    method: str,
+    method: Method,
     means: Tensor | None,
     depth: int,
 ) -> tuple[Tensor, Tensor]:

@@ -8,8 +8,9 @@ a piece of the vector each factor accounts for.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from typing import Any, Literal, NamedTuple
 
 import torch
 from sklearn.decomposition import MiniBatchNMF, non_negative_factorization
@@ -17,10 +18,22 @@ from sklearn.exceptions import ConvergenceWarning
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from lefs.checks import check_choice, check_integer
+from lefs.checks import check_choice, check_integer, check_number
 from lefs.clustering import assign
 
-__all__ = ["factorize", "membership_by", "non_negative_weights", "soft_assign"]
+__all__ = [
+    "Method",
+    "Side",
+    "by_side",
+    "check_sides",
+    "factorize",
+    "membership_by",
+    "non_negative_weights",
+    "soft_assign",
+]
+
+Membership = Callable[[Tensor, Tensor], Tensor]  # of maps and centres
+Method = str | Membership
 
 _PASSES = 100  # over the vectors; on activations the error falls by less than 5 % from there on
 _SWEEPS, _STILL = 2000, 1e-12  # most passes over the factors, and the share of the first step that ends them
@@ -120,7 +133,55 @@ def soft_assign(maps: Tensor, factors: Tensor) -> Tensor:
     return shares.reshape(n, h, w, -1).movedim(-1, 1).float()
 
 
-def membership_by(method: str) -> Callable[[Tensor, Tensor], Tensor]:
-    """The function (maps, centers) → membership of a catalog's `method`: `assign` or `soft_assign`."""
+class Side(NamedTuple):
+    """A rule of position: what lies in `cluster`, and beyond `at`, belongs to cluster `beyond`.
+
+    Both have the same centre. `at` is a share of the picture's width (``"x"``) or height (``"y"``).
+    """
+
+    cluster: int
+    beyond: int
+    axis: Literal["x", "y"]
+    at: float
+
+
+def check_sides(rules: Iterable[Iterable[Any]], clusters: int) -> tuple[Side, ...]:
+    """Return the rules, which may come from a file; a ValueError where one does not fit so many clusters."""
+    sides = []
+    for cluster, beyond, axis, at in rules:
+        check_integer("sides", beyond, minimum=1, maximum=clusters - 1)
+        check_integer("sides", cluster, maximum=beyond - 1)
+        check_number("sides", at, minimum=0, maximum=1)
+        sides.append(Side(cluster, beyond, check_choice("sides", axis, ("x", "y")), at))
+    return tuple(sides)
+
+
+def by_side(membership: Tensor, sides: Sequence[Side]) -> Tensor:
+    """The membership (N, K, h, w) by content alone, with rules of position followed one after the other."""
+    found = membership.clone()
+    for cluster, beyond, *_ in reversed(sides):  # (which of two equal centres was nearest says nothing)
+        found[:, cluster] += found[:, beyond]
+        found[:, beyond] = 0
+    for cluster, beyond, axis, at in sides:
+        size = found.shape[-1 if axis == "x" else -2]
+        far = (torch.arange(size, device=found.device) + 0.5) / size >= at
+        far = far if axis == "x" else far[:, None]
+        found[:, beyond] += found[:, cluster] * far
+        found[:, cluster] = found[:, cluster] * ~far
+    return found
+
+
+def membership_by(method: Method, sides: Sequence[Side] = ()) -> Membership:
+    """The function (maps, centers) → membership of a catalog: `assign` or `soft_assign`, and its rules.
+
+    A function is such a one already.
+    """
+    if callable(method):
+        return method
     check_choice("method", method, ("kmeans", "nmf"))
-    return assign if method == "kmeans" else soft_assign
+    divide = assign if method == "kmeans" else soft_assign
+    return partial(_divided, divide=divide, sides=sides) if sides else divide
+
+
+def _divided(maps: Tensor, centers: Tensor, *, divide: Membership, sides: Sequence[Side]) -> Tensor:
+    return by_side(divide(maps, centers), sides)

@@ -238,7 +238,7 @@ def _describe(
     """Of each picture's parts the mean vector, (N, P, C), and the share of it, (N, P); on the CPU."""
     with torch.inference_mode():
         maps = catalog.columns.read(generator, styles)
-        shares = catalog.by_part(membership_by(catalog.method)(maps, catalog.centers)).to(maps)
+        shares = catalog.by_part(membership_by(catalog.method, catalog.sides)(maps, catalog.centers)).to(maps)
         count = shares.sum(dim=(2, 3))
         vectors = torch.einsum("nchw,nphw->npc", maps, shares) / count.clamp_min(1e-6)[..., None]
         areas = count / maps[0, 0].numel()

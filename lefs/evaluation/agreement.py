@@ -22,7 +22,7 @@ from lefs.images import resample_partition
 from lefs.progress import track
 from lefs.tables import Table
 
-__all__ = ["agreement_table", "agreements", "confusion", "name_by_truth", "stability"]
+__all__ = ["agreement_table", "agreements", "confusion", "name_by_truth", "part_stability", "stability"]
 
 
 def confusion(
@@ -225,6 +225,44 @@ def stability(
             pairs = combinations([kmeans(random_state=s).fit(rows).labels_ for s in states], 2)
         scores[count] = np.array([adjusted_rand_score(*(torch.as_tensor(x).cpu() for x in p)) for p in pairs])
     return scores
+
+
+def part_stability(
+    vectors: Tensor, centers: Tensor, clusters: Iterable[int], *, random_state: int = 1
+) -> float:
+    """How well another clustering finds a part again: Jaccard's index, in [0, 1] (Hennig 2007, clusterwise).
+
+    Parameters
+    ----------
+    vectors : Tensor of shape (n, C)
+    centers : Tensor of shape (K, C), unit norm
+        Of a catalog.
+    clusters : iterable of int
+        The part's.
+    random_state : int
+        Of the other clustering, into as many clusters; those that lie in the part for the most part, and the
+        one that is nearest to it, are taken together.
+
+    Returns
+    -------
+    float
+
+    Examples
+    --------
+    >>> import torch
+    >>> from lefs.evaluation.agreement import part_stability
+    >>> part_stability(torch.eye(3).repeat(20, 1), torch.eye(3), [0])
+    1.0
+    """
+    rows = torch.as_tensor(vectors).float()
+    part = torch.isin((rows @ centers.to(rows).t()).argmax(dim=1), rows.new_tensor([*clusters]))
+    count = min(len(centers), len(rows))
+    labels = SphericalKMeans(count, n_init=1, random_state=random_state).fit(rows).labels_
+    hits, sizes = (torch.bincount(x, minlength=count) for x in (labels[part], labels))
+    inside = hits * 2 > sizes
+    inside[(hits / (sizes + part.sum() - hits).clamp_min(1)).argmax()] = True  # (the nearest one at least)
+    again = inside[labels]
+    return float((again & part).sum() / (again | part).sum().clamp_min(1))
 
 
 def _halves(images: np.ndarray, count: int, random_state: int) -> tuple[Tensor, Tensor]:

@@ -13,7 +13,7 @@ from torch.nn.functional import interpolate, normalize
 from lefs.catalog import Catalog
 from lefs.checks import check_name
 from lefs.evaluation import Segmenter
-from lefs.factorization import membership_by
+from lefs.factorization import by_side, membership_by
 from lefs.generator import Generator
 from lefs.synthesis import Cache, Hook
 
@@ -24,6 +24,7 @@ Judge = Segmenter | Catalog
 
 # Cosines differ by a few tenths between clusters; this makes log-odds of them.
 _SHARPNESS = 20.0
+_ELSEWHERE = 100.0  # less than any cosine so made steep: on the other side of a rule of position
 
 
 class Concepts:
@@ -114,6 +115,9 @@ class Concepts:
             centers = self.segmenter.centers.to(maps)
             maps = maps.clamp_min(0) if self.segmenter.method == "nmf" else maps
             cosines = torch.einsum("nchw,kc->nkhw", normalize(maps, dim=1), centers) * _SHARPNESS
+            if self.segmenter.sides:
+                there = by_side(torch.ones_like(cosines[:1]), self.segmenter.sides) > 0
+                cosines = cosines.where(there, -_ELSEWHERE)
             by_part = [cosines[:, list(ks)].logsumexp(dim=1) for ks in self.segmenter.parts.values()]
             return interpolate(torch.stack(by_part, dim=1), size=images.shape[-2:])
         if found is None:
@@ -142,7 +146,7 @@ class Concepts:
 
 def _owners(catalog: Catalog, maps: Tensor, size: int) -> Tensor:
     """The part of largest membership at each pixel, as `Catalog.part_masks` tells it: (N, size, size)."""
-    by_part = catalog.by_part(membership_by(catalog.method)(maps, catalog.centers))
+    by_part = catalog.by_part(membership_by(catalog.method, catalog.sides)(maps, catalog.centers))
     owner = by_part.argmax(dim=1, keepdim=True).float()
     return interpolate(owner, size=(size, size), mode="nearest")[:, 0].long()
 

@@ -1,13 +1,14 @@
-"""The catalog browser: look at clusters on many images, and name them."""
+"""The catalog browser: look at clusters on many images, choose them by pointing, and name them."""
 
 from __future__ import annotations
 
 import html
 import os
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import ipywidgets
 import numpy as np
@@ -16,29 +17,32 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
 from lefs.catalog import Catalog
-from lefs.checks import check_seeds
+from lefs.dissection import divide
+from lefs.evaluation import NamedSegmenter, confusion, name_by_truth
 from lefs.generator import Generator
-from lefs.images import opaque, to_uint8
-from lefs.plotting import cluster_colors, membership_overlays, similarity_colors
-from lefs.plotting.arrays import color_index, overlay
-from lefs.widgets.canvas import Canvas, Picture
-from lefs.widgets.controls import choice, line, row, slider
-from lefs.widgets.panel import Panel
+from lefs.naming import NameClash
+from lefs.plotting import membership_overlays
+from lefs.widgets.about import channel_pictures, facts
+from lefs.widgets.browser_controls import ALL, EVERY_PART, Controls, controls, parts, picks, share
+from lefs.widgets.canvas import Canvas
+from lefs.widgets.cluster_pictures import COLUMNS, ClusterPictures
+from lefs.widgets.controls import line, row, show_if
+from lefs.widgets.steps import Step, check_name, folded, is_default, moved, renamed
 
 __all__ = ["CatalogBrowser"]
 
-_PAGE, _COLUMNS = 12, 6
-_ALL, _EVERY_PART = -1, ""
-# Name fields beyond these would fill the screen; the dropdowns lead to the others.
-_MOST_FIELDS = _MOST_COLORS = 32
-# Sent to the browser at this size: whole multiples of the usual memberships, small enough to follow a slider.
-_SIDE = 128
+# Name fields beyond these would fill the screen; search, the pictures and the lists lead to the others.
+_MOST_FIELDS = 32
+_JUDGED = 64  # images that clusters are held against a segmenter on
+_SPLITS = {"halves": "likeness", "sides": "x", "levels": "y"}
 
 
-class CatalogBrowser(Panel):
-    """Browse the clusters of a catalog on many images, name them, and merge those that belong together.
+class CatalogBrowser(ClusterPictures):
+    """Browse the clusters of a catalog on many images, name them, merge, divide and hide them.
 
-    Two clusters of one name are one part. Every change is saved at once to `folder`.
+    Click a cluster on a picture, or a branch of the tree below, to choose it: the images where it is largest
+    come first. Shift-click, or drag, to choose several; one name is for all. Two clusters of one name are one
+    part. Every change is saved at once to `folder`, and can be taken back.
 
     Parameters
     ----------
@@ -50,16 +54,20 @@ class CatalogBrowser(Panel):
     folder : path, optional
         Where the catalog is saved at each change; None keeps it in memory only. If names for the same
         clusters were saved there before, the panel goes on from them.
+    segmenter : callable with ``.names``, optional
+        Knows true parts: one button names all clusters after them, and says how sure it is.
 
     Attributes
     ----------
     catalog : Catalog
         The newest, with every change made here.
+    selected : tuple of int
+        The clusters that are chosen.
     controls : dict of str to Widget
-        "part", "cluster", "opacity", "previous", "next", "name 0", "name 1", ...; setting a value acts
-        before the assignment returns. A part narrows the clusters to choose from and the name fields to its
-        own, each in a colour of its own. Of more than 32 clusters the largest of each part have their fields
-        in sight, and the one that is chosen.
+        "part", "cluster", "opacity", "previous", "next", "find", "name", "undo", "name 0", "name 1", ...;
+        setting a value acts before the assignment returns. A part narrows the clusters to choose from and the
+        name fields to its own, each in a colour of its own. Of more than 32 clusters the largest of each part
+        have their fields in sight, and those that are chosen.
 
     Raises
     ------
@@ -77,8 +85,6 @@ class CatalogBrowser(Panel):
     True
     """
 
-    catalog: Catalog
-
     def __init__(
         self,
         generator: Generator,
@@ -86,19 +92,25 @@ class CatalogBrowser(Panel):
         seeds: int | Iterable[int],
         *,
         folder: str | os.PathLike[str] | None = None,
+        segmenter: NamedSegmenter | None = None,
     ) -> None:
-        super().__init__(generator, catalog)
         self._folder = None if folder is None else Path(folder)
-        self.catalog = catalog = _with_saved_names(catalog, self._folder)
-        self._seeds = check_seeds(seeds)
-        self._first = 0
-        self.controls = _Controls(_controls(catalog), self._make_field)
+        self._segmenter = segmenter
+        self._given = replace(catalog, _started={})  # (what is noted of others there is this panel's own)
+        catalog = _with_saved_names(self._given, self._folder)
+        if self._folder is not None:
+            catalog = replace(catalog, _started=self._given._started).beside_others(self._folder)
+        self._stamp = None if self._folder is None else _stamp(self._folder)
+        super().__init__(generator, Step.of(catalog, self._folder), seeds)
+        self._truth: np.ndarray | None = None  # pixels of clusters in true parts
+        self._told: tuple[int, ...] = ()  # about which clusters
+        self._answers: tuple[Callable[[], None], ...] = ()
+        self.controls = Controls(controls(catalog), self._make_field)
         # Made when they come in sight: thousands of messages at once are more than a server keeps in line,
         # and it drops the rest.
         self._fields: dict[int, ipywidgets.Box] = {}
-        self._inside = list(range(catalog.num_clusters))
-        self._page_label, self._status = line(), line()
-        self.canvas = Canvas(columns=min(_COLUMNS, len(self._seeds)), widest=256)
+        self._status, self._chosen, self._notice, self._facts = (line() for _ in range(4))
+        self._channels = Canvas(columns=7, widest=160)
         self._lay_out()
         self._begin(partial(self._turn_to, 0))
         self._begin(self._relabel)
@@ -108,84 +120,60 @@ class CatalogBrowser(Panel):
 
     def figure(self) -> Figure:
         """The page that is shown and its overlays, with the names of the parts, as a figure."""
+        names, parts = self.catalog.cluster_names, list(self.catalog.parts)
+        part_of = np.array([parts.index(name) for name in names])
+        owner = part_of[np.stack([self._looks[s] for s in self._shown])]
+        owner = owner[:, :: max(1, owner.shape[1] // 64), :: max(1, owner.shape[2] // 64)]
         return membership_overlays(
-            self._images,
-            self._membership,
-            names=self.catalog.parts,
-            colors=_part_colors(self.catalog),
+            torch.stack([self._pictures[s] for s in self._shown]),
+            torch.from_numpy(owner[:, None] == np.arange(len(parts))[:, None, None]).float(),
+            names=parts,
+            colors=self._steps.now.colors[[ks[0] for ks in self.catalog.parts.values()]],
             opacity=self.controls["opacity"].value,
-            columns=_COLUMNS,
+            columns=COLUMNS,
         )
 
     # -- layout -----------------------------------------------------------------------------------
     def _lay_out(self) -> None:
-        c = self.controls
-        self._names = row(kind="four")
+        c, self._names = self.controls, row(kind="four")
         turn = row(c["previous"], self._page_label, c["next"], kind="middle")
         turn.add_class("lefs-turn")
-        top = row(c["part"], c["cluster"], c["opacity"], turn, kind="four")
-        self._arrange(top, self.canvas, self._names, self._status)
-        self._on_change(c["opacity"], self._draw)
-        self._on_change(c["part"], self._choose_part)
-        self._on_change(c["cluster"], self._show_names)
-        self._on_click(c["previous"], lambda: self._turn_to(self._first - _PAGE))
-        self._on_click(c["next"], lambda: self._turn_to(self._first + _PAGE))
+        chosen = [c[n] for n in ("hide", *_SPLITS, "earlier", "later", "about")]
+        self._question = row(self._notice, c["yes"], c["no"], kind="notice")
+        self._about = ipywidgets.VBox([self._channels, self._facts])
+        show_if(False, self._question)
+        self._arrange(
+            row(c["part"], c["cluster"], c["opacity"], turn, kind="four"),
+            self.canvas,
+            row(self._chosen, c["name"], c["alone"], *chosen, kind="tools"),
+            self._question,
+            self._about,
+            row(*(c[n] for n in ("find", "unnamed", "sort", "undo", "redo", "reset", "judge")), kind="tools"),
+            self._names,
+            self._status,
+        )
+        show_if(self._segmenter is not None, c["judge"])
+        acts: dict[str, Callable[[Any], None]] = {
+            "part": self._choose_part, "cluster": self._choose_cluster, "name": self._name_chosen,
+        }  # fmt: skip
+        acts |= dict.fromkeys(("opacity", "alone"), self._draw) | dict.fromkeys(
+            ("find", "unnamed"), self._relabel
+        )
+        for name, act in {**acts, "sort": self._relabel}.items():
+            self._on_change(c[name], act)
+        clicks: dict[str, Callable[[], None]] = {
+            "previous": partial(self._turn, -1), "hide": self._hide, "about": self._tell,
+            "next": partial(self._turn, 1), "judge": self._judge,
+            "undo": partial(self._step, -1), "redo": partial(self._step, 1), "reset": self._reset,
+            "earlier": partial(self._move, -1), "later": partial(self._move, 1),
+            "yes": partial(self._answer, 0), "no": partial(self._answer, 1),
+            **{name: partial(self._split, how) for name, how in _SPLITS.items()},
+        }  # fmt: skip
+        for name, click in clicks.items():
+            self._on_click(c[name], click)
+        self._on_change(self.canvas, self._picked, "picked")
 
-    # -- pictures ---------------------------------------------------------------------------------
-    def _turn_to(self, first: int) -> None:
-        self._first = min(max(0, first), (len(self._seeds) - 1) // _PAGE * _PAGE)
-        shown = self._seeds[self._first : self._first + _PAGE]
-        styles = self._generator.sample(shown, truncation=self.catalog.sampling.truncation)
-        self._images = self._generator.synthesize(styles).float().cpu()
-        self._membership = self.catalog.membership(self._generator, styles).float().cpu()
-        last = self._first + len(shown)
-        self._page_label.value = f"<b>{self._first + 1}–{last}</b> of {len(self._seeds)}"
-        self.controls["previous"].disabled = self._first == 0
-        self.controls["next"].disabled = last == len(self._seeds)
-        self._draw()
-
-    def _draw(self, _: object = None) -> None:
-        cluster = self.controls["cluster"].value
-        labels = self._part_labels() if cluster == _ALL else self._membership.argmax(1).numpy()
-        if cluster != _ALL:
-            labels = np.where(labels == cluster, labels, -1)
-        opacity = self.controls["opacity"].value
-        pictures = overlay(to_uint8(opaque(self._images)), labels, self._colors(), opacity, side=_SIDE)
-        seeds = self._seeds[self._first :]
-        self.canvas.show(*(Picture(p, note=f"seed {s}") for p, s in zip(pictures, seeds, strict=False)))
-
-    def _part_labels(self) -> np.ndarray:
-        """The first cluster of the part of largest membership at each position: (N, h, w).
-
-        If a part is chosen: the largest of its clusters where it is, -1 elsewhere.
-        """
-        parts, part = self.catalog.parts, self.controls["part"].value
-        owner = self.catalog.by_part(self._membership).argmax(dim=1).numpy()
-        if part == _EVERY_PART:
-            return np.array([ks[0] for ks in parts.values()])[owner]
-        inside = np.array(parts[part])
-        largest = self._membership[:, inside].argmax(dim=1).numpy()
-        return np.where(owner == [*parts].index(part), inside[largest], -1)
-
-    def _colors(self) -> np.ndarray:
-        """The colour of each cluster, (K, 3): its part's, but in a chosen part one for each."""
-        colors = _part_colors(self.catalog)[color_index(self.catalog.cluster_names)]
-        if self.controls["part"].value != _EVERY_PART:
-            colors[self._inside] = cluster_colors(len(self._inside))
-        return colors
-
-    # -- choosing ---------------------------------------------------------------------------------
-    def _choose_part(self, part: str) -> None:
-        # Clusters stay in sight until another part is chosen, also those that are given another name.
-        self._inside = list(self.catalog.parts.get(part, range(self.catalog.num_clusters)))
-        with self._silently():
-            self.controls["cluster"].value = _ALL
-        self._show_names()
-
-    def _show_names(self, _: object = None) -> None:
-        self._relabel()
-        self._draw()
-
+    # -- names ------------------------------------------------------------------------------------
     def _make_field(self, k: int) -> ipywidgets.Text:
         if not 0 <= k < self.catalog.num_clusters:
             raise KeyError(f"there is no cluster {k}; clusters are numbered from 0")
@@ -194,146 +182,216 @@ class CatalogBrowser(Panel):
             continuous_update=False,
             tooltip=f"Name of cluster {k}; give two clusters one name to merge them",
         )
-        self._on_change(text, partial(self._name, k))
-        swatch = ipywidgets.HTML(_dom_classes=("lefs-swatch",))
-        self._fields[k] = row(swatch, text, kind="middle")
+        self._on_change(text, lambda name: self._rename((k,), name))
+        self._fields[k] = row(ipywidgets.HTML(_dom_classes=("lefs-swatch",)), text, kind="middle")
         return text
 
     def _list(self) -> None:
         """Show the name fields of the clusters in sight; of many, the largest of each part, then the next."""
-        sizes, chosen = self.catalog.sizes.tolist(), self.controls["cluster"].value
-        by_size = [sorted(ks, key=lambda k: -sizes[k]) for ks in self.catalog.parts.values()]
-        rank = {k: r for ks in by_size for r, k in enumerate(ks)}
-        ranked = sorted(self._inside, key=lambda k: (k != chosen, rank[k], -sizes[k]))
-        clusters = sorted(ranked[:_MOST_FIELDS])
+        sizes, names, c = self.catalog.sizes.tolist(), self.catalog.cluster_names, self.controls
+        rank = {
+            k: r
+            for ks in self.catalog.parts.values()
+            for r, k in enumerate(sorted(ks, key=lambda k: -sizes[k]))
+        }
+        wanted, unnamed = folded(c["find"].value), c["unnamed"].value
+        inside = [
+            k
+            for k in {*self._inside, *self.selected}
+            if wanted in f"{folded(names[k])} {k}" and not (unnamed and not is_default(names[k]))
+        ]
+        ranked = sorted(inside, key=lambda k: (k not in self.selected, rank[k], -sizes[k]))
+        order = {"number": lambda k: k, "size": lambda k: -sizes[k], "likeness": self._tree["order"].index}
+        clusters = sorted(ranked[:_MOST_FIELDS], key=order[c["sort"].value])
         for k in clusters:
-            self.controls[f"name {k}"]  # (is made here if it was never in sight)
+            c[f"name {k}"]  # (is made here if it was never in sight)
         shown = tuple(self._fields[k] for k in clusters)
         if shown != self._names.children:
             self._names.children = shown
 
-    # -- names ------------------------------------------------------------------------------------
-    def _name(self, k: int, name: str) -> None:
-        names = self.catalog.cluster_names
-        if name == names[k]:
-            return
-        names[k] = name
+    def _rename(self, clusters: tuple[int, ...], name: str) -> None:
         try:
-            _check_name(k, name)
-            self.catalog = self.catalog.named(names)
+            if {self.catalog.cluster_names[k] for k in clusters} == {name} or not clusters:
+                return
+            name = check_name(clusters, name)
+            same = [p for p in self.catalog.parts if folded(p) == folded(name) and p != name]
+            if same and name not in self.catalog.parts:
+                join = partial(self._change, renamed(self.catalog, clusters, same[0]))
+                apart = partial(self._change, renamed(self.catalog, clusters, name))
+                question = f"There is a part {same[0]!r}. Is {name!r} the same?"
+                self._ask(question, {f"Join {same[0]}": join, f"Keep {name} apart": apart})
+            else:
+                self._change(renamed(self.catalog, clusters, name))
         finally:
             # A refused name gives way to the old one; an accepted one loses its outer blanks.
-            self._show_names()
-        self._save()
+            self._relabel()
 
-    def _relabel(self) -> None:
-        names, colors = self.catalog.cluster_names, self._colors()
-        sizes = self.catalog.sizes.double() / max(1, int(self.catalog.sizes.sum()))
-        part = self.controls["part"].value
-        if part != _EVERY_PART and part not in self.catalog.parts:
+    def _name_chosen(self, name: str) -> None:
+        if name and not self.selected:
+            raise ValueError("choose clusters first: click them on a picture")
+        with self._silently():
+            self.controls["name"].value = ""
+        if name:
+            self._rename(self.selected, name)
+
+    def _relabel(self, _: object = None) -> None:
+        names, colors, c, sizes = (
+            self.catalog.cluster_names,
+            self._colors(),
+            self.controls,
+            share(self.catalog),
+        )
+        part = c["part"].value
+        if part != EVERY_PART and part not in self.catalog.parts:
             part = names[self._inside[0]]
-        self._offer("part", _parts(self.catalog), part)
-        self._offer("cluster", _picks(names, self._inside), self.controls["cluster"].value)
+        self._offer("part", parts(self.catalog), part)
+        only = self.selected[0] if len(self.selected) == 1 else ALL
+        self._offer("cluster", picks(names, sorted({*self._inside, *self.selected})), only)
         self._list()
         for k, field in self._fields.items():
             swatch, text = field.children
             text.value = names[k]
-            share = f"{k} · {100 * float(sizes[k]):.1f} %"
-            swatch.value = f'<i style="background:{to_hex(colors[k])}"></i><span>{share}</span>'
+            sure = (
+                ""
+                if self._truth is None
+                else f" · {self._truth[k].max() / max(1, self._truth[k].sum()):.0%} sure"
+            )
+            swatch.value = (
+                f'<i style="background:{to_hex(colors[k])}"></i><span>{k} · {sizes[k]:.1%}{sure}</span>'
+            )
+            (field.add_class if k in self.selected else field.remove_class)("lefs-selected")
+        show_if(bool(self.selected) and self._told == self.selected, self._about)
+        chosen = ", ".join(dict.fromkeys(names[k] for k in self.selected))
+        what = f"<b>{len(self.selected)}</b> chosen: {html.escape(chosen[:60])}"
+        self._chosen.value = what if chosen else "nothing chosen: click a picture, or a branch of the tree"
+        for name in ("name", "hide", "earlier", "later", "about", *_SPLITS):
+            c[name].disabled = not self.selected
+        c["undo"].disabled, c["redo"].disabled = not self._steps.can_undo, not self._steps.can_redo
+        c["hide"].description = "Show" if {*self.selected} <= self._steps.now.hidden and chosen else "Hide"
 
     def _offer(self, control: str, options: list[tuple[str, Any]], chosen: object) -> None:
         picker = self.controls[control]
-        if picker.options == tuple(options):
-            return
         with self._silently():  # (new options choose the first of them, which nobody did)
-            picker.options = options
+            if picker.options != tuple(options):
+                picker.options = options
             picker.value = chosen
 
-    def _save(self) -> None:
-        named = sum(not _is_default(part) for part in self.catalog.parts)
-        parts = f"{len(self.catalog.parts)} parts, {named} of them named"
+    # -- changes ----------------------------------------------------------------------------------
+    def _change(self, catalog: Catalog, hidden: frozenset[int] | None = None) -> None:
+        step = self._steps.now.to(catalog)
+        self._adopt(
+            self._steps.now, self._steps.add(step if hidden is None else replace(step, hidden=hidden))
+        )
+
+    def _step(self, by: int) -> None:
+        self._adopt(self._steps.now, self._steps.step(by))
+
+    def _adopt(self, before: Step, now: Step) -> None:
+        """Show what a step has changed, and save it."""
+        show_if(False, self._question)
+        others = (
+            not before.catalog.centers.equal(now.catalog.centers) or before.catalog.sides != now.catalog.sides
+        )
+        if others:
+            self._truth, self.selected = None, ()
+            self._forget()
+            now.catalog._started.clear()  # (what others have named there were those clusters)
+            for k in [k for k in self._fields if k >= now.catalog.num_clusters]:
+                del self._fields[k], self.controls[f"name {k}"]
+        if others or now.catalog.method == "nmf":
+            self._looks.clear()
+            self._look_at(self._shown)
+        self._relabel()
+        self._draw()
+        self._save()
+
+    def _reset(self) -> None:
+        if self.catalog is not self._given:
+            self._change(self._given, frozenset())
+
+    def _hide(self) -> None:
+        hidden, chosen = self._steps.now.hidden, {*self.selected}
+        self._change(self.catalog, hidden - chosen if chosen <= hidden else hidden | chosen)
+
+    def _move(self, by: int) -> None:
+        self._change(moved(self.catalog, self.catalog.cluster_names[self.selected[0]], by))
+
+    def _split(self, how: Any) -> None:
+        count = self.catalog.num_clusters
+        with self._working():
+            divided = divide(self.catalog, self._generator, self.selected, how)
+        self._change(replace(divided, _started=self._given._started))
+        self._select(range(count, self.catalog.num_clusters))
+
+    def _judge(self) -> None:
+        assert self._segmenter is not None
+        seeds, psi = self._seeds[:_JUDGED], self.catalog.sampling.truncation
+        with self._working():
+            table = confusion(self._generator, self.catalog, seeds, segmenter=self._segmenter, truncation=psi)
+        self._truth = table
+        self._names.add_class("lefs-judged")
+        self._change(self.catalog.named(name_by_truth(table, self._segmenter.names)))
+
+    def _tell(self) -> None:
+        """What the chosen clusters are, and what their strongest channels do."""
+        part, known = list(self.selected), [self._looks[s] for s in self._seeds if s in self._looks]
+        with self._working():
+            names = () if self._segmenter is None else self._segmenter.names
+            self._facts.value = facts(self._generator, self.catalog, part, known, self._truth, names)
+            self._channels.show(*channel_pictures(self._generator, self.catalog, part, self._shown))
+        self._told = self.selected
+        show_if(True, self._about)
+
+    # -- questions --------------------------------------------------------------------------------
+    def _ask(self, question: str, answers: dict[str, Callable[[], None]]) -> None:
+        self._notice.value, self._answers = html.escape(question), tuple(answers.values())
+        for name, words in zip(("yes", "no"), answers, strict=True):
+            self.controls[name].description = words
+        show_if(True, self._question)
+
+    def _answer(self, which: int) -> None:
+        show_if(False, self._question)
+        self._answers[which]()
+
+    def _save(self, *, prefer: Literal["refuse", "own", "theirs"] = "refuse") -> None:
+        named = sum(not is_default(part) for part in self.catalog.parts)
+        told = f"{len(self.catalog.parts)} parts, {named} of them named"
         if self._folder is None:
-            self._status.value = f"{parts}; kept in memory only"
+            self._status.value = f"{told}; kept in memory only"
             return
-        self._status.value = f"{parts}; <b>not saved</b>"
-        self.catalog.save(self._folder)
-        self._status.value = f"{parts}; saved to {html.escape(str(self._folder))}"
+        self._status.value = f"{told}; <b>not saved</b>"
+        touched = prefer == "theirs" or self._stamp != _stamp(self._folder)
+        try:
+            self.catalog.save(self._folder, prefer=prefer)
+        except NameClash as clash:
+            own, theirs = partial(self._save, prefer="own"), partial(self._save, prefer="theirs")
+            self._ask(f"{str(clash).partition(';')[0]}. Which name holds?", {"Mine": own, "Theirs": theirs})
+            return
+        self._steps.now.save(self._folder)
+        self._stamp = _stamp(self._folder)
+        names = Catalog.load(self._folder).cluster_names if touched else self.catalog.cluster_names
+        if names != self.catalog.cluster_names:
+            self._steps.add(self._steps.now.to(self.catalog.named(names)))
+            self._relabel()
+            self._draw()
+            told += ", with those that others have named"
+        self._status.value = f"{told}; saved to {html.escape(str(self._folder))}"
 
 
-class _Controls(dict[str, ipywidgets.Widget]):
-    """Controls by name; "name 7" is made when somebody asks for it."""
-
-    def __init__(
-        self, controls: dict[str, ipywidgets.Widget], make: Callable[[int], ipywidgets.Widget]
-    ) -> None:
-        super().__init__(controls)
-        self._make = make
-
-    def __missing__(self, name: str) -> ipywidgets.Widget:
-        word, _, number = name.partition(" ")
-        if word != "name" or not number.isdigit():
-            raise KeyError(f"no control {name!r}; there are {', '.join(self)} and 'name 0', 'name 1', ...")
-        self[name] = self._make(int(number))
-        return self[name]
-
-
-def _part_colors(catalog: Catalog) -> np.ndarray:
-    """Colours of the parts in the order of their first clusters, as figures have them: (P, 3).
-
-    They follow from the catalog alone, so that a part looks the same when the catalog is opened again.
-    """
-    first = sorted(ks[0] for ks in catalog.parts.values())
-    # Nobody tells hundreds apart; those without names have colours by which related ones show.
-    many = len(first) > _MOST_COLORS
-    return similarity_colors(catalog.centers)[first] if many else cluster_colors(len(first))
+def _stamp(folder: Path) -> tuple[int, int] | None:
+    """What changes when somebody saves there."""
+    file = folder / "catalog.safetensors"
+    return (file.stat().st_ino, file.stat().st_mtime_ns) if file.exists() else None
 
 
 def _with_saved_names(catalog: Catalog, folder: Path | None) -> Catalog:
-    """The catalog as it was named in `folder`, if that holds the same clusters with names of their own.
+    """The catalog as it was named in `folder`, if that holds the same clusters, or some that were divided.
 
-    Running a notebook again must not undo what was typed into its panel.
+    Running a notebook again must not undo what was done in its panel.
     """
     if folder is None or not (folder / "catalog.safetensors").exists():
         return catalog
     saved = Catalog.load(folder)
-    same = saved.generator == catalog.generator and torch.equal(saved.centers, catalog.centers)
-    named = not all(map(_is_default, saved.parts))
-    return saved if same and named else catalog
-
-
-def _controls(catalog: Catalog) -> dict[str, ipywidgets.Widget]:
-    names = catalog.cluster_names
-    whose = "Colour all parts, or the clusters of one, and list them"
-    which = "Colour all clusters, or one alone"
-    return {
-        "opacity": slider("opacity", 0.6, 1, 0.05, "0: the pictures; 1: the clusters only"),
-        "part": choice("part", _parts(catalog), _EVERY_PART, whose),
-        "cluster": choice("cluster", _picks(names, range(len(names))), _ALL, which),
-        "previous": ipywidgets.Button(icon="chevron-left", tooltip="The images before these"),
-        "next": ipywidgets.Button(icon="chevron-right", tooltip="The next images"),
-    }
-
-
-def _parts(catalog: Catalog) -> list[tuple[str, str]]:
-    return [("all", _EVERY_PART), *((name, name) for name in catalog.parts)]
-
-
-def _picks(names: list[str], clusters: Iterable[int]) -> list[tuple[str, int]]:
-    picks = [(names[k] if _is_default(names[k]) else f"cluster {k}: {names[k]}", k) for k in clusters]
-    return [("all", _ALL), *picks]
-
-
-def _is_default(name: str) -> bool:
-    word, _, number = name.partition(" ")
-    return word == "cluster" and number.isdigit()
-
-
-def _check_name(k: int, name: str) -> None:
-    """Neither blank nor "cluster 3", which is what cluster 3 is called while it has no name."""
-    name = name.strip()
-    if not name:
-        raise ValueError(
-            f"a name must not be blank; to take cluster {k} out of its part, call it 'cluster {k}'"
-        )
-    if _is_default(name) and name != f"cluster {k}":
-        raise ValueError(f"{name!r} is what an unnamed cluster is called; choose another for cluster {k}")
+    given, kept = ({row.tobytes() for row in c.centers.cpu().numpy()} for c in (catalog, saved))
+    done = saved.sides or saved.num_clusters > catalog.num_clusters or not all(map(is_default, saved.parts))
+    return saved if saved.generator == catalog.generator and given & kept and done else catalog

@@ -150,7 +150,7 @@ function shareOf(panel, regions) {
   const { rows, columns, of } = panel.regions, wanted = new Set(regions);
   let count = 0;
   for (let i = 0; i < rows * columns; i++) count += wanted.has(of.getInt16(2 * i, true));
-  return `${((100 * count) / (rows * columns)).toFixed(1)} % of this picture`;
+  return `here ${((100 * count) / (rows * columns)).toFixed(1)}%`;
 }
 
 /** What lies under the pointer, in words: the names of a picture's own regions, or of all pictures' together. */
@@ -158,7 +158,7 @@ function spoken(panel, regions, names) {
   if (panel.names.length) return panel.names[regions[0]] ?? "";
   const said = regions.slice(0, 3).map((region) => names[region] ?? region);
   const told = regions.length > 3 ? [`${regions.length} clusters: ${said[0]}, …`] : said;
-  return [...told, ...(panel.regions ? [shareOf(panel, regions)] : [])].join("; ");
+  return [...told, ...(panel.regions ? [shareOf(panel, regions)] : [])].join(" · ");
 }
 
 /** `names` and `marked` regions are those of all pictures; `hovered` ones lie under the pointer on some picture. */

@@ -1,0 +1,190 @@
+"""Clusters on many images: pages, outlines, what is chosen by pointing, and where it is largest."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from matplotlib.colors import to_hex
+from torch.nn.functional import interpolate
+
+from lefs.catalog import Catalog
+from lefs.checks import check_seeds
+from lefs.generator import Generator
+from lefs.images import opaque, to_uint8
+from lefs.plotting import cluster_colors
+from lefs.plotting.arrays import overlay
+from lefs.progress import track
+from lefs.widgets.browser_controls import ALL, EVERY_PART, share
+from lefs.widgets.canvas import Canvas, Picture
+from lefs.widgets.controls import line
+from lefs.widgets.history import History
+from lefs.widgets.likeness import likeness_tree
+from lefs.widgets.panel import Panel
+from lefs.widgets.steps import Step, is_default
+
+__all__ = ["COLUMNS", "ClusterPictures"]
+
+COLUMNS = 6
+_PAGE = 12
+# Sent to the browser at this size: whole multiples of the usual memberships, small enough to follow a slider.
+_SIDE, _KEPT = 128, 256
+
+
+class ClusterPictures(Panel):
+    """The part of the catalog browser that shows clusters; naming them is `CatalogBrowser`'s."""
+
+    selected: tuple[int, ...] = ()
+
+    def __init__(self, generator: Generator, step: Step, seeds: int | Iterable[int]) -> None:
+        super().__init__(generator, step.catalog)
+        self._steps = History(step)
+        self._seeds = check_seeds(seeds)
+        self._first, self._order, self._looking = 0, self._seeds, False
+        self._pictures: dict[int, torch.Tensor] = {}
+        self.canvas = Canvas(columns=min(COLUMNS, len(self._seeds)), widest=256)
+        self._page_label = line()
+        self._forget()
+
+    @property
+    def catalog(self) -> Catalog:
+        """The newest, with every change made here."""
+        return self._steps.now.catalog
+
+    def _forget(self) -> None:
+        """These are other clusters: nothing that was known of them holds."""
+        self._looks: dict[int, np.ndarray] = {}  # seed → the cluster of each position
+        self._tree = likeness_tree(self.catalog.centers)
+        self._inside = list(range(self.catalog.num_clusters))
+
+    # -- pictures ---------------------------------------------------------------------------------
+    @property
+    def _shown(self) -> list[int]:
+        return self._order[self._first : self._first + _PAGE]
+
+    def _turn_to(self, first: int) -> None:
+        self._first = min(max(0, first), (len(self._seeds) - 1) // _PAGE * _PAGE)
+        self._look_at(self._shown)
+        self._paint([s for s in self._shown if s not in self._pictures])
+        last = self._first + len(self._shown)
+        self._page_label.value = f"<b>{self._first + 1}–{last}</b> of {len(self._seeds)}"
+        self.controls["previous"].disabled = self._first == 0
+        self.controls["next"].disabled = last == len(self._seeds)
+        self._draw()
+
+    def _turn(self, pages: int) -> None:
+        self._turn_to(self._first + pages * _PAGE)
+
+    def _sample(self, seeds: list[int]) -> torch.Tensor:
+        return self._generator.sample(seeds, truncation=self.catalog.sampling.truncation)
+
+    def _paint(self, seeds: list[int]) -> None:
+        """Keep the pictures of these seeds, none larger than is useful, and not more than 256."""
+        while self._pictures and len(self._pictures) + len(seeds) > _KEPT:
+            del self._pictures[next(iter(self._pictures))]
+        if seeds:
+            images = self._generator.synthesize(self._sample(seeds)).float().cpu()
+            scale = _KEPT / max(images.shape[2:])
+            small = images if scale >= 1 else interpolate(images, scale_factor=scale, mode="area")
+            self._pictures |= zip(seeds, small, strict=True)
+
+    def _look_at(self, seeds: Iterable[int]) -> None:
+        """Which cluster each position of these images belongs to; one at a time: K maps are large."""
+        for seed in seeds:
+            if seed not in self._looks:
+                membership = self.catalog.membership(self._generator, self._sample([seed]))
+                if self.catalog.method == "nmf":  # the largest cluster of the part that is largest
+                    owner = self.catalog.by_part(membership).argmax(dim=1)
+                    parts = list(self.catalog.parts)
+                    part_of = torch.tensor([parts.index(n) for n in self.catalog.cluster_names])
+                    membership = membership.where(part_of.to(owner)[:, None, None] == owner[:, None], -1)
+                self._looks[seed] = membership[0].argmax(dim=0).cpu().numpy()
+
+    def _draw(self, _: object = None) -> None:
+        step, chosen = self._steps.now, list(self.selected)
+        labels, colors = np.stack([self._looks[s] for s in self._shown]), self._colors()
+        seen = np.zeros(self.catalog.num_clusters, bool)
+        seen[chosen if self.controls["alone"].value and chosen else self._inside] = True
+        hidden = np.isin(labels, list(step.hidden))
+        tinted = np.where(seen[labels] & ~hidden, labels, -1)
+        pictures = to_uint8(opaque(torch.stack([self._pictures[s] for s in self._shown])))
+        drawn = overlay(pictures, tinted, colors, self.controls["opacity"].value, side=_SIDE)
+        shares = [f" · {np.isin(x, chosen).mean():.1%}" if chosen else "" for x in labels]
+        tree = {**self._tree, "colors": [to_hex(c) for c in colors[self._tree["order"]]]}
+        sizes, names = share(self.catalog), self.catalog.cluster_names
+        words = [n if is_default(n) else f"cluster {k}, {n}" for k, n in enumerate(names)]
+        self.canvas.show(
+            *(
+                Picture(p, note=f"seed {s}{part}", pick=True, regions=r)
+                for p, s, part, r in zip(
+                    drawn, self._shown, shares, np.where(hidden, -1, labels), strict=True
+                )
+            ),
+            Picture(np.zeros((1, 12, 3), np.uint8), "likeness", pick=True, tree=tree),
+            names=[f"{word} · {size:.1%}" for word, size in zip(words, sizes, strict=True)],
+            marked=chosen,
+        )
+
+    def _colors(self) -> np.ndarray:
+        """The colour of each cluster, (K, 3): its part's, but in a chosen part one for each."""
+        colors = self._steps.now.colors
+        if self.controls["part"].value != EVERY_PART:
+            colors[self._inside] = cluster_colors(len(self._inside))
+        return colors
+
+    # -- choosing ---------------------------------------------------------------------------------
+    def _relabel(self, _: object = None) -> None:
+        """Show names and what is chosen in the controls."""
+        raise NotImplementedError
+
+    def _choose_part(self, part: str) -> None:
+        # Clusters stay in sight until another part is chosen, also those that are given another name.
+        self._inside = list(self.catalog.parts.get(part, range(self.catalog.num_clusters)))
+        self._choose_cluster(ALL)
+
+    def _choose_cluster(self, cluster: int) -> None:
+        with self._silently():
+            self.controls["alone"].value = cluster != ALL
+        self._select(() if cluster == ALL else (cluster,))
+
+    def _picked(self, picked: dict[str, Any]) -> None:
+        found, shift = {k for k in picked.get("regions", ()) if k >= 0}, picked.get("shift", False)
+        before = set(self.selected) if shift else set()
+        self._select(before ^ found if len(found) == 1 else before | found)
+        if not shift:  # (else the pictures would go from under the pointer)
+            self._sort()
+
+    def _select(self, clusters: Iterable[int]) -> None:
+        """Choose clusters, everywhere: outlines, fields, list and tree."""
+        known = range(self.catalog.num_clusters)
+        self.selected = tuple(sorted(k for k in clusters if k in known))
+        self._relabel()
+        self._draw()
+
+    def _sort(self) -> None:
+        """The images first where the chosen clusters are largest, of those that were looked at already."""
+
+        def size(seed: int) -> float:
+            return float(np.isin(self._looks[seed], self.selected).mean()) if seed in self._looks else -1.0
+
+        self._order = sorted(self._seeds, key=size, reverse=True) if self.selected else self._seeds
+        self._turn_to(0)
+        if self.selected and not self._looking and len(self._looks) < len(self._seeds):
+            self._looking = True
+            threading.Thread(target=self._look_further, daemon=True).start()
+
+    def _look_further(self) -> None:
+        """Look at the other images beside what the user does, then sort again."""
+        rest = [s for s in self._seeds if s not in self._looks]
+        with self._working():
+            for seed in track(rest, total=len(rest), description="looking at all images", show=True):
+                if self._root.comm is None:  # (closed)
+                    return
+                self._begin(partial(self._look_at, [seed]))
+        if self.selected:
+            self._begin(self._sort)
+        self._looking = False
