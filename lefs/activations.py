@@ -21,6 +21,7 @@ from torch.nn.functional import interpolate, normalize
 from lefs.checkpoints import Checkpoint, digest_of
 from lefs.checks import Seeds, check_integer, check_name, check_number, check_seeds
 from lefs.generator import Generator
+from lefs.images import of_height
 from lefs.records import ArtifactError
 from lefs.stylespace import StyleLayer
 from lefs.workers import Chunks, Source, check_executor, loaded, map_chunks, travelling
@@ -87,8 +88,13 @@ class Hypercolumns:
 
     @property
     def side(self) -> int:
-        """Positions across the picture: those of the finest layer, without its margin."""
+        """Positions down the picture: those of the finest layer, without its margin."""
         return max(layer.side for layer in self.layers)
+
+    @property
+    def positions(self) -> int:
+        """How many vectors there are in one picture."""
+        return max(layer.side * layer.width for layer in self.layers)
 
     def join(self, maps: Mapping[str, Tensor]) -> Tensor:
         """The vectors, inside the picture, from the layers' maps by name: (N, C, side, side).
@@ -101,8 +107,9 @@ class Hypercolumns:
 
     def _unit(self, maps: Tensor) -> Tensor:
         wide = maps.to(torch.promote_types(maps.dtype, torch.float32))
-        if wide.shape[-1] != self.side:
-            wide = interpolate(wide, size=(self.side, self.side), mode="bilinear", align_corners=False)
+        if wide.shape[-2] != self.side:
+            size = of_height(self.side, wide)
+            wide = interpolate(wide, size=size, mode="bilinear", align_corners=False)
         return normalize(wide, dim=1)
 
     def read(self, generator: Generator, styles: Tensor) -> Tensor:
@@ -173,8 +180,8 @@ class Sample:
 
     def _per_image(self, layer: str, max_vectors: int) -> int:
         check_integer("max_vectors", max_vectors, minimum=1)
-        side = Hypercolumns.of(layer, self.generator.layers).side
-        return max(1, min(side**2, max_vectors // len(self.spread)))
+        positions = Hypercolumns.of(layer, self.generator.layers).positions
+        return max(1, min(positions, max_vectors // len(self.spread)))
 
     def each(self, job: Job, description: str, positions: Sequence[int] | None = None) -> Iterator[Any]:
         """The tensors that `job` makes of each batch of the images at `positions` (all if None), in order."""

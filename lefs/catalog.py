@@ -23,6 +23,7 @@ from lefs.checks import check_choice, check_clusters, check_name, check_tensor
 from lefs.energies import measured, shares
 from lefs.factorization import Side, check_sides, membership_by
 from lefs.generator import Generator, GeneratorId, Sampling
+from lefs.images import of_height
 from lefs.naming import as_written, merged_names, part_name
 from lefs.records import ArtifactError, exclusive, record_file, save_record, whole_record
 from lefs.stylespace import StyleLayer, check_layers
@@ -252,8 +253,7 @@ class Catalog:
         side = generator.size[0] if size is None else size
         membership = self.membership(generator, styles)
         owner = one_hot(self.by_part(membership).argmax(dim=1), len(self.parts)).movedim(-1, 1).float()
-        shape = side, side * membership.shape[-1] // membership.shape[-2]
-        masks = interpolate(owner, size=shape, mode="nearest") > 0
+        masks = interpolate(owner, size=of_height(side, membership), mode="nearest") > 0
         return {name: masks[:, p] for p, name in enumerate(self.parts)}
 
     def contribution(self, part: str) -> Tensor:

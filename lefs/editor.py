@@ -244,10 +244,11 @@ class Editor:
                 if key not in self._pictures:
                     styles = self._styles([seed], truncation, label)
                     self._pictures[key] = self._synthesize(styles, None, upto)[0]
-            size = (upto, upto) if upto else self.generator.size
             found = [self._pictures[(seed, truncation, label, upto)] for seed in wanted]
             while sum(image.nbytes for image in self._pictures.values()) > _KEPT:
                 del self._pictures[next(iter(self._pictures))]
+            height, width = self.generator.size
+            size = (height, width) if upto is None else (upto, upto * width // height)
             return torch.stack(found) if found else torch.empty(0, self.generator.channels, *size)
 
     def grid(

@@ -21,6 +21,7 @@ __all__ = [
     "check_crop",
     "color_difference",
     "crop_picture",
+    "of_height",
     "opaque",
     "png_text",
     "read_picture",
@@ -90,14 +91,16 @@ def png_text(path: str | os.PathLike[str], key: str) -> str:
     return str(text)
 
 
-def read_picture(picture: Picture) -> Image.Image:
+def read_picture(picture: Picture, *, alpha: bool = False) -> Image.Image:
     """Somebody's picture in RGB, turned as its camera says, over grey where it is transparent.
+
+    With `alpha` it comes in RGBA, transparent where it is.
 
     Parameters
     ----------
     picture : path, PIL image, array or Tensor
         Of any size and mode; arrays are uint8 (H, W), (H, W, 3) or (H, W, 4), or bool (H, W), a tensor is
-        (3, H, W) in [-1, 1], or of such bytes.
+        (3, H, W) in [-1, 1], (4, H, W) with alpha, or of such bytes.
 
     Raises
     ------
@@ -109,17 +112,19 @@ def read_picture(picture: Picture) -> Image.Image:
     if isinstance(picture, str | os.PathLike):
         path = Path(picture).expanduser()
         try:
+            if path.exists() and not path.is_file():  # (a pipe would wait for somebody to write to it)
+                raise ValueError("it is not a regular file")
             with Image.open(path, formats=_FORMATS) as file:
-                return _rgb(ImageOps.exif_transpose(file))
+                return _colors(ImageOps.exif_transpose(file), alpha)
         except (OSError, SyntaxError, ValueError, struct.error, Image.DecompressionBombError) as error:
             raise ArtifactError(
                 f"{path} is not a picture that can be read: {error}; give a PNG or JPEG"
             ) from error
     if isinstance(picture, Image.Image):
-        return _rgb(ImageOps.exif_transpose(picture))
+        return _colors(ImageOps.exif_transpose(picture), alpha)
     if isinstance(picture, torch.Tensor):
-        if picture.is_floating_point() and picture.ndim == 3 and len(picture) == 3:
-            return Image.fromarray(to_uint8(picture))
+        if picture.is_floating_point() and picture.ndim == 3 and len(picture) in (3, 4):
+            return _colors(Image.fromarray(to_uint8(picture)), alpha)
         picture = picture.cpu().numpy()
     values = np.asarray(picture)
     colors = values.shape[2:] in ((), (3,), (4,)) and values.ndim > 1 and values.size > 0
@@ -129,10 +134,10 @@ def read_picture(picture: Picture) -> Image.Image:
             f"a tensor (3, H, W) in [-1, 1]; got {values.dtype} of shape {values.shape}"
         )
     scaled = values * np.uint8(255) if values.dtype == bool else values
-    return _rgb(Image.fromarray(np.ascontiguousarray(scaled)))
+    return _colors(Image.fromarray(np.ascontiguousarray(scaled)), alpha)
 
 
-def _rgb(image: Image.Image) -> Image.Image:
+def _colors(image: Image.Image, alpha: bool) -> Image.Image:
     if image.mode.startswith(("I", "F")):  # (what does not say its range tells it by its largest value)
         values = np.asarray(image, np.float64)
         fraction = image.mode == "F" and values.max() <= 1
@@ -140,8 +145,8 @@ def _rgb(image: Image.Image) -> Image.Image:
         image = Image.fromarray((values / top * 255).clip(0, 255).round().astype(np.uint8))
     if image.mode == "LAB":
         raise ValueError("its colours are CIELAB; save it as RGB")
-    grey = Image.new("RGBA", image.size, (128, 128, 128, 255))
-    return Image.alpha_composite(grey, image.convert("RGBA")).convert("RGB")
+    grey, image = Image.new("RGBA", image.size, (128, 128, 128, 255)), image.convert("RGBA")
+    return image if alpha else Image.alpha_composite(grey, image).convert("RGB")
 
 
 def check_crop(
@@ -169,9 +174,14 @@ def check_crop(
 
 
 def crop_picture(image: Image.Image, box: tuple[int, int, int, int], size: tuple[int, int]) -> torch.Tensor:
-    """What lies in the box of an RGB image, resized to (H, W): (3, H, W), float32 in [-1, 1]."""
+    """What lies in the box of an RGB(A) image, resized to (H, W): (3 or 4, H, W), float32 in [-1, 1]."""
     resized = image.crop(box).resize(size[::-1], Image.Resampling.LANCZOS)
     return torch.from_numpy(np.array(resized)).movedim(-1, 0).float() / 127.5 - 1
+
+
+def of_height(height: int, maps: torch.Tensor) -> tuple[int, int]:
+    """Height and width of what has the proportions of maps (..., H, W)."""
+    return height, height * maps.shape[-1] // maps.shape[-2]
 
 
 def opaque(images: torch.Tensor) -> torch.Tensor:

@@ -230,8 +230,9 @@ def invert(
     ----------
     generator : Generator
     picture : path, PIL image, array or Tensor
-        Of any size and mode (`lefs.images.read_picture`): turned as its camera says, over grey where it is
-        transparent, the largest square in its middle resized to the generator's images.
+        Of any size and mode (`lefs.images.read_picture`): turned as its camera says, where it is transparent
+        over grey (over a chequerboard for a generator of images with alpha), the largest box in its middle of
+        the generator's proportions resized to its images.
     space : {"w", "w+", "styles"}
         What is fitted: one w for all layers, one for each, or every style by itself.
     steps : int
@@ -282,13 +283,13 @@ def invert(
     check_choice("space", space, _SPACES)
     check_integer("samples", samples, minimum=1)
     prior = check_number("prior", prior, minimum=0)
-    original = read_picture(picture)
+    original = read_picture(picture, alpha=generator.channels == 4)
     box = check_crop(crop, original.size, generator.size)
     start = time.perf_counter()
     # (what is made in inference mode has no gradients for anybody)
     with torch.inference_mode(False):
         kept = _kept(masked, original.size, box, generator.size)
-        cut = crop_picture(original, box, generator.size)
+        cut = opaque(crop_picture(original, box, generator.size))
         wanted = Likeness.of(cut, kept, loss, weight, device=generator.device)
         with torch.no_grad():
             labels = None if label is None else [label] * samples

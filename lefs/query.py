@@ -262,7 +262,7 @@ class PartEffects:
         effects, clusters = catalog.measured_effects, catalog.clusters(part)
         rest = [k for k in range(catalog.num_clusters) if k not in clusters]
         share = float(catalog.sizes[rest].sum()) / max(1.0, float(catalog.sizes.sum()))
-        values = share * 3 * max(layer.side for layer in catalog.layers) ** 2
+        values = share * 3 * max(layer.side * layer.width for layer in catalog.layers)
         return cls(effects[list(clusters)].sum(dim=0), effects[rest].sum(dim=0), values)
 
     def budget(self, leak: float) -> float:

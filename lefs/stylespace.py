@@ -64,8 +64,13 @@ class StyleLayer:
 
     @property
     def side(self) -> int:
-        """Side of the part of the map that lies inside the picture, in pixels."""
+        """Height of the part of the map that lies inside the picture, in pixels."""
         return self.size[0] - 2 * self.margin
+
+    @property
+    def width(self) -> int:
+        """Width of that part."""
+        return self.size[1] - 2 * self.margin
 
     @property
     def fineness(self) -> float:

@@ -13,11 +13,15 @@ from PIL import Image
 from torch import Tensor
 
 import lefs
+from lefs import directions, units
+from lefs.activations import Hypercolumns, Sample
 from lefs.effects import by_effect
 from lefs.files.publishers import tensorflow
 from lefs.files.reading import read_tree
 from lefs.images import color_difference, opaque, resample_partition, save_png
 from lefs.models import StyleGAN2, StyleGAN2Config
+from lefs.segmenters import ImageSegmenter
+from lefs.widgets import DirectionWalker, EditStudio, UnitPainter
 
 FIXTURES = Path(__file__).parent / "fixtures"
 CHANNELS = {4: 8, 8: 6, 16: 6, 32: 4}
@@ -170,3 +174,65 @@ def test_pictures_are_inverted_in_any_shape(generator: StyleGAN2) -> None:
     picture = opaque(generator.synthesize(generator.sample([1]))[0])
     found = lefs.invert(generator, picture, steps=2, progress=False)
     assert found.styles.isfinite().all()
+
+
+def test_pictures_with_alpha_keep_it_where_it_is_inverted(tmp_path: Path) -> None:
+    made = network(**SHAPES["alpha"])
+    image = made.synthesize(made.sample([1]))[0].clamp(-1, 1)
+    save_png(tmp_path / "alpha.png", image)
+    for picture in (tmp_path / "alpha.png", image):
+        found = lefs.invert(made, picture, steps=1, samples=2, progress=False)
+        torch.testing.assert_close(found.picture, opaque(image), rtol=0, atol=0.02)
+    plain = lefs.invert(network(), image, steps=1, samples=2, progress=False)
+    assert not torch.allclose(plain.picture, opaque(image), atol=0.02), "over grey, where no image has alpha"
+
+
+def test_every_position_is_a_vector_and_nothing_else(generator: StyleGAN2) -> None:
+    sample = Sample(generator, range(3), progress=False)
+    maps = generator.record(generator.sample(range(3)), "b16.conv1")["b16.conv1"]
+    found = sample.vectors("b16.conv1", max_vectors=10**6, random_state=0)
+    torch.testing.assert_close(found.sum(dim=0), maps.sum(dim=(0, 2, 3)), rtol=1e-3, atol=1e-3)
+    assert len(found) == maps[:, 0].numel() == sample.count("b16.conv1", 10**6)
+
+
+def test_joined_layers_keep_proportions(generator: StyleGAN2) -> None:
+    columns = Hypercolumns.of("b8.conv1+b16.conv1", generator.layers)
+    height, width = generator.layer("b16.conv1").size
+    assert columns.read(generator, generator.sample([1])).shape[-2:] == (height, width)
+
+
+def test_units_and_segmenters(generator: StyleGAN2) -> None:
+    catalog = lefs.dissect(generator, range(8), clusters=3, layer="b16.conv1", progress=False)
+    own = lefs.PartSegmenter(["a", "b"], width=2).eval()
+    other = ImageSegmenter(torch.nn.Conv2d(3, 2, 1).eval(), lambda scores: scores, ["a", "b"], size=16)
+    for segmenter in (catalog, own, other):
+        found = units.characterize(
+            generator, range(4), segmenter=segmenter, layers=["b16.conv1"], progress=False
+        )
+        assert found.iou.isfinite().all()
+    images, active = units.strongest_images(generator, found, "b16.conv1", [0, 1], count=2)
+    assert active.shape == (len(images), *generator.size)
+    mask = torch.zeros(generator.size, dtype=torch.bool)
+    mask[: generator.size[0] // 2] = True
+    cells = units.cells_of(generator.layer("b16.conv1"), mask)
+    assert units.pixels_of(cells, generator.size[0])[0].equal(mask)
+
+
+def test_panels(generator: StyleGAN2) -> None:
+    catalog = lefs.dissect(generator, range(8), clusters=3, layer="b16.conv1", progress=False)
+    found = units.characterize(generator, range(4), segmenter=catalog, layers=["b16.conv1"], progress=False)
+    painter = UnitPainter(generator, found, 1, segmenter=catalog)
+    painter.paint([(0.75, 0.25)], action="ablate")
+    rows, columns = painter.painted.nonzero()
+    height, width = generator.size
+    assert abs(rows.mean() / height - 0.25) < 0.1
+    assert abs(columns.mean() / width - 0.75) < 0.1
+    walker = DirectionWalker(generator, directions.principal_directions(generator, range(32)), catalog)
+    change = lefs.Change("cluster 0", 2, 1.0, lefs.QuerySettings(where="part"))
+    studio = EditStudio(generator, catalog, lefs.Recipe(1, (change,)))
+    for panel in (painter, walker, studio):
+        sizes = {(p["height"], p["width"], len(p["pixels"])) for p in panel.canvas.frame["panels"]}
+        assert sizes == {(height, width, 3 * height * width)}
+    assert lefs.Editor(generator, catalog).pictures([], upto=generator.preview_sizes[0]).shape[-2:] == (
+        generator.layer("b4.conv1").size
+    )

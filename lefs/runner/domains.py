@@ -107,7 +107,7 @@ def _clusters(name: str, value: Any, known: _Known) -> None:
     images = known.values.get("images", 1)
     images = min(images, 64) if "[" in name else images  # (what is compared is made from fewer)
     layer = known.values.get("layer") or known.generator.default_layer
-    vectors = min(images * Hypercolumns.of(layer, known.generator.layers).side ** 2, _MAX_VECTORS)
+    vectors = min(images * Hypercolumns.of(layer, known.generator.layers).positions, _MAX_VECTORS)
     if check_integer(name, value, minimum=2) > vectors:
         raise ValueError(
             f"{name} must be at most {vectors:,}, got {value}: {images} images have no more vectors"

@@ -25,6 +25,7 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
 from lefs.checks import check_integer
+from lefs.images import opaque
 
 __all__ = ["ImageSegmenter", "huggingface_segmenter", "torchvision_segmenter"]
 
@@ -81,7 +82,8 @@ class ImageSegmenter:
         self._mean, self._deviation = tuple(mean), tuple(deviation)
 
     def logits(self, images: Tensor) -> Tensor:
-        """Images (N, 3, H, W) in [-1, 1] → log-odds (N, P, H, W), float32."""
+        """Images (N, 3, H, W), or with alpha, in [-1, 1] → log-odds (N, P, H, W), float32."""
+        images = opaque(images)
         if images.ndim != 4 or images.shape[1] != 3:
             raise ValueError(f"images must have shape (N, 3, H, W), got {tuple(images.shape)}")
         scores = self._read(self._model(self._prepared(images)))

@@ -15,6 +15,7 @@ from torch.nn.functional import interpolate, max_pool2d
 
 from lefs.checks import check_device, check_integer
 from lefs.generator import Generator
+from lefs.images import opaque
 from lefs.records import ArtifactError, load_record, record_file, save_record
 
 __all__ = ["PartSegmenter", "load_segmenter", "segmenter_of"]
@@ -98,13 +99,14 @@ class PartSegmenter(nn.Module):
         Parameters
         ----------
         images : Tensor of shape (N, 3, H, W)
-            In [-1, 1], sides divisible by 8.
+            In [-1, 1], sides divisible by 8; those with alpha, of 4 channels, are laid over a chequerboard.
 
         Returns
         -------
         list of Tensor
             Shapes (N, width, H, W), (N, 2 width, H/2, W/2), (N, 4 width, H/4, W/4), (N, 4 width, H/8, W/8).
         """
+        images = opaque(images)
         if images.ndim != 4 or images.shape[1] != 3 or images.shape[2] % 8 or images.shape[3] % 8:
             raise ValueError(
                 f"images must be (N, 3, H, W) with sides divisible by 8, got {tuple(images.shape)}"

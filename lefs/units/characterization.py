@@ -12,6 +12,7 @@ from torch.nn.functional import adaptive_avg_pool2d, interpolate, pad
 from lefs.catalog import Catalog
 from lefs.checks import check_integer, check_number, check_seeds
 from lefs.generator import Generator, GeneratorId, Sampling
+from lefs.images import of_height
 from lefs.progress import track
 from lefs.stylespace import StyleLayer
 from lefs.units.concepts import Concepts, Judge
@@ -158,9 +159,11 @@ def _keep(found: dict[str, Tensor], layer: StyleLayer, maps: Tensor) -> None:
 
 
 def _resized(values: Tensor, size: int, mode: str) -> Tensor:
-    """To (N, C, size, size), at least float32."""
+    """To (N, C, size, W), at least float32."""
     values = values.to(torch.promote_types(values.dtype, torch.float32))
-    return values if values.shape[-1] == size else interpolate(values, size=(size, size), mode=mode)
+    return (
+        values if values.shape[-2] == size else interpolate(values, size=of_height(size, values), mode=mode)
+    )
 
 
 class _Sums:
@@ -247,7 +250,7 @@ def strongest_images(
         maps: dict[str, Tensor] = {}
         with torch.inference_mode():
             images = generator.walk(styles, {layer: partial(_keep, maps, la)})
-            large = _resized(maps[layer][:, unit : unit + 1], images.shape[-1], "bilinear")[:, 0]
+            large = _resized(maps[layer][:, unit : unit + 1], images.shape[-2], "bilinear")[:, 0]
             active = large > float(dissection.thresholds[span.start + unit])
         shown.append((images.float().cpu(), active.cpu()))
     if not shown:

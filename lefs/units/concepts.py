@@ -95,7 +95,7 @@ class Concepts:
         with torch.inference_mode():
             images, maps = self._run(styles, edits or {}, cache)
             if isinstance(self.segmenter, Catalog):
-                return images, _owners(self.segmenter, maps, images.shape[-1])
+                return images, _owners(self.segmenter, maps, images.shape[-2:])
             return images, _checked(self.segmenter(images), images, len(self.names))
 
     def logits(self, styles: Tensor, edits: Mapping[str, Hook], *, cache: Cache | None = None) -> Tensor:
@@ -144,11 +144,11 @@ class Concepts:
         return images, columns.join(seen)
 
 
-def _owners(catalog: Catalog, maps: Tensor, size: int) -> Tensor:
-    """The part of largest membership at each pixel, as `Catalog.part_masks` tells it: (N, size, size)."""
+def _owners(catalog: Catalog, maps: Tensor, size: torch.Size) -> Tensor:
+    """The part of largest membership at each pixel, as `Catalog.part_masks` tells it: (N, H, W)."""
     by_part = catalog.by_part(membership_by(catalog.method, catalog.sides)(maps, catalog.centers))
     owner = by_part.argmax(dim=1, keepdim=True).float()
-    return interpolate(owner, size=(size, size), mode="nearest")[:, 0].long()
+    return interpolate(owner, size=tuple(size), mode="nearest")[:, 0].long()
 
 
 def _checked(labels: Tensor, images: Tensor, count: int) -> Tensor:

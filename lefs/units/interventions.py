@@ -11,6 +11,7 @@ from torch.nn.functional import adaptive_max_pool2d, interpolate, pad
 
 from lefs.checks import check_integer
 from lefs.generator import Generator
+from lefs.images import of_height
 from lefs.stylespace import StyleLayer
 from lefs.synthesis import Cache
 
@@ -106,11 +107,11 @@ def cells_of(layer: StyleLayer, mask: Tensor) -> Tensor:
     """
     if mask.ndim not in (2, 3) or 0 in mask.shape:
         raise ValueError(f"where must be a mask of shape (H, W) or (N, H, W), got {tuple(mask.shape)}")
-    side = layer.side
+    size = layer.side, layer.width
     values = (mask if mask.ndim == 3 else mask[None])[:, None].bool().float()
     # Down: a cell that any painted pixel touches, of whatever sizes; up: every cell under a painted one.
-    shrunk = adaptive_max_pool2d(values, [min(side, s) for s in mask.shape[-2:]])
-    return interpolate(shrunk, size=(side, side), mode="nearest")[:, 0] > 0
+    shrunk = adaptive_max_pool2d(values, [min(pair) for pair in zip(size, mask.shape[-2:], strict=True)])
+    return interpolate(shrunk, size=size, mode="nearest")[:, 0] > 0
 
 
 def pixels_of(cells: Tensor, size: int) -> Tensor:
@@ -120,11 +121,11 @@ def pixels_of(cells: Tensor, size: int) -> Tensor:
     ----------
     cells : Tensor of shape (N, h, w), bool
     size : int
-        Side of the picture.
+        Height of the picture, H.
 
     Returns
     -------
-    Tensor of shape (N, size, size), bool
+    Tensor of shape (N, H, W), bool
 
     Examples
     --------
@@ -134,7 +135,7 @@ def pixels_of(cells: Tensor, size: int) -> Tensor:
     >>> int(units.pixels_of(cells, 64).sum())
     1024
     """
-    return interpolate(cells[:, None].float(), size=(size, size), mode="nearest")[:, 0] > 0
+    return interpolate(cells[:, None].float(), size=of_height(size, cells), mode="nearest")[:, 0] > 0
 
 
 def replacement(

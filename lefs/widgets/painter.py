@@ -159,13 +159,12 @@ class UnitPainter(Panel):
             None: what the control says.
         """
         kind = check_choice("action", self.controls["action"].value if action is None else action, _ACTIONS)
-        side = len(self.painted)
+        height, width = self.painted.shape
+        numbers = [[check_number("points", v, minimum=0, maximum=1) for v in p] for p in points]
         # (a place is a complex number, x + iy)
-        where = [
-            side * complex(*(check_number("points", v, minimum=0, maximum=1) for v in p)) for p in points
-        ]
-        pixels = np.arange(side) + 0.5 + 1j * (np.arange(side)[:, None] + 0.5)
-        radius = max(self.controls["brush"].value * side / 2, 0.71)
+        where = [complex(x * width, y * height) for x, y in numbers]
+        pixels = np.arange(width) + 0.5 + 1j * (np.arange(height)[:, None] + 0.5)
+        radius = max(self.controls["brush"].value * height / 2, 0.71)
         for start, end in zip(where[:1] + where[:-1], where, strict=True):
             step = end - start
             along = ((pixels - start) * np.conj(step)).real / (abs(step) ** 2 or 1)

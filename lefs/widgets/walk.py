@@ -13,7 +13,7 @@ from lefs.catalog import Catalog
 from lefs.checks import check_choice, check_name, check_number, check_seed
 from lefs.directions import RANGES, Direction, Directions, layer_range, move
 from lefs.generator import Generator
-from lefs.images import color_difference, to_uint8
+from lefs.images import color_difference, opaque, to_uint8
 from lefs.plotting import comparison_strip
 from lefs.query import QuerySettings
 from lefs.widgets.canvas import Canvas, Picture, change_picture
@@ -141,7 +141,7 @@ class DirectionWalker(Panel):
         moved = move(styles, self.direction, amount, q=q)
         self.target_image, self.image = self._generator.synthesize(torch.cat([styles, moved]))
         self._change = color_difference(self.target_image, self.image)
-        target, image = to_uint8(torch.stack([self.target_image, self.image]))
+        target, image = to_uint8(opaque(torch.stack([self.target_image, self.image])))
         self.canvas.show(
             Picture(target, "target", f"seed {self.controls['target'].value}"),
             Picture(image, "walked", f"{amount:+.1f} standard deviations"),
