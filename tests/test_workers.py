@@ -18,7 +18,10 @@ import torch
 import lefs
 from lefs import ArtifactError, StyleGAN2, activations
 from lefs.checkpoints import Checkpoint, Unfinished, digest_of
+from lefs.directions import principal_directions
 from lefs.dissection import dissect_shard
+from lefs.evaluation import compare, seed_pairs, standard_methods
+from lefs.evaluation.methods import path_methods
 from lefs.workers import Chunks, check_executor, map_chunks, processes
 
 FORKS = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
@@ -158,6 +161,27 @@ def test_chunks_are_fixed_by_the_sample_and_grow_with_its_root(lively: StyleGAN2
     for images in (16, 1024, 1025, 10_000):
         activations.Sample(lively, range(images), batch_size=16).sums(partial(len), "")
     assert seen == [16, 16, 32, 64]
+
+
+@FORKS
+@pytest.mark.slow  # every method there is
+def test_a_comparison_is_the_same_bit_for_bit(saved: StyleGAN2) -> None:
+    """Every method travels to other processes; which pairs are edited does not depend on who comes first."""
+    catalog = lefs.dissect(saved, range(8), **QUICK)
+    effect = lefs.by_effect(catalog, saved, range(2), progress=False)
+    methods = [m.only(m.usual) for m in standard_methods(saved, catalog, effect=effect)]
+    methods += path_methods(principal_directions(saved, range(99), count=2), catalog, lefs.QuerySettings())
+    options: dict[str, Any] = {"methods": methods, "parts": ["cluster 0", "cluster 1"], "batch_size": 2}
+    options |= {"part_pairs": 3, "curve_pairs": 2, "progress": False}
+    one = compare(saved, catalog, seed_pairs(5), **options)
+    with forked(2) as executor:
+        two = compare(saved, catalog, seed_pairs(5), executor=executor, **options)
+    assert len(one.outcomes) == len(two.outcomes) == 2 * sum(len(m.values) for m in methods)
+    for a, b in zip(one.outcomes, two.outcomes, strict=True):
+        for x, y in zip(vars(a).values(), vars(b).values(), strict=True):
+            np.testing.assert_array_equal(x, y, a.method)
+    usual = {m.name: m.usual for m in methods}
+    assert all(len(o.index) <= (3 if o.value == usual[o.method] else 2) for o in one.outcomes)
 
 
 # -- checkpoints -------------------------------------------------------------------------------------------

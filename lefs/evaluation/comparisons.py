@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from functools import reduce
+from functools import partial, reduce
 from itertools import product
 from typing import Any, Literal, Unpack
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from lefs.catalog import Catalog
 from lefs.checks import check_choice, check_integer, check_seeds
 from lefs.directions import Direction
 from lefs.evaluation.baselines import random_query
-from lefs.evaluation.masks import chosen_parts, grow, read_masks, shows, union
+from lefs.evaluation.masks import chosen_parts
 from lefs.evaluation.methods import (
     Method,
     by_query,
@@ -26,18 +25,17 @@ from lefs.evaluation.methods import (
     settings_by_part,
     standard_methods,
 )
-from lefs.evaluation.outcomes import Curve, Locality, Outcome, measure_lab
-from lefs.evaluation.pairs import PairBatch, PairOptions, check_pairs, pair_batches
-from lefs.evaluation.realism import Features, Realism, in_mask, pooled
+from lefs.evaluation.outcomes import Curve, Locality, Outcome
+from lefs.evaluation.pairs import PairOptions, check_pairs, map_pairs
+from lefs.evaluation.realism import Features, Realism
+from lefs.evaluation.scenes import Row, measured, shown
 from lefs.generator import Generator
-from lefs.images import to_lab
 from lefs.query import QuerySettings
 from lefs.tables import Table, Tabular
 
 __all__ = ["Comparison", "compare", "contrast", "locality"]
 
 _USUAL = QuerySettings()
-WINDOW = 5  # pixels around a part's mask that are looked at with it, for how real it looks
 
 
 @dataclass(frozen=True, eq=False)
@@ -147,8 +145,8 @@ def compare(
     curve_pairs : int, optional
         The same for methods away from their usual value.
     **options
-        ``truncation``, ``segmenter``, ``batch_size``, ``description``, ``progress``: of `pair_batches`. The
-        segmenter judges the edits, and knows nothing of how they are made.
+        ``truncation``, ``segmenter``, ``batch_size``, ``description``, ``progress``, ``executor``: of
+        `map_pairs`. The segmenter judges the edits, and knows nothing of how they are made.
 
     Returns
     -------
@@ -174,19 +172,24 @@ def compare(
         for name, count in (("part_pairs", part_pairs), ("curve_pairs", curve_pairs))
     ]
     after = max(seed for pair in check_pairs(pairs) for seed in pair) + 1
-    rows: dict[tuple[str, str, float], list[dict[str, np.ndarray]]] = {}
-    unlike: list[dict[str, np.ndarray]] = []
     options.setdefault("description", "comparison")
-    for batch in pair_batches(generator, catalog, pairs, **options):
-        with torch.inference_mode():
-            scene = _Scene(batch, masks == "edit", features, after)
-            unlike.append(scene.unedited())
-            for method, value in ((m, v) for m in chosen for v in m.values):
-                limit = min(limits) if value != method.usual else limits[0]
-                own = {p: rows.setdefault((p, method.name, value), []) for p in names}
-                left = {p: limit - sum(len(row["index"]) for row in found) for p, found in own.items()}
-                for part, row in scene.measured(method, value, left):
-                    own[part].append(row)
+    follow, until = masks == "edit", dict.fromkeys(product(names, limits), len(pairs))
+    if min(limits) < len(pairs):
+        look = partial(shown, parts=names, follow=follow)
+        there = _joined([*map_pairs(look, generator, catalog, pairs, **options)])
+        until = {(p, n): int(np.searchsorted(there[p].cumsum(), n, side="right")) for p, n in until}
+    ways = {
+        (m, v): {p: until[p, limits[0] if v == m.usual else min(limits)] for p in names}
+        for m in chosen
+        for v in m.values
+    }
+    work = partial(measured, ways=ways, follow=follow, features=features, after=after)
+    rows: dict[tuple[str, str, float], list[Row]] = {}
+    unlike: list[Row] = []
+    for unedited, edits in map_pairs(work, generator, catalog, pairs, **options):
+        unlike.append(unedited)
+        for key, row in edits:
+            rows.setdefault(key, []).append(row)
     found = [(p, m, v) for p, m in product(names, chosen) for v in m.values if rows.get((p, m.name, v))]
     joined = {(p, m.name, v): _joined(rows[p, m.name, v]) for p, m, v in found}
     outcomes = [Outcome(*key[:2], **_some(c, Outcome), value=key[2]) for key, c in joined.items()]
@@ -207,89 +210,6 @@ def _joined(rows: Sequence[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
 def _some(columns: Mapping[str, Any], kind: type) -> dict[str, Any]:
     """Those of the columns that a dataclass has."""
     return {f.name: columns[f.name] for f in fields(kind) if f.name in columns}
-
-
-class _Scene:
-    """One batch of pairs, with what all methods are held against.
-
-    Parameters
-    ----------
-    batch : PairBatch
-    follow : bool
-        Whether a part is looked for in the target and in its edit, and not in target and reference.
-    features : callable or None
-        Images → maps or vectors.
-    after : int
-        The seed from which on there is an unedited image for each pair.
-    """
-
-    def __init__(self, batch: PairBatch, follow: bool, features: Features | None, after: int):
-        self.batch, self.follow, self.features = batch, follow, features
-        if features is not None:
-            self.before = features(batch.targets)
-            seeds = (after + batch.index).tolist()
-            styles = batch.generator.sample_styles(seeds, truncation=batch.truncation)
-            self.others = pooled(features(batch.generator.synthesize(styles)))
-
-    def unedited(self) -> dict[str, np.ndarray]:
-        """Features of the targets beside those of the other images."""
-        found = {"index": self.batch.index.numpy()}
-        if self.features is not None:
-            own = pooled(self.before).numpy()
-            found |= {"edited": own, "others": self.others.numpy(), "around": own, "before": own}
-        return found
-
-    def measured(
-        self, method: Method, value: float, left: Mapping[str, int]
-    ) -> Iterator[tuple[str, dict[str, np.ndarray]]]:
-        """One method's edit of each part that some pair shows; one for all parts where it is the same.
-
-        Yields the part, and the numbers of the pairs that show it and something else, the first so many as
-        are `left`, with features if the value is the usual one.
-        """
-        there = {p: at for p, n in left.items() if bool((at := self._first(p, n)).any())}
-        for group in ([list(there)] if method.whole else [[p] for p in there]) if there else []:
-            at = torch.stack([there[p] for p in group]).any(dim=0)
-            images, styles = method.render(self.batch, group[0], value, at)
-            found = self.features(images) if self.features is not None and value == method.usual else None
-            lab = to_lab(images)
-            for part, mask in self._looked_for(group, at, images, styles).items():
-                here = there[part][at] & shows(mask).cpu()
-                if bool(here.any()):
-                    rows = at.nonzero()[:, 0][here]
-                    vectors = {} if found is None else self._vectors(found, mask, here, rows)
-                    target, reference = (side[rows] for side in self.batch.labs)
-                    index = {"index": self.batch.index[rows].numpy()}
-                    yield part, measure_lab(target, lab[here], reference, mask[here]) | index | vectors
-
-    def _first(self, part: str, count: int) -> Tensor:
-        """The first so many of the pairs that show a part: bool, (n,), on the CPU."""
-        batch = self.batch
-        shown = batch.target_masks[part].flatten(1).any(dim=1) if self.follow else batch.shown(part)
-        return shown.cpu() & (shown.cpu().cumsum(0) <= count)
-
-    def _looked_for(
-        self, parts: list[str], at: Tensor, images: Tensor, styles: Tensor | None
-    ) -> dict[str, Tensor]:
-        """Where each part is looked for in some of the pairs."""
-        batch = self.batch
-        if not self.follow:
-            return {p: batch.masks[p][at] for p in parts}
-        looking: dict[str, Any] = {"images": images, "segmenter": batch.segmenter, "parts": parts}
-        now = read_masks(batch.generator, batch.catalog, styles, **looking)
-        return union({p: batch.target_masks[p][at] for p in parts}, now)
-
-    def _vectors(self, found: Any, mask: Tensor, here: Tensor, rows: Tensor) -> dict[str, np.ndarray]:
-        """Features of the edits `here`, of their targets, and of other images."""
-        window = grow(mask, WINDOW)[here]
-        edited, before = _rows(found, here), _rows(self.before, rows)
-        vectors = pooled(edited), self.others[rows], in_mask(edited, window), in_mask(before, window)
-        return {n: v.numpy() for n, v in zip(("edited", "others", "around", "before"), vectors, strict=True)}
-
-
-def _rows(features: Any, at: Tensor) -> Any:
-    """Features of some of the images."""
-    return features[at] if isinstance(features, Tensor) else [maps[at] for maps in features]
 
 
 # -- two comparisons that are often wanted -------------------------------------------------------------------
@@ -320,7 +240,7 @@ def locality(
     random_state : int
         Of the random query.
     **options
-        ``truncation``, ``segmenter``, ``batch_size``, ``progress``: of `pair_batches`.
+        ``truncation``, ``segmenter``, ``batch_size``, ``progress``, ``executor``: of `map_pairs`.
 
     Returns
     -------
@@ -338,17 +258,19 @@ def locality(
     ['sequential', 'random', 'global']
     """
     own = settings_by_part(settings, chosen_parts(catalog, parts))
-
-    def at_random(part: str, value: float) -> Tensor:
-        m, q = own[part].contribution(catalog, part), own[part].query(catalog, part)
-        return random_query(q, m, catalog, random_state=random_state)
-
-    by_chance = by_query("random", "", (0.0,), 0.0, at_random)
+    by_chance = by_query("random", "", (0.0,), 0.0, partial(_at_random, catalog, own, random_state))
     methods = [by_settings(catalog, own), by_chance, global_transfer()]
     options.setdefault("description", "locality")
     found = compare(generator, catalog, pairs, parts=own, methods=methods, **options).outcomes
     names = {p: "in place" if s.where == "part" else str(s.method) for p, s in own.items()}
     return [replace(o, method=names[o.part]) if o.method == "settings" else o for o in found]
+
+
+def _at_random(
+    catalog: Catalog, settings: Mapping[str, QuerySettings], random_state: int, part: str, value: float
+) -> Tensor:
+    m, q = settings[part].contribution(catalog, part), settings[part].query(catalog, part)
+    return random_query(q, m, catalog, random_state=random_state)
 
 
 def contrast(
@@ -382,7 +304,7 @@ def contrast(
     first_reference : int
         Seed.
     **options
-        ``truncation``, ``segmenter``, ``batch_size``, ``progress``: of `pair_batches`.
+        ``truncation``, ``segmenter``, ``batch_size``, ``progress``, ``executor``: of `map_pairs`.
 
     Returns
     -------

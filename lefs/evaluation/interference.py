@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Unpack
 
 import numpy as np
@@ -13,7 +14,7 @@ from lefs.catalog import Catalog
 from lefs.evaluation.intervals import Estimate, bootstrap, interval
 from lefs.evaluation.masks import chosen_parts
 from lefs.evaluation.methods import Method, by_settings, settings_by_part
-from lefs.evaluation.pairs import PairBatch, PairOptions, pair_batches
+from lefs.evaluation.pairs import PairBatch, PairOptions, map_pairs
 from lefs.generator import Generator
 from lefs.images import color_difference
 from lefs.query import QuerySettings
@@ -114,7 +115,7 @@ def part_leak(
     method : Method, optional
         Another method, at its usual value, in place of `settings`.
     **options
-        ``truncation``, ``segmenter``, ``batch_size``, ``progress``: of `pair_batches`.
+        ``truncation``, ``segmenter``, ``batch_size``, ``progress``, ``executor``: of `map_pairs`.
 
     Returns
     -------
@@ -129,14 +130,16 @@ def part_leak(
     >>> found.change.shape
     (2, 2, 2)
     """
-    names, rows = tuple(chosen_parts(catalog, parts)), []
+    names = tuple(chosen_parts(catalog, parts))
     edit = method or by_settings(catalog, settings_by_part(settings, names))
     options.setdefault("description", "part-leak matrix")
-    for batch in pair_batches(generator, catalog, pairs, **options):
-        with torch.inference_mode():
-            edited = [_row(batch, names, n, edit.edit(batch, n, edit.usual)) for n in names]
-            rows.append(np.stack(edited, axis=1))
-    return PartLeak(names, np.concatenate(rows))
+    changes = partial(_changes, names=names, method=edit)
+    return PartLeak(names, np.concatenate(list(map_pairs(changes, generator, catalog, pairs, **options))))
+
+
+def _changes(batch: PairBatch, *, names: Sequence[str], method: Method) -> np.ndarray:
+    """Of each pair, edited part and part: (n, P, P)."""
+    return np.stack([_row(batch, names, n, method.edit(batch, n, method.usual)) for n in names], axis=1)
 
 
 def _row(batch: PairBatch, names: Sequence[str], edited: str, images: torch.Tensor) -> np.ndarray:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cache, partial
+from functools import partial
 from typing import Any
 
 import torch
@@ -105,7 +105,8 @@ def by_query(name: str, setting: str, values: Sequence[float], usual: float, que
     name, setting, values, usual
         Of the `Method`.
     query : callable
-        (part, value) → Tensor of shape (S,); asked once for each.
+        (part, value) → Tensor of shape (S,); asked once for each. For an executor of processes it must be
+        one that can be pickled: a function of a module, or `partial` of one.
 
     Returns
     -------
@@ -119,8 +120,23 @@ def by_query(name: str, setting: str, values: Sequence[float], usual: float, que
     >>> by_query("half", "λ", [0.5], 0.5, lambda part, value: value * catalog.contribution(part)).usual
     0.5
     """
-    kept = cache(query)
-    return Method(name, setting, tuple(values), usual, lambda batch, part, v: batch.moved(kept(part, v)))
+    return Method(name, setting, tuple(values), usual, partial(_through, _Once(query)))
+
+
+class _Once:
+    """A query that is asked once for each of what it is given, and travels with what it has found."""
+
+    def __init__(self, query: Callable[..., Tensor]):
+        self.query, self.found = query, dict[Any, Tensor]()
+
+    def __call__(self, *given: Any) -> Tensor:
+        if given not in self.found:
+            self.found[given] = self.query(*given)
+        return self.found[given]
+
+
+def _through(query: Query, batch: PairBatch, part: str, value: float) -> Tensor:
+    return batch.moved(query(part, value))
 
 
 def by_settings(catalog: Catalog, settings: Mapping[str, QuerySettings]) -> Method:
@@ -142,9 +158,13 @@ def by_settings(catalog: Catalog, settings: Mapping[str, QuerySettings]) -> Meth
     >>> by_settings(lefs.Catalog.load("portraits-64"), {"hair": lefs.QuerySettings(rho=0.3)}).name
     'settings'
     """
-    return Method(
-        "settings", "", (0.0,), 0.0, lambda batch, part, _: edited(batch, catalog, part, settings[part])
-    )
+    return Method("settings", "", (0.0,), 0.0, partial(_by_part, catalog, settings))
+
+
+def _by_part(
+    catalog: Catalog, settings: Mapping[str, QuerySettings], batch: PairBatch, part: str, _: float
+) -> Tensor:
+    return edited(batch, catalog, part, settings[part])
 
 
 def edited(
@@ -218,16 +238,10 @@ def standard_methods(
         name: str, values: Sequence[float], usual: float, own: Catalog, field: str, **more: Any
     ) -> Method:
         """Settings of which one field is the value."""
-
-        def make(batch: PairBatch, part: str, value: float) -> Tensor:
-            return edited(batch, own, part, replace(base, **(more | {field: value})))
-
+        make = partial(_varied, own, replace(base, **more), field)
         return Method(name, {"epsilon": "ε"}.get(field, field), tuple(values), usual, make)
 
-    def at_random(part: str, value: float) -> Tensor:
-        q = replace(base, epsilon=value).query(catalog, part)
-        return baselines.random_query(q, catalog.contribution(part), catalog, random_state=random_state)
-
+    at_random = partial(_at_random, catalog, base, random_state)
     found = [
         varied("sequential", BUDGETS, 16.0, catalog, "epsilon"),
         varied("simultaneous", SLOPES, 2.0, catalog, "slope", method="simultaneous"),
@@ -236,56 +250,67 @@ def standard_methods(
         found.append(varied("effect-based", BUDGETS, 16.0, effect, "epsilon"))
         found.append(varied("pair-aware", LEAKS, 50.0, effect, "leak", method="pair"))
     found.append(varied("released rule", BUDGETS, 16.0, catalog, "epsilon", method="released"))
-    found.append(Method("per-image masks", "threshold", THRESHOLDS, 0.8, _per_image(generator, catalog)))
+    found.append(Method("per-image masks", "threshold", THRESHOLDS, 0.8, partial(_per_image, catalog)))
     found.append(by_query("random channels", "ε", BUDGETS, 16.0, at_random))
     return (*found, *_mixing(generator), *_in_place(generator, catalog), global_transfer(STRENGTHS))
 
 
-def _per_image(generator: Generator, catalog: Catalog) -> Edit:
-    rows = list(catalog.parts)
+# (functions of the module, since they travel to other processes)
 
-    def styles(batch: PairBatch, part: str, value: float) -> Tensor:
-        def masks(key: str, side: Tensor) -> Tensor:
-            shares = batch.kept(key, lambda: baselines.image_contributions(generator, catalog, side))
-            return baselines.image_masks(shares, threshold=value)[:, rows.index(part)]
 
-        own, wanted = masks("target", batch.target_styles), masks("reference", batch.reference_styles)
-        # (Retrieve in Style reserves the coarse layers for hair and pose)
-        q = baselines.image_query(own, wanted, catalog.layers, coarse="hair" in part.lower())
-        return batch.moved(q)
+def _varied(
+    catalog: Catalog, base: QuerySettings, field: str, batch: PairBatch, part: str, value: float
+) -> Tensor:
+    return edited(batch, catalog, part, replace(base, **{field: value}))  # type: ignore[arg-type]
 
-    return styles
+
+def _at_random(catalog: Catalog, base: QuerySettings, random_state: int, part: str, value: float) -> Tensor:
+    q = replace(base, epsilon=value).query(catalog, part)
+    return baselines.random_query(q, catalog.contribution(part), catalog, random_state=random_state)
+
+
+def _per_image(catalog: Catalog, batch: PairBatch, part: str, value: float) -> Tensor:
+    def masks(key: str, side: Tensor) -> Tensor:
+        shares = batch.kept(key, lambda: baselines.image_contributions(batch.generator, catalog, side))
+        return baselines.image_masks(shares, threshold=value)[:, list(catalog.parts).index(part)]
+
+    own, wanted = masks("target", batch.target_styles), masks("reference", batch.reference_styles)
+    # (Retrieve in Style reserves the coarse layers for hair and pose)
+    return batch.moved(baselines.image_query(own, wanted, catalog.layers, coarse="hair" in part.lower()))
+
+
+def _mixed(q: Tensor, batch: PairBatch, part: str, value: float) -> Tensor:
+    return batch.moved(q, strength=value)
 
 
 def _mixing(generator: Generator) -> list[Method]:
-    def styles(batch: PairBatch, part: str, value: float, q: Tensor) -> Tensor:
-        return batch.moved(q, strength=value)
-
     levels = ("coarse", "middle", "fine")
     queries = [baselines.mixing_query(generator.layers, x, count=generator.num_styles) for x in levels]
-    found = {f"{x} mixing": partial(styles, q=q) for x, q in zip(levels, queries, strict=True) if q.any()}
+    found = {f"{x} mixing": partial(_mixed, q) for x, q in zip(levels, queries, strict=True) if q.any()}
     return [Method(name, "λ", STRENGTHS, 1.0, make, whole=True) for name, make in found.items()]
+
+
+def _placed(catalog: Catalog, batch: PairBatch, part: str, value: float) -> Tensor:
+    return edited(batch, catalog, part, QuerySettings(where="part"), strength=value)
+
+
+def _blended(layer: str, batch: PairBatch, part: str, value: float) -> Tensor:
+    sides = batch.target_styles, batch.reference_styles
+    return baselines.blend_features(batch.generator, *sides, batch.place(part), layer=layer, strength=value)
+
+
+def _pasted(soft: bool, batch: PairBatch, part: str, value: float) -> Tensor:
+    mask = baselines.softened(batch.place(part)) if soft else batch.place(part)
+    return baselines.composite(batch.targets, batch.references, mask, strength=value)
 
 
 def _in_place(generator: Generator, catalog: Catalog) -> list[Method]:
     """Edits that are given the part's mask, as the catalog finds it."""
-
-    def own(batch: PairBatch, part: str, value: float) -> Tensor:
-        return edited(batch, catalog, part, QuerySettings(where="part"), strength=value)
-
-    def blended(batch: PairBatch, part: str, value: float) -> Tensor:
-        sides = batch.target_styles, batch.reference_styles
-        return baselines.blend_features(generator, *sides, batch.place(part), layer=layer, strength=value)
-
-    def pasted(batch: PairBatch, part: str, value: float, soft: bool = False) -> Tensor:
-        mask = baselines.softened(batch.place(part)) if soft else batch.place(part)
-        return baselines.composite(batch.targets, batch.references, mask, strength=value)
-
-    found = {"in place": own, "feature blending": blended, "pixel compositing": pasted}
-    found["soft compositing"] = partial(pasted, soft=True)
     # (the first layer's input is the same in all images)
     names = [la.name for la in generator.layers[1:] if la.kind == "conv"]
     layer = generator.default_layer if generator.default_layer in names else next(iter(names), "")
+    found = {"in place": partial(_placed, catalog), "feature blending": partial(_blended, layer)}
+    found |= {"pixel compositing": partial(_pasted, False), "soft compositing": partial(_pasted, True)}
     return [
         Method(n, "λ", STRENGTHS, 1.0, make) for n, make in found.items() if layer or n != "feature blending"
     ]
@@ -309,13 +334,13 @@ def global_transfer(strengths: Sequence[float] = (1.0,)) -> Method:
     >>> global_transfer().values
     (1.0,)
     """
+    return Method("global", "λ", tuple(strengths), strengths[-1], _globally, whole=True)
 
-    def styles(batch: PairBatch, part: str, value: float) -> Tensor:
-        if value == 1:
-            return batch.reference_styles
-        return batch.moved(torch.ones_like(batch.target_styles[0]), strength=value)
 
-    return Method("global", "λ", tuple(strengths), strengths[-1], styles, whole=True)
+def _globally(batch: PairBatch, part: str, value: float) -> Tensor:
+    if value == 1:
+        return batch.reference_styles
+    return batch.moved(torch.ones_like(batch.target_styles[0]), strength=value)
 
 
 def path_methods(
@@ -347,20 +372,27 @@ def path_methods(
     >>> [m.name for m in path_methods(found, lefs.Catalog.load("portraits-64"), lefs.QuerySettings())]
     ['path', 'path through q', 'transfer']
     """
-    count, query = len(directions), cache(lambda part: settings.query(catalog, part))
-
-    def path(batch: PairBatch, value: float, q: Tensor | float = 1.0) -> Tensor:
-        """So many standard deviations along the direction of each pair, through q: (n, S)."""
-        chosen = [(directions[i % count], 1 - 2 * (i // count % 2)) for i in batch.index.tolist()]
-        steps = torch.stack([d.styles * d.deviation * sign for d, sign in chosen]).to(batch.target_styles)
-        return batch.target_styles + value * (q.to(steps) if isinstance(q, Tensor) else q) * steps
-
-    ways: dict[str, tuple[str, Edit]] = {
-        "path": ("σ", lambda batch, part, value: path(batch, value)),
-        "path through q": ("σ", lambda batch, part, value: path(batch, value, query(part))),
-        "transfer": ("λ", lambda batch, part, value: batch.moved(query(part), strength=value)),
+    query = _Once(partial(settings.query, catalog))
+    ways = {
+        "path": ("σ", partial(_path, directions, None)),
+        "path through q": ("σ", partial(_path, directions, query)),
+        "transfer": ("λ", partial(_transferred, query)),
     }
     return tuple(
         Method(name, setting, AMOUNTS[name], AMOUNTS[name][-1], styles, whole=name == "path")
         for name, (setting, styles) in ways.items()
     )
+
+
+def _path(
+    directions: Sequence[Direction], query: _Once | None, batch: PairBatch, part: str, value: float
+) -> Tensor:
+    """So many standard deviations along the direction of each pair, through q: (n, S)."""
+    count = len(directions)
+    chosen = [(directions[i % count], 1 - 2 * (i // count % 2)) for i in batch.index.tolist()]
+    steps = torch.stack([d.styles * d.deviation * sign for d, sign in chosen]).to(batch.target_styles)
+    return batch.target_styles + value * (1.0 if query is None else query(part).to(steps)) * steps
+
+
+def _transferred(query: _Once, batch: PairBatch, part: str, value: float) -> Tensor:
+    return batch.moved(query(part), strength=value)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass, field
-from functools import cached_property
-from typing import TypedDict
+from functools import cached_property, partial
+from typing import Any, TypedDict
 
 import torch
 from torch import Tensor
@@ -16,21 +17,22 @@ from lefs.editing import transfer
 from lefs.evaluation.masks import Segmenter, grow, read_masks, shows, union
 from lefs.generator import Generator
 from lefs.images import to_lab
-from lefs.progress import track
+from lefs.workers import Chunks, Source, check_executor, loaded, map_chunks, travelling
 
-__all__ = ["PairBatch", "PairOptions", "check_pairs", "pair_batches", "seed_pairs"]
+__all__ = ["PairBatch", "PairOptions", "check_pairs", "map_pairs", "pair_batches", "seed_pairs"]
 
 SPECK = 1 / 1400  # of the picture: fewer pixels, 12 of 128 × 128, are taken for an error of the segmenter
 
 
 class PairOptions(TypedDict, total=False):
-    """What every measurement on pairs hands on to `pair_batches`, which explains it."""
+    """What every measurement on pairs hands on to `map_pairs`; `pair_batches` explains it."""
 
     truncation: float
     segmenter: Segmenter | None
     batch_size: int
     description: str
     progress: bool
+    executor: Executor | None
 
 
 def check_pairs(pairs: Sequence[tuple[int, int]]) -> Sequence[tuple[int, int]]:
@@ -200,20 +202,71 @@ def pair_batches(
     >>> [batch.index.tolist() for batch in batches]
     [[0, 1], [2]]
     """
+    options: PairOptions = {"truncation": truncation, "segmenter": segmenter, "batch_size": batch_size}
+    options["description"], options["progress"] = description, progress
+    return map_pairs(_itself, generator, catalog, pairs, **options)
+
+
+def _itself(batch: PairBatch) -> PairBatch:
+    return batch
+
+
+def map_pairs(
+    function: Callable[[PairBatch], Any],
+    generator: Generator,
+    catalog: Catalog,
+    pairs: Sequence[tuple[int, int]],
+    *,
+    truncation: float = 0.7,
+    segmenter: Segmenter | None = None,
+    batch_size: int = 16,
+    description: str = "pairs",
+    progress: bool = True,
+    executor: Executor | None = None,
+) -> Iterator[Any]:
+    """`function` of each batch of pairs, in order, in inference mode.
+
+    Parameters
+    ----------
+    function : callable
+        `PairBatch` → what is wanted of it; for processes one that can be pickled, as must be the segmenter.
+    generator, catalog, pairs, truncation, segmenter, batch_size, description, progress
+        As of `pair_batches`.
+    executor : concurrent.futures.Executor, optional
+        Any, as of `lefs.dissect`.
+
+    Yields
+    ------
+    object
+    """
     catalog.check_generator(generator)
     generator.check_styles()
     check_number("truncation", truncation)
-    check_integer("batch_size", batch_size, minimum=1)
-    starts = range(0, len(check_pairs(pairs)), batch_size)
-    for start in track(starts, total=len(starts), description=description, show=progress):
-        seeds = zip(*pairs[start : start + batch_size], strict=True)
-        # (not yielded from inside the context, which would hold for whoever asked)
-        with torch.inference_mode():
-            one, two = (generator.sample_styles(list(side), truncation=truncation) for side in seeds)
-            before, after = generator.synthesize(one), generator.synthesize(two)
-            own, other = (
-                read_masks(generator, catalog, styles, images=images, segmenter=segmenter)
-                for styles, images in ((one, before), (two, after))
-            )
-            index = torch.arange(start, start + len(one))
-        yield PairBatch(generator, catalog, segmenter, truncation, index, one, two, before, after, own, other)
+    chunks = Chunks(check_pairs(pairs), range(len(pairs)), check_integer("batch_size", batch_size, minimum=1))
+    executor = check_executor(executor)
+    work = partial(_of_pairs, function, travelling(generator, executor), catalog, truncation, segmenter)
+    yield from map_chunks(work, chunks, executor=executor, description=description, show=progress)
+
+
+def _of_pairs(
+    function: Callable[[PairBatch], Any],
+    source: Source,
+    catalog: Catalog,
+    truncation: float,
+    segmenter: Segmenter | None,
+    chunk: Sequence[tuple[int, tuple[int, int]]],
+) -> Any:
+    generator, index = loaded(source), torch.tensor([i for i, _ in chunk])
+    # (nothing is yielded from inside the context, which would hold for whoever asked)
+    with torch.inference_mode():
+        sides = ([pair[side] for _, pair in chunk] for side in (0, 1))
+        one, two = (generator.sample_styles(seeds, truncation=truncation) for seeds in sides)
+        before, after = generator.synthesize(one), generator.synthesize(two)
+        own, other = (
+            read_masks(generator, catalog, styles, images=images, segmenter=segmenter)
+            for styles, images in ((one, before), (two, after))
+        )
+        batch = PairBatch(
+            generator, catalog, segmenter, truncation, index, one, two, before, after, own, other
+        )
+        return function(batch)

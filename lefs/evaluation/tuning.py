@@ -5,15 +5,18 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, Unpack
+
+from torch import Tensor
 
 from lefs.catalog import Catalog
 from lefs.checks import check_choice, check_name, check_number
 from lefs.evaluation.comparisons import compare
 from lefs.evaluation.intervals import Estimate, estimate
 from lefs.evaluation.methods import Method, edited
-from lefs.evaluation.pairs import PairOptions, seed_pairs
+from lefs.evaluation.pairs import PairBatch, PairOptions, seed_pairs
 from lefs.generator import Generator
 from lefs.query import QuerySettings
 from lefs.records import ArtifactError, locate, read_json, whole, write_json
@@ -125,7 +128,7 @@ def tune(
     rhos, epsilons : iterable of float
         The grid.
     **options
-        ``truncation``, ``segmenter``, ``batch_size``, ``progress``: of `pair_batches`.
+        ``truncation``, ``segmenter``, ``batch_size``, ``progress``, ``executor``: of `map_pairs`.
 
     Returns
     -------
@@ -158,7 +161,7 @@ def tune(
     # (settings that choose the same channels are rendered once, as one value of the method)
     values = {key: float(i) for i, key in enumerate(keys)}
     numbers = tuple(values.values())
-    sweep = Method("sweep", "", numbers, numbers[0], lambda b, p, i: edited(b, catalog, p, grid[int(i)]))
+    sweep = Method("sweep", "", numbers, numbers[0], partial(_of_grid, catalog, grid))
     options.setdefault("description", f"tuning {part}")
     tried = seed_pairs(64, targets=30_000, references=40_000) if pairs is None else pairs
     outcomes = compare(generator, catalog, tried, parts=[part], methods=[sweep], **options).outcomes
@@ -167,6 +170,12 @@ def tune(
     found = {o.value: [estimate(*o.shares[name]) for name in ("arrival", "visible")] for o in outcomes}
     trials = tuple(Trial(s, *found[values[key]]) for s, key in zip(grid, keys, strict=True))
     return Tuning(part, visible, _best(trials, part, visible), trials)
+
+
+def _of_grid(
+    catalog: Catalog, grid: Sequence[QuerySettings], batch: PairBatch, part: str, value: float
+) -> Tensor:
+    return edited(batch, catalog, part, grid[int(value)])
 
 
 def _best(trials: Sequence[Trial], part: str, visible: float) -> Trial:
