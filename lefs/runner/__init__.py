@@ -15,7 +15,7 @@ from lefs.runner.parameters import Parameter, ParameterError, RunError, read_par
 if TYPE_CHECKING:
     from lefs.runner.execution import NotebookFailed, Run, run_notebooks
     from lefs.runner.notebooks import describe_notebooks, find_notebooks
-    from lefs.runner.results import results, save_results
+    from lefs.runner.overview import results, save_results
     from lefs.runner.sweeps import Sweep, read_grid, read_rows, sweep_notebooks
     from lefs.runner.workspace import copy_notebooks, open_jupyterlab
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "execution": ("NotebookFailed", "Run", "run_notebooks"),
     "notebooks": ("describe_notebooks", "find_notebooks"),
-    "results": ("results", "save_results"),
+    "overview": ("results", "save_results"),
     "sweeps": ("Sweep", "read_grid", "read_rows", "sweep_notebooks"),
     "workspace": ("copy_notebooks", "open_jupyterlab"),
 }

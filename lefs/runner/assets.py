@@ -64,7 +64,7 @@ def _keep(text: str, kind: str, folder: Path) -> dict[str, Any]:
 
 def _smaller(image: Image.Image) -> bytes:
     """The same pixels as PNG, without a layer of transparency that lets nothing through."""
-    if image.mode == "RGBA" and image.getextrema()[3] == (255, 255):
+    if image.mode == "RGBA" and image.getchannel("A").getextrema() == (255, 255):
         image = image.convert("RGB")
     file = io.BytesIO()
     image.save(file, "PNG", optimize=True)

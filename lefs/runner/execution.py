@@ -29,7 +29,7 @@ from papermill.exceptions import PapermillExecutionError
 import lefs
 from lefs.records import ArtifactError, file_sha256, write_atomically, write_json
 from lefs.runner.assets import link_pictures, link_styles, share
-from lefs.runner.findings import findings
+from lefs.runner.findings import read_findings
 from lefs.runner.gallery import gallery_page
 from lefs.runner.html import notebook_to_html
 from lefs.runner.notebooks import find_notebooks, read_notebook
@@ -275,7 +275,7 @@ def _keep(executed: Path, source: Path, store: Path | None) -> dict[str, Any]:
     if store is not None:
         _write(executed, nbformat.writes(notebook))
         share(executed.parent, store)
-    return findings(notebook)
+    return read_findings(notebook)
 
 
 def _write(path: Path, page: str) -> None:
@@ -320,7 +320,7 @@ class Kernels:
             def kernel_spec(self) -> KernelSpec:
                 return KernelSpec(**get_kernel_dict(), env=_environment(kernels.threads))
 
-            async def start_kernel(self, **options: Any) -> None:
+            async def start_kernel(self, **options: Any) -> None:  # type: ignore[override]
                 await super().start_kernel(**options, cwd=str(folder), stdout=log, stderr=log)
                 kernels.started.append(self)
                 if kernels.stopped.is_set():

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["findings", "numbers", "record"]
+__all__ = ["numbers", "read_findings", "record"]
 
 _MIME = "application/scrapbook.scrap"  # what nteract's scrapbook looks for, followed by the encoder
 _NUMBERS = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}  # (JSON has no word for these)
@@ -62,7 +62,7 @@ def _flat(values: Mapping[Any, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def findings(notebook: Mapping[str, Any]) -> dict[str, Any]:
+def read_findings(notebook: Mapping[str, Any]) -> dict[str, Any]:
     """Return what was recorded in an executed notebook, by name; of a name that came twice, the last.
 
     Parameters

@@ -20,13 +20,12 @@ from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
-from lefs.checks import check_integer
 from lefs.records import ArtifactError, read_json
 from lefs.runner.execution import Kernels, make_run, run_tasks
 from lefs.runner.notebooks import find_notebooks
+from lefs.runner.overview import results, save_results
 from lefs.runner.parameters import ParameterError, RunError
 from lefs.runner.planning import Planner, Task, run_key
-from lefs.runner.results import results, save_results
 from lefs.runner.timing import duration, sweep_costs
 
 if TYPE_CHECKING:
@@ -143,7 +142,8 @@ def sweep_notebooks(
     counted = re.fullmatch(r"(\d+)/(\d+)", shard)
     if not counted or not 1 <= int(counted[1]) <= int(counted[2]):
         raise ParameterError(f"shard must be such as 1/4, the first of four, not {shard!r}")
-    check_integer("workers", workers, minimum=1)
+    if workers < 1:
+        raise ParameterError(f"workers must be at least 1, got {workers}")
     paths = find_notebooks(names, folder=folder)
     planner = Planner(paths)
     points = _points(planner, [*parameters], grid or {}, rows)
@@ -254,7 +254,7 @@ def _runs_in(place: Path) -> dict[str, list[_Kept]]:
         files = [file.stat() for file in path.parent.rglob("*") if file.is_file()]
         size = sum(f.st_size / max(1, f.st_nlink - 1) for f in files) / 1e6  # (a link is the store's)
         kept = _Kept(path.parent, error, sum(r["seconds"] for r in records), size)
-        found.setdefault(content.get("key"), []).append(kept)
+        found.setdefault(str(content.get("key")), []).append(kept)
     return found
 
 

@@ -101,7 +101,7 @@ def save_results(folders: Sequence[str | os.PathLike[str]], out: str | os.PathLi
     write_atomically(out / "results.csv", lambda path: frame.to_csv(path, index=False))
     sections = [_section(str(name), part, told, out) for name, part in frame.groupby("notebook")]
     environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    template = environment.from_string(files(__package__).joinpath("results.html.j2").read_text("utf-8"))
+    template = environment.from_string(files(__package__).joinpath("overview.html.j2").read_text("utf-8"))
     title = out.resolve().name
     page = template.render(sections=sections, title=title, runs=frame["run"].nunique(), style=STYLE)
     return write_atomically(out / "index.html", lambda path: path.write_text(page, encoding="utf-8"))
