@@ -22,6 +22,7 @@ import logging
 import os
 import sys
 from importlib.util import find_spec
+from pkgutil import iter_modules
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -82,6 +83,17 @@ _HOMES = {
     "video": ("animate",),
 }
 __all__ = sorted(name for names in _HOMES.values() for name in names)
+# What was called otherwise before; CHANGELOG.md has the rest
+_RENAMED = {
+    "StyledGenerator": "lefs.Generator",
+    "StylelessGenerator": "lefs.Generator",
+    "adapters": "lefs.segmenters",
+    "artifacts": "lefs.records",
+    "generators": "lefs.models (architectures), lefs.files (load, convert) and lefs.generator",
+    "hypercolumns": "lefs.activations",
+    "sample": "lefs.activations",
+    "segmenter": "lefs.segmenters",
+}
 
 
 def _let_waiting_threads_sleep() -> None:
@@ -111,8 +123,10 @@ def __getattr__(name: str) -> Any:
             return value
     if not name.startswith("_") and find_spec(f"lefs.{name}"):
         return importlib.import_module(f"lefs.{name}")
-    raise AttributeError(f"module 'lefs' has no attribute {name!r}")
+    now = f"; it is {_RENAMED[name]} now" if name in _RENAMED else ""
+    raise AttributeError(f"module 'lefs' has no attribute {name!r}{now}")
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    rooms = (module.name for module in iter_modules(__path__) if not module.name.startswith("_"))
+    return sorted({*__all__, *rooms, "__version__"} - {"data", "notebooks"})

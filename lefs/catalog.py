@@ -8,10 +8,9 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
-from functools import cached_property, partial
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, Literal
 
 import torch
@@ -26,6 +25,7 @@ from lefs.generator import Generator, GeneratorId, Sampling
 from lefs.images import of_height
 from lefs.naming import as_written, merged_names, part_name
 from lefs.records import ArtifactError, exclusive, record_file, save_record, whole_record
+from lefs.showing import Names, Shown
 from lefs.stylespace import StyleLayer, check_layers
 
 __all__ = ["CONTRIBUTIONS", "Catalog", "Contributions"]
@@ -37,8 +37,8 @@ _TENSORS, _OPTIONAL = ("centers", "contributions", "sizes"), ("errors", "effects
 _LATER = ("method", "measure", "sides")  # not in a file, as once in none, where it is the default
 
 
-@dataclass(frozen=True, eq=False)
-class Catalog:
+@dataclass(frozen=True, eq=False, repr=False)
+class Catalog(Shown):
     """Clusters of one layer, the contribution of every channel to each, and the parts they are named as.
 
     Frozen: every change returns a new catalog.
@@ -134,7 +134,7 @@ class Catalog:
         check_choice("method", self.method, ("kmeans", "nmf"))
         check_choice("measure", self.measure, (*CONTRIBUTIONS, "none"))
         parts = {part_name("parts", n): check_clusters(ks) for n, ks in self.parts.items()}
-        object.__setattr__(self, "parts", MappingProxyType(parts))
+        object.__setattr__(self, "parts", Names(parts))
         clusters = sorted(k for ks in parts.values() for k in ks)
         if clusters != list(range(self.num_clusters)) or not all(parts.values()):
             known = f"0..{self.num_clusters - 1} without rest, overlap or an empty part"
@@ -150,10 +150,6 @@ class Catalog:
         expected |= dict.fromkeys(wide, (clusters, width))
         for name, shape in expected.items():
             check_tensor(name, getattr(self, name), shape)
-
-    def __reduce__(self) -> tuple[Any, ...]:  # (a mappingproxy cannot be sent to another process)
-        values = {f.name: getattr(self, f.name) for f in fields(self)} | {"parts": dict(self.parts)}
-        return partial(Catalog, **values), ()
 
     @property
     def num_clusters(self) -> int:

@@ -23,6 +23,7 @@ from lefs.images import Picture, png_text
 from lefs.naming import as_written
 from lefs.query import QuerySettings
 from lefs.records import read_json, whole, write_json
+from lefs.showing import Shown
 from lefs.sources import Inverted, KeptMask, KeptStyles, Source
 
 __all__ = ["Change", "Recipe", "compose", "resolve_claims", "transfer"]
@@ -144,9 +145,14 @@ class Change:
             )
         object.__setattr__(self, "mask", KeptMask.of(self.mask))
 
+    def __str__(self) -> str:
+        kind = self.settings.method if self.settings.where == "everywhere" else "in place"
+        strength = "" if self.strength == 1 else f", λ = {self.strength:g}"
+        return f"{self.part} of {_named(self.reference)} ({kind}{strength})"
+
 
 @dataclass(frozen=True)
-class Recipe:
+class Recipe(Shown):
     """What to replay: the target's seed, the changes, the truncation, and whose generator it was.
 
     Attributes
@@ -178,6 +184,10 @@ class Recipe:
     def __post_init__(self) -> None:
         object.__setattr__(self, "target", _check_source("target", self.target))
         object.__setattr__(self, "label", check_label("label", self.label))
+
+    def __str__(self) -> str:
+        """What it does, in a sentence."""
+        return "; ".join([f"{_named(self.target)} (ψ = {self.truncation:g})", *map(str, self.changes)])
 
     def to_json(self) -> dict[str, Any]:
         """Plain values that `from_json` reads; what is not a seed as its styles, if an `Editor` signed it."""
@@ -246,6 +256,10 @@ class Recipe:
     def png_text(self) -> dict[str, str]:
         """What `from_png` finds in the metadata of a picture."""
         return {_FORMAT: json.dumps(self.to_json(), allow_nan=False)}
+
+
+def _named(source: Source) -> str:
+    return "styles" if isinstance(source, Tensor | np.ndarray) else str(getattr(source, "name", source))
 
 
 def _check_source(name: str, source: Source) -> Source:

@@ -22,6 +22,7 @@ from lefs.generator import Generator
 from lefs.images import color_difference, save_png
 from lefs.query import QuerySettings
 from lefs.records import ArtifactError
+from lefs.showing import Shown
 from lefs.sources import KeptMask, KeptStyles, Source, keep_source, source_styles
 from lefs.synthesis import Cache, Stop
 
@@ -50,8 +51,8 @@ def _everywhere(recipe: Recipe) -> list[int]:
     return [i for i, change in enumerate(recipe.changes) if change.settings.where == "everywhere"]
 
 
-@dataclass(frozen=True, eq=False)
-class Edit:
+@dataclass(frozen=True, eq=False, repr=False)
+class Edit(Shown):
     """A rendered recipe.
 
     Attributes
@@ -103,7 +104,7 @@ class Superseded(Stop):
     """`Editor.render` was told to stop: its result is no longer wanted."""
 
 
-class Editor:
+class Editor(Shown):
     """Renders recipes with one generator and one catalog; keeps each target's cache, so that a change of a
     setting restarts at the first layer that it touches. Safe to call from several threads.
 

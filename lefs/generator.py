@@ -22,6 +22,8 @@ from torch import Tensor, nn
 
 from lefs.checks import Label, Seeds, check_label, check_number, check_seeds
 from lefs.records import ArtifactError
+from lefs.showing import Shown
+from lefs.stylespace import StyleLayer
 from lefs.synthesis import Noise, Synthesis
 
 __all__ = ["Generator", "GeneratorId", "Sampling", "fingerprint_of"]
@@ -31,7 +33,7 @@ Labels = Sequence[int | Sequence[float]] | np.ndarray | Tensor | None
 _MANY = 4096  # latents that a mean is estimated from
 
 
-class Generator(Synthesis):
+class Generator(Shown, Synthesis):
     """A trained image generator.
 
     Holds no global state, is always in eval mode after loading, and follows the device and dtype that
@@ -71,6 +73,19 @@ class Generator(Synthesis):
     source: Path | None = None
     origin: dict[str, Any] | None = None
     _identity: dict[str, str] | None = None  # shared by copies that share the weights; None: not frozen
+
+    def __repr__(self) -> str:
+        height, width = self.size
+        return f"{type(self).__name__} {self.name!r}, {height} × {width}, on {self.device}"
+
+    def __getitem__(self, name: str) -> StyleLayer:
+        """The layer of that name: ``generator["b8.conv1"]``, which notebooks complete."""
+        return self.layer(name)
+
+    __iter__ = None
+
+    def _ipython_key_completions_(self) -> list[str]:
+        return [layer.name for layer in self.layers]
 
     # -- what an architecture describes -----------------------------------------------------------
     @property

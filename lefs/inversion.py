@@ -23,6 +23,7 @@ from lefs.images import Picture, check_crop, crop_picture, opaque, read_picture
 from lefs.likeness import Features, Likeness
 from lefs.progress import track
 from lefs.records import ArtifactError, save_record, whole_record
+from lefs.showing import Shown
 from lefs.sources import INVERSION
 
 __all__ = ["Inversion", "catalog_for", "invert"]
@@ -35,8 +36,8 @@ _TUNING_RATE = 3e-4
 _LOW = 16  # side at which samples are compared with the picture
 
 
-@dataclass(frozen=True, eq=False)
-class Inversion:
+@dataclass(frozen=True, eq=False, repr=False)
+class Inversion(Shown):
     """A picture as styles; itself a source of edits.
 
     Attributes

@@ -46,6 +46,7 @@ from lefs.positions import grown
 from lefs.progress import track
 from lefs.query import QuerySettings
 from lefs.records import ArtifactError, save_record, whole_record
+from lefs.showing import Shown
 from lefs.sources import Source, source_styles
 
 __all__ = ["Match", "PartBank", "retrieve"]
@@ -69,8 +70,8 @@ class Match(NamedTuple):
     score: float
 
 
-@dataclass(frozen=True, eq=False)
-class PartBank:
+@dataclass(frozen=True, eq=False, repr=False)
+class PartBank(Shown):
     """Many pictures, each described part by part; made once, kept beside the catalog.
 
     Attributes

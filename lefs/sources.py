@@ -26,6 +26,7 @@ from lefs.checks import Label, check_integer, check_seed
 from lefs.generator import Generator, GeneratorId
 from lefs.images import Picture, read_picture
 from lefs.records import ArtifactError, whole_record
+from lefs.showing import Shown
 
 __all__ = [
     "INVERSION",
@@ -70,8 +71,8 @@ class Inverted(Protocol):
         """For people."""
 
 
-@dataclass(frozen=True)
-class KeptStyles:
+@dataclass(frozen=True, repr=False)
+class KeptStyles(Shown):
     """Styles of one image as plain text with a digest: equal, hashable, ready for JSON, exact to the bit.
 
     Attributes

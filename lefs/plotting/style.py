@@ -169,9 +169,14 @@ class _Shown(Figure):
     """Shown as a cell's last value by itself: without pyplot, there is nobody to tell IPython how."""
 
     def _repr_png_(self) -> bytes:
-        buffer = io.BytesIO()
-        self.savefig(buffer, format="png", bbox_inches="tight")
-        return buffer.getvalue()
+        return figure_png(self)
+
+
+def figure_png(figure: Figure) -> bytes:
+    """As a cell shows it: a PNG, cut to what is drawn."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", bbox_inches="tight")
+    return buffer.getvalue()
 
 
 def panel(ax: Axes | None, *, width: float = 6.2, height: float = 3.4) -> tuple[Figure, Axes]:

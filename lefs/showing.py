@@ -1,0 +1,65 @@
+"""How objects show themselves: in words, and in a notebook as a picture that plotting draws."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterator, Mapping
+from dataclasses import fields, is_dataclass
+from typing import Any
+
+from torch import Tensor
+
+__all__ = ["Names", "Shown"]
+
+_LONGEST = 80  # characters of one value
+
+
+class Shown:
+    """In words by its fields, tensors by their shapes; in a notebook as `lefs.plotting.reprs` draws it."""
+
+    def __repr__(self) -> str:
+        own = [f.name for f in fields(self)] if is_dataclass(self) else [n for n in vars(self) if n[0] != "_"]
+        named = ", ".join(f"{name}={_short(getattr(self, name))}" for name in own)
+        return f"{type(self).__name__}({named})"
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
+        # (the core knows no plotting: it is asked for when somebody looks)
+        drawn = importlib.import_module("lefs.plotting.reprs").drawn(self)
+        return {"text/plain": str(self), **drawn}
+
+
+class Names(Mapping[str, Any]):
+    """A mapping that nobody changes; notebooks complete its names after ``["``.
+
+    Parameters
+    ----------
+    values : mapping of str to any
+
+    Examples
+    --------
+    >>> Names({"hair": (0, 3)})["hair"]
+    (0, 3)
+    """
+
+    def __init__(self, values: Mapping[str, Any]):
+        self._values = dict(values)
+
+    def __getitem__(self, name: str) -> Any:
+        return self._values[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._values)
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def __repr__(self) -> str:
+        return repr(self._values)
+
+    def _ipython_key_completions_(self) -> list[str]:
+        return list(self._values)
+
+
+def _short(value: Any) -> str:
+    text = f"{type(value).__name__}{tuple(value.shape)}" if isinstance(value, Tensor) else repr(value)
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
