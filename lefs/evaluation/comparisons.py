@@ -81,7 +81,7 @@ class Comparison(Tabular):
             own = [o for o in self.outcomes if o.part == part]
             kept = reduce(np.intersect1d, [o.index for o in own])
             if len(kept) and len(own) == sum(len(m.values) for m in self.methods):
-                found += [_curve([o for o in own if o.method == m.name], kept) for m in self.methods]
+                found += [Curve.of([o for o in own if o.method == m.name], kept) for m in self.methods]
         return found
 
     def numbers(self) -> Table:
@@ -93,14 +93,6 @@ class Comparison(Tabular):
             for cells in zip(*(getattr(o, name).tolist() for name in names[3:]), strict=True)
         ]
         return Table(["pair" if name == "index" else name for name in names], rows)
-
-
-def _curve(points: Sequence[Outcome], kept: np.ndarray) -> Curve:
-    columns = (
-        np.stack([getattr(o, quantity)[np.isin(o.index, kept)] for o in points], axis=1)
-        for quantity in ("effect", "leak")
-    )
-    return Curve(points[0].part, points[0].method, tuple(o.value for o in points), *columns)
 
 
 def compare(

@@ -256,6 +256,15 @@ class Curve:
     effect: np.ndarray
     leak: np.ndarray
 
+    @classmethod
+    def of(cls, points: Sequence[Outcome], kept: np.ndarray) -> Curve:
+        """The outcomes of one part and method, one for each value, on the pairs of these numbers."""
+        columns = (
+            np.stack([getattr(o, quantity)[np.isin(o.index, kept)] for o in points], axis=1)
+            for quantity in ("effect", "leak")
+        )
+        return cls(points[0].part, points[0].method, tuple(o.value for o in points), *columns)
+
     def estimates(self, quantity: str) -> list[Estimate]:
         """The mean of ``"effect"`` or ``"leak"`` at each value, with its interval."""
         check_name("quantity", quantity, ("effect", "leak"), what="quantity")
