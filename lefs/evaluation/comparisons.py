@@ -25,7 +25,7 @@ from lefs.evaluation.methods import (
     settings_by_part,
     standard_methods,
 )
-from lefs.evaluation.outcomes import Curve, Locality, Outcome
+from lefs.evaluation.outcomes import Curve, Locality, Outcome, outcome_table
 from lefs.evaluation.pairs import PairOptions, check_pairs, map_pairs
 from lefs.evaluation.realism import Features, Realism
 from lefs.evaluation.scenes import Row, measured, shown
@@ -86,13 +86,7 @@ class Comparison(Tabular):
 
     def numbers(self) -> Table:
         """A row for each part, method, value and pair, with every number of an `Outcome`."""
-        names = ("part", "method", "value", *(f.name for f in fields(Outcome) if "ndarray" in str(f.type)))
-        rows = [
-            [o.part, o.method, o.value, *cells]
-            for o in self.outcomes
-            for cells in zip(*(getattr(o, name).tolist() for name in names[3:]), strict=True)
-        ]
-        return Table(["pair" if name == "index" else name for name in names], rows)
+        return outcome_table(self.outcomes)
 
 
 def compare(

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, fields
 
 import numpy as np
 import torch
@@ -18,7 +18,7 @@ from lefs.tables import Table
 
 __all__ = [
     "Curve", "Locality", "Outcome", "contrast_table", "equal_effect", "locality_table", "measure",
-    "measure_lab", "read_off", "spelled",
+    "measure_lab", "outcome_table", "read_off", "spelled",
 ]  # fmt: skip
 
 NO_CHANGE = "no change"  # what a table says of 0 / 0
@@ -184,6 +184,17 @@ def measure_lab(target: Tensor, edited: Tensor, reference: Tensor, mask: Tensor)
         "halo": total(change, ring),
         "most_halo": total(most, ring),
     }
+
+
+def outcome_table(outcomes: Iterable[Outcome]) -> Table:
+    """Every number of every pair: a row for each outcome and pair."""
+    names = ("part", "method", "value", *(f.name for f in fields(Outcome) if "ndarray" in str(f.type)))
+    rows = [
+        [o.part, o.method, o.value, *cells]
+        for o in outcomes
+        for cells in zip(*(getattr(o, name).tolist() for name in names[3:]), strict=True)
+    ]
+    return Table(["pair" if name == "index" else name for name in names], rows)
 
 
 def locality_table(measured: Iterable[Locality]) -> Table:
