@@ -8,7 +8,7 @@ labelled, those of the catalog's clusters, and not the method of Editing in Styl
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -128,12 +128,15 @@ class Side:
         Where each part is.
     cache : Cache, optional
         All of their states, where they are kept.
+    notes : dict
+        What the latest edit with this reference found out, for the next one with the same target.
     """
 
     styles: Tensor
     state: Cache
     masks: Mapping[str, Tensor]
     cache: Cache | None = None
+    notes: dict[object, Any] = field(default_factory=dict, repr=False)
 
     @classmethod
     def of(
@@ -272,6 +275,7 @@ def refined(
     growth: int | None,
     *,
     upto: int | None = None,
+    cache: Cache | None = None,
 ) -> Cache:
     """A second blend, one size finer: beside the part the maps are `outer`'s again.
 
@@ -285,6 +289,8 @@ def refined(
         Where the part is.
     growth : int or None
         So many pixels around it are still the edit's; None leaves the second blend out.
+    cache : Cache, optional
+        All states without the edit, where they are kept.
 
     Returns
     -------
@@ -294,7 +300,10 @@ def refined(
     finest = _refining_layer(catalog)
     if growth is None or finest is None:
         return inner
-    a, b = (generator.state(c.styles, finest, noise=c.noise, upto=upto, cache=c) for c in (outer, inner))
+    a, b = (
+        generator.state(c.styles, finest, noise=c.noise, upto=upto, cache=kept)
+        for c, kept in ((outer, cache or outer), (inner, inner))
+    )
     return mix(generator, a, b, grown(mask, growth))
 
 
@@ -325,24 +334,38 @@ def _toned(
     the same other part near by; where one side lacks that, nothing moves.
     """
     assert inner.until is not None
+    key = (part, id(target), reach)
+    if key not in reference.notes:  # (which strength and settings have no say in)
+        near = grown(target.masks[part] | reference.masks[part], reach)
+        reference.notes.clear()
+        reference.notes[key] = target, _tones(generator, part, target, reference, near)
+    moves = reference.notes[key][1]
+    pairs = zip(inner.states[inner.until], moves, strict=True)
+    state = tuple(made if made is None or move is None else made + strength * move for made, move in pairs)
+    return Cache.only(inner.until, state, inner.styles, inner.noise)
+
+
+def _tones(
+    generator: Generator, part: str, target: Side, reference: Side, near: Tensor
+) -> tuple[Tensor | None, ...]:
+    """How far `_toned` moves each tensor of the state before the blending layer, at full strength."""
+    index = target.state.until
+    assert index is not None
     others, sides = [name for name in target.masks if name != part], (target, reference)
-    near = grown(target.masks[part] | reference.masks[part], reach)
     masks = [torch.stack([side.masks[name] for name in others], dim=1).float() for side in sides]
-    states = [cache.states[inner.until] for cache in (inner, target.state, reference.state)]
     found = list[Tensor | None]()
-    for i, (made, *both) in enumerate(zip(*states, strict=True)):
-        if made is None:
+    for i, both in enumerate(zip(*(side.state.states[index] for side in sides), strict=True)):
+        if both[0] is None:
             found.append(None)
             continue
-        margin, means, weights = 0 if i else _margin(generator, inner.until), [], []
+        margin, means, weights = 0 if i else _margin(generator, index), [], []
         for mask, maps in zip(masks, both, strict=True):
-            w = on_map(mask * near, made, margin)
+            w = on_map(mask * near, maps, margin)
             weights.append(w.sum((2, 3))[:, :, None])
             means.append(torch.einsum("nphw,nchw->npc", w, maps.expand(len(w), -1, -1, -1)) / weights[-1])
         shift = torch.where(torch.minimum(*weights) > 0.5, means[0] - means[1], 0.0)
-        beside = on_map(masks[1], made, margin)
-        found.append(made + strength * torch.einsum("nphw,npc->nchw", beside, shift))
-    return Cache.only(inner.until, tuple(found), inner.styles, inner.noise)
+        found.append(torch.einsum("nphw,npc->nchw", on_map(masks[1], both[0], margin), shift))
+    return tuple(found)
 
 
 def _margin(generator: Generator, index: int) -> int:

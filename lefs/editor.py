@@ -201,7 +201,8 @@ class Editor(Shown):
             growth.append(change.settings.refine)
         # (what one change mixes in without a second blend is not cut by another's)
         widest = None if None in growth else max(g for g in growth if g is not None)
-        return refined(*both, outer, found, torch.stack(places).any(dim=0), widest, upto=upto)
+        place, own = torch.stack(places).any(dim=0), None if _everywhere(recipe) else kept
+        return refined(*both, outer, found, place, widest, upto=upto, cache=own)
 
     def _side(
         self,

@@ -128,6 +128,7 @@ DOMAINS: Mapping[str, Domain] = {
     "catalog": _text,
     "output": _text,
     "images": _whole(1),
+    "minutes": _number(0, 24 * 60),
     "truncation": _number(0, 2),
     # 1_dissection
     "clusters": _clusters,

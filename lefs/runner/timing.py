@@ -62,6 +62,8 @@ def estimate_notebook(name: str, values: Mapping[str, Any], one: float) -> str:
         return "not known: this notebook did not come with lefs"
     images, rest, _ = _COSTS[name]
     count = images(values)
+    if "minutes" in values:  # (samples are as large as it allows)
+        count = min(count, int(60 * values["minutes"] / one) + 150)
     how = f"{count:,} images at {one:.2g} s each, as timed on one, and {rest} s for the rest"
     return f"about {duration(count * one + rest)}: {how}"
 
