@@ -129,6 +129,7 @@ class Editor(Shown):
         self._pictures: dict[_Key, Tensor] = {}
         self._sides: dict[_Key, Side] = {}
         self._fitted: dict[tuple[str, str, str], Tensor] = {}
+        self._latest: tuple[object, Tensor] | None = None  # styles, of seeds
 
     def cache(self, target: Source, truncation: float, *, label: Label | None = None) -> Cache:
         """The kept states of a target; the last one asked for stays in memory."""
@@ -332,8 +333,14 @@ class Editor(Shown):
 
     def _styles(self, sources: Sequence[Source], truncation: float, label: Label | None) -> Tensor:
         if all(isinstance(one, int) for one in sources):  # (together, so that they round as they always have)
-            labels = None if label is None else [label] * len(sources)
-            return self.generator.sample(sources, truncation=truncation, labels=labels)  # type: ignore[arg-type]
+            key, labels = (
+                (tuple(sources), truncation, label),
+                None if label is None else [label] * len(sources),
+            )
+            if self._latest is None or self._latest[0] != key:
+                options: dict[str, Any] = {"truncation": truncation, "labels": labels}
+                self._latest = key, self.generator.sample(sources, **options)  # type: ignore[arg-type]
+            return self._latest[1]
         chosen = {"truncation": truncation, "label": label}
         return torch.cat([source_styles(self.generator, one, **chosen) for one in sources])  # type: ignore[arg-type]
 

@@ -14,7 +14,10 @@ _REACH = 0.125  # how far parts are moved at most, as a share of the picture
 def grown(mask: Tensor, pixels: int) -> Tensor:
     """A mask (N, side, side) and so many pixels around it, as weights (N, 1, side, side)."""
     found, size = mask[:, None].float(), 2 * pixels + 1
-    for kernel, padding in (((size, 1), (pixels, 0)), ((1, size), (0, pixels))):  # (a square's is both in turn)
+    for kernel, padding in (
+        ((size, 1), (pixels, 0)),
+        ((1, size), (0, pixels)),
+    ):  # (a square's is both in turn)
         found = max_pool2d(found, kernel, stride=1, padding=padding)
     return found
 
