@@ -107,7 +107,7 @@ def comparison_strip(
 def filmstrip(
     images: Any, values: Sequence[float], *, label: str, changes: Any = None, title: str | None = None
 ) -> Figure:
-    r"""One edit at several values of a setting, from left to right.
+    """One edit at several values of a setting, from left to right.
 
     Parameters
     ----------
@@ -116,7 +116,7 @@ def filmstrip(
     values : sequence of float
         The N values of the setting.
     label : str
-        Its name, for example ``r"strength $\lambda$"``.
+        Its name, for example ``"strength λ"``.
     changes : array_like of shape (N, H, W), optional
         Colour differences ΔE, drawn below.
     title : str, optional
@@ -129,7 +129,7 @@ def filmstrip(
     --------
     >>> import torch
     >>> from lefs.plotting import filmstrip
-    >>> len(filmstrip(torch.zeros(3, 3, 16, 16), [0, 0.5, 1], label=r"strength $\lambda$").axes)
+    >>> len(filmstrip(torch.zeros(3, 3, 16, 16), [0, 0.5, 1], label="strength λ").axes)
     3
     """
     pictures = as_images("images", images)

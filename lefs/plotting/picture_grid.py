@@ -29,7 +29,7 @@ _TITLE_SIZE, _CAPTION_SIZE, _SMALLEST = 10.5, 9.0, 6.5
 def text_width(text: str, size: float, *, weight: str = "normal") -> float:
     """Width of one line of text in inches, with the fonts in use."""
     font = FontProperties(size=size, weight=weight)
-    return float(_renderer().get_text_width_height_descent(text, font, "$" in text)[0]) / DPI
+    return float(_renderer().get_text_width_height_descent(text, font, False)[0]) / DPI
 
 
 @functools.cache
@@ -43,7 +43,7 @@ def fitted(text: str, width: float, size: float = _CAPTION_SIZE) -> tuple[str, f
     if needed <= width:
         return text, size
     smaller = max(_SMALLEST, size * width / needed)
-    if text_width(text, smaller) <= width * 1.001 or "$" in text:
+    if text_width(text, smaller) <= width * 1.001:
         return text, smaller
     keep = max(1, int(len(text) * width / text_width(text, smaller)) - 1)
     return text[:keep].rstrip() + "…", smaller

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
+from matplotlib.ticker import LogFormatter
 
 from lefs.plotting.arrays import as_array
 from lefs.plotting.style import BAND, FAINT, MUTED, WIDTH, line_color, marker_of, new_figure, panel, styled
@@ -56,6 +57,22 @@ def in_rows(ax: Axes, names: Sequence[str]) -> None:
     ax.set_ylim(len(names) - 0.5, -0.5)
     ax.tick_params(axis="y", length=0)
     ax.grid(axis="x")
+
+
+class _Plain(LogFormatter):
+    """Labels the ticks of a logarithmic axis by plain numbers, without the signs of a formula."""
+
+    def __call__(self, x: float, pos: int | None = None) -> str:
+        return f"{x:g}" if super().__call__(x, pos) else ""
+
+
+def in_powers(ax: Axes, *names: Literal["x", "y"]) -> None:
+    """Give axes a logarithmic scale."""
+    for name in names:
+        ax.set(**{f"{name}scale": "log"})
+        axis = ax.xaxis if name == "x" else ax.yaxis
+        axis.set_major_formatter(_Plain())
+        axis.set_minor_formatter(_Plain())
 
 
 def legend_above(figure: Figure, ax: Axes, title: str | None) -> None:

@@ -216,7 +216,7 @@ def query_profile(
 
 
 def _label_budget(ax: Axes, *, with_limit: bool) -> None:
-    ax.set_xlabel(r"$\sum\,q\,(1 - M)$, in channels")
+    ax.set_xlabel("Σ q (1 − M), in channels")
     ax.set_title("budget spent", weight="normal")
     ax.set_xlim(left=0)
     if with_limit:

@@ -87,7 +87,7 @@ def font_families() -> list[str]:
 _TICKS = {"color": MUTED, "labelcolor": INK, "labelsize": 8.5, "major.size": 3, "major.width": 0.7}
 _LOOK: dict[str, Any] = {
     "font.size": 9.5,
-    "mathtext.fontset": "stixsans",
+    "text.parse_math": False,  # names are anybody's text: a$b$ shows itself
     "axes.titlesize": 10.5,
     "axes.titleweight": "bold",
     "axes.titlelocation": "left",

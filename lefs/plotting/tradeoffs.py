@@ -12,7 +12,16 @@ from matplotlib.lines import Line2D
 
 from lefs.checks import check_name
 from lefs.evaluation import Curve, Locality, Report, Tuning, equal_effect
-from lefs.plotting.plots import BESIDE, all_of, in_rows, intervals, legend_above, names_of, side_by_side
+from lefs.plotting.plots import (
+    BESIDE,
+    all_of,
+    in_powers,
+    in_rows,
+    intervals,
+    legend_above,
+    names_of,
+    side_by_side,
+)
 from lefs.plotting.style import FAINT, INK, MUTED, WIDTH, line_color, marker_of, new_figure, panel, styled
 
 __all__ = ["contrast_curves", "locality_bars", "tradeoff_curves", "tuning_curve"]
@@ -181,7 +190,7 @@ def contrast_curves(
         for curve in own:
             x, y = (np.maximum(curve.estimates(quantity), _FLOOR) for quantity in ("leak", "effect"))
             intervals(ax, x, y, methods.index(curve.method), label=curve.method)
-        ax.set(xscale="log", yscale="log")
+        in_powers(ax, "x", "y")
         if (level := equal_effect(own)) > 0:
             ax.axhline(level, color=MUTED, linewidth=0.9, linestyle=":", zorder=1)
         ax.set_title(f"{part}, {len(own[0].effect)} targets", weight="normal")
@@ -234,7 +243,8 @@ def locality_bars(
             x = np.maximum([cell.estimate(quantity) for cell in own], _FLOOR)
             y = np.array([parts.index(cell.part) for cell in own]) + shift
             intervals(ax, x, y, j, joined=False, label=methods[j])
-        ax.set(xscale="log", xlabel=unit)
+        ax.set_xlabel(unit)
+        in_powers(ax, "x")
         ax.set_title(heading, weight="normal")
         ax.spines["left"].set_visible(False)
         in_rows(ax, parts)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
+from html import escape
 from typing import Any
 
 import ipywidgets
@@ -273,7 +274,7 @@ class UnitPainter(Panel):
             label = self._concepts.index(concept)
             counts = [int(((labels == label) & where).sum()) for labels in (before, after)]
             texts.append(
-                f"{concept} on the painted positions: <b>{counts[0]}</b> → <b>{counts[1]}</b> "
+                f"{escape(concept)} on the painted positions: <b>{counts[0]}</b> → <b>{counts[1]}</b> "
                 f"of {int(where.sum())} pixels"
             )
         return joined(texts)

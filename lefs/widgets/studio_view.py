@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from html import escape
 from typing import Any
 
 import numpy as np
@@ -105,7 +106,7 @@ class View:
         places = [self.place(recipe, each, size) for each in recipe.changes]
         texts.append(inside_and_outside(edit.change, torch.stack(places).any(dim=0)))
         arrived = _arrival(edit, edit.references[at], places[at])
-        texts.append(f"arrival of {change.part} <b>{arrived:.0%}</b>")
+        texts.append(f"arrival of {escape(change.part)} <b>{arrived:.0%}</b>")
         if contested := self._contested(edit):
             texts.append(contested)
         return joined(texts)
@@ -140,7 +141,8 @@ class View:
             pair = (target, self.styles(change.reference, recipe)) if change.settings.method == "pair" else ()
             wanted.append(change.settings.query(self._catalog, change.part, *pair).reshape(-1).cpu() > 0)
         several = torch.stack(wanted).sum(dim=0) > 1
-        got = [f"{recipe.changes[i].part} {int((edit.queries[i].cpu() > 0)[several].sum())}" for i in at]
+        counts = {i: int((edit.queries[i].cpu() > 0)[several].sum()) for i in at}
+        got = [f"{escape(recipe.changes[i].part)} {count}" for i, count in counts.items()]
         return f"<b>{int(several.sum()):,}</b> channels contested, won by {', '.join(got)}"
 
 

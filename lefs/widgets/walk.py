@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache, partial
+from html import escape
 
 import ipywidgets
 import torch
@@ -153,7 +154,7 @@ class DirectionWalker(Panel):
         direction = self.direction
         texts = [
             f"<b>{count:,}</b> of {self._generator.num_styles:,} channels move",
-            f"{direction.name} explains <b>{direction.explained:.1%}</b>",
+            f"{escape(direction.name)} explains <b>{direction.explained:.1%}</b>",
         ]
         if part != _EVERYWHERE:
             mask = self._catalog.part_masks(self._generator, self._styles(self.controls["target"].value))
