@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -112,9 +112,7 @@ few = pytest.param(5, id="few")
 
 @pytest.mark.parametrize("kind", ["catalog", "generator"])
 @pytest.mark.parametrize("kills", [few, pytest.param(60, id="many", marks=pytest.mark.soak)])
-def test_a_kill_while_saving_loses_nothing(
-    kind: str, kills: int, tmp_path: Path, writers: Writers, record_property: Callable[[str, object], None]
-) -> None:
+def test_a_kill_while_saving_loses_nothing(kind: str, kills: int, tmp_path: Path, writers: Writers) -> None:
     paths, folder, draw = two_of(kind, tmp_path / "known"), tmp_path / "here", Random(kills)
     known = [record_file(p, f"lefs-{kind}").read_bytes() for p in paths]
     shutil.copytree(paths[0], folder)
@@ -127,12 +125,12 @@ def test_a_kill_while_saving_loses_nothing(
         inside += any(f.unlink() or True for f in folder.glob(".*"))
         assert is_whole(kind, folder)
         seen.add(record_file(folder, f"lefs-{kind}").read_bytes())
-    record_property("kills inside a file", inside)
     assert seen <= {*known}
+    assert inside or kills < 10, "no kill came while a file was written"
 
 
 @pytest.mark.parametrize("kind", ["catalog", "generator"])
-@pytest.mark.parametrize("reads", [few, pytest.param(3000, id="many", marks=pytest.mark.soak)])
+@pytest.mark.parametrize("reads", [few, pytest.param(1000, id="many", marks=pytest.mark.soak)])
 def test_a_reader_beside_two_writers_is_never_refused(
     kind: str, reads: int, tmp_path: Path, writers: Writers
 ) -> None:
