@@ -20,6 +20,7 @@ from torch.nn.functional import normalize as unit
 
 from lefs.checks import check_choice, check_integer, check_name, check_number, check_seeds
 from lefs.generator import Generator, GeneratorId
+from lefs.naming import part_name
 from lefs.records import save_record, whole_record
 from lefs.stylespace import check_styles_shape, ranges
 
@@ -150,7 +151,8 @@ class Directions(Sequence[Direction]):
 
     Attributes
     ----------
-    method : {"principal", "closed-form"}
+    method : {"principal", "closed-form", "named"}
+        ``"named"``: walks that somebody has put together and named.
     latents : Tensor of shape (n, D), float64, orthonormal
         Directions v of w. The entry of largest size is positive, which settles the sign.
     styles : Tensor of shape (n, S), float32
@@ -160,18 +162,25 @@ class Directions(Sequence[Direction]):
     layers : tuple of str
         Names of the style layers that they move.
     generator : GeneratorId
+    names : tuple of str
+        One for each; none: the method and a number.
     """
 
-    method: Literal["principal", "closed-form"]
+    method: Literal["principal", "closed-form", "named"]
     latents: Tensor
     styles: Tensor
     deviations: Tensor
     explained: Tensor
     layers: tuple[str, ...]
     generator: GeneratorId
+    names: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        check_choice("method", self.method, ("principal", "closed-form"))
+        check_choice("method", self.method, ("principal", "closed-form", "named"))
+        names = tuple(part_name("names", name) for name in self.names)
+        object.__setattr__(self, "names", names)
+        if len(names) not in (0, len(self)) or len(set(names)) < len(names):
+            raise ValueError(f"names must be {len(self)} different ones, or none; got {names}")
         for name, rank in zip(_TENSORS, (2, 2, 1, 1), strict=True):
             found = tuple(getattr(self, name).shape)
             if len(found) != rank or found[0] != len(self.deviations):
@@ -187,7 +196,7 @@ class Directions(Sequence[Direction]):
         if not -len(self) <= index < len(self):
             raise IndexError(f"there are {len(self)} directions, 0 to {len(self) - 1}; got {index}")
         numbers = float(self.deviations[index]), float(self.explained[index])
-        name = f"{self.method} {index % len(self)}"
+        name = self.names[index] if self.names else f"{self.method} {index % len(self)}"
         return Direction(name, self.styles[index], *numbers, self.layers, self.generator)
 
     def __repr__(self) -> str:
@@ -204,6 +213,7 @@ class Directions(Sequence[Direction]):
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write ``directions.safetensors`` into a folder, or a file of one's own name, and return that."""
         content = {"method": self.method, "layers": list(self.layers), "generator": self.generator.to_json()}
+        content |= {"names": list(self.names)} if self.names else {}
         tensors = {name: getattr(self, name) for name in _TENSORS}
         return save_record(path, _FORMAT, content, tensors)
 
@@ -213,7 +223,8 @@ class Directions(Sequence[Direction]):
         with whole_record(path, expect=_FORMAT) as (meta, tensors, _):
             owner = GeneratorId.from_json(meta["generator"])
             given = {name: tensors[name] for name in _TENSORS}
-            return cls(meta["method"], **given, layers=tuple(meta["layers"]), generator=owner)
+            names = tuple(meta.get("names", ()))
+            return cls(meta["method"], **given, layers=tuple(meta["layers"]), generator=owner, names=names)
 
 
 def move(

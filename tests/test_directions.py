@@ -539,3 +539,51 @@ def test_a_direction_is_what_it_says(found: Directions) -> None:
     assert "4 principal in" in repr(found)
     with pytest.raises(ValueError, match="styles must have 2 dimensions"):
         replace(found, styles=found.styles[0])
+
+
+def test_several_directions_walk_together_and_are_saved_as_one(
+    disjoint: StripGenerator, strips: Catalog, tmp_path: Path
+) -> None:
+    found = principal_directions(disjoint, range(50), count=2)
+    walker = DirectionWalker(disjoint, found, strips, target=4, pictures=3, folder=tmp_path)
+    assert len(walker.canvas.frame["panels"]) == 9
+    walker.controls["amount"].value = 1.5
+    walker.controls["add"].click()
+    walker.controls["direction"].value = 1
+    walker.controls["amount"].value = -2.0
+    walker.controls["truncation"].value = 0.5
+    styles = disjoint.sample_styles([4], truncation=0.5)
+    expected = disjoint.synthesize(move(move(styles, found[0], 1.5), found[1], -2.0))[0]
+    torch.testing.assert_close(walker.image, expected)
+    walker.controls["name"].value = "both"
+    walker.controls["save"].click()
+    assert walker.error == ""
+    saved = Directions.load(tmp_path)
+    torch.testing.assert_close(disjoint.synthesize(move(styles, saved[0], 1.0))[0], expected)
+    walker.controls["drop"].click()
+    walker.controls["part"].value = "strip 1"
+    for name in ("second", "both"):
+        walker.controls["name"].value = name
+        walker.controls["save"].click()
+    again = Directions.load(tmp_path)
+    assert [d.name for d in again] == ["second", "both"]
+    assert torch.equal(again[0].styles, again[1].styles)
+    torch.testing.assert_close(disjoint.synthesize(move(styles, again[1], 1.0))[0], walker.image)
+    walker.controls["amount"].value = 0.0
+    walker.controls["save"].click()
+    assert "there is no walk to save" in walker.error
+    with pytest.raises(ValueError, match="names must be 2 different ones"):
+        replace(again, names=("both", "both"))
+
+
+def test_a_named_direction_is_walked_along_like_any_other(
+    disjoint: StripGenerator, strips: Catalog, tmp_path: Path
+) -> None:
+    found = principal_directions(disjoint, range(50), count=1)
+    first = DirectionWalker(disjoint, found, strips, folder=tmp_path)
+    first.controls["name"].value = "mine"
+    first.controls["save"].click()
+    walker = DirectionWalker(disjoint, Directions.load(tmp_path), strips)
+    walker.controls["amount"].value = 1.0
+    torch.testing.assert_close(walker.image, first.image)
+    assert ("mine", 0) in walker.controls["direction"].options

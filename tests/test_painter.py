@@ -98,6 +98,58 @@ def test_strokes_on_other_pictures_are_no_paint(painter: UnitPainter) -> None:
     assert painter.error == ""
 
 
+def test_strokes_are_taken_back_and_painted_again(painter: UnitPainter) -> None:
+    stroke(painter, (0.1, 0.1))
+    stroke(painter, (0.1, 0.1), (0.4, 0.1))
+    first = painter.painted.copy()
+    painter.controls["size"].value = 0.25
+    assert painter.controls["brush"].value == 0.25
+    stroke(painter, (0.8, 0.8), number=2)
+    second = painter.painted.copy()
+    assert (second != first).any()
+    painter.controls["undo"].click()
+    np.testing.assert_array_equal(painter.painted, first)
+    painter.controls["undo"].click()
+    assert not painter.painted.any(), "a stroke that grew is one step"
+    assert painter.controls["undo"].disabled
+    for expected in (first, second):
+        painter.controls["redo"].click()
+        np.testing.assert_array_equal(painter.painted, expected)
+    painter.controls["clear"].click()
+    painter.controls["undo"].click()
+    np.testing.assert_array_equal(painter.painted, second)
+
+
+def test_strength_moves_units_part_of_the_way(painter: UnitPainter) -> None:
+    painter.paint([(0.1, 0.1), (0.9, 0.9)], action="ablate")
+    far = painter.result - painter.image
+    painter.controls["force"].value = "low"
+    torch.testing.assert_close(painter.result - painter.image, far / 3)  # (this generator is linear)
+
+
+def test_choosing_a_concept_looks_for_units_that_cause_it(
+    painter: UnitPainter, linear: Linear, found: units.UnitDissection
+) -> None:
+    painter.controls["concept"].value = "green"
+    assert painter.error == ""
+    assert "by effect" in painter._summary.value
+    measured = units.causal_effects(
+        linear, range(8, 12), "a", {"own": painter.units}, "green", segmenter=Colours(),
+        levels=found.levels_of("a", "green"), where=found.usual_place("green"), progress=False,
+    )  # fmt: skip
+    assert measured["own"].ace > 0
+
+
+def test_a_concept_on_which_no_units_act_is_said_to_be_such(
+    painter: UnitPainter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(painter, "_search", lambda *_: False)
+    painter.controls["concept"].value = "green"
+    assert painter.controls["concept"].value == "red"
+    assert "green" not in painter.controls["concept"].options
+    assert "No units of a act on <b>green</b>" in painter._notice.value
+
+
 def test_clearing_brings_the_picture_back(painter: UnitPainter) -> None:
     painter.paint([(0.2, 0.2), (0.8, 0.8)], action="ablate")
     assert not painter.result.equal(painter.image)

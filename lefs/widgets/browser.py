@@ -164,7 +164,7 @@ class CatalogBrowser(ClusterPictures):
         clicks: dict[str, Callable[[], None]] = {
             "previous": partial(self._turn, -1), "hide": self._hide, "about": self._tell,
             "next": partial(self._turn, 1), "judge": self._judge,
-            "undo": partial(self._step, -1), "redo": partial(self._step, 1), "reset": self._reset,
+            "undo": partial(self._step, True), "redo": partial(self._step, False), "reset": self._reset,
             "earlier": partial(self._move, -1), "later": partial(self._move, 1),
             "yes": partial(self._answer, 0), "no": partial(self._answer, 1),
             **{name: partial(self._split, how) for name, how in _SPLITS.items()},
@@ -248,14 +248,11 @@ class CatalogBrowser(ClusterPictures):
         only = self.selected[0] if len(self.selected) == 1 else ALL
         self._offer("cluster", picks(names, sorted({*self._inside, *self.selected})), only)
         self._list()
+        pure = None if self._truth is None else self._truth.max(axis=1) / self._truth.sum(axis=1).clip(1)
         for k, field in self._fields.items():
             swatch, text = field.children
             text.value = names[k]
-            sure = (
-                ""
-                if self._truth is None
-                else f" · {self._truth[k].max() / max(1, self._truth[k].sum()):.0%} sure"
-            )
+            sure = "" if pure is None else f" · ✓ {pure[k]:.0%}"
             swatch.value = (
                 f'<i style="background:{to_hex(colors[k])}"></i><span>{k} · {sizes[k]:.1%}{sure}</span>'
             )
@@ -266,7 +263,7 @@ class CatalogBrowser(ClusterPictures):
         self._chosen.value = what if chosen else "nothing chosen: click a picture, or a branch of the tree"
         for name in ("name", "hide", "earlier", "later", "about", *_SPLITS):
             c[name].disabled = not self.selected
-        c["undo"].disabled, c["redo"].disabled = not self._steps.can_undo, not self._steps.can_redo
+        c["undo"].disabled, c["redo"].disabled = not self._steps.past, not self._steps.future
         c["hide"].description = "Show" if {*self.selected} <= self._steps.now.hidden and chosen else "Hide"
 
     def _offer(self, control: str, options: list[tuple[str, Any]], chosen: object) -> None:
@@ -280,11 +277,11 @@ class CatalogBrowser(ClusterPictures):
     def _change(self, catalog: Catalog, hidden: frozenset[int] | None = None) -> None:
         step = self._steps.now.to(catalog)
         self._adopt(
-            self._steps.now, self._steps.add(step if hidden is None else replace(step, hidden=hidden))
+            self._steps.now, self._steps.push(step if hidden is None else replace(step, hidden=hidden))
         )
 
-    def _step(self, by: int) -> None:
-        self._adopt(self._steps.now, self._steps.step(by))
+    def _step(self, back: bool) -> None:
+        self._adopt(self._steps.now, self._steps.go(back))
 
     def _adopt(self, before: Step, now: Step) -> None:
         """Show what a step has changed, and save it."""
@@ -371,7 +368,7 @@ class CatalogBrowser(ClusterPictures):
         self._stamp = _stamp(self._folder)
         names = Catalog.load(self._folder).cluster_names if touched else self.catalog.cluster_names
         if names != self.catalog.cluster_names:
-            self._steps.add(self._steps.now.to(self.catalog.named(names)))
+            self._steps.push(self._steps.now.to(self.catalog.named(names)))
             self._relabel()
             self._draw()
             told += ", with those that others have named"

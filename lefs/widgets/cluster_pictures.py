@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterable
 from functools import partial
 from typing import Any
@@ -175,16 +174,15 @@ class ClusterPictures(Panel):
         self._turn_to(0)
         if self.selected and not self._looking and len(self._looks) < len(self._seeds):
             self._looking = True
-            threading.Thread(target=self._look_further, daemon=True).start()
+            self._in_background(self._look_further, self._found)
 
     def _look_further(self) -> None:
-        """Look at the other images beside what the user does, then sort again."""
+        """Look at the other images beside what the user does."""
         rest = [s for s in self._seeds if s not in self._looks]
-        with self._working():
-            for seed in track(rest, total=len(rest), description="looking at all images", show=True):
-                if self._root.comm is None:  # (closed)
-                    return
-                self._begin(partial(self._look_at, [seed]))
+        for seed in track(rest, total=len(rest), description="looking at all images", show=True):
+            self._begin(partial(self._look_at, [seed]))
+
+    def _found(self, _: object) -> None:
         if self.selected:
-            self._begin(self._sort)
+            self._sort()
         self._looking = False

@@ -1,42 +1,46 @@
-"""Undo and redo without limit."""
+"""Undo and redo without a limit."""
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from typing import Generic, TypeVar
 
 __all__ = ["History"]
 
 State = TypeVar("State")
 
+_TOGETHER = 1.0  # seconds in which moves of one control are taken back together
+
 
 class History(Generic[State]):
-    """States one after the other; what is undone can be redone until something else is done."""
+    """States one after the other, without a limit.
 
-    def __init__(self, first: State) -> None:
-        self._states, self._at = [first], 0
+    Moves of one control that follow each other quickly are one step.
+    """
 
-    @property
-    def now(self) -> State:
-        """The present state."""
-        return self._states[self._at]
+    def __init__(self, first: State, clock: Callable[[], float] = time.monotonic) -> None:
+        self.past: list[State] = []
+        self.now = self.first = first
+        self.future: list[State] = []
+        self._clock, self._last = clock, ("", -float("inf"))
 
-    @property
-    def can_undo(self) -> bool:
-        """Whether there is a state before."""
-        return self._at > 0
-
-    @property
-    def can_redo(self) -> bool:
-        """Whether there is a state that was undone."""
-        return self._at < len(self._states) - 1
-
-    def add(self, state: State) -> State:
-        """Go on to a new state, and return it; what was undone is gone."""
-        self._states[self._at + 1 :] = [state]
-        self._at += 1
+    def push(self, state: State, what: str = "") -> State:
+        """A new state, made by the control `what`, and the present one from now on."""
+        if state == self.now:
+            return state
+        name, when = self._last
+        self._last = (what, self._clock())
+        if not what or what != name or self._last[1] - when > _TOGETHER:
+            self.past.append(self.now)
+        self.now, self.future = state, []
         return state
 
-    def step(self, by: int) -> State:
-        """Go back (−1) or forward (1), no further than there are states; returns the present one."""
-        self._at = min(max(self._at + by, 0), len(self._states) - 1)
+    def go(self, back: bool) -> State:
+        """One step back, or forward again; where there is none it stays."""
+        here, there = (self.past, self.future) if back else (self.future, self.past)
+        self._last = ("", 0.0)
+        if here:
+            there.append(self.now)
+            self.now = here.pop()
         return self.now

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from collections.abc import Sequence
 from functools import partial
 from html import escape
@@ -21,17 +22,29 @@ from lefs.generator import Generator
 from lefs.images import color_difference, opaque, to_uint8
 from lefs.plotting import comparison_strip
 from lefs.plotting.style import LINES
-from lefs.units import UnitDissection, cells_of, pixels_of, replacement
+from lefs.units import (
+    UnitDissection,
+    causal_effects,
+    cells_of,
+    optimize_units,
+    pixels_of,
+    rankings,
+    replacement,
+)
 from lefs.units.concepts import Concepts
 from lefs.widgets.canvas import Canvas, Picture, change_picture
 from lefs.widgets.controls import button, choice, line, row, slider, source_field
+from lefs.widgets.history import History
 from lefs.widgets.panel import Panel, joined
+from lefs.widgets.strokes import Stroke, brush
 
 __all__ = ["UnitPainter"]
 
 _NOTHING, _ABLATED, _INSERTED = range(3)
 _ACTIONS = {"insert": _INSERTED, "ablate": _ABLATED, "erase": _NOTHING}
 _HOW_MANY = "How many units are switched, those of largest IoU first"
+_FORCES, _SIZES = {"low": 1 / 3, "medium": 2 / 3, "high": 1.0}, {"small": 0.04, "medium": 0.1, "large": 0.25}
+_SEARCHED, _TESTED, _STEPS = 32, 16, 10  # pictures and steps of a search for units that act
 _COLORS = {_ABLATED: to_rgb(LINES[1]), _INSERTED: to_rgb(LINES[0])}
 
 
@@ -40,7 +53,9 @@ class UnitPainter(Panel):
 
     Shown as a cell's last value: the picture to paint on, what comes of it, and where it changed. Painting
     works with the pointer, or with arrow keys and space bar. Whole positions of the layer's maps are changed:
-    the tint shows which, and the concept's pixels are counted under exactly those.
+    the tint shows which, and the concept's pixels are counted under exactly those. With a segmenter that has
+    ``logits``, or a catalog, choosing a concept looks for the units that cause it; one that none of them
+    causes is said to be such, and no longer offered.
 
     Parameters
     ----------
@@ -69,8 +84,8 @@ class UnitPainter(Panel):
     painted : ndarray of shape (H, W), int8
         0 as it is, 1 ablated, 2 inserted.
     controls : dict of str to Widget
-        "concept", "layer", "units", "action", "brush", "seed", "clear"; setting a value draws before the
-        assignment returns.
+        "concept", "layer", "units", "action", "force", "size", "brush", "seed", "undo", "redo", "clear";
+        setting a value draws before the assignment returns.
 
     Raises
     ------
@@ -96,7 +111,6 @@ class UnitPainter(Panel):
 
     image: Tensor
     result: Tensor
-    painted: np.ndarray
 
     def __init__(
         self,
@@ -123,8 +137,11 @@ class UnitPainter(Panel):
         self._orders: dict[tuple[str, str], list[int]] = {}
         if order is not None:
             self._orders[concept, layer] = _checked(order, dissection, concept, layer)
+        self._strokes: History[tuple[Stroke, ...]] = History(())
         self.painted = np.zeros(generator.size, np.int8)
         self._stroke: tuple[Any, int] = (None, 0)
+        self._judge = segmenter if isinstance(segmenter, Catalog) or hasattr(segmenter, "logits") else None
+        self._was = concept
         widest = generator.layer(layer).channels
         count = min(check_integer("units", units, minimum=1), widest)
         self.controls = {
@@ -132,8 +149,14 @@ class UnitPainter(Panel):
             "layer": choice("layer", names, layer, "Whose units are switched"),
             "units": ipywidgets.IntSlider(count, min=1, max=widest, description="units", tooltip=_HOW_MANY),
             "action": choice("paint to", list(_ACTIONS), "insert", "What painting does"),
+            "force": choice(
+                "strength", list(_FORCES), "high", "How far the units go to 0, or to their level"
+            ),
+            "size": choice("size", [*_SIZES.items(), ("own", 0.0)], 0.1, "Of the brush"),
             "brush": slider("brush", 0.1, 0.5, 0.01, "Diameter, as a share of the picture's side", low=0.01),
             "seed": source_field("seed", check_seed("seed", seed), "Seed of the picture"),
+            "undo": button("", "undo", "Take the last stroke back"),
+            "redo": button("", "repeat", "Paint it again"),
             "clear": button("Clear", "eraser", "Take all paint away"),
         }
         self._build()
@@ -150,6 +173,26 @@ class UnitPainter(Panel):
         order = self._orders.get((concept, layer)) or self._dissection.best_units(concept, layer)
         return order[:count]
 
+    def _search(self, concept: str, layer: str) -> bool:
+        """Order the units of a layer by what they do for a concept; whether the first of them act at all."""
+        judge, found, count = self._judge, self._dissection, self.controls["units"].value
+        assert judge is not None
+        own, levels, place = found.sampling, found.levels_of(layer, concept), found.usual_place(concept)
+        model = self._generator if own.label is None else self._generator.with_label(own.label)
+        rules: dict[str, Any] = {
+            "segmenter": judge,
+            "levels": levels,
+            "truncation": own.truncation,
+            "where": place,
+        }
+        first = max(own.seeds) + 1  # (pictures that the IoU has not seen)
+        searched, tested = range(first, first + _SEARCHED), range(first + 1000, first + 1000 + _TESTED)
+        weights = optimize_units(model, searched, layer, concept, budget=count, steps=_STEPS, **rules)
+        order = rankings(found, layer, concept, weights)["optimised"]
+        effect = causal_effects(model, tested, layer, {"": order[:count]}, concept, **rules)[""].estimate()
+        self._orders[concept, layer] = order
+        return bool(effect.low > 0)
+
     def paint(self, points: Sequence[Sequence[float]], *, action: str | None = None) -> None:
         """Paint along points (x, y) in [0, 1] from the upper left, with the brush of the controls.
 
@@ -159,18 +202,27 @@ class UnitPainter(Panel):
         action : {"insert", "ablate", "erase"}, optional
             None: what the control says.
         """
+        self._paint(points, action, grown=False)
+
+    def _paint(self, points: Sequence[Sequence[float]], action: str | None, *, grown: bool) -> None:
+        """Paint a stroke, or more of the last one."""
         kind = check_choice("action", self.controls["action"].value if action is None else action, _ACTIONS)
-        height, width = self.painted.shape
-        numbers = [[check_number("points", v, minimum=0, maximum=1) for v in p] for p in points]
-        # (a place is a complex number, x + iy)
-        where = [complex(x * width, y * height) for x, y in numbers]
-        pixels = np.arange(width) + 0.5 + 1j * (np.arange(height)[:, None] + 0.5)
-        radius = max(self.controls["brush"].value * height / 2, 0.71)
-        for start, end in zip(where[:1] + where[:-1], where, strict=True):
-            step = end - start
-            along = ((pixels - start) * np.conj(step)).real / (abs(step) ** 2 or 1)
-            self.painted[abs(pixels - start - along.clip(0, 1) * step) <= radius] = _ACTIONS[kind]
+        places = [tuple(check_number("points", v, minimum=0, maximum=1) for v in p) for p in points]
+        stroke = (_ACTIONS[kind], self.controls["brush"].value, tuple(places))
+        brush(self.painted, stroke)
+        strokes = (*self._strokes.now, stroke)
+        if grown:  # (one step with what it has grown from)
+            self._strokes.now = strokes
+        else:
+            self._strokes.push(strokes)
         self._begin(self._draw)
+
+    def _step(self, back: bool) -> None:
+        """The picture as it was painted before, or after, a stroke."""
+        self.painted[:] = _NOTHING
+        for stroke in self._strokes.go(back):
+            brush(self.painted, stroke)
+        self._draw()
 
     def figure(self) -> Figure:
         """What was painted, what came of it, and where it changed, as a figure."""
@@ -185,17 +237,23 @@ class UnitPainter(Panel):
     # -- drawing ----------------------------------------------------------------------------------
     def _build(self) -> None:
         self.canvas = Canvas(columns=3)
-        self._summary = line()
+        self._summary, self._notice = line(), line()
         c = self.controls
         self._arrange(
-            row(c["concept"], c["layer"], c["units"], kind="three"),
-            row(c["action"], c["brush"], c["seed"], kind="three"),
+            row(c["concept"], c["layer"], c["units"], c["seed"], kind="four"),
+            row(c["action"], c["force"], c["size"], c["brush"], kind="four"),
+            self._notice,
             self.canvas,
-            row(self._summary, c["clear"], kind="ends"),
+            row(self._summary, row(c["undo"], c["redo"], c["clear"], kind="tools"), kind="ends"),
         )
-        self._on_change(c["concept"], self._draw)
+        self._on_change(c["concept"], self._choose_concept)
         self._on_change(c["layer"], self._turn_to_layer)
-        self._on_change(c["units"], self._draw)
+        for name in ("units", "force"):
+            self._on_change(c[name], self._draw)
+        self._on_change(c["size"], self._size)
+        self._on_change(c["brush"], self._own_size)
+        self._on_click(c["undo"], partial(self._step, True))
+        self._on_click(c["redo"], partial(self._step, False))
         self._on_change(c["seed"], self._turn_to_seed)
         self._on_click(c["clear"], self._clear)
         self._on_change(self.canvas, self._stroked, "stroke")
@@ -206,11 +264,37 @@ class UnitPainter(Panel):
             return
         number, done = self._stroke
         new = stroke["points"][max(0, done - 1) if number == stroke["number"] else 0 :]
+        grown = number == stroke["number"]
         self._stroke = (stroke["number"], len(stroke["points"]))
-        self.paint(new)
+        self._paint(new, None, grown=grown)
 
     def _clear(self) -> None:
         self.painted[:] = _NOTHING
+        self._strokes.push(())
+        self._draw()
+
+    def _size(self, size: float) -> None:
+        if size:
+            self.controls["brush"].value = size
+
+    def _own_size(self, brush: float) -> None:
+        with self._silently():
+            self.controls["size"].value = brush if brush in _SIZES.values() else 0.0
+
+    def _choose_concept(self, concept: str) -> None:
+        """Look for the units that cause it; where none do, say so and go back to the one before."""
+        picker, layer = self.controls["concept"], self.controls["layer"].value
+        self._notice.value, acts = "", True
+        if self._judge is not None and (concept, layer) not in self._orders:
+            # (gradients are needed, which callbacks do without)
+            with self._working(), torch.inference_mode(False):
+                acts = self._search(concept, layer)
+        if not acts:
+            self._notice.value = f"No units of {html.escape(layer)} act on <b>{html.escape(concept)}</b>."
+            with self._silently():
+                picker.options = [c for c in picker.options if c != concept or c == self._was]
+                picker.value = self._was
+        self._was = picker.value
         self._draw()
 
     def _turn_to_layer(self, name: str) -> None:
@@ -227,6 +311,8 @@ class UnitPainter(Panel):
         after, relabelled = self._look(self._edits())
         self.image, self.result = before, after
         self._summary.value = self._measures(labels, relabelled)
+        self.controls["undo"].disabled = not self._strokes.past
+        self.controls["redo"].disabled = not self._strokes.future
         self.canvas.show(
             Picture(self._tinted(), "paint here", "orange: ablated, blue: inserted", paint=True),
             Picture(to_uint8(opaque(after)), "result", f"seed {self.controls['seed'].value}"),
@@ -245,8 +331,11 @@ class UnitPainter(Panel):
         layer = self._generator.layer(self.controls["layer"].value)
         levels = self._dissection.levels_of(layer.name, self.controls["concept"].value)
         where = {kind: torch.from_numpy(self.painted == kind) for kind in _COLORS}
-        ablate = replacement(layer, self.units, where=where[_ABLATED])
-        insert = replacement(layer, self.units, levels=levels, where=where[_INSERTED])
+        units: Any = self.units
+        if (force := _FORCES[self.controls["force"].value]) < 1:
+            units = torch.zeros(layer.channels).index_fill(0, torch.tensor(units), force)
+        ablate = replacement(layer, units, where=where[_ABLATED])
+        insert = replacement(layer, units, levels=levels, where=where[_INSERTED])
         return {layer.name: lambda maps: insert(ablate(maps))}
 
     def _pixels(self, kind: int) -> np.ndarray:
@@ -268,7 +357,8 @@ class UnitPainter(Panel):
     def _measures(self, before: Tensor | None, after: Tensor | None) -> str:
         units, concept = self.units, self.controls["concept"].value
         listed = ", ".join(map(str, units[:6])) + (", …" if len(units) > 6 else "")
-        texts = [f"units {listed}"]
+        how = "by IoU" if (concept, self.controls["layer"].value) not in self._orders else "by effect"
+        texts = [f"units {listed}, {how}"]
         where = torch.from_numpy(self._pixels(_ABLATED) | self._pixels(_INSERTED))
         if self._concepts is not None and before is not None and after is not None and bool(where.any()):
             label = self._concepts.index(concept)

@@ -17,10 +17,11 @@ from lefs.generator import Generator
 from lefs.images import color_difference
 from lefs.plotting import comparison_strip, edit_strip
 from lefs.query import QuerySettings
+from lefs.widgets.history import History
 from lefs.widgets.pacing import preview_of
 from lefs.widgets.panel import Panel
 from lefs.widgets.strips import name_of
-from lefs.widgets.studio_state import History, StudioState, as_code, as_parameters
+from lefs.widgets.studio_state import StudioState, as_code, as_parameters
 from lefs.widgets.studio_view import View
 
 __all__ = ["Stage"]

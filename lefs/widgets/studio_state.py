@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -15,9 +14,7 @@ from lefs.generator import Generator
 from lefs.query import QuerySettings
 from lefs.records import ArtifactError, embedded_names, whole
 
-__all__ = ["History", "StudioState", "as_code", "as_parameters"]
-
-_TOGETHER = 1.0  # seconds in which moves of one control are taken back together
+__all__ = ["StudioState", "as_code", "as_parameters"]
 
 
 @dataclass(frozen=True)
@@ -80,38 +77,6 @@ class StudioState:
             if state.row not in rows or not state.off <= {*rows}:
                 raise ArtifactError(f"this state has {len(rows)} rows; row and off must be of these")
         return state
-
-
-class History:
-    """States one after the other, without a limit.
-
-    Moves of one control that follow each other quickly are one step.
-    """
-
-    def __init__(self, first: StudioState, clock: Callable[[], float] = time.monotonic) -> None:
-        self.past: list[StudioState] = []
-        self.now = self.first = first
-        self.future: list[StudioState] = []
-        self._clock, self._last = clock, ("", -float("inf"))
-
-    def push(self, state: StudioState, what: str) -> None:
-        """A new state, made by the control `what`."""
-        if state == self.now:
-            return
-        name, when = self._last
-        self._last = (what, self._clock())
-        if not what or what != name or self._last[1] - when > _TOGETHER:
-            self.past.append(self.now)
-        self.now, self.future = state, []
-
-    def go(self, back: bool) -> StudioState:
-        """One step back, or forward again; where there is none it stays."""
-        here, there = (self.past, self.future) if back else (self.future, self.past)
-        self._last = ("", 0.0)
-        if here:
-            there.append(self.now)
-            self.now = here.pop()
-        return self.now
 
 
 def as_code(recipe: Recipe, generator: Generator) -> str:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from functools import lru_cache, partial
-from html import escape
+import html
+import os
+from dataclasses import replace
+from functools import lru_cache
+from pathlib import Path
 
 import ipywidgets
 import torch
@@ -11,20 +14,22 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from lefs.catalog import Catalog
-from lefs.checks import check_choice, check_name, check_number, check_seed
+from lefs.checks import check_choice, check_integer, check_name, check_number, check_seed
 from lefs.directions import RANGES, Direction, Directions, layer_range, move
 from lefs.generator import Generator
 from lefs.images import color_difference, opaque, to_uint8
 from lefs.plotting import comparison_strip
 from lefs.query import QuerySettings
 from lefs.widgets.canvas import Canvas, Picture, change_picture
-from lefs.widgets.controls import choice, line, row, slider, source_field
+from lefs.widgets.controls import button, choice, line, row, slider, source_field
 from lefs.widgets.panel import Panel, inside_and_outside, joined
 
 __all__ = ["DirectionWalker"]
 
 _EVERYWHERE = ""  # (a part has a name)
 _USUAL = QuerySettings()
+_MOST = 6  # pictures at once
+_TENSORS = ("latents", "styles", "deviations", "explained")
 
 
 class DirectionWalker(Panel):
@@ -49,14 +54,19 @@ class DirectionWalker(Panel):
         ψ of the target.
     limit : float
         How far the slider goes to either side, in standard deviations.
+    pictures : int
+        How many, from the target's seed on, walk together.
+    folder : path, optional
+        Where a walk is saved under its name, as a direction that `lefs.directions.Directions.load` reads
+        together with those that were saved there before; None: it cannot be.
 
     Attributes
     ----------
     image, target_image : Tensor of shape (3, H, W)
         After and before, in [-1, 1].
     controls : dict of str to Widget
-        "direction", "layers", "part", "target", "amount"; setting a value draws before the assignment
-        returns.
+        "direction", "layers", "part", "target", "pictures", "truncation", "amount", "add", "drop", "name",
+        "save"; setting a value draws before the assignment returns.
 
     Raises
     ------
@@ -91,6 +101,8 @@ class DirectionWalker(Panel):
         settings: QuerySettings = _USUAL,
         truncation: float = 0.7,
         limit: float = 6.0,
+        pictures: int = 1,
+        folder: str | os.PathLike[str] | None = None,
     ) -> None:
         super().__init__(generator, directions, catalog)
         if part is not None:
@@ -99,28 +111,60 @@ class DirectionWalker(Panel):
         check_number("limit", limit, minimum=0)
         self._directions, self._catalog, self._settings = directions, catalog, settings
         check_number("truncation", truncation)
-        self._styles = lru_cache(maxsize=1)(partial(generator.sample_styles, truncation=truncation))
+        check_integer("pictures", pictures, minimum=1, maximum=_MOST)
+        self._folder = None if folder is None else Path(folder)
+        self._added: list[tuple[Direction, float]] = []
+        self._styles = lru_cache(maxsize=1)(self._sample)
         seed = check_seed("target", target)
         ranges = [name for name in RANGES if _moves(generator, directions, name)]
-        self.controls = _controls(directions, ranges, list(catalog.parts), part, seed, limit)
-        self.canvas, self._summary = Canvas(columns=3), line()
+        self.controls = {
+            **_controls(directions, ranges, list(catalog.parts), part, seed, limit),
+            "truncation": slider(
+                "truncation", truncation, 1, 0.05, "ψ of the pictures: 0 is the mean of all"
+            ),
+            "pictures": ipywidgets.BoundedIntText(
+                pictures,
+                min=1,
+                max=_MOST,
+                description="pictures",
+                tooltip="How many walk together, from that seed on",
+            ),
+            "add": button(
+                "Add another", "plus", "Keep this direction and amount, and go on along another as well"
+            ),
+            "drop": button("Drop", "trash", "Drop all that were added"),
+            "name": ipywidgets.Text(
+                placeholder="a name for this walk", tooltip="What the saved direction is called"
+            ),
+            "save": button("Save", "save", "Save this walk as a direction", disabled=folder is None),
+        }
+        self.canvas, self._summary, self._status = Canvas(columns=3), line(), line()
         c = self.controls
         self._arrange(
-            row(c["direction"], c["layers"], c["part"], c["target"], kind="four"),
-            row(c["amount"], kind="two"),
+            row(c["direction"], c["layers"], c["part"], c["amount"], kind="four"),
+            row(
+                c["target"],
+                c["pictures"],
+                c["truncation"],
+                row(c["add"], c["drop"], kind="tools"),
+                kind="four",
+            ),
             self.canvas,
             self._summary,
+            row(c["name"], c["save"], self._status, kind="tools"),
         )
-        for widget in self.controls.values():
-            self._on_change(widget, self._redraw)
+        for name in ("direction", "layers", "part", "target", "amount", "pictures", "truncation"):
+            self._on_change(c[name], self._redraw)
+        for name, act in {"add": self._add, "drop": self._drop, "save": self._save}.items():
+            self._on_click(c[name], act)
         self._begin(self._redraw)
 
     def __repr__(self) -> str:
-        value = {name: widget.value for name, widget in self.controls.items()}
+        value = {name: getattr(widget, "value", None) for name, widget in self.controls.items()}
         return (
             f"DirectionWalker: seed {value['target']}, {self.direction.name} ({value['layers']} layers), "
             f"{value['amount']:+g} standard deviations, {value['part'] or 'everywhere'}"
-        )
+        ) + "".join(f"; {direction.name} {amount:+g}" for direction, amount in self._added)
 
     @property
     def direction(self) -> Direction:
@@ -135,31 +179,96 @@ class DirectionWalker(Panel):
         return comparison_strip(images, changes={"walked": self._change}, title=title)
 
     # -- drawing ----------------------------------------------------------------------------------
+    def _sample(self, seed: int, pictures: int, truncation: float) -> Tensor:
+        return self._generator.sample_styles(range(seed, seed + pictures), truncation=truncation)
+
+    def _given(self) -> Tensor:
+        """Styles of the pictures that are walked from."""
+        seed = check_seed("target", self.controls["target"].value)
+        return self._styles(seed, self.controls["pictures"].value, self.controls["truncation"].value)
+
+    @property
+    def _walks(self) -> list[tuple[Direction, float]]:
+        """All directions, and how far along each; what is 0 is none."""
+        return [(d, t) for d, t in [*self._added, (self.direction, self.controls["amount"].value)] if t]
+
+    def _query(self) -> Tensor | None:
+        part = self.controls["part"].value
+        return None if part == _EVERYWHERE else self._settings.query(self._catalog, part)
+
     def _redraw(self, _: object = None) -> None:
-        part, amount = self.controls["part"].value, self.controls["amount"].value
-        styles = self._styles(self.controls["target"].value)
-        q = None if part == _EVERYWHERE else self._settings.query(self._catalog, part)
-        moved = move(styles, self.direction, amount, q=q)
-        self.target_image, self.image = self._generator.synthesize(torch.cat([styles, moved]))
+        styles, q = self._given(), self._query()
+        moved = styles
+        for direction, amount in self._walks:
+            moved = move(moved, direction, amount, q=q)
+        before, after = self._generator.synthesize(torch.cat([styles, moved])).split(len(styles))
+        self.target_image, self.image = before[0], after[0]
         self._change = color_difference(self.target_image, self.image)
-        target, image = to_uint8(opaque(torch.stack([self.target_image, self.image])))
-        self.canvas.show(
-            Picture(target, "target", f"seed {self.controls['target'].value}"),
-            Picture(image, "walked", f"{amount:+.1f} standard deviations"),
-            change_picture(self._change),
-        )
-        self._summary.value = self._measures(part, int((moved != styles).sum()))
+        told = ", ".join(f"{d.name} {t:+.1f}" for d, t in self._walks) or "no step"
+        shown: list[Picture] = []
+        for i, (target, image) in enumerate(
+            zip(*(to_uint8(opaque(x)) for x in (before, after)), strict=True)
+        ):
+            seed = f"seed {self.controls['target'].value + i}"
+            change = color_difference(before[i], after[i])
+            shown += [Picture(target, "target", seed), Picture(image, "walked", told), change_picture(change)]
+        self.canvas.widest = 384 if len(styles) == 1 else 256
+        self.canvas.show(*shown)
+        self._summary.value = self._measures(self.controls["part"].value, int((moved[0] != styles[0]).sum()))
+
+    # -- several directions, kept -----------------------------------------------------------------
+    def _add(self) -> None:
+        self._added.append((self.direction, self.controls["amount"].value))
+        with self._silently():
+            self.controls["amount"].value = 0.0
+        self._redraw()
+
+    def _drop(self) -> None:
+        self._added.clear()
+        self._redraw()
+
+    def _save(self) -> None:
+        if self._folder is None:
+            raise ValueError("there is no folder to save to; make DirectionWalker(..., folder=...)")
+        found = _combined(self.controls["name"].value, self._walks, q=self._query())
+        if (self._folder / "directions.safetensors").exists():
+            found = _joined(Directions.load(self._folder), found)
+        path = found.save(self._folder)
+        self._status.value = f"{len(found)} directions in {html.escape(str(path))}"
 
     def _measures(self, part: str, count: int) -> str:
         direction = self.direction
         texts = [
             f"<b>{count:,}</b> of {self._generator.num_styles:,} channels move",
-            f"{escape(direction.name)} explains <b>{direction.explained:.1%}</b>",
+            f"{html.escape(direction.name)} explains <b>{direction.explained:.1%}</b>",
         ]
         if part != _EVERYWHERE:
-            mask = self._catalog.part_masks(self._generator, self._styles(self.controls["target"].value))
+            mask = self._catalog.part_masks(self._generator, self._given()[:1])
             texts.append(inside_and_outside(self._change, mask[part][0]))
         return joined(texts)
+
+
+def _combined(name: str, walks: list[tuple[Direction, float]], *, q: Tensor | None) -> Directions:
+    """Several directions as one: an amount of 1 goes all of the ways. What it explains is not known: 0."""
+    if not walks:
+        raise ValueError("there is no walk to save; go some way along a direction first")
+    step = torch.stack([d.styles.double() * (d.deviation * t) for d, t in walks]).sum(dim=0)
+    styles = (step if q is None else step * q.detach().cpu().double()).float()[None]
+    one, layers = (
+        torch.ones(1, dtype=torch.float64),
+        tuple(dict.fromkeys(la for d, _ in walks for la in d.layers)),
+    )
+    return Directions("named", one[:, None] * 0, styles, one, one * 0, layers, walks[0][0].generator, (name,))
+
+
+def _joined(saved: Directions, new: Directions) -> Directions:
+    """Both sets; where both have a name, the new one holds."""
+    if not saved.names or saved.generator != new.generator:
+        raise ValueError("the folder holds directions of another kind or generator; choose another folder")
+    kept = [i for i, name in enumerate(saved.names) if name not in new.names]
+    tensors = {n: torch.cat([getattr(saved, n)[kept], getattr(new, n)]) for n in _TENSORS}
+    layers = tuple(dict.fromkeys(saved.layers + new.layers))
+    return replace(new, **tensors, layers=layers, names=(*(saved.names[i] for i in kept), *new.names))
 
 
 def _moves(generator: Generator, directions: Directions, layers: str) -> bool:
