@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
+import os
+import signal
 import time
 
 import numpy as np
@@ -284,6 +287,41 @@ def test_two_panels_that_name_one_cluster_are_asked(tiny, catalog, tmp_path, ans
     other.controls[answer].click()
     assert other.error == ""
     assert lefs.Catalog.load(tmp_path).cluster_names[0] == other.catalog.cluster_names[0] == name
+
+
+def name_until_killed(generator, catalog, folder, start, random):
+    """Name clusters one after the other in another process, and kill it; the last number that it told."""
+    told, tells = os.pipe()
+    child = os.fork()
+    if child == 0:  # pragma: no cover
+        torch.set_num_threads(
+            1
+        )  # (a fork keeps OpenMP's memory of its parent's threads, and not the threads)
+        panel = CatalogBrowser(generator, catalog, 0, folder=folder)
+        for i in itertools.count(start):
+            panel.controls[f"name {i % 4}"].value = f"part {i}"
+            os.write(tells, f"{i}\n".encode())
+    os.close(tells)
+    with os.fdopen(told) as lines:
+        first = lines.readline()
+        time.sleep(random.uniform(0, 0.1))
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        return int([first, *lines.read().split()][-1])
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="kills a forked process")
+@pytest.mark.parametrize("kills", [3, pytest.param(100, marks=pytest.mark.soak)])
+def test_nothing_that_was_named_is_lost_when_the_kernel_is_killed(tiny, catalog, tmp_path, kills):
+    start, random = 0, np.random.default_rng(kills)
+    for _ in range(kills):
+        last = name_until_killed(tiny, catalog, tmp_path, start, random)
+        again = CatalogBrowser(tiny, catalog, 0, folder=tmp_path)
+        assert again.error == ""
+        for k, name in enumerate(again.catalog.cluster_names):
+            newest = max((i for i in range(last + 1) if i % 4 == k), default=-1)
+            assert int(name.split()[1]) >= newest, f"cluster {k} is {name}, and was named part {newest}"
+        start = last + 1
 
 
 def test_a_heartbeat_is_answered(browser):
