@@ -1,4 +1,4 @@
-"""The command line: ``lefs run``, ``results``, ``notebooks``, ``edit``, ``invert``, ``info`` and
+"""The command line: ``lefs run``, ``results``, ``notebooks``, ``studio``, ``edit``, ``invert``, ``info`` and
 ``convert``, also as ``python -m lefs``.
 
 What the user can mend (a wrong name, a missing file) is one message on standard error and exit code 2;
@@ -43,7 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]
     parser = _parser()
     arguments, rest = parser.parse_known_args(argv)
-    if rest and arguments.command is not _notebooks:
+    if rest and arguments.command not in (_notebooks, _studio):
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
     arguments.rest = rest
     # (importing PyTorch makes no garbage; looking for it takes a tenth of the time)
@@ -102,6 +102,14 @@ def _parser() -> argparse.ArgumentParser:
     where = "where to; yours are never written over (default: %(default)s)"
     books.add_argument("folder", nargs="?", default="lefs-notebooks", metavar="DIR", help=where)
     books.add_argument("--copy-only", action="store_true", help="copy them, and stop")
+    studio = commands.add_parser("studio", help="open the edit studio alone, as a page in a browser")
+    studio.set_defaults(command=_studio)
+    studio.epilog = "Further options, such as --no-browser or --port=9000, go to Voila."
+    which = "as for info (default: %(default)s)"
+    studio.add_argument("generator", nargs="?", default="portraits", metavar="GENERATOR", help=which)
+    studio.add_argument("catalog", nargs="?", metavar="CATALOG", help="(default: beside the generator)")
+    out = "where pictures are saved (default: %(default)s)"
+    studio.add_argument("--out", default="lefs-studio", metavar="DIR", help=out)
     _add_invert(commands.add_parser("invert", help="find the styles that make a picture"))
     _add_edit(commands.add_parser("edit", help="take parts over from other images, or replay an edit"))
     info = commands.add_parser("info", help="say what a generator file holds")
@@ -237,6 +245,18 @@ def _notebooks(arguments: argparse.Namespace) -> int:
         return 0
     sys.stdout.flush()
     return open_jupyterlab(arguments.folder, options=arguments.rest)
+
+
+def _studio(arguments: argparse.Namespace) -> int:
+    from lefs.runner import open_studio
+
+    _say(
+        "Only this machine reaches the page, with the token in its address. To share it, each computer runs",
+        "    ssh -N -L 8866:127.0.0.1:8866 NAME@THIS-MACHINE",
+        "and opens that address; docs/studio.md says more, and what a class needs.",
+    )
+    sys.stdout.flush()
+    return open_studio(arguments.generator, arguments.catalog, out=arguments.out, options=arguments.rest)
 
 
 def _invert(arguments: argparse.Namespace) -> int:

@@ -14,12 +14,12 @@ import numpy as np
 import torch
 from PIL import Image
 
-from lefs.checks import check_choice, check_integer
+from lefs.checks import check_choice, check_integer, needs
 from lefs.editing import Change, Recipe
 from lefs.editor import Editor
 from lefs.images import opaque, save_png, to_uint8
 from lefs.progress import track
-from lefs.records import ArtifactError, write_atomically
+from lefs.records import write_atomically
 from lefs.sources import KeptStyles, Source, source_styles
 
 __all__ = ["animate"]
@@ -69,9 +69,10 @@ def animate(
     ------
     ValueError
         For another ending, or a knob that there is not.
+    ModuleNotFoundError
+        If what writes ``.mp4`` is missing; the message says how to install it.
     ArtifactError
-        If it cannot be written, or what writes ``.mp4`` is missing; if a recipe is of another generator or
-        catalog.
+        If it cannot be written; if a recipe is of another generator or catalog.
 
     Examples
     --------
@@ -132,13 +133,9 @@ def _gif(path: Path, pixels: np.ndarray, rate: int) -> None:
 
 
 def _mp4(path: Path, pixels: np.ndarray, rate: int) -> None:
-    try:
+    with needs("video", "an .mp4"):
         import imageio.v3
         import imageio_ffmpeg  # type: ignore[import-untyped]  # noqa: F401
-    except ModuleNotFoundError as error:
-        raise ArtifactError(
-            f"an .mp4 needs {error.name}: pip install 'lefs[video]'; or write a .gif"
-        ) from None
     options: dict[str, Any] = {"fps": rate, "codec": "libx264", "macro_block_size": 2, "quality": 9}
     written = imageio.v3.imwrite("<bytes>", list(pixels), plugin="FFMPEG", extension=".mp4", **options)
     path.write_bytes(written)

@@ -173,7 +173,7 @@ def test_a_film_is_written_and_its_library_named_when_missing(
     monkeypatch.setitem(__import__("sys").modules, "imageio_ffmpeg", None)
     assert main([*command, str(film)]) == 2
     assert file_sha256(film) == before, "the old film stays"
-    with pytest.raises(ArtifactError, match=r"lefs\[video\]"):
+    with pytest.raises(ModuleNotFoundError, match=r"lefs\[video\]"):
         lefs.animate(editor, recipe, film, frames=2, progress=False)
     with pytest.raises(ValueError, match="ending"):
         lefs.animate(editor, recipe, tmp_path / "way.avi")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -59,7 +60,9 @@ def fill(
 def _copied(tensor: Tensor, source: MappedFile | None) -> Tensor:
     if source is not None:
         return source.copy(tensor)
-    return aligned(tensor).to(torch.float32, memory_format=torch.contiguous_format, copy=True)
+    # (kernels of one server share the pages of a file that is mapped; nobody may write into it meanwhile)
+    mapped = os.environ.get("LEFS_MAP_WEIGHTS") == "1"
+    return aligned(tensor).to(torch.float32, memory_format=torch.contiguous_format, copy=not mapped)
 
 
 def _places(network: nn.Module) -> dict[str, tuple[dict[str, Any], str]]:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from lefs.runner.notebooks import describe_notebooks, find_notebooks
     from lefs.runner.overview import results, save_results
     from lefs.runner.sweeps import Sweep, read_grid, read_rows, sweep_notebooks
-    from lefs.runner.workspace import copy_notebooks, open_jupyterlab
+    from lefs.runner.workspace import copy_notebooks, open_jupyterlab, open_studio
 
 # Where a name lives that is imported when first asked for
 _HOMES = {
@@ -26,7 +26,7 @@ _HOMES = {
     "notebooks": ("describe_notebooks", "find_notebooks"),
     "overview": ("results", "save_results"),
     "sweeps": ("Sweep", "read_grid", "read_rows", "sweep_notebooks"),
-    "workspace": ("copy_notebooks", "open_jupyterlab"),
+    "workspace": ("copy_notebooks", "open_jupyterlab", "open_studio"),
 }
 
 __all__ = [
@@ -44,6 +44,7 @@ __all__ = [
     "effects_within",
     "find_notebooks",
     "open_jupyterlab",
+    "open_studio",
     "prepare",
     "read_grid",
     "read_parameters",

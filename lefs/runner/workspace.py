@@ -1,20 +1,23 @@
-"""A folder of one's own to work in: the notebooks are copied there, and JupyterLab is opened on it."""
+"""A folder of one's own: the notebooks, and JupyterLab on it; and the edit studio as a page of its own."""
 
 from __future__ import annotations
 
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 import nbformat
 
-from lefs.records import write_atomically
+from lefs.checks import needs
+from lefs.records import locate, write_atomically
 from lefs.runner.notebooks import find_notebooks, notebook_digest, packaged_notebooks, read_notebook
 from lefs.runner.parameters import RunError
 
-__all__ = ["copy_notebooks", "open_jupyterlab"]
+__all__ = ["copy_notebooks", "open_jupyterlab", "open_studio"]
 
 # Of one kernel: more make our pictures little faster, and a server has many kernels.
 _MOST_THREADS = 8
@@ -102,8 +105,76 @@ def open_jupyterlab(folder: str | os.PathLike[str], *, options: Sequence[str] = 
     >>> open_jupyterlab(".", options=["--no-browser"])  # doctest: +SKIP
     0
     """
-    command = [sys.executable, "-m", "jupyterlab", f"--ServerApp.root_dir={Path(folder).resolve()}", *options]
-    with subprocess.Popen(command, env=_bounded_threads() | os.environ) as server:
+    return _served(["jupyterlab", f"--ServerApp.root_dir={Path(folder).resolve()}", *options])
+
+
+_STUDIO = """\
+import lefs
+
+generator, catalog = lefs.load({generator!r}), lefs.Catalog.load({catalog!r})
+lefs.widgets.EditStudio(generator, catalog, folder={out!r})
+"""
+# A kernel is ready before somebody comes, and ends when nobody has been there for half an hour.
+_VOILA = {
+    "Voila.ip": "127.0.0.1",
+    "Voila.auto_token": True,  # (made in the server: the list of processes does not show it)
+    "VoilaConfiguration.preheat_kernel": True,
+    "VoilaConfiguration.default_pool_size": 1,
+    "MappingKernelManager.cull_idle_timeout": 1800,
+    "MappingKernelManager.cull_interval": 60,
+}
+
+
+def open_studio(
+    generator: str = "portraits",
+    catalog: str | None = None,
+    *,
+    out: str | os.PathLike[str] = "lefs-studio",
+    options: Sequence[str] = (),
+) -> int:
+    """Serve the edit studio alone, as a page, until it is stopped; each page has a kernel of its own.
+
+    Only this machine can reach it, with the token that is printed. Kernels map the weights of generators in
+    lefs' own format, so that they share their memory.
+
+    Parameters
+    ----------
+    generator : str
+        An embedded one, or a path.
+    catalog : str, optional
+        Its catalog; None: beside the generator.
+    out : str or path
+        Where "Save" writes.
+    options : sequence of str
+        For Voilà, such as ``"--no-browser"``.
+
+    Returns
+    -------
+    int
+        Voilà's exit status.
+
+    Examples
+    --------
+    >>> open_studio("portraits-64", options=["--no-browser"])  # doctest: +SKIP
+    0
+    """
+    with needs("studio", "the studio as a page"):
+        import voila  # noqa: F401
+    paths = [str(locate(name).resolve()) for name in (generator, catalog or generator)]
+    names = {"generator": paths[0], "catalog": paths[1], "out": str(Path(out).resolve())}
+    kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
+    cells = [nbformat.v4.new_code_cell(_STUDIO.format(**names))]
+    with tempfile.TemporaryDirectory() as folder:
+        page = Path(folder) / "studio.ipynb"
+        nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=kernel), page)
+        flags = [f"--{name}={value}" for name, value in _VOILA.items()]
+        return _served(["voila", str(page), *flags, *options], {"LEFS_MAP_WEIGHTS": "1"})
+
+
+def _served(module: Sequence[str], environment: Mapping[str, str] = MappingProxyType({})) -> int:
+    """Run a server of Jupyter's until it ends."""
+    command = [sys.executable, "-m", *module]
+    with subprocess.Popen(command, env=_bounded_threads() | os.environ | environment) as server:
         while True:
             try:
                 return server.wait()

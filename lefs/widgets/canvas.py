@@ -124,8 +124,9 @@ class Canvas(anywidget.AnyWidget):
         Whether a file may be dropped here: it comes as a message {"file": name} with its bytes, up to 64 MiB.
     """
 
-    _esm = _FOLDER / "canvas.js"
-    _css = _FOLDER / "canvas.css"
+    # (as texts: of files each canvas would be told of changes, and never be let go)
+    _esm = (_FOLDER / "canvas.js").read_text(encoding="utf-8")
+    _css = (_FOLDER / "canvas.css").read_text(encoding="utf-8")
 
     _number = 0
     # One trait for everything, so that the browser never paints new bytes with an old size.

@@ -124,7 +124,6 @@ class EditStudio(StudioActions):
             **buttons(disabled=folder is None),
         }
         self.canvas = Canvas(arrangement="hero", widest=420)
-        self._offers = Canvas(arrangement="strip")
         if change.settings.method == "global":  # (which asks no slider: they stand ready for another)
             self._bring(self._own)
         self._summary, self._status, self._notice = line(), line(), line()

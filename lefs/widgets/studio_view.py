@@ -69,7 +69,8 @@ class View:
     def seen_parts(self, recipe: Recipe, reference: Source) -> list[str]:
         """The parts that target or reference show, the largest first."""
         pair: list[Any] = [recipe.target, reference]
-        areas = sum(np.array(self._outlines(s, recipe.truncation, recipe.label)[1]) for s in pair)
+        own, other = (np.array(self._outlines(s, recipe.truncation, recipe.label)[1]) for s in pair)
+        areas = own + other
         names = list(self._catalog.parts)
         return [names[i] for i in np.argsort(-areas, kind="stable") if areas[i]]
 
