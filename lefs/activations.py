@@ -220,7 +220,7 @@ class Sample:
         if self.checkpoint is not None:
             of = it.fingerprint, it.dtype, it.device.type, it.default_label, *given, job.func.__name__
             options["work"] = digest_of(of, chunks, job.keywords)
-            options |= {"checkpoint": self.checkpoint, "finish": positions is self.spread}
+            options |= {"checkpoint": self.checkpoint, "finish": len(positions) <= _IMAGES}
         work = partial(_of_chunk, job, travelling(it, self.executor), *given)
         found = map_chunks(work, chunks, name=lambda c: f"seeds {c[0][1]} … {c[-1][1]}", **options)
         return (tuple(map(torch.as_tensor, each)) for each in found)

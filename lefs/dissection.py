@@ -160,8 +160,8 @@ def dissect_shard(
 ) -> int:
     """A share of the work of `dissect`, left in a common folder: for clusters without a scheduler of ours.
 
-    When all shards are through, in any order, `dissect` with the same arguments finds everything there. What
-    every shard needs, the vectors of 1,024 images at most, they share or make again.
+    When all shards are through, in any order, `dissect` with the same arguments finds everything there. Passes
+    over 1,024 images at most, such as that for the vectors, each shard finishes, after its share of them.
 
     Parameters
     ----------
@@ -175,8 +175,8 @@ def dissect_shard(
     Returns
     -------
     int
-        Chunks of other shards that are not there yet. Standardised contributions and effects need what all
-        shards have found before: then it is called again until nothing is missing.
+        Chunks of other shards that are not there yet. What has several passes (`precision`, standardised
+        contributions, effects) needs what all have found before: call it again until nothing is missing.
 
     Examples
     --------
@@ -185,7 +185,7 @@ def dissect_shard(
     >>> generator, folder = lefs.load("portraits-64"), tempfile.mkdtemp()
     >>> options = {"clusters": 4, "batch_size": 2, "progress": False}
     >>> [dissect_shard(generator, range(8), (i, 2), checkpoint=folder, **options) for i in (1, 0)]
-    [2, 0]
+    [0, 0]
     """
     index, count = shard
     try:
