@@ -160,8 +160,8 @@ def dissect_shard(
 ) -> int:
     """A share of the work of `dissect`, left in a common folder: for clusters without a scheduler of ours.
 
-    When all shards are through, in any order, `dissect` with the same arguments finds everything there. Passes
-    over 1,024 images at most, such as that for the vectors, each shard finishes, after its share of them.
+    When all shards are through, in any order, `dissect` with the same arguments finds everything there.
+    Passes over 1,024 images at most, such as that for the vectors, each shard finishes after its share.
 
     Parameters
     ----------
