@@ -3,8 +3,8 @@
     python tests/benchmarks/scaling.py                  what is measured, and the table
     python tests/benchmarks/scaling.py --tasks 100000   and so many empty tasks on a local Dask cluster
 
-Everything is computed by the code that `lefs.dissect` uses. Seconds of one process are the processor's, so that
-a busy machine changes them little; the speed-up is by the clock.
+Everything is computed by the code that `lefs.dissect` uses. Seconds of one process are the processor's, so
+that a busy machine changes them little; the speed-up is by the clock.
 """
 
 from __future__ import annotations
@@ -103,17 +103,12 @@ def measure(name: str, images: int) -> Measured:
     reduce = seconds(lambda: [sums.add_(sums) for _ in range(200)]) / 200
     with tempfile.TemporaryDirectory() as folder:
         kept = Checkpoint(Path(folder))
-        keep = (
-            seconds(lambda: [kept.write("scaling", i, [sums, sums[0, :, 0]]) for i in range(50)], wall) / 50
-        )
+        write = partial(kept.write, "scaling", found=[sums, sums[0, :, 0]])
+        keep = seconds(lambda: [write(number=i) for i in range(50)], wall) / 50
         size = sum(p.stat().st_size for p in Path(folder).iterdir()) // 50
     say(f"{name}, {images} images, two processes, {os.cpu_count()} cores, load {os.getloadavg()[0]:.0f}:")
-    say(
-        f"- an image takes {1e3 * image:.1f} ms, its vectors {1e3 * collected:.1f} ms, k-means {clustering:.1f} s;"
-    )
-    say(
-        f"- on two processes {one / both:.2f} times as fast, bit for bit the same; they start in {start:.1f} s;"
-    )
+    say(f"- an image {1e3 * image:.1f} ms, its vectors {1e3 * collected:.1f} ms, k-means {clustering:.1f} s;")
+    say(f"- two processes: {one / both:.2f} times as fast, the same bits; they start in {start:.1f} s;")
     say(f"- a task {1e3 * task:.2f} ms beside its work, adding up a chunk {1e3 * reduce:.2f} ms, keeping it")
     say(f"  {1e3 * keep:.1f} ms and {size / 1e6:.2f} MB.")
     return Measured(image, collected, clustering, start, task, reduce, keep, size, 36 + 8 + 11)
@@ -165,10 +160,8 @@ def scheduler(tasks: int) -> None:
         assert all(i == found for i, found in enumerate(map_chunks(nothing, range(tasks), executor=executor)))
         took = time.perf_counter() - start
     more = (resident()["VmHWM"] - before) / 2**20
-    say(
-        f"\nDask, two worker processes: {tasks:,} tasks in {readable(took)}, {1e3 * took / tasks:.2f} ms each,"
-    )
-    say(f"in order; the process that gives them away took {more:.0f} MB more at most.")
+    say(f"\nDask, two worker processes: {tasks:,} tasks in {readable(took)}, {1e3 * took / tasks:.2f} ms")
+    say(f"each, in order; the process that gives them away took {more:.0f} MB more at most.")
 
 
 def main() -> None:
