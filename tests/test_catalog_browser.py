@@ -180,6 +180,8 @@ def test_a_cluster_divides_and_the_half_can_be_named(browser, tiny, catalog, tmp
     browser.controls["name 1"].value = "eyes"
     point(browser, 1)
     browser.controls[how].click()
+    browser.controls["name 0"].value = "meanwhile"
+    browser._worker.join()
     assert browser.error == ""
     assert browser.catalog.num_clusters == 5
     assert browser.selected == (4,)
@@ -188,6 +190,7 @@ def test_a_cluster_divides_and_the_half_can_be_named(browser, tiny, catalog, tmp
     assert again.catalog.parts == browser.catalog.parts
     assert again.catalog.parts["right eye"] == (4,)
     assert again.catalog.sides == browser.catalog.sides
+    assert again.catalog.parts["meanwhile"] == (0,)
     for _ in range(2):
         browser.controls["undo"].click()
     assert browser.catalog.num_clusters == 4
@@ -197,6 +200,7 @@ def test_a_cluster_divides_and_the_half_can_be_named(browser, tiny, catalog, tmp
 
 def test_a_segmenter_names_all_and_says_how_sure_it_is(browser, tiny, catalog):
     browser.controls["judge"].click()
+    browser._worker.join()
     assert browser.error == ""
     assert set(browser.catalog.parts) <= {"left", "right"}
     swatch = browser._fields[0].children[0].value
@@ -210,8 +214,10 @@ def test_a_segmenter_names_all_and_says_how_sure_it_is(browser, tiny, catalog):
 
 def test_facts_of_what_is_chosen(browser, catalog):
     browser.controls["judge"].click()
+    browser._worker.join()
     point(browser, 1)
     browser.controls["about"].click()
+    browser._worker.join()
     assert browser.error == ""
     share = int(catalog.sizes[1]) / int(catalog.sizes.sum())
     assert f"covers <b>{share:.1%}</b>" in browser._facts.value

@@ -131,6 +131,7 @@ def test_choosing_a_concept_looks_for_units_that_cause_it(
     painter: UnitPainter, linear: Linear, found: units.UnitDissection
 ) -> None:
     painter.controls["concept"].value = "green"
+    painter._worker.join()
     assert painter.error == ""
     assert "by effect" in painter._summary.value
     measured = units.causal_effects(
@@ -145,6 +146,7 @@ def test_a_concept_on_which_no_units_act_is_said_to_be_such(
 ) -> None:
     monkeypatch.setattr(painter, "_search", lambda *_: False)
     painter.controls["concept"].value = "green"
+    painter._worker.join()
     assert painter.controls["concept"].value == "red"
     assert "green" not in painter.controls["concept"].options
     assert "No units of a act on <b>green</b>" in painter._notice.value

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import torch
 
 from lefs.activations import Sample
 from lefs.catalog import Catalog
@@ -59,6 +60,7 @@ def facts(
     return joined(texts)
 
 
+@torch.inference_mode()
 def channel_pictures(
     generator: Generator, catalog: Catalog, clusters: Sequence[int], seeds: Sequence[int]
 ) -> list[Picture]:

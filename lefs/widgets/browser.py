@@ -24,10 +24,19 @@ from lefs.naming import NameClash
 from lefs.plotting import membership_overlays
 from lefs.widgets.about import channel_pictures, facts
 from lefs.widgets.browser_controls import ALL, EVERY_PART, Controls, controls, parts, picks, share
-from lefs.widgets.canvas import Canvas
+from lefs.widgets.canvas import Canvas, Picture
 from lefs.widgets.cluster_pictures import COLUMNS, ClusterPictures
 from lefs.widgets.controls import line, row, show_if
-from lefs.widgets.steps import Step, check_name, folded, is_default, moved, renamed
+from lefs.widgets.steps import (
+    Step,
+    check_name,
+    folded,
+    is_default,
+    moved,
+    renamed,
+    stamp,
+    with_saved_names,
+)
 
 __all__ = ["CatalogBrowser"]
 
@@ -97,10 +106,10 @@ class CatalogBrowser(ClusterPictures):
         self._folder = None if folder is None else Path(folder)
         self._segmenter = segmenter
         self._given = replace(catalog, _started={})  # (what is noted of others there is this panel's own)
-        catalog = _with_saved_names(self._given, self._folder)
+        catalog = with_saved_names(self._given, self._folder)
         if self._folder is not None:
             catalog = replace(catalog, _started=self._given._started).beside_others(self._folder)
-        self._stamp = None if self._folder is None else _stamp(self._folder)
+        self._stamp = None if self._folder is None else stamp(self._folder)
         super().__init__(generator, Step.of(catalog, self._folder), seeds)
         self._truth: np.ndarray | None = None  # pixels of clusters in true parts
         self._told: tuple[int, ...] = ()  # about which clusters
@@ -314,30 +323,45 @@ class CatalogBrowser(ClusterPictures):
         self._change(moved(self.catalog, self.catalog.cluster_names[self.selected[0]], by))
 
     def _split(self, how: Any) -> None:
-        count = self.catalog.num_clusters
-        with self._working():
-            divided = divide(self.catalog, self._generator, self.selected, how)
-        self._change(replace(divided, _started=self._given._started))
-        self._select(range(count, self.catalog.num_clusters))
+        start, chosen, model = self.catalog, self.selected, self._generator
+
+        def then(divided: Catalog) -> None:
+            if not start.centers.equal(self.catalog.centers):
+                raise ValueError("the clusters are others than they were; divide again")
+            new = divided.cluster_names[start.num_clusters :]
+            named = divided if self.catalog is start else divided.named([*self.catalog.cluster_names, *new])
+            self._change(replace(named, _started=self._given._started))
+            self._select(range(start.num_clusters, divided.num_clusters))
+
+        self._in_background(lambda: divide(start, model, chosen, how), then)
 
     def _judge(self) -> None:
-        assert self._segmenter is not None
-        seeds, psi = self._seeds[:_JUDGED], self.catalog.sampling.truncation
-        with self._working():
-            table = confusion(self._generator, self.catalog, seeds, segmenter=self._segmenter, truncation=psi)
-        self._truth = table
-        self._names.add_class("lefs-judged")
-        self._change(self.catalog.named(name_by_truth(table, self._segmenter.names)))
+        segmenter, start = self._segmenter, self.catalog
+        assert segmenter is not None
+
+        def then(table: np.ndarray) -> None:
+            if len(table) == self.catalog.num_clusters:
+                self._truth = table
+                self._names.add_class("lefs-judged")
+                self._change(self.catalog.named(name_by_truth(table, segmenter.names)))
+
+        options: Any = {"segmenter": segmenter, "truncation": start.sampling.truncation}
+        self._in_background(lambda: confusion(self._generator, start, self._seeds[:_JUDGED], **options), then)
 
     def _tell(self) -> None:
         """What the chosen clusters are, and what their strongest channels do."""
-        part, known = list(self.selected), [self._looks[s] for s in self._seeds if s in self._looks]
-        with self._working():
-            names = () if self._segmenter is None else self._segmenter.names
-            self._facts.value = facts(self._generator, self.catalog, part, known, self._truth, names)
-            self._channels.show(*channel_pictures(self._generator, self.catalog, part, self._shown))
-        self._told = self.selected
-        show_if(True, self._about)
+        part, known = self.selected, [self._looks[s] for s in self._seeds if s in self._looks]
+        names = () if self._segmenter is None else self._segmenter.names
+        about, truth, shown = (self._generator, self.catalog, part), self._truth, self._shown
+
+        def then(found: tuple[str, list[Picture]]) -> None:
+            self._facts.value, self._told = found[0], part
+            self._channels.show(*found[1])
+            self._relabel()
+
+        self._in_background(
+            lambda: (facts(*about, known, truth, names), channel_pictures(*about, shown)), then
+        )
 
     # -- questions --------------------------------------------------------------------------------
     def _ask(self, question: str, answers: dict[str, Callable[[], None]]) -> None:
@@ -357,7 +381,7 @@ class CatalogBrowser(ClusterPictures):
             self._status.value = f"{told}; kept in memory only"
             return
         self._status.value = f"{told}; <b>not saved</b>"
-        touched = prefer == "theirs" or self._stamp != _stamp(self._folder)
+        touched = prefer == "theirs" or self._stamp != stamp(self._folder)
         try:
             self.catalog.save(self._folder, prefer=prefer)
         except NameClash as clash:
@@ -365,7 +389,7 @@ class CatalogBrowser(ClusterPictures):
             self._ask(f"{str(clash).partition(';')[0]}. Which name holds?", {"Mine": own, "Theirs": theirs})
             return
         self._steps.now.save(self._folder)
-        self._stamp = _stamp(self._folder)
+        self._stamp = stamp(self._folder)
         names = Catalog.load(self._folder).cluster_names if touched else self.catalog.cluster_names
         if names != self.catalog.cluster_names:
             self._steps.push(self._steps.now.to(self.catalog.named(names)))
@@ -373,22 +397,3 @@ class CatalogBrowser(ClusterPictures):
             self._draw()
             told += ", with those that others have named"
         self._status.value = f"{told}; saved to {html.escape(str(self._folder))}"
-
-
-def _stamp(folder: Path) -> tuple[int, int] | None:
-    """What changes when somebody saves there."""
-    file = folder / "catalog.safetensors"
-    return (file.stat().st_ino, file.stat().st_mtime_ns) if file.exists() else None
-
-
-def _with_saved_names(catalog: Catalog, folder: Path | None) -> Catalog:
-    """The catalog as it was named in `folder`, if that holds the same clusters, or some that were divided.
-
-    Running a notebook again must not undo what was done in its panel.
-    """
-    if folder is None or not (folder / "catalog.safetensors").exists():
-        return catalog
-    saved = Catalog.load(folder)
-    given, kept = ({row.tobytes() for row in c.centers.cpu().numpy()} for c in (catalog, saved))
-    done = saved.sides or saved.num_clusters > catalog.num_clusters or not all(map(is_default, saved.parts))
-    return saved if saved.generator == catalog.generator and given & kept and done else catalog

@@ -113,7 +113,7 @@ function drawTree(canvas, { order, joins, colors }, marked) {
     context.fillRect(i * step, ground, wide, height - ground);
     if (wanted.has(region)) path.rect(i * step + ratio, ground + ratio, wide - 2 * ratio, height - ground - 2 * ratio);
   });
-  context.strokeStyle = getComputedStyle(canvas).color;
+  context.strokeStyle = "#888"; // seen in both themes
   for (const [first, last, top, left, right, low, high] of joins) {
     context.lineWidth = ratio * (order.slice(first, last + 1).every((region) => wanted.has(region)) ? 2.5 : 1);
     context.beginPath();
@@ -363,8 +363,8 @@ function heartbeat(model, el) {
     waiting = 0;
     if (!missed) return;
     notice.textContent =
-      "The kernel does not answer: it is busy, or has ended. What you do here now is not saved. " +
-      "Where it has ended, run the notebook again: what was saved before is taken up.";
+      "The kernel does not answer: it is busy, or has ended. Where it has ended, nothing that you do here is " +
+      "kept: run the notebook again, and what was saved before is taken up.";
     notice.hidden = false;
   };
   const acted = () => {

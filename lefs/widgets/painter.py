@@ -22,16 +22,9 @@ from lefs.generator import Generator
 from lefs.images import color_difference, opaque, to_uint8
 from lefs.plotting import comparison_strip
 from lefs.plotting.style import LINES
-from lefs.units import (
-    UnitDissection,
-    causal_effects,
-    cells_of,
-    optimize_units,
-    pixels_of,
-    rankings,
-    replacement,
-)
+from lefs.units import UnitDissection, causal_effects, optimize_units, rankings
 from lefs.units.concepts import Concepts
+from lefs.units.interventions import cells_of, pixels_of, replacement
 from lefs.widgets.canvas import Canvas, Picture, change_picture
 from lefs.widgets.controls import button, choice, line, row, slider, source_field
 from lefs.widgets.history import History
@@ -283,18 +276,20 @@ class UnitPainter(Panel):
 
     def _choose_concept(self, concept: str) -> None:
         """Look for the units that cause it; where none do, say so and go back to the one before."""
-        picker, layer = self.controls["concept"], self.controls["layer"].value
-        self._notice.value, acts = "", True
+        picker, layer, before = self.controls["concept"], self.controls["layer"].value, self._was
+        self._notice.value, self._was = "", concept
+
+        def then(acts: bool) -> None:
+            if not acts:
+                self._notice.value = f"No units of {html.escape(layer)} act on <b>{html.escape(concept)}</b>."
+                with self._silently():
+                    self._was = before if picker.value == concept else picker.value
+                    picker.options = [c for c in picker.options if c != concept]
+                    picker.value = self._was
+            self._draw()
+
         if self._judge is not None and (concept, layer) not in self._orders:
-            # (gradients are needed, which callbacks do without)
-            with self._working(), torch.inference_mode(False):
-                acts = self._search(concept, layer)
-        if not acts:
-            self._notice.value = f"No units of {html.escape(layer)} act on <b>{html.escape(concept)}</b>."
-            with self._silently():
-                picker.options = [c for c in picker.options if c != concept or c == self._was]
-                picker.value = self._was
-        self._was = picker.value
+            self._in_background(lambda: self._search(concept, layer), then)
         self._draw()
 
     def _turn_to_layer(self, name: str) -> None:

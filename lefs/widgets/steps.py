@@ -14,7 +14,7 @@ from lefs.plotting import cluster_colors, similarity_colors
 from lefs.plotting.arrays import color_index
 from lefs.records import read_json, whole, write_json
 
-__all__ = ["Step", "check_name", "folded", "is_default", "moved", "renamed"]
+__all__ = ["Step", "check_name", "folded", "is_default", "moved", "renamed", "stamp", "with_saved_names"]
 
 _MOST_COLORS = 32  # Nobody tells hundreds apart: those without names have colours by which related ones show.
 _BY_LIKENESS = -1
@@ -126,3 +126,22 @@ def moved(catalog: Catalog, part: str, by: int) -> Catalog:
 
 def _in_order(catalog: Catalog, names: Iterable[str]) -> dict[str, tuple[int, ...]]:
     return {name: catalog.parts[name] for name in names}
+
+
+def stamp(folder: Path) -> tuple[int, int] | None:
+    """What changes when somebody saves there."""
+    file = folder / "catalog.safetensors"
+    return (file.stat().st_ino, file.stat().st_mtime_ns) if file.exists() else None
+
+
+def with_saved_names(catalog: Catalog, folder: Path | None) -> Catalog:
+    """The catalog as it was named in `folder`, if that holds the same clusters, or some that were divided.
+
+    Running a notebook again must not undo what was done in its panel.
+    """
+    if folder is None or not (folder / "catalog.safetensors").exists():
+        return catalog
+    saved = Catalog.load(folder)
+    given, kept = ({row.tobytes() for row in c.centers.cpu().numpy()} for c in (catalog, saved))
+    done = saved.sides or saved.num_clusters > catalog.num_clusters or not all(map(is_default, saved.parts))
+    return saved if saved.generator == catalog.generator and given & kept and done else catalog
