@@ -116,15 +116,17 @@ def test_a_kill_while_saving_loses_nothing(kind: str, kills: int, tmp_path: Path
     paths, folder, draw = two_of(kind, tmp_path / "known"), tmp_path / "here", Random(kills)
     known = [record_file(p, f"lefs-{kind}").read_bytes() for p in paths]
     shutil.copytree(paths[0], folder)
-    seen, inside = set(), 0
+    file, seen, inside = record_file(folder, f"lefs-{kind}"), set(), 0
     for _ in range(kills):
-        child = writers.start(kind, folder, paths)
-        time.sleep(draw.uniform(0.01, 0.2))
+        child, before = writers.start(kind, folder, paths), file.stat().st_ino
+        while file.stat().st_ino == before:
+            time.sleep(0.001)
+        time.sleep(draw.uniform(0, 0.05))
         os.kill(child, signal.SIGKILL)
         wait_for(child)
         inside += any(f.unlink() or True for f in folder.glob(".*"))
         assert is_whole(kind, folder)
-        seen.add(record_file(folder, f"lefs-{kind}").read_bytes())
+        seen.add(file.read_bytes())
     assert seen <= {*known}
     assert inside or kills < 10, "no kill came while a file was written"
 
