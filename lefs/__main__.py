@@ -112,9 +112,10 @@ def _parser() -> argparse.ArgumentParser:
     studio.add_argument("--out", default="lefs-studio", metavar="DIR", help=out)
     _add_invert(commands.add_parser("invert", help="find the styles that make a picture"))
     _add_edit(commands.add_parser("edit", help="take parts over from other images, or replay an edit"))
-    info = commands.add_parser("info", help="say what a generator file holds")
+    info = commands.add_parser("info", help="say what a file holds: a generator, a catalog, a recipe, ...")
     info.set_defaults(command=_info)
     info.add_argument("generator", help="a file, a folder, or the name of an embedded one, such as portraits")
+    info.add_argument("--json", action="store_true", help="print all that a file of lefs says of itself")
     convert = commands.add_parser("convert", help="write any generator as .safetensors, or for others")
     convert.set_defaults(command=_convert)
     convert.add_argument("source", metavar="IN", help="as for info")
@@ -327,9 +328,23 @@ def _save_row(name: str, pictures: Mapping[str, Tensor]) -> None:
 
 def _info(arguments: argparse.Namespace) -> int:
     from lefs.files import load
+    from lefs.records import describe_record, locate
+
+    path = locate(arguments.generator)
+    if path.is_dir() and not (path / "generator.safetensors").exists():
+        path = min(path.glob("*.safetensors"), default=path)
+    if arguments.json:
+        _say(describe_record(path, whole=True))
+    elif path.suffix in (".safetensors", ".json") and (said := describe_record(path)):
+        _say(said)
+    else:
+        _say_generator(load(path))
+    return 0
+
+
+def _say_generator(generator: lefs.Generator) -> None:
     from lefs.records import printable
 
-    generator = load(arguments.generator)
     size = "{} x {}".format(*generator.size)
     facts = {
         "name": generator.name,
@@ -351,7 +366,6 @@ def _info(arguments: argparse.Namespace) -> int:
         side = "{} x {}".format(*layer.size)
         span = f"{layer.span.start} to {layer.span.stop - 1}" if generator.has_styles else "none"
         _say(f"{layer.name:<16} {layer.kind:<5} {side:>11} {layer.channels:>9}  {span}")
-    return 0
 
 
 def _convert(arguments: argparse.Namespace) -> int:

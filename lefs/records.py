@@ -28,6 +28,7 @@ __all__ = [
     "ArtifactError",
     "Record",
     "describe",
+    "describe_record",
     "embedded_names",
     "exclusive",
     "file_sha256",
@@ -219,10 +220,26 @@ def load_record(name_or_path: str | os.PathLike[str], *, expect: str | None, ten
 
 def _content_beside(file: Path, expect: str | None, *, check: bool) -> dict[str, Any]:
     beside = file.with_suffix(".json")
+    if not beside.exists():
+        raise ArtifactError(f"{file} does not say what it is: lefs did not write it, and reads no other's")
     content = read_json(beside, expect=expect)
     if check and (digest := content.get("tensors_sha256")) and digest != file_sha256(file):
         raise ArtifactError(f"{file} and {beside.name} are not of one saving; save them again")
     return content
+
+
+def describe_record(path: Path, *, whole: bool = False) -> str:
+    """What a file of lefs says of itself, a line an entry, or as JSON; a generator's only as that."""
+    alone = path.suffix == ".json" and not path.with_suffix(".safetensors").exists()
+    expect = "lefs-generator" if path.is_dir() else None
+    found = Record(read_json(path, expect=None), {}, path) if alone else load_record(path, expect=expect)
+    if whole:
+        return json.dumps(found.content, indent=2)
+    if found.content.get("format") == "lefs-generator":
+        return ""
+    said = {key: json.dumps(value, ensure_ascii=False) for key, value in found.content.items()}
+    shapes = {n: f"{tuple(t.shape)}, {str(t.dtype).partition('.')[2]}" for n, t in found.tensors.items()}
+    return "\n".join(printable(f"{key:<18} {value}", 200) for key, value in (said | shapes).items())
 
 
 @contextmanager

@@ -538,7 +538,7 @@ MESSAGES = [
     (LFS, "is a git-LFS pointer.*git lfs pull"),
     (b"hello", "is a text file, not weights; it begins with 'hello'"),
     (plain_zip(), "is a zip archive, but no PyTorch checkpoint"),
-    (safetensors(), "is a safetensors file; lefs loads one that has a .json"),
+    (safetensors(), "is a safetensors file; lefs loads those that it wrote"),
     (b"\x1f\x8b\x08\0", "is a gzip archive; unpack it first"),
     (b"\0" * 300, "of a kind that lefs does not know; it begins with the bytes 00 00"),
     (b"\0" * 257 + b"ustar", "is a tar archive"),

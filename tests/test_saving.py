@@ -17,10 +17,11 @@ from typing import Any
 import pytest
 import safetensors.torch
 import torch
-from helpers import made_up_catalog, random_network, stored
+from helpers import made_up_catalog, random_network, stored, tamper
 
 import lefs
 from lefs import ArtifactError, Catalog, records, saving
+from lefs.__main__ import main
 from lefs.naming import NameClash
 from lefs.records import load_record, record_file, save_record, write_atomically
 
@@ -330,3 +331,41 @@ def test_kinds_of_tensors_that_a_record_can_hold(tmp_path: Path) -> None:
     for name, tensor in tensors.items():
         assert found[name].dtype == tensor.dtype
         assert found[name].equal(tensor)
+
+
+def test_info_tells_what_any_record_says(
+    folder: Path, capsys: pytest.CaptureFixture[str], root: Path
+) -> None:
+    tamper(folder / "catalog.safetensors", **{"a\x9b2J": "b\x9b2J"})
+    assert main(["info", str(folder)]) == 0
+    said = capsys.readouterr().out
+    assert 'format             "lefs-catalog"' in said
+    assert "centers            (4, 10), float32" in said
+    assert all(line.isprintable() for line in said.splitlines())
+    assert main(["info", "--json", str(folder / "catalog.safetensors")]) == 0
+    assert json.loads(capsys.readouterr().out) == stored(folder / "catalog.safetensors")
+    for file, told in (
+        ("comparison.json", "lefs-comparison"),
+        ("../portraits-64/segmenter.json", "(16, 3, 3, 3)"),
+    ):
+        assert main(["info", str(root / "data" / "figures" / file)]) == 0
+        assert told in capsys.readouterr().out
+    safetensors.torch.save_file({"a": torch.zeros(2)}, folder / "model.safetensors")
+    assert main(["info", str(folder / "model.safetensors")]) == 2
+    assert "does not say what it is: lefs did not write it" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="has no such limit")
+def test_a_full_disk_leaves_the_old_record(folder: Path) -> None:
+    import resource
+
+    before, catalog = (folder / "catalog.safetensors").read_bytes(), Catalog.load(folder)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) // 2, limits[1]))
+    try:
+        with pytest.raises(ArtifactError, match=r"cannot write .*too large"):
+            catalog.rename("cluster 0", "hair").save(folder)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert [f.name for f in folder.iterdir()] == ["catalog.safetensors"]
+    assert (folder / "catalog.safetensors").read_bytes() == before

@@ -43,7 +43,7 @@ _KINDS = {
     "pickle": "is a pickle",
     "torch-zip": "is a PyTorch checkpoint (zip format)",
     "torch-legacy": "is a PyTorch checkpoint (the format before PyTorch 1.6)",
-    "safetensors": "is a safetensors file; lefs loads one that has a .json of the same name beside it",
+    "safetensors": "is a safetensors file; lefs loads those that it wrote, whose names end in .safetensors",
     "html": "is an HTML page, not weights: the download failed; open it in a browser to see why",
     "text": "is a text file, not weights",
     "lfs-pointer": "is a git-LFS pointer, a note of where the weights are; fetch them with: git lfs pull",
