@@ -201,6 +201,15 @@ def assert_fits(figure: Figure) -> None:
     assert (box.max < size + slack).all(), "cut off at the right or the top"
 
 
+@pytest.mark.parametrize("name", ["confusion", "edit_strip", "membership_overlays", "tradeoff_curves"])
+def test_figures_are_saved_for_print(name, figures):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        svg, pdf = (print_figure(figures[name](), fmt) for fmt in ("svg", "pdf"))
+    assert svg.rstrip().endswith("</svg>")
+    assert pdf.startswith(b"%PDF")
+
+
 @pytest.mark.parametrize("name", ["confusion", "edit_strip", "query_profile", "tradeoff_curves"])
 def test_the_same_data_give_the_same_picture(name, figures):
     one, two = (print_figure(figures[name]()) for _ in range(2))
@@ -220,19 +229,50 @@ def test_pyplot_is_never_imported():
         "sum_to_one": lambda ax, c: plotting.sum_to_one(c.contributions, ax=ax),
         "layer_profile": lambda ax, c: plotting.layer_profile(c, "hair", ax=ax),
         "confusion": lambda ax, c: plotting.confusion(np.eye(2), ["0", "1"], ["a", "b"], ax=ax),
+        "part_leak_matrix": lambda ax, c: plotting.part_leak_matrix(made_up_matrix(), ax=ax),
+        "concept_counts": lambda ax, c: plotting.concept_counts(np.eye(2), ["b4"] * 2, ["a", "b"], ax=ax),
+        "strongest_channels": lambda ax, c: plotting.strongest_channels(c, "hair", ax=ax),
+        "agreement_dots": lambda ax, c: plotting.agreement_dots({"one": made_up_agreement_table(0)}, ax=ax),
+        "agreement_profile": lambda ax, c: plotting.agreement_profile(made_up_agreements(), ax=ax),
+        "tuning_curve": lambda ax, c: plotting.tuning_curve(made_up_tuning(), ax=ax),
     }.items(),
 )
 def test_one_panel_draws_where_it_is_told(name, call, catalog):
     mine = Figure()
-    ax = mine.add_subplot()
-    assert call(ax, catalog) is mine
+    ax, other = mine.subplots(1, 2)
+    before = len(mine.texts), len(mine.legends), mine.get_size_inches().tolist()
+    assert call(ax, catalog) is ax
     assert ax.has_data()
+    assert not other.has_data()
+    assert (len(mine.texts), len(mine.legends), mine.get_size_inches().tolist()) == before, (
+        "the figure is mine"
+    )
 
 
 def test_one_panel_may_lie_in_a_part_of_a_figure(catalog):
     whole = Figure()
     part = whole.subfigures(1, 2)[0]
-    assert plotting.sum_to_one(catalog.contributions, ax=part.add_subplot()) is whole
+    ax = plotting.sum_to_one(catalog.contributions, ax=part.add_subplot())
+    assert ax.figure.figure is whole
+
+
+def test_settings_that_somebody_has_changed_are_theirs(catalog):
+    usual = plotting.layer_profile(catalog, "hair")
+    with mpl.rc_context(
+        {"font.size": 14, "font.family": ["STIXGeneral"], "figure.dpi": 60, "lines.linewidth": 4}
+    ):
+        found = plotting.layer_profile(catalog, "hair")
+        assert mpl.rcParams["font.size"] == 14
+    assert (found.dpi, usual.dpi) == (60, style.DPI)
+    assert {text.get_family()[0] for text in found.findobj(Text) if text.get_text()} == {"STIXGeneral"}
+    assert usual.axes[0].title.get_color() == found.axes[0].title.get_color()
+
+
+def test_a_dark_style_leaves_the_paper_white(catalog):
+    with mpl.rc_context({"figure.facecolor": "black", "text.color": "white", "axes.labelcolor": "white"}):
+        found = plotting.sum_to_one(catalog.contributions)
+    assert to_rgb(found.get_facecolor()) == (1, 1, 1)
+    assert to_rgb(found.axes[0].xaxis.label.get_color()) == to_rgb(style.INK)
 
 
 # -- colours ------------------------------------------------------------------------------------------

@@ -2,7 +2,8 @@
 
 Every function returns a `matplotlib.figure.Figure` that pyplot does not know: as the last value of a cell it
 is shown once, and nothing keeps it in memory. Figures stand on white paper in dark themes too: the colour
-maps begin at white. Functions of one panel also draw into given axes (``ax=``).
+maps begin at white. Functions of one panel also draw into given axes (``ax=``), which they then return, as
+seaborn's do. Settings of matplotlib that you have changed are yours, but for colours.
 """
 
 from lefs.plotting.arrays import similarity_colors

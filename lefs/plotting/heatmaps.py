@@ -14,7 +14,7 @@ from lefs.catalog import Catalog
 from lefs.checks import check_integer, check_name
 from lefs.evaluation import PartLeak
 from lefs.plotting.arrays import Names, as_array, as_labels, channel_order, cluster_rows
-from lefs.plotting.style import FAINT, SHARE_MAP, WIDTH, new_figure, panel, styled, text_color_on
+from lefs.plotting.style import FAINT, SHARE_MAP, WIDTH, panel, paneled, text_color_on
 
 __all__ = ["concept_counts", "confusion", "contribution_heatmap", "part_leak_matrix", "strongest_channels"]
 
@@ -68,7 +68,7 @@ def _heat_map(
     return image
 
 
-@styled
+@paneled
 def contribution_heatmap(
     contributions: Any, *, names: Names | None = None, title: str | None = None, ax: Axes | None = None
 ) -> Figure:
@@ -114,8 +114,8 @@ def contribution_heatmap(
     return figure
 
 
-@styled
-def strongest_channels(catalog: Catalog, part: str, *, count: int = 5) -> Figure:
+@paneled
+def strongest_channels(catalog: Catalog, part: str, *, count: int = 5, ax: Axes | None = None) -> Figure:
     """The channels of each layer that contribute most to a part, with their M.
 
     Parameters
@@ -124,6 +124,8 @@ def strongest_channels(catalog: Catalog, part: str, *, count: int = 5) -> Figure
     part : str
     count : int
         Channels a layer.
+    ax : Axes, optional
+        Where to draw.
 
     Returns
     -------
@@ -143,8 +145,7 @@ def strongest_channels(catalog: Catalog, part: str, *, count: int = 5) -> Figure
     count = min(count, min(layer.channels for layer in catalog.layers))
     top = np.stack([np.argsort(-m[la.span], kind="stable")[:count] for la in catalog.layers])
     shares = np.stack([m[la.span][t] for la, t in zip(catalog.layers, top, strict=True)])
-    figure = new_figure(min(WIDTH, 2.2 + 1.05 * count), 0.75 + 0.235 * len(top))
-    ax = figure.subplots()
+    figure, ax = panel(ax, width=min(WIDTH, 2.2 + 1.05 * count), height=0.75 + 0.235 * len(top))
     _heat_map(ax, shares, [layer.name for layer in catalog.layers], (), bar="contribution M")
     for (row, column), share in np.ndenumerate(shares):
         color = text_color_on(np.asarray(SHARE_MAP(share)))
@@ -160,7 +161,7 @@ def _ordinal(number: int) -> str:
     return f"{number}{ {1: 'st', 2: 'nd', 3: 'rd'}.get(number if number < 20 else number % 10, 'th') }"
 
 
-@styled
+@paneled
 def confusion(
     matrix: Any,
     clusters: Sequence[str],
@@ -228,7 +229,7 @@ def _holders(pixels: np.ndarray, most: int) -> np.ndarray:
     return np.sort([*dict.fromkeys(ranked[holding].tolist())][:most])
 
 
-@styled
+@paneled
 def part_leak_matrix(found: PartLeak, *, title: str | None = None, ax: Axes | None = None) -> Figure:
     """Where the change of each edit lies, part by part.
 
@@ -263,7 +264,7 @@ def part_leak_matrix(found: PartLeak, *, title: str | None = None, ax: Axes | No
     return figure
 
 
-@styled
+@paneled
 def concept_counts(
     counts: Any, layers: Sequence[str], concepts: Sequence[str], *, ax: Axes | None = None
 ) -> Figure:

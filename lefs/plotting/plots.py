@@ -12,7 +12,18 @@ from matplotlib.font_manager import FontProperties
 from matplotlib.ticker import LogFormatter
 
 from lefs.plotting.arrays import as_array
-from lefs.plotting.style import BAND, FAINT, MUTED, WIDTH, line_color, marker_of, new_figure, panel, styled
+from lefs.plotting.style import (
+    BAND,
+    FAINT,
+    MUTED,
+    WIDTH,
+    line_color,
+    marker_of,
+    new_figure,
+    panel,
+    paneled,
+    styled,
+)
 from lefs.tables import Table
 from lefs.units import Agreement, CausalEffect
 
@@ -94,7 +105,7 @@ def names_of(values: Iterable[Any], quantity: str) -> list[str]:
     return list(dict.fromkeys(getattr(value, quantity) for value in values))
 
 
-@styled
+@paneled
 def stability_curve(
     scores: Mapping[int, Any], *, chosen: int | None = None, ax: Axes | None = None
 ) -> Figure:
@@ -141,7 +152,7 @@ def stability_curve(
     return figure
 
 
-@styled
+@paneled
 def agreement_dots(
     tables: Mapping[str, Table], *, quantity: str = "purity", ax: Axes | None = None
 ) -> Figure:
@@ -232,7 +243,7 @@ def dose_curves(effects: Sequence[CausalEffect], *, title: str | None = None) ->
     return figure
 
 
-@styled
+@paneled
 def agreement_profile(
     found: Sequence[Agreement], *, title: str | None = None, ax: Axes | None = None
 ) -> Figure:

@@ -14,7 +14,18 @@ from matplotlib.patches import Patch
 from lefs.catalog import Catalog
 from lefs.checks import check_name
 from lefs.plotting.arrays import Names, as_array, channel_order, cluster_rows
-from lefs.plotting.style import BAND, FAINT, MUTED, WIDTH, for_lines, line_color, new_figure, panel, styled
+from lefs.plotting.style import (
+    BAND,
+    FAINT,
+    MUTED,
+    WIDTH,
+    for_lines,
+    line_color,
+    new_figure,
+    panel,
+    paneled,
+    styled,
+)
 from lefs.stylespace import StyleLayer
 
 __all__ = ["layer_profile", "query_profile", "sum_to_one"]
@@ -22,7 +33,7 @@ __all__ = ["layer_profile", "query_profile", "sum_to_one"]
 _DASHED: dict[str, Any] = {"linestyle": (0, (3, 2)), "linewidth": 1.1}
 
 
-@styled
+@paneled
 def sum_to_one(
     contributions: Any,
     *,
@@ -91,7 +102,7 @@ def _stack(ax: Axes, shares: np.ndarray, colors: np.ndarray) -> None:
         top = top + rest
 
 
-@styled
+@paneled
 def layer_profile(catalog: Catalog, parts: str | Sequence[str], *, ax: Axes | None = None) -> Figure:
     """Contribution to one or several parts along the layers: strongest channel and mean.
 

@@ -18,7 +18,7 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from lefs.checks import check_integer
 
-__all__ = ["CHANGE_LIMIT", "CHANGE_MAP", "LINES", "SHARE_MAP", "WIDTH", "cluster_colors", "styled"]
+__all__ = ["CHANGE_LIMIT", "CHANGE_MAP", "LINES", "SHARE_MAP", "WIDTH", "cluster_colors", "paneled", "styled"]
 
 P = ParamSpec("P")
 
@@ -122,23 +122,41 @@ _STYLE_LOCK = threading.RLock()
 def styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:
     """Make `draw` build its figure in the style of this package, on a page where all of its text fits.
 
-    matplotlib's settings are left alone.
+    matplotlib's settings are left alone, and whoever has changed one gets it, but for colours, which mean
+    something here.
     """
 
     @functools.wraps(draw)
     def wrapper(*args: P.args, **kwargs: P.kwargs) -> Figure:
-        look = {"font.family": font_families(), **_LOOK}
-        with _STYLE_LOCK, mpl.rc_context(cast(Any, look)):
+        with _STYLE_LOCK, mpl.rc_context(_look()):
             figure = draw(*args, **kwargs)
             ax = kwargs.get("ax")
             for each in figure.axes if ax is None else [cast(Axes, ax)]:
                 # tick labels are made when the figure is drawn, out of this style
-                each.tick_params(which="both", labelfontfamily=look["font.family"])
+                each.tick_params(which="both", labelfontfamily=mpl.rcParams["font.family"])
             if ax is None:
                 _fit(figure)
             return figure
 
     return wrapper
+
+
+def paneled(draw: Callable[P, Figure]) -> Callable[P, Any]:
+    """`styled`, for a function of one panel: given axes are what it returns, not their figure."""
+    whole = styled(draw)
+
+    @functools.wraps(draw)
+    def wrapper(*args: P.args, **kwargs: P.kwargs) -> Any:
+        figure = whole(*args, **kwargs)
+        return kwargs.get("ax") or figure
+
+    return wrapper
+
+
+def _look() -> Any:
+    """The settings of every figure, but for those that somebody has changed."""
+    own = {"font.family": font_families(), **_LOOK}
+    return {k: v for k, v in own.items() if "color" in k or mpl.rcParams[k] == mpl.rcParamsDefault[k]}
 
 
 def _fit(figure: Figure) -> None:
@@ -162,7 +180,9 @@ def _fit(figure: Figure) -> None:
 def new_figure(width: float, height: float, *, constrained: bool = True) -> Figure:
     """A figure that pyplot does not know: nothing keeps it alive or shows it twice."""
     engine = ConstrainedLayoutEngine(w_pad=0.05, h_pad=0.05) if constrained else None
-    return _Shown(figsize=(width, height), dpi=DPI, layout=engine)
+    chosen = mpl.rcParams["figure.dpi"]
+    dpi = DPI if chosen == mpl.rcParamsDefault["figure.dpi"] else chosen
+    return _Shown(figsize=(width, height), dpi=dpi, layout=engine)
 
 
 class _Shown(Figure):

@@ -22,7 +22,18 @@ from lefs.plotting.plots import (
     names_of,
     side_by_side,
 )
-from lefs.plotting.style import FAINT, INK, MUTED, WIDTH, line_color, marker_of, new_figure, panel, styled
+from lefs.plotting.style import (
+    FAINT,
+    INK,
+    MUTED,
+    WIDTH,
+    line_color,
+    marker_of,
+    new_figure,
+    panel,
+    paneled,
+    styled,
+)
 
 __all__ = ["contrast_curves", "locality_bars", "tradeoff_curves", "tuning_curve"]
 
@@ -252,7 +263,7 @@ def locality_bars(
     return figure
 
 
-@styled
+@paneled
 def tuning_curve(tuning: Tuning, *, ax: Axes | None = None) -> Figure:
     """What every setting of a sweep does, its Pareto curve, and the one that was chosen.
 
