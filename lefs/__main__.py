@@ -13,6 +13,7 @@ import os
 import signal
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -41,6 +42,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     # In this process of its own: jsonschema, which nbformat imports, would build a grammar of web addresses.
     # That takes seconds, and notebooks have none to check.
     sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]
+    if sys.stdout is None:  # (closed by whoever started us, and the next file that is opened would be it)
+        sys.stdout = Path(os.devnull).open("w")
     parser = _parser()
     arguments, rest = parser.parse_known_args(argv)
     if rest and arguments.command not in (_notebooks, _studio):
@@ -55,9 +58,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         code = int(arguments.command(arguments))
         sys.stdout.flush()
         return code
-    except BrokenPipeError:  # (its reader has gone; Python would try once more at its end, and complain)
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
+    except OSError as error:  # (of standard output: its reader has gone, its disk is full)
+        with suppress(OSError):  # (Python would try once more at its end, and complain)
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1 if isinstance(error, BrokenPipeError) else _complain(error, 1)
     except ArtifactError as error:
         return _complain(error, 2)
     except ModuleNotFoundError as error:  # (of an extra: `lefs.checks.needs` says which)

@@ -501,17 +501,19 @@ def failed(out: Path, capsys: pytest.CaptureFixture[str]) -> tuple[str, dict[str
 
 
 def test_a_kernel_that_cannot_start_is_a_failed_notebook(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "path").mkdir()
-    (tmp_path / "path" / "ipykernel_launcher.py").write_text("import sys; sys.exit(3)")
+    (tmp_path / "path" / "ipykernel_launcher.py").write_text("raise RuntimeError('no such kernel')")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path / "path"), prepend=os.pathsep)
     write_notebook(tmp_path / "1_first.ipynb", [])
     assert main(["run", "--notebooks", str(tmp_path), "--out", str(tmp_path / "runs")]) == 1
-    message, record, page = failed(tmp_path / "runs", capsys)
-    assert "lefs: 1_first: the kernel stopped: " in message
-    assert "the kernel stopped: " in record["error"]
-    assert "the kernel stopped: " in page
+    message, record, page = failed(tmp_path / "runs", capfd)
+    stopped = "1_first: the kernel stopped: RuntimeError: no such kernel"
+    assert f"lefs: {stopped}" in message
+    assert "Traceback" not in message
+    assert record["error"] == stopped
+    assert stopped in page
 
 
 def test_the_kernel_is_a_python_of_ours_whatever_is_called_python3(
@@ -586,6 +588,7 @@ def test_numbers_that_json_lacks_are_kept_by_name(tmp_path: Path, text: str, kep
 
 
 def test_a_run_that_is_killed_leaves_its_parameters(tmp_path: Path) -> None:
+    write_notebook(tmp_path / "0_before.ipynb", [])
     write_notebook(
         tmp_path / "1_first.ipynb", [f"open({str(tmp_path / 'begun')!r}, 'w')\nimport time\ntime.sleep(60)"]
     )
@@ -595,12 +598,12 @@ def test_a_run_that_is_killed_leaves_its_parameters(tmp_path: Path) -> None:
         assert run.poll() is None
         time.sleep(0.1)
     (folder,) = (tmp_path / "runs").iterdir()
-    record = json.loads((folder / "run.json").read_text())["notebooks"][0]
+    record = json.loads((folder / "run.json").read_text())["notebooks"][1]
     assert (record["parameters"]["clusters"], record["error"]) == (5, "not finished")
     run.terminate()
     assert run.wait(60) == 130
-    record = json.loads((folder / "run.json").read_text())["notebooks"][0]
-    assert record["error"] == "interrupted"
+    records = json.loads((folder / "run.json").read_text())["notebooks"]
+    assert [record["error"] for record in records] == [None, "interrupted"]
 
 
 def test_two_runs_in_one_second_have_two_folders(tmp_path: Path) -> None:
@@ -801,6 +804,15 @@ def test_a_reader_that_has_gone_is_not_a_traceback() -> None:
     assert told.stderr.read() == ""
     assert told.wait(60) == 1
     told.stderr.close()
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device of Linux")
+def test_what_standard_output_cannot_take_is_one_message() -> None:
+    command = f"{sys.executable} -m lefs run --list"
+    full = subprocess.run(f"{command} > /dev/full", shell=True, capture_output=True, text=True)
+    assert (full.returncode, full.stderr) == (1, "lefs: [Errno 28] No space left on device\n")
+    closed = subprocess.run(f"{command} >&-", shell=True, capture_output=True, text=True)
+    assert (closed.returncode, closed.stderr) == (0, "")
 
 
 def test_the_version_is_the_packages(capsys: pytest.CaptureFixture[str]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import itertools
 import json
+import logging
 import os
 import platform
 import re
@@ -38,6 +39,9 @@ from lefs.runner.planning import PATHS, Planner, Task, run_key
 from lefs.runner.timing import cell_reports, say_estimates
 
 __all__ = ["Kernels", "NotebookFailed", "Run", "make_run", "run_notebooks", "run_tasks"]
+
+# What it and nbclient say of a failure, the run says in its own words.
+logging.getLogger("papermill").addHandler(logging.NullHandler())
 
 _PACKAGES = ("torch", "numpy", "scikit-learn", "matplotlib", "jupyterlab", "papermill", "nbconvert")
 
@@ -256,12 +260,17 @@ def _run_one(run: Run, task: Task, kernels: Kernels, *, progress: bool, store: P
         try:
             _execute(task, executed, parameters, kernels, progress=progress)
         finally:
-            with suppress(RunError):  # (it is not there, or half of it, where a disk was full)
+            try:
                 record["findings"] = _keep(executed, path.parent, store)
+            except RunError:  # (half of it, where a disk was full: make room for the record)
+                with suppress(OSError):
+                    executed.unlink()
         record["error"] = None
     except (ArtifactError, NotebookFailed) as error:
         record["error"] = "interrupted" if kernels.stopped.is_set() else str(error)
-        raise type(error)(f"{error}\nkept as far as it got: {executed.with_suffix('.html')}") from None
+        page = executed.with_suffix(".html")
+        kept = f"\nkept as far as it got: {page}" if page.is_file() else ""
+        raise type(error)(f"{error}{kept}") from None
     finally:
         record["seconds"] = round(time.perf_counter() - start, 2)
         run.save()
