@@ -43,7 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     # That takes seconds, and notebooks have none to check.
     sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]
     if sys.stdout is None:  # (closed by whoever started us, and the next file that is opened would be it)
-        sys.stdout = Path(os.devnull).open("w")
+        sys.stdout = os.fdopen(os.open(os.devnull, os.O_WRONLY), "w")
     parser = _parser()
     arguments, rest = parser.parse_known_args(argv)
     if rest and arguments.command not in (_notebooks, _studio):
