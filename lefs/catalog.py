@@ -6,6 +6,7 @@ Editing in Style is Collins, Bala, Price & Süsstrunk, CVPR 2020, arXiv 2004.143
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -149,7 +150,10 @@ class Catalog(Shown):
         wide = [n for n in ("contributions", *_OPTIONAL) if getattr(self, n) is not None]
         expected |= dict.fromkeys(wide, (clusters, width))
         for name, shape in expected.items():
-            check_tensor(name, getattr(self, name), shape)
+            least = -math.inf if name == "centers" else 0
+            check_tensor(name, getattr(self, name), shape, whole=name == "sizes", least=least)
+        if not bool(self.centers.any(dim=1).all()):
+            raise ValueError("centers must be directions, got one of length 0")
 
     @property
     def num_clusters(self) -> int:

@@ -22,6 +22,7 @@ __all__ = [
     "check_seed",
     "check_seeds",
     "check_tensor",
+    "check_text",
     "needs",
 ]
 
@@ -141,11 +142,22 @@ def check_clusters(clusters: Iterable[Any]) -> tuple[int, ...]:
     return tuple(sorted(check_integer("parts", k) for k in clusters))
 
 
-def check_tensor(name: str, tensor: Any, shape: tuple[int, ...]) -> None:
-    """Raise a ValueError unless `tensor` has this shape, and finite real numbers."""
-    found = tuple(tensor.shape)
-    if found != shape or tensor.is_complex() or not bool(tensor.isfinite().all()):
-        raise ValueError(f"{name} must have shape {shape} and finite real numbers, got shape {found}")
+def check_tensor(
+    name: str, tensor: Any, shape: tuple[int, ...], *, whole: bool = False, least: float = -math.inf
+) -> None:
+    """Raise a ValueError unless `tensor` has this shape, and finite real or whole numbers from `least` on."""
+    known = ("int32", "int64") if whole else ("float16", "bfloat16", "float32", "float64")
+    kind, found = str(tensor.dtype).removeprefix("torch."), tuple(tensor.shape)
+    if found != shape or kind not in known or not bool((tensor.isfinite() & (tensor >= least)).all()):
+        what = f"{'whole' if whole else 'finite real'} numbers{f' from {least:g} on' if least == 0 else ''}"
+        raise ValueError(f"{name} must have shape {shape} and {what}, got shape {found} of {kind}")
+
+
+def check_text(name: str, text: Any) -> str:
+    """Return ``text`` if it is 1 to 100 printable characters that are not all blank."""
+    if not isinstance(text, str) or not text.strip() or len(text) > 100 or not text.isprintable():
+        raise ValueError(f"{name} must be printable text of 1 to 100 characters, got {text!r:.200}")
+    return text
 
 
 def check_name(name: str, value: str, choices: Collection[str], *, what: str) -> str:

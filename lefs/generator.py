@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
+import re
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence, Sized
 from dataclasses import asdict, dataclass
@@ -20,8 +21,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from lefs.checks import Label, Seeds, check_label, check_number, check_seeds
-from lefs.records import ArtifactError
+from lefs.checks import MAX_SEED, Label, Seeds, check_integer, check_label, check_number, check_seeds
+from lefs.records import ArtifactError, printable
 from lefs.showing import Shown
 from lefs.stylespace import StyleLayer
 from lefs.synthesis import Noise, Synthesis
@@ -274,7 +275,9 @@ class GeneratorId:
     @classmethod
     def from_json(cls, entry: Mapping[str, str]) -> GeneratorId:
         """The identity that `to_json` described."""
-        return cls(entry["fingerprint"], entry["label"])
+        if not re.fullmatch("[0-9a-f]{64}", entry["fingerprint"]):
+            raise ValueError(f"fingerprint must be 64 hexadecimal digits, got {entry['fingerprint']!r:.100}")
+        return cls(entry["fingerprint"], printable(str(entry["label"]), 200))
 
     @classmethod
     def of(cls, generator: Generator) -> GeneratorId:
@@ -325,5 +328,6 @@ class Sampling:
     def from_json(cls, entry: Mapping[str, Any]) -> Sampling:
         """The sampling that `to_json` described."""
         check_number("truncation", entry["truncation"], minimum=-100, maximum=100)
-        label = check_label("label", entry.get("label"))
-        return cls(**{**entry, "seeds": tuple(entry["seeds"]), "label": label})
+        check_integer("random_state", entry["random_state"], maximum=MAX_SEED)
+        seeds, label = tuple(check_seeds(entry["seeds"])), check_label("label", entry.get("label"))
+        return cls(**{**entry, "seeds": seeds, "label": label})

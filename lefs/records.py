@@ -6,6 +6,7 @@ replacement commits it. Version 1, which had a ``.json`` beside that file, is re
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -32,9 +33,11 @@ __all__ = [
     "embedded_names",
     "exclusive",
     "file_sha256",
+    "lacks_memory",
     "load_record",
     "load_tensors",
     "locate",
+    "not_enough_memory",
     "printable",
     "read_json",
     "record_file",
@@ -54,6 +57,22 @@ _LONGEST = 2**26  # characters of it; the format itself ends at 100 MB
 _ADDRESS = re.compile(r"[A-Za-z][\w+.-]+:/")
 # An installed wheel carries the data inside the package, a checkout beside it.
 _DATA_FOLDERS = (Path(__file__).parent / "data", Path(__file__).parent.parent / "data")
+
+
+def lacks_memory(error: BaseException) -> bool:
+    """Whether an error says that memory, or that of a device, is full."""
+    told = isinstance(error, RuntimeError | safetensors.SafetensorError)
+    return (
+        isinstance(error, MemoryError)
+        or getattr(error, "errno", 0) == errno.ENOMEM
+        or (told and re.search(r"allocat|out of memory", str(error)) is not None)
+    )
+
+
+def not_enough_memory(what: object, needed: float = 0) -> ArtifactError:
+    """The error that says so, with the bytes that `what` needs if they are known."""
+    about = f", it needs about {max(needed / 2**30, 0.1):.1f} GiB" if needed else ""
+    return ArtifactError(f"{what}: not enough memory{about}; close other programs, or take a larger machine")
 
 
 def embedded_names() -> list[str]:
@@ -278,8 +297,15 @@ def _read(path: Path, all_of_it: bool = True) -> tuple[dict[str, str], dict[str,
     try:
         with _opened(path) as file:
             names = file.keys() if all_of_it else ()
-            return file.metadata() or {}, {name: file.get_tensor(name) for name in names}
-    except (safetensors.SafetensorError, OSError, RuntimeError, ValueError) as error:
+            found = {name: file.get_tensor(name) for name in names}
+            # Mapped, they would change with the file, or end the process; kernels of one server, which share
+            # the pages of a file, ask for that, and nobody may write into it meanwhile.
+            if os.environ.get("LEFS_MAP_WEIGHTS") != "1":
+                found = {name: tensor.clone() for name, tensor in found.items()}
+            return file.metadata() or {}, found
+    except (safetensors.SafetensorError, MemoryError, OSError, RuntimeError, ValueError) as error:
+        if lacks_memory(error):
+            raise not_enough_memory(path, path.stat().st_size) from None
         raise ArtifactError(
             f"{path} ({path.stat().st_size} bytes) is not a whole safetensors file: {error}; "
             "it may be truncated: copy or make it again"

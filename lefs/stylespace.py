@@ -9,9 +9,11 @@ from typing import Any, Literal
 
 from torch import Tensor
 
-from lefs.checks import check_counts
+from lefs.checks import check_choice, check_counts, check_integer, check_text
 
 __all__ = ["StyleLayer", "check_layers", "check_styles_shape", "ranges"]
+
+_LARGEST = 2**16  # channels of a layer, or side of its maps
 
 
 @dataclass(frozen=True)
@@ -125,7 +127,16 @@ def ranges(layers: Sequence[StyleLayer]) -> dict[str, tuple[str, ...]]:
 
 
 def check_layers(layers: Sequence[StyleLayer]) -> tuple[StyleLayer, ...]:
-    """Return `layers`; a ValueError if they overlap in the vector of styles, or scale no channel."""
+    """Return `layers`, which may come from any file; a ValueError or TypeError if no generator has such."""
+    for layer in layers:
+        check_text("a layer's name", layer.name)
+        check_choice("a layer's kind", layer.kind, ("conv", "rgb"))
+        check_integer("a layer's margin", layer.margin, maximum=_LARGEST)
+        numbers = (*layer.size, *(s.stop - s.start for s in layer.spans), layer.side, layer.width)
+        for number in (*numbers, layer.channels):
+            check_integer("a layer's size or number of channels", number, minimum=1, maximum=_LARGEST)
+        if len(layer.size) != 2 or any(s.stop - s.start != layer.channels for s in layer.spans):
+            raise ValueError(f"{layer.name} must have styles of its own for {layer.channels} channels")
     spans = sorted((s.start, s.stop) for layer in layers for s in layer.spans)
     ends = [0, *(stop for _, stop in spans)]
     if any(not before <= start < stop for before, (start, stop) in zip(ends, spans, strict=False)):

@@ -358,11 +358,15 @@ def test_lack_of_memory_is_not_damage(
     network = torch.nn.Linear(2**10, 2**18, bias=False, device="meta")
     weights = {"weight": torch.zeros(()).expand(2**18, 2**10)}
     monkeypatch.setattr("lefs.files.weights.aligned", full)
-    with pytest.raises(ArtifactError, match=r"not enough memory; its weights take 1\.0 GiB"):
+    with pytest.raises(ArtifactError, match=r"file: not enough memory, it needs about 1\.0 GiB"):
         fill(network, weights, tmp_path / "file")
+    made_up_catalog(torch.ones(1, random_network(seed=3).num_styles), random_network(seed=3)).save(tmp_path)
     path = FIXTURES / "rosinality_stylegan2/full.pt"
+    monkeypatch.setattr("safetensors.safe_open", full)
+    with pytest.raises(ArtifactError, match=r"catalog\.safetensors: not enough memory, it needs about 0\.1"):
+        lefs.Catalog.load(tmp_path)
     monkeypatch.setattr("lefs.files.reading.read_checkpoint", full)
-    with pytest.raises(ArtifactError, match=r"full\.pt needs more memory than this computer has free"):
+    with pytest.raises(ArtifactError, match=r"full\.pt: not enough memory, it needs about 0\.1 GiB"):
         lefs.load(path)
 
 
@@ -392,6 +396,18 @@ def test_loaded_weights_do_not_follow_their_file(tmp_path: Path) -> None:
     assert all(torch.equal(v, before[k]) for k, v in found.state_dict().items())
 
 
+def test_records_do_not_follow_their_file(tmp_path: Path) -> None:
+    generator = random_network(seed=3)
+    made_up_catalog(torch.full((3, generator.num_styles), 1 / 3), generator).save(tmp_path)
+    found, file = lefs.Catalog.load(tmp_path), tmp_path / "catalog.safetensors"
+    before = found.contributions.clone()
+    with file.open("r+b") as f:
+        f.write(bytes(file.stat().st_size))
+    assert torch.equal(found.contributions, before)
+    os.truncate(file, 8)
+    assert torch.equal(found.contributions, before)
+
+
 # -- JSON ----------------------------------------------------------------------------------------------------
 
 
@@ -400,7 +416,11 @@ def test_loaded_weights_do_not_follow_their_file(tmp_path: Path) -> None:
     ("change", "expected"),
     [
         ({"width": 1500}, "width must be between 1 and 256"),
-        ({"names": [f"part {i}" for i in range(60_000)]}, "number of names must be between 0 and 1000"),
+        ({"width": 256}, r"head\.weight must have shape \(2, 256, 1, 1\)"),
+        ({"names": [f"part {i}" for i in range(60_000)]}, "must have shape"),
+        ({"names": [" ", "b"]}, "a part's name must be printable text"),
+        ({"names": ["\x1b[2J", "b"]}, "a part's name must be printable text"),
+        ({"names": [1, 2]}, "a part's name must be printable text"),
     ],
 )
 def test_segmenters_are_bounded_before_they_are_built(
@@ -452,7 +472,28 @@ CATALOGS: dict[str, tuple[Callable[[dict[str, Any], dict[str, Tensor]], object],
         lambda j, t: j["layers"][1].update(slice=j["layers"][0]["slice"]),
         "layers must have styles of their own",
     ),
-    "a layer of nothing": (lambda j, t: j["layers"][0].update(slice=[0, 0]), "layers must have styles"),
+    "a layer of nothing": (lambda j, t: j["layers"][0].update(slice=[0, 0]), "channels must be between 1"),
+    "a vast layer": (lambda j, t: j["layers"][0].update(resolution=10**9), "channels must be between 1 and"),
+    "a vast margin": (lambda j, t: j["layers"][0].update(margin=10**9), "margin must be between"),
+    "a layer of a kind": (lambda j, t: j["layers"][0].update(kind="x"), "kind must be one of"),
+    "a layer of a terminal": (lambda j, t: j["layers"][0].update(name="\x1b[2J"), "name must be printable"),
+    "a centre of nothing": (lambda j, t: t["centers"].zero_(), "centers must be directions"),
+    "negative contributions": (lambda j, t: t["contributions"].neg_(), "numbers from 0 on"),
+    "complex contributions": (
+        lambda j, t: t.update(contributions=t["contributions"].to(torch.complex64)),
+        "of complex64",
+    ),
+    "contributions of 8 bits": (
+        lambda j, t: t.update(contributions=t["contributions"].to(torch.float8_e4m3fn)),
+        "of float8_e4m3fn",
+    ),
+    "sizes of NaN": (lambda j, t: t.update(sizes=torch.full((3,), torch.nan)), "sizes must have .* whole"),
+    "seeds below": (lambda j, t: j["sampling"].update(seeds=[-1]), r"seeds\[0\] must be"),
+    "a class of NaN": (lambda j, t: j["sampling"].update(label=[1e30]), r"label\[0\] must be"),
+    "a fingerprint of its own": (
+        lambda j, t: j["generator"].update(fingerprint="x" * 10**6),
+        "fingerprint must be 64 hexadecimal digits",
+    ),
 }
 
 
@@ -466,5 +507,6 @@ def test_tampered_catalogs_are_refused(kind: str, tmp_path: Path) -> None:
     content, tensors = dict(content), {k: v.clone() for k, v in tensors.items()}
     change(content, tensors)
     lefs.records.save_record(path, "lefs-catalog", content, tensors)
-    with pytest.raises(ArtifactError, match=expected):
+    with pytest.raises(ArtifactError, match=expected) as caught:
         lefs.Catalog.load(tmp_path)
+    assert len(str(caught.value)) < 3000

@@ -17,14 +17,16 @@ from lefs import models
 from lefs.checks import check_choice, check_device
 from lefs.files.publishers import Parsed
 from lefs.files.publishers.unknown import explain
-from lefs.files.reading import MappedFile, lacks_memory, opened, read_tree
+from lefs.files.reading import MappedFile, opened, read_tree
 from lefs.files.weights import fill
 from lefs.generator import Generator
 from lefs.models.layers import shapes_only
 from lefs.records import (
     ArtifactError,
+    lacks_memory,
     load_record,
     locate,
+    not_enough_memory,
     printable,
     record_file,
     save_record,
@@ -141,11 +143,11 @@ def _unforeseen(what: object) -> Iterator[None]:
     """Every known case has its own message; this is for what nobody thought of."""
     try:
         yield
-    except MemoryError:
-        raise ArtifactError(f"{what} needs more memory than this computer has free") from None
-    except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
+    except (
+        ArithmeticError, AttributeError, LookupError, MemoryError, RuntimeError, TypeError, ValueError
+    ) as error:  # fmt: skip
         if lacks_memory(error):
-            raise ArtifactError(f"{what} needs more memory than this computer has free") from None
+            raise not_enough_memory(what) from None
         raise ArtifactError(
             f"{what} is damaged, or a variant that lefs does not know: {type(error).__name__}: {error}"
         ) from None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,8 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lefs.files.reading import MappedFile, aligned, lacks_memory
-from lefs.records import ArtifactError
+from lefs.files.reading import MappedFile, aligned
+from lefs.records import ArtifactError, lacks_memory, not_enough_memory
 
 __all__ = ["fill"]
 
@@ -30,8 +29,8 @@ def fill(
     path : Path
         Of the file, for error messages.
     source : MappedFile, optional
-        The open file that `tensors` may be views of; they are read from it. All are copied, as a view would
-        change with its file, or end with it.
+        The open file that `tensors` may be views of; they are read from it, and all copied, as a view would
+        change with its file, or end with it. None: they are of no file any more, and are taken as they are.
 
     Raises
     ------
@@ -45,8 +44,7 @@ def fill(
     except (MemoryError, RuntimeError) as error:
         if not lacks_memory(error):
             raise
-        size = sum(4 * tensor.numel() for tensor in tensors.values()) / 2**30
-        raise ArtifactError(f"{path}: there is not enough memory; its weights take {size:.1f} GiB") from None
+        raise not_enough_memory(path, sum(4 * tensor.numel() for tensor in tensors.values())) from None
     if bad := next((name for name, tensor in ready.items() if not _finite(tensor)), None):
         raise ArtifactError(
             f"{path} has NaN or infinite values in {bad!r}; it may come from a training that diverged"
@@ -60,9 +58,7 @@ def fill(
 def _copied(tensor: Tensor, source: MappedFile | None) -> Tensor:
     if source is not None:
         return source.copy(tensor)
-    # (kernels of one server share the pages of a file that is mapped; nobody may write into it meanwhile)
-    mapped = os.environ.get("LEFS_MAP_WEIGHTS") == "1"
-    return aligned(tensor).to(torch.float32, memory_format=torch.contiguous_format, copy=not mapped)
+    return aligned(tensor).to(torch.float32, memory_format=torch.contiguous_format)
 
 
 def _places(network: nn.Module) -> dict[str, tuple[dict[str, Any], str]]:

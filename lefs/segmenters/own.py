@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate, max_pool2d
 
-from lefs.checks import check_device, check_integer
+from lefs.checks import check_device, check_integer, check_tensor, check_text
 from lefs.generator import Generator
 from lefs.images import opaque
 from lefs.records import ArtifactError, load_record, record_file, save_record
@@ -57,8 +57,8 @@ class PartSegmenter(nn.Module):
         self, names: Sequence[str], *, width: int = 16, groups: Mapping[str, Sequence[str]] | None = None
     ):
         super().__init__()
+        check_integer("the number of names", len(names), maximum=1000)
         self.fine, self.width = tuple(names), check_integer("width", width, minimum=1, maximum=256)
-        check_integer("the number of names", len(self.fine), maximum=1000)
         if len(self.fine) < 2 or len(set(self.fine)) < len(self.fine):
             raise ValueError(f"names must be at least two different parts, got {list(names)}")
         self._group({name: (name,) for name in self.fine} if groups is None else groups)
@@ -72,7 +72,7 @@ class PartSegmenter(nn.Module):
         self.head = nn.Conv2d(width, len(self.fine), 1)
 
     def _group(self, groups: Mapping[str, Sequence[str]]) -> None:
-        self.groups = {name: tuple(parts) for name, parts in groups.items()}
+        self.groups = {check_text("a part's name", name): tuple(parts) for name, parts in groups.items()}
         members = [part for parts in self.groups.values() for part in parts]
         if sorted(members) != sorted(self.fine) or len(self.groups) < 2 or not all(self.groups.values()):
             known = list(self.fine)
@@ -187,7 +187,11 @@ def load_segmenter(
     place = check_device(device or "cpu")
     meta, tensors, file = load_record(name_or_path, expect=_FORMAT)
     try:
-        segmenter = PartSegmenter(meta["names"], width=meta["width"], groups=meta.get("groups"))
+        names, width = meta["names"], check_integer("width", meta["width"], minimum=1, maximum=256)
+        check_tensor("head.weight", tensors["head.weight"], (len(names), width, 1, 1))  # (before it is built)
+        for name, tensor in tensors.items():
+            check_tensor(name, tensor, tuple(tensor.shape), whole=name.endswith("num_batches_tracked"))
+        segmenter = PartSegmenter(names, width=width, groups=meta.get("groups"))
         segmenter.load_state_dict(tensors)
     except (AttributeError, KeyError, TypeError, ValueError, RuntimeError) as error:
         raise ArtifactError(f"{file}: its weights and what it says of them do not fit: {error}") from error

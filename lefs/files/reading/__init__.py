@@ -11,6 +11,7 @@ import os
 import struct
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, TypeVar
 
 from lefs.files.reading.checkpoints import read_checkpoint
@@ -19,8 +20,8 @@ from lefs.files.reading.pickles import Pickle
 from lefs.files.reading.policy import is_inert
 from lefs.files.reading.sniffing import explain, sniff
 from lefs.files.reading.tensors import aligned
-from lefs.files.reading.values import Global, Instance, Session, check_depth, damaged, lacks_memory, walk
-from lefs.records import ArtifactError
+from lefs.files.reading.values import Global, Instance, Session, check_depth, damaged, walk
+from lefs.records import ArtifactError, lacks_memory, not_enough_memory
 
 __all__ = [
     "Global",
@@ -28,7 +29,6 @@ __all__ = [
     "MappedFile",
     "aligned",
     "is_inert",
-    "lacks_memory",
     "opened",
     "read_tree",
     "walk",
@@ -139,7 +139,8 @@ def _outcome(act: Callable[[], _Value], name: str) -> _Value | ArtifactError:
         return ArtifactError(f"{name} is a folder; give a file inside it")
     except (OSError, MemoryError, *_UNFORESEEN) as error:
         if lacks_memory(error):
-            return ArtifactError(f"{name} needs more memory than this computer has free")
+            path = Path(name)
+            return not_enough_memory(name, path.stat().st_size if path.is_file() else 0)
         if isinstance(error, OSError):
             return ArtifactError(f"{name} cannot be read: {error.strerror or error}")
         # Every known case has its own message above; this is for what nobody thought of.

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import errno
-import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import chain
@@ -13,7 +11,7 @@ from lefs.records import ArtifactError
 
 __all__ = [
     "LONGEST_KEY", "Global", "Instance", "Session", "Unfinished", "check_depth", "check_key", "damaged",
-    "lacks_memory", "refused", "walk",
+    "refused", "walk",
 ]  # fmt: skip
 
 _MAX_DEPTH, LONGEST_KEY = 400, 10_000
@@ -136,15 +134,6 @@ def damaged(what: str) -> ArtifactError:
 def refused(what: str) -> ArtifactError:
     """The error for a file that asks for what lefs never does; the caller puts the path before it."""
     return ArtifactError(f"is refused: {what}; nothing of it was run. Get it from its publisher again")
-
-
-def lacks_memory(error: BaseException) -> bool:
-    """Whether an error says that memory, or that of a device, is full."""
-    return (
-        isinstance(error, MemoryError)
-        or getattr(error, "errno", 0) == errno.ENOMEM
-        or (isinstance(error, RuntimeError) and re.search(r"allocat|out of memory", str(error)) is not None)
-    )
 
 
 def check_key(key: Any, session: Session, depth: int = 0) -> Any:
