@@ -20,7 +20,7 @@ _STATES = (
     (("encoder.", "decoder."), "an encoder or autoencoder"),
     (("final_conv.", "final_linear.", "from_rgb.", "input0."), "a discriminator alone"),
 )
-_EXPECTED = "expected a generator of one of the kinds in the README's table"
+_EXPECTED = "expected a generator of one of the kinds that lefs loads"
 _GET = "it makes no images from latents; load the file of a generator"
 DISCRIMINATOR = f"a discriminator alone; {_GET}, which often keeps both"
 
