@@ -342,7 +342,7 @@ function describe(parts, panel) {
 function heartbeat(model, el) {
   const panel = el.closest(".lefs-panel");
   if (!panel) return () => {};
-  const notice = element("div", "lefs-error lefs-dead", panel);
+  const notice = element("div", "lefs-dead", panel);
   Object.assign(notice, { hidden: true, role: "alert" });
   panel.prepend(notice);
   let missed = 0, waiting = 0;

@@ -192,10 +192,10 @@ def test_naming_a_part_saves_the_catalog(
 
     panel = notebook.panel()
     before = picture(panel.locator("canvas").first)
-    field = panel.locator("input[type=text]").first
+    field = panel.locator(".lefs-swatch + .widget-text input").first
     field.fill("a new part")
     field.press("Enter")
-    expect(panel.locator(".lefs-summary").last).to_contain_text("saved to")
+    expect(panel.locator(".lefs-summary", has_text="saved to")).to_be_visible()
     notebook.settle()
     saved = [lefs.Catalog.load(path) for path in workplace.rglob("catalog.safetensors")]
     assert any("a new part" in catalog.parts for catalog in saved)
@@ -240,13 +240,13 @@ def test_painting_switches_units_where_the_pointer_or_the_keys_go(
     notebook.page.mouse.up()
     wait_for_change(result, before)
     notebook.settle()
-    expect(panel.locator(".lefs-summary").first).to_contain_text("glasses on the painted positions")
+    expect(panel.locator(".lefs-summary", has_text="glasses on the painted positions")).to_be_visible()
 
     panel.get_by_role("button", name="Clear").click()
-    expect(panel.locator(".lefs-summary").first).not_to_contain_text("painted positions")
+    expect(panel.locator(".lefs-summary", has_text="painted positions")).to_have_count(0)
     source.focus()
     notebook.page.keyboard.press("ArrowUp")
     notebook.page.keyboard.press("Space")
-    expect(panel.locator(".lefs-summary").first).to_contain_text("glasses on the painted positions")
+    expect(panel.locator(".lefs-summary", has_text="glasses on the painted positions")).to_be_visible()
     panel.screenshot(path=tmp_path / "painter.png")
     assert panel.locator(".lefs-error").count() == 0
