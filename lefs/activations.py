@@ -244,14 +244,13 @@ def default_batch(generator: Generator) -> int:
 
 
 def _of_chunk(job: Job, source: Source, truncation: float, batch_size: int, chunk: Batch) -> Sequence[Any]:
-    """What `job` makes of a chunk's batches, added up; arrays if it is for another process."""
+    """What `job` makes of a chunk's batches, added up."""
     generator, total = loaded(source), list[Tensor]()
     for start in range(0, len(chunk), batch_size):
         some = chunk[start : start + batch_size]
         found = job(generator, generator.sample([seed for _, seed in some], truncation=truncation), some)
         total = [a + b for a, b in zip(total, found, strict=True)] if total else list(found)
-    # (a tensor would travel as shared memory, which ends with the process that made it)
-    return total if isinstance(source, Generator) else [each.cpu().numpy() for each in total]
+    return total
 
 
 def _vectors(

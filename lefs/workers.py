@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import pickle
 import signal
 import sys
 import threading
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
@@ -206,6 +208,30 @@ def _at_work(function: Callable[[Any], Any], chunk: Any) -> Any:
     return function(chunk)
 
 
+def _work(function: Callable[[Any], Any], executor: Executor | None) -> Callable[[Any], Any]:
+    """What an executor is given: for other processes written once for all chunks, and read once by each.
+
+    Written by the pool itself, chunk after chunk, a tensor would be a handle on memory that ends with whoever
+    made it. Nothing here is from a file or from anybody else.
+    """
+    if executor is not None and not isinstance(executor, ThreadPoolExecutor):
+        with suppress(AttributeError, TypeError, pickle.PicklingError):  # (Dask sends what these cannot)
+            return partial(_far_off, pickle.dumps(function))
+    return partial(_at_work, function)
+
+
+@lru_cache(maxsize=2)
+def _read(written: bytes) -> Callable[[Any], Any]:
+    function: Callable[[Any], Any] = pickle.loads(written)
+    return function
+
+
+def _far_off(written: bytes, chunk: Any) -> Any:
+    found = _at_work(lambda given: _read(written)(given), chunk)
+    tensors = isinstance(found, list | tuple) and all(isinstance(each, torch.Tensor) for each in found)
+    return [each.cpu().numpy() for each in found] if tensors else found
+
+
 class _Crew:
     """Chunks on their way through an executor."""
 
@@ -217,7 +243,7 @@ class _Crew:
         name: Callable[[Any], str],
         numbers: Sequence[int],
     ):
-        self.work, self.chunks, self.name, self.numbers = partial(_at_work, function), chunks, name, numbers
+        self.work, self.chunks, self.name, self.numbers = _work(function, executor), chunks, name, numbers
         self.given = self.executor = executor
         self.todo, self.dead = deque(numbers), list[int]()
         self.flying, self.ready = dict[Future[Any], int](), dict[int, Any]()

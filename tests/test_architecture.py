@@ -117,8 +117,9 @@ FORBIDDEN_IMPORTS = {
     "shelve": "a pickle runs code: use lefs.records",
     "random": "take a random_state",
 }
-# Python's unpickler without what could run code; tests/test_pickles.py looks at what is left of it.
-ALLOWED_IMPORTS = {("files/reading/pickles.py", "pickle")}
+# Python's unpickler without what could run code (tests/test_pickles.py looks at what is left of it); and what
+# this process sends to its own workers, as any pool does.
+ALLOWED_IMPORTS = {("files/reading/pickles.py", "pickle"), ("workers.py", "pickle")}
 FORBIDDEN_CALLS = {
     "print": "return text, or show a progress bar",
     "torch.load": "a pickle runs code: use lefs.records",
