@@ -96,6 +96,8 @@ def locate(name_or_path: str | os.PathLike[str]) -> Path:
     try:
         path = Path(name).expanduser()
         found = path.exists()
+        whole = path.with_name(f"{path.name.removesuffix('.json')}.safetensors") if path.name else path
+        path, found = (whole, True) if not found and whole.is_file() else (path, found)
     except (OSError, RuntimeError, ValueError) as error:
         problem = error.strerror if isinstance(error, OSError) else error
         raise ArtifactError(f"{name!r:.200} cannot be looked up: {problem}") from None
@@ -106,8 +108,6 @@ def locate(name_or_path: str | os.PathLike[str]) -> Path:
         return embedded
     if found:
         return path
-    if path.name and (other := path.with_name(f"{path.name.removesuffix('.json')}.safetensors")).is_file():
-        return other
     if _ADDRESS.match(name):
         raise ArtifactError(
             f"{name!r:.200} is an address; lefs never downloads: fetch the file, and give its path"

@@ -13,9 +13,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate, max_pool2d
 
-from lefs.checks import check_device, check_integer, check_tensor, check_text
+from lefs.checks import check_device, check_integer, check_tensor
 from lefs.generator import Generator
 from lefs.images import opaque
+from lefs.naming import as_written, part_name
 from lefs.records import ArtifactError, load_record, record_file, save_record
 
 __all__ = ["PartSegmenter", "load_segmenter", "segmenter_of"]
@@ -58,7 +59,8 @@ class PartSegmenter(nn.Module):
     ):
         super().__init__()
         check_integer("the number of names", len(names), maximum=1000)
-        self.fine, self.width = tuple(names), check_integer("width", width, minimum=1, maximum=256)
+        self.fine = tuple(part_name("names", name) for name in names)
+        self.width = check_integer("width", width, minimum=1, maximum=256)
         if len(self.fine) < 2 or len(set(self.fine)) < len(self.fine):
             raise ValueError(f"names must be at least two different parts, got {list(names)}")
         self._group({name: (name,) for name in self.fine} if groups is None else groups)
@@ -72,7 +74,7 @@ class PartSegmenter(nn.Module):
         self.head = nn.Conv2d(width, len(self.fine), 1)
 
     def _group(self, groups: Mapping[str, Sequence[str]]) -> None:
-        self.groups = {check_text("a part's name", name): tuple(parts) for name, parts in groups.items()}
+        self.groups = {part_name("groups", n): tuple(map(as_written, ps)) for n, ps in groups.items()}
         members = [part for parts in self.groups.values() for part in parts]
         if sorted(members) != sorted(self.fine) or len(self.groups) < 2 or not all(self.groups.values()):
             known = list(self.fine)
