@@ -409,7 +409,12 @@ def test_a_run_hands_on_artefacts_and_shows_every_figure(
 
 @pytest.mark.slow
 def test_the_real_notebooks_run_one_after_the_other(tmp_path: Path, root: Path) -> None:
-    small = {"1_dissection.images": 48, "1_dissection.clusters": 10, "1_dissection.tried_clusters": [4, 10]}
+    small = {
+        "generator": "portraits-64",
+        "1_dissection.images": 48,
+        "1_dissection.clusters": 10,
+        "1_dissection.tried_clusters": [4, 10],
+    }
     small |= {"2_catalog.images": 24, "3_editing.pairs": 6, "3_editing.references": [2001, 2002]}
     small |= {"4_units.images": 48, "4_units.tested": 12, "4_units.search_steps": 4}
     small |= {
@@ -429,6 +434,7 @@ def test_the_real_notebooks_run_one_after_the_other(tmp_path: Path, root: Path) 
         executed = nbformat.read(run.folder / f"{record['notebook']}.ipynb", as_version=4)
         shown = figures(link_pictures(executed, run.folder))
         assert shown, f"{record['notebook']} shows no figure"
+        assert record["findings"], f"{record['notebook']} records nothing"
         assert all(f.source in gallery and f.heading for f in shown)
         assert all((run.folder / f.source).is_file() for f in shown if f.source)
         outputs = [o for c in executed.cells for o in c.get("outputs", [])]
