@@ -22,7 +22,7 @@ from lefs.checkpoints import Checkpoint, Unfinished
 from lefs.checks import check_choice, check_clusters, check_integer
 from lefs.clustering import SphericalKMeans, sample_limit
 from lefs.effects import by_effect, measure_effects
-from lefs.energies import measured
+from lefs.energies import measured, predicted_seconds
 from lefs.factorization import factorize, membership_by
 from lefs.generator import Generator
 
@@ -321,7 +321,7 @@ def _halves(catalog: Catalog, generator: Generator, clusters: Iterable[int], sho
 
 @dataclass(frozen=True)
 class Estimate:
-    """What a dissection will take, roughly: within a factor of two or three.
+    """What a dissection will take, to a quarter or so on a machine that does nothing else.
 
     Attributes
     ----------
@@ -376,8 +376,7 @@ def estimate(
     vectors = one.vectors(layer, max_vectors=given, random_state=0)
     first = _once(lambda: float(one.vectors(layer, max_vectors=given, random_state=0)[0, 0]))
     centers = normalize(vectors.new_ones(clusters, vectors.shape[1]), dim=1)
-    second = _once(lambda: measured(one, layer, centers))
-    passes = (first * len(sample.spread) + second * images) / len(one.seeds)
+    passes = first * len(sample.spread) / len(one.seeds) + predicted_seconds(one, layer, centers, images)
     seconds = passes + _kmeans_seconds(vectors, clusters, count, n_init)
     return Estimate(seconds, _peak_bytes(sample, clusters, count, vectors.shape[1]))
 

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
+from timeit import timeit
 
 import torch
 from torch import Tensor
@@ -25,7 +26,7 @@ from lefs.images import resample_partition
 from lefs.stylespace import StyleLayer
 from lefs.synthesis import Stop
 
-__all__ = ["Measured", "measured", "shares"]
+__all__ = ["Measured", "measured", "predicted_seconds", "shares"]
 
 _STRIP = 2**20  # squares that are formed at once: enough for a matrix product, few enough for the cache
 _CHEAP = 2**22  # numbers in a layer's maps of one image from which on images are spared
@@ -78,8 +79,7 @@ def measured(
         clusters and live channels: 32, 64, 128, ... of them; 0: all.
     """
     layers, count = sample.generator.layers, len(sample.seeds)
-    clustered = _depth(layers, [la.name in layer.split("+") for la in layers])
-    cheap = max(clustered, _depth(layers, [_numbers(la) < _CHEAP for la in layers]))
+    clustered, cheap = _depths(layers, layer)
     spared = check_number("precision", precision, minimum=0, maximum=1) > 0 and cheap < len(layers)
     means: Tensor | None = None
     if kind == "standardized":
@@ -113,8 +113,23 @@ def shares(energy: Tensor) -> Tensor:
     return torch.where(total > 0, energy / total.clamp_min(torch.finfo(torch.float64).tiny), 0.0)
 
 
-def _numbers(layer: StyleLayer) -> int:
-    return layer.channels * math.prod(layer.size)
+def predicted_seconds(sample: Sample, layer: str, centers: Tensor, count: int) -> float:
+    """What `measured` of so many images will take, from the time that those of a small sample do; of large
+    maps, if 32 images are enough.
+    """
+    layers, found = sample.generator.layers, list[float]()
+    job = partial(_energy, layer=layer, centers=centers.cpu(), method="kmeans", means=None)
+    shapes = (4, len(centers), sample.generator.num_styles), (len(centers),)
+    for depth in (len(layers), len(layers), cheap := _depths(layers, layer)[1]):  # (the first call is slow)
+        found.append(timeit(partial(sample.sums, partial(job, depth=depth), "", *shapes), number=1))
+    whole = count if cheap == len(layers) else min(count, _FIRST)
+    return (found[1] * whole + found[2] * (count - whole)) / len(sample.seeds)
+
+
+def _depths(layers: Sequence[StyleLayer], clustered: str) -> tuple[int, int]:
+    """How many layers lead to the clustered ones, and how many to those that see all images."""
+    least = _depth(layers, [la.name in clustered.split("+") for la in layers])
+    return least, max(least, _depth(layers, [la.channels * math.prod(la.size) < _CHEAP for la in layers]))
 
 
 def _depth(layers: Sequence[StyleLayer], wanted: Sequence[bool]) -> int:
