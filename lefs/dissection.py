@@ -28,7 +28,7 @@ from lefs.generator import Generator
 
 __all__ = ["Estimate", "dissect", "dissect_shard", "divide", "estimate", "remeasure"]
 
-_ITERATIONS = 40  # of a run of k-means, as they come
+_ITERATIONS = 24  # of a run of k-means, as they come on all vectors of random ones
 _once = partial(timeit, number=1)  # seconds that a call takes
 
 
@@ -395,5 +395,5 @@ def _peak_bytes(sample: Sample, clusters: int, count: int, width: int) -> int:
     together = min(sample.batch_size, len(sample.seeds))
     vectors, seen = 4 * count * width, min(count, sample_limit(clusters))
     kmeans = (4 * seen * width if seen < count else 0) + 40 * count + 150 * seen
-    walk = batch_bytes(sample.generator, clusters) * together
+    walk = batch_bytes(sample.generator, clusters) * together * 7 // 10  # (of what a batch may take at most)
     return max(vectors + walk, vectors + kmeans)
