@@ -175,11 +175,13 @@ class Synthesis(nn.Module, ABC):
         >>> generator.synthesize(generator.sample([1])).shape
         torch.Size([1, 3, 32, 32])
         """
-        height, width = self.size
-        if check_choice("side", side, self.preview_sizes) == height:
+        return self._of_side(check_choice("side", side, self.preview_sizes))
+
+    def _of_side(self, side: int) -> Self:
+        if side == self.size[0]:
             return self
         found = copy.copy(self)
-        found.size = side, side * width // height
+        found.size = side, side * self.size[1] // self.size[0]
         return found
 
     def check_styles(self) -> None:
@@ -261,8 +263,9 @@ class Synthesis(nn.Module, ABC):
                 raise Stop
 
         if wanted:
-            with suppress(Stop):
-                self.walk(styles, {name: partial(keep, name=name) for name in wanted})
+            with suppress(Stop):  # (smaller pictures may need fewer layers than are asked for)
+                whole = self._of_side(max(self.size[0], *(self._stage(self.layer(n)) for n in wanted)))
+                whole.walk(styles, {name: partial(keep, name=name) for name in wanted})
         return found
 
     def state(

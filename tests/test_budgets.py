@@ -56,6 +56,8 @@ def test_a_generator_of_smaller_pictures_is_the_same_generator() -> None:
     assert small.synthesize(styles).equal(generator.synthesize(styles, upto=32))
     assert small.synthesize(styles, cache=small.cache(styles)).equal(small.synthesize(styles))
     assert generator.at(128) is generator
+    finest = generator.layers[-1].name
+    assert small.record(styles, finest)[finest].equal(generator.record(styles, finest)[finest])
     assert generator.size == (128, 128)
     with pytest.raises(ValueError, match="side must be one of"):
         small.at(64)

@@ -153,7 +153,9 @@ class Stage(Panel):
         with self._guarded() as turn:
             try:
                 if move == self._moves:
-                    self._draw(self._editor.render(self.recipe, stop=lambda: self._latest is not turn))
+                    # (in half precision where previews are, since that is sooner; files are float32)
+                    editor = self._editor if self._hasty is None else self._hasty[0]
+                    self._draw(editor.render(self.recipe, stop=lambda: self._latest is not turn))
             except Superseded:
                 self._wait_for_rest()  # (what came may have been no move, but a click)
 
