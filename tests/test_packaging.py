@@ -74,22 +74,55 @@ def test_the_wheel_holds_nothing_else(wheel: zipfile.Path) -> None:
     assert not [n for n in held if "recipe" in n.split("/")], "the recipe of the data stays in the checkout"
 
 
-def test_an_installed_wheel_finds_its_generator_and_notebooks(wheel: zipfile.Path, tmp_path: Path) -> None:
-    wheel.root.extractall(tmp_path / "site")
-    script = (
-        "import lefs, lefs.runner\n"
-        "assert 'site' in lefs.__file__, lefs.__file__\n"
-        "print(*[lefs.load(name).size[0] for name in ('portraits', 'portraits-64')])\n"
-        "print(*[p.stem for p in lefs.runner.find_notebooks()])"
+def test_the_wheel_is_small_and_the_same_each_time(root: Path, tmp_path: Path, wheel: zipfile.Path) -> None:
+    (first,) = Path(str(wheel.root.filename)).parent.glob("lefs-*.whl")
+    assert first.stat().st_size <= 25 * 2**20
+    command = [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", str(tmp_path)]
+    subprocess.run(command, cwd=root, check=True, capture_output=True)
+    assert (tmp_path / first.name).read_bytes() == first.read_bytes()
+
+
+def test_the_wheel_describes_itself_without_what_lies_elsewhere(root: Path, wheel: zipfile.Path) -> None:
+    """Links to files of the checkout lead to the repository, or are text where there is none yet."""
+    (metadata,) = (n for n in wheel.root.namelist() if n.endswith(".dist-info/METADATA"))
+    text = wheel.root.read(metadata).decode()
+    assert "# lefs: local editing from style" in text
+    assert re.findall(r"\]\((?!https?:|#)[^)]*\)", text) == []
+    portable = runpy.run_path(str(root / "hatch_build.py"))["portable"]
+    shown = portable("![a](data/b.png)\n\n[c](d.md) [e](https://f)", "https://host/me/lefs")
+    assert shown == (
+        "![a](https://host/me/lefs/raw/HEAD/data/b.png)\n\n"
+        "[c](https://host/me/lefs/blob/HEAD/d.md) [e](https://f)"
     )
-    empty = tmp_path / "empty"
-    empty.mkdir()
-    environment = {"PYTHONPATH": str(tmp_path / "site"), "PATH": "", "HOME": str(empty)}
-    done = subprocess.run(
-        [sys.executable, "-c", script], cwd=empty, env=environment, capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith("128 64\n1_dissection ")
+    assert portable("![a](data/b.png)\n\n[c](d.md)") == "c"
+
+
+@pytest.mark.slow  # (pip makes an environment: fifteen seconds)
+def test_an_installed_wheel_runs(wheel: zipfile.Path, tmp_path: Path) -> None:
+    """Installed by pip into an environment of its own, which borrows what lefs depends on from this one."""
+    (built,) = Path(str(wheel.root.filename)).parent.glob("lefs-*.whl")
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", tmp_path / "venv"], check=True)
+    python = tmp_path / "venv" / "bin" / "python"
+    (packages,) = (tmp_path / "venv" / "lib").glob("python*/site-packages")
+    install = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index"]
+    subprocess.run([*install, "--target", packages, built], check=True, cwd=tmp_path)
+    ours = Path(pytest.__file__).parents[1]
+    (packages / "borrowed.pth").write_text(f"{ours}\n", encoding="utf-8")
+    environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "OMP_NUM_THREADS": "1"}
+
+    def run(*arguments: str, start: tuple[str, ...] = ("-m", "lefs")) -> str:
+        command = [str(python), *start, *arguments]
+        done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    where = run(start=("-c", "import lefs; print(lefs.__file__)"))
+    assert where.strip() == str(packages / "lefs" / "__init__.py")
+    assert "64 x 64" in run("info", "portraits-64")
+    assert "1_dissection" in run("run", "--list")
+    run("notebooks", "mine", "--copy-only")
+    assert len(list((tmp_path / "mine").glob("*.ipynb"))) == 6
+    run("edit", "--generator", "portraits-64", "--target", "1", "--reference", "2", "--part", "hair")
 
 
 def test_the_version_is_in_one_place() -> None:
