@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import itertools
+import os
 import re
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import nbformat
+import numpy as np
 import pytest
 from jupyterlab_page import Notebook, change, picture, wait_for_change
-from playwright.sync_api import expect
+from PIL import Image
+from playwright.sync_api import Locator, Page, expect
 
 import lefs
+from lefs.images import to_uint8
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 OpenNotebook = Callable[[str], Notebook]
@@ -37,6 +45,15 @@ def set_parameters(path: Path, **values: int) -> None:
     nbformat.write(made, path)
 
 
+EDITS = """
+import lefs
+from lefs.widgets import EditStudio
+
+model, found = lefs.load("portraits-64"), lefs.Catalog.load("portraits-64")
+place = lefs.QuerySettings(where="part")
+studio = EditStudio(model, found, lefs.Recipe(1, (lefs.Change("hair", 2, settings=place),)), folder="saved")
+studio
+"""
 STUDIO = """
 import lefs
 from lefs.progress import track
@@ -148,8 +165,9 @@ def test_moving_rho_changes_the_edited_picture(
     pairs = itertools.combinations(before.values(), 2)
     assert all(change(a, b) > 1 for a, b in pairs), "target, edit and reference should be three pictures"
 
-    summary = panel.locator(".lefs-summary").nth(1)
+    summary = panel.locator(".lefs-summary", has_text="arrival of")
     expect(summary).to_contain_text("inside the mask alone")  # (it opens in place)
+    panel.get_by_text("More", exact=True).click()
     expect(rho).to_be_hidden()
     where = panel.locator(".widget-dropdown", has_text="where").locator("select")
     where.select_option(label="everywhere")
@@ -159,7 +177,7 @@ def test_moving_rho_changes_the_edited_picture(
     notebook.settle()
     before["edit"] = picture(canvases["edit"])
 
-    part = panel.locator(".widget-dropdown", has_text="part").locator("select")
+    part = panel.get_by_label("part", exact=True)
     part.select_option(label="mouth")
     wait_for_change(canvases["edit"], before["edit"])
     expect(panel.get_by_role("button", name="Keep mine")).to_be_hidden()  # no slider was moved by hand
@@ -180,6 +198,99 @@ def test_moving_rho_changes_the_edited_picture(
     for name in ("target", "reference"):
         assert change(before[name], picture(canvases[name])) < 0.1
     assert panel.locator(".lefs-error").count() == 0
+
+
+def test_an_eye_is_clicked_a_part_added_and_the_saved_picture_replays(
+    open_notebook: OpenNotebook, workplace: Path
+) -> None:
+    write_notebook(workplace / "edits.ipynb", EDITS)
+    notebook = open_notebook("edits.ipynb")
+    notebook.run_all()
+    assert notebook.errors() == []
+    page, panel = notebook.page, notebook.panel()
+    model, found = lefs.load("portraits-64"), lefs.Catalog.load("portraits-64")
+    masks = found.part_masks(model, model.sample([1], truncation=0.7))
+
+    def click(canvas: Locator, part: str, *, shift: bool = False) -> None:
+        ys, xs = np.nonzero(masks[part][0].numpy())
+        middle = int(np.argmin((ys - np.median(ys)) ** 2 + (xs - np.median(xs)) ** 2))
+        box = canvas.bounding_box()
+        assert box is not None
+        at = [(k[middle] + 0.5) / 64 for k in (xs, ys)]
+        place = {"x": at[0] * box["width"], "y": at[1] * box["height"]}
+        canvas.hover(position=place)
+        expect(panel.locator(".lefs-tip:visible").first).to_have_text(part)
+        canvas.click(position=place, modifiers=["Shift"] if shift else [])
+
+    edit, target = (panel.locator(f"canvas[data-panel='{name}']") for name in ("edit", "target"))
+    before = picture(edit)
+    click(target, "eyes")
+    wait_for_change(edit, before, least=0.1)
+    expect(panel.get_by_label("part", exact=True)).to_have_value("eyes")
+    before = picture(edit)
+    click(target, "hair", shift=True)
+    wait_for_change(edit, before)
+    rows = panel.locator(".widget-select option")
+    expect(rows).to_have_count(2)
+    both = picture(edit)
+    panel.locator(".widget-slider", has_text="λ").locator(".noUi-handle").focus()
+    page.keyboard.press("Home")
+    wait_for_change(edit, both)
+    expect(panel.locator(".lefs-help")).to_contain_text("How far channels move")
+    panel.locator(".lefs-tools button:has(.fa-undo)").click()
+    notebook.settle()
+    page.wait_for_timeout(500)
+    assert change(both, picture(edit)) < 0.1, "undo brings the picture back"
+    box = edit.bounding_box()
+    assert box is not None
+    page.mouse.move(box["x"] + 20, box["y"] + 20)
+    page.mouse.down()
+    wait_for_change(edit, both)  # (pressed, it shows the target)
+    page.mouse.up()
+    panel.get_by_role("button", name="Save").click()
+    expect(panel.locator(".lefs-summary", has_text="saved")).to_be_visible()
+    (path,) = (workplace / "saved").glob("*.png")
+    recipe = lefs.Recipe.from_png(path)
+    assert [c.part for c in recipe.changes] == ["eyes", "hair"]
+    again = lefs.Editor(model, found).render(recipe)
+    np.testing.assert_array_equal(np.asarray(Image.open(path)), to_uint8(again.image))
+    shown = np.asarray(
+        Image.fromarray(to_uint8(again.image)).resize(both.shape[1::-1], Image.Resampling.NEAREST)
+    )
+    assert change(both, shown.astype(np.int16)) < 3, "the page shows what is saved"
+    assert panel.locator(".lefs-error:visible").count() == 0
+
+
+def test_the_studio_is_a_page_of_its_own(page: Page, workplace: Path, tmp_path: Path) -> None:
+    pytest.importorskip("voila")
+    log = tmp_path / "voila.log"
+    command = [sys.executable, "-m", "lefs", "studio", "portraits-64", "--no-browser", "--port=0"]
+    with log.open("wb") as output:
+        server = subprocess.Popen(
+            command, cwd=tmp_path, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
+        )
+    try:
+        deadline = time.monotonic() + 180
+        while not (
+            found := re.search(r"http://(127\.0\.0\.1|localhost):(\d+)/\?token=(\w+)", log.read_text())
+        ):
+            assert time.monotonic() < deadline, log.read_text()
+            time.sleep(0.2)
+        address = f"http://127.0.0.1:{found[2]}/"
+        answer = page.goto(address)
+        assert answer is not None
+        assert page.locator("canvas").count() == 0, "nobody is let in without the token"
+        page.goto(f"{address}?token={found[3]}")
+        edit = page.locator("canvas[data-panel='edit']")
+        edit.wait_for(timeout=180_000)
+        page.wait_for_timeout(1500)
+        before = picture(edit)
+        page.locator(".widget-slider", has_text="λ").locator(".noUi-handle").focus()
+        page.keyboard.press("Home")
+        wait_for_change(edit, before)
+    finally:
+        os.killpg(server.pid, signal.SIGTERM)
+        server.wait(30)
 
 
 def test_naming_a_part_saves_the_catalog(
