@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
+from torch import Tensor
 
 from lefs.checks import check_choice, check_integer, needs
-from lefs.editing import Change, Recipe
+from lefs.editing import Recipe
 from lefs.editor import Editor
 from lefs.images import opaque, save_png, to_uint8
 from lefs.progress import track
@@ -85,46 +86,41 @@ def animate(
     path = Path(path)
     ending = check_choice("path's ending", path.suffix.lower(), _ENDINGS)
     steps = np.linspace(0, 1, check_integer("frames", frames, minimum=2)).tolist()
+    if not isinstance(recipe, Recipe) and len(recipe) == 1:
+        recipe = recipe[0]
     if isinstance(recipe, Recipe):
-        chosen = [float(v) for v in (steps if values is None else values)]
-        shown = [partial(editor.filmstrip, recipe, knob, [value]) for value in chosen]
+        ways = [partial(editor.filmstrip, recipe, knob, [float(v)]) for v in (values or steps)]
     else:
-        signed = [editor.sign(one) for one in recipe]
-        ways = [_between(editor, a, b, t) for a, b in pairwise(signed) for t in steps]
-        shown = [partial(lambda one: editor.render(one).image[None], one) for one in ways or signed]
-    bar = track(shown, total=len(shown), description="animating", show=progress)
+        pairs = pairwise([editor.sign(one) for one in recipe])
+        ways = [partial(_between, editor, a, b, t) for a, b in pairs for t in steps]
+    bar = track(ways, total=len(ways), description="animating", show=progress)
     made = opaque(torch.cat([draw().cpu() for draw in bar]))
     if ending == ".png":
         return save_png(path, torch.cat(list(made), dim=2))
-    pixels = to_uint8(made)
     write = _mp4 if ending == ".mp4" else _gif
-    return write_atomically(path, lambda p: write(p, pixels, rate))
+    return write_atomically(path, lambda p: write(p, to_uint8(made), rate))
 
 
-def _between(editor: Editor, a: Recipe, b: Recipe, t: float) -> Recipe:
-    """The edit that lies the share t of the way from one to another."""
+def _between(editor: Editor, a: Recipe, b: Recipe, t: float) -> Tensor:
+    """The picture of the edit that lies the share t of the way from one to another: (1, 3, H, W)."""
     if t in (0.0, 1.0):
-        return b if t else a
+        return editor.render(b if t else a).image[None]
 
-    def mixed(one: Source, other: Source) -> KeptStyles:
-        pairs = ((one, a), (other, b))
-        start, end = (
-            source_styles(editor.generator, s, truncation=r.truncation, label=r.label) for s, r in pairs
-        )
+    def mixed(*ends: Source) -> KeptStyles:
+        options = ({"truncation": r.truncation, "label": r.label} for r in (a, b))
+        pairs = zip(ends, options, strict=True)
+        start, end = (source_styles(editor.generator, source, **o) for source, o in pairs)
         return KeptStyles.of(torch.lerp(start, end, t))
 
-    def meet(one: Change, other: Change) -> Change:
+    later, changes = {change.part: change for change in b.changes}, []
+    for one in a.changes:  # (what goes is mixed with itself, since the two may be of unlike truncation)
+        other = later.pop(one.part, replace(one, strength=0.0))
         strength = (1 - t) * one.strength + t * other.strength
-        return replace(
-            one if t < 0.5 else other, reference=mixed(one.reference, other.reference), strength=strength
-        )
-
-    later = {change.part: change for change in b.changes}
-    # (what goes stays in the list, its seeds mixed, too, since the two may be of unlike truncation)
-    going = [meet(c, later.get(c.part, replace(c, strength=0.0))) for c in a.changes]
-    kept = {change.part for change in a.changes}
-    coming = [replace(c, strength=t * c.strength) for c in b.changes if c.part not in kept]
-    return replace(b, target=mixed(a.target, b.target), changes=(*going, *coming), parts=())
+        between = {"reference": mixed(one.reference, other.reference), "strength": strength}
+        changes.append(replace(one if t < 0.5 else other, **between))  # type: ignore[arg-type]
+    changes += [replace(c, strength=t * c.strength) for c in later.values()]
+    made = replace(b, target=mixed(a.target, b.target), changes=tuple(changes), parts=())
+    return editor.render(made).image[None]
 
 
 def _gif(path: Path, pixels: np.ndarray, rate: int) -> None:

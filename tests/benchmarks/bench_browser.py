@@ -5,6 +5,7 @@ In a real JupyterLab in a real Chromium, on the editing notebook and the embedde
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import itertools
 import math
@@ -16,6 +17,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import nbformat
 import torch
 from harness import Row, interleaved, skip
 from networks import random_generator
@@ -32,7 +34,7 @@ KEYS = 40
 
 # Counts from the key's own event to the animation frame that follows the one that paints the new picture.
 _WATCH = """handle => {
-  const grid = handle.closest(".lefs-panel").querySelector(".lefs-canvas");
+  const grid = handle.closest(".lefs-panel").querySelector(".lefs-hero");
   window.lefsTimes = [];
   let pressed = null;
   handle.addEventListener("keydown", event => { pressed = event.timeStamp; }, { capture: true });
@@ -81,19 +83,109 @@ def bench_preview() -> Iterator[Row]:
     yield Row("slider move at 1024: edit studio, kernel side", preview, whole, "the whole picture", note=note)
 
 
-def _painted_frames() -> list[float]:
-    """Milliseconds from each key to its frame."""
+def bench_studio_frame() -> Iterator[Row]:
+    """Key press to painted frame: the whole studio against a slider and a bare picture, one edit in place."""
+    name = "key press to painted frame: edit studio"
+    if find_browser() is None:
+        yield skip(name, "no Chromium")
+        return
+    studio, bare = (1e-3 * statistics.median(times) for times in zip(*_both_panels(), strict=True))
+    note = f"portraits, {KEYS} arrow keys on λ each, in turns; JupyterLab in Chromium, medians of wall time"
+    yield Row(name, studio, bare, "ipywidgets.Image with the same edit", target=1 / 1.2, note=note)
+
+
+_PANELS = """
+import io, ipywidgets, lefs
+from dataclasses import replace
+from PIL import Image
+from lefs.images import to_uint8
+
+model, found = lefs.load("portraits"), lefs.Catalog.load("portraits")
+place = lefs.QuerySettings(where="part")
+recipe = lefs.Recipe(1003, (lefs.Change("hair", 2000, 1.0, place),))
+studio = lefs.widgets.EditStudio(model, found, recipe)
+studio
+"""
+_BARE = """
+editor, picture = lefs.Editor(model, found), ipywidgets.Image()
+slider = ipywidgets.FloatSlider(1.0, min=0, max=1, step=0.01, description="bare")
+
+def draw(change):
+    edit = editor.render(replace(recipe, changes=(replace(recipe.changes[0], strength=change["new"]),)))
+    buffer = io.BytesIO()
+    Image.fromarray(to_uint8(edit.image)).save(buffer, "PNG", compress_level=1)
+    picture.value = buffer.getvalue()
+
+slider.observe(draw, "value")
+draw({"new": 1.0})
+display(slider, picture)
+"""
+# The same for a picture of the page: from the key to the animation frame after it has been loaded.
+_WATCH_IMAGE = """handle => {
+  const picture = handle.closest(".jp-OutputArea").querySelector("img.widget-image");
+  window.bareTimes = [];
+  let pressed = null;
+  handle.addEventListener("keydown", event => { pressed = event.timeStamp; }, { capture: true });
+  picture.addEventListener("load", () => {
+    if (pressed === null) return;
+    const start = pressed;
+    pressed = null;
+    requestAnimationFrame(() => setTimeout(() => window.bareTimes.push(performance.now() - start)));
+  });
+}"""
+
+
+def _both_panels() -> list[tuple[float, float]]:
+    """Milliseconds from each key to its frame, of the studio and of a bare picture."""
+    with tempfile.TemporaryDirectory() as folder:
+        place = Path(folder) / "lab"
+        place.mkdir()
+        kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
+        cells = [nbformat.v4.new_code_cell(cell) for cell in (_PANELS, _BARE)]
+        nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=kernel), place / "both.ipynb")
+        with _opened(place, "both.ipynb") as notebook:
+            page = notebook.page
+            handles = notebook.panel().locator(".widget-slider", has_text="λ").locator(".noUi-handle")
+            bare = page.locator(".widget-slider", has_text="bare").locator(".noUi-handle")
+            handles.evaluate(_WATCH)
+            bare.evaluate(_WATCH_IMAGE)
+            for count in range(1, KEYS + 1):
+                for handle, times in ((handles, "lefsTimes"), (bare, "bareTimes")):
+                    handle.focus()
+                    page.keyboard.press("ArrowLeft" if count <= KEYS // 2 else "ArrowRight")
+                    page.wait_for_function(f"window.{times}.length >= {count}")
+                    page.wait_for_timeout(50)
+            found: list[tuple[float, float]] = page.evaluate(
+                "window.lefsTimes.map((time, i) => [time, window.bareTimes[i]])"
+            )
+    return found
+
+
+@contextlib.contextmanager
+def _opened(place: Path, path: str) -> Iterator[Notebook]:
+    """A notebook of a folder, run, in a browser."""
     executable = find_browser()
     assert executable is not None
+    with (
+        tempfile.TemporaryDirectory() as home,
+        serve(place, Path(home)) as address,
+        browse(executable) as browser,
+    ):
+        page = browser.new_page(viewport={"width": 1400, "height": 1000})
+        page.set_default_timeout(120_000)
+        notebook = Notebook.open(page, address, path)
+        notebook.run_all()
+        yield notebook
+        notebook.close()
+
+
+def _painted_frames() -> list[float]:
+    """Milliseconds from each key to its frame."""
     with tempfile.TemporaryDirectory() as folder:
-        place, home = Path(folder) / "lab", Path(folder) / "jupyter"
-        home.mkdir()
+        place = Path(folder) / "lab"
         shutil.copytree(ROOT / "notebooks", place / "notebooks", ignore=shutil.ignore_patterns(".*"))
-        with serve(place, home) as address, browse(executable) as browser:
-            page = browser.new_page(viewport={"width": 1400, "height": 1000})
-            page.set_default_timeout(120_000)
-            notebook = Notebook.open(page, address, "notebooks/3_editing.ipynb")
-            notebook.run_all()
+        with _opened(place, "notebooks/3_editing.ipynb") as notebook:
+            page = notebook.page
             handle = notebook.panel().locator(".widget-slider", has_text="λ").locator(".noUi-handle")
             handle.evaluate(_WATCH)
             handle.focus()
@@ -102,7 +194,6 @@ def _painted_frames() -> list[float]:
                 page.wait_for_function(f"window.lefsTimes.length >= {count}")
                 page.wait_for_timeout(50)
             times: list[float] = page.evaluate("window.lefsTimes")
-            notebook.close()
     return times
 
 
