@@ -388,8 +388,10 @@ class Editor(Shown):
             if stop():
                 raise Superseded
 
-        # (what is looked at is computed even if the cache has it: small maps are not worth that)
-        costly = {la.name: look for la in self.generator.layers if la.size[0] >= _COSTLY}
+        # (what is looked at is computed even if the cache has it: small maps are not worth that; and what lies
+        # before a state that edits in place were mixed into must not be)
+        begin = 0 if cache is None or cache.until is None else cache.until
+        costly = {la.name: look for la in self.generator.layers[begin:] if la.size[0] >= _COSTLY}
         return self.generator.walk(styles, costly, noise=noise, cache=cache)
 
     def check_owner(self, recipe: Recipe) -> None:

@@ -486,6 +486,18 @@ def test_a_moving_control_shows_a_preview_and_the_whole_picture_at_rest(large):
     assert studio._summary.value == studio._view.measures(studio.edit, studio.recipe.changes[0])
 
 
+def test_an_edit_in_place_is_one_at_rest_too(large):
+    catalog = lefs.dissect(large, range(4), clusters=3, progress=False)
+    place = lefs.QuerySettings(where="part")
+    seen = catalog.part_masks(large, large.sample([1, 2], truncation=0.7))
+    part = next(name for name, mask in seen.items() if mask.any())
+    studio = EditStudio(large, catalog, one_change(part=part, settings=place), frame=0.0)
+    studio.controls["strength"].value = 0.5
+    wait_until(lambda: studio.edit.image.shape[-1] == 128)
+    assert float(studio.edit.change.max()) > 0
+    assert torch.equal(studio.edit.image, lefs.Editor(large, catalog).render(studio.recipe).image)
+
+
 def test_pictures_are_whole_where_a_frame_has_time_for_them(large):
     studio = slow_studio(large, frame=math.inf)
     studio.controls["strength"].value = 0.3
