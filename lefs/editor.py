@@ -388,7 +388,7 @@ class Editor(Shown):
             if stop():
                 raise Superseded
 
-        # (what is looked at is computed even if the cache has it: small maps are not worth that; and what lies
+        # (what is looked at is computed even if the cache has it: small maps are not worth that; what lies
         # before a state that edits in place were mixed into must not be)
         begin = 0 if cache is None or cache.until is None else cache.until
         costly = {la.name: look for la in self.generator.layers[begin:] if la.size[0] >= _COSTLY}

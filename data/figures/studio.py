@@ -39,6 +39,7 @@ class Recording:
         self.frames: list[Image.Image] = []
 
     def take(self, times: int = 1) -> None:
+        """Keep what the panel shows, for so many frames."""
         self.notebook.settle()
         self.notebook.page.wait_for_timeout(250)
         with Image.open(io.BytesIO(self.panel.screenshot(animations="disabled"))) as shot:
@@ -47,12 +48,14 @@ class Recording:
         self.frames += [frame] * times
 
     def keys(self, key: str, presses: int, every: int) -> None:
+        """Press a key, and keep every so many pictures."""
         for count in range(1, presses + 1):
             self.notebook.page.keyboard.press(key)
             if count % every == 0:
                 self.take()
 
     def save(self, path: Path) -> None:
+        """Write them as a GIF of one palette."""
         tallest = max(frame.height for frame in self.frames)
         background = self.frames[0].getpixel((2, 2))
         even = [Image.new("RGB", (SHOWN, tallest), background) for _ in self.frames]
