@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import lefs
+from lefs.catalog import Catalog
 from lefs.records import file_sha256
 from lefs.runner.domains import check_values, find_catalog, open_catalog
 from lefs.runner.notebooks import declared_parameters, notebook_digest, read_notebook
@@ -36,6 +37,8 @@ class Task:
         The parameters that were asked for, and all of them.
     generator : mapping of str to str or None
         Name, kind and fingerprint of what it will load, if its first cell checks its parameters.
+    catalog : float
+        Megabytes of the catalog that it will load; 0 where an earlier notebook is still to make it.
     key : str
         Digest of its cells, its parameters, its generator and what files they name hold.
     """
@@ -45,6 +48,7 @@ class Task:
     given: Mapping[str, Any]
     values: Mapping[str, Any]
     generator: Mapping[str, str] | None
+    catalog: float
     key: str
 
 
@@ -72,11 +76,12 @@ class Planner:
         clusters = 0
         for path, notebook in self._notebooks.items():
             told = {n: p.default for n, p in self.declared[path.stem].items()} | given[path.stem]
-            about, files = None, {n: told[n] for n in PATHS if told.get(n)}
+            about, size, files = None, 0.0, {n: told[n] for n in PATHS if told.get(n)}
             if any("runner.prepare(" in cell.source for cell in notebook.cells if cell.cell_type == "code"):
                 generator, catalog = self.load(told["generator"]), None
                 if "catalog" in told and (told["catalog"] or not clusters):
                     catalog = self._catalog(told["catalog"], told["generator"])
+                    size = _megabytes(catalog)
                     files["catalog"] = told["catalog"] or str(find_catalog(generator))
                 later = bool(tasks) and not told.get("catalog")
                 check_values(path.stem, told, generator, catalog, clusters=clusters, later=later)
@@ -86,7 +91,7 @@ class Planner:
                 files["generator"] = generator.fingerprint
             content = told | {name: self._digest(value) for name, value in files.items()}
             key = _sha256([path.stem, notebook_digest(notebook), {**content, "output": None}])
-            tasks.append(Task(path, notebook, given[path.stem], told, about, key))
+            tasks.append(Task(path, notebook, given[path.stem], told, about, size, key))
         return tasks
 
 
@@ -97,6 +102,11 @@ def run_key(tasks: Sequence[Task]) -> str:
 
 def _sha256(content: Any) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def _megabytes(catalog: Catalog) -> float:
+    effects = catalog.contributions.nbytes / 2 if catalog.effects is not None else 0  # (float32 in files)
+    return (catalog.centers.nbytes + catalog.contributions.nbytes + effects) / 1e6
 
 
 def _digest(value: Any) -> Any:

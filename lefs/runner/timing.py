@@ -101,7 +101,9 @@ def _summed(tasks: Iterable[Task], timed: Callable[[str, int], float]) -> tuple[
             return math.inf, math.inf
         images, rest, megabytes = _COSTS[task.path.stem]
         seconds += images(task.values) * timed(task.values["generator"], task.values["label"]) + rest
-        space += megabytes
+        # (of a catalog: that of so many clusters, or that which was named)
+        own = {"1_dissection": 0.0135 * task.values.get("clusters", 0), "2_catalog": task.catalog}
+        space += megabytes + own.get(task.path.stem, 0)
     return seconds, space
 
 
