@@ -13,7 +13,7 @@ import torch
 
 import lefs
 from lefs.widgets import CatalogBrowser
-from lefs.widgets.likeness import likeness_tree
+from lefs.widgets.cluster_tree import likeness_tree
 
 
 @pytest.fixture(scope="module")

@@ -20,9 +20,9 @@ from lefs.plotting.arrays import overlay
 from lefs.progress import track
 from lefs.widgets.browser_controls import ALL, EVERY_PART, share
 from lefs.widgets.canvas import Canvas, Picture
+from lefs.widgets.cluster_tree import likeness_tree
 from lefs.widgets.controls import line
 from lefs.widgets.history import History
-from lefs.widgets.likeness import likeness_tree
 from lefs.widgets.panel import Panel
 from lefs.widgets.steps import Step, is_default
 
