@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
-from lefs.files.reading.checkpoints import read_checkpoint
+from lefs.files.reading.torch_files import read_checkpoint
 from lefs.files.reading.mapped import MappedFile
 from lefs.files.reading.pickles import Pickle
 from lefs.files.reading.policy import is_inert

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from lefs.files.reading.checkpoints import LEGACY_START, ZIP_START, checkpoints_in, members
+from lefs.files.reading.torch_files import LEGACY_START, ZIP_START, checkpoints_in, members
 from lefs.records import ArtifactError
 
 __all__ = ["explain", "sniff"]
