@@ -14,12 +14,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
-from lefs.files.reading.torch_files import read_checkpoint
 from lefs.files.reading.mapped import MappedFile
 from lefs.files.reading.pickles import Pickle
 from lefs.files.reading.policy import is_inert
 from lefs.files.reading.sniffing import explain, sniff
 from lefs.files.reading.tensors import aligned
+from lefs.files.reading.torch_files import read_checkpoint
 from lefs.files.reading.values import Global, Instance, Session, check_depth, damaged, walk
 from lefs.records import ArtifactError, lacks_memory, not_enough_memory
 
