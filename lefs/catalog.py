@@ -358,7 +358,7 @@ class Catalog(Shown):
         if start is None or not file.exists():
             return self
         if (there := self._names_in(file)) is None:
-            raise ArtifactError(f"{file} is another catalog since this one was loaded; save it elsewhere")
+            raise ArtifactError(f"{file} is another catalog by now; save elsewhere, or delete that first")
         names = merged_names(own, there, start, prefer=prefer)
         return self if names == own else self.named(names)
 

@@ -35,10 +35,8 @@ import lefs
 lefs.Catalog, lefs.load  # (imported once, before it forks)
 
 def act(kind, folder, paths, names):
-    if kind == "catalog":
-        things = [lefs.Catalog.load(path) for path in paths]
-        while things:
-            [thing.save(folder) for thing in things]
+    while kind == "catalog":
+        [lefs.Catalog.load(path).save(folder) for path in paths]
     if kind == "generator":
         things = [lefs.load(path) for path in paths]
         while things:
@@ -83,9 +81,16 @@ def writers() -> Iterator[Writers]:
     found.process.communicate()
 
 
+def is_running(child: int) -> bool:
+    """Whether a child of another process has not ended."""
+    state = subprocess.run(
+        ["ps", "-o", "stat=", "-p", str(child)], capture_output=True, text=True, check=False
+    )
+    return state.stdout.strip()[:1] not in ("", "Z")
+
+
 def wait_for(child: int) -> None:
-    """A child of another process has ended, or is a zombie."""
-    while Path(f"/proc/{child}/stat").exists() and " Z " not in Path(f"/proc/{child}/stat").read_text():
+    while is_running(child):
         time.sleep(0.01)
 
 
@@ -123,6 +128,7 @@ def test_a_kill_while_saving_loses_nothing(kind: str, kills: int, tmp_path: Path
         while file.stat().st_ino == before:
             time.sleep(0.001)
         time.sleep(draw.uniform(0, 0.05))
+        assert is_running(child)
         os.kill(child, signal.SIGKILL)
         wait_for(child)
         inside += any(f.unlink() or True for f in folder.glob(".*"))
@@ -146,6 +152,7 @@ def test_a_reader_beside_two_writers_is_never_refused(
             assert is_whole(kind, folder)
             seen.add(record_file(folder, f"lefs-{kind}").read_bytes())
             count += 1
+        assert all(map(is_running, children))
     finally:
         for child in children:
             os.kill(child, signal.SIGKILL)
@@ -220,7 +227,7 @@ def test_a_catalog_that_was_made_anew_is_not_written_over(folder: Path) -> None:
     mine, generator = Catalog.load(folder), random_network(seed=1)
     new = made_up_catalog(torch.rand(3, generator.num_styles), generator)
     new.save(folder)
-    with pytest.raises(ArtifactError, match="is another catalog since this one was loaded"):
+    with pytest.raises(ArtifactError, match="is another catalog by now"):
         mine.rename("cluster 0", "hair").save(folder)
     assert Catalog.load(folder).num_clusters == 3
 
