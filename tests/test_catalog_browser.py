@@ -7,6 +7,7 @@ import os
 import signal
 import time
 
+import ipywidgets
 import numpy as np
 import pytest
 import torch
@@ -328,6 +329,14 @@ def test_nothing_that_was_named_is_lost_when_the_kernel_is_killed(tiny, catalog,
             newest = max((i for i in range(last + 1) if i % 4 == k), default=-1)
             assert int(name.split()[1]) >= newest, f"cluster {k} is {name}, and was named part {newest}"
         start = last + 1
+
+
+def test_nothing_is_left_of_a_panel_that_is_closed(tiny, catalog):
+    before = set(ipywidgets.widgets.widget._instances)
+    panel = CatalogBrowser(tiny, catalog, 0)
+    panel.controls["find"].value = "2"
+    panel.close()
+    assert set(ipywidgets.widgets.widget._instances) <= before
 
 
 def test_a_heartbeat_is_answered(browser):

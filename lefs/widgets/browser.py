@@ -27,16 +27,7 @@ from lefs.widgets.browser_controls import ALL, EVERY_PART, Controls, controls, p
 from lefs.widgets.canvas import Canvas, Picture
 from lefs.widgets.cluster_pictures import COLUMNS, ClusterPictures
 from lefs.widgets.controls import line, row, show_if
-from lefs.widgets.steps import (
-    Step,
-    check_name,
-    folded,
-    is_default,
-    moved,
-    renamed,
-    stamp,
-    with_saved_names,
-)
+from lefs.widgets.steps import Step, check_name, folded, is_default, moved, renamed, stamp, with_saved_names
 
 __all__ = ["CatalogBrowser"]
 
@@ -141,6 +132,11 @@ class CatalogBrowser(ClusterPictures):
             opacity=self.controls["opacity"].value,
             columns=COLUMNS,
         )
+
+    def close(self) -> None:
+        """Take the panel out of the page and out of memory, fields that are out of sight included."""
+        self._names.children = tuple(self._fields.values())
+        super().close()
 
     # -- layout -----------------------------------------------------------------------------------
     def _lay_out(self) -> None:
