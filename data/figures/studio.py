@@ -21,6 +21,7 @@ from jupyterlab_page import Notebook, browse, find_browser, serve  # noqa: E402
 
 WIDTH, SHOWN = 1180, 760  # pixels of the page, and of the recording
 MILLISECONDS = 260
+PLACE = 0.45, 0.575  # on the skin of the target, in shares of its picture
 CELL = """
 import lefs
 
@@ -41,7 +42,8 @@ class Recording:
     def take(self, times: int = 1) -> None:
         """Keep what the panel shows, for so many frames."""
         self.notebook.settle()
-        self.notebook.page.wait_for_timeout(250)
+        self.notebook.page.wait_for_timeout(1000)  # (at rest the picture is whole)
+        self.notebook.settle()
         with Image.open(io.BytesIO(self.panel.screenshot(animations="disabled"))) as shot:
             height = SHOWN * shot.height // shot.width
             frame = shot.convert("RGB").resize((SHOWN, height), Image.Resampling.LANCZOS)
@@ -73,7 +75,7 @@ def act(film: Recording) -> None:
     film.take(2)
     panel.locator(".widget-slider", has_text="λ").locator(".noUi-handle").focus()
     page.keyboard.press("Home")
-    film.keys("PageUp", 10, 1)
+    film.keys("PageUp", 20, 3)
     film.take(2)
     strips = panel.locator(".lefs-strip")
     for number in (3, 6):
@@ -82,10 +84,10 @@ def act(film: Recording) -> None:
     target = panel.locator("canvas[data-panel='target']")
     box = target.bounding_box()
     assert box is not None
-    mouth = {"x": 0.5 * box["width"], "y": 0.69 * box["height"]}
-    target.hover(position=mouth)
+    skin = dict(zip("xy", (box["width"] * PLACE[0], box["height"] * PLACE[1]), strict=True))
+    target.hover(position=skin)
     film.take(3)
-    target.click(position=mouth, modifiers=["Shift"])
+    target.click(position=skin, modifiers=["Shift"])
     film.take(4)
     wipe = panel.locator(".lefs-wipe:visible").first
     for share in (20, 40, 60, 80, 60, 40, 20, 0):

@@ -265,6 +265,7 @@ def test_an_eye_is_clicked_a_part_added_and_the_saved_picture_replays(
 
 def test_the_studio_is_a_page_of_its_own(page: Page, workplace: Path, tmp_path: Path) -> None:
     pytest.importorskip("voila")
+    page.set_default_navigation_timeout(180_000)
     log = tmp_path / "voila.log"
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
