@@ -37,7 +37,7 @@ _AHEAD, _WORKERS = (
     2,
     1000,
 )  # chunks on their way for each worker, and how many workers there may be, if unknown
-_TRIES = 2  # deaths that a chunk may have been part of before it is tried alone
+_TRIES, _ALONE = 2, 3  # deaths that a chunk may have been part of before it is tried alone, and alone
 _PROCESS = os.getpid()  # that this module was imported in; another one is its fork
 # Forked before this module was imported, perhaps from threads (what is spawned says so on its command line).
 _FORKED = multiprocessing.parent_process() is not None and "--multiprocessing-fork" not in sys.orig_argv
@@ -160,7 +160,7 @@ def map_chunks(
     """`function` of each chunk, in order, here or on an executor.
 
     No more than two chunks for each worker are on their way or waited for. What was lost with a process that
-    died is computed again, in a fresh pool; a chunk that takes three of them with it is an error.
+    died is computed again, in a fresh pool; a chunk that takes three of them with it, alone, is an error.
 
     Parameters
     ----------
@@ -309,7 +309,7 @@ class _Crew:
 
     def _renew(self, number: int, error: Exception) -> None:
         """A fresh pool like the broken one, or an error that names a chunk."""
-        alone = len(self.dead) == 1 and self.deaths[number] > _TRIES
+        alone = len(self.dead) == 1 and self.deaths[number] >= _TRIES + _ALONE
         if alone or not isinstance(self.executor, ProcessPoolExecutor):
             raise RuntimeError(
                 f"the worker died each time that it was given {self._called(number)}, most often because "

@@ -119,7 +119,7 @@ def test_workers_killed_under_a_running_dissection(lively: StyleGAN2, tmp_path: 
     def kill() -> None:
         nonlocal kills
         while not through:
-            time.sleep(random.uniform(0.5, 3))  # (long enough to begin, on a busy machine)
+            time.sleep(random.uniform(2, 6) if count > 1 else 1)  # (long enough to begin, on a busy machine)
             if workers := multiprocessing.active_children():
                 os.kill(workers[int(random.integers(len(workers)))].pid or 0, signal.SIGKILL)
                 kills += 1

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import re
 import signal
+import subprocess
+import sys
 import time
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from functools import partial
@@ -329,3 +332,26 @@ def test_digests_tell_what_differs() -> None:
     values = [1, 1.5, "1", torch.ones(2), torch.ones(2, 1), torch.ones(2).double(), np.float64(2), catalog]
     assert len({digest_of(value) for value in values}) == len(values)
     assert digest_of(catalog) == digest_of(lefs.Catalog.load("portraits-64"))
+
+
+# -- as a user ---------------------------------------------------------------------------------------------
+
+PAGE = Path(__file__).parents[1] / "docs" / "many-workers.md"
+TEXT = PAGE.read_text(encoding="utf-8") if PAGE.is_file() else ""
+SCRIPTS = re.findall(r"^```python\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL)
+
+
+@pytest.mark.slow  # real pools of new processes, and a real cluster
+@pytest.mark.parametrize("script", SCRIPTS, ids=["processes", "devices", "dask", "shards"][: len(SCRIPTS)])
+def test_each_way_of_the_page_gives_the_serial_result(script: str, tmp_path: Path) -> None:
+    way = tmp_path / "way.py"
+    way.write_text(f"{script}\n    catalog.save('found')\n", encoding="utf-8")
+    environment = {**os.environ, "PYTHONPATH": str(PAGE.parents[1])}
+    done = subprocess.run(
+        [sys.executable, way], cwd=tmp_path, env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    found = lefs.Catalog.load(tmp_path / "found")
+    options = {"precision": 0.0} if "shard" in script else {}
+    expected = lefs.dissect(lefs.load("portraits-64"), range(64), clusters=8, progress=False, **options)
+    assert same_catalogs(found, expected)
