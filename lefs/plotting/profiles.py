@@ -33,6 +33,9 @@ __all__ = ["layer_profile", "query_profile", "sum_to_one"]
 _DASHED: dict[str, Any] = {"linestyle": (0, (3, 2)), "linewidth": 1.1}
 
 
+_COLUMNS = 3000  # of a stack of shares, at most
+
+
 @paneled
 def sum_to_one(
     contributions: Any,
@@ -76,7 +79,8 @@ def sum_to_one(
     worst = float(np.abs(sums[live] - 1).max()) if live.any() else 0.0
     figure, ax = panel(ax, width=WIDTH, height=2.5)
     labels, colors = cluster_rows(names, len(shares))
-    _stack(ax, shares[:, order], colors)
+    every = -(-len(order) // _COLUMNS)  # (more columns than a page has points take minutes, and show no more)
+    _stack(ax, shares[:, order[::every]], colors, every)
     if names is not None:
         patches = {part: Patch(color=color, label=part) for part, color in zip(labels, colors, strict=True)}
         ax.legend(handles=list(patches.values()), loc="upper left", bbox_to_anchor=(1.0, 1.0))
@@ -89,9 +93,9 @@ def sum_to_one(
     return figure
 
 
-def _stack(ax: Axes, shares: np.ndarray, colors: np.ndarray) -> None:
+def _stack(ax: Axes, shares: np.ndarray, colors: np.ndarray, width: int) -> None:
     """Columns of shares (K, C): the strongest at the bottom in full colour, the rest above it, pale."""
-    owner, edges = shares.argmax(0), np.arange(shares.shape[1] + 1)
+    owner, edges = shares.argmax(0), width * np.arange(shares.shape[1] + 1)
     top = shares.max(0)
     for k, color in enumerate(colors):
         own = np.where(owner == k, shares[k], 0.0)
