@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
-from matplotlib.patches import Patch
+from matplotlib.patches import Patch, StepPatch
 
 from lefs.catalog import Catalog
 from lefs.checks import check_name
@@ -99,10 +99,12 @@ def _stack(ax: Axes, shares: np.ndarray, colors: np.ndarray, width: int) -> None
     top = shares.max(0)
     for k, color in enumerate(colors):
         own = np.where(owner == k, shares[k], 0.0)
-        ax.stairs(own, edges, fill=True, color=color, linewidth=0, antialiased=False)
+        # (not by `stairs`, which looks at every corner for limits that are set anyway)
+        ax.add_artist(StepPatch(own, edges, fill=True, color=color, linewidth=0, antialiased=False))
         rest = np.where(owner == k, 0.0, shares[k])
         pale = 0.35 * color + 0.65
-        ax.stairs(top + rest, edges, baseline=top, fill=True, color=pale, linewidth=0, antialiased=False)
+        paint: dict[str, Any] = {"fill": True, "color": pale, "linewidth": 0, "antialiased": False}
+        ax.add_artist(StepPatch(top + rest, edges, baseline=top, **paint))
         top = top + rest
 
 
