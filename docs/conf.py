@@ -19,6 +19,7 @@ exclude_patterns = ["_build", "jupyter_execute", "**.ipynb_checkpoints"]
 default_role = "lefs"  # `name` in a docstring: a link where the API has it, code where not
 nitpicky = True
 suppress_warnings = [
+    "ref.python",  # a short name that several classes have leads to one of them
     "mystnb.unknown_mime_type",  # a panel's live state: its picture stands beside it
 ]
 

@@ -58,7 +58,7 @@ def test_its_python_runs(page: Path, code: str, tmp_path: Path, monkeypatch: pyt
     exec(compile(code, page.name, "exec"), {"__name__": "page"})
 
 
-def test_its_first_picture_is_what_notebook_3_shows() -> None:
+def test_its_picture_of_edits_is_what_notebook_3_shows() -> None:
     """By what `data.figures.make` wrote into the picture: the notebook's parameters, the tuned settings."""
     notebook = nbformat.read(ROOT / "notebooks" / "3_editing.ipynb", as_version=4)
     values = {name: parameter.default for name, parameter in read_parameters(notebook).items()}
