@@ -210,7 +210,7 @@ class Recipe(Shown):
             owner = content["generator"] and GeneratorId.from_json(content["generator"])
             parts = tuple((str(name), str(digest)) for name, digest in content.get("parts", ()))
             target, label = _read("target", content["target"]), content.get("label")
-            truncation = check_number("truncation", content["truncation"])
+            truncation = check_number("truncation", content["truncation"], minimum=-100, maximum=100)
             changes = tuple(_read_change(change) for change in content["changes"])
             return cls(target, changes, truncation, owner, label, parts)
 

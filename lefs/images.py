@@ -14,7 +14,7 @@ from PIL.PngImagePlugin import PngInfo
 from torch.nn.functional import adaptive_avg_pool2d, interpolate
 
 from lefs.checks import check_integer
-from lefs.records import ArtifactError, write_atomically
+from lefs.records import ArtifactError, looked_up, write_atomically
 
 __all__ = [
     "Picture",
@@ -110,7 +110,7 @@ def read_picture(picture: Picture, *, alpha: bool = False) -> Image.Image:
         If an array is of another shape or type.
     """
     if isinstance(picture, str | os.PathLike):
-        path = Path(picture).expanduser()
+        path = looked_up(picture)
         try:
             if path.exists() and not path.is_file():  # (a pipe would wait for somebody to write to it)
                 raise ValueError("it is not a regular file")

@@ -37,6 +37,7 @@ __all__ = [
     "load_record",
     "load_tensors",
     "locate",
+    "looked_up",
     "not_enough_memory",
     "printable",
     "read_json",
@@ -80,6 +81,19 @@ def embedded_names() -> list[str]:
     return sorted({f.parent.name for d in _DATA_FOLDERS for f in d.glob("*/generator.safetensors")})
 
 
+def looked_up(name: str | os.PathLike[str]) -> Path:
+    """Its path, with ``~`` for whom it stands; an `ArtifactError` if no file or folder can be called so."""
+    try:
+        path = Path(name).expanduser()
+        path.lstat()
+    except FileNotFoundError:
+        return path
+    except (OSError, RuntimeError, ValueError) as error:
+        problem = error.strerror if isinstance(error, OSError) else error
+        raise ArtifactError(f"{os.fspath(name)!r:.200} cannot be looked up: {problem}") from None
+    return path
+
+
 def locate(name_or_path: str | os.PathLike[str]) -> Path:
     """Path of an embedded model's folder, or the given path if it exists.
 
@@ -92,15 +106,10 @@ def locate(name_or_path: str | os.PathLike[str]) -> Path:
     ArtifactError
         If it is neither; the message lists the embedded names.
     """
-    name = os.fspath(name_or_path)
-    try:
-        path = Path(name).expanduser()
-        found = path.exists()
-        whole = path.with_name(f"{path.name.removesuffix('.json')}.safetensors") if path.name else path
-        path, found = (whole, True) if not found and whole.is_file() else (path, found)
-    except (OSError, RuntimeError, ValueError) as error:
-        problem = error.strerror if isinstance(error, OSError) else error
-        raise ArtifactError(f"{name!r:.200} cannot be looked up: {problem}") from None
+    name, path = os.fspath(name_or_path), looked_up(name_or_path)
+    found = path.exists()
+    whole = path.with_name(f"{path.name.removesuffix('.json')}.safetensors") if path.name else path
+    path, found = (whole, True) if not found and looked_up(whole).is_file() else (path, found)
     if name in embedded_names() and (isinstance(name_or_path, str) or not found):
         embedded = next(folder / name for folder in _DATA_FOLDERS if (folder / name).is_dir())
         if found and not path.samefile(embedded):

@@ -25,7 +25,7 @@ from torch import Tensor
 from lefs.checks import Label, check_integer, check_seed
 from lefs.generator import Generator, GeneratorId
 from lefs.images import Picture, read_picture
-from lefs.records import ArtifactError, whole_record
+from lefs.records import ArtifactError, looked_up, whole_record
 from lefs.showing import Shown
 
 __all__ = [
@@ -226,7 +226,7 @@ def source_styles(
     if isinstance(source, KeptStyles):
         return _fitting(generator, source.styles(), repr(source.name))
     if isinstance(source, str | os.PathLike):
-        return _from_file(generator, Path(source).expanduser())
+        return _from_file(generator, looked_up(source))
     if isinstance(source, Tensor | np.ndarray) and source.ndim:
         return _fitting(generator, source, "source")
     if isinstance(source, Inverted):
@@ -294,7 +294,7 @@ def _fitting(generator: Generator, given: Any, what: str) -> Tensor:
 
 def is_picture(source: Source) -> bool:
     """Whether a source is the file of a picture, of which `lefs.invert` finds the styles first."""
-    path = Path(source).expanduser() if isinstance(source, str | os.PathLike) else None
+    path = looked_up(source) if isinstance(source, str | os.PathLike) else None
     return path is not None and path.is_file() and _head(path).startswith(_PICTURES)
 
 

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import zipfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -317,9 +318,15 @@ def test_pipes_and_devices_are_not_read(make: Callable[..., Path], name: str, tm
 
 @pytest.mark.parametrize("name", ["n" * 250, "n" * 300, "~nobody-of-this-name/x.pkl", "a\0b", "x/" * 3000])
 def test_names_that_cannot_be_looked_up_are_one_line(name: str) -> None:
-    with pytest.raises(ArtifactError) as caught:
-        locate(name)
-    assert len(str(caught.value)) < 500
+    generator = random_network(seed=3)
+    looks: list[Callable[[str], Any]] = [
+        locate, lefs.load, lefs.Catalog.load, partial(lefs.source_styles, generator),
+        lambda picture: lefs.invert(generator, picture, steps=1),
+    ]  # fmt: skip
+    for look in looks:
+        with pytest.raises(ArtifactError) as caught:
+            look(name)
+        assert len(str(caught.value)) < 500
     assert str(caught.value).isprintable()
 
 

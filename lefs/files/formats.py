@@ -26,6 +26,7 @@ from lefs.records import (
     lacks_memory,
     load_record,
     locate,
+    looked_up,
     not_enough_memory,
     printable,
     record_file,
@@ -275,7 +276,7 @@ def convert(source: str | os.PathLike[str], target: str | os.PathLike[str], *, t
     True
     """
     check_choice("to", to, ("lefs", *_WRITERS))
-    target = Path(target)
+    target = looked_up(target)
     endings = (".pt", ".pth")
     if to == "lefs" and target.suffix in (".pkl", ".model", ".json", *endings):
         raise ArtifactError(f"{target}: the format of lefs is .safetensors; give such a name, or a folder")
