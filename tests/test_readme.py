@@ -26,7 +26,7 @@ PAGES = [README, *(p for folder in WRITTEN for p in sorted((ROOT / "docs" / fold
 # What somebody with Python 3.11 and git types first; .ci/run reads them from the README, too.
 COMMANDS = [
     "python3 -m venv .venv && .venv/bin/pip install -e '.[test]' -c constraints.txt && .venv/bin/lefs run",
-    ".venv/bin/pytest",
+    ".venv/bin/pytest -n 2 --dist loadfile",
 ]
 
 
