@@ -223,9 +223,7 @@ class Editor(Shown):
             self._sides[key] = Side.of(self.generator, self.catalog, styles, noise=self.noise, **options)  # type: ignore[arg-type]
         return self._sides[key]
 
-    def part_masks(
-        self, source: Source, truncation: float = 0.7, label: int | None = None
-    ) -> Mapping[str, Tensor]:
+    def part_masks(self, source: Source, truncation: float, label: Label | None) -> dict[str, Tensor]:
         """Where each part is in an unedited image: bool (side, W), of the side that edits in place take."""
         with self._lock, torch.no_grad():
             side = self._side(source, truncation=truncation, label=label, upto=None)
@@ -287,18 +285,11 @@ class Editor(Shown):
                     recipes = [Recipe(target, c, truncation, label=label) for c in changes]
                     rows[part] = torch.stack([self.render(recipe).image for recipe in recipes])
                     continue
-                q = (
-                    chosen.query(self.catalog, part, cache.styles, styles)
-                    if chosen.method != "fit"
-                    else (
-                        torch.stack(
-                            [
-                                self._query(Change(part, 0, settings=chosen), cache.styles, s[None])
-                                for s in styles
-                            ]
-                        )
-                    )
-                )
+                if chosen.method == "fit":
+                    pair = Change(part, 0, settings=chosen), cache.styles
+                    q = torch.stack([self._query(*pair, s[None]) for s in styles])
+                else:
+                    q = chosen.query(self.catalog, part, cache.styles, styles)
                 edited = transfer(cache.styles, styles, q, strength=strength)
                 rows[part] = self._synthesize(edited, cache, None)
         return rows
@@ -388,8 +379,7 @@ class Editor(Shown):
             if stop():
                 raise Superseded
 
-        # (what is looked at is computed even if the cache has it: small maps are not worth that; what lies
-        # before a state that edits in place were mixed into must not be)
+        # (what is looked at is computed: not before edits in place were mixed in, and not small maps)
         begin = 0 if cache is None or cache.until is None else cache.until
         costly = {la.name: look for la in self.generator.layers[begin:] if la.size[0] >= _COSTLY}
         return self.generator.walk(styles, costly, noise=noise, cache=cache)
