@@ -91,7 +91,7 @@ def in_a_picture(path: Path, text: str, *, packed: bool = False) -> Path:
         ({"truncation": float("nan")}, "truncation"),
         ({"target": -1}, "target"),
         ({"target": {"text": "AAAA", "sha256": "0"}}, "SHA-256"),
-        ({"label": [1]}, "label"),
+        ({"label": "x"}, "label"),
         ({"parts": 3}, "not a whole recipe"),
         ({"changes": [{}] * 257}, "257 changes"),
         ({"changes": [{"part": ["hair"], "reference": 1, "strength": 1, "settings": {}}]}, "part"),

@@ -102,13 +102,17 @@ def _written(change: Change) -> str:
     chosen = {n: getattr(change.settings, n) for n in names if n != "where"}
     others = {n: v for n, v in chosen.items() if v != getattr(usual, n)}
     told = ", ".join(f"{n}={v!r}" for n, v in {"where": usual.where, **others}.items())
-    mask = "" if change.mask is None else f", lefs.sources.{change.mask!r}"
+    mask = "" if change.mask is None else f", {_source(change.mask)}"
     reference = _source(change.reference)
     return f"lefs.Change({change.part!r}, {reference}, {change.strength!r}, lefs.QuerySettings({told}){mask})"
 
 
 def _source(source: Any) -> str:
-    return repr(source) if isinstance(source, int) else f"lefs.{source!r}"
+    """A seed, or kept styles or a mask in full (their repr is cut short)."""
+    if isinstance(source, int):
+        return repr(source)
+    told = ", ".join(f"{f.name}={getattr(source, f.name)!r}" for f in fields(source))
+    return f"lefs.sources.{type(source).__name__}({told})"
 
 
 def as_parameters(state: StudioState, catalog: Catalog) -> str:
