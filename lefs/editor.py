@@ -318,9 +318,9 @@ class Editor(Shown):
         return replace(recipe, target=target, generator=owner, label=label, changes=changes, parts=parts)
 
     def _stated(self, change: Change) -> Change:
-        kind = change.settings.contributions or self.catalog.measure
-        kept = keep_source(self.generator, change.reference)
-        return replace(change, reference=kept, settings=replace(change.settings, contributions=kind))
+        measure = None if self.catalog.measure == "none" else self.catalog.measure
+        settings = replace(change.settings, contributions=change.settings.contributions or measure)
+        return replace(change, reference=keep_source(self.generator, change.reference), settings=settings)
 
     def _styles(self, sources: Sequence[Source], truncation: float, label: Label | None) -> Tensor:
         if all(isinstance(one, int) for one in sources):  # (together, so that they round as they always have)

@@ -88,7 +88,7 @@ class Table(Tabular):
             width = max(len(values) for values in read)
             for i, ending in enumerate(("", " low", " high")[:width]):
                 columns[name + ending] = [values[i] if i < len(values) else None for values in read]
-        names = columns or dict.fromkeys(self.columns, ())
+        names = columns or {name: [] for name in self.columns}
         return Table(tuple(names), list(zip(*columns.values(), strict=True)))
 
     def __str__(self) -> str:

@@ -107,9 +107,10 @@ def _between(editor: Editor, a: Recipe, b: Recipe, t: float) -> Tensor:
         return editor.render(b if t else a).image[None]
 
     def mixed(*ends: Source) -> KeptStyles:
-        options = ({"truncation": r.truncation, "label": r.label} for r in (a, b))
-        pairs = zip(ends, options, strict=True)
-        start, end = (source_styles(editor.generator, source, **o) for source, o in pairs)
+        start, end = (
+            source_styles(editor.generator, source, truncation=r.truncation, label=r.label)
+            for source, r in zip(ends, (a, b), strict=True)
+        )
         return KeptStyles.of(torch.lerp(start, end, t))
 
     later, changes = {change.part: change for change in b.changes}, []

@@ -47,7 +47,9 @@ def in_mask(features: Tensor | Sequence[Tensor], mask: Tensor) -> Tensor:
     rows = []
     for maps in _several(features):
         if maps.ndim == 4:
-            weights = torch.nn.functional.adaptive_avg_pool2d(mask[:, None].to(maps), maps.shape[-2:])
+            weights = torch.nn.functional.adaptive_avg_pool2d(
+                mask[:, None].to(maps), (maps.shape[-2], maps.shape[-1])
+            )
             maps = (maps * weights).sum(dim=(2, 3)) / weights.sum(dim=(2, 3))
         rows.append(maps)
     return torch.cat(rows, dim=1).float().cpu()

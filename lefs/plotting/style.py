@@ -155,7 +155,7 @@ def paneled(draw: Callable[P, Figure]) -> Callable[P, Any]:
 
 def _look() -> Any:
     """The settings of every figure, but for those that somebody has changed."""
-    own = {"font.family": font_families(), **_LOOK}
+    own: dict[Any, Any] = {"font.family": font_families(), **_LOOK}
     return {k: v for k, v in own.items() if "color" in k or mpl.rcParams[k] == mpl.rcParamsDefault[k]}
 
 

@@ -174,7 +174,7 @@ def open_studio(
 def _served(module: Sequence[str], environment: Mapping[str, str] = MappingProxyType({})) -> int:
     """Run a server of Jupyter's until it ends."""
     command = [sys.executable, "-m", *module]
-    with subprocess.Popen(command, env=_bounded_threads() | os.environ | environment) as server:
+    with subprocess.Popen(command, env={**_bounded_threads(), **os.environ, **environment}) as server:
         while True:
             try:
                 return server.wait()

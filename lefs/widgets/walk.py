@@ -7,6 +7,7 @@ import os
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import ipywidgets
 import torch
@@ -119,24 +120,7 @@ class DirectionWalker(Panel):
         ranges = [name for name in RANGES if _moves(generator, directions, name)]
         self.controls = {
             **_controls(directions, ranges, list(catalog.parts), part, seed, limit),
-            "truncation": slider(
-                "truncation", truncation, 1, 0.05, "ψ of the pictures: 0 is the mean of all"
-            ),
-            "pictures": ipywidgets.BoundedIntText(
-                pictures,
-                min=1,
-                max=_MOST,
-                description="pictures",
-                tooltip="How many walk together, from that seed on",
-            ),
-            "add": button(
-                "Add another", "plus", "Keep this direction and amount, and go on along another as well"
-            ),
-            "drop": button("Drop", "trash", "Drop all that were added"),
-            "name": ipywidgets.Text(
-                placeholder="a name for this walk", tooltip="What the saved direction is called"
-            ),
-            "save": button("Save", "save", "Save this walk as a direction", disabled=folder is None),
+            **_more_controls(truncation, pictures, folder is None),
         }
         self.canvas, self._summary, self._status = Canvas(columns=3), line(), line()
         c = self.controls
@@ -261,12 +245,34 @@ def _combined(name: str, walks: list[tuple[Direction, float]], *, q: Tensor | No
     return Directions("named", one[:, None] * 0, styles, one, one * 0, layers, walks[0][0].generator, (name,))
 
 
+def _more_controls(truncation: float, pictures: int, kept_nowhere: bool) -> dict[str, ipywidgets.Widget]:
+    """Of all pictures, of what walks together, and of what is kept."""
+    return {
+        "truncation": slider("truncation", truncation, 1, 0.05, "ψ of the pictures: 0 is the mean of all"),
+        "pictures": ipywidgets.BoundedIntText(
+            pictures,
+            min=1,
+            max=_MOST,
+            description="pictures",
+            tooltip="How many walk together, from that seed on",
+        ),
+        "add": button(
+            "Add another", "plus", "Keep this direction and amount, and go on along another as well"
+        ),
+        "drop": button("Drop", "trash", "Drop all that were added"),
+        "name": ipywidgets.Text(
+            placeholder="a name for this walk", tooltip="What the saved direction is called"
+        ),
+        "save": button("Save", "save", "Save this walk as a direction", disabled=kept_nowhere),
+    }
+
+
 def _joined(saved: Directions, new: Directions) -> Directions:
     """Both sets; where both have a name, the new one holds."""
     if not saved.names or saved.generator != new.generator:
         raise ValueError("the folder holds directions of another kind or generator; choose another folder")
     kept = [i for i, name in enumerate(saved.names) if name not in new.names]
-    tensors = {n: torch.cat([getattr(saved, n)[kept], getattr(new, n)]) for n in _TENSORS}
+    tensors: dict[str, Any] = {n: torch.cat([getattr(saved, n)[kept], getattr(new, n)]) for n in _TENSORS}
     layers = tuple(dict.fromkeys(saved.layers + new.layers))
     return replace(new, **tensors, layers=layers, names=(*(saved.names[i] for i in kept), *new.names))
 

@@ -135,8 +135,8 @@ def cleanest(subject: Subject, bank: lefs.PartBank, part: str) -> tuple[str, ...
             at = batch.shown(part)
             if bool(at.any()):
                 images = edited(batch, catalog, part, lefs.QuerySettings(where="part"))
-                three = (x[at] for x in (batch.targets, images, batch.references))
-                found = measure(*three, batch.masks[part][at])
+                own, theirs, mask = batch.targets[at], batch.references[at], batch.masks[part][at]
+                found = measure(own, images[at], theirs, mask)
                 seen["all"].append(found)
                 if i == 0:
                     seen["cleanest"].append(found)
