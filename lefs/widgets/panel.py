@@ -92,7 +92,8 @@ class Panel:
         # (a tooltip is not read out, and of some controls never shown)
         known = [w for w in self.controls.values() if getattr(w, "tooltip", None)]
         self.canvas.help = {w.description or w.tooltip: w.tooltip for w in known}
-        _answer_while_cells_run(self.canvas)
+        for widget in (self.canvas, *self.controls.values()):
+            _answer_while_cells_run(widget)
 
     def _fail(self, message: str) -> None:
         self._message = message
