@@ -270,6 +270,7 @@ def test_an_estimate_grows_with_what_is_asked_for(lively: StyleGAN2) -> None:
 def test_seconds_add_up_what_was_measured(lively: StyleGAN2, monkeypatch: pytest.MonkeyPatch) -> None:
     """With a clock on which every step takes one second."""
     monkeypatch.setattr("lefs.dissection._once", lambda act: [act(), 1.0][1])
+    monkeypatch.setattr("lefs.energies.timeit", lambda act, number: [act(), 1.0][1])
     few, many = (estimate(lively, n, clusters=4, batch_size=4, max_vectors=1).seconds for n in (400, 1000))
     assert 2 * 600 / 4 <= many - few < 1.2 * 2 * 600 / 4  # both passes, 150 batches more
 

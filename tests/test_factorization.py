@@ -259,7 +259,7 @@ def test_masks_of_a_soft_catalog_divide_the_picture_by_the_largest_part(lively: 
 
 def test_ties_go_to_the_first_part(lively: StyleGAN2) -> None:
     catalog = quick(lively)
-    silent = replace(catalog, centers=torch.zeros_like(catalog.centers))
+    silent = replace(catalog, centers=torch.nn.functional.normalize(torch.ones_like(catalog.centers)))
     masks = silent.part_masks(lively, lively.sample_styles([3]))
     assert [bool(m.all()) for m in masks.values()] == [True, False, False, False]
     assert not any(m.any() for m in list(masks.values())[1:])

@@ -778,7 +778,7 @@ def test_an_estimate_says_what_it_is_based_on(path: Path) -> None:
     assert re.fullmatch(
         r"about \d+ (s|min): [\d,]+ images at 0.01 s each, as timed on one, and \d+ s .*", short
     )
-    assert int(re.findall(r"\d+", long)[0]) > 30
+    assert int(re.findall(r"\d+", long)[0]) > 15
     assert " min: " in long
 
 

@@ -81,6 +81,12 @@ def affordable_images(generator: Generator, minutes: float, *, most: int) -> int
     """How many images `lefs.dissect` can look at in that many minutes; says so where it is less than `most`.
 
     All go as far as maps of 64 × 64, and 32 through all layers.
+
+    Examples
+    --------
+    >>> import lefs
+    >>> affordable_images(lefs.load("portraits-64"), 1, most=256)
+    256
     """
     seconds = 60 * check_number("minutes", minutes, minimum=0)
     check_integer("most", most, minimum=1)
@@ -94,6 +100,12 @@ def effects_within(minutes: float, catalog: Catalog, generator: Generator) -> tu
     """The catalog with its effects, measured where they can be had in time, and what to choose channels by.
 
     Where they cannot, the catalog is as it was, and channels are chosen by its own contributions.
+
+    Examples
+    --------
+    >>> import lefs
+    >>> effects_within(1, lefs.Catalog.load("portraits-64"), lefs.load("portraits-64"))[1]
+    'effect'
     """
     if catalog.effects is not None:
         return catalog, "effect"

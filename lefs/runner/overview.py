@@ -94,6 +94,10 @@ def save_results(folders: Sequence[str | os.PathLike[str]], out: str | os.PathLi
     -------
     Path
         Of the page.
+
+    Examples
+    --------
+    >>> save_results(["runs"], "all-runs")  # doctest: +SKIP
     """
     frame, out = results(folders), Path(out)
     told = frame.attrs["parameters"]

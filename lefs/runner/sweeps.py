@@ -205,6 +205,15 @@ def read_rows(path: str | os.PathLike[str]) -> list[dict[str, Any]]:
     ------
     ParameterError
         If it cannot be read, or has no rows.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> path = Path(tempfile.mkdtemp()) / "points.json"
+    >>> _ = path.write_text('[{"clusters": 8, "truncation": 1.0}, {"clusters": 24}]')
+    >>> read_rows(path)
+    [{'clusters': 8, 'truncation': 1.0}, {'clusters': 24}]
     """
     try:
         text = Path(path).read_text(encoding="utf-8-sig")

@@ -345,7 +345,7 @@ function heartbeat(model, el) {
   const notice = element("div", "lefs-dead", panel);
   Object.assign(notice, { hidden: true, role: "alert" });
   panel.prepend(notice);
-  let missed = 0, waiting = 0;
+  let missed = 0, waiting = 0, again = false;
   const ask = () => {
     missed += 1;
     try {
@@ -361,13 +361,18 @@ function heartbeat(model, el) {
   };
   const look = () => {
     waiting = 0;
-    if (!missed) return;
+    if (!missed) {
+      // (what was done meanwhile may have met a kernel that had ended after its last answer)
+      if (again) acted();
+      return;
+    }
     notice.textContent =
       "The kernel does not answer: it is busy, or has ended. Where it has ended, nothing that you do here is " +
       "kept: run the notebook again, and what was saved before is taken up.";
     notice.hidden = false;
   };
   const acted = () => {
+    again = Boolean(waiting);
     if (waiting) return;
     ask();
     waiting = setTimeout(look, PATIENCE);
