@@ -778,8 +778,11 @@ def test_an_estimate_says_what_it_is_based_on(path: Path) -> None:
     assert re.fullmatch(
         r"about \d+ (s|min): [\d,]+ images at 0.01 s each, as timed on one, and \d+ s .*", short
     )
-    assert int(re.findall(r"\d+", long)[0]) > 15
-    assert " min: " in long
+    told = re.match(r"about (\d+) min: ([\d,]+) images at 10 s each, as timed on one, and (\d+) s ", long)
+    assert told is not None
+    minutes, images, rest = (int(text.replace(",", "")) for text in told.groups())
+    assert minutes == round((10 * images + rest) / 60)
+    assert minutes > (15 if "minutes" in values else 30)  # (a budget asks for fewer images)
 
 
 # -- the command line --------------------------------------------------------------------------------------

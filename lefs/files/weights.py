@@ -58,7 +58,8 @@ def fill(
 def _copied(tensor: Tensor, source: MappedFile | None) -> Tensor:
     if source is not None:
         return source.copy(tensor)
-    return aligned(tensor).to(torch.float32, memory_format=torch.contiguous_format)
+    # (`to` alone leaves a transposed tensor as it lies, which is slower and rounds otherwise)
+    return aligned(tensor).to(torch.float32).contiguous()
 
 
 def _places(network: nn.Module) -> dict[str, tuple[dict[str, Any], str]]:
