@@ -82,9 +82,9 @@ def _(catalog: Catalog) -> dict[str, Any]:
     for (part, clusters), color in zip(
         catalog.parts.items(), cluster_colors(len(catalog.parts)), strict=True
     ):
-        chip = f'<span style="background:{to_hex(color)};padding:0 .7em;border-radius:2px"></span>'
+        chip = f'<span style="background:{to_hex(color)};padding:0 .7em;margin-right:.4em"></span>'
         share = int(catalog.sizes[list(clusters)].sum()) / total
-        cells.append(f"<td>{chip} {escape(part)}</td><td>{len(clusters)}</td><td>{share:.1%}</td>")
+        cells.append(f"<td>{chip}{escape(part)}</td><td>{len(clusters)}</td><td>{share:.1%}</td>")
     body = "".join(f"<tr>{row}</tr>" for row in cells[:_ROWS])
     rest = len(cells) - _ROWS
     more = f"<p>… and {rest} more parts</p>" if rest > 0 else ""

@@ -14,7 +14,7 @@ _NUMBERS = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}  # (J
 
 
 def record(**values: Any) -> None:
-    """Record what a notebook found: it shows below the cell, and is read by `results`.
+    """Record what a notebook found, to be read by `results`; in a notebook nothing shows of it.
 
     The outputs are those of nteract's scrapbook: ``scrapbook.read_notebook`` finds them, too, and `results`
     finds what was glued with that.
@@ -44,15 +44,15 @@ def record(**values: Any) -> None:
         number = value.item() if hasattr(value, "item") else math.nan if value is None else value
         if not isinstance(number, int | float | str):
             raise TypeError(f"{name} must be a number or text, or a mapping of them, got {value!r:.80}")
-        text = f"{name} = {number:.4g}" if isinstance(number, float) else f"{name} = {number}"
         finite = not isinstance(number, float) or math.isfinite(number)
         data = number if finite else next(n for n, x in _NUMBERS.items() if repr(x) == repr(number))
         payload = {"name": name, "data": data, "encoder": "json", "version": 1}
         if InteractiveShell.initialized():
-            shown = {f"{_MIME}.json+json": payload, "text/plain": text}
-            display(shown, metadata={"scrapbook": {"name": name, "data": True, "display": False}}, raw=True)
+            kept = {"scrapbook": {"name": name, "data": True, "display": False}}
+            display({f"{_MIME}.json+json": payload}, metadata=kept, raw=True)
         else:
-            sys.stdout.write(f"{text}\n")
+            text = f"{number:.4g}" if isinstance(number, float) else number
+            sys.stdout.write(f"{name} = {text}\n")
 
 
 def _flat(values: Mapping[Any, Any], prefix: str = "") -> dict[str, Any]:
