@@ -132,6 +132,7 @@ PAGES = {
     r"notebooks/(\w+\.ipynb)": r"/notebooks/\1",
     r"(?:data/)?(portraits[\w-]*)/README\.md": r"/cards/\1.md",
     r"README\.md": "/index.md",
+    r"docs/([\w-]+\.md)": r"/\1",
     r"CHANGELOG\.md": "/changelog.md",
 }
 
