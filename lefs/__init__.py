@@ -20,69 +20,19 @@ P named parts · D latent size · H, W.
 import importlib
 import logging
 import os
+import re
 import sys
 from importlib.util import find_spec
+from pathlib import Path
 from pkgutil import iter_modules
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from lefs.catalog import Catalog as Catalog
-    from lefs.clustering import SphericalKMeans as SphericalKMeans
-    from lefs.dissection import dissect as dissect
-    from lefs.editing import Change as Change
-    from lefs.editing import Recipe as Recipe
-    from lefs.editing import transfer as transfer
-    from lefs.editor import Edit as Edit
-    from lefs.editor import Editor as Editor
-    from lefs.effects import by_effect as by_effect
-    from lefs.files import load as load
-    from lefs.files import save_generator as save_generator
-    from lefs.generator import Generator as Generator
-    from lefs.inversion import Inversion as Inversion
-    from lefs.inversion import invert as invert
-    from lefs.models import StyleGAN2 as StyleGAN2
-    from lefs.models import StyleGAN2Config as StyleGAN2Config
-    from lefs.models import swap as swap
-    from lefs.query import QuerySettings as QuerySettings
-    from lefs.records import ArtifactError as ArtifactError
-    from lefs.retrieval import PartBank as PartBank
-    from lefs.retrieval import retrieve as retrieve
-    from lefs.rules import pair_query as pair_query
-    from lefs.rules import sequential_query as sequential_query
-    from lefs.rules import simultaneous_query as simultaneous_query
-    from lefs.segmenters import PartSegmenter as PartSegmenter
-    from lefs.segmenters import load_segmenter as load_segmenter
-    from lefs.sources import KeptMask as KeptMask
-    from lefs.sources import KeptStyles as KeptStyles
-    from lefs.sources import keep_source as keep_source
-    from lefs.sources import source_styles as source_styles
-    from lefs.stylespace import StyleLayer as StyleLayer
-    from lefs.video import animate as animate
+from typing import Any
 
 __version__ = "0.1.0"
 
 # Where a name lives; imported when first asked for, so that `lefs info` does not wait for the rest
-_HOMES = {
-    "records": ("ArtifactError",),
-    "catalog": ("Catalog",),
-    "clustering": ("SphericalKMeans",),
-    "dissection": ("dissect",),
-    "editing": ("Change", "Recipe", "transfer"),
-    "editor": ("Edit", "Editor"),
-    "effects": ("by_effect",),
-    "generator": ("Generator",),
-    "files": ("load", "save_generator"),
-    "inversion": ("Inversion", "invert"),
-    "query": ("QuerySettings",),
-    "retrieval": ("PartBank", "retrieve"),
-    "rules": ("pair_query", "sequential_query", "simultaneous_query"),
-    "sources": ("KeptMask", "KeptStyles", "keep_source", "source_styles"),
-    "stylespace": ("StyleLayer",),
-    "models": ("StyleGAN2", "StyleGAN2Config", "swap"),
-    "segmenters": ("PartSegmenter", "load_segmenter"),
-    "video": ("animate",),
-}
-__all__ = sorted(name for names in _HOMES.values() for name in names)
+_STUB = Path(__file__).with_suffix(".pyi").read_text(encoding="utf-8")
+_HOMES = {name: home for home, name in re.findall(r"^from (lefs\.\w+) import \w+ as (\w+)$", _STUB, re.M)}
+__all__ = sorted(_HOMES)
 # What was called otherwise before; CHANGELOG.md has the rest
 _RENAMED = {
     "StyledGenerator": "lefs.Generator",
@@ -116,11 +66,10 @@ _let_waiting_threads_sleep()
 
 
 def __getattr__(name: str) -> Any:
-    for home, names in _HOMES.items():
-        if name in names:
-            value = getattr(importlib.import_module(f"lefs.{home}"), name)
-            globals()[name] = value
-            return value
+    if name in _HOMES:
+        value = getattr(importlib.import_module(_HOMES[name]), name)
+        globals()[name] = value
+        return value
     if not name.startswith("_") and find_spec(f"lefs.{name}"):
         return importlib.import_module(f"lefs.{name}")
     now = f"; it is {_RENAMED[name]} now" if name in _RENAMED else ""
