@@ -13,14 +13,14 @@ import pickle
 import signal
 import sys
 import threading
-from collections import Counter, deque
-from collections.abc import Callable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from functools import lru_cache, partial
+from itertools import islice
 from pathlib import Path
-from queue import SimpleQueue
 from typing import Any
 
 import torch
@@ -33,11 +33,8 @@ from lefs.records import ArtifactError
 
 __all__ = ["Chunks", "Source", "check_executor", "loaded", "map_chunks", "processes", "travelling"]
 
-_AHEAD, _WORKERS = (
-    2,
-    1000,
-)  # chunks on their way for each worker, and how many workers there may be, if unknown
-_TRIES, _ALONE = 2, 3  # deaths that a chunk may have been part of before it is tried alone, and alone
+_AHEAD, _WORKERS = 2, 1000  # chunks on their way for each worker, and how many workers, if unknown
+_TRIES, _ALONE = 2, 3  # pools that may break before chunks go one at a time, and then with one of them
 _PROCESS = os.getpid()  # that this module was imported in; another one is its fork
 # Forked before this module was imported, perhaps from threads (what is spawned says so on its command line).
 _FORKED = multiprocessing.parent_process() is not None and "--multiprocessing-fork" not in sys.orig_argv
@@ -190,22 +187,75 @@ def map_chunks(
     Unfinished
         If chunks of other shards are missing, and not to be computed here.
     """
-    compute = partial(_Crew, function, chunks, executor, name)
-    if checkpoint is None:
-        results = compute(range(len(chunks))).results()
-    else:
-        results = _kept(checkpoint, work, compute, len(chunks), finish)
+    compute, every = partial(_computed, function, chunks, executor, name), range(len(chunks))
+    results = compute(every) if checkpoint is None else _kept(checkpoint, work, compute, every, finish)
     yield from track(results, total=len(chunks), description=description, show=show)
 
 
-def _at_work(function: Callable[[Any], Any], chunk: Any) -> Any:
-    """`function` of a chunk; in a forked process on one thread.
+def _computed(
+    function: Callable[[Any], Any],
+    chunks: Sequence[Any],
+    executor: Executor | None,
+    name: Callable[[Any], str],
+    numbers: Sequence[int],
+) -> Iterator[Any]:
+    """`function` of the chunks of these numbers, in order.
 
-    A fork keeps OpenMP's memory of its parent's threads and not the threads: it would wait for them for ever.
+    When a second pool breaks, chunks go one at a time, until all are through that were on their way then.
     """
-    if (_FORKED or os.getpid() != _PROCESS) and torch.get_num_threads() > 1:
-        torch.set_num_threads(1)
-    return function(chunk)
+    work = _work(function, executor)
+    if executor is None:
+        yield from (work(chunks[number]) for number in numbers)
+        return
+    pool, ahead = executor, _AHEAD * getattr(executor, "_max_workers", _WORKERS)
+    done, suspects, deaths = 0, 0, 0
+    with ExitStack() as stack:
+        while done < len(numbers):
+            alone = deaths >= _TRIES and done < suspects
+            some = numbers[done:suspects] if alone else numbers[done:]
+            try:
+                for found in _in_order(pool, work, map(chunks.__getitem__, some), 1 if alone else ahead):
+                    yield found
+                    done, deaths = done + 1, min(deaths, _TRIES)
+            except Exception as error:
+                number = numbers[done]
+                called = f"chunk {number} of {len(chunks)} ({name(chunks[number]):.100})"
+                if done >= suspects:
+                    suspects, deaths = done + ahead, 0
+                deaths += 1
+                pool = _renewed(pool, error, called, last=deaths == _TRIES + _ALONE)
+                stack.callback(pool.shutdown, wait=False, cancel_futures=True)
+
+
+def _in_order(pool: Executor, work: Callable[[Any], Any], chunks: Iterable[Any], ahead: int) -> Iterator[Any]:
+    """What a pool makes of chunks; so many are on their way or waited for."""
+    left, flying = iter(chunks), deque[Future[Any]]()
+    try:
+        while True:
+            flying.extend(pool.submit(work, chunk) for chunk in islice(left, ahead - len(flying)))
+            if not flying:
+                return
+            yield flying.popleft().result()
+    finally:
+        for future in flying:
+            future.cancel()
+
+
+def _renewed(pool: Executor, error: Exception, called: str, *, last: bool) -> Executor:
+    """A fresh pool like one that broke; any other error says in which chunk it came."""
+    # (Dask's, after it has tried some workers; it need not be installed)
+    if not isinstance(error, BrokenExecutor) and type(error).__name__ != "KilledWorker":
+        error.add_note(f"in {called}")
+        raise error
+    if last or not isinstance(pool, ProcessPoolExecutor):
+        raise RuntimeError(
+            f"the worker died each time that it was given {called}, most often because memory ran out: give "
+            "a smaller batch_size, or fewer workers (in a script, start them under "
+            'if __name__ == "__main__":); with checkpoint=folder what is done is kept'
+        ) from error
+    own = vars(pool)  # (there is no other way to ask a pool how it was made)
+    how = {name: own[f"_{name}"] for name in ("mp_context", "initializer", "initargs", "max_tasks_per_child")}
+    return ProcessPoolExecutor(own["_max_workers"], **how)
 
 
 def _work(function: Callable[[Any], Any], executor: Executor | None) -> Callable[[Any], Any]:
@@ -216,142 +266,54 @@ def _work(function: Callable[[Any], Any], executor: Executor | None) -> Callable
     """
     if executor is not None and not isinstance(executor, ThreadPoolExecutor):
         with suppress(AttributeError, TypeError, pickle.PicklingError):  # (Dask sends what these cannot)
-            return partial(_far_off, pickle.dumps(function))
+            return partial(_at_work, pickle.dumps(function))
     return partial(_at_work, function)
 
 
-@lru_cache(maxsize=2)
-def _read(written: bytes) -> Callable[[Any], Any]:
-    function: Callable[[Any], Any] = pickle.loads(written)
-    return function
+_read = lru_cache(maxsize=2)(pickle.loads)
 
 
-def _far_off(written: bytes, chunk: Any) -> Any:
-    found = _at_work(lambda given: _read(written)(given), chunk)
+def _at_work(function: Callable[[Any], Any] | bytes, chunk: Any) -> Any:
+    """`function` of a chunk; in a forked process on one thread; where it was written, tensors as arrays.
+
+    A fork keeps OpenMP's memory of its parent's threads and not the threads: it would wait for them for ever.
+    """
+    if (_FORKED or os.getpid() != _PROCESS) and torch.get_num_threads() > 1:
+        torch.set_num_threads(1)
+    if not isinstance(function, bytes):
+        return function(chunk)
+    found = _read(function)(chunk)
     tensors = isinstance(found, list | tuple) and all(isinstance(each, torch.Tensor) for each in found)
     return [each.cpu().numpy() for each in found] if tensors else found
 
 
-class _Crew:
-    """Chunks on their way through an executor."""
-
-    def __init__(
-        self,
-        function: Callable[[Any], Any],
-        chunks: Sequence[Any],
-        executor: Executor | None,
-        name: Callable[[Any], str],
-        numbers: Sequence[int],
-    ):
-        self.work, self.chunks, self.name, self.numbers = _work(function, executor), chunks, name, numbers
-        self.given = self.executor = executor
-        self.todo, self.dead = deque(numbers), list[int]()
-        self.flying, self.ready = dict[Future[Any], int](), dict[int, Any]()
-        self.arrived: SimpleQueue[Future[Any]] = SimpleQueue()
-        self.deaths: Counter[int] = Counter()
-
-    def results(self) -> Iterator[Any]:
-        """In the order of the numbers."""
-        if self.executor is None:
-            yield from (self.work(self.chunks[number]) for number in self.numbers)
-            return
-        try:
-            for number in self.numbers:
-                while number not in self.ready:
-                    self._submit()
-                    self._take()
-                yield self.ready.pop(number)
-        finally:
-            for future in self.flying:
-                future.cancel()
-            if self.executor is not self.given:
-                self.executor.shutdown(wait=False, cancel_futures=True)
-
-    def _submit(self) -> None:
-        """Give away as many chunks as may be on their way, once those of dead workers are all known."""
-        if self.dead and self.flying:
-            return
-        self.todo.extendleft(sorted(self.dead, reverse=True))
-        self.dead = []
-        alone = bool(self.todo) and self.deaths[self.todo[0]] >= _TRIES
-        width = _AHEAD * getattr(self.executor, "_max_workers", _WORKERS)
-        # (what waits for an earlier chunk takes memory as well)
-        while self.todo and len(self.flying) < (1 if alone else width - len(self.ready)):
-            assert self.executor is not None
-            number = self.todo.popleft()
-            try:
-                future = self.executor.submit(self.work, self.chunks[number])
-            except BrokenExecutor as error:  # by an earlier work, or a chunk on its way
-                self.todo.appendleft(number)
-                if not self.flying:
-                    self._renew(number, error)
-                return
-            self.flying[future] = number
-            future.add_done_callback(self.arrived.put)
-
-    def _take(self) -> None:
-        """Wait for what comes next."""
-        if not self.flying:
-            return
-        future = self.arrived.get()
-        number = self.flying.pop(future)
-        try:
-            self.ready[number] = future.result()
-        except Exception as error:
-            # (Dask's, after it has tried some workers; it need not be installed)
-            if not isinstance(error, BrokenExecutor) and type(error).__name__ != "KilledWorker":
-                error.add_note(f"in {self._called(number)}")
-                raise
-            self.dead.append(number)
-            if not self.flying:
-                self.deaths.update(self.dead)
-                self._renew(min(self.dead), error)
-
-    def _renew(self, number: int, error: Exception) -> None:
-        """A fresh pool like the broken one, or an error that names a chunk."""
-        alone = len(self.dead) == 1 and self.deaths[number] >= _TRIES + _ALONE
-        if alone or not isinstance(self.executor, ProcessPoolExecutor):
-            raise RuntimeError(
-                f"the worker died each time that it was given {self._called(number)}, most often because "
-                "memory ran out: give a smaller batch_size, or fewer workers (in a script, start them under "
-                'if __name__ == "__main__":); with checkpoint=folder what is done is kept'
-            ) from error
-        if self.executor is not self.given:
-            self.executor.shutdown(wait=False)
-        own = vars(self.executor)  # (there is no other way to ask a pool how it was made)
-        how = {n: own[f"_{n}"] for n in ("mp_context", "initializer", "initargs", "max_tasks_per_child")}
-        self.executor = ProcessPoolExecutor(own["_max_workers"], **how)
-
-    def _called(self, number: int) -> str:
-        return f"chunk {number} of {len(self.chunks)} ({self.name(self.chunks[number]):.100})"
-
-
 def _kept(
-    checkpoint: Checkpoint, work: str, compute: Callable[[Sequence[int]], _Crew], count: int, finish: bool
+    checkpoint: Checkpoint,
+    work: str,
+    compute: Callable[[Sequence[int]], Iterator[Any]],
+    every: Sequence[int],
+    finish: bool,
 ) -> Iterator[Any]:
     """Results in order, those that the checkpoint has from there, and the others into it."""
 
     def missing() -> list[int]:
-        return [number for number in range(count) if not checkpoint.has(work, number)]
+        return [number for number in every if not checkpoint.has(work, number)]
 
     def written(numbers: Sequence[int]) -> Iterator[Any]:
-        for number, found in zip(numbers, compute(numbers).results(), strict=True):
+        for number, found in zip(numbers, compute(numbers), strict=True):
             checkpoint.write(work, number, found)
             yield found
 
     if checkpoint.shards > 1:
         own = [number for number in missing() if number % checkpoint.shards == checkpoint.shard]
-        for _ in written(own):
-            pass
+        deque(written(own), maxlen=0)
         if not finish and (others := missing()):
             raise Unfinished(len(others))
     left = missing()
     computed, new = written(left), set(left)
-    for number in range(count):
-        found = None if number in new else checkpoint.read(work, number)
-        if found is None:
-            found = next(computed if number in new else written([number]))
-        yield found
+    for number in every:
+        found = next(computed) if number in new else checkpoint.read(work, number)
+        yield next(written([number])) if found is None else found
 
 
 @dataclass(frozen=True)
