@@ -183,9 +183,24 @@ class Sample:
         positions = Hypercolumns.of(layer, self.generator.layers).positions
         return max(1, min(positions, max_vectors // len(self.spread)))
 
-    def each(self, job: Job, description: str, positions: Sequence[int] | None = None) -> Iterator[Any]:
-        """The tensors that `job` makes of each batch of the images at `positions` (all if None), in order."""
-        return self._mapped(job, description, range(len(self.seeds)) if positions is None else positions, 1)
+    def each(
+        self, job: Job, description: str, positions: Sequence[int] | None = None, *, together: int = 1
+    ) -> Iterator[tuple[Tensor, ...]]:
+        """The tensors that `job` makes of each batch of the images at `positions` (all if None), in order; of
+        several batches together, added up.
+        """
+        it, given = self.generator, (self.truncation, self.batch_size)
+        places = range(len(self.seeds)) if positions is None else positions
+        chunks = Chunks(self.seeds, places, self.batch_size * together)
+        kept: dict[str, Any] = {}
+        if self.checkpoint is not None:
+            of = it.fingerprint, it.dtype, it.device.type, it.default_label, *given, job.func.__name__
+            kept = {"checkpoint": self.checkpoint, "work": digest_of(of, chunks, job.keywords)}
+            kept["finish"] = len(places) <= _IMAGES
+        work = partial(_of_chunk, job, travelling(it, self.executor), *given)
+        options = {"executor": self.executor, "description": description, "show": self.progress, **kept}
+        found = map_chunks(work, chunks, name=lambda c: f"seeds {c[0][1]} … {c[-1][1]}", **options)
+        return (tuple(map(torch.as_tensor, each)) for each in found)
 
     def sums(
         self, job: Job, description: str, *shapes: tuple[int, ...], positions: Sequence[int] | None = None
@@ -195,35 +210,15 @@ class Sample:
         A chunk is a batch, or several, as many as grow with the root of their number: then there are neither
         too few chunks for many workers nor too many to be given away and kept.
         """
-        positions = range(len(self.seeds)) if positions is None else positions
-        batches = math.ceil(len(positions) / self.batch_size)
+        batches = math.ceil(len(self.seeds if positions is None else positions) / self.batch_size)
         together = math.ceil(math.sqrt(batches) / _SPREAD)
         totals = [torch.zeros(shape, dtype=torch.float64) for shape in shapes]
-        for found in self._mapped(job, description, positions, together):
+        for found in self.each(job, description, positions, together=together):
             if (shown := tuple(tuple(part.shape) for part in found)) != shapes:
-                raise ArtifactError(
-                    f"{self.checkpoint}: a chunk of shapes {shown} and not {shapes}; delete it"
-                )
+                raise ArtifactError(f"{self.checkpoint}: a chunk of shapes {shown}, not {shapes}; delete it")
             for total, part in zip(totals, found, strict=True):
                 total += part
         return totals
-
-    def _mapped(self, job: Job, description: str, positions: Sequence[int], together: int) -> Iterator[Any]:
-        """Those of each chunk of so many batches, added up within it."""
-        it, given = self.generator, (self.truncation, self.batch_size)
-        chunks = Chunks(self.seeds, positions, self.batch_size * together)
-        options: dict[str, Any] = {
-            "executor": self.executor,
-            "description": description,
-            "show": self.progress,
-        }
-        if self.checkpoint is not None:
-            of = it.fingerprint, it.dtype, it.device.type, it.default_label, *given, job.func.__name__
-            options["work"] = digest_of(of, chunks, job.keywords)
-            options |= {"checkpoint": self.checkpoint, "finish": len(positions) <= _IMAGES}
-        work = partial(_of_chunk, job, travelling(it, self.executor), *given)
-        found = map_chunks(work, chunks, name=lambda c: f"seeds {c[0][1]} … {c[-1][1]}", **options)
-        return (tuple(map(torch.as_tensor, each)) for each in found)
 
 
 def batch_bytes(generator: Generator, clusters: int = 0) -> int:

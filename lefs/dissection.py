@@ -142,11 +142,11 @@ def dissect(
         centers = SphericalKMeans(clusters, **kmeans).fit(vectors).cluster_centers_
     del vectors  # (a second pass needs the room)
     seen: Any = "all" if sample_size is None else sample_size
-    how = {"random_state": random_state, "n_init": n_init, "max_vectors": max_vectors, "sample_size": seen}
-    how["precision"] = precision
+    how: dict[str, Any] = {"random_state": random_state, "n_init": n_init, "max_vectors": max_vectors}
+    how |= {"method": method, "sample_size": seen, "precision": precision}
     if contributions != "effect":
-        return Catalog.of(sample, layer, centers, method=method, measure=contributions, **how)
-    catalog = Catalog.of(sample, layer, centers, method=method, measure="none", **how)
+        return Catalog.of(sample, layer, centers, measure=contributions, **how)
+    catalog = Catalog.of(sample, layer, centers, measure="none", **how)
     return by_effect(catalog, generator, probes=probes, random_state=random_state, **options)
 
 

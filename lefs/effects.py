@@ -15,8 +15,6 @@ demodulation lets the style of a channel that is never active act through the no
 from __future__ import annotations
 
 import math
-import os
-from concurrent.futures import Executor
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -27,7 +25,6 @@ from torch import Tensor
 
 from lefs.activations import Batch, Sample
 from lefs.catalog import Catalog
-from lefs.checkpoints import Checkpoint
 from lefs.checks import Seeds, check_integer
 from lefs.generator import Generator, Sampling
 from lefs.images import resample_partition
@@ -68,9 +65,8 @@ def with_effects(
     catalog: Catalog, generator: Generator, seeds: Seeds | None = None, *, progress: bool = True
 ) -> Catalog:
     """The catalog with effects: itself where it has them, else as `measure_effects` gives it."""
-    if catalog.effects is not None:
-        return catalog
-    return measure_effects(catalog, generator, seeds, progress=progress)
+    measured = catalog.effects is not None
+    return catalog if measured else measure_effects(catalog, generator, seeds, progress=progress)
 
 
 def measure_effects(
@@ -81,10 +77,7 @@ def measure_effects(
     truncation: float | None = None,
     probes: int = 1,
     random_state: int = 0,
-    batch_size: int | None = None,
-    progress: bool = True,
-    executor: Executor | None = None,
-    checkpoint: str | os.PathLike[str] | Checkpoint | None = None,
+    **options: Any,
 ) -> Catalog:
     """The catalog with its effects beside its contributions, and what they were measured on.
 
@@ -103,12 +96,9 @@ def measure_effects(
         Random signs for each image; the mean over images evens out most of what a single one leaves.
     random_state : int
         Seeds the signs, together with each image's seed.
-    batch_size : int, optional
-        Images at a time; any size gives the same contributions to 1e-5. None: as `lefs.dissect`.
-    progress : bool
-        Show a bar.
-    executor, checkpoint : concurrent.futures.Executor, path, optional
-        As of `lefs.dissect`.
+    **options
+        `batch_size`, `progress`, `executor` and `checkpoint` of `lefs.dissect`; any batch size gives the same
+        contributions to 1e-5.
 
     Raises
     ------
@@ -125,8 +115,7 @@ def measure_effects(
     if own.label is not None and own.label != generator.default_label:
         generator = generator.with_label(own.label)
     seeds, psi = own.seeds if seeds is None else seeds, own.truncation if truncation is None else truncation
-    options: dict[str, Any] = {"batch_size": batch_size, "executor": executor, "progress": progress}
-    sample = Sample(generator, seeds, truncation=psi, checkpoint=checkpoint, **options)
+    sample = Sample(generator, seeds, truncation=psi, **options)
     job = partial(_batch_effects, catalog=catalog, probes=probes, random_state=random_state)
     (total,) = sample.sums(job, "effects", (catalog.num_clusters, generator.num_styles))
     # What belongs to no layer has an effect too, on the whole picture, but is no part's.

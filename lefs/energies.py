@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -94,15 +94,12 @@ def measured(
         shapes: tuple[tuple[int, ...], ...] = (tuple(sums.shape), (len(centers),))
         found = sample.sums(partial(job, depth=depth), "contributions", *shapes, positions=some)
         sums, sizes = sums + found[0], sizes + found[1]
-        for la in layers[:depth]:
-            for span in la.spans:
-                images[span] += len(some)
+        for span in (span for la in layers[:depth] for span in la.spans):
+            images[span] += len(some)
         errors = _errors(sums, images)
-        rough = [
-            i < cheap or _rms(errors[:, la.span], sums[0][:, la.span]) > precision
-            for i, la in enumerate(layers)
-        ]
-        depth = min(depth, _depth(layers, rough))
+        live = sums[0].sum(dim=0) > 0
+        rough = [i < cheap or _rms(errors, live, la.span) > precision for i, la in enumerate(layers)]
+        depth = min(depth, _depth(rough))
     contributions = shares(sums[0] * (kind != "none"))
     return Measured(contributions, errors.float(), sizes.round().long())
 
@@ -110,7 +107,7 @@ def measured(
 def shares(energy: Tensor) -> Tensor:
     """M = energy in a cluster / energy altogether (Editing in Style, Eq. 1); a dead channel gets 0."""
     total = energy.sum(dim=0)
-    return torch.where(total > 0, energy / total.clamp_min(torch.finfo(torch.float64).tiny), 0.0)
+    return torch.where(total > 0, energy / total, 0.0)
 
 
 def predicted_seconds(sample: Sample, layer: str, centers: Tensor, count: int) -> float:
@@ -128,13 +125,13 @@ def predicted_seconds(sample: Sample, layer: str, centers: Tensor, count: int) -
 
 def _depths(layers: Sequence[StyleLayer], clustered: str) -> tuple[int, int]:
     """How many layers lead to the clustered ones, and how many to those that see all images."""
-    least = _depth(layers, [la.name in clustered.split("+") for la in layers])
-    return least, max(least, _depth(layers, [la.channels * math.prod(la.size) < _CHEAP for la in layers]))
+    least = _depth(la.name in clustered.split("+") for la in layers)
+    return least, max(least, _depth(la.channels * math.prod(la.size) < _CHEAP for la in layers))
 
 
-def _depth(layers: Sequence[StyleLayer], wanted: Sequence[bool]) -> int:
+def _depth(wanted: Iterable[bool]) -> int:
     """How many layers have to be walked for those that are wanted."""
-    return max(i for i in range(len(layers) + 1) if i == 0 or wanted[i - 1])
+    return max((number for number, each in enumerate(wanted, start=1) if each), default=0)
 
 
 def _rounds(count: int, spared: bool) -> Iterator[range]:
@@ -152,17 +149,16 @@ def _errors(sums: Tensor, images: Tensor) -> Tensor:
     √(n / (n − 1) Σ (E − M T)²) / Σ T, of the energies E in a cluster and T in all.
     """
     m, total = shares(sums[0]), sums[0].sum(dim=0)
-    spread = (
-        (sums[1] - 2 * m * sums[2] + m.square() * sums[3]).clamp_min(0) * images / (images - 1).clamp_min(1)
-    )
-    errors = torch.where(total > 0, spread.sqrt() / total.clamp_min(torch.finfo(torch.float64).tiny), 0.0)
+    spread = (sums[1] - 2 * m * sums[2] + m.square() * sums[3]).clamp_min(0)
+    spread = spread * images / (images - 1).clamp_min(1)
+    errors = torch.where(total > 0, spread.sqrt() / total, 0.0)
     return torch.where((images > 1) | (total == 0), errors.clamp(max=1), 1.0)
 
 
-def _rms(errors: Tensor, energy: Tensor) -> float:
-    """Of the live channels, over all clusters."""
-    live = energy.sum(dim=0) > 0
-    return float(errors[:, live].square().mean().sqrt()) if bool(live.any()) else 0.0
+def _rms(errors: Tensor, live: Tensor, span: slice) -> float:
+    """Of a layer's live channels, over all clusters."""
+    found = errors[:, span][:, live[span]]
+    return float(found.square().mean().sqrt()) if found.numel() else 0.0
 
 
 def _means(generator: Generator, styles: Tensor, chunk: Batch) -> tuple[Tensor]:
@@ -258,9 +254,5 @@ def _energy_by_cluster(maps: Tensor, memberships: Tensor) -> Tensor:
         energy = energy.to(part.device) + part.sum(dim=0, dtype=torch.float64)
         each = each.to(part.device) + part
     total = each.sum(dim=1, keepdim=True)
-    return torch.stack(
-        [
-            energy,
-            *((a * b).sum(dim=0).expand_as(energy) for a, b in ((each, each), (each, total), (total, total))),
-        ]
-    )
+    products = each * each, each * total, total * total
+    return torch.stack([energy, *(product.sum(dim=0).expand_as(energy) for product in products)])
