@@ -7,9 +7,9 @@ labelled, those of the catalog's clusters, and not the method of Editing in Styl
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor
@@ -21,7 +21,7 @@ from lefs.positions import grown, offsets, on_map, resized, shifted
 from lefs.query import QuerySettings
 from lefs.synthesis import Cache, Noise
 
-__all__ = ["Side", "blend", "blending_layer", "in_place", "mix", "refined"]
+__all__ = ["Blending", "Side", "blending_layer", "in_place", "mix"]
 
 _IN_PLACE = QuerySettings(where="part")
 _TRANSPLANT = QuerySettings(epsilon=48)
@@ -84,15 +84,15 @@ def in_place(
     >>> in_place(generator, catalog, "mouth", generator.sample([1]), generator.sample([2, 3])).shape
     torch.Size([2, 3, 64, 64])
     """
-    options: dict[str, Any] = {"noise": noise, "upto": upto}
-    both = generator, catalog
-    if masks is not None and not settings.tone:  # (then the catalog need not be asked where the parts are)
-        options["masks"] = {}
-    target, reference = (Side.of(*both, styles, **options) for styles in (target_styles, reference_styles))
+    work = Blending(generator, catalog, noise=noise, upto=upto)
+    # (with masks the catalog need not be asked where the parts are, unless their tones are)
+    known = {} if masks is not None and not settings.tone else None
+    sides = [work.side(styles, masks=known) for styles in (target_styles, reference_styles)]
     if masks is not None:
-        target, reference = target.marked(*both, part, masks[0]), reference.marked(*both, part, masks[1])
-    made, where = blend(*both, part, settings, target, reference, strength=strength, upto=upto)
-    made = refined(*both, target.state, made, where, settings.refine, upto=upto)
+        sides = [work.marked(side, part, mask) for side, mask in zip(sides, masks, strict=True)]
+    q = work.query(part, settings, *sides)
+    made, where = work.blend(part, settings, *sides, q, strength=strength)
+    made = work.refined(sides[0].state, made, where, settings.refine)
     return generator.walk(made.styles, noise=noise, upto=upto, cache=made)
 
 
@@ -106,15 +106,6 @@ def blending_layer(catalog: Catalog) -> str:
     return catalog.layers[1].name if coarsest == catalog.layers[0].name else coarsest
 
 
-def _refining_layer(catalog: Catalog) -> str | None:
-    """The finest clustered layer; where one is clustered, the first convolution of larger maps."""
-    if len(catalog.columns.names) > 1:
-        return catalog.columns.names[-1]
-    begin = next(layer for layer in catalog.layers if layer.name == blending_layer(catalog))
-    finer = (la.name for la in catalog.layers if la.kind == "conv" and la.side > begin.side)
-    return next(finer, None)
-
-
 @dataclass(frozen=True, eq=False)
 class Side:
     """What edits in place need of targets, or of references.
@@ -126,121 +117,211 @@ class Side:
         The state before the blending layer.
     masks : mapping of str to bool Tensor of shape (N, side, side)
         Where each part is.
-    cache : Cache, optional
-        All of their states, where they are kept.
-    notes : dict
-        What the latest edit with this reference found out, for the next one with the same target.
+    tones : mapping of Side to {part: Cache}
+        Of references: what was found out about their tones and those of a target, while there is one.
     """
 
     styles: Tensor
     state: Cache
     masks: Mapping[str, Tensor]
-    cache: Cache | None = None
-    notes: dict[object, Any] = field(default_factory=dict, repr=False)
-
-    @classmethod
-    def of(
-        cls,
-        generator: Generator,
-        catalog: Catalog,
-        styles: Tensor,
-        *,
-        noise: Noise = "const",
-        upto: int | None = None,
-        cache: Cache | None = None,
-        masks: Mapping[str, Tensor] | None = None,
-    ) -> Side:
-        """Those of some styles; the masks are the catalog's, unless given."""
-        state = generator.state(styles, blending_layer(catalog), noise=noise, upto=upto, cache=cache)
-        if masks is None:
-            masks = catalog.part_masks(generator, styles, size=mask_side(catalog))
-        return cls(styles, state, masks, cache)
-
-    def marked(self, generator: Generator, catalog: Catalog, part: str, mask: Tensor) -> Side:
-        """The same with a mask (N, H, W) of one's own for a part, which then is no other's."""
-        size = generator.size
-        if mask.shape[-1] * size[0] != mask.shape[-2] * size[1]:
-            raise ValueError(
-                f"mask must have the proportions of the images, {size[0]}:{size[1]}; got {mask.shape[-2]} x "
-                f"{mask.shape[-1]} pixels"
-            )
-        # (any pixel counts: a thin part must not vanish on the way down)
-        side = mask_side(catalog)
-        own = resized(mask[:, None].to(self.styles), (side, side * size[1] // size[0]))[:, 0] > 0
-        others = {name: found & ~own for name, found in self.masks.items()}
-        return replace(self, masks={**others, part: own})
+    tones: WeakKeyDictionary[Side, dict[str, Cache]] = field(default_factory=WeakKeyDictionary, repr=False)
 
 
-def mask_side(catalog: Catalog) -> int:
-    """Side of the masks, in pixels: two for each position of the finest clustered map."""
-    return 2 * catalog.columns.side
-
-
-def _position(catalog: Catalog) -> int:
-    """One position of the map that is mixed, in pixels of the masks."""
-    return mask_side(catalog) // min(layer.side for layer in catalog.columns.layers)
-
-
-def blend(
-    generator: Generator,
-    catalog: Catalog,
-    part: str,
-    settings: QuerySettings,
-    target: Side,
-    reference: Side,
-    *,
-    strength: float = 1.0,
-    over: Cache | None = None,
-    upto: int | None = None,
-) -> tuple[Cache, Tensor]:
-    """Mix one part of a reference into the state before the blending layer; `in_place` says how.
+class Blending:
+    """The steps of edits in place, of one generator by one catalog's masks; `in_place` takes them in turn.
 
     Parameters
     ----------
-    generator, catalog, part, settings, strength, upto
-        As of `in_place`.
-    target, reference : Side
-        Of N images, or of one against N.
-    over : Cache, optional
-        The state to mix into, of an edit that was made before; the target's unless told otherwise.
+    generator, catalog : Generator, Catalog
+    noise : {"const", "none"} or int
+    upto : int, optional
+        A lower resolution, for a preview.
 
-    Returns
-    -------
-    Cache
-        The state from which a walk with its styles goes on.
-    Tensor of shape (N, side, side), bool
-        Where the part is, in either.
+    Attributes
+    ----------
+    layer : str
+        `blending_layer` of the catalog.
+    finest : str or None
+        That of the second blend: the finest clustered layer; where one is clustered, the first convolution
+        of larger maps.
+    mask_side : int
+        Height of the masks, in pixels: two for each position of the finest clustered map.
     """
-    if part not in target.masks:
-        catalog.clusters(part)  # (an error that lists those there are)
-    own, other = target.masks[part], reference.masks[part]
-    if not bool((own.flatten(1).any(1) | other.flatten(1).any(1)).all()):
-        raise ValueError(
-            f"part: {part!r} is in neither target nor reference, so there is no place to edit; "
-            'take another reference, or where="everywhere"'
-        )
-    begin = target.state if over is None else over
-    layer = blending_layer(catalog)
 
-    def run(chosen: QuerySettings) -> Cache:
-        q = _query(generator, catalog, part, chosen, target.styles, reference.styles)
+    def __init__(
+        self, generator: Generator, catalog: Catalog, *, noise: Noise = "const", upto: int | None = None
+    ):
+        self.generator, self.catalog, self.noise, self.upto = generator, catalog, noise, upto
+        self.layer, columns = blending_layer(catalog), catalog.columns
+        begin = next(layer for layer in catalog.layers if layer.name == self.layer)
+        finer = (la.name for la in catalog.layers if la.kind == "conv" and la.side > begin.side)
+        self.finest = columns.names[-1] if len(columns.names) > 1 else next(finer, None)
+        self.mask_side = 2 * columns.side
+        self._position = self.mask_side // min(la.side for la in columns.layers)  # of the map that is mixed
+
+    def state(self, styles: Tensor, layer: str | None = None, *, cache: Cache | None = None) -> Cache:
+        """The state before a layer, that of the blend unless told otherwise."""
+        layer = self.layer if layer is None else layer
+        return self.generator.state(styles, layer, noise=self.noise, upto=self.upto, cache=cache)
+
+    def side(
+        self, styles: Tensor, *, cache: Cache | None = None, masks: Mapping[str, Tensor] | None = None
+    ) -> Side:
+        """What is needed of some styles, whose states may be kept; masks are the catalog's, unless given."""
+        if masks is None:
+            masks = self.catalog.part_masks(self.generator, styles, size=self.mask_side)
+        return Side(styles, self.state(styles, cache=cache), masks)
+
+    def marked(self, side: Side, part: str, mask: Tensor) -> Side:
+        """The same with a mask (N, H, W) of one's own for a part, which then is no other's."""
+        height, width = self.generator.size
+        if mask.shape[-1] * height != mask.shape[-2] * width:
+            raise ValueError(
+                f"mask must have the proportions of the images, {height}:{width}; got {mask.shape[-2]} x "
+                f"{mask.shape[-1]} pixels"
+            )
+        # (any pixel counts: a thin part must not vanish on the way down)
+        size = self.mask_side, self.mask_side * width // height
+        own = resized(mask[:, None].to(side.styles), size)[:, 0] > 0
+        others = {name: found & ~own for name, found in side.masks.items()}
+        return replace(side, masks={**others, part: own})
+
+    def query(self, part: str, settings: QuerySettings, target: Side, reference: Side) -> Tensor:
+        """Which channels of the reference are mixed in: (S,) or (N, S)."""
+        if settings.method != "global":
+            self.generator.check_styles()
+        pair = target.styles, reference.styles
+        return settings.query(self.catalog, part, *pair, generator=self.generator, noise=self.noise)
+
+    def blend(
+        self,
+        part: str,
+        settings: QuerySettings,
+        target: Side,
+        reference: Side,
+        q: Tensor,
+        *,
+        strength: float = 1.0,
+        over: Cache | None = None,
+        cache: Cache | None = None,
+    ) -> tuple[Cache, Tensor]:
+        """Mix one part of a reference into the state before the blending layer; `in_place` says how.
+
+        Parameters
+        ----------
+        part, settings, strength
+            As of `in_place`.
+        target, reference : Side
+            Of N images, or of one against N.
+        q : Tensor of shape (S,) or (N, S)
+            Which channels of the reference are mixed in, as `query` finds them.
+        over : Cache, optional
+            The state to mix into, of an edit that was made before; the target's unless told otherwise.
+        cache : Cache, optional
+            All states of the target, where they are kept.
+
+        Returns
+        -------
+        Cache
+            The state from which a walk with its styles goes on.
+        Tensor of shape (N, side, side), bool
+            Where the part is, in either.
+        """
+        if part not in target.masks:
+            self.catalog.clusters(part)  # (an error that lists those there are)
+        own, other = target.masks[part], reference.masks[part]
+        if not bool((own.flatten(1).any(1) | other.flatten(1).any(1)).all()):
+            raise ValueError(
+                f"part: {part!r} is in neither target nor reference, so there is no place to edit; "
+                'take another reference, or where="everywhere"'
+            )
+        begin = target.state if over is None else over
+        inner = self._moved(target, reference, q, strength, cache)
+        if settings.tone and len(target.masks) > 1:
+            inner = self._toned(part, target, reference, inner, strength)
+        if settings.align:
+            shift = offsets(own, other)
+            inner, other = self._shifted(inner, shift), shifted(other[:, None].float(), shift)[:, 0] > 0.5
+        union = place = own | other
+        if settings.transplant:
+            # (where only the target shows the part, the reference shows what lies behind it there: its own)
+            chosen = replace(_TRANSPLANT, contributions=settings.contributions)
+            own_q = self.query(part, chosen, target, reference)
+            behind = self._moved(target, reference, own_q, strength, cache)
+            begin, place = self._mixed(begin, behind, union), other
+        return self._mixed(begin, inner, place), union
+
+    def _moved(self, target: Side, reference: Side, q: Tensor, strength: float, cache: Cache | None) -> Cache:
+        """The state of the target's styles once the channels have moved."""
         if strength == 1 and bool((q == 1).all()):
             return reference.state
-        styles = transfer(target.styles, reference.styles, q, strength=strength)
-        return generator.state(styles, layer, noise=begin.noise, upto=upto, cache=target.cache)
+        return self.state(transfer(target.styles, reference.styles, q, strength=strength), cache=cache)
 
-    inner = run(settings)
-    if settings.tone and len(target.masks) > 1:
-        inner = _toned(generator, part, target, reference, inner, 2 * _position(catalog), strength)
-    if settings.align:
-        shift = offsets(own, other)
-        inner, other = _moved(generator, inner, shift), shifted(other[:, None].float(), shift)[:, 0] > 0.5
-    union, growth = own | other, _position(catalog)
-    if settings.transplant:
-        # (where only the target shows the part, the reference shows what lies behind it there: its own)
-        behind = run(replace(_TRANSPLANT, contributions=settings.contributions))
-        begin = mix(generator, begin, behind, grown(union, growth))
-    return mix(generator, begin, inner, grown(other if settings.transplant else union, growth)), union
+    def refined(
+        self, outer: Cache, inner: Cache, mask: Tensor, growth: int | None, *, cache: Cache | None = None
+    ) -> Cache:
+        """A second blend, one size finer: beside the part the maps are `outer`'s again.
+
+        Parameters
+        ----------
+        outer, inner : Cache
+            The states before the blending layer without the edit and with it.
+        mask : bool Tensor of shape (N, side, side)
+            Where the part is.
+        growth : int or None
+            So many pixels around it are still the edit's; None leaves the second blend out.
+        cache : Cache, optional
+            All states without the edit, where they are kept.
+
+        Returns
+        -------
+        Cache
+            `inner`, where there is no finer layer.
+        """
+        if growth is None or self.finest is None:
+            return inner
+        a = self.state(outer.styles, self.finest, cache=cache or outer)
+        return mix(self.generator, a, self.state(inner.styles, self.finest, cache=inner), grown(mask, growth))
+
+    def _mixed(self, outer: Cache, inner: Cache, place: Tensor) -> Cache:
+        return mix(self.generator, outer, inner, grown(place, self._position))
+
+    def _shifted(self, inner: Cache, moves: Tensor) -> Cache:
+        def move(margin: int, maps: Tensor) -> Tensor:
+            return shifted(maps, moves, 1 - 2 * margin / maps.shape[-1])
+
+        return _each(self.generator, move, inner.styles.expand(len(moves), -1), inner)
+
+    def _toned(self, part: str, target: Side, reference: Side, inner: Cache, strength: float) -> Cache:
+        """What a reference shows beside the part, moved by the difference of the means of both sides' maps
+        over the same other part near by; where one side lacks that, nothing moves.
+        """
+        known = reference.tones.setdefault(target, {})
+        if part not in known:  # (strength and settings have no say in it)
+            known[part] = self._tones(part, target, reference)
+
+        def toned(_: int, made: Tensor, move: Tensor) -> Tensor:
+            return made + strength * move
+
+        return _each(self.generator, toned, inner.styles, inner, known[part])
+
+    def _tones(self, part: str, target: Side, reference: Side) -> Cache:
+        """How far `_toned` moves each tensor of the state before the blending layer, at full strength."""
+        near = grown(target.masks[part] | reference.masks[part], 2 * self._position)
+        others = [name for name in target.masks if name != part]
+        masks = [torch.stack([s.masks[n] for n in others], dim=1).float() for s in (target, reference)]
+
+        def tones(margin: int, *both: Tensor) -> Tensor:
+            means, weights = list[Tensor](), list[Tensor]()
+            for mask, maps in zip(masks, both, strict=True):
+                w = on_map(mask * near, maps, margin)
+                weights.append(w.sum((2, 3))[:, :, None])
+                sums = torch.einsum("nphw,nchw->npc", w, maps.expand(len(w), -1, -1, -1))
+                means.append(sums / weights[-1])
+            shift = torch.where(torch.minimum(*weights) > 0.5, means[0] - means[1], 0.0)
+            return torch.einsum("nphw,npc->nchw", on_map(masks[1], both[0], margin), shift)
+
+        return _each(self.generator, tones, target.styles, target.state, reference.state)
 
 
 def mix(generator: Generator, outer: Cache, inner: Cache, weights: Tensor) -> Cache:
@@ -254,131 +335,24 @@ def mix(generator: Generator, outer: Cache, inner: Cache, weights: Tensor) -> Ca
     weights : Tensor of shape (N, 1, side, side) in [0, 1]
         Over the picture.
     """
-    assert outer.until is not None
-    index, margin = outer.until, _margin(generator, outer.until)
-    pairs = zip(outer.states[index], inner.states[index], strict=True)
-    state = tuple(
-        # (what comes after the features has no margin)
-        None if a is None or b is None else torch.lerp(a, b, on_map(weights, a, 0 if i else margin))
-        for i, (a, b) in enumerate(pairs)
-    )
+
+    def mixed(margin: int, a: Tensor, b: Tensor) -> Tensor:
+        return torch.lerp(a, b, on_map(weights, a, margin))
+
     count = max(len(outer.styles), len(inner.styles), len(weights))
-    return Cache.only(index, state, outer.styles.expand(count, -1), outer.noise)
+    return _each(generator, mixed, outer.styles.expand(count, -1), outer, inner)
 
 
-def refined(
-    generator: Generator,
-    catalog: Catalog,
-    outer: Cache,
-    inner: Cache,
-    mask: Tensor,
-    growth: int | None,
-    *,
-    upto: int | None = None,
-    cache: Cache | None = None,
-) -> Cache:
-    """A second blend, one size finer: beside the part the maps are `outer`'s again.
+def _each(generator: Generator, make: Callable[..., Tensor], styles: Tensor, *caches: Cache) -> Cache:
+    """What `make` gives of the margin and the tensors of states before one layer, which `styles` follow.
 
-    Parameters
-    ----------
-    generator, catalog, upto
-        As of `in_place`.
-    outer, inner : Cache
-        The states before the blending layer without the edit and with it.
-    mask : bool Tensor of shape (N, side, side)
-        Where the part is.
-    growth : int or None
-        So many pixels around it are still the edit's; None leaves the second blend out.
-    cache : Cache, optional
-        All states without the edit, where they are kept.
-
-    Returns
-    -------
-    Cache
-        `inner`, where there is no finer layer.
+    The margin is how much of a map lies outside the picture, on each side; what comes after the features has
+    none. Where a state lacks a tensor, so does this.
     """
-    finest = _refining_layer(catalog)
-    if growth is None or finest is None:
-        return inner
-    a, b = (
-        generator.state(c.styles, finest, noise=c.noise, upto=upto, cache=kept)
-        for c, kept in ((outer, cache or outer), (inner, inner))
-    )
-    return mix(generator, a, b, grown(mask, growth))
-
-
-def _query(
-    generator: Generator,
-    catalog: Catalog,
-    part: str,
-    settings: QuerySettings,
-    target_styles: Tensor,
-    reference_styles: Tensor,
-) -> Tensor:
-    if not generator.has_styles and settings.method == "global":
-        return torch.ones(target_styles.shape[1])
-    generator.check_styles()
-    return settings.query(catalog, part, target_styles, reference_styles)
-
-
-def _toned(
-    generator: Generator,
-    part: str,
-    target: Side,
-    reference: Side,
-    inner: Cache,
-    reach: int,
-    strength: float,
-) -> Cache:
-    """What a reference shows beside the part, moved by the difference of the means of both sides' maps over
-    the same other part near by; where one side lacks that, nothing moves.
-    """
-    assert inner.until is not None
-    key = (part, id(target), reach)
-    if key not in reference.notes:  # (which strength and settings have no say in)
-        near = grown(target.masks[part] | reference.masks[part], reach)
-        reference.notes.clear()
-        reference.notes[key] = target, _tones(generator, part, target, reference, near)
-    moves = reference.notes[key][1]
-    pairs = zip(inner.states[inner.until], moves, strict=True)
-    state = tuple(made if made is None or move is None else made + strength * move for made, move in pairs)
-    return Cache.only(inner.until, state, inner.styles, inner.noise)
-
-
-def _tones(
-    generator: Generator, part: str, target: Side, reference: Side, near: Tensor
-) -> tuple[Tensor | None, ...]:
-    """How far `_toned` moves each tensor of the state before the blending layer, at full strength."""
-    index = target.state.until
-    assert index is not None
-    others, sides = [name for name in target.masks if name != part], (target, reference)
-    masks = [torch.stack([side.masks[name] for name in others], dim=1).float() for side in sides]
+    index, layers = len(caches[0].states) - 1, generator.layers
+    margin = layers[index].margin if index < len(layers) else 0
     found = list[Tensor | None]()
-    for i, both in enumerate(zip(*(side.state.states[index] for side in sides), strict=True)):
-        if both[0] is None:
-            found.append(None)
-            continue
-        margin, means, weights = 0 if i else _margin(generator, index), [], []
-        for mask, maps in zip(masks, both, strict=True):
-            w = on_map(mask * near, maps, margin)
-            weights.append(w.sum((2, 3))[:, :, None])
-            means.append(torch.einsum("nphw,nchw->npc", w, maps.expand(len(w), -1, -1, -1)) / weights[-1])
-        shift = torch.where(torch.minimum(*weights) > 0.5, means[0] - means[1], 0.0)
-        found.append(torch.einsum("nphw,npc->nchw", on_map(masks[1], both[0], margin), shift))
-    return tuple(found)
-
-
-def _margin(generator: Generator, index: int) -> int:
-    """How much of the maps before a layer lies outside the picture, on each side."""
-    return generator.layers[index].margin if index < len(generator.layers) else 0
-
-
-def _moved(generator: Generator, cache: Cache, moves: Tensor) -> Cache:
-    """The state of a cache, moved likewise."""
-    assert cache.until is not None
-    margin = _margin(generator, cache.until)
-    state = tuple(
-        None if t is None else shifted(t, moves, 1 if i else 1 - 2 * margin / t.shape[-1])
-        for i, t in enumerate(cache.states[cache.until])
-    )
-    return Cache.only(cache.until, state, cache.styles.expand(len(moves), -1), cache.noise)
+    for i, tensors in enumerate(zip(*(cache.states[index] for cache in caches), strict=True)):
+        lacks = any(tensor is None for tensor in tensors)
+        found.append(None if lacks else make(0 if i else margin, *tensors))
+    return Cache.only(index, tuple(found), styles, caches[0].noise)

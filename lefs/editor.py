@@ -8,47 +8,65 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from lefs.blending import Side, blend, blending_layer, refined
+from lefs.blending import Blending, Side
 from lefs.catalog import Catalog
 from lefs.checks import Label, check_choice, check_label
 from lefs.editing import Change, Recipe, compose, resolve_claims, transfer
-from lefs.fitting import fit_query
 from lefs.generator import Generator
 from lefs.images import color_difference, save_png
 from lefs.query import QuerySettings
 from lefs.records import ArtifactError
 from lefs.showing import Shown
 from lefs.sources import KeptMask, KeptStyles, Source, keep_source, source_styles
-from lefs.synthesis import Cache, Stop
+from lefs.synthesis import Cache, Noise, Stop
 
 __all__ = ["Edit", "Editor", "Superseded"]
 
 _USUAL = QuerySettings()
-_Kept = int | KeptStyles
-_Key = tuple[_Kept, float, Label | None, int | None]  # source, truncation, label, side of a preview
+_KNOBS = ("strength", "rho", "epsilon", "slope", "coarse", "rgb", "leak")
 _COSTLY = 64  # side of the maps from which on it is worth asking whether a layer is still wanted
 _KEPT = 2**26  # bytes of unedited pictures that are kept
-_SIDES = 64  # images of which masks and coarse maps are kept, and pairs of which fitted queries are
 
 
-def _turned(recipe: Recipe, name: str, value: float) -> Recipe:
-    """The recipe with one knob of every change set to `value`."""
-    knob: dict[str, Any] = {name: value}
-    if name == "strength":
-        changes = [replace(c, **knob) for c in recipe.changes]
-    else:
-        changes = [replace(c, settings=replace(c.settings, **knob)) for c in recipe.changes]
-    return replace(recipe, changes=tuple(changes))
+class _Image(NamedTuple):
+    """Which unedited image is meant."""
+
+    source: Source
+    truncation: float
+    label: Label | None
 
 
-def _everywhere(recipe: Recipe) -> list[int]:
-    """Which of the changes act everywhere, as the paper's do."""
-    return [i for i, change in enumerate(recipe.changes) if change.settings.where == "everywhere"]
+class _Latest(dict[Any, Any]):
+    """What was made last: at most so many things, and `_KEPT` bytes of tensors."""
+
+    def __init__(self, most: int = 64):
+        super().__init__()
+        self.most = most
+
+    def made(self, key: object, make: Callable[..., Any], *given: Any, **options: Any) -> Any:
+        """What there is by a key, made if there is nothing."""
+        if key in self:
+            return self[key]
+        found = self[key] = make(*given, **options)
+        while len(self) > self.most or sum(getattr(one, "nbytes", 0) for one in self.values()) > _KEPT:
+            del self[next(iter(self))]
+        return found
+
+
+def _turned(change: Change, knob: str, value: float) -> Change:
+    chosen: dict[str, Any] = {knob: value}
+    if knob != "strength":
+        chosen = {"settings": replace(change.settings, **chosen)}
+    return replace(change, **chosen)
+
+
+def _everywhere(changes: Sequence[Change]) -> list[int]:
+    return [i for i, change in enumerate(changes) if change.settings.where == "everywhere"]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -97,7 +115,7 @@ class Edit(Shown):
     @property
     def query(self) -> Tensor:
         """Σ_i q_i over the changes that act everywhere, what moves altogether: (S,), in [0, 1]."""
-        return self.queries[_everywhere(self.recipe)].sum(dim=0)
+        return self.queries[_everywhere(self.recipe.changes)].sum(dim=0)
 
 
 class Superseded(Stop):
@@ -121,25 +139,25 @@ class Editor(Shown):
     torch.Size([2, 3, 64, 64])
     """
 
-    def __init__(self, generator: Generator, catalog: Catalog, *, noise: int | str = "const"):
+    def __init__(self, generator: Generator, catalog: Catalog, *, noise: Noise = "const"):
         catalog.check_generator(generator)
         self.generator, self.catalog, self.noise = generator, catalog, noise
         self._lock = threading.RLock()
-        self._cache: tuple[tuple[_Kept, float, Label | None], Cache] | None = None
-        self._pictures: dict[_Key, Tensor] = {}
-        self._sides: dict[_Key, Side] = {}
-        self._fitted: dict[tuple[str, str, str], Tensor] = {}
-        self._latest: tuple[object, Tensor] | None = None  # styles, of seeds
+        self._cache: tuple[_Image, Cache] | None = None
+        self._pictures = _Latest(512)  # (many small ones weigh more than their pixels)
+        self._styled, self._sides, self._fitted = _Latest(), _Latest(), _Latest()
 
     def cache(self, target: Source, truncation: float, *, label: Label | None = None) -> Cache:
         """The kept states of a target; the last one asked for stays in memory."""
-        label = check_label("label", label)
-        key = (keep_source(self.generator, target), truncation, label)
+        image = self._image(target, truncation, label)
         with self._lock, torch.no_grad():
-            if self._cache is None or self._cache[0] != key:
-                styles = self._styles([key[0]], truncation, label)
-                self._cache = (key, self.generator.cache(styles, self.noise))  # type: ignore[arg-type]
-            return self._cache[1]
+            if (found := self._cache_of(image)) is None:
+                found = self.generator.cache(self._styles([image]), self.noise)
+                self._cache = image, found
+            return found
+
+    def _cache_of(self, image: _Image) -> Cache | None:
+        return self._cache[1] if self._cache is not None and self._cache[0] == image else None
 
     def render(
         self, recipe: Recipe, *, upto: int | None = None, stop: Callable[[], bool] | None = None
@@ -160,73 +178,66 @@ class Editor(Shown):
         """
         self.check_owner(recipe)
         recipe = self.sign(recipe)
+        changes = recipe.changes
+        sources = recipe.target, *(change.reference for change in changes)
+        images = [_Image(source, recipe.truncation, recipe.label) for source in sources]
         with self._lock, torch.no_grad():
-            kept, target = self._target(recipe, preview=upto is not None)
-            seeds = [c.reference for c in recipe.changes]
-            references = self._styles(seeds, recipe.truncation, recipe.label) if seeds else target[:0]
-            queries = self._queries(recipe.changes, target, references)
-            chosen = _everywhere(recipe)
-            strengths = [recipe.changes[i].strength for i in chosen]
-            styles = compose(target, references[chosen], queries[chosen], strengths)
-            begin = kept if len(chosen) == len(seeds) else self._blended(recipe, styles, kept, upto)
-            options: dict[str, Any] = {"truncation": recipe.truncation, "upto": upto, "label": recipe.label}
+            # (a cache costs a full rendering, many times what a preview costs)
+            kept = self._cache_of(images[0]) if upto else self.cache(*images[0][:2], label=recipe.label)
+            target = kept.styles if kept else self._styles(images[:1])
+            references = self._styles(images[1:]) if changes else target[:0]
+            queries, chosen = self._queries(changes, target, references), _everywhere(changes)
+            strengths = [changes[i].strength for i in chosen]
+            styles, begin = compose(target, references[chosen], queries[chosen], strengths), kept
+            if len(chosen) < len(changes):
+                begin = self._blended(changes, images, queries, styles, kept, upto)
+            pictures = self._drawn(images, upto)
             return Edit(
                 recipe=recipe,
-                # (from a cache it costs nothing; without one it is kept, and costs nothing the next time)
-                target=(
-                    self._synthesize(target, kept, upto)
-                    if kept
-                    else self.pictures([recipe.target], **options)
-                )[0],
+                target=pictures[0],
                 image=self._synthesize(styles, begin, upto, stop)[0],
-                references=self.pictures(seeds, **options),
+                references=pictures[1:],
                 queries=queries,
                 styles=styles,
             )
 
-    def _blended(self, recipe: Recipe, styles: Tensor, kept: Cache | None, upto: int | None) -> Cache:
+    def _blended(
+        self,
+        changes: Sequence[Change],
+        images: Sequence[_Image],
+        queries: Tensor,
+        styles: Tensor,
+        kept: Cache | None,
+        upto: int | None,
+    ) -> Cache:
         """Where the walk of `styles` goes on once all changes in place are mixed in, one over the other."""
-        side = partial(self._side, truncation=recipe.truncation, label=recipe.label, upto=upto)
-        target, both = side(recipe.target, cache=kept), (self.generator, self.catalog)
-        layer = blending_layer(self.catalog)
-        outer = self.generator.state(styles, layer, noise=self.noise, upto=upto, cache=kept)  # type: ignore[arg-type]
+        work = Blending(self.generator, self.catalog, noise=self.noise, upto=upto)
+        target, outer = self._side(work, images[0], kept), work.state(styles, cache=kept)
         found, places, growth = outer, list[Tensor](), list[int | None]()
-        for change in (c for c in recipe.changes if c.settings.where == "part"):
-            options: dict[str, Any] = {"strength": change.strength, "over": found, "upto": upto}
-            sides = [target, side(change.reference)]
+        for change, image, q in zip(changes, images[1:], queries, strict=True):
+            if change.settings.where == "everywhere":
+                continue
+            sides = [target, self._side(work, image)]
             if isinstance(change.mask, KeptMask):
-                drawn = change.mask.mask()[None]
-                sides = [one.marked(*both, change.part, drawn) for one in sides]
-            found, place = blend(*both, change.part, change.settings, *sides, **options)
+                sides = [work.marked(side, change.part, change.mask.mask()[None]) for side in sides]
+            mixed = partial(work.blend, change.part, change.settings, *sides, q, strength=change.strength)
+            found, place = mixed(over=found, cache=kept)
             places.append(place)
             growth.append(change.settings.refine)
         # (what one change mixes in without a second blend is not cut by another's)
         widest = None if None in growth else max(g for g in growth if g is not None)
-        place, own = torch.stack(places).any(dim=0), None if _everywhere(recipe) else kept
-        return refined(*both, outer, found, place, widest, upto=upto, cache=own)
+        alone = kept if len(places) == len(changes) else None
+        return work.refined(outer, found, torch.stack(places).any(dim=0), widest, cache=alone)
 
-    def _side(
-        self,
-        source: Source,
-        *,
-        truncation: float,
-        label: Label | None,
-        upto: int | None,
-        cache: Cache | None = None,
-    ) -> Side:
+    def _side(self, work: Blending, image: _Image, cache: Cache | None = None) -> Side:
         """What changes in place need of an image; of the latest it is kept."""
-        key = (keep_source(self.generator, source), truncation, label, upto)
-        if key not in self._sides:
-            while len(self._sides) >= _SIDES:
-                del self._sides[next(iter(self._sides))]
-            styles, options = self._styles([source], truncation, label), {"upto": upto, "cache": cache}
-            self._sides[key] = Side.of(self.generator, self.catalog, styles, noise=self.noise, **options)  # type: ignore[arg-type]
-        return self._sides[key]
+        return self._sides.made((image, work.upto), work.side, self._styles([image]), cache=cache)
 
     def part_masks(self, source: Source, truncation: float, label: Label | None) -> dict[str, Tensor]:
         """Where each part is in an unedited image: bool (side, W), of the side that edits in place take."""
+        work = Blending(self.generator, self.catalog, noise=self.noise)
         with self._lock, torch.no_grad():
-            side = self._side(source, truncation=truncation, label=label, upto=None)
+            side = self._side(work, self._image(source, truncation, label))
         return {name: mask[0] for name, mask in side.masks.items()}
 
     def pictures(
@@ -238,19 +249,18 @@ class Editor(Shown):
         label: Label | None = None,
     ) -> Tensor:
         """Unedited images of seeds or other sources, (N, 3, H, W); the latest are kept, up to 64 MiB."""
-        wanted, label = [keep_source(self.generator, one) for one in sources], check_label("label", label)
+        images = [self._image(source, truncation, label) for source in sources]
         with self._lock, torch.no_grad():
-            for seed in wanted:
-                key = (seed, truncation, label, upto)
-                if key not in self._pictures:
-                    styles = self._styles([seed], truncation, label)
-                    self._pictures[key] = self._synthesize(styles, None, upto)[0]
-            found = [self._pictures[(seed, truncation, label, upto)] for seed in wanted]
-            while sum(image.nbytes for image in self._pictures.values()) > _KEPT:
-                del self._pictures[next(iter(self._pictures))]
-            height, width = self.generator.size
-            size = (height, width) if upto is None else (upto, upto * width // height)
-            return torch.stack(found) if found else torch.empty(0, self.generator.channels, *size)
+            return self._drawn(images, upto)
+
+    def _drawn(self, images: Sequence[_Image], upto: int | None) -> Tensor:
+        found = [self._pictures.made((image, upto), self._draw, image, upto) for image in images]
+        (height, width), channels = self.generator.size, self.generator.channels
+        side = upto or height
+        return torch.stack(found) if found else torch.empty(0, channels, side, side * width // height)
+
+    def _draw(self, image: _Image, upto: int | None) -> Tensor:
+        return self._synthesize(self._styles([image]), self._cache_of(image), upto)[0]
 
     def grid(
         self,
@@ -268,31 +278,29 @@ class Editor(Shown):
         `settings` are the same for all parts or a table by part; `label` is that of all images. Where
         neither picture shows a part, an edit in place leaves the target as it is.
         """
-        rows, label = {}, check_label("label", label)
+        rows = {}
         with self._lock, torch.no_grad():
-            cache = self.cache(target, truncation, label=label)
-            styles = self._styles(references, truncation, label)
+            images = [self._image(one, truncation, label) for one in (target, *references)]
+            cache, styles = self.cache(target, truncation, label=label), self._styles(images[1:])
             for part in parts:
+                self.catalog.clusters(part)  # (an unknown name is an error that lists the others)
                 chosen = settings if isinstance(settings, QuerySettings) else settings[part]
                 if chosen.where == "part":
-                    self.catalog.clusters(part)  # (an unknown name is an error that lists the others)
-                    side = partial(self._side, truncation=truncation, label=label, upto=None)
-                    seen = [bool((side(target).masks[part] | side(r).masks[part]).any()) for r in references]
-                    changes = [
-                        (Change(part, r, strength, chosen),) * s
-                        for r, s in zip(references, seen, strict=True)
-                    ]
-                    recipes = [Recipe(target, c, truncation, label=label) for c in changes]
-                    rows[part] = torch.stack([self.render(recipe).image for recipe in recipes])
+                    options = part, strength, chosen
+                    rows[part] = torch.stack([self._placed(images[0], one, *options) for one in images[1:]])
                     continue
-                if chosen.method == "fit":
-                    pair = Change(part, 0, settings=chosen), cache.styles
-                    q = torch.stack([self._query(*pair, s[None]) for s in styles])
-                else:
-                    q = chosen.query(self.catalog, part, cache.styles, styles)
+                q = self._query(part, chosen, cache.styles, styles)
                 edited = transfer(cache.styles, styles, q, strength=strength)
                 rows[part] = self._synthesize(edited, cache, None)
         return rows
+
+    def _placed(
+        self, target: _Image, reference: _Image, part: str, strength: float, settings: QuerySettings
+    ) -> Tensor:
+        """One edit in place; of what neither picture shows, the target."""
+        seen = bool((self.part_masks(*target)[part] | self.part_masks(*reference)[part]).any())
+        changes = (Change(part, reference.source, strength, settings),) if seen else ()
+        return self.render(Recipe(*target[:1], changes, target.truncation, label=target.label)).image
 
     def filmstrip(self, recipe: Recipe, name: str, values: Sequence[float]) -> Tensor:
         """One image for each value of one knob of the recipe's changes: (V, 3, H, W).
@@ -302,8 +310,9 @@ class Editor(Shown):
         name : ``"strength"`` or a field of `QuerySettings` that is a number, such as ``"rho"``
         values : what it takes in turn
         """
-        check_choice("name", name, ("strength", "rho", "epsilon", "slope", "coarse", "rgb", "leak"))
-        return torch.stack([self.render(_turned(recipe, name, v)).image for v in values])
+        check_choice("name", name, _KNOBS)
+        turned = [[_turned(change, name, value) for change in recipe.changes] for value in values]
+        return torch.stack([self.render(replace(recipe, changes=tuple(one))).image for one in turned])
 
     def sign(self, recipe: Recipe) -> Recipe:
         """The recipe with what it takes to replay it: whose it is, the class of its images, which parts are
@@ -322,58 +331,46 @@ class Editor(Shown):
         settings = replace(change.settings, contributions=change.settings.contributions or measure)
         return replace(change, reference=keep_source(self.generator, change.reference), settings=settings)
 
-    def _styles(self, sources: Sequence[Source], truncation: float, label: Label | None) -> Tensor:
+    def _image(self, source: Source, truncation: float, label: Label | None) -> _Image:
+        label = self.generator.default_label if label is None else check_label("label", label)
+        return _Image(keep_source(self.generator, source), truncation, label)
+
+    def _styles(self, images: Sequence[_Image]) -> Tensor:
+        """Those of several images of one ψ and class: (N, S)."""
+        sources, (_, truncation, label) = [image.source for image in images], images[0]
         if all(isinstance(one, int) for one in sources):  # (together, so that they round as they always have)
-            key, labels = (
-                (tuple(sources), truncation, label),
-                None if label is None else [label] * len(sources),
-            )
-            if self._latest is None or self._latest[0] != key:
-                options: dict[str, Any] = {"truncation": truncation, "labels": labels}
-                self._latest = key, self.generator.sample(sources, **options)  # type: ignore[arg-type]
-            return self._latest[1]
-        chosen = {"truncation": truncation, "label": label}
-        return torch.cat([source_styles(self.generator, one, **chosen) for one in sources])  # type: ignore[arg-type]
+            labels = None if label is None else [label] * len(sources)
+            sample = partial(self.generator.sample, truncation=truncation, labels=labels)
+            return self._styled.made(tuple(images), sample, sources)
+        options: dict[str, Any] = {"truncation": truncation, "label": label}
+        return torch.cat([source_styles(self.generator, one, **options) for one in sources])
 
     def _queries(self, changes: Sequence[Change], target: Tensor, references: Tensor) -> Tensor:
         """The query of each change, after claims of those that act everywhere were resolved: (R, S)."""
-        found = torch.ones_like(references)
-        if self.generator.has_styles or any(c.settings.where == "everywhere" for c in changes):
-            self.generator.check_styles()
-            for i, c in enumerate(changes):
-                found[i] = self._query(c, target, references[i : i + 1])
-        claims = [i for i, c in enumerate(changes) if c.settings.where == "everywhere"]
+        found, claims = torch.ones_like(references), _everywhere(changes)
+        for i, change in enumerate(changes):
+            found[i] = self._query(change.part, change.settings, target, references[i : i + 1])
         if claims:
             of = [changes[i].settings.contribution(self.catalog, changes[i].part) for i in claims]
             found[claims] = resolve_claims(found[claims], torch.stack(of))
         return found
 
-    def _query(self, change: Change, target: Tensor, reference: Tensor) -> Tensor:
-        if change.settings.method != "fit":
-            return change.settings.query(self.catalog, change.part, target, reference).reshape(-1)
-        key = (change.part, KeptStyles.of(target).sha256, KeptStyles.of(reference).sha256)
-        if key not in self._fitted:
-            while len(self._fitted) >= _SIDES:
-                del self._fitted[next(iter(self._fitted))]
-            pair, options = (target, reference), {"noise": self.noise}
-            self._fitted[key] = fit_query(self.generator, self.catalog, change.part, *pair, **options)[0]  # type: ignore[arg-type]
-        return self._fitted[key]
-
-    def _target(self, recipe: Recipe, *, preview: bool) -> tuple[Cache | None, Tensor]:
-        """The target's cache, if it is kept or worth making, and its styles."""
-        key = (recipe.target, recipe.truncation, recipe.label)
-        if preview and (self._cache is None or self._cache[0] != key):
-            # A cache costs a full rendering, many times what the preview costs.
-            return None, self._styles([recipe.target], recipe.truncation, recipe.label)
-        cache = self.cache(recipe.target, recipe.truncation, label=recipe.label)
-        return cache, cache.styles
+    def _query(self, part: str, settings: QuerySettings, target: Tensor, references: Tensor) -> Tensor:
+        """Of (1, S) against (N, S); what is fitted to a pair is kept."""
+        if settings.where == "everywhere" or settings.method != "global":
+            self.generator.check_styles()
+        if settings.method != "fit":
+            return settings.query(self.catalog, part, target, references)
+        fit = partial(settings.query, self.catalog, part, target, generator=self.generator, noise=self.noise)
+        digests = [KeptStyles.of(styles).sha256 for styles in (target, *references.split(1))]
+        pairs = zip(digests[1:], references.split(1), strict=True)
+        return torch.cat([self._fitted.made((part, digests[0], digest), fit, one) for digest, one in pairs])
 
     def _synthesize(
         self, styles: Tensor, cache: Cache | None, upto: int | None, stop: Callable[[], bool] | None = None
     ) -> Tensor:
-        noise: Any = self.noise
         if stop is None or upto is not None:
-            return self.generator.synthesize(styles, noise, upto, cache)
+            return self.generator.synthesize(styles, self.noise, upto, cache)
 
         def look(_: Tensor) -> None:
             if stop():
@@ -382,7 +379,7 @@ class Editor(Shown):
         # (what is looked at is computed: not before edits in place were mixed in, and not small maps)
         begin = 0 if cache is None or cache.until is None else cache.until
         costly = {la.name: look for la in self.generator.layers[begin:] if la.size[0] >= _COSTLY}
-        return self.generator.walk(styles, costly, noise=noise, cache=cache)
+        return self.generator.walk(styles, costly, noise=self.noise, cache=cache)
 
     def check_owner(self, recipe: Recipe) -> None:
         """Raise an `ArtifactError` if a recipe is of another generator, or of other parts of that name."""

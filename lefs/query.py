@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, Literal
 
 import torch
@@ -16,8 +15,11 @@ from torch import Tensor
 
 from lefs.catalog import CONTRIBUTIONS, Catalog, Contributions
 from lefs.checks import check_choice, check_integer, check_name, check_number
+from lefs.fitting import fit_query
+from lefs.generator import Generator
 from lefs.rules import pair_query, predicted_change, released_query, sequential_query, simultaneous_query
 from lefs.stylespace import check_styles_shape, ranges
+from lefs.synthesis import Noise
 
 __all__ = ["METHODS", "Method", "PartEffects", "QuerySettings"]
 
@@ -134,6 +136,9 @@ class QuerySettings:
         part: str,
         target_styles: Tensor | None = None,
         reference_styles: Tensor | None = None,
+        *,
+        generator: Generator | None = None,
+        noise: Noise = "const",
     ) -> Tensor:
         """Which channels to move, and how far, to edit one part.
 
@@ -143,33 +148,40 @@ class QuerySettings:
         part : str
             Name of a part.
         target_styles, reference_styles : Tensor of shape (N, S), or (1, S) for one against many
-            Needed by the method ``"pair"`` alone.
+            Needed by the methods ``"pair"`` and ``"fit"`` alone.
+        generator, noise : Generator, and {"const", "none"} or int
+            Needed by the method ``"fit"`` alone.
 
         Returns
         -------
-        Tensor of shape (S,), or (N, S) for the method ``"pair"``, float32 in [0, 1]
+        Tensor of shape (S,), or (N, S) for the methods ``"pair"`` and ``"fit"``, float32 in [0, 1]
 
         Raises
         ------
         ValueError
-            For a part that does not exist; for ``"pair"`` without styles or without effects in the catalog.
+            For a part that does not exist; for ``"pair"`` and ``"fit"`` without what they need.
         """
-        if self.method == "fit":
-            raise ValueError('method="fit" needs the generator: lefs.fitting.fit_query, or an Editor')
         if self.method == "global":
             if self.where == "everywhere":  # (in place a mask of one's own may have a name of its own)
                 catalog.clusters(part)
-            return torch.ones(catalog.contributions.shape[1])
-        contribution = self.contribution(catalog, part)
-        gates = self.gates(catalog)
+            # (ProGAN's latents, which edits in place exchange, are no channels)
+            return torch.ones(
+                catalog.contributions.shape[1] if target_styles is None else target_styles.shape[1]
+            )
+        if self.method == "fit":
+            if generator is None or target_styles is None or reference_styles is None:
+                raise ValueError('method="fit" needs the generator and the styles of the pair, or an Editor')
+            return fit_query(generator, catalog, part, target_styles, reference_styles, noise=noise)
+        contribution, gates = self.contribution(catalog, part), self.gates(catalog)
         if self.method == "pair":
             if target_styles is None or reference_styles is None:
                 raise ValueError('method="pair" needs the styles of targets and references as well')
             acts = PartEffects.of(catalog, part)
-            rule = partial(pair_query, epsilon=acts.budget(self.leak), rho=self.rho)
             difference = acts.difference(target_styles, reference_styles)
-            opening = self._by_channel(catalog, gates)
-            return rule(difference, acts.inside, acts.outside, gate=opening)
+            bounds = {"epsilon": acts.budget(self.leak), "rho": self.rho}
+            return pair_query(
+                difference, acts.inside, acts.outside, **bounds, gate=self._by_channel(catalog, gates)
+            )
         # What belongs to no layer (where an input lies) stays the target's.
         q = torch.zeros_like(contribution)
         prices, budgets = self._numbers("rho", catalog), self.budgets(catalog)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import weakref
 import zlib
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +16,7 @@ from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d, max_pool2d
 
 from lefs import Catalog, Change, Editor, Generator, QuerySettings, Recipe, StyleGAN2, dissect, load
-from lefs.blending import Side, _toned, blending_layer, in_place
+from lefs.blending import Blending, Side, blending_layer, in_place
 from lefs.positions import offsets
 from lefs.records import ArtifactError
 from lefs.synthesis import Cache
@@ -138,7 +139,7 @@ def test_a_second_blend_changes_less_outside(lively: StyleGAN2, catalog: Catalog
     assert 0 < leak[1] < 0.9 * leak[0]
 
 
-def test_tones_beside_the_part_become_the_targets(lively: StyleGAN2) -> None:
+def test_tones_beside_the_part_become_the_targets(lively: StyleGAN2, catalog: Catalog) -> None:
     layer, random = lively.layer("b16.conv0"), torch.Generator().manual_seed(0)
     index = [la.name for la in lively.layers].index(layer.name)
     own = torch.randn(2, layer.channels, 8, 8, generator=random)
@@ -150,7 +151,7 @@ def test_tones_beside_the_part_become_the_targets(lively: StyleGAN2) -> None:
     for maps in (own, given):
         cache = Cache.only(index, (maps, None, None), lively.sample([1, 2]), "const")
         sides.append(Side(cache.styles, cache, masks))
-    found = _toned(lively, "mouth", *sides, sides[1].state, 4, 1.0).states[index][0]
+    found = Blending(lively, catalog)._toned("mouth", *sides, sides[1].state, 1.0).states[index][0]
     inside = max_pool2d(part[:, None].float(), 2) > 0
     assert found is not None
     torch.testing.assert_close(found, torch.where(inside, given, own), rtol=1e-4, atol=1e-5)
@@ -245,11 +246,15 @@ def test_changes_in_place_lie_one_over_the_other(lively: StyleGAN2, catalog: Cat
     def render(*changes: Change) -> Tensor:
         return editor.render(Recipe(0, changes, truncation=1.0)).image
 
+    def blended(*changes: Change) -> Cache:
+        images = [editor._image(source, 1.0, None) for source in (0, *(c.reference for c in changes))]
+        queries = torch.ones(len(changes), lively.num_styles)
+        return editor._blended(changes, images, queries, styles[:1], None, None)
+
     first, last = (Change(part, seed, 1.0, IN_PLACE) for seed in (1, 2))
     assert not torch.equal(render(first, last), render(last, first))
     # what comes last covers what came before where both are
-    covered = editor._blended(Recipe(0, (first, last), 1.0), styles[:1], None, None)
-    alone = editor._blended(Recipe(0, (last,), 1.0), styles[:1], None, None)
+    covered, alone = blended(first, last), blended(last)
     masks = [catalog.part_masks(lively, styles[i : i + 1], size=32)[part] for i in range(3)]
     assert covered.until == alone.until
     growth = 2 * catalog.columns.side // 8
@@ -282,6 +287,15 @@ def test_kept_states_change_nothing(lively: StyleGAN2, catalog: Catalog, styles:
             recipe = Recipe(0, (Change(part, 1, strength, IN_PLACE), Change(part, 3, 1.0, IN_PLACE)), 1.0)
             kept = editor.render(recipe, upto=upto).image
             assert torch.equal(kept, Editor(lively, catalog).render(recipe, upto=upto).image)
+
+
+def test_an_editor_keeps_the_states_of_one_target_alone(lively: StyleGAN2, catalog: Catalog) -> None:
+    part, editor = next(iter(catalog.parts)), Editor(lively, catalog)
+    caches = []
+    for target in range(3):
+        editor.render(Recipe(target, (Change(part, 9, 1.0, IN_PLACE),), truncation=1.0))
+        caches.append(weakref.ref(editor.cache(target, 1.0)))
+    assert [cache() is None for cache in caches] == [True, True, False]
 
 
 def test_recipes_keep_where(lively: StyleGAN2, catalog: Catalog, tmp_path: Path) -> None:

@@ -49,7 +49,7 @@ def test_an_editor_fits_a_pair_once(
         calls.append(given[2])
         return fit_query(*given, **options, progress=False)  # type: ignore[arg-type]
 
-    monkeypatch.setattr("lefs.editor.fit_query", counted)
+    monkeypatch.setattr("lefs.query.fit_query", counted)
     editor, part = Editor(lively, catalog), next(iter(catalog.parts))
     for strength in (1.0, 0.5):
         edit = editor.render(Recipe(1, (Change(part, 2, strength, QuerySettings("fit")),), truncation=1.0))
