@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -129,29 +128,23 @@ def _load_published(path: Path) -> Generator:
 
 
 def _parse(tree: Any, path: Path) -> Parsed:
-    with _unforeseen(path):
+    try:
         for name in READERS:
             publisher = importlib.import_module(f"lefs.files.publishers.{name}")
             if publisher.matches(tree):
                 parsed: Parsed = publisher.read(tree, path)
                 return parsed
         found = explain(tree)
-    raise ArtifactError(f"{path} holds no generator that lefs knows: {found}")
-
-
-@contextmanager
-def _unforeseen(what: object) -> Iterator[None]:
-    """Every known case has its own message; this is for what nobody thought of."""
-    try:
-        yield
-    except (
-        ArithmeticError, AttributeError, LookupError, MemoryError, RuntimeError, TypeError, ValueError
-    ) as error:  # fmt: skip
+    except ArtifactError:
+        raise
+    except Exception as error:
+        # Every known case has its own message; this is for what nobody thought of.
         if lacks_memory(error):
-            raise not_enough_memory(what) from None
+            raise not_enough_memory(path) from None
         raise ArtifactError(
-            f"{what} is damaged, or a variant that lefs does not know: {type(error).__name__}: {error}"
+            f"{path} is damaged, or a variant that lefs does not know: {type(error).__name__}: {error}"
         ) from None
+    raise ArtifactError(f"{path} holds no generator that lefs knows: {found}")
 
 
 def build(

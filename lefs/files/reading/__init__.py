@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import gc
 import os
-import struct
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,7 +20,7 @@ from lefs.files.reading.policy import is_inert
 from lefs.files.reading.sniffing import explain, sniff
 from lefs.files.reading.tensors import aligned
 from lefs.files.reading.torch_files import read_checkpoint
-from lefs.files.reading.values import Global, Instance, Session, check_depth, damaged, walk
+from lefs.files.reading.values import Global, Instance, Session, damaged, walk
 from lefs.records import ArtifactError, lacks_memory, not_enough_memory
 
 __all__ = [
@@ -96,14 +96,14 @@ def _collector_paused() -> Iterator[None]:
 
 @_collector_paused()
 def _read(data: memoryview) -> Any:
-    kind, session = sniff(data), Session.of(len(data), read_checkpoint)
+    kind, session = sniff(data), Session(len(data), read_checkpoint)
     if kind == "pickle":
         tree = _pickle(data, session)
     elif kind in ("torch-zip", "torch-legacy"):
         tree = read_checkpoint(data, session)
     else:
         raise ArtifactError(f"{explain(data, kind)} (expected a pickle or a PyTorch checkpoint)")
-    check_depth(tree)
+    deque(walk(tree), maxlen=0)  # (which counts its levels)
     return tree
 
 
@@ -120,33 +120,27 @@ def _guarded(act: Callable[[], _Value], name: str) -> _Value:
 
     What it raises comes as a new error, without the frames it came from: they would keep the file mapped.
     """
-    outcome = _outcome(act, name)
-    if isinstance(outcome, ArtifactError):
-        raise outcome
-    return outcome
-
-
-def _outcome(act: Callable[[], _Value], name: str) -> _Value | ArtifactError:
     try:
         return act()
-    except ArtifactError as error:
-        return ArtifactError(f"{name} {error}")
-    except PermissionError:
-        return ArtifactError(f"{name} may not be read by you: ask its owner, or change its permissions")
-    except FileNotFoundError:
-        return ArtifactError(f"{name} does not exist")
-    except IsADirectoryError:
-        return ArtifactError(f"{name} is a folder; give a file inside it")
-    except (OSError, MemoryError, *_UNFORESEEN) as error:
-        if lacks_memory(error):
+    except Exception as error:
+        told = _told(error, name)
+    raise told
+
+
+def _told(error: Exception, name: str) -> ArtifactError:
+    match error:
+        case ArtifactError():
+            return ArtifactError(f"{name} {error}")
+        case PermissionError():
+            return ArtifactError(f"{name} may not be read by you: ask its owner, or change its permissions")
+        case FileNotFoundError():
+            return ArtifactError(f"{name} does not exist")
+        case IsADirectoryError():
+            return ArtifactError(f"{name} is a folder; give a file inside it")
+        case _ if lacks_memory(error):
             path = Path(name)
             return not_enough_memory(name, path.stat().st_size if path.is_file() else 0)
-        if isinstance(error, OSError):
+        case OSError():
             return ArtifactError(f"{name} cannot be read: {error.strerror or error}")
-        # Every known case has its own message above; this is for what nobody thought of.
-        return ArtifactError(f"{name} is damaged: {type(error).__name__}: {error}; download or copy it again")
-
-
-_UNFORESEEN = (
-    ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError, struct.error
-)  # fmt: skip
+    # Every known case has its own message above; this is for what nobody thought of.
+    return ArtifactError(f"{name} is damaged: {type(error).__name__}: {error}; download or copy it again")

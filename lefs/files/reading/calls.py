@@ -8,14 +8,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lefs.files.reading.dill import DILL
-from lefs.files.reading.tensors import STORAGES, array, as_bytes, scalar, strided
+from lefs.files.reading.policy import is_plain_type, name_global
+from lefs.files.reading.tensors import DTYPES, array, as_bytes, as_memory, scalar, strided
 from lefs.files.reading.values import Global, Instance, Session, Unfinished, check_key, damaged, refused
 
 __all__ = ["call"]
-
-_UNSIGNED = {"uint16": torch.uint16, "uint32": torch.uint32, "uint64": torch.uint64}
-_DTYPES = {str(d).removeprefix("torch."): d for d in STORAGES.values()} | _UNSIGNED
 
 Arguments = tuple[Any, ...]
 Maker = Callable[[Session, Arguments], Any]
@@ -23,7 +20,7 @@ Maker = Callable[[Session, Arguments], Any]
 
 def call(session: Session, what: Global, args: Arguments, kwargs: dict[str, Any]) -> Any:
     """The value that calling the name `what` stands for; nothing is called."""
-    maker = _MAKERS.get((what.module, what.name)) or _BY_NAME.get(what.name)
+    maker = _MAKERS.get(str(what)) or _BY_NAME.get(what.name)
     if maker is None:
         return Instance(what.module, what.name, args, kwargs)
     if kwargs:
@@ -43,10 +40,10 @@ def _entries(session: Session, args: Arguments) -> Any:
         case ():
             return {}
         case (dict(entries),):
-            session.object(len(entries))
+            session.spend("objects", len(entries))
             return dict(entries)
         case (list(pairs) | tuple(pairs),) if all(isinstance(p, list | tuple) and len(p) == 2 for p in pairs):
-            session.object(len(pairs))
+            session.spend("objects", len(pairs))
             return {check_key(k, session): v for k, v in pairs}
     return NotImplemented
 
@@ -55,16 +52,31 @@ def _default_entries(session: Session, args: Arguments) -> Any:
     return _entries(session, args[1:])
 
 
+def _value(kind: Any, *accepted: type) -> Maker:
+    """A built-in type that is called with nothing, or with one value of these types."""
+
+    def make(session: Session, args: Arguments) -> Any:
+        match args:
+            case ():
+                return kind()
+            case (value,) if isinstance(value, accepted):
+                return kind(value)
+            case (int() | float(), int() | float()) if kind is complex:
+                return complex(*args)
+        return NotImplemented
+
+    return make
+
+
 def _collection(kind: type) -> Maker:
     def make(session: Session, args: Arguments) -> Any:
         match args:
             case ():
                 return kind()
             case (list(values) | tuple(values) | set(values) | frozenset(values),):
-                session.object(len(values))
-                if kind in (set, frozenset):
-                    return kind(check_key(v, session) for v in values)
-                return kind(values)
+                session.spend("objects", len(values))
+                hashed = kind in (set, frozenset)
+                return kind(check_key(v, session) for v in values) if hashed else kind(values)
         return NotImplemented
 
     return make
@@ -79,7 +91,7 @@ def _bytes(session: Session, args: Arguments) -> Any:
         case (str(text), str(codec)):
             return _encoded(session, (text, codec))
         case (list(values),) if all(isinstance(v, int) and 0 <= v < 256 for v in values):
-            session.copy(len(values))
+            session.spend("bytes", len(values))
             return bytes(values)
     return NotImplemented
 
@@ -91,29 +103,6 @@ def _encoded(session: Session, args: Arguments) -> Any:
             return as_bytes(text, session)
         case (memoryview() as content, "latin1" | "latin-1" | "iso-8859-1"):
             return content
-    return NotImplemented
-
-
-def _number(kind: type) -> Maker:
-    def make(session: Session, args: Arguments) -> Any:
-        match args:
-            case ():
-                return kind()
-            case (bool() | int() | float() as value,):
-                return kind(value)
-            case (int() | float() as real, int() | float() as imaginary) if kind is complex:
-                return complex(real, imaginary)
-        return NotImplemented
-
-    return make
-
-
-def _text(session: Session, args: Arguments) -> Any:
-    match args:
-        case ():
-            return ""
-        case (str(text),):
-            return text
     return NotImplemented
 
 
@@ -130,7 +119,7 @@ def _reconstructor(session: Session, args: Arguments) -> Any:
 
 
 def _filled(target: Any, value: Any, session: Session) -> Any:
-    session.object(len(value))
+    session.spend("objects", len(value))
     if isinstance(target, dict) and isinstance(value, dict):
         target.update(value)
     elif isinstance(target, Instance) and isinstance(value, dict):
@@ -175,7 +164,7 @@ def _tensor(session: Session, args: Arguments) -> Any:
     # (hundreds of these in a snapshot: no pattern matching, which takes as long as all the rest)
     if len(args) < 4 or args[2].__class__ is not tuple or args[3].__class__ is not tuple:
         return NotImplemented
-    session.tensor()
+    session.spend("tensors")
     return strided(*args[:4])
 
 
@@ -183,7 +172,7 @@ def _typed_tensor(session: Session, args: Arguments) -> Any:
     """A tensor whose storage has no type; the type comes with the tensor."""
     match args:
         case (Tensor() as base, int(), tuple(), tuple(), _, _, Global(module="torch", name=name), *_):
-            dtype = _DTYPES.get(name)
+            dtype = DTYPES.get(name)
             if dtype is None or base.dtype is not torch.uint8 or base.ndim != 1 or not base.is_contiguous():
                 return NotImplemented
             if base.numel() % dtype.itemsize or base.storage_offset() % dtype.itemsize:
@@ -206,21 +195,7 @@ def _tensor_of_type(session: Session, args: Arguments) -> Any:
 
 def _payload(session: Session, args: Arguments) -> Any:
     """A storage, written by PyTorch as a whole file inside this one. Read like any other file, not loaded."""
-    if len(args) != 1:
-        return NotImplemented
-    content = as_bytes(args[0], session)
-    if isinstance(content, bytes):
-        session.copy(len(content))
-        content = memoryview(bytearray(content))
-    return session.payload(content, session)
-
-
-def _size(session: Session, args: Arguments) -> Any:
-    match args:
-        case (tuple(size) | list(size),):
-            session.object(len(size))
-            return tuple(size)
-    return NotImplemented
+    return session.payload(as_memory(args[0], session), session) if len(args) == 1 else NotImplemented
 
 
 # -- numpy ---------------------------------------------------------------------------------------------------
@@ -253,43 +228,98 @@ def _array_of_buffer(session: Session, args: Arguments) -> Any:
     return NotImplemented
 
 
-_MAKERS: dict[tuple[str, str], Maker] = {
-    ("collections", "OrderedDict"): _entries,
-    ("collections", "Counter"): _entries,
-    ("collections", "defaultdict"): _default_entries,
-    ("builtins", "dict"): _entries,
-    ("builtins", "list"): _collection(list),
-    ("builtins", "tuple"): _collection(tuple),
-    ("builtins", "set"): _collection(set),
-    ("builtins", "frozenset"): _collection(frozenset),
-    ("builtins", "bytes"): _bytes,
-    ("builtins", "bytearray"): _bytes,
-    ("builtins", "int"): _number(int),
-    ("builtins", "long"): _number(int),
-    ("builtins", "float"): _number(float),
-    ("builtins", "bool"): _number(bool),
-    ("builtins", "complex"): _number(complex),
-    ("builtins", "str"): _text,
-    ("builtins", "unicode"): _text,
-    ("_codecs", "encode"): _encoded,
-    ("copyreg", "_reconstructor"): _reconstructor,
-    ("copyreg", "__newobj__"): _new_object,
-    ("copyreg", "__newobj_ex__"): _new_object_with_keywords,
-    ("torch._utils", "_rebuild_tensor"): _tensor,
-    ("torch._utils", "_rebuild_tensor_v2"): _tensor,
-    ("torch._utils", "_rebuild_tensor_v3"): _typed_tensor,
-    ("torch._utils", "_rebuild_parameter"): _parameter,
-    ("torch._utils", "_rebuild_parameter_with_state"): _parameter,
-    ("torch._tensor", "_rebuild_from_type_v2"): _tensor_of_type,
-    ("torch.storage", "_load_from_bytes"): _payload,
-    ("torch", "Size"): _size,
-    **DILL,
-}
-for _package in ("numpy.core", "numpy._core"):
-    for _inner in ("multiarray", "_multiarray_umath"):
-        _MAKERS[f"{_package}.{_inner}", "_reconstruct"] = _begun_array
-        _MAKERS[f"{_package}.{_inner}", "scalar"] = _scalar
-    _MAKERS[f"{_package}.numeric", "_frombuffer"] = _array_of_buffer
+# -- dill, which StyleGAN-XL saves with ----------------------------------------------------------------------
+# It writes what Python's own pickle cannot: functions, code and bound methods, which come out as records of
+# ``dill._dill``. Only arrays and the names of compiled functions, which older versions of dill spell as a
+# module and an attribute, are taken for what they are.
 
+
+def _dill_array(session: Session, args: Arguments) -> Any:
+    """How dill writes an array: what begins one, for which class, the content, and further attributes."""
+    match args:
+        case (
+            Global(),
+            (Global(module="numpy", name="ndarray"), *_),
+            (int(), shape, dtype, fortran, raw),
+            None,
+        ):
+            return array(shape, dtype, raw, session, fortran=bool(fortran))
+    return NotImplemented
+
+
+def _dill_type(session: Session, args: Arguments) -> Any:
+    """How dill names a type of the interpreter, such as that of bound methods; the name stays one.
+
+    Before Python 3.10 it named those of sets and numbers in this way, too.
+    """
+    match args:
+        case (str(name),) if name.isidentifier():
+            return Global("builtins" if is_plain_type(name) else "dill._dill", name)
+    return NotImplemented
+
+
+def _dill_module(session: Session, args: Arguments) -> Any:
+    """How dill names a module, which has to be one whose functions may be named."""
+    match args:
+        case (str(name), *_):
+            name_global(name, "__name__")
+            return Instance("dill._dill", "_import_module", (name,))
+    return NotImplemented
+
+
+def _dill_function(session: Session, args: Arguments) -> Any:
+    """How older versions of dill name a compiled function: by its module and its name. No other lookups."""
+    match args:
+        case (Instance(module="dill._dill", name="_import_module", args=(str(module),)), str(name)):
+            return name_global(module, name)
+    return Instance("dill._dill", "_get_attr", args)
+
+
+def _attribute(session: Session, args: Arguments) -> Any:
+    """A record, but for dill's way to name its own `setattr`, whose calls are records in turn."""
+    match args:
+        case (
+            Global(module="dill", name="_dill"),
+            "_setattr",
+            Global(module="builtins", name="setattr"),
+        ):
+            return Global("dill._dill", "_setattr")
+    return Instance("builtins", "getattr", args)
+
+
+_NAMES: tuple[tuple[Maker, str], ...] = (
+    (_entries, "collections.OrderedDict collections.Counter builtins.dict"),
+    (_default_entries, "collections.defaultdict"),
+    (_collection(list), "builtins.list"),
+    (_collection(tuple), "builtins.tuple torch.Size"),
+    (_collection(set), "builtins.set"),
+    (_collection(frozenset), "builtins.frozenset"),
+    (_bytes, "builtins.bytes builtins.bytearray"),
+    (_value(int, int, float), "builtins.int builtins.long"),
+    (_value(float, int, float), "builtins.float"),
+    (_value(bool, int, float), "builtins.bool"),
+    (_value(complex, int, float), "builtins.complex"),
+    (_value(str, str), "builtins.str builtins.unicode"),
+    (_encoded, "_codecs.encode"),
+    (_reconstructor, "copyreg._reconstructor"),
+    (_new_object, "copyreg.__newobj__"),
+    (_new_object_with_keywords, "copyreg.__newobj_ex__"),
+    (_tensor, "torch._utils._rebuild_tensor torch._utils._rebuild_tensor_v2"),
+    (_typed_tensor, "torch._utils._rebuild_tensor_v3"),
+    (_parameter, "torch._utils._rebuild_parameter torch._utils._rebuild_parameter_with_state"),
+    (_tensor_of_type, "torch._tensor._rebuild_from_type_v2"),
+    (_payload, "torch.storage._load_from_bytes"),
+    (_begun_array, "numpy.core.multiarray._reconstruct numpy.core._multiarray_umath._reconstruct"),
+    (_begun_array, "numpy._core.multiarray._reconstruct numpy._core._multiarray_umath._reconstruct"),
+    (_scalar, "numpy.core.multiarray.scalar numpy.core._multiarray_umath.scalar"),
+    (_scalar, "numpy._core.multiarray.scalar numpy._core._multiarray_umath.scalar"),
+    (_array_of_buffer, "numpy.core.numeric._frombuffer numpy._core.numeric._frombuffer"),
+    (_dill_array, "dill._dill._create_array"),
+    (_dill_type, "dill._dill._load_type"),
+    (_dill_module, "dill._dill._import_module"),
+    (_dill_function, "dill._dill._get_attr"),
+    (_attribute, "builtins.getattr"),
+)
+_MAKERS = {name: maker for maker, names in _NAMES for name in names.split()}
 # Classes that each repository carries in a place of its own.
 _BY_NAME: dict[str, Maker] = {"EasyDict": _entries, "_reconstruct_persistent_obj": _persistent}

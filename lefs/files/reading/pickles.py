@@ -1,7 +1,8 @@
 """Pickles, read by Python's own unpickler, whose dangerous instructions are replaced by others.
 
-`Pickle` gives Python's unpickler only the instructions of `_HARMLESS`, which move values about, and has its
-own for all that import, call, hash or take memory. An instruction that is in neither is an error.
+`Pickle` leaves to Python's unpickler only the instructions of `_HARMLESS`, which move values about, and those
+of `_MAKE` and `_LINES` after a check. It has its own for all that import, call, hash or take memory. An
+instruction that is in none of these is an error.
 """
 
 from __future__ import annotations
@@ -15,7 +16,6 @@ from typing import Any
 
 from lefs.files.reading.calls import call
 from lefs.files.reading.policy import name_global
-from lefs.files.reading.source import VIEW, Source
 from lefs.files.reading.tensors import array
 from lefs.files.reading.values import (
     LONGEST_KEY,
@@ -31,8 +31,8 @@ from lefs.records import ArtifactError
 
 __all__ = ["Pickle"]
 
-_NUMBER = re.compile(rb"[^\n]{0,1000}\n")
-_ESCAPES = re.compile(rb"(?:[^\\]|\\[\\'\"abfnrtv]|\\x[0-9a-fA-F]{2}|\\[0-3][0-7]{0,2})*+", re.DOTALL)
+_VIEW = 2**16  # bytes; longer contents are handed out as views of the file
+_LINE_END = re.compile(rb"\n")
 # Python's own, in Python; the one in C would hash and build before one can look.
 _Python: Any = pickle._Unpickler
 # persistent id → value
@@ -42,21 +42,16 @@ External = Callable[[Any], Any]
 class _Memo(dict[int, Any]):
     """Values by number. An array that has been begun is not to be had before it is finished."""
 
-    def __setitem__(self, name: int, value: Any) -> None:
-        if name >= 2**32:
-            raise damaged("a value is remembered by a number that no pickle reaches")
-        if value.__class__ is Unfinished:
-            value.names.append(name)
-        super().__setitem__(name, value)
-
     def __getitem__(self, name: int) -> Any:
-        value = self.get(name, _ABSENT)
-        if value.__class__ is Unfinished:
-            raise damaged(f"it uses value {name:,}, which it never made or has not finished")
+        return _finished(super().__getitem__(name))
+
+
+def _finished(value: Any) -> Any:
+    if value.__class__ is not Unfinished:
         return value
-
-
-_ABSENT = Unfinished()
+    if value.content is None:
+        raise damaged("it uses an array before its content")
+    return value.content
 
 
 class Pickle(_Python):
@@ -77,50 +72,55 @@ class Pickle(_Python):
     def __init__(
         self, data: memoryview, session: Session, external: External | None = None, start: int = 0
     ) -> None:
-        self.source = Source(data, start)
-        super().__init__(self.source)
-        self.session, self.external, self.unfinished = session, external, 0
+        # (Python's own would make a file of it, and keep what it read until its garbage collector comes by)
+        self.data, self.session, self.external, self.end = data, session, external, start
+        self.metastack, self.stack, self.proto, self.memo = list[list[Any]](), list[Any](), 0, _Memo()
+        self.append, self.unfinished = self.stack.append, 0
 
-    @property
-    def end(self) -> int:
-        """The position behind what has been followed so far."""
-        return self.source.at
+    def read(self, size: int) -> bytes | memoryview:
+        """The next `size` bytes, as a view if they are many."""
+        start, self.end = self.end, self.end + size
+        if self.end > len(self.data):
+            raise damaged(f"it ends after {len(self.data):,} bytes, in the midst of a value")
+        part = self.data[start : self.end]
+        return part if size > _VIEW else part.tobytes()
+
+    def readline(self) -> bytes:
+        """The next line, with its end."""
+        found = _LINE_END.search(self.data, self.end)
+        if found is None:
+            raise damaged(f"it ends after {len(self.data):,} bytes, in the midst of a line")
+        start, self.end = self.end, found.end()
+        return self.data[start : self.end].tobytes()
 
     def load(self) -> Any:
         """Follow the pickle to its end; return its value."""
-        self.read, self.readline = self.source.read, self.source.readline
-        self.metastack, self.stack, self.proto, self.memo = list[list[Any]](), list[Any](), 0, _Memo()
-        self.append = self.stack.append
         try:
-            return self._follow()
+            self._follow()
         except pickle._Stop as stop:  # type: ignore[attr-defined]
-            return self._result(stop.value)
+            if self.stack or self.metastack:
+                raise damaged("more than one value is left at its end") from None
+            if self.unfinished:
+                raise damaged("an array never gets its content") from None
+            return stop.value
         except (IndexError, struct.error):
             raise damaged(f"what stands before byte {self.end:,} takes a value that is not there") from None
         except pickle.UnpicklingError as error:
             raise damaged(f"before byte {self.end:,}, {error}") from None
 
     def _follow(self) -> None:
-        source, dispatch, session = self.source, self.dispatch, self.session
-        data, size = source.data, len(source.data)
+        data, dispatch, session, size = self.data, self.dispatch, self.session, len(self.data)
         while session.steps > 0:
             session.steps -= 1
-            if source.at >= size:
+            if self.end >= size:
                 raise damaged(f"it ends after {size:,} bytes, before it says so")
-            code = data[source.at]
-            source.at += 1
+            code = data[self.end]
+            self.end += 1
             follow = dispatch.get(code)
             if follow is None:
-                raise damaged(f"there is no instruction {code:#04x}, as at byte {source.at - 1:,}")
+                raise damaged(f"there is no instruction {code:#04x}, as at byte {self.end - 1:,}")
             follow(self)
         raise refused("it takes more than a million steps to read, which no network needs")
-
-    def _result(self, value: Any) -> Any:
-        if self.stack or self.metastack:
-            raise damaged("more than one value is left at its end")
-        if self.unfinished:
-            raise damaged("an array never gets its content")
-        return value
 
     def find_class(self, module: str, name: str) -> Global:
         """The name as it is: nothing is looked up."""
@@ -137,33 +137,166 @@ class Pickle(_Python):
 
     def _decode_string(self, value: bytes | memoryview) -> str | memoryview:
         # Python 2 has one type for text and bytes; long ones are the contents of arrays.
-        return value if isinstance(value, memoryview) else str(value, "latin-1")
+        if isinstance(value, bytes) and len(value) <= _VIEW:
+            return str(value, "latin-1")
+        return memoryview(bytearray(value)) if isinstance(value, bytes) else value
 
-    def push_call(self, what: Any, args: Any, kwargs: Any) -> None:
+    # -- instructions of its own, by their names in the module pickle ----------------------------------------
+
+    def _do_frame(self) -> None:
+        """Every instruction's length is checked anyway."""
+        self.read(8)
+
+    def _do_dup(self) -> None:
+        self.append(_finished(self.stack[-1]))
+
+    def _do_long4(self) -> None:
+        size = int.from_bytes(self.read(4), "little")
+        if size > 400:
+            raise refused(f"it holds an integer of {size:,} bytes")
+        self.append(int.from_bytes(self.read(size), "little", signed=True))
+
+    def _do_unicode(self) -> None:
+        # (by name, the codec would be looked up in a module that is imported on demand)
+        self.append(codecs.raw_unicode_escape_decode(self.readline()[:-1])[0])
+
+    def _do_ext1(self) -> None:
+        raise refused("it names a class by its number in a private registry")
+
+    _do_ext2 = _do_ext4 = _do_ext1
+
+    def _do_next_buffer(self) -> None:
+        raise refused("it keeps data outside the file")
+
+    _do_readonly_buffer = _do_next_buffer
+
+    def _do_frozenset(self) -> None:
+        values = self.pop_mark()
+        self.session.spend("objects")
+        self.append(frozenset(check_key(v, self.session) for v in values))
+
+    def _do_dict(self) -> None:
+        items = self.pop_mark()
+        self.session.spend("objects")
+        self.append({})
+        self._put(items)
+
+    def _do_setitem(self) -> None:
+        value, key = self.stack.pop(), self.stack.pop()
+        self._put((key, value))
+
+    def _do_setitems(self) -> None:
+        self._put(self.pop_mark())
+
+    def _put(self, items: Sequence[Any]) -> None:
+        """Put `items`, keys and contents in turn, into the dictionary or record on top of the stack."""
+        target = self.stack[-1]
+        target = target.entries if target.__class__ is Instance else target
+        if target.__class__ is not dict or len(items) % 2:
+            raise damaged(f"it puts {len(items)} values as keys and contents into {type(target).__name__}")
+        keys = items[::2]
+        for key in keys:
+            # Nearly all are short text, which needs no closer look.
+            if key.__class__ is not str or len(key) > LONGEST_KEY:
+                check_key(key, self.session)
+        target.update(zip(keys, items[1::2], strict=True))
+
+    def _do_append(self) -> None:
+        self._extend([self.stack.pop()])
+
+    def _do_appends(self) -> None:
+        self._extend(self.pop_mark())
+
+    _do_additems = _do_appends
+
+    def _extend(self, values: list[Any]) -> None:
+        """Append `values` to the list or record on top of the stack, or add them to the set."""
+        target = self.stack[-1]
+        if target.__class__ is Instance:
+            target.items.extend(values)
+        elif target.__class__ is list:
+            target.extend(values)
+        elif target.__class__ is set:
+            target.update(check_key(v, self.session) for v in values)
+        else:
+            raise damaged(f"it appends to {type(target).__name__}")
+
+    def _do_reduce(self) -> None:
+        args, what = self.stack.pop(), self.stack.pop()
+        self._call(what, args)
+
+    _do_newobj = _do_reduce
+
+    def _do_newobj_ex(self) -> None:
+        kwargs, args, what = self.stack.pop(), self.stack.pop(), self.stack.pop()
+        self._call(what, args, kwargs)
+
+    def _do_inst(self) -> None:
+        module, name = (str(self.readline()[:-1], "ascii") for _ in range(2))
+        self._call(name_global(module, name), tuple(self.pop_mark()))
+
+    def _do_obj(self) -> None:
+        what, *args = self.pop_mark() or [None]
+        self._call(what, tuple(args))
+
+    def _call(self, what: Any, args: Any, kwargs: Any = None) -> None:
         """Push what a call of the name `what` stands for."""
+        kwargs = {} if kwargs is None else kwargs
         if what.__class__ is not Global:
             raise refused(f"it calls a value of type {type(what).__name__}, which is not a class")
         if args.__class__ is not tuple or kwargs.__class__ is not dict:
             raise damaged(f"{what} is called with {type(args).__name__}, expected a tuple")
-        self.session.object()
+        self.session.spend("objects")
         value = call(self.session, what, args, kwargs)
         self.unfinished += value.__class__ is Unfinished
         self.append(value)
 
+    def _do_build(self) -> None:
+        """Give the record below `state` its attributes, or the array its content."""
+        state, target = self.stack.pop(), self.stack[-1]
+        if target.__class__ is Unfinished:
+            self._finish(target, state)
+        elif target.__class__ is Instance:
+            match state:
+                case (None | dict() as attributes, dict(slots)):  # (of an object with slots)
+                    self.session.spend("objects", len(slots) + len(attributes or ()))
+                    state = (attributes or {}) | slots
+            # Frozen for everybody else; nothing that exists outside this file can be reached from here.
+            object.__setattr__(target, "state", state)
+        elif target.__class__ is not dict:
+            # A dictionary's own attributes (as PyTorch's `_metadata`) are of no use here.
+            what = target if isinstance(target, Global) else type(target).__name__
+            raise refused(f"it sets attributes of {what}")
 
-# -- instructions --------------------------------------------------------------------------------------------
+    def _finish(self, target: Unfinished, state: Any) -> None:
+        match state:
+            case (int(), shape, dtype, fortran, raw) | (shape, dtype, fortran, raw):
+                made = array(shape, dtype, raw, self.session, fortran=bool(fortran))
+            case _:
+                raise damaged("an array's content is not what numpy writes")
+        # (what the memo has of it stands for its content from now on)
+        target.content = self.stack[-1] = made
+        self.unfinished -= 1
+
+
+# -- instructions that are left to Python --------------------------------------------------------------------
 
 Instruction = Callable[[Pickle], None]
-_PYTHONS: dict[int, Instruction] = _Python.dispatch
-# Python's own may follow these: constants, texts, memo, names through `find_class`; bounded by their length.
+# These move constants, texts, the memo, and names through `find_class`; bounded by their length.
 _HARMLESS = """
     PROTO STOP POP POP_MARK NONE NEWTRUE NEWFALSE BININT BININT1 BININT2 BINFLOAT LONG1 EMPTY_TUPLE GLOBAL
     STACK_GLOBAL PERSID BINPERSID BINGET LONG_BINGET BINPUT LONG_BINPUT MEMOIZE BINSTRING SHORT_BINSTRING
     BINBYTES BINBYTES8 SHORT_BINBYTES BINUNICODE BINUNICODE8 SHORT_BINUNICODE
 """
-# These make containers, which are counted, and these read a number in digits, which is to be short.
+# These make containers, which are counted.
 _MAKE = "MARK EMPTY_LIST EMPTY_DICT EMPTY_SET TUPLE TUPLE1 TUPLE2 TUPLE3 LIST"
-_DIGITS = "INT LONG FLOAT GET PUT"
+# These read a line, and what it may be: digits take time, unknown escapes make Python warn.
+_ESCAPE = rb"\\(?:[\\'\"abfnrtv]|x[0-9a-fA-F]{2}|[0-3][0-7]{0,2})"
+_LINES = {
+    "INT LONG FLOAT": (rb"[^\n]{0,1000}\n", "a number of more than a thousand digits"),
+    "GET PUT": (rb"\d{1,9}\n", "the name of a value that no pickle reaches"),
+    "STRING": (rb"(?:[^\\\n]|%b)*+\n" % _ESCAPE, "a text with an escape that Python 2 never writes"),
+}
 
 
 def _code(name: str) -> int:
@@ -171,218 +304,34 @@ def _code(name: str) -> int:
     return found
 
 
-def _on(names: str) -> Callable[[Instruction], Instruction]:
-    def register(function: Instruction) -> Instruction:
-        Pickle.dispatch.update(dict.fromkeys(map(_code, names.split()), function))
-        return function
-
-    return register
-
-
 def _counted(plain: Instruction) -> Instruction:
     def follow(machine: Pickle) -> None:
-        machine.session.object()
+        machine.session.spend("objects")
         plain(machine)
 
     return follow
 
 
-def _short(plain: Instruction) -> Instruction:
+def _checked(plain: Instruction, line: re.Pattern[bytes], told: str) -> Instruction:
     def follow(machine: Pickle) -> None:
-        if not _NUMBER.match(machine.source.data, machine.end):
-            raise refused("it holds a number of more than a thousand digits")
+        if not line.match(machine.data, machine.end):
+            raise refused(f"it holds {told}")
         plain(machine)
 
     return follow
 
 
-Pickle.dispatch = {code: _PYTHONS[code] for code in map(_code, _HARMLESS.split())}
-Pickle.dispatch |= {code: _counted(_PYTHONS[code]) for code in map(_code, _MAKE.split())}
-Pickle.dispatch |= {code: _short(_PYTHONS[code]) for code in map(_code, _DIGITS.split())}
-# (a bytearray would be made before its length is known to be there)
-Pickle.dispatch[_code("BYTEARRAY8")] = _PYTHONS[_code("BINBYTES8")]
+def _instructions() -> dict[int, Instruction]:
+    theirs: dict[int, Instruction] = _Python.dispatch
+    table = {code: theirs[code] for code in map(_code, _HARMLESS.split())}
+    # (a bytearray would be made before its length is known to be there)
+    table[_code("BYTEARRAY8")] = theirs[_code("BINBYTES8")]
+    table |= {code: _counted(theirs[code]) for code in map(_code, _MAKE.split())}
+    for names, (line, told) in _LINES.items():
+        pattern = re.compile(line)
+        table |= {code: _checked(theirs[code], pattern, told) for code in map(_code, names.split())}
+    own = {name[4:].upper(): act for name, act in vars(Pickle).items() if name.startswith("_do_")}
+    return table | {_code(name): act for name, act in own.items()}
 
 
-@_on("FRAME")
-def _frame(machine: Pickle) -> None:
-    """Every instruction's length is checked anyway."""
-    machine.read(8)
-
-
-@_on("DUP")
-def _duplicate(machine: Pickle) -> None:
-    value = machine.stack[-1]
-    if value.__class__ is Unfinished:
-        raise damaged("it uses an array before its content")
-    machine.append(value)
-
-
-@_on("LONG4")
-def _long_integer(machine: Pickle) -> None:
-    size = int.from_bytes(machine.read(4), "little")
-    if size > 400:
-        raise refused(f"it holds an integer of {size:,} bytes")
-    machine.append(int.from_bytes(machine.read(size), "little", signed=True))
-
-
-@_on("STRING")
-def _quoted(machine: Pickle) -> None:
-    line = machine.readline().strip()
-    if len(line) < 2 or line[0] != line[-1] or line[:1] not in (b"'", b'"'):
-        raise damaged("a quoted text lacks its quotes")
-    # (other escapes would make Python warn)
-    if not _ESCAPES.fullmatch(line, 1, len(line) - 1):
-        raise damaged("a quoted text has an escape sequence that Python 2 never writes")
-    content = codecs.escape_decode(line[1:-1])[0]
-    long = len(content) > VIEW
-    machine.append(memoryview(bytearray(content)) if long else content.decode("latin-1"))
-
-
-@_on("UNICODE")
-def _escaped(machine: Pickle) -> None:
-    # (by name, the codec would be looked up in a module that is imported on demand)
-    machine.append(codecs.raw_unicode_escape_decode(machine.readline()[:-1])[0])
-
-
-@_on("EXT1 EXT2 EXT4")
-def _extension(machine: Pickle) -> None:
-    raise refused("it names a class by its number in a private registry")
-
-
-@_on("NEXT_BUFFER READONLY_BUFFER")
-def _buffer(machine: Pickle) -> None:
-    raise refused("it keeps data outside the file")
-
-
-# -- containers ----------------------------------------------------------------------------------------------
-
-
-@_on("FROZENSET")
-def _frozenset(machine: Pickle) -> None:
-    values = machine.pop_mark()
-    machine.session.object()
-    machine.append(frozenset(check_key(v, machine.session) for v in values))
-
-
-@_on("DICT")
-def _dict(machine: Pickle) -> None:
-    items = machine.pop_mark()
-    machine.session.object()
-    machine.append({})
-    _put(machine, items)
-
-
-@_on("SETITEM")
-def _set_item(machine: Pickle) -> None:
-    value, key = machine.stack.pop(), machine.stack.pop()
-    _put(machine, (key, value))
-
-
-@_on("SETITEMS")
-def _set_items(machine: Pickle) -> None:
-    _put(machine, machine.pop_mark())
-
-
-def _put(machine: Pickle, items: Sequence[Any]) -> None:
-    """Put `items`, keys and contents in turn, into the dictionary or record on top of the stack."""
-    target = machine.stack[-1]
-    target = target.entries if target.__class__ is Instance else target
-    if target.__class__ is not dict or len(items) % 2:
-        raise damaged(f"it puts {len(items)} values as keys and contents into {type(target).__name__}")
-    keys = items[::2]
-    for key in keys:
-        # Nearly all are short text, which needs no closer look.
-        if key.__class__ is not str or len(key) > LONGEST_KEY:
-            check_key(key, machine.session)
-    target.update(zip(keys, items[1::2], strict=True))
-
-
-@_on("APPEND")
-def _append(machine: Pickle) -> None:
-    _extend(machine, [machine.stack.pop()])
-
-
-@_on("APPENDS ADDITEMS")
-def _appends(machine: Pickle) -> None:
-    _extend(machine, machine.pop_mark())
-
-
-def _extend(machine: Pickle, values: list[Any]) -> None:
-    """Append `values` to the list or record on top of the stack, or add them to the set."""
-    target = machine.stack[-1]
-    if target.__class__ is Instance:
-        target.items.extend(values)
-    elif target.__class__ is list:
-        target.extend(values)
-    elif target.__class__ is set:
-        target.update(check_key(v, machine.session) for v in values)
-    else:
-        raise damaged(f"it appends to {type(target).__name__}")
-
-
-# -- calls and attributes ------------------------------------------------------------------------------------
-
-
-@_on("REDUCE NEWOBJ")
-def _reduce(machine: Pickle) -> None:
-    args, what = machine.stack.pop(), machine.stack.pop()
-    machine.push_call(what, args, {})
-
-
-@_on("NEWOBJ_EX")
-def _new_with_keywords(machine: Pickle) -> None:
-    kwargs, args, what = machine.stack.pop(), machine.stack.pop(), machine.stack.pop()
-    machine.push_call(what, args, kwargs)
-
-
-@_on("INST")
-def _old_instance(machine: Pickle) -> None:
-    module, name = (str(machine.readline()[:-1], "ascii") for _ in range(2))
-    machine.push_call(name_global(module, name), tuple(machine.pop_mark()), {})
-
-
-@_on("OBJ")
-def _old_object(machine: Pickle) -> None:
-    what, *args = machine.pop_mark() or [None]
-    machine.push_call(what, tuple(args), {})
-
-
-@_on("BUILD")
-def _build(machine: Pickle) -> None:
-    """Give the record below `state` its attributes, or the array its content."""
-    state, target = machine.stack.pop(), machine.stack[-1]
-    if target.__class__ is Unfinished:
-        _finish(machine, target, state)
-    elif target.__class__ is Instance:
-        # Frozen for everybody else; nothing that exists outside this file can be reached from here.
-        object.__setattr__(target, "state", _merged(machine, state))
-    elif target.__class__ is not dict:
-        # A dictionary's own attributes (as PyTorch's `_metadata`) are of no use here.
-        what = target if isinstance(target, Global) else type(target).__name__
-        raise refused(f"it sets attributes of {what}")
-
-
-def _merged(machine: Pickle, state: Any) -> Any:
-    """Attributes of an object with slots come as two dictionaries."""
-    match state:
-        case (None, dict(slots)):
-            return slots
-        case (dict(attributes), dict(slots)):
-            machine.session.object(len(attributes) + len(slots))
-            return attributes | slots
-    return state
-
-
-def _finish(machine: Pickle, waiting: Unfinished, state: Any) -> None:
-    """Put a numpy array's tensor in the place of the array that was begun, in the memo as well."""
-    match state:
-        case (int(), shape, dtype, fortran, raw) | (shape, dtype, fortran, raw):
-            made = array(shape, dtype, raw, machine.session, fortran=bool(fortran))
-        case _:
-            raise damaged("an array's content is not what numpy writes")
-    for name in waiting.names:
-        # The name may mean something else by now.
-        if machine.memo.get(name) is waiting:
-            machine.memo[name] = made
-    machine.stack[-1] = made
-    machine.unfinished -= 1
+Pickle.dispatch = _instructions()

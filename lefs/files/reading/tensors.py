@@ -3,59 +3,42 @@
 from __future__ import annotations
 
 import codecs
-import struct
+import math
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from lefs.files.reading.values import Instance, Session, damaged, refused
 
-__all__ = [
-    "STORAGES", "Raw", "aligned", "array", "as_bytes", "number_type", "scalar", "storage", "strided",
-]  # fmt: skip
+__all__ = ["DTYPES", "STORAGES", "aligned", "array", "as_bytes", "as_memory", "scalar", "storage", "strided"]
 
-# What a pickle holds as bytes: small ones as they are, large ones as a view, those of Python 2 as text.
-Raw = bytes | str | memoryview
-_BYTES = (bytes, memoryview)
-
-STORAGES = {
-    "HalfStorage": torch.float16,
-    "BFloat16Storage": torch.bfloat16,
-    "FloatStorage": torch.float32,
-    "DoubleStorage": torch.float64,
-    "ByteStorage": torch.uint8,
-    "CharStorage": torch.int8,
-    "ShortStorage": torch.int16,
-    "IntStorage": torch.int32,
-    "LongStorage": torch.int64,
-    "BoolStorage": torch.bool,
-    "ComplexFloatStorage": torch.complex64,
-    "ComplexDoubleStorage": torch.complex128,
-    "UntypedStorage": torch.uint8,
-    "_UntypedStorage": torch.uint8,
-}
-_NUMPY = {
-    "f2": torch.float16,
-    "f4": torch.float32,
-    "f8": torch.float64,
-    "u1": torch.uint8,
-    "u2": torch.uint16,
-    "u4": torch.uint32,
-    "u8": torch.uint64,
-    "i1": torch.int8,
-    "i2": torch.int16,
-    "i4": torch.int32,
-    "i8": torch.int64,
-    "b1": torch.bool,
-    "c8": torch.complex64,
-    "c16": torch.complex128,
-}
-# what the struct module calls the types of which networks keep single numbers
-_PLAIN = {"f4": "f", "f8": "d", "i4": "i", "i8": "q"}
+# what PyTorch calls storages of a type, and numpy the type
+_TYPES = (
+    ("HalfStorage", "f2", torch.float16),
+    ("BFloat16Storage", "", torch.bfloat16),
+    ("FloatStorage", "f4", torch.float32),
+    ("DoubleStorage", "f8", torch.float64),
+    ("CharStorage", "i1", torch.int8),
+    ("ShortStorage", "i2", torch.int16),
+    ("IntStorage", "i4", torch.int32),
+    ("LongStorage", "i8", torch.int64),
+    ("ByteStorage", "u1", torch.uint8),
+    ("", "u2", torch.uint16),
+    ("", "u4", torch.uint32),
+    ("", "u8", torch.uint64),
+    ("BoolStorage", "b1", torch.bool),
+    ("ComplexFloatStorage", "c8", torch.complex64),
+    ("ComplexDoubleStorage", "c16", torch.complex128),
+    ("UntypedStorage", "", torch.uint8),
+    ("_UntypedStorage", "", torch.uint8),
+)
+STORAGES = {name: dtype for name, _, dtype in _TYPES if name}
+_NUMPY = {code: dtype for _, code, dtype in _TYPES if code}
+DTYPES = {str(dtype).removeprefix("torch."): dtype for *_, dtype in _TYPES}
 _LONGEST_SIDE, _MOST_DIMENSIONS, _SMALL_OVERLAP = 2**40, 32, 4096
 _ALWAYS_ALIGNED = 2**16
-_NO_SHAPE = "a tensor's shape is not one of up to 32 sensible integers"
 
 
 def storage(raw: memoryview, dtype: torch.dtype, session: Session, *, swap: bool = False) -> Tensor:
@@ -66,7 +49,7 @@ def storage(raw: memoryview, dtype: torch.dtype, session: Session, *, swap: bool
     raw : whole items of `dtype`
     swap : whether the items are big-endian
     """
-    session.tensor()
+    session.spend("tensors")
     size = dtype.itemsize
     if len(raw) % size:
         raise damaged(f"{len(raw):,} bytes are not a whole number of {dtype}")
@@ -74,14 +57,14 @@ def storage(raw: memoryview, dtype: torch.dtype, session: Session, *, swap: bool
         return torch.empty(0, dtype=dtype)
     flat = torch.frombuffer(raw, dtype=torch.uint8)
     if dtype is torch.bool:
-        session.copy(len(raw))
+        session.spend("bytes", len(raw))
         return flat.ne(0)
     if swap and size > 1:
-        session.copy(len(raw))
+        session.spend("bytes", len(raw))
         part = size // 2 if dtype.is_complex else size
         return flat.view(-1, part).flip(1).view(-1).view(dtype)
     if flat.data_ptr() % size and len(raw) <= _ALWAYS_ALIGNED:
-        session.copy(len(raw))
+        session.spend("bytes", len(raw))
         flat = flat.clone()
     return flat.view(dtype)
 
@@ -133,40 +116,40 @@ def _check_inside(items: int, offset: int, size: tuple[Any, ...], stride: tuple[
 
 def check_shape(size: tuple[Any, ...]) -> int:
     """Number of items in a tensor of shape `size`, which must be one that a network can have."""
-    count = filled = 1
-    for n in size:
-        if not isinstance(n, int) or not 0 <= n <= _LONGEST_SIDE or filled > 2**50:
-            raise damaged(_NO_SHAPE)
-        count, filled = count * n, filled * (n or 1)
-    if len(size) > _MOST_DIMENSIONS or filled > 2**50:
-        raise damaged(_NO_SHAPE)
-    return count
+    sides = len(size) <= _MOST_DIMENSIONS and all(
+        isinstance(n, int) and 0 <= n <= _LONGEST_SIDE for n in size
+    )
+    if not sides or math.prod(n or 1 for n in size) > 2**50:
+        raise damaged(f"a tensor's shape is not one of up to {_MOST_DIMENSIONS} sensible integers")
+    return math.prod(size)
 
 
 def as_bytes(raw: Any, session: Session) -> bytes | memoryview:
     """The bytes of `raw`; text of Python 2 holds one byte in each character."""
     if isinstance(raw, str):
-        session.copy(len(raw))
+        session.spend("bytes", len(raw))
         try:
             return raw.encode("latin-1")
         except UnicodeEncodeError:
             raise damaged("text stands where bytes are expected") from None
-    if not isinstance(raw, _BYTES):
+    if not isinstance(raw, bytes | memoryview):
         raise damaged(f"{type(raw).__name__} stands where bytes are expected")
     return raw
 
 
-def _writable(raw: bytes | memoryview, session: Session) -> memoryview:
-    if isinstance(raw, memoryview):
-        return raw
-    session.copy(len(raw))
-    return memoryview(bytearray(raw))
+def as_memory(raw: Any, session: Session) -> memoryview:
+    """The same as memory that tensors may lie over: small contents are copied, large ones are views."""
+    content = as_bytes(raw, session)
+    if isinstance(content, memoryview):
+        return content
+    session.spend("bytes", len(content))
+    return memoryview(bytearray(content))
 
 
 # -- numpy ---------------------------------------------------------------------------------------------------
 
 
-def number_type(dtype: Any) -> tuple[str, bool]:
+def _number_type(dtype: Any) -> tuple[str, bool]:
     """Kind and item size of a numpy dtype's record (``"f4"``), and whether it is big-endian.
 
     Raises
@@ -199,7 +182,7 @@ def array(shape: Any, dtype: Any, raw: Any, session: Session, *, fortran: bool =
     raw : its bytes
     fortran : whether the first index runs fastest
     """
-    code, swap = number_type(dtype)
+    code, swap = _number_type(dtype)
     if isinstance(raw, list):
         raise refused("it holds a numpy array of Python objects, which could be anything")
     content = as_bytes(raw, session)
@@ -211,7 +194,7 @@ def array(shape: Any, dtype: Any, raw: Any, session: Session, *, fortran: bool =
     found = _NUMPY[code]
     if count * found.itemsize != len(content):
         raise damaged(f"an array of shape {shape} and type {code} has {len(content):,} bytes")
-    flat = storage(_writable(content, session), found, session, swap=swap)
+    flat = storage(as_memory(content, session), found, session, swap=swap)
     if fortran:
         return flat.view(shape[::-1]).permute(*reversed(range(len(shape))))
     return flat.view(shape)
@@ -219,16 +202,15 @@ def array(shape: Any, dtype: Any, raw: Any, session: Session, *, fortran: bool =
 
 def scalar(dtype: Any, raw: Any, session: Session) -> Any:
     """The Python number, str or bytes of a numpy scalar."""
-    code, swap = number_type(dtype)
+    code, swap = _number_type(dtype)
     content = as_bytes(raw, session)
-    session.copy(len(content))
+    session.spend("bytes", len(content))
     content = bytes(content)
     if code.startswith("S"):
         return content
     if code.startswith("U"):
         decode = codecs.utf_32_be_decode if swap else codecs.utf_32_le_decode
         return decode(content, "replace")[0].rstrip("\0")
-    if code in _PLAIN and len(content) == _NUMPY[code].itemsize:
-        return struct.unpack((">" if swap else "<") + _PLAIN[code], content)[0]
-    value = array((), dtype, content, session)
-    return value.item() if isinstance(value, Tensor) else value
+    if code in _NUMPY and len(content) == _NUMPY[code].itemsize:
+        return np.frombuffer(content, f"{'>' if swap else '<'}{code}")[0].item()
+    return array((), dtype, content, session)

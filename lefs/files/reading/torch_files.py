@@ -50,32 +50,31 @@ def read_checkpoint(data: memoryview, session: Session) -> Any:
         session.depth += 1
 
 
-class _Resolver:
-    """Persistent ids of PyTorch: a storage (type, key, device, items), or the class of a module."""
+def _external(find: Find) -> Callable[[Any], Any]:
+    """What resolves persistent ids of PyTorch: a storage (type, key, device, items), or a module's class."""
+    found: dict[str, Tensor] = {}
 
-    def __init__(self, find: Find):
-        self.find = find
-        self.found: dict[str, Tensor] = {}
-
-    def __call__(self, name: Any) -> Any:
+    def resolve(name: Any) -> Any:
         match name:
             case ("storage", Global() as kind, str(key), _, int(items), *view):
-                whole = self._storage(kind, key, items)
+                if key not in found:
+                    found[key] = find(key, _type_of(kind, items), items)
+                whole = found[key]
+                if whole.dtype is not _type_of(kind, items) or len(whole) != items:
+                    raise damaged(f"its storage {key!r:.80} is described in two ways")
                 return _part(whole, view[0]) if view and view[0] is not None else whole
             case ("module", Global() as what, *_):
                 return what
         raise damaged("it refers to data outside its pickle in a way that PyTorch does not")
 
-    def _storage(self, kind: Global, key: str, items: int) -> Tensor:
-        dtype = STORAGES.get(kind.name) if kind.module in ("torch", "torch.cuda", "torch.storage") else None
-        if dtype is None or items < 0:
-            raise refused(f"it stores {items} numbers of the kind {kind}, which lefs does not know")
-        if key not in self.found:
-            self.found[key] = self.find(key, dtype, items)
-        known = self.found[key]
-        if known.dtype is not dtype or len(known) != items:
-            raise damaged(f"its storage {key!r:.80} is described in two ways")
-        return known
+    return resolve
+
+
+def _type_of(kind: Global, items: int) -> torch.dtype:
+    dtype = STORAGES.get(kind.name) if kind.module in ("torch", "torch.cuda", "torch.storage") else None
+    if dtype is None or items < 0:
+        raise refused(f"it stores {items} numbers of the kind {kind}, which lefs does not know")
+    return dtype
 
 
 def _part(whole: Tensor, view: Any) -> Tensor:
@@ -134,7 +133,7 @@ def _content(data: memoryview, member: zipfile.ZipInfo, session: Session) -> mem
         return stored
     if member.compress_type != zipfile.ZIP_DEFLATED:
         raise damaged(f"{name} is packed in a way that PyTorch never uses")
-    session.copy(member.file_size)
+    session.spend("bytes", member.file_size)
     try:
         found = zlib.decompressobj(-15).decompress(stored, member.file_size + 1)
     except zlib.error as error:
@@ -163,7 +162,7 @@ def _read_zip(data: memoryview, session: Session) -> Any:
             raise damaged(f"its storage {key!r:.80} should have {items:,} items of {dtype} and is {size}")
         return storage(_content(data, member, session), dtype, session, swap=swap)
 
-    return Pickle(_content(data, found[pickles[0]], session), session, _Resolver(find)).load()
+    return Pickle(_content(data, found[pickles[0]], session), session, _external(find)).load()
 
 
 # -- legacy --------------------------------------------------------------------------------------------------
@@ -195,7 +194,7 @@ def _read_legacy(data: memoryview, session: Session) -> Any:
 
 def _follow(data: memoryview, session: Session, position: int, find: Find | None = None) -> tuple[Any, int]:
     """The value of the pickle at `position`, and the position behind it."""
-    pickle = Pickle(data, session, _Resolver(find) if find else None, position)
+    pickle = Pickle(data, session, _external(find) if find else None, position)
     return pickle.load(), pickle.end
 
 

@@ -10,8 +10,7 @@ from typing import Any
 from lefs.records import ArtifactError
 
 __all__ = [
-    "LONGEST_KEY", "Global", "Instance", "Session", "Unfinished", "check_depth", "check_key", "damaged",
-    "refused", "walk",
+    "LONGEST_KEY", "Global", "Instance", "Session", "Unfinished", "check_key", "damaged", "refused", "walk",
 ]  # fmt: skip
 
 _MAX_DEPTH, LONGEST_KEY = 400, 10_000
@@ -64,66 +63,47 @@ class Instance:
         return f"<{self.module}.{self.name}, never made>"
 
 
+@dataclass(slots=True, eq=False)
 class Unfinished:
-    """A numpy array between its creation and its content, and the memo entries that mean it."""
+    """A numpy array, which is begun before it gets its content."""
 
-    __slots__ = ("__weakref__", "names")
-
-    def __init__(self) -> None:
-        self.names: list[int] = []
+    content: Any = None
 
 
-@dataclass(slots=True)
+# how many of each a file may make
+_ODD = "keys that are neither text nor integers"  # (which can be chosen to hash alike)
+_MOST = {"objects": 250_000, "tensors": 20_000, _ODD: 5_000}
+
+
 class Session:
     """What one file may still cost. Shared by everything that is read from it, nested payloads included.
 
     Parameters
     ----------
-    steps : instructions that may still be followed
-    objects : containers and records that may still be made
-    tensors : tensors that may still be made
-    copied : bytes that may still be copied or inflated
-    odd_keys : keys other than text and integers, which can be chosen to hash alike, that may still be used
-    payload : reads a PyTorch file that lies inside another file
-    depth : payloads inside payloads that may still be opened
+    size : int
+        Of the file; it may be copied or inflated to four times that and 16 MiB.
+    payload : callable
+        Reads a PyTorch file that lies inside another file.
+
+    Attributes
+    ----------
+    steps : int
+        Instructions that may still be followed.
+    depth : int
+        Payloads inside payloads that may still be opened.
     """
 
-    steps: int
-    objects: int
-    tensors: int
-    copied: int
-    odd_keys: int
-    payload: Callable[[memoryview, Session], Any]
-    depth: int = 3
+    def __init__(self, size: int, payload: Callable[[memoryview, Session], Any]):
+        self.steps, self.depth, self.payload = 1_000_000, 3, payload
+        self._left = {**_MOST, "bytes": 4 * size + 2**24}
 
-    @classmethod
-    def of(cls, size: int, payload: Callable[[memoryview, Session], Any]) -> Session:
-        """For a file of `size` bytes."""
-        return cls(1_000_000, 250_000, 20_000, 4 * size + 2**24, 5_000, payload)
-
-    def object(self, count: int = 1) -> None:
-        """Account for `count` containers, or entries copied between containers."""
-        self.objects -= count
-        if self.objects < 0:
-            raise refused("it makes more than 250,000 objects, which no network needs")
-
-    def odd_key(self) -> None:
-        """Account for a key that is neither text nor an integer."""
-        self.odd_keys -= 1
-        if self.odd_keys < 0:
-            raise refused("it uses more than 5,000 keys that are neither text nor integers")
-
-    def tensor(self) -> None:
-        """Account for a tensor."""
-        self.tensors -= 1
-        if self.tensors < 0:
-            raise refused("it makes more than 20,000 tensors, which no network needs")
-
-    def copy(self, size: int) -> None:
-        """Account for `size` bytes before they are copied."""
-        self.copied -= size
-        if self.copied < 0:
-            raise refused("unpacked, it would be many times larger than the file")
+    def spend(self, what: str, count: int = 1) -> None:
+        """Account for `count` containers or their entries, tensors, odd keys, or bytes yet to be copied."""
+        self._left[what] -= count
+        if self._left[what] < 0:
+            if what == "bytes":
+                raise refused("unpacked, it would be many times larger than the file")
+            raise refused(f"it makes more than {_MOST[what]:,} {what}, which no network needs")
 
 
 def damaged(what: str) -> ArtifactError:
@@ -140,9 +120,9 @@ def check_key(key: Any, session: Session, depth: int = 0) -> Any:
     """`key`, if hashing and comparing it is quick: short text, a number, a record, a short tuple of such."""
     match key:
         case None | float() | Global() | Instance() | frozenset():
-            session.odd_key()
+            session.spend(_ODD)
         case tuple() if len(key) <= 16 and depth < 2:
-            session.odd_key()
+            session.spend(_ODD)
             for part in key:
                 check_key(part, session, depth + 1)
         case int() if abs(key) < 2**61 - 1:
@@ -156,50 +136,32 @@ def check_key(key: Any, session: Session, depth: int = 0) -> Any:
 
 
 def walk(tree: Any) -> Iterator[Any]:
-    """Yield every value in `tree` once, however often it is shared, outermost first.
+    """Yield what is in `tree`, outermost first; of what is shared, what lies inside comes once.
 
     Raises
     ------
     ArtifactError
         If values lie more than 400 levels deep.
     """
-    level, depth, seen = [tree], 0, {id(tree)}
-    while level:
-        yield from level
-        containers = [value for value in level if value.__class__ in _CONTAINERS]
-        inside = chain.from_iterable(map(_inside, containers))
-        found = {own: inner for inner in inside if (own := id(inner)) not in seen}
-        seen.update(found)
-        level, depth = [*found.values()], depth + 1
-        _check_depth(depth)
-
-
-def check_depth(tree: Any) -> None:
-    """Raise an `ArtifactError` if values in `tree` lie more than 400 levels deep."""
-    level, depth, seen = [tree], 0, {id(tree)}
-    while level:
-        found = {
-            id(inner): inner
-            for inner in chain.from_iterable(map(_inside, level))
-            if inner.__class__ in _CONTAINERS and id(inner) not in seen
-        }
-        seen.update(found)
-        level, depth = [*found.values()], depth + 1
-        _check_depth(depth)
-
-
-def _check_depth(depth: int) -> None:
-    if depth > _MAX_DEPTH:
-        raise refused(f"its values lie more than {_MAX_DEPTH} levels deep")
+    inside, seen = [tree], dict[int, Any]()
+    for _ in range(_MAX_DEPTH + 1):
+        yield from (v for v in inside if v.__class__ not in _CONTAINERS)
+        level = {id(v): v for v in inside if v.__class__ in _CONTAINERS and id(v) not in seen}
+        yield from level.values()
+        if not level:
+            return
+        seen.update(level)
+        inside = [*chain.from_iterable(map(_inside, level.values()))]
+    raise refused(f"its values lie more than {_MAX_DEPTH} levels deep")
 
 
 _CONTAINERS = frozenset((dict, list, tuple, set, frozenset, Instance))
 
 
 def _inside(value: Any) -> Iterable[Any]:
-    kind = value.__class__
-    if kind is dict:
+    if value.__class__ is dict:
         return (*value, *value.values())
-    if kind is Instance:
+    if value.__class__ is Instance:
         return (value.args, value.kwargs, value.state, value.items, value.entries)
-    return value if kind in _CONTAINERS else ()
+    contents: Iterable[Any] = value
+    return contents
