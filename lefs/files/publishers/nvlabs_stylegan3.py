@@ -2,30 +2,32 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
 from lefs.files.publishers import Parsed
-from lefs.files.publishers.nvlabs_stylegan2 import read_mapping
-from lefs.files.publishers.persistence import NETWORKS, Module, check_plain, find_network, is_module
+from lefs.files.publishers.nvlabs_stylegan2 import check_affine, read_mapping
+from lefs.files.publishers.persistence import Module, generator_of, inside
 from lefs.files.publishers.stylegan_xl import is_class_mapping, read_class_mapping
 
 __all__ = ["matches", "read"]
 
+# our names of a layer's settings → its attributes
+_WHOLE = {"inputs": "in_channels", "outputs": "out_channels", "kernel": "conv_kernel", "up": "up_factor"} | {
+    "down": "down_factor", "up_taps": "up_taps", "down_taps": "down_taps",
+}  # fmt: skip
+_REAL = {
+    f"{side}_{key.removeprefix('sampling_')}": f"{side}_{key}"
+    for side in ("in", "out")
+    for key in ("sampling_rate", "cutoff", "half_width")
+}
+
 
 def matches(tree: Any) -> bool:
     """Whether the file's generator begins with StyleGAN3's Fourier features."""
-    found = find_network(tree, *NETWORKS)
-    return found is not None and is_module(_inside(_inside(found[1], "synthesis"), "input"))
-
-
-def _inside(record: Any, name: str) -> Any:
-    modules = record.state["_modules"] if is_module(record) else None
-    return modules.get(name) if isinstance(modules, Mapping) else None
+    return inside(tree, "synthesis", "input") is not None
 
 
 def read(tree: Any, path: Path) -> Parsed:
@@ -33,12 +35,13 @@ def read(tree: Any, path: Path) -> Parsed:
 
     Everything comes from the layers' own attributes; the repository's defaults play no part.
     """
-    found = find_network(tree, *NETWORKS)
-    assert found is not None
-    where, record = found
-    check_plain(record, path, where)
-    network = Module(record, path, where).check_class("Generator", "SuperresGenerator")
-    mapping, tensors = _mapping(network.child("mapping"))
+    network = generator_of(tree, path, "Generator", "SuperresGenerator")
+    xl = is_class_mapping(network.child("mapping"))
+    mapping, tensors = (read_class_mapping if xl else _read_mapping)(network.child("mapping"))
+    usual = {"mapping_activation": ("lrelu",), "mapping_width": (None, mapping["w_dim"]), "average": (True,)}
+    for name, known in usual.items():
+        if (value := mapping.pop(name)) not in known:
+            raise network.child("mapping").error(f"has {name} = {value!r}; a StyleGAN3 has {known[-1]!r}")
     synthesis = network.child("synthesis").check_class("SynthesisNetwork")
     config = {
         **mapping,
@@ -48,33 +51,18 @@ def read(tree: Any, path: Path) -> Parsed:
         "output_scale": synthesis.get("output_scale", float),
     }
     tensors |= {f"synthesis.{k}": v for k, v in synthesis.state_dict().items()}
-    xl = is_class_mapping(network.child("mapping"))
-    notes = {"publisher": "StyleGAN-XL" if xl else "NVIDIA, stylegan3", "network": where}
+    notes = {"publisher": "StyleGAN-XL" if xl else "NVIDIA, stylegan3", "network": network.where}
     return Parsed("stylegan3", config, tensors, notes)
 
 
-def _mapping(mapping: Module) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    if is_class_mapping(mapping):
-        config, tensors = read_class_mapping(mapping)
-    else:
-        config, tensors = read_mapping(mapping)
-        config["label_dim"] = mapping.get("c_dim", int)
-        # (as wide as w, always)
-        config["embed_dim"] = None
-    usual = {
-        "mapping_activation": ("lrelu",),
-        "mapping_width": (None, config["w_dim"]),
-        "average": (True,),
-    }
-    for name, known in usual.items():
-        if (value := config.pop(name)) not in known:
-            raise mapping.error(f"has {name} = {value!r}; a StyleGAN3 has {known[-1]!r}")
-    return config, tensors
+def _read_mapping(mapping: Module) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    # (embedded classes are as wide as w, always)
+    config = read_mapping(mapping) | {"embed_dim": None}
+    return config, {f"mapping.{k}": v for k, v in mapping.state_dict().items()}
 
 
 def _input(module: Module) -> dict[str, Any]:
-    module.check_class("SynthesisInput")
-    _check_affine(module)
+    check_affine(module.check_class("SynthesisInput"))
     return {
         "channels": module.get("channels", int),
         "size": _side(module, "size"),
@@ -87,29 +75,17 @@ def _layer(synthesis: Module, name: Any) -> dict[str, Any]:
     if not isinstance(name, str):
         raise synthesis.error(f"has {name!r} among its layer_names; expected text")
     layer = synthesis.child(name).check_class("SynthesisLayer")
-    _check_affine(layer)
-    numbers = ("sampling_rate", "cutoff", "half_width")
-    edges = {
-        f"{side}_{key.replace('sampling_', '')}": layer.get(f"{side}_{key}", float)
-        for side in ("in", "out")
-        for key in numbers
-    }
+    check_affine(layer)
     return {
         "name": name,
         "rgb": layer.get("is_torgb", bool),
-        "inputs": layer.get("in_channels", int),
-        "outputs": layer.get("out_channels", int),
         "in_size": _side(layer, "in_size"),
         "out_size": _side(layer, "out_size"),
-        "kernel": layer.get("conv_kernel", int),
-        "up": layer.get("up_factor", int),
-        "down": layer.get("down_factor", int),
-        "up_taps": layer.get("up_taps", int),
-        "down_taps": layer.get("down_taps", int),
         "radial": layer.get("down_radial", bool),
         "padding": _padding(layer),
         "clamp": layer.get("conv_clamp", (float, type(None))),
-        **edges,
+        **{ours: layer.get(theirs, int) for ours, theirs in _WHOLE.items()},
+        **{ours: layer.get(theirs, float) for ours, theirs in _REAL.items()},
     }
 
 
@@ -126,12 +102,3 @@ def _padding(layer: Module) -> tuple[int, int]:
     if len(sides) != 4 or sides[:2] != sides[2:] or not all(isinstance(s, int) for s in sides):
         raise layer.error(f"has padding = {sides!r}; expected the same two integers for each axis")
     return sides[0], sides[1]
-
-
-def _check_affine(owner: Module) -> None:
-    """Raise an `ArtifactError` unless the styles come from a plain linear layer."""
-    affine = owner.child("affine").check_class("FullyConnectedLayer")
-    gain = affine.get("weight_gain", float) * math.sqrt(max(affine.get("in_features", int), 1))
-    plain = affine.get("activation", str) == "linear" and affine.get("bias_gain", float) == 1
-    if not plain or not math.isclose(gain, 1, rel_tol=1e-4):
-        raise affine.error("should be linear with a learning-rate multiplier of 1")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Collection, Iterator, Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,19 @@ from torch import Tensor
 from lefs.files.reading import is_inert, walk
 from lefs.records import ArtifactError
 
-__all__ = ["NETWORKS", "Module", "check_plain", "find_network", "is_module"]
+__all__ = [
+    "NETWORKS",
+    "Kinds",
+    "Module",
+    "check_plain",
+    "find_network",
+    "generator_of",
+    "inside",
+    "is_module",
+]
+
+# class → (names of the modules inside, as patterns, and their classes; names of its tensors)
+Kinds = Mapping[str, tuple[Mapping[str, str], Collection[str]]]
 
 # where snapshots keep the generator; the averaged one first
 NETWORKS = ("G_ema", "G", "g_ema", "generator")
@@ -33,8 +47,6 @@ class Module:
         if not isinstance(state, Mapping) or not is_module(record):
             raise ArtifactError(f"{path}: {where} should be a network module, found {_kind(record)}")
         self._state = state
-        self._children: dict[str, Module] | None = None
-        self._tensors: dict[str, Tensor] | None = None
 
     @property
     def name(self) -> str:
@@ -51,6 +63,20 @@ class Module:
             raise self.error(f"is of a class that lefs does not know; expected {' or '.join(names)}")
         return self
 
+    def check_parts(self, kinds: Kinds) -> None:
+        """Raise an `ArtifactError` if a module inside is of another class, or has more than `kinds` says."""
+        for _, module in self.walk():
+            classes, known = kinds[module.name]
+            more = sorted(module.tensors.keys() - set(known))
+            for name, child in module.children.items():
+                expected = [kind for pattern, kind in classes.items() if re.fullmatch(pattern, name)]
+                if expected:
+                    child.check_class(*expected)
+                else:
+                    more.append(f"{name} ({child.name})")
+            if more:
+                raise module.error(f"has parts that no StyleGAN2 has: {', '.join(more[:4])}")
+
     def get(self, attribute: str, kind: type | tuple[type, ...]) -> Any:
         """An attribute that must be there and of a kind."""
         if attribute not in self._state:
@@ -65,37 +91,33 @@ class Module:
             raise self.error(f"has {attribute} = {_kind(value)} where a {wanted} should be")
         return value
 
+    @cached_property
     def children(self) -> dict[str, Module]:
         """The modules inside, by name; those that are None are left out."""
-        if self._children is None:
-            inside = {k: v for k, v in self._inside("_modules").items() if v is not None}
-            self._children = {k: Module(v, self.path, f"{self.where}.{k}") for k, v in inside.items()}
-        return self._children
+        found = {k: v for k, v in self._inside("_modules").items() if v is not None}
+        return {k: Module(v, self.path, f"{self.where}.{k}") for k, v in found.items()}
 
     def child(self, name: str) -> Module:
         """The module called `name`, which must be there."""
-        found = self.children().get(name)
-        if found is None:
+        if name not in self.children:
             raise self.error(f"lacks the module {name!r}")
-        return found
+        return self.children[name]
 
+    @cached_property
     def tensors(self) -> dict[str, Tensor]:
         """Its own parameters and buffers, without those of the modules inside."""
-        if self._tensors is None:
-            given = {**self._inside("_parameters"), **self._inside("_buffers")}
-            found = {k: v for k, v in given.items() if v is not None}
-            for name, value in found.items():
-                if not isinstance(value, Tensor):
-                    raise self.error(f"has {_kind(value)} where the tensor {name!r} should be")
-            self._tensors = found
-        return self._tensors
+        given = {**self._inside("_parameters"), **self._inside("_buffers")}
+        found = {k: v for k, v in given.items() if v is not None}
+        for name, value in found.items():
+            if not isinstance(value, Tensor):
+                raise self.error(f"has {_kind(value)} where the tensor {name!r} should be")
+        return found
 
     def tensor(self, name: str) -> Tensor:
         """The parameter or buffer called `name`, which must be there."""
-        found = self.tensors()
-        if name not in found:
+        if name not in self.tensors:
             raise self.error(f"lacks the tensor {name!r}")
-        return found[name]
+        return self.tensors[name]
 
     def walk(self) -> Iterator[tuple[str, Module]]:
         """Yield itself and every module inside as (dotted name with a dot at the end, module)."""
@@ -103,7 +125,7 @@ class Module:
         while waiting:
             prefix, module = waiting.pop()
             yield prefix, module
-            waiting += [(f"{prefix}{name}.", child) for name, child in module.children().items()]
+            waiting += [(f"{prefix}{name}.", child) for name, child in module.children.items()]
             count += 1
             # A file may say that a module lies inside itself.
             if count + len(waiting) > 10_000:
@@ -111,7 +133,7 @@ class Module:
 
     def state_dict(self) -> dict[str, Tensor]:
         """All tensors by their dotted names, as ``torch.nn.Module.state_dict`` would give them."""
-        return {f"{prefix}{k}": v for prefix, module in self.walk() for k, v in module.tensors().items()}
+        return {f"{prefix}{k}": v for prefix, module in self.walk() for k, v in module.tensors.items()}
 
     def _inside(self, kind: str) -> Mapping[str, Any]:
         found = self._state.get(kind, {})
@@ -149,6 +171,25 @@ def find_network(tree: Any, *keys: str) -> tuple[str, Any] | None:
     if isinstance(tree, Mapping):
         return next(((k, tree[k]) for k in keys if is_module(tree.get(k))), None)
     return None
+
+
+def inside(tree: Any, *names: str) -> Any:
+    """The record of the module that the generator of a file has by these names inside each other, or None."""
+    found = find_network(tree, *NETWORKS)
+    record = found[1] if found else None
+    for name in names:
+        modules = record.state["_modules"] if is_module(record) else None
+        record = modules.get(name) if isinstance(modules, Mapping) else None
+    return record if is_module(record) else None
+
+
+def generator_of(tree: Any, path: Path, *classes: str) -> Module:
+    """The file's generator, the averaged one if there is one; it has to be of one of these classes."""
+    found = find_network(tree, *NETWORKS)
+    assert found is not None
+    where, record = found
+    check_plain(record, path, where)
+    return Module(record, path, where).check_class(*classes)
 
 
 def _kind(value: Any) -> str:

@@ -19,18 +19,19 @@ __all__ = ["is_class_mapping", "read_class_mapping"]
 
 def is_class_mapping(mapping: Module) -> bool:
     """Whether the mapping network keeps such a table, used or not."""
-    inside = mapping.children()
+    inside = mapping.children
     return "embed_proj" in inside or ("embed" in inside and inside["embed"].name == "Embedding")
 
 
 def read_class_mapping(mapping: Module) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """As `read_mapping`. The table and the layer that follows it become the one matrix that they are."""
+    """What it says of the configuration, and its tensors. Table and next layer become one matrix."""
     labels = mapping.get("c_dim", int)
-    inside = mapping.record.state["_modules"]
-    plain = {name: value for name, value in inside.items() if name not in ("embed", "embed_proj")}
-    state = {**mapping.record.state, "_modules": plain, "c_dim": 0}
-    config, tensors = read_mapping(Module(replace(mapping.record, state=state), mapping.path, mapping.where))
-    config |= {"embed_dim": None, "label_dim": labels}
+    modules = mapping.record.state["_modules"]
+    plain = {name: value for name, value in modules.items() if name not in ("embed", "embed_proj")}
+    record = replace(mapping.record, state={**mapping.record.state, "_modules": plain, "c_dim": 0})
+    rest = Module(record, mapping.path, mapping.where)
+    config = read_mapping(rest) | {"label_dim": labels}
+    tensors = {f"mapping.{k}": v for k, v in rest.state_dict().items()}
     if labels:
         table = _classes(mapping, labels)
         # One-hot labels pick a column, which `FullyConnected` then divides by √labels.
