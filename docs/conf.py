@@ -48,6 +48,7 @@ html_static_path = ["_static"]
 html_css_files = ["lefs.css"]
 html_math_renderer = "mathml"
 html_copy_source = html_show_sourcelink = False
+html_sidebars = {page: [] for page in ("start", "method", "teaching", "building", "changelog")}  # no section
 html_theme_options = {
     "navbar_align": "left",
     "header_links_before_dropdown": 8,
