@@ -21,7 +21,7 @@ from torch.nn.functional import interpolate, one_hot
 from lefs.activations import Hypercolumns, Sample
 from lefs.checks import check_choice, check_clusters, check_name, check_tensor
 from lefs.energies import measured, shares
-from lefs.factorization import Side, check_sides, membership_by
+from lefs.factorization import Side, check_sides, memberships
 from lefs.generator import Generator, GeneratorId, Sampling
 from lefs.images import of_height
 from lefs.naming import as_written, merged_names, part_name
@@ -237,7 +237,7 @@ class Catalog(Shown):
         """
         self.check_generator(generator)
         with torch.inference_mode():
-            return membership_by(self.method, self.sides)(self.columns.read(generator, styles), self.centers)
+            return memberships(self.columns.read(generator, styles), self.centers, self.method, self.sides)
 
     def by_part(self, membership: Tensor) -> Tensor:
         """Memberships (N, K, h, w) of clusters, summed over the clusters of each part: (N, P, h, w)."""

@@ -23,7 +23,7 @@ from lefs.checks import check_choice, check_clusters, check_integer
 from lefs.clustering import SphericalKMeans, sample_limit
 from lefs.effects import by_effect, measure_effects
 from lefs.energies import measured, predicted_seconds
-from lefs.factorization import factorize, membership_by
+from lefs.factorization import factorize
 from lefs.generator import Generator
 
 __all__ = ["Estimate", "dissect", "dissect_shard", "divide", "estimate", "remeasure"]
@@ -232,9 +232,8 @@ def remeasure(
     check_choice("contributions", contributions, ("energy", "standardized"))
     given = catalog.sampling.seeds if seeds is None else seeds
     sample = Sample(generator, given, truncation=catalog.sampling.truncation, **options)
-    method, kind = membership_by(catalog.method, catalog.sides), contributions
-    ways: dict[str, Any] = {"method": method, "kind": kind, "precision": precision}
-    found = measured(sample, catalog.layer, catalog.centers.to(generator.device), **ways)
+    ways: dict[str, Any] = {"method": catalog.method, "sides": catalog.sides, "kind": contributions}
+    found = measured(sample, catalog.layer, catalog.centers, precision=precision, **ways)
     sampling = replace(catalog.sampling, seeds=tuple(sample.seeds), precision=precision)
     return replace(catalog, **vars(found), measure=contributions, sampling=sampling)
 

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from lefs.activations import Batch, Hypercolumns, Sample
 from lefs.checks import check_number
-from lefs.factorization import Method, membership_by
+from lefs.factorization import Side, memberships
 from lefs.generator import Generator
 from lefs.images import resample_partition
 from lefs.stylespace import StyleLayer
@@ -57,7 +57,8 @@ def measured(
     layer: str,
     centers: Tensor,
     *,
-    method: Method = "kmeans",
+    method: str = "kmeans",
+    sides: Sequence[Side] = (),
     kind: str = "energy",
     precision: float = 0.0,
 ) -> Measured:
@@ -69,8 +70,8 @@ def measured(
     layer : str
         The clustered layer, or several joined by ``+``.
     centers : Tensor of shape (K, C), unit norm
-    method : {"kmeans", "nmf"} or callable
-        What the centres are; see `membership_by`.
+    method, sides : {"kmeans", "nmf"}, sequence of Side
+        What the centres are, and rules of position; as of a catalog.
     kind : {"energy", "standardized", "none"}
         ``"standardized"`` is of maps less their channel's mean over the sample, which another pass finds:
         then energy is variance, as Eq. 1 has it (where its size cancels). ``"none"`` finds the sizes alone.
@@ -86,7 +87,7 @@ def measured(
         first = range(min(count, _FIRST) if spared else count)
         (total,) = sample.sums(partial(_means), "means", (sample.generator.num_styles,), positions=first)
         means = total / len(first)
-    job = partial(_energy, layer=layer, centers=centers.cpu(), method=method, means=means)
+    job = partial(_energy, layer=layer, centers=centers.cpu(), method=method, sides=sides, means=means)
     sums = torch.zeros(4, len(centers), sample.generator.num_styles, dtype=torch.float64)
     sizes, images = sums.new_zeros(len(centers)), sums.new_zeros(sums.shape[2])
     depth = clustered if kind == "none" else len(layers)
@@ -180,9 +181,10 @@ def _energy(
     *,
     layer: str,
     centers: Tensor,
-    method: Method,
+    method: str,
     means: Tensor | None,
     depth: int,
+    sides: Sequence[Side] = (),
 ) -> tuple[Tensor, Tensor]:
     """Over one batch, for each of the first `depth` layers, Σ E, Σ E², Σ E T and Σ T² of the images' energies
     E = Σ A² ⊙ U and T = Σ_k E: (4, K, S) float64; and positions per cluster, (K,).
@@ -197,7 +199,7 @@ def _energy(
         nonlocal partition
         waiting[name] = maps
         if partition is None and waiting.keys() >= set(columns.names):
-            partition = _Partition(membership_by(method)(columns.join(waiting), centers))
+            partition = _Partition(memberships(columns.join(waiting), centers, method, sides))
         if partition is not None:
             for n, a in waiting.items():
                 la = generator.layer(n)

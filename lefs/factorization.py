@@ -8,8 +8,7 @@ a piece of the vector each factor accounts for.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterable, Sequence
-from functools import partial
+from collections.abc import Iterable, Sequence
 from typing import Any, Literal, NamedTuple
 
 import torch
@@ -22,18 +21,14 @@ from lefs.checks import check_choice, check_integer, check_number
 from lefs.clustering import assign
 
 __all__ = [
-    "Method",
     "Side",
     "by_side",
     "check_sides",
     "factorize",
-    "membership_by",
+    "memberships",
     "non_negative_weights",
     "soft_assign",
 ]
-
-Membership = Callable[[Tensor, Tensor], Tensor]  # of maps and centres
-Method = str | Membership
 
 _PASSES = 100  # over the vectors; on activations the error falls by less than 5 % from there on
 _SWEEPS, _STILL = 2000, 1e-12  # most passes over the factors, and the share of the first step that ends them
@@ -171,17 +166,8 @@ def by_side(membership: Tensor, sides: Sequence[Side]) -> Tensor:
     return found
 
 
-def membership_by(method: Method, sides: Sequence[Side] = ()) -> Membership:
-    """The function (maps, centers) → membership of a catalog: `assign` or `soft_assign`, and its rules.
-
-    A function is such a one already.
-    """
-    if callable(method):
-        return method
-    check_choice("method", method, ("kmeans", "nmf"))
-    divide = assign if method == "kmeans" else soft_assign
-    return partial(_divided, divide=divide, sides=sides) if sides else divide
-
-
-def _divided(maps: Tensor, centers: Tensor, *, divide: Membership, sides: Sequence[Side]) -> Tensor:
-    return by_side(divide(maps, centers), sides)
+def memberships(maps: Tensor, centers: Tensor, method: str, sides: Sequence[Side] = ()) -> Tensor:
+    """What a catalog makes of maps (N, C, h, w): (N, K, h, w), by `assign` or `soft_assign` and its rules."""
+    divide = assign if check_choice("method", method, ("kmeans", "nmf")) == "kmeans" else soft_assign
+    found = divide(maps, centers)
+    return by_side(found, sides) if sides else found

@@ -39,7 +39,7 @@ from lefs.blending import in_place
 from lefs.catalog import Catalog
 from lefs.checks import Label, check_choice, check_label, check_number, check_seeds
 from lefs.editing import transfer
-from lefs.factorization import membership_by
+from lefs.factorization import memberships
 from lefs.generator import Generator, GeneratorId
 from lefs.images import color_difference
 from lefs.positions import grown
@@ -239,7 +239,8 @@ def _describe(
     """Of each picture's parts the mean vector, (N, P, C), and the share of it, (N, P); on the CPU."""
     with torch.inference_mode():
         maps = catalog.columns.read(generator, styles)
-        shares = catalog.by_part(membership_by(catalog.method, catalog.sides)(maps, catalog.centers)).to(maps)
+        found = memberships(maps, catalog.centers, catalog.method, catalog.sides)
+        shares = catalog.by_part(found).to(maps)
         count = shares.sum(dim=(2, 3))
         vectors = torch.einsum("nchw,nphw->npc", maps, shares) / count.clamp_min(1e-6)[..., None]
         areas = count / maps[0, 0].numel()

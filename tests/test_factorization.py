@@ -19,7 +19,7 @@ import lefs
 from lefs import Catalog, StyleGAN2, dissect
 from lefs.clustering import assign
 from lefs.evaluation.partitions import explained_share, sample_vectors
-from lefs.factorization import factorize, membership_by, non_negative_weights, soft_assign
+from lefs.factorization import factorize, memberships, non_negative_weights, soft_assign
 from lefs.images import resample_partition
 from lefs.plotting import agreement_dots, cluster_colors, factor_maps, soft_overlays
 from lefs.tables import Table
@@ -112,10 +112,11 @@ def test_half_precision_maps() -> None:
 
 
 def test_methods_have_their_membership() -> None:
-    assert membership_by("kmeans") is assign
-    assert membership_by("nmf") is soft_assign
+    maps, factors = random(1, 6, 8, 8), random(3, 6, seed=1).abs()
+    assert torch.equal(memberships(maps, factors, "kmeans"), assign(maps, factors))
+    assert torch.equal(memberships(maps, factors, "nmf"), soft_assign(maps, factors))
     with pytest.raises(ValueError, match="method must be one of 'kmeans', 'nmf'"):
-        membership_by("pca")
+        memberships(maps, factors, "pca")
 
 
 # -- factors -----------------------------------------------------------------------------------------------

@@ -300,6 +300,15 @@ def test_effects_and_banks_are_kept_as_well(lively: StyleGAN2, tmp_path: Path, c
     assert torch.equal(first[1].vectors, again[1].vectors)
 
 
+def test_what_is_kept_is_found_in_any_process(lively: StyleGAN2, tmp_path: Path, monkeypatch) -> None:
+    """What names it holds no address of a process."""
+    catalog, named = lefs.dissect(lively, range(4), **QUICK), list[str]()
+    monkeypatch.setattr(activations, "digest_of", lambda *v: named.append(repr(v)) or digest_of(*v))
+    lefs.dissection.remeasure(catalog, lively, batch_size=2, progress=False, checkpoint=tmp_path)
+    assert named
+    assert not any(" at 0x" in text for text in named)
+
+
 # -- shards ------------------------------------------------------------------------------------------------
 
 

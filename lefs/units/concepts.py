@@ -13,7 +13,7 @@ from torch.nn.functional import interpolate, normalize
 from lefs.catalog import Catalog
 from lefs.checks import check_name
 from lefs.evaluation import Segmenter
-from lefs.factorization import by_side, membership_by
+from lefs.factorization import by_side, memberships
 from lefs.generator import Generator
 from lefs.synthesis import Cache, Hook
 
@@ -146,7 +146,7 @@ class Concepts:
 
 def _owners(catalog: Catalog, maps: Tensor, size: torch.Size) -> Tensor:
     """The part of largest membership at each pixel, as `Catalog.part_masks` tells it: (N, H, W)."""
-    by_part = catalog.by_part(membership_by(catalog.method, catalog.sides)(maps, catalog.centers))
+    by_part = catalog.by_part(memberships(maps, catalog.centers, catalog.method, catalog.sides))
     owner = by_part.argmax(dim=1, keepdim=True).float()
     return interpolate(owner, size=tuple(size), mode="nearest")[:, 0].long()
 
