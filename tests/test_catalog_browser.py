@@ -14,7 +14,7 @@ import torch
 
 import lefs
 from lefs.widgets import CatalogBrowser
-from lefs.widgets.cluster_tree import likeness_tree
+from lefs.widgets.cluster_pictures import likeness_tree
 
 
 @pytest.fixture(scope="module")

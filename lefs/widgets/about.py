@@ -12,8 +12,8 @@ from lefs.catalog import Catalog
 from lefs.evaluation.agreement import part_stability
 from lefs.generator import Generator
 from lefs.images import color_difference, opaque, to_uint8
-from lefs.widgets.browser_controls import share
 from lefs.widgets.canvas import Picture
+from lefs.widgets.cluster_pictures import share
 from lefs.widgets.panel import joined
 
 __all__ = ["channel_pictures", "facts"]

@@ -23,10 +23,10 @@ from lefs.generator import Generator
 from lefs.naming import NameClash
 from lefs.plotting import membership_overlays
 from lefs.widgets.about import channel_pictures, facts
-from lefs.widgets.browser_controls import ALL, EVERY_PART, Controls, controls, parts, picks, share
+from lefs.widgets.browser_controls import ALL, EVERY_PART, Controls
 from lefs.widgets.canvas import Canvas, Picture
-from lefs.widgets.cluster_pictures import COLUMNS, ClusterPictures
-from lefs.widgets.controls import line, row, show_if
+from lefs.widgets.cluster_pictures import COLUMNS, ClusterPictures, share
+from lefs.widgets.controls import field, line, row, show_if
 from lefs.widgets.steps import Step, check_name, folded, is_default, moved, renamed, stamp, with_saved_names
 
 __all__ = ["CatalogBrowser"]
@@ -100,19 +100,19 @@ class CatalogBrowser(ClusterPictures):
         catalog = with_saved_names(self._given, self._folder)
         if self._folder is not None:
             catalog = replace(catalog, _started=self._given._started).beside_others(self._folder)
-        self._stamp = None if self._folder is None else stamp(self._folder)
+        self._stamp = stamp(self._folder)
         super().__init__(generator, Step.of(catalog, self._folder), seeds)
         self._truth: np.ndarray | None = None  # pixels of clusters in true parts
         self._told: tuple[int, ...] = ()  # about which clusters
         self._answers: tuple[Callable[[], None], ...] = ()
-        self.controls = Controls(controls(catalog), self._make_field)
+        self.controls = Controls(self._field)
         # Made when they come in sight: thousands of messages at once are more than a server keeps in line,
         # and it drops the rest.
         self._fields: dict[int, ipywidgets.Box] = {}
         self._status, self._chosen, self._notice, self._facts = (line() for _ in range(4))
         self._channels = Canvas(columns=7, widest=160)
         self._lay_out()
-        self._begin(partial(self._turn_to, 0))
+        self._begin(partial(self._turn, 0))
         self._begin(self._relabel)
 
     def __repr__(self) -> str:
@@ -143,90 +143,76 @@ class CatalogBrowser(ClusterPictures):
         c, self._names = self.controls, row(kind="four")
         turn = row(c["previous"], self._page_label, c["next"], kind="middle")
         turn.add_class("lefs-turn")
-        chosen = [c[n] for n in ("hide", *_SPLITS, "earlier", "later", "about")]
+        chosen = ("name", "alone", "hide", *_SPLITS, "earlier", "later", "about")
+        tools = ("find", "unnamed", "sort", "undo", "redo", "reset", "judge")
         self._question = row(self._notice, c["yes"], c["no"], kind="notice")
         self._about = ipywidgets.VBox([self._channels, self._facts])
         show_if(False, self._question)
+        show_if(self._segmenter is not None, c["judge"])
         self._arrange(
             row(c["part"], c["cluster"], c["opacity"], turn, kind="four"),
             self.canvas,
-            row(self._chosen, c["name"], c["alone"], *chosen, kind="tools"),
+            row(self._chosen, *(c[n] for n in chosen), kind="tools"),
             self._question,
             self._about,
-            row(*(c[n] for n in ("find", "unnamed", "sort", "undo", "redo", "reset", "judge")), kind="tools"),
+            row(*(c[n] for n in tools), kind="tools"),
             self._names,
             self._status,
         )
-        show_if(self._segmenter is not None, c["judge"])
-        acts: dict[str, Callable[[Any], None]] = {
-            "part": self._choose_part, "cluster": self._choose_cluster, "name": self._name_chosen,
-        }  # fmt: skip
-        acts |= dict.fromkeys(("opacity", "alone"), self._draw) | dict.fromkeys(
-            ("find", "unnamed"), self._relabel
-        )
-        for name, act in {**acts, "sort": self._relabel}.items():
-            self._on_change(c[name], act)
-        clicks: dict[str, Callable[[], None]] = {
-            "previous": partial(self._turn, -1), "hide": self._hide, "about": self._tell,
-            "next": partial(self._turn, 1), "judge": self._judge,
-            "undo": partial(self._step, True), "redo": partial(self._step, False), "reset": self._reset,
-            "earlier": partial(self._move, -1), "later": partial(self._move, 1),
-            "yes": partial(self._answer, 0), "no": partial(self._answer, 1),
-            **{name: partial(self._split, how) for name, how in _SPLITS.items()},
-        }  # fmt: skip
-        for name, click in clicks.items():
-            self._on_click(c[name], click)
-        self._on_change(self.canvas, self._picked, "picked")
+        self._on(self.canvas, self._picked, "picked")
+        self._connect({"part": self._choose_part, "cluster": self._choose_cluster, "name": self._name_chosen})
+        self._connect(dict.fromkeys(("opacity", "alone"), self._draw))
+        self._connect(dict.fromkeys(("find", "unnamed", "sort"), self._relabel))
+        self._connect({name: partial(self._split, how) for name, how in _SPLITS.items()})
+        self._connect({"previous": partial(self._turn, -1), "next": partial(self._turn, 1)})
+        self._connect({"hide": self._hide, "about": self._tell, "judge": self._judge, "reset": self._reset})
+        self._connect({"earlier": partial(self._move, -1), "later": partial(self._move, 1)})
+        self._connect({"undo": partial(self._step, True), "redo": partial(self._step, False)})
+        self._connect({"yes": partial(self._answer, 0), "no": partial(self._answer, 1)})
 
     # -- names ------------------------------------------------------------------------------------
-    def _make_field(self, k: int) -> ipywidgets.Text:
+    def _field(self, k: int) -> ipywidgets.Box:
+        """The name of a cluster, and its colour."""
         if not 0 <= k < self.catalog.num_clusters:
             raise KeyError(f"there is no cluster {k}; clusters are numbered from 0")
-        text = ipywidgets.Text(
-            self.catalog.cluster_names[k],
-            continuous_update=False,
-            tooltip=f"Name of cluster {k}; give two clusters one name to merge them",
-        )
-        self._on_change(text, lambda name: self._rename((k,), name))
-        self._fields[k] = row(ipywidgets.HTML(_dom_classes=("lefs-swatch",)), text, kind="middle")
-        return text
+        if k not in self._fields:
+            words = f"Name of cluster {k}; give two clusters one name to merge them"
+            text = field("", words, value=self.catalog.cluster_names[k], continuous_update=False)
+            self._on(text, partial(self._rename, (k,)))
+            self.controls[f"name {k}"] = text
+            self._fields[k] = row(ipywidgets.HTML(_dom_classes=("lefs-swatch",)), text, kind="middle")
+        return self._fields[k]
 
     def _list(self) -> None:
         """Show the name fields of the clusters in sight; of many, the largest of each part, then the next."""
-        sizes, names, c = self.catalog.sizes.tolist(), self.catalog.cluster_names, self.controls
-        rank = {
-            k: r
-            for ks in self.catalog.parts.values()
-            for r, k in enumerate(sorted(ks, key=lambda k: -sizes[k]))
-        }
+        names, c, sizes = self.catalog.cluster_names, self.controls, (-self.catalog.sizes).tolist()
         wanted, unnamed = folded(c["find"].value), c["unnamed"].value
+        rank: dict[int, int] = {}
+        for clusters in self.catalog.parts.values():
+            rank |= {k: r for r, k in enumerate(sorted(clusters, key=sizes.__getitem__))}
         inside = [
             k
             for k in {*self._inside, *self.selected}
             if wanted in f"{folded(names[k])} {k}" and not (unnamed and not is_default(names[k]))
         ]
-        ranked = sorted(inside, key=lambda k: (k not in self.selected, rank[k], -sizes[k]))
-        order = {"number": lambda k: k, "size": lambda k: -sizes[k], "likeness": self._tree["order"].index}
-        clusters = sorted(ranked[:_MOST_FIELDS], key=order[c["sort"].value])
-        for k in clusters:
-            c[f"name {k}"]  # (is made here if it was never in sight)
-        shown = tuple(self._fields[k] for k in clusters)
-        if shown != self._names.children:
-            self._names.children = shown
+        ranked = sorted(inside, key=lambda k: (k not in self.selected, rank[k], sizes[k]))
+        order = {"number": int, "size": sizes.__getitem__, "likeness": self._tree["order"].index}
+        shown = sorted(ranked[:_MOST_FIELDS], key=order[c["sort"].value])
+        self._names.children = tuple(self._field(k) for k in shown)
 
     def _rename(self, clusters: tuple[int, ...], name: str) -> None:
         try:
-            if {self.catalog.cluster_names[k] for k in clusters} == {name} or not clusters:
+            if {self.catalog.cluster_names[k] for k in clusters} == {name}:
                 return
             name = check_name(clusters, name)
             same = [p for p in self.catalog.parts if folded(p) == folded(name) and p != name]
+            apart = partial(self._change, renamed(self.catalog, clusters, name))
             if same and name not in self.catalog.parts:
                 join = partial(self._change, renamed(self.catalog, clusters, same[0]))
-                apart = partial(self._change, renamed(self.catalog, clusters, name))
                 question = f"There is a part {same[0]!r}. Is {name!r} the same?"
                 self._ask(question, {f"Join {same[0]}": join, f"Keep {name} apart": apart})
             else:
-                self._change(renamed(self.catalog, clusters, name))
+                apart()
         finally:
             # A refused name gives way to the old one; an accepted one loses its outer blanks.
             self._relabel()
@@ -240,36 +226,37 @@ class CatalogBrowser(ClusterPictures):
             self._rename(self.selected, name)
 
     def _relabel(self, _: object = None) -> None:
-        names, colors, c, sizes = (
-            self.catalog.cluster_names,
-            self._colors(),
-            self.controls,
-            share(self.catalog),
-        )
+        names, c, chosen = self.catalog.cluster_names, self.controls, {*self.selected}
         part = c["part"].value
-        if part != EVERY_PART and part not in self.catalog.parts:
+        if part not in {EVERY_PART, *self.catalog.parts}:
             part = names[self._inside[0]]
-        self._offer("part", parts(self.catalog), part)
-        only = self.selected[0] if len(self.selected) == 1 else ALL
-        self._offer("cluster", picks(names, sorted({*self._inside, *self.selected})), only)
+        self._offer("part", [("all", EVERY_PART), *((name, name) for name in self.catalog.parts)], part)
+        only = self.selected[0] if len(chosen) == 1 else ALL
+        clusters = sorted({*self._inside, *chosen})
+        called = [names[k] if is_default(names[k]) else f"cluster {k}: {names[k]}" for k in clusters]
+        self._offer("cluster", [("all", ALL), *zip(called, clusters, strict=True)], only)
         self._list()
+        self._label_fields(names)
+        show_if(bool(chosen) and self._told == self.selected, self._about)
+        told = html.escape(", ".join(dict.fromkeys(names[k] for k in self.selected))[:60])
+        nothing = "nothing chosen: click a picture, or a branch of the tree"
+        self._chosen.value = f"<b>{len(chosen)}</b> chosen: {told}" if chosen else nothing
+        for name in ("name", "hide", "earlier", "later", "about", *_SPLITS):
+            c[name].disabled = not chosen
+        self._can_go(self._steps)
+        c["hide"].description = "Show" if chosen and chosen <= self._steps.now.hidden else "Hide"
+
+    def _label_fields(self, names: list[str]) -> None:
+        """What each name field says of its cluster."""
+        colors, sizes = self._colors(), share(self.catalog)
         pure = None if self._truth is None else self._truth.max(axis=1) / self._truth.sum(axis=1).clip(1)
-        for k, field in self._fields.items():
-            swatch, text = field.children
+        for k, box in self._fields.items():
+            swatch, text = box.children
             text.value = names[k]
             sure = "" if pure is None else f" · ✓ {pure[k]:.0%}"
-            swatch.value = (
-                f'<i style="background:{to_hex(colors[k])}"></i><span>{k} · {sizes[k]:.1%}{sure}</span>'
-            )
-            (field.add_class if k in self.selected else field.remove_class)("lefs-selected")
-        show_if(bool(self.selected) and self._told == self.selected, self._about)
-        chosen = ", ".join(dict.fromkeys(names[k] for k in self.selected))
-        what = f"<b>{len(self.selected)}</b> chosen: {html.escape(chosen[:60])}"
-        self._chosen.value = what if chosen else "nothing chosen: click a picture, or a branch of the tree"
-        for name in ("name", "hide", "earlier", "later", "about", *_SPLITS):
-            c[name].disabled = not self.selected
-        c["undo"].disabled, c["redo"].disabled = not self._steps.past, not self._steps.future
-        c["hide"].description = "Show" if {*self.selected} <= self._steps.now.hidden and chosen else "Hide"
+            square = f'<i style="background:{to_hex(colors[k])}"></i>'
+            swatch.value = f"{square}<span>{k} · {sizes[k]:.1%}{sure}</span>"
+            (box.add_class if k in self.selected else box.remove_class)("lefs-selected")
 
     def _offer(self, control: str, options: list[tuple[str, Any]], chosen: object) -> None:
         picker = self.controls[control]
@@ -280,10 +267,9 @@ class CatalogBrowser(ClusterPictures):
 
     # -- changes ----------------------------------------------------------------------------------
     def _change(self, catalog: Catalog, hidden: frozenset[int] | None = None) -> None:
-        step = self._steps.now.to(catalog)
-        self._adopt(
-            self._steps.now, self._steps.push(step if hidden is None else replace(step, hidden=hidden))
-        )
+        before = self._steps.now
+        step = before.to(catalog)
+        self._adopt(before, self._steps.push(step if hidden is None else replace(step, hidden=hidden)))
 
     def _step(self, back: bool) -> None:
         self._adopt(self._steps.now, self._steps.go(back))
@@ -291,16 +277,15 @@ class CatalogBrowser(ClusterPictures):
     def _adopt(self, before: Step, now: Step) -> None:
         """Show what a step has changed, and save it."""
         show_if(False, self._question)
-        others = (
-            not before.catalog.centers.equal(now.catalog.centers) or before.catalog.sides != now.catalog.sides
-        )
+        old, new = before.catalog, now.catalog
+        others = not old.centers.equal(new.centers) or old.sides != new.sides
         if others:
             self._truth, self.selected = None, ()
             self._forget()
-            now.catalog._started.clear()  # (what others have named there were those clusters)
-            for k in [k for k in self._fields if k >= now.catalog.num_clusters]:
+            new._started.clear()  # (what others have named there were those clusters)
+            for k in [k for k in self._fields if k >= new.num_clusters]:
                 del self._fields[k], self.controls[f"name {k}"]
-        if others or now.catalog.method == "nmf":
+        if others or new.method == "nmf":
             self._looks.clear()
             self._look_at(self._shown)
         self._relabel()
@@ -319,7 +304,7 @@ class CatalogBrowser(ClusterPictures):
         self._change(moved(self.catalog, self.catalog.cluster_names[self.selected[0]], by))
 
     def _split(self, how: Any) -> None:
-        start, chosen, model = self.catalog, self.selected, self._generator
+        start = self.catalog
 
         def then(divided: Catalog) -> None:
             if not start.centers.equal(self.catalog.centers):
@@ -329,20 +314,22 @@ class CatalogBrowser(ClusterPictures):
             self._change(replace(named, _started=self._given._started))
             self._select(range(start.num_clusters, divided.num_clusters))
 
-        self._in_background(lambda: divide(start, model, chosen, how), then)
+        self._in_background(partial(divide, start, self._generator, self.selected, how), then)
 
     def _judge(self) -> None:
-        segmenter, start = self._segmenter, self.catalog
-        assert segmenter is not None
+        judge, start = self._segmenter, self.catalog
+        assert judge is not None  # (else there is no button)
 
         def then(table: np.ndarray) -> None:
             if len(table) == self.catalog.num_clusters:
                 self._truth = table
                 self._names.add_class("lefs-judged")
-                self._change(self.catalog.named(name_by_truth(table, segmenter.names)))
+                self._change(self.catalog.named(name_by_truth(table, judge.names)))
 
-        options: Any = {"segmenter": segmenter, "truncation": start.sampling.truncation}
-        self._in_background(lambda: confusion(self._generator, start, self._seeds[:_JUDGED], **options), then)
+        options: Any = {"segmenter": judge, "truncation": start.sampling.truncation}
+        self._in_background(
+            partial(confusion, self._generator, start, self._seeds[:_JUDGED], **options), then
+        )
 
     def _tell(self) -> None:
         """What the chosen clusters are, and what their strongest channels do."""
@@ -350,14 +337,15 @@ class CatalogBrowser(ClusterPictures):
         names = () if self._segmenter is None else self._segmenter.names
         about, truth, shown = (self._generator, self.catalog, part), self._truth, self._shown
 
+        def work() -> tuple[str, list[Picture]]:
+            return facts(*about, known, truth, names), channel_pictures(*about, shown)
+
         def then(found: tuple[str, list[Picture]]) -> None:
             self._facts.value, self._told = found[0], part
             self._channels.show(*found[1])
             self._relabel()
 
-        self._in_background(
-            lambda: (facts(*about, known, truth, names), channel_pictures(*about, shown)), then
-        )
+        self._in_background(work, then)
 
     # -- questions --------------------------------------------------------------------------------
     def _ask(self, question: str, answers: dict[str, Callable[[], None]]) -> None:

@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 import torch
 from matplotlib.colors import to_hex
-from torch.nn.functional import interpolate
+from scipy.cluster.hierarchy import leaves_list, linkage
+from scipy.spatial.distance import squareform
+from torch.nn.functional import interpolate, normalize
 
 from lefs.catalog import Catalog
 from lefs.checks import check_seeds
@@ -18,15 +20,14 @@ from lefs.images import opaque, to_uint8
 from lefs.plotting import cluster_colors
 from lefs.plotting.arrays import overlay
 from lefs.progress import track
-from lefs.widgets.browser_controls import ALL, EVERY_PART, share
+from lefs.widgets.browser_controls import ALL, EVERY_PART
 from lefs.widgets.canvas import Canvas, Picture
-from lefs.widgets.cluster_tree import likeness_tree
 from lefs.widgets.controls import line
 from lefs.widgets.history import History
 from lefs.widgets.panel import Panel
 from lefs.widgets.steps import Step, is_default
 
-__all__ = ["COLUMNS", "ClusterPictures"]
+__all__ = ["COLUMNS", "ClusterPictures", "likeness_tree", "share"]
 
 COLUMNS = 6
 _PAGE = 12
@@ -65,18 +66,16 @@ class ClusterPictures(Panel):
     def _shown(self) -> list[int]:
         return self._order[self._first : self._first + _PAGE]
 
-    def _turn_to(self, first: int) -> None:
-        self._first = min(max(0, first), (len(self._seeds) - 1) // _PAGE * _PAGE)
+    def _turn(self, pages: int) -> None:
+        last = (len(self._seeds) - 1) // _PAGE * _PAGE
+        self._first = min(max(0, self._first + pages * _PAGE), last)
         self._look_at(self._shown)
         self._paint([s for s in self._shown if s not in self._pictures])
-        last = self._first + len(self._shown)
-        self._page_label.value = f"<b>{self._first + 1}–{last}</b> of {len(self._seeds)}"
+        end = self._first + len(self._shown)
+        self._page_label.value = f"<b>{self._first + 1}–{end}</b> of {len(self._seeds)}"
         self.controls["previous"].disabled = self._first == 0
-        self.controls["next"].disabled = last == len(self._seeds)
+        self.controls["next"].disabled = self._first == last
         self._draw()
-
-    def _turn(self, pages: int) -> None:
-        self._turn_to(self._first + pages * _PAGE)
 
     def _sample(self, seeds: list[int]) -> torch.Tensor:
         return self._generator.sample(seeds, truncation=self.catalog.sampling.truncation)
@@ -104,29 +103,23 @@ class ClusterPictures(Panel):
                 self._looks[seed] = membership[0].argmax(dim=0).cpu().numpy()
 
     def _draw(self, _: object = None) -> None:
-        step, chosen = self._steps.now, list(self.selected)
-        labels, colors = np.stack([self._looks[s] for s in self._shown]), self._colors()
+        chosen, colors = list(self.selected), self._colors()
+        labels = np.stack([self._looks[s] for s in self._shown])
         seen = np.zeros(self.catalog.num_clusters, bool)
         seen[chosen if self.controls["alone"].value and chosen else self._inside] = True
-        hidden = np.isin(labels, list(step.hidden))
-        tinted = np.where(seen[labels] & ~hidden, labels, -1)
+        regions = np.where(np.isin(labels, list(self._steps.now.hidden)), -1, labels)
+        tinted = np.where(seen[labels], regions, -1)
         pictures = to_uint8(opaque(torch.stack([self._pictures[s] for s in self._shown])))
         drawn = overlay(pictures, tinted, colors, self.controls["opacity"].value, side=_SIDE)
-        shares = [f" · {np.isin(x, chosen).mean():.1%}" if chosen else "" for x in labels]
+        shown = []
+        for seed, pixels, own, where in zip(self._shown, drawn, regions, labels, strict=True):
+            part = f" · {np.isin(where, chosen).mean():.1%}" if chosen else ""
+            shown.append(Picture(pixels, note=f"seed {seed}{part}", pick=True, regions=own))
         tree = {**self._tree, "colors": [to_hex(c) for c in colors[self._tree["order"]]]}
-        sizes, names = share(self.catalog), self.catalog.cluster_names
-        words = [n if is_default(n) else f"cluster {k}, {n}" for k, n in enumerate(names)]
-        self.canvas.show(
-            *(
-                Picture(p, note=f"seed {s}{part}", pick=True, regions=r)
-                for p, s, part, r in zip(
-                    drawn, self._shown, shares, np.where(hidden, -1, labels), strict=True
-                )
-            ),
-            Picture(np.zeros((1, 12, 3), np.uint8), "likeness", pick=True, tree=tree),
-            names=[f"{word} · {size:.1%}" for word, size in zip(words, sizes, strict=True)],
-            marked=chosen,
-        )
+        shown.append(Picture(np.zeros((1, 12, 3), np.uint8), "likeness", pick=True, tree=tree))
+        names = enumerate(zip(self.catalog.cluster_names, share(self.catalog), strict=True))
+        told = [f"{n if is_default(n) else f'cluster {k}, {n}'} · {size:.1%}" for k, (n, size) in names]
+        self.canvas.show(*shown, names=told, marked=chosen)
 
     def _colors(self) -> np.ndarray:
         """The colour of each cluster, (K, 3): its part's, but in a chosen part one for each."""
@@ -159,8 +152,7 @@ class ClusterPictures(Panel):
 
     def _select(self, clusters: Iterable[int]) -> None:
         """Choose clusters, everywhere: outlines, fields, list and tree."""
-        known = range(self.catalog.num_clusters)
-        self.selected = tuple(sorted(k for k in clusters if k in known))
+        self.selected = tuple(sorted({*clusters} & {*range(self.catalog.num_clusters)}))
         self._relabel()
         self._draw()
 
@@ -171,7 +163,8 @@ class ClusterPictures(Panel):
             return float(np.isin(self._looks[seed], self.selected).mean()) if seed in self._looks else -1.0
 
         self._order = sorted(self._seeds, key=size, reverse=True) if self.selected else self._seeds
-        self._turn_to(0)
+        self._first = 0
+        self._turn(0)
         if self.selected and not self._looking and len(self._looks) < len(self._seeds):
             self._looking = True
             self._in_background(self._look_further, self._found)
@@ -186,3 +179,35 @@ class ClusterPictures(Panel):
         if self.selected:
             self._sort()
         self._looking = False
+
+
+def share(catalog: Catalog) -> list[float]:
+    """The share of all positions of each cluster."""
+    found: list[float] = (catalog.sizes.double() / max(1, int(catalog.sizes.sum()))).tolist()
+    return found
+
+
+def likeness_tree(centers: torch.Tensor) -> dict[str, Any]:
+    """The average-linkage tree of the cosine distances of centres (K, C), as `Picture.tree` draws it.
+
+    Returns
+    -------
+    dict
+        ``"order"``: the clusters from left to right; ``"joins"``: of each branch its first and last leaf, its
+        height as a share of the whole tree's, and the places and heights of the two that it joins.
+    """
+    if len(centers) == 1:
+        return {"order": [0], "joins": []}
+    unit = normalize(centers.detach().cpu().double(), dim=1).numpy()
+    distances = np.clip(1 - unit @ unit.T, 0, None)
+    np.fill_diagonal(distances, 0)
+    links = linkage(squareform(distances, checks=False), "average")
+    order = leaves_list(links).tolist()
+    nodes: list[tuple[int, int, float, float]] = [(p, p, float(p), 0.0) for p in np.argsort(order).tolist()]
+    top, joins = max(links[:, 2].max(), 1e-12), []
+    for first, second, distance, _ in links:
+        left, right = sorted((nodes[int(first)], nodes[int(second)]))
+        height = float(distance / top)
+        joins.append((left[0], right[1], height, left[2], right[2], left[3], right[3]))
+        nodes.append((left[0], right[1], (left[2] + right[2]) / 2, height))
+    return {"order": order, "joins": joins}

@@ -15,7 +15,9 @@ __all__ = [
     "PriceSlider",
     "Slider",
     "button",
+    "checkbox",
     "choice",
+    "field",
     "line",
     "move_to",
     "price_slider",
@@ -26,18 +28,13 @@ __all__ = [
 ]
 
 
-_LEAST = -3.35  # exponent of the end of a price slider: its readout is 0.000
-
-
 class _Exact(ipywidgets.Widget):
     """A slider that keeps its value where the page only sends it back, moved to the nearest of its steps."""
 
     def set_state(self, sync_data: dict[str, Any]) -> None:
         """What the page says of its own accord is not a move of the user's."""
-        if (
-            "value" in sync_data
-            and abs(self._place(sync_data["value"]) - self._place(self.value)) < self.step / 2
-        ):
+        sent = sync_data.get("value")
+        if sent is not None and abs(self._place(sent) - self._place(self.value)) < self.step / 2:
             sync_data = {name: value for name, value in sync_data.items() if name != "value"}
         super().set_state(sync_data)
 
@@ -65,26 +62,17 @@ class PriceSlider(_Exact, ipywidgets.FloatLogSlider):
 
 def price_slider(label: str, value: float, tooltip: str) -> PriceSlider:
     """A price up to 1, or up to the value where that is more."""
-    high = max(0.0, math.log10(value)) if value else 0.0
-    return PriceSlider(
-        value, min=_LEAST, max=high, step=0.01, description=label, tooltip=tooltip, readout_format=".3f"
-    )
+    ends = {"min": -3.35, "max": max(0.0, math.log10(value)) if value else 0.0}  # (the least reads 0.000)
+    return PriceSlider(value, **ends, step=0.01, description=label, tooltip=tooltip, readout_format=".3f")
 
 
 def slider(
     label: str, value: float, high: float, step: float, tooltip: str, *, low: float = 0, sign: str = ""
 ) -> Slider:
     """A number between `low` and `high`, or the value where that is more; readout as fine as the step."""
-    digits = max(0, len(f"{step:g}".partition(".")[2]))
-    return Slider(
-        value,
-        min=low,
-        max=max(high, value),
-        step=step,
-        description=label,
-        tooltip=tooltip,
-        readout_format=f"{sign}.{digits}f",
-    )
+    digits = len(f"{step:g}".partition(".")[2])
+    words = {"description": label, "tooltip": tooltip, "readout_format": f"{sign}.{digits}f"}
+    return Slider(value, min=low, max=max(high, value), step=step, **words)
 
 
 def move_to(control: Slider | PriceSlider, value: float) -> None:
@@ -97,6 +85,16 @@ def move_to(control: Slider | PriceSlider, value: float) -> None:
 def choice(label: str, options: Sequence[Any], value: object, tooltip: str) -> ipywidgets.Dropdown:
     """One of several, by name or by pairs of a name and a value."""
     return ipywidgets.Dropdown(options=options, value=value, description=label, tooltip=tooltip)
+
+
+def checkbox(label: str, value: bool, tooltip: str) -> ipywidgets.Checkbox:
+    """Yes or no."""
+    return ipywidgets.Checkbox(value, description=label, indent=False, tooltip=tooltip)
+
+
+def field(placeholder: str, tooltip: str, **options: Any) -> ipywidgets.Text:
+    """A line of text, typed."""
+    return ipywidgets.Text(placeholder=placeholder, tooltip=tooltip, **options)
 
 
 class SeedField(ipywidgets.FloatText):
@@ -134,6 +132,7 @@ def row(*children: ipywidgets.Widget, kind: str) -> ipywidgets.Box:
     return ipywidgets.Box(children, _dom_classes=(*grid, f"lefs-{kind}"))
 
 
-def show_if(condition: bool, widget: ipywidgets.DOMWidget) -> None:
-    """Show a widget, or take it out of sight and out of the layout."""
-    (widget.remove_class if condition else widget.add_class)("lefs-hidden")
+def show_if(condition: bool, *widgets: ipywidgets.DOMWidget) -> None:
+    """Show widgets, or take them out of sight and out of the layout."""
+    for widget in widgets:
+        (widget.remove_class if condition else widget.add_class)("lefs-hidden")

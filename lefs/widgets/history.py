@@ -20,20 +20,18 @@ class History(Generic[State]):
     """
 
     def __init__(self, first: State, clock: Callable[[], float] = time.monotonic) -> None:
-        self.past: list[State] = []
         self.now = self.first = first
+        self.past: list[State] = []
         self.future: list[State] = []
-        self._clock, self._last = clock, ("", -float("inf"))
+        self._clock, self._last = clock, ("", 0.0)
 
     def push(self, state: State, what: str = "") -> State:
         """A new state, made by the control `what`, and the present one from now on."""
-        if state == self.now:
-            return state
-        name, when = self._last
-        self._last = (what, self._clock())
-        if not what or what != name or self._last[1] - when > _TOGETHER:
-            self.past.append(self.now)
-        self.now, self.future = state, []
+        if state != self.now:
+            (name, when), self._last = self._last, (what, self._clock())
+            if not what or what != name or self._last[1] - when > _TOGETHER:
+                self.past.append(self.now)
+            self.now, self.future = state, []
         return state
 
     def go(self, back: bool) -> State:

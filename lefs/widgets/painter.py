@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import html
+import zlib
 from collections.abc import Sequence
 from functools import partial
 from html import escape
@@ -29,16 +29,14 @@ from lefs.widgets.canvas import Canvas, Picture, change_picture
 from lefs.widgets.controls import button, choice, line, row, slider, source_field
 from lefs.widgets.history import History
 from lefs.widgets.panel import Panel, joined
-from lefs.widgets.strokes import Stroke, brush
 
 __all__ = ["UnitPainter"]
 
-_NOTHING, _ABLATED, _INSERTED = range(3)
-_ACTIONS = {"insert": _INSERTED, "ablate": _ABLATED, "erase": _NOTHING}
-_HOW_MANY = "How many units are switched, those of largest IoU first"
+_ABLATED, _INSERTED = 1, 2
+_ACTIONS = {"insert": _INSERTED, "ablate": _ABLATED, "erase": 0}
+_COLORS = {_ABLATED: to_rgb(LINES[1]), _INSERTED: to_rgb(LINES[0])}
 _FORCES, _SIZES = {"low": 1 / 3, "medium": 2 / 3, "high": 1.0}, {"small": 0.04, "medium": 0.1, "large": 0.25}
 _SEARCHED, _TESTED, _STEPS = 32, 16, 10  # pictures and steps of a search for units that act
-_COLORS = {_ABLATED: to_rgb(LINES[1]), _INSERTED: to_rgb(LINES[0])}
 
 
 class UnitPainter(Panel):
@@ -130,22 +128,21 @@ class UnitPainter(Panel):
         self._orders: dict[tuple[str, str], list[int]] = {}
         if order is not None:
             self._orders[concept, layer] = _checked(order, dissection, concept, layer)
-        self._strokes: History[tuple[Stroke, ...]] = History(())
-        self.painted = np.zeros(generator.size, np.int8)
-        self._stroke: tuple[Any, int] = (None, 0)
+        # (a step is a stroke, also one that paints what is painted; what is painted is kept small)
+        self._strokes: History[tuple[object, bytes]] = History((None, _packed(np.zeros(generator.size))))
+        self._stroke: tuple[Any, int] = (None, 0)  # the number of the last, and how many points of it came
         self._judge = segmenter if isinstance(segmenter, Catalog) or hasattr(segmenter, "logits") else None
         self._was = concept
-        widest = generator.layer(layer).channels
+        widest, brushes = generator.layer(layer).channels, [*_SIZES.items(), ("own", 0.0)]
         count = min(check_integer("units", units, minimum=1), widest)
+        how_many = "How many units are switched, those of largest IoU first"
         self.controls = {
             "concept": choice("concept", shown, concept, "What the units stand for"),
             "layer": choice("layer", names, layer, "Whose units are switched"),
-            "units": ipywidgets.IntSlider(count, min=1, max=widest, description="units", tooltip=_HOW_MANY),
+            "units": ipywidgets.IntSlider(count, min=1, max=widest, description="units", tooltip=how_many),
             "action": choice("paint to", list(_ACTIONS), "insert", "What painting does"),
-            "force": choice(
-                "strength", list(_FORCES), "high", "How far the units go to 0, or to their level"
-            ),
-            "size": choice("size", [*_SIZES.items(), ("own", 0.0)], 0.1, "Of the brush"),
+            "force": choice("strength", list(_FORCES), "high", "How far units go to 0, or to their level"),
+            "size": choice("size", brushes, 0.1, "Of the brush"),
             "brush": slider("brush", 0.1, 0.5, 0.01, "Diameter, as a share of the picture's side", low=0.01),
             "seed": source_field("seed", check_seed("seed", seed), "Seed of the picture"),
             "undo": button("", "undo", "Take the last stroke back"),
@@ -160,31 +157,23 @@ class UnitPainter(Panel):
         return f"UnitPainter: {self._stated()}, seed {seed}; {ablated} pixels ablated, {inserted} inserted"
 
     @property
+    def painted(self) -> np.ndarray:
+        """What is painted on each pixel: 0 as it is, 1 ablated, 2 inserted; (H, W), int8."""
+        packed = zlib.decompress(self._strokes.now[1])
+        return np.frombuffer(packed, np.int8).reshape(self._generator.size)
+
+    @property
     def units(self) -> list[int]:
         """The units that are switched: the first of their order, as many as the slider says."""
         concept, layer, count = (self.controls[name].value for name in ("concept", "layer", "units"))
         order = self._orders.get((concept, layer)) or self._dissection.best_units(concept, layer)
         return order[:count]
 
-    def _search(self, concept: str, layer: str) -> bool:
-        """Order the units of a layer by what they do for a concept; whether the first of them act at all."""
-        judge, found, count = self._judge, self._dissection, self.controls["units"].value
-        assert judge is not None
-        own, levels, place = found.sampling, found.levels_of(layer, concept), found.usual_place(concept)
-        model = self._generator if own.label is None else self._generator.with_label(own.label)
-        rules: dict[str, Any] = {
-            "segmenter": judge,
-            "levels": levels,
-            "truncation": own.truncation,
-            "where": place,
-        }
-        first = max(own.seeds) + 1  # (pictures that the IoU has not seen)
-        searched, tested = range(first, first + _SEARCHED), range(first + 1000, first + 1000 + _TESTED)
-        weights = optimize_units(model, searched, layer, concept, budget=count, steps=_STEPS, **rules)
-        order = rankings(found, layer, concept, weights)["optimised"]
-        effect = causal_effects(model, tested, layer, {"": order[:count]}, concept, **rules)[""].estimate()
-        self._orders[concept, layer] = order
-        return bool(effect.low > 0)
+    def figure(self) -> Figure:
+        """What was painted, what came of it, and where it changed, as a figure."""
+        tinted = torch.from_numpy(self._tinted()).movedim(-1, 0).float() / 127.5 - 1
+        images = {"picture": self.image, "painted": tinted, "result": self.result}
+        return comparison_strip(images, changes={"result": self._change()}, title=self._stated())
 
     def paint(self, points: Sequence[Sequence[float]], *, action: str | None = None) -> None:
         """Paint along points (x, y) in [0, 1] from the upper left, with the brush of the controls.
@@ -201,37 +190,23 @@ class UnitPainter(Panel):
         """Paint a stroke, or more of the last one."""
         kind = check_choice("action", self.controls["action"].value if action is None else action, _ACTIONS)
         places = [tuple(check_number("points", v, minimum=0, maximum=1) for v in p) for p in points]
-        stroke = (_ACTIONS[kind], self.controls["brush"].value, tuple(places))
-        brush(self.painted, stroke)
-        strokes = (*self._strokes.now, stroke)
+        painted = self.painted.copy()
+        _brush(painted, _ACTIONS[kind], self.controls["brush"].value, places)
+        stroke = (object(), _packed(painted))
         if grown:  # (one step with what it has grown from)
-            self._strokes.now = strokes
+            self._strokes.now = stroke
         else:
-            self._strokes.push(strokes)
+            self._strokes.push(stroke)
         self._begin(self._draw)
-
-    def _step(self, back: bool) -> None:
-        """The picture as it was painted before, or after, a stroke."""
-        self.painted[:] = _NOTHING
-        for stroke in self._strokes.go(back):
-            brush(self.painted, stroke)
-        self._draw()
-
-    def figure(self) -> Figure:
-        """What was painted, what came of it, and where it changed, as a figure."""
-        tinted = torch.from_numpy(self._tinted()).movedim(-1, 0).float() / 127.5 - 1
-        images = {"picture": self.image, "painted": tinted, "result": self.result}
-        return comparison_strip(images, changes={"result": self._change()}, title=self._stated())
 
     def _stated(self) -> str:
         units, layer, concept = (self.controls[name].value for name in ("units", "layer", "concept"))
         return f"{units} units of {layer} for {concept}"
 
-    # -- drawing ----------------------------------------------------------------------------------
+    # -- controls ---------------------------------------------------------------------------------
     def _build(self) -> None:
-        self.canvas = Canvas(columns=3)
+        self.canvas, c = Canvas(columns=3), self.controls
         self._summary, self._notice = line(), line()
-        c = self.controls
         self._arrange(
             row(c["concept"], c["layer"], c["units"], c["seed"], kind="four"),
             row(c["action"], c["force"], c["size"], c["brush"], kind="four"),
@@ -239,31 +214,28 @@ class UnitPainter(Panel):
             self.canvas,
             row(self._summary, row(c["undo"], c["redo"], c["clear"], kind="tools"), kind="ends"),
         )
-        self._on_change(c["concept"], self._choose_concept)
-        self._on_change(c["layer"], self._turn_to_layer)
-        for name in ("units", "force"):
-            self._on_change(c[name], self._draw)
-        self._on_change(c["size"], self._size)
-        self._on_change(c["brush"], self._own_size)
-        self._on_click(c["undo"], partial(self._step, True))
-        self._on_click(c["redo"], partial(self._step, False))
-        self._on_change(c["seed"], self._turn_to_seed)
-        self._on_click(c["clear"], self._clear)
-        self._on_change(self.canvas, self._stroked, "stroke")
+        self._connect({"concept": self._choose_concept, "layer": self._turn_to_layer, "size": self._size})
+        self._connect({"units": self._draw, "force": self._draw, "brush": self._own_size})
+        self._connect({"undo": partial(self._step, True), "redo": partial(self._step, False)})
+        self._connect({"seed": self._turn_to_seed, "clear": self._clear})
+        self._on(self.canvas, self._stroked, "stroke")
         self._begin(self._turn_to_seed)
 
     def _stroked(self, stroke: dict[str, Any]) -> None:
-        if not stroke or stroke["panel"] != 0:
-            return
-        number, done = self._stroke
-        new = stroke["points"][max(0, done - 1) if number == stroke["number"] else 0 :]
-        grown = number == stroke["number"]
-        self._stroke = (stroke["number"], len(stroke["points"]))
-        self._paint(new, None, grown=grown)
+        if stroke and stroke["panel"] == 0:
+            number, done = self._stroke
+            grown = number == stroke["number"]
+            new = stroke["points"][max(0, done - 1) if grown else 0 :]
+            self._stroke = (stroke["number"], len(stroke["points"]))
+            self._paint(new, None, grown=grown)
+
+    def _step(self, back: bool) -> None:
+        """The picture as it was painted before, or after, a stroke."""
+        self._strokes.go(back)
+        self._draw()
 
     def _clear(self) -> None:
-        self.painted[:] = _NOTHING
-        self._strokes.push(())
+        self._strokes.push(self._strokes.first)
         self._draw()
 
     def _size(self, size: float) -> None:
@@ -274,6 +246,15 @@ class UnitPainter(Panel):
         with self._silently():
             self.controls["size"].value = brush if brush in _SIZES.values() else 0.0
 
+    def _turn_to_layer(self, name: str) -> None:
+        self.controls["units"].max = self._generator.layer(name).channels
+        self._draw()
+
+    def _turn_to_seed(self, _: object = None) -> None:
+        self._styles = self._dissection.sample(self._generator, self.controls["seed"].value)
+        self._cache = self._generator.cache(self._styles)
+        self._draw()
+
     def _choose_concept(self, concept: str) -> None:
         """Look for the units that cause it; where none do, say so and go back to the one before."""
         picker, layer, before = self.controls["concept"], self.controls["layer"].value, self._was
@@ -281,7 +262,7 @@ class UnitPainter(Panel):
 
         def then(acts: bool) -> None:
             if not acts:
-                self._notice.value = f"No units of {html.escape(layer)} act on <b>{html.escape(concept)}</b>."
+                self._notice.value = f"No units of {escape(layer)} act on <b>{escape(concept)}</b>."
                 with self._silently():
                     self._was = before if picker.value == concept else picker.value
                     picker.options = [c for c in picker.options if c != concept]
@@ -292,25 +273,33 @@ class UnitPainter(Panel):
             self._in_background(lambda: self._search(concept, layer), then)
         self._draw()
 
-    def _turn_to_layer(self, name: str) -> None:
-        self.controls["units"].max = self._generator.layer(name).channels
-        self._draw()
+    def _search(self, concept: str, layer: str) -> bool:
+        """Order the units of a layer by what they do for a concept; whether the first of them act at all."""
+        found, count, own = self._dissection, self.controls["units"].value, self._dissection.sampling
+        model = self._generator if own.label is None else self._generator.with_label(own.label)
+        rules: dict[str, Any] = {
+            "segmenter": self._judge,
+            "levels": found.levels_of(layer, concept),
+            "truncation": own.truncation,
+            "where": found.usual_place(concept),
+        }
+        first = max(own.seeds) + 1  # (pictures that the IoU has not seen)
+        searched, tested = range(first, first + _SEARCHED), range(first + 1000, first + 1000 + _TESTED)
+        weights = optimize_units(model, searched, layer, concept, budget=count, steps=_STEPS, **rules)
+        order = rankings(found, layer, concept, weights)["optimised"]
+        effect = causal_effects(model, tested, layer, {"": order[:count]}, concept, **rules)[""].estimate()
+        self._orders[concept, layer] = order
+        return bool(effect.low > 0)
 
-    def _turn_to_seed(self, _: object = None) -> None:
-        self._styles = self._dissection.sample(self._generator, self.controls["seed"].value)
-        self._cache = self._generator.cache(self._styles)
-        self._draw()
-
+    # -- drawing ----------------------------------------------------------------------------------
     def _draw(self, _: object = None) -> None:
-        before, labels = self._look({})
-        after, relabelled = self._look(self._edits())
-        self.image, self.result = before, after
+        self.image, labels = self._look({})
+        self.result, relabelled = self._look(self._edits())
         self._summary.value = self._measures(labels, relabelled)
-        self.controls["undo"].disabled = not self._strokes.past
-        self.controls["redo"].disabled = not self._strokes.future
+        self._can_go(self._strokes)
         self.canvas.show(
             Picture(self._tinted(), "paint here", "orange: ablated, blue: inserted", paint=True),
-            Picture(to_uint8(opaque(after)), "result", f"seed {self.controls['seed'].value}"),
+            Picture(to_uint8(opaque(self.result)), "result", f"seed {self.controls['seed'].value}"),
             change_picture(self._change()),
         )
 
@@ -321,11 +310,12 @@ class UnitPainter(Panel):
         return images[0].float().cpu(), labels[0].cpu()
 
     def _edits(self) -> dict[str, Any]:
-        if not self.painted.any():
+        painted = self.painted
+        if not painted.any():
             return {}
         layer = self._generator.layer(self.controls["layer"].value)
         levels = self._dissection.levels_of(layer.name, self.controls["concept"].value)
-        where = {kind: torch.from_numpy(self.painted == kind) for kind in _COLORS}
+        where = {kind: torch.from_numpy(painted == kind) for kind in _COLORS}
         units: Any = self.units
         if (force := _FORCES[self.controls["force"].value]) < 1:
             units = torch.zeros(layer.channels).index_fill(0, torch.tensor(units), force)
@@ -337,7 +327,7 @@ class UnitPainter(Panel):
         """The pixels under the positions that this kind of paint touches: (H, W) bool."""
         layer = self._generator.layer(self.controls["layer"].value)
         cells = cells_of(layer, torch.from_numpy(self.painted == kind))
-        return pixels_of(cells, len(self.painted))[0].numpy()
+        return pixels_of(cells, self._generator.size[0])[0].numpy()
 
     def _tinted(self) -> np.ndarray:
         picture = to_uint8(opaque(self.image)).astype(np.float32)
@@ -357,12 +347,26 @@ class UnitPainter(Panel):
         where = torch.from_numpy(self._pixels(_ABLATED) | self._pixels(_INSERTED))
         if self._concepts is not None and before is not None and after is not None and bool(where.any()):
             label = self._concepts.index(concept)
-            counts = [int(((labels == label) & where).sum()) for labels in (before, after)]
-            texts.append(
-                f"{escape(concept)} on the painted positions: <b>{counts[0]}</b> → <b>{counts[1]}</b> "
-                f"of {int(where.sum())} pixels"
-            )
+            first, last = (int(((labels == label) & where).sum()) for labels in (before, after))
+            what = f"{escape(concept)} on the painted positions"
+            texts.append(f"{what}: <b>{first}</b> → <b>{last}</b> of {int(where.sum())} pixels")
         return joined(texts)
+
+
+def _packed(painted: np.ndarray) -> bytes:
+    return zlib.compress(painted.astype(np.int8).tobytes(), 1)
+
+
+def _brush(painted: np.ndarray, kind: int, diameter: float, points: Sequence[Any]) -> None:
+    """Paint along points; they, and the diameter, are shares of the picture's sides."""
+    height, width = painted.shape
+    where = [complex(x * width, y * height) for x, y in points]  # (a place is a complex number, x + iy)
+    pixels = np.arange(width) + 0.5 + 1j * (np.arange(height)[:, None] + 0.5)
+    radius = max(diameter * height / 2, 0.71)
+    for start, end in zip(where[:1] + where[:-1], where, strict=True):
+        step = end - start
+        along = ((pixels - start) * np.conj(step)).real / (abs(step) ** 2 or 1)
+        painted[abs(pixels - start - along.clip(0, 1) * step) <= radius] = kind
 
 
 def _countable(dissection: UnitDissection, concepts: Concepts | None) -> tuple[list[str], list[str]]:

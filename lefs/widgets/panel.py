@@ -7,7 +7,7 @@ import html
 import io
 import sys
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -20,6 +20,7 @@ from lefs.generator import Generator
 from lefs.progress import headless, told_by
 from lefs.widgets.canvas import Canvas
 from lefs.widgets.controls import line, show_if
+from lefs.widgets.history import History
 
 __all__ = ["Panel", "inside_and_outside", "joined"]
 
@@ -46,6 +47,8 @@ class Panel:
         Setting ``controls["strength"].value`` acts before the assignment returns.
     canvas : Canvas
         The pictures.
+    error : str
+        The error that the panel shows, or an empty string.
     """
 
     controls: dict[str, ipywidgets.Widget]
@@ -55,24 +58,15 @@ class Panel:
         for each in owned:  # (catalogs and the like, which know whose they are)
             each.check_generator(generator)
         self._generator = generator
-        self._lock = threading.RLock()
-        self._latest = object()
-        self._silent = False
-        self._message = ""
+        self._lock, self._latest = threading.RLock(), object()
+        self._silent = self._closed = False
+        self.error = ""
         self._error, self._bar = ipywidgets.HTML(), line()
         self._help = ipywidgets.HTML(_dom_classes=("lefs-help",))
-        show_if(False, self._error)
-        show_if(False, self._bar)
+        show_if(False, self._error, self._bar)
         self._root = ipywidgets.VBox()
-        self._closed = False
+        self._root._dom_classes = ("lefs-panel", f"lefs-live-{self._root.model_id}")
         _end_with_cell(self)
-        self._root.add_class("lefs-panel")
-        self._root.add_class(f"lefs-live-{self._root.model_id}")
-
-    @property
-    def error(self) -> str:
-        """The error that the panel shows, or an empty string."""
-        return self._message
 
     def figure(self) -> Figure:
         """The panel's present state as a figure."""
@@ -95,12 +89,14 @@ class Panel:
         for widget in (self.canvas, *self.controls.values()):
             _answer_while_cells_run(widget)
 
-    def _fail(self, message: str) -> None:
-        self._message = message
-        self._error.value = (
-            f'<div class="lefs-error" role="alert">{html.escape(message)}</div>' if message else ""
-        )
-        show_if(bool(message), self._error)
+    # -- callbacks --------------------------------------------------------------------------------
+    def _say(self, error: Exception | None) -> None:
+        # (KeyError puts quotes around its message)
+        said = error.args[0] if isinstance(error, KeyError) and error.args else error
+        self.error = "" if error is None else str(said) or type(error).__name__
+        alert = f'<div class="lefs-error" role="alert">{html.escape(self.error)}</div>'
+        self._error.value = alert if self.error else ""
+        show_if(bool(self.error), self._error)
 
     @contextmanager
     def _guarded(self) -> Iterator[object]:
@@ -111,20 +107,17 @@ class Panel:
             try:
                 yield turn
             except Exception as error:
-                # (KeyError puts quotes around its message)
-                said = error.args[0] if isinstance(error, KeyError) and error.args else error
-                self._fail(str(said) or type(error).__name__)
+                self._say(error)
             else:
-                self._fail("")
+                self._say(None)
 
     def _begin(self, draw: Callable[[], None]) -> None:
         """Draw where this is not a callback, so that an error belongs to the caller."""
         with self._lock, torch.inference_mode():
             draw()
 
-    @contextmanager
-    def _working(self) -> Iterator[None]:
-        """Bars of what is done in here show in the panel: a callback's thread has no cell to print to."""
+    def _in_background(self, work: Callable[[], Any], then: Callable[[Any], None]) -> None:
+        """Work in a thread, with its bars in the panel, which stays usable; then show what was found."""
 
         def tell(bar: str) -> None:
             if self._closed:
@@ -132,23 +125,19 @@ class Panel:
             self._bar.value = bar
             show_if(bool(bar), self._bar)
 
-        with told_by(tell):
-            yield
-
-    def _in_background(self, work: Callable[[], Any], then: Callable[[Any], None]) -> None:
-        """Work in a thread, with its bars in the panel, which stays usable; then show what was found."""
-
         def run() -> None:
+            found, problem = None, None
             try:
-                with self._working():
+                with told_by(tell):
                     found = work()
             except Exception as error:
-                if not self._closed:
-                    self._fail(str(error) or type(error).__name__)
+                problem = error
+            if self._closed:
                 return
             with self._guarded():
-                if not self._closed:
-                    then(found)
+                if problem is not None:
+                    raise problem
+                then(found)
 
         self._worker = threading.Thread(target=run, daemon=True)
         self._worker.start()
@@ -162,25 +151,31 @@ class Panel:
         finally:
             self._silent = False
 
-    def _on_change(self, widget: ipywidgets.Widget, act: Callable[[Any], None], trait: str = "value") -> None:
-        """Call ``act(new value)`` whenever the widget's value changes."""
+    def _on(self, widget: ipywidgets.Widget, act: Callable[..., object], trait: str = "value") -> None:
+        """Call ``act()`` whenever a button is pressed, ``act(new value)`` whenever another widget changes."""
 
-        def changed(event: dict[str, Any]) -> None:
+        def run(*values: Any) -> None:
             with self._guarded():
                 if not self._silent:
-                    act(event["new"])
+                    act(*values)
 
-        widget.observe(changed, names=trait)
+        if isinstance(widget, ipywidgets.Button):
+            widget.on_click(lambda _: run())
+        else:
+            widget.observe(lambda event: run(event["new"]), names=trait)
         _answer_while_cells_run(widget)
 
-    def _on_click(self, button: ipywidgets.Button, act: Callable[[], None]) -> None:
-        def clicked(_: ipywidgets.Button) -> None:
-            with self._guarded():
-                act()
+    def _connect(self, acts: Mapping[str, Callable[..., object]]) -> None:
+        """Let controls act, by their names."""
+        for name, act in acts.items():
+            self._on(self.controls[name], act)
 
-        button.on_click(clicked)
-        _answer_while_cells_run(button)
+    def _can_go(self, history: History[Any]) -> None:
+        """Whether there is something to undo, and to redo."""
+        self.controls["undo"].disabled = not history.past
+        self.controls["redo"].disabled = not history.future
 
+    # -- where it is shown ------------------------------------------------------------------------
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
         """The live widget, and beside it a picture for files, pages and viewers where nothing is live."""
         bundle = {"image/png": _encoded(self._picture(), "PNG"), "text/plain": repr(self)}

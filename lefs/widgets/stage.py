@@ -1,22 +1,31 @@
-"""What stands behind the edit studio: its states, and how each becomes a picture in the time there is."""
+"""What stands behind the edit studio: its states, what can be done with them, and the pictures of them."""
 
 from __future__ import annotations
 
+import os
 import threading
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from functools import partial
+from itertools import count
+from pathlib import Path
 from typing import Any
 
 import torch
 from matplotlib.figure import Figure
+from torch import Tensor
 
 from lefs.catalog import Catalog
-from lefs.checks import check_number
+from lefs.checks import check_name, check_number
 from lefs.editing import Change, Recipe
 from lefs.editor import Edit, Editor, Superseded
 from lefs.generator import Generator
 from lefs.images import color_difference
 from lefs.plotting import comparison_strip, edit_strip
 from lefs.query import QuerySettings
+from lefs.retrieval import PartBank, retrieve
+from lefs.saving import exclusive
+from lefs.sources import Source
 from lefs.widgets.history import History
 from lefs.widgets.pacing import preview_of
 from lefs.widgets.panel import Panel
@@ -24,10 +33,15 @@ from lefs.widgets.strips import name_of
 from lefs.widgets.studio_state import StudioState, as_code, as_parameters
 from lefs.widgets.studio_view import View
 
-__all__ = ["Stage"]
+__all__ = ["Stage", "Tables", "tuned_settings"]
+
+Tables = Mapping[str, QuerySettings] | Iterable[Mapping[str, QuerySettings]]
 
 _FEW, _SMALL = 8, 32  # pictures that a studio begins with one of; side in pixels at which they are compared
 _REST = 0.25  # seconds after which a control that has not moved is taken to rest
+_TO_CHOOSE = 128  # side in pixels of a picture to choose from
+_BANK, _OFFERS = 96, 8  # seeds that suggestions are looked for among, and how many are shown
+_PRESETS = 200  # that a folder is looked through for
 
 
 class Stage(Panel):
@@ -35,17 +49,30 @@ class Stage(Panel):
 
     edit: Edit
 
-    def __init__(self, generator: Generator, catalog: Catalog, recipe: Recipe | None, frame: float) -> None:
+    def __init__(
+        self,
+        generator: Generator,
+        catalog: Catalog,
+        recipe: Recipe | None,
+        folder: str | os.PathLike[str] | None,
+        frame: float,
+    ) -> None:
         super().__init__(generator, catalog)
         self._catalog, self._editor = catalog, Editor(generator, catalog)
         self._view = View(self._editor)
         self._frame = check_number("frame", frame, minimum=0, finite=False)
         recipe = _plain_to_see(self._editor) if recipe is None else recipe
-        self._editor.check_owner(recipe)
         self._check(recipe)
         self._history = History(StudioState(self._editor.sign(recipe)))
         self._hasty: tuple[Editor, int] | None = None  # for previews; chosen when a control moves
         self._moves = 0
+        whole = generator.size[0]
+        small = max((s for s in generator.preview_sizes if s <= _TO_CHOOSE), default=whole)
+        self._upto = None if small == whole else small  # (of pictures to choose from)
+        self._bank: PartBank | None = None
+        self._folder = None if folder is None else Path(folder)
+        found = [] if self._folder is None else sorted((self._folder / "presets").glob("*.json"))
+        self._presets: dict[str, Recipe | Path] = {path.stem: path for path in found[:_PRESETS]}
 
     # -- the state and its views ------------------------------------------------------------------
     @property
@@ -58,10 +85,8 @@ class Stage(Panel):
     @state.setter
     def state(self, content: dict[str, Any]) -> None:
         state = StudioState.from_json(content)
-        self._editor.check_owner(state.recipe)
         self._check(state.recipe)
-        state = replace(state, recipe=self._editor.sign(state.recipe))
-        self._begin(lambda: self._turn_to(state, "state"))
+        self._begin(partial(self._turn_to, state))
 
     @property
     def recipe(self) -> Recipe:
@@ -82,12 +107,13 @@ class Stage(Panel):
         """Target | edit | reference | where it changed, as a figure; of several edits all references."""
         preview = self.edit.image.shape[-2] < self._generator.size[0]
         edit = self._editor.render(self.recipe) if preview else self.edit
-        if len(edit.recipe.changes) != 1:
-            changes = {"edit": edit.change}
-            return comparison_strip(edit.pictures, changes=changes, title=_told(edit.recipe))
-        (change,) = edit.recipe.changes
-        place = ", in place" if change.settings.where == "part" else ""
-        title = f"{_told(edit.recipe)}{place}, λ = {change.strength:g}"
+        changes = edit.recipe.changes
+        taken = [f"{change.part} of {name_of(change.reference)}" for change in changes]
+        told = f"{', '.join(taken) or 'no edit'} onto {name_of(edit.recipe.target)}"
+        if len(changes) != 1:
+            return comparison_strip(edit.pictures, changes={"edit": edit.change}, title=told)
+        place = ", in place" if changes[0].settings.where == "part" else ""
+        title = f"{told}{place}, λ = {changes[0].strength:g}"
         return edit_strip(edit.target, edit.image, edit.references[0], edit.change, title=title)
 
     def close(self) -> None:
@@ -95,11 +121,12 @@ class Stage(Panel):
         self._moves += 1
         super().close()
         # (somebody may hold on to the panel, such as a notebook that counts its outputs)
-        self._editor, self._hasty = Editor(self._generator, self._catalog), None
+        self._editor, self._hasty, self._bank = Editor(self._generator, self._catalog), None, None
         self._view = View(self._editor)
 
     def _check(self, recipe: Recipe) -> None:
         """Whether there are controls for it: sliders would silently pull a wrong value into their range."""
+        self._editor.check_owner(recipe)
         if not recipe.changes:
             raise ValueError("recipe must have at least one change, which the controls show; it has none")
         check_number("truncation", recipe.truncation, minimum=0, maximum=1)
@@ -111,7 +138,83 @@ class Stage(Panel):
                 anything = torch.zeros(1, self._generator.num_styles)
                 settings.query(self._catalog, change.part, anything, anything)
             check_number("strength", change.strength, minimum=0, maximum=1)
-            check_ends(settings)
+            _check_ends(settings)
+
+    # -- rows -------------------------------------------------------------------------------------
+    def _switch(self, on: bool) -> None:
+        state = self._history.now
+        self._turn_to(replace(state, off=state.off - {state.row} if on else state.off | {state.row}))
+
+    def _move(self, by: int) -> None:
+        """The present row earlier or later."""
+        state = self._history.now
+        order, to = list(range(len(state.recipe.changes))), state.row + by
+        if 0 <= to < len(order):
+            order[state.row], order[to] = order[to], order[state.row]
+            self._turn_to(state.ordered(order))
+
+    def _remove(self) -> None:
+        state = self._history.now
+        order = [i for i in range(len(state.recipe.changes)) if i != state.row]
+        if order:
+            self._turn_to(state.ordered(order))
+
+    def _go(self, back: bool) -> None:
+        self._turn_to(self._history.go(back))
+
+    def _reset(self) -> None:
+        self._turn_to(self._history.first)
+
+    # -- what is kept, and what is suggested ------------------------------------------------------
+    def _kept_as(self, name: str) -> str:
+        """Keep the edits, for any target, under a name, and return what that became."""
+        if not (slug := _slug(name)):
+            raise ValueError("preset name: type a name first, of letters and digits")
+        recipe, folder = self._history.now.recipe, self._folder
+        kept = recipe if folder is None else recipe.save(folder / "presets" / f"{slug}.json")
+        self._presets[slug] = kept
+        return slug
+
+    def _take_kept(self, name: str) -> None:
+        """Show kept edits on the present target."""
+        kept = self._presets[name]
+        recipe = Recipe.load(kept) if isinstance(kept, Path) else kept
+        self._check(recipe)
+        self._turn_to(StudioState(replace(self._history.now.recipe, changes=recipe.changes)))
+
+    def _saved(self) -> Path:
+        """Write the picture at full size under the next free number."""
+        if self._folder is None:
+            raise ValueError("there is no folder to save to; make EditStudio(..., folder=...)")
+        edit = self._editor.render(self.recipe)
+        taken = "-".join(f"{change.part}-{change.reference}" for change in edit.recipe.changes)
+        stem = _slug(f"{taken[:100]}-onto-{edit.recipe.target}")
+        with exclusive(self._folder):  # (so that nobody takes the number meanwhile)
+            numbered = (self._folder / f"{stem}-{number:03}.png" for number in count(1))
+            return edit.save(next(path for path in numbered if not path.exists()))
+
+    def _small(self, sources: Iterable[Source]) -> Tensor:
+        """Pictures to choose from, (N, 3, H, W)."""
+        recipe = self._history.now.recipe
+        options: dict[str, Any] = {"truncation": recipe.truncation, "label": recipe.label}
+        return self._editor.pictures(sources, upto=self._upto, **options)
+
+    def _results(self, state: StudioState, by: Any) -> list[tuple[int, Tensor]]:
+        """Edits with the references that come first: their seeds and pictures."""
+        change, truncation, both = state.change, state.recipe.truncation, (self._generator, self._catalog)
+        if self._bank is None or self._bank.truncation != truncation:
+            self._bank = PartBank.of(*both, range(_BANK), truncation=truncation)
+        bank, target = self._bank, state.recipe.target
+        options: dict[str, Any] = {"bank": bank, "by": by, "truncation": truncation}
+        found = retrieve(*both, target, change.part, settings=change.settings, **options)
+        if change.settings.where == "part":
+            areas = bank.areas[:, list(bank.parts).index(change.part)]
+            found = [match for match in found if areas[bank.seeds.index(match.seed)] > 0]
+        results = []
+        for match in found[:_OFFERS]:
+            tried = state.with_change(replace(change, reference=match.seed)).shown
+            results.append((match.seed, self._editor.render(tried, upto=self._upto).image))
+        return results
 
     # -- drawing ----------------------------------------------------------------------------------
     def _draw(self, edit: Edit) -> None:
@@ -121,10 +224,9 @@ class Stage(Panel):
         """Let the controls show the present state."""
         raise NotImplementedError
 
-    def _turn_to(self, state: StudioState, what: str) -> None:
+    def _turn_to(self, state: StudioState, what: str = "") -> None:
         """Show a state that the controls did not make."""
         self._show(state, what)
-        self._write()
 
     def _show(self, state: StudioState, what: str) -> None:
         """Draw what a frame has time for, and the whole picture once the controls have come to rest."""
@@ -136,7 +238,8 @@ class Stage(Panel):
         editor, side = self._hasty
         whole = side == self._generator.size[0]
         edit = editor.render(state.shown, upto=None if whole else side)
-        self._history.push(state, what)
+        self._history.push(replace(state, recipe=self._editor.sign(state.recipe)), what)
+        self._write()
         self._draw(edit)
         if not whole:
             self._wait_for_rest()
@@ -160,26 +263,34 @@ class Stage(Panel):
                 self._wait_for_rest()  # (what came may have been no move, but a click)
 
 
-def check_ends(settings: QuerySettings) -> None:
+def _check_ends(settings: QuerySettings) -> None:
     """A slider has an end, and is for all layers."""
     for name in ("rho", "epsilon", "leak"):
         check_number(name, getattr(settings, name), minimum=0)
 
 
+def tuned_settings(catalog: Catalog, tables: Tables | None) -> dict[tuple[str, str], QuerySettings]:
+    """The settings of each kind of contributions and each part."""
+    found = {}
+    for table in [] if tables is None else [tables] if isinstance(tables, Mapping) else tables:
+        for part, settings in table.items():
+            check_name("settings", part, list(catalog.parts), what="part")
+            _check_ends(settings)
+            found[settings.contributions or catalog.measure, part] = settings
+    return found
+
+
+def _slug(text: str) -> str:
+    return "".join(c if c.isalnum() else "-" for c in text.strip())[:120]
+
+
 def _plain_to_see(editor: Editor) -> Recipe:
     """One edit in place that changes much: of hair, or of the second largest part, from another colour."""
-    view = View(editor)
     sizes, whole = editor.generator.preview_sizes, editor.generator.size[0]
     small = next((s for s in sizes if s >= _SMALL), whole)
     target, *others = editor.pictures(range(_FEW), upto=None if small == whole else small)
     apart = torch.stack([color_difference(target, other).mean() for other in others])
     reference = 1 + int(apart.argmax())
-    seen = view.seen_parts(Recipe(0), reference)
+    seen = View(editor).seen_parts(Recipe(0), reference)
     part = "hair" if "hair" in seen else seen[min(1, len(seen) - 1)]
     return Recipe(0, (Change(part, reference, settings=QuerySettings(where="part")),))
-
-
-def _told(recipe: Recipe) -> str:
-    """What is taken from where, in words."""
-    taken = [f"{change.part} of {name_of(change.reference)}" for change in recipe.changes]
-    return f"{', '.join(taken) or 'no edit'} onto {name_of(recipe.target)}"

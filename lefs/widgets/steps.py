@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -93,6 +93,14 @@ def renamed(catalog: Catalog, clusters: Collection[int], name: str) -> Catalog:
     return replace(catalog, parts={n: ks for n, ks in parts.items() if ks})
 
 
+def moved(catalog: Catalog, part: str, by: int) -> Catalog:
+    """The same with a part earlier or later among the others."""
+    names = list(catalog.parts)
+    at = names.index(part)
+    names.insert(min(max(at + by, 0), len(names) - 1), names.pop(at))
+    return replace(catalog, parts={name: catalog.parts[name] for name in names})
+
+
 def folded(name: str) -> str:
     """A name without what hardly anybody means by it: case, and more than one space."""
     return " ".join(name.casefold().split())
@@ -116,22 +124,10 @@ def check_name(clusters: Sequence[int], name: str) -> str:
     return name
 
 
-def moved(catalog: Catalog, part: str, by: int) -> Catalog:
-    """The same with a part earlier or later among the others."""
-    names = list(catalog.parts)
-    at = names.index(part)
-    names.insert(min(max(at + by, 0), len(names) - 1), names.pop(at))
-    return replace(catalog, parts=_in_order(catalog, names))
-
-
-def _in_order(catalog: Catalog, names: Iterable[str]) -> dict[str, tuple[int, ...]]:
-    return {name: catalog.parts[name] for name in names}
-
-
-def stamp(folder: Path) -> tuple[int, int] | None:
+def stamp(folder: Path | None) -> tuple[int, int] | None:
     """What changes when somebody saves there."""
-    file = folder / "catalog.safetensors"
-    return (file.stat().st_ino, file.stat().st_mtime_ns) if file.exists() else None
+    file = None if folder is None else folder / "catalog.safetensors"
+    return None if file is None or not file.exists() else (file.stat().st_ino, file.stat().st_mtime_ns)
 
 
 def with_saved_names(catalog: Catalog, folder: Path | None) -> Catalog:
@@ -139,7 +135,7 @@ def with_saved_names(catalog: Catalog, folder: Path | None) -> Catalog:
 
     Running a notebook again must not undo what was done in its panel.
     """
-    if folder is None or not (folder / "catalog.safetensors").exists():
+    if folder is None or stamp(folder) is None:
         return catalog
     saved = Catalog.load(folder)
     given, kept = ({row.tobytes() for row in c.centers.cpu().numpy()} for c in (catalog, saved))

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import ipywidgets
 import numpy as np
+from torch import Tensor
 
 from lefs.generator import Generator
+from lefs.images import opaque, to_uint8
 from lefs.inversion import invert
 from lefs.records import printable
 from lefs.sources import KeptStyles, Source, is_picture, keep_source
@@ -33,9 +36,9 @@ class Strip:
     name : str
         What is chosen: ``"target"`` or ``"reference"``.
     draw : callable
-        Sources → small pictures, (N, H, W, 3) uint8.
-    first : int
-        The seed that the first page begins with.
+        Sources → small pictures, (N, 3, H, W).
+    chosen : Source
+        The first page begins with it, if it is a seed.
 
     Attributes
     ----------
@@ -45,8 +48,8 @@ class Strip:
         What is shown, pinned ones first.
     """
 
-    def __init__(self, name: str, draw: Callable[[Sequence[Source]], np.ndarray], first: int) -> None:
-        self._name, self._draw, self._first = name, draw, first
+    def __init__(self, name: str, draw: Callable[[Sequence[Source]], Tensor], chosen: Source) -> None:
+        self._draw, self._first = draw, chosen if isinstance(chosen, int) else 0
         self._pinned: list[Source] = []
         self.sources: list[Source] = []
         self._chosen: Source | None = None
@@ -63,6 +66,25 @@ class Strip:
         self.controls = {f"{name} {what}": widget for what, widget in made.items()}
         label = ipywidgets.HTML(f"<b>{name}s</b>", _dom_classes=("lefs-summary",))
         self.box = ipywidgets.VBox([row(label, *made.values(), kind="tools"), self.canvas])
+
+    def connect(
+        self,
+        on: Callable[[Any, Callable[..., object], str], None],
+        choose: Callable[[Source], object],
+        take: Callable[[str, Any], object],
+    ) -> None:
+        """Let pictures and buttons act; `take` gets the name and the bytes of a file that comes here."""
+        *buttons, file = self.controls.values()
+        for control, what in zip(buttons, ("shuffle", "previous", "next", "pin"), strict=True):
+            on(control, partial(self.turn, what), "value")
+
+        def dropped(_: Canvas, content: Any, buffers: list[Any]) -> None:
+            if isinstance(content, dict) and "file" in content:
+                take(str(content["file"]), buffers[0] if buffers else None)
+
+        on(self.canvas, lambda new: choose(self.sources[new["panel"]]), "picked")
+        on(file, lambda files: [take(each["name"], each["content"]) for each in files[:1]], "value")
+        self.canvas.on_msg(dropped)
 
     def turn(self, what: str) -> None:
         """Do what one of the buttons says."""
@@ -81,18 +103,14 @@ class Strip:
         """Mark the one that is chosen; one of one's own stays in front."""
         if chosen is not None and not isinstance(chosen, int) and chosen not in self._pinned:
             self._pinned.append(chosen)
-            self.sources = []
-        if self.sources and chosen == self._chosen:
+        elif self.sources and chosen == self._chosen:
             return
         self._chosen = chosen
         page = [s for s in range(self._first, self._first + _COUNT) if s not in self._pinned]
         self.sources = [*self._pinned, *page][:_COUNT]
-        self.put(self._draw(self.sources), [name_of(s) for s in self.sources])
-
-    def put(self, pictures: np.ndarray, titles: Sequence[str]) -> None:
-        """Show these pictures."""
-        shown = zip(pictures, titles, self.sources, strict=True)
-        self.canvas.show(*(Picture(p, t, pick=True, chosen=s == self._chosen) for p, t, s in shown))
+        pictures = to_uint8(opaque(self._draw(self.sources)))
+        shown = zip(pictures, self.sources, strict=True)
+        self.canvas.show(*(Picture(p, name_of(s), pick=True, chosen=s == chosen) for p, s in shown))
 
 
 def name_of(source: Source) -> str:

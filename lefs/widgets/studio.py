@@ -4,37 +4,36 @@ from __future__ import annotations
 
 import html
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
+from torch import Tensor
+
 from lefs.catalog import Catalog
-from lefs.checks import check_name
 from lefs.editing import Change, Recipe
 from lefs.editor import Edit
 from lefs.generator import Generator
+from lefs.images import opaque, to_uint8
 from lefs.query import QuerySettings
-from lefs.widgets.advice import lower_price, why_nothing_moves
-from lefs.widgets.canvas import Canvas
+from lefs.sources import Source
+from lefs.widgets.canvas import Canvas, Picture
 from lefs.widgets.controls import line, move_to, row, show_if
-from lefs.widgets.stage import check_ends
-from lefs.widgets.strips import name_of
-from lefs.widgets.studio_actions import TUNED, StudioActions
-from lefs.widgets.studio_controls import buttons, choices, rows, sliders
-from lefs.widgets.studio_layout import lay_out
+from lefs.widgets.stage import Stage, Tables, tuned_settings
+from lefs.widgets.strips import Strip, name_of, source_of
+from lefs.widgets.studio_controls import lay_out, studio_controls
 from lefs.widgets.studio_state import StudioState
-from lefs.widgets.studio_view import OWN_CONTROLS, SIGNS
+from lefs.widgets.studio_view import OWN_CONTROLS, SIGNS, lower_price, stated, why_nothing_moves
 
 __all__ = ["EditStudio"]
 
-_CHOSEN = ("where", "method", "contributions", "tone", *TUNED)
+_TUNED = (*SIGNS, "coarse", "rgb")  # what a part brings with it
+_SHOWN = ("target", "reference", "method", "tone", "strength")  # what is drawn as it is set
+_ANSWERS = ("keep", "take", "lower", "instead")
 
-Tables = Mapping[str, QuerySettings] | Iterable[Mapping[str, QuerySettings]]
 
-
-class EditStudio(StudioActions):
+class EditStudio(Stage):
     """Edit parts of a target from references, live.
 
     Shown as a cell's last value: small pictures to choose target and reference from; the edit, large, with
@@ -109,26 +108,22 @@ class EditStudio(StudioActions):
         folder: str | os.PathLike[str] | None = None,
         frame: float = 0.1,
     ) -> None:
-        super().__init__(generator, catalog, recipe, frame)
-        self._tuned = _by_kind(catalog, settings)
+        super().__init__(generator, catalog, recipe, folder, frame)
+        self._tuned = tuned_settings(catalog, settings)
         self._moved = self._asking = False  # whose settings hold: see `_choose`
         self._methods = {where: QuerySettings(where=where).method for where in ("everywhere", "part")}
         self._price: float | None = None  # at which something would move, where nothing does for its sake
-        self._folder = None if folder is None else Path(folder)
-        self._begin_actions()
-        change, first = self._history.now.change, self._history.now.recipe.target
-        self.controls = {
-            **choices(catalog, first, change, channels=generator.has_styles),
-            **sliders(catalog, change.strength, change.settings),
-            **rows(),
-            **buttons(disabled=folder is None),
-        }
-        self.canvas = Canvas(arrangement="hero", widest=420)
-        if change.settings.method == "global":  # (which asks no slider: they stand ready for another)
+        state = self._history.now
+        begins = {"target": state.recipe.target, "reference": state.change.reference}
+        self._strips = {name: Strip(name, self._small, source) for name, source in begins.items()}
+        self.controls = studio_controls(catalog, state, channels=generator.has_styles)
+        self.controls["save"].disabled = folder is None
+        if state.change.settings.method == "global":  # (which asks no slider: they stand ready for another)
             self._bring(self._own)
+        self.canvas = Canvas(arrangement="hero", widest=420)
+        self._offers, self._offered = Canvas(arrangement="strip"), list[int]()
         self._summary, self._status, self._notice = line(), line(), line()
-        answers = (self.controls[name] for name in ("keep", "take", "lower", "instead"))
-        self._question = row(self._notice, *answers, kind="notice")
+        self._question = row(self._notice, *(self.controls[n] for n in _ANSWERS), kind="notice")
         self._build()
         self._begin(lambda: self._draw(self._editor.render(self.recipe)))
 
@@ -138,53 +133,47 @@ class EditStudio(StudioActions):
         pair = f"{change.part} of {name_of(change.reference)} onto {name_of(self.edit.recipe.target)}"
         return f"EditStudio: {many}{pair}, strength {change.strength:g}, {change.settings}"
 
+    def close(self) -> None:
+        """Take the panel out of the page and out of memory; `edit`, `state` and `recipe` stay."""
+        super().close()
+        self._strips = {}
+
     # -- layout -----------------------------------------------------------------------------------
     def _build(self) -> None:
-        c, shown = self.controls, ("summary", "status", "question", "offers")
-        lines = {name: getattr(self, f"_{name}") for name in shown}
-        acts: dict[str, Callable[[Any], None]] = {"where": self._place, **dict.fromkeys(TUNED, self._set)}
-        acts |= {"part": self._choose, "contributions": self._choose, "row": self._turn, "on": self._switch}
-        acts |= {"preset": self._take_preset}
-        clicks = {"save": self._save, "keep": self._keep, "take": self._take, "lower": self._lower}
-        clicks |= {"instead": self._take_other, "add": self._add, "find": self._suggest}
-        clicks |= {"undo": partial(self._go, True), "redo": partial(self._go, False), "reset": self._reset}
-        clicks |= {"up": partial(self._move, -1), "down": partial(self._move, 1), "remove": self._remove}
-        clicks |= {"code": partial(self._copy, "code"), "parameters": partial(self._copy, "parameters")}
-        clicks |= {"keep preset": self._keep_preset}
-        silent = ("preset name", "suggest")  # (which are read when a button is pressed)
-        for name, control in c.items():
-            if name in clicks:
-                self._on_click(control, clicks[name])
-            elif name not in silent:
-                self._on_change(control, partial(self._act, name, acts.get(name, self._preview)))
+        acts = {
+            **{name: partial(self._preview, name) for name in _SHOWN},
+            **{name: partial(self._choose, name) for name in ("part", "contributions")},
+            **{name: partial(self._set, name) for name in _TUNED},
+            **{name: partial(self._copy, name) for name in ("code", "parameters")},
+            "where": self._place, "row": self._turn, "on": self._switch, "add": self._add,
+            "up": partial(self._move, -1), "down": partial(self._move, 1), "remove": self._remove,
+            "undo": partial(self._go, True), "redo": partial(self._go, False), "reset": self._reset,
+            "preset": self._take_preset, "keep preset": self._keep_preset, "save": self._save,
+            "find": self._suggest, "keep": self._keep, "take": self._take, "lower": self._lower,
+            "instead": self._take_other,
+        }  # fmt: skip
+        self._connect(acts)
         for which, strip in self._strips.items():
             self.controls |= strip.controls
-            self._connect(which, strip)
-        self._on_change(self.canvas, self._picked, "picked")
-        self._on_change(
-            self._offers, lambda new: self._source("reference", self._offered[new["panel"]]), "picked"
-        )
-        self._arrange(*lay_out(c, self._strips, self.canvas, lines))
+            strip.connect(self._on, partial(self._source, which), partial(self._file, which))
+        self._on(self.canvas, self._picked, "picked")
+        self._on(self._offers, lambda new: self._source("reference", self._offered[new["panel"]]), "picked")
+        strips, main = [s.box for s in self._strips.values()], [self._question, self.canvas, self._summary]
+        self._arrange(*lay_out(self.controls, strips, main, self._offers, self._status))
         self._offer_presets()
 
     # -- from controls to a state, and back -------------------------------------------------------
-    def _act(self, name: str, act: Callable[[Any], None], value: Any) -> None:
-        self._what = name
-        act(value)
-
     def _read(self) -> StudioState:
         """The state that the controls say."""
-        c, state = self.controls, self._history.now
-        old, target = state.change, c["target"].value
-        settings = replace(old.settings, **{name: c[name].value for name in _CHOSEN})
-        part, reference = c["part"].value, c["reference"].value
+        state, old = self._history.now, self._history.now.change
+        value = {name: control.value for name, control in self.controls.items() if hasattr(control, "value")}
+        chosen = ("where", "method", "contributions", "tone", *_TUNED)
+        settings = replace(old.settings, **{name: value[name] for name in chosen})
+        part, reference, target = value["part"], value["reference"], value["target"]
         mask = old.mask if part == old.part and settings.where == "part" else None
-        change = Change(
-            part, old.reference if reference == "" else reference, c["strength"].value, settings, mask
-        )
-        state = state.with_change(change)
-        recipe = replace(state.recipe, target=state.recipe.target if target == "" else target)
-        return replace(state, recipe=self._editor.sign(recipe))
+        reference = old.reference if reference == "" else reference  # (of one's own)
+        state = state.with_change(Change(part, reference, value["strength"], settings, mask))
+        return state if target == "" else replace(state, recipe=replace(state.recipe, target=target))
 
     def _write(self) -> None:
         state, c = self._history.now, self.controls
@@ -195,18 +184,20 @@ class EditStudio(StudioActions):
             if change.part not in c["part"].options:
                 c["part"].options = (*c["part"].options, change.part)
             c["part"].value, c["on"].value = change.part, state.row not in state.off
-            for name in ("where", "method", "tone"):
+            for name in ("where", "method", "tone", "contributions"):
                 c[name].value = getattr(change.settings, name)
-            c["contributions"].value = change.settings.contributions
             move_to(c["strength"], change.strength)
         self._bring(change.settings)
-        self._moved = self._asking = False
-        self._list()
 
-    def _preview(self, _: object = None) -> None:
+    def _preview(self, what: str, _: object = None) -> None:
         state = self._read()
         if self._possible(state):
-            self._show(state, self._what)
+            self._show(state, what)
+
+    def _turn_to(self, state: StudioState, what: str = "") -> None:
+        """Show a state that the controls did not make."""
+        self._moved = self._asking = False
+        self._show(state, what)
 
     # -- whose settings hold ----------------------------------------------------------------------
     @property
@@ -216,30 +207,30 @@ class EditStudio(StudioActions):
 
     def _differ(self) -> bool:
         own = self._own
-        return own is not None and any(self.controls[n].value != getattr(own, n) for n in TUNED)
+        return own is not None and any(self.controls[n].value != getattr(own, n) for n in _TUNED)
 
-    def _choose(self, _: object) -> None:
+    def _choose(self, what: str, _: object) -> None:
         """A part brings its settings with it; whoever has moved a slider is asked first."""
         sliders = self.controls["method"].value != "global"  # (which has none to ask about)
         self._asking = self._moved and self._differ() and sliders
         if not self._moved:
             self._bring(self._own)
-        self._preview()
+        self._preview(what)
 
     def _place(self, where: str) -> None:
         """In place and everywhere have a method each: the one that was chosen last, or the usual one."""
         self._methods["everywhere" if where == "part" else "part"] = self.controls["method"].value
         with self._silently():
             self.controls["method"].value = self._methods[where]
-        self._preview()
+        self._preview("where")
 
-    def _set(self, _: object) -> None:
+    def _set(self, what: str, _: object) -> None:
         self._moved, self._asking = True, False
-        self._preview()
+        self._preview(what)
 
     def _bring(self, settings: QuerySettings | None) -> None:
         with self._silently():
-            for name in TUNED if settings is not None else ():
+            for name in _TUNED if settings is not None else ():
                 move_to(self.controls[name], getattr(settings, name))
 
     def _keep(self) -> None:
@@ -249,7 +240,7 @@ class EditStudio(StudioActions):
     def _take(self) -> None:
         self._moved = self._asking = False
         self._bring(self._own)
-        self._preview()
+        self._preview("take")
 
     def _lower(self) -> None:
         self.controls["rho"].value = self._price
@@ -260,10 +251,9 @@ class EditStudio(StudioActions):
     def _possible(self, state: StudioState) -> bool:
         """Whether there is a place for the present edit; if not, say so and offer another part."""
         change, c = state.change, self.controls
-        if change.settings.where == "everywhere" or change.mask is not None:
-            return True
         seen = self._view.seen_parts(state.recipe, change.reference)
-        if not seen or change.part in seen:
+        placed = change.settings.where == "part" and change.mask is None
+        if not placed or not seen or change.part in seen:
             return True
         self._other = seen[min(1, len(seen) - 1)]
         self._notice.value = html.escape(
@@ -271,17 +261,21 @@ class EditStudio(StudioActions):
             f"{', '.join(seen)}. Suggest finds references that have it."
         )
         c["instead"].description = f"Edit {self._other} instead"
-        for name in ("keep", "take", "lower", "instead"):
-            show_if(name == "instead", c[name])
-        show_if(True, self._question)
+        self._ask("instead")
         return False
+
+    def _ask(self, *ways: str) -> None:
+        """Show what the notice says, and the buttons that answer it."""
+        for name in _ANSWERS:
+            show_if(name in ways, self.controls[name])
+        show_if(bool(self._notice.value), self._question)
 
     def _advise(self) -> None:
         """Say why nothing moves and offer the ways out, or ask whose settings are to hold."""
         state, c = self._history.now, self.controls
         change, shown = state.change, self.edit.recipe.changes
         still = change in shown and not bool(self.edit.queries[shown.index(change)].any())
-        self._price, texts = None, []
+        self._price, texts, ways = None, [], []
         if still:
             about = (change.settings, self._catalog, change.part)
             pair = (self._view.styles(s, state.recipe) for s in (state.recipe.target, change.reference))
@@ -289,16 +283,110 @@ class EditStudio(StudioActions):
             texts.append(f"Nothing moves: {why_nothing_moves(*about, self._price)}.")
         elif change.strength == 0:
             texts.append("Nothing moves: the strength λ is 0.")
+        if self._price is not None:
+            c["lower"].description = f"Take ρ = {self._price:g}"
+            ways.append("lower")
         if self._asking:
             texts.append(f"The sliders are as you set them. {change.part} has settings of its own.")
+            ways.append("keep")
+        if (self._asking or still) and self._differ():
+            c["take"].description = f"Take those tuned for {change.part}"
+            ways.append("take")
         self._notice.value = html.escape(" ".join(texts))
-        c["take"].description = f"Take those tuned for {change.part}"
-        c["lower"].description = "" if self._price is None else f"Take ρ = {self._price:g}"
-        show_if(self._asking, c["keep"])
-        show_if((self._asking or still) and self._differ(), c["take"])
-        show_if(self._price is not None, c["lower"])
-        show_if(False, c["instead"])
-        show_if(bool(texts), self._question)
+        self._ask(*ways)
+
+    # -- several edits ----------------------------------------------------------------------------
+    def _list(self) -> None:
+        """The rows, as the list shows them."""
+        state, c = self._history.now, self.controls
+        told = [f"{i + 1}  {stated(e)}, {name_of(e.reference)}" for i, e in enumerate(state.recipe.changes)]
+        options = tuple((t + " (off)" * (i in state.off), i) for i, t in enumerate(told))
+        with self._silently():
+            if c["row"].options != options:
+                c["row"].options = options
+            c["row"].rows, c["row"].value = min(5, max(2, len(options))), state.row
+        c["up"].disabled, c["down"].disabled = state.row == 0, state.row == len(options) - 1
+        c["remove"].disabled = len(options) == 1
+        self._can_go(self._history)
+
+    def _turn(self, number: int) -> None:
+        self._history.now = replace(self._history.now, row=number)
+        self._moved = self._asking = False
+        self._write()
+        self._draw(self.edit)
+
+    def _add(self, part: str | None = None) -> None:
+        state = self._history.now
+        change, taken = state.change, {each.part for each in state.recipe.changes}
+        seen = self._view.seen_parts(state.recipe, change.reference)
+        part = next((p for p in seen[1:] if p not in taken), seen[0]) if part is None else part
+        tuned = self._tuned.get((str(change.settings.contributions), part))
+        brought = {} if tuned is None else {name: getattr(tuned, name) for name in _TUNED}
+        settings = replace(change.settings, **brought)
+        self._turn_to(state.added(Change(part, change.reference, settings=settings)))
+
+    # -- by looking -------------------------------------------------------------------------------
+    def _picked(self, new: Mapping[str, Any]) -> None:
+        """A part of a picture was clicked; with shift it is one more edit."""
+        names = list(self._catalog.parts)
+        if not 0 <= new["region"] < len(names):
+            return
+        if new["shift"]:
+            self._add(names[new["region"]])
+        else:
+            self.controls["part"].value = names[new["region"]]
+
+    def _source(self, which: str, source: Source) -> None:
+        state = self._history.now
+        if which == "target":
+            state = replace(state, recipe=replace(state.recipe, target=source))
+        else:
+            state = state.with_change(replace(state.change, reference=source))
+        if self._possible(state):
+            self._turn_to(state, which)
+
+    def _file(self, which: str, name: str, content: Any) -> None:
+        """A picture (which is inverted while the panel goes on) or a w of somebody's own."""
+        read = partial(source_of, self._generator, name, content)
+        self._in_background(read, partial(self._source, which))
+
+    def _suggest(self) -> None:
+        find = partial(self._results, self._history.now, self.controls["suggest"].value)
+        self._in_background(find, self._offer)
+
+    def _offer(self, results: Sequence[tuple[int, Tensor]]) -> None:
+        self._offered = [seed for seed, _ in results]
+        pictures = [Picture(to_uint8(opaque(image)), str(seed), pick=True) for seed, image in results]
+        self._offers.show(*pictures)
+        part = html.escape(self._history.now.change.part)
+        self._status.value = f"{len(results)} references for {part}, tried: click one to take it"
+
+    # -- taking home ------------------------------------------------------------------------------
+    def _offer_presets(self) -> None:
+        with self._silently():
+            self.controls["preset"].options = [("–", ""), *((name, name) for name in self._presets)]
+            self.controls["preset"].value = ""
+
+    def _keep_preset(self) -> None:
+        name = self._kept_as(self.controls["preset name"].value)
+        self._offer_presets()
+        self._status.value = f"kept as {html.escape(name)}"
+
+    def _take_preset(self, name: str) -> None:
+        if name:
+            self._offer_presets()
+            self._take_kept(name)
+
+    def _save(self) -> None:
+        self._status.value = f"saved {html.escape(str(self._saved()))}, with its recipe inside"
+
+    def _copy(self, what: str) -> None:
+        text = getattr(self, what)
+        self.canvas.copy(text)
+        seen = f"<pre>{html.escape(text[:4000])}</pre>"
+        self._status.value = (
+            f"<details><summary>copied to the clipboard; to look at it</summary>{seen}</details>"
+        )
 
     # -- drawing ----------------------------------------------------------------------------------
     def _draw(self, edit: Edit) -> None:
@@ -314,14 +402,3 @@ class EditStudio(StudioActions):
         self._strips["target"].show(state.recipe.target)
         self._strips["reference"].show(state.change.reference)
         self._advise()
-
-
-def _by_kind(catalog: Catalog, tables: Tables | None) -> dict[tuple[str, str], QuerySettings]:
-    """The settings of each kind of contributions and each part."""
-    found = {}
-    for table in [] if tables is None else [tables] if isinstance(tables, Mapping) else tables:
-        for part, settings in table.items():
-            check_name("settings", part, list(catalog.parts), what="part")
-            check_ends(settings)
-            found[settings.contributions or catalog.measure, part] = settings
-    return found

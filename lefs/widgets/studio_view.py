@@ -1,7 +1,8 @@
-"""What the edit studio shows of an edit: its pictures, and one line of measures."""
+"""What the edit studio shows of an edit: its pictures, one line of measures, and why nothing moves."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import lru_cache
 from html import escape
 from typing import Any
@@ -11,16 +12,17 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
+from lefs.catalog import Catalog
 from lefs.editing import Change, Recipe
 from lefs.editor import Edit, Editor
 from lefs.images import opaque, to_lab, to_uint8
-from lefs.query import PartEffects
+from lefs.query import PartEffects, QuerySettings
 from lefs.sources import KeptMask, Source, source_styles
 from lefs.widgets.canvas import Picture, change_picture
 from lefs.widgets.panel import inside_and_outside, joined
 from lefs.widgets.strips import name_of
 
-__all__ = ["OWN_CONTROLS", "SIGNS", "View"]
+__all__ = ["OWN_CONTROLS", "SIGNS", "View", "lower_price", "stated", "why_nothing_moves"]
 
 OWN_CONTROLS = {
     "sequential": ("contributions", "rho", "epsilon"),
@@ -29,8 +31,17 @@ OWN_CONTROLS = {
     "global": (),
     "pair": ("rho", "leak"),
 }
-_OUTLINE = 64  # positions along a side
 SIGNS = {"rho": "ρ", "epsilon": "ε", "slope": "slope", "leak": "leak"}
+_OUTLINE = 64  # positions along a side
+_PRICES = (1.0, 0.5, 0.3, 0.2, 0.1, 0.05, 0.03, 0.02, 0.01, 0.005, 0.003, 0.002, 0.0)
+# What a method cannot do without, and what to say where it is 0.
+_BUDGET = ("epsilon", "budget ε")
+_NEEDS = {
+    "sequential": _BUDGET,
+    "released": _BUDGET,
+    "simultaneous": ("slope", "slope"),
+    "pair": ("leak", "leak"),
+}
 
 
 class View:
@@ -51,66 +62,66 @@ class View:
             found = change.mask.mask()
         else:  # (a hat that comes was in the one picture, a hat that goes in the other)
             pair: list[Any] = [recipe.target, change.reference]
-            own, other = (
-                self._editor.part_masks(s, recipe.truncation, recipe.label)[change.part] for s in pair
-            )
-            found = own | other
+            masks = [self._editor.part_masks(s, recipe.truncation, recipe.label) for s in pair]
+            found = masks[0][change.part] | masks[1][change.part]
         height, width = self._editor.generator.size
         shape = size, size * width // height
         return interpolate(found[None, None].float(), shape, mode="nearest")[0, 0] > 0
 
-    def _found(self, source: Any, truncation: float, label: int | None) -> tuple[np.ndarray, tuple[int, ...]]:
+    def _found(self, source: Any, truncation: float, label: int | None) -> tuple[np.ndarray, np.ndarray]:
         """Which part is where, no finer than an outline needs; and the size of each."""
         masks = torch.stack([*self._editor.part_masks(source, truncation, label).values()])
         owner = masks.int().argmax(dim=0)
         step = max(1, len(owner) // _OUTLINE)
-        return owner[::step, ::step].cpu().numpy(), tuple(masks.sum(dim=(1, 2)).tolist())
+        return owner[::step, ::step].cpu().numpy(), masks.sum(dim=(1, 2)).cpu().numpy()
 
     def seen_parts(self, recipe: Recipe, reference: Source) -> list[str]:
         """The parts that target or reference show, the largest first."""
         pair: list[Any] = [recipe.target, reference]
-        own, other = (np.array(self._outlines(s, recipe.truncation, recipe.label)[1]) for s in pair)
-        areas = own + other
-        names = list(self._catalog.parts)
+        own, other = (self._outlines(s, recipe.truncation, recipe.label)[1] for s in pair)
+        areas, names = own + other, list(self._catalog.parts)
         return [names[i] for i in np.argsort(-areas, kind="stable") if areas[i]]
 
     def pictures(self, edit: Edit, change: Change) -> list[Picture]:
         """The edit, large; beside it the target, where it changed, and the references."""
-        recipe = edit.recipe
-        target, image = to_uint8(opaque(torch.stack([edit.target, edit.image])))
-        references = to_uint8(opaque(edit.references)) if len(edit.references) else ()
-        names = tuple(self._catalog.parts)
+        recipe, names = edit.recipe, tuple(self._catalog.parts)
+        target, image, *references = to_uint8(
+            opaque(torch.stack([edit.target, edit.image, *edit.references]))
+        )
 
         def parts(source: Any) -> dict[str, Any]:
             found = self._outlines(source, recipe.truncation, recipe.label)[0]
             return {"regions": found, "names": names, "pick": True}
 
-        of = recipe.target
-        shown = [Picture(image, "edit", stated(change), before=target, **parts(of))]
-        shown.append(Picture(target, "target", name_of(of), **parts(of)))
-        shown.append(change_picture(edit.change))
+        own, several = parts(recipe.target), len(references) > 1
+        shown = [
+            Picture(image, "edit", stated(change), before=target, **own),
+            Picture(target, "target", name_of(recipe.target), **own),
+            change_picture(edit.change),
+        ]
         for given, each in zip(references, recipe.changes, strict=True):
-            several = len(references) > 1
             title = f"reference: {each.part}" if several else "reference"
             marks = {**parts(each.reference), "chosen": several and each == change}
             shown.append(Picture(given, title, name_of(each.reference), **marks))
         return shown
 
+    # -- in words ---------------------------------------------------------------------------------
     def measures(self, edit: Edit, change: Change) -> str:
         """One line: what moves, at what price, and how much changed inside and outside the part."""
         recipe = edit.recipe
         if change not in recipe.changes:
             return "this edit is off"
         at = recipe.changes.index(change)
-        texts = self._price(edit, change, edit.queries[at].cpu())
-        size = edit.change.shape[-2]
-        places = [self.place(recipe, each, size) for each in recipe.changes]
-        texts.append(inside_and_outside(edit.change, torch.stack(places).any(dim=0)))
+        places = [self.place(recipe, each, edit.change.shape[-2]) for each in recipe.changes]
         arrived = _arrival(edit, edit.references[at], places[at])
-        texts.append(f"arrival of {escape(change.part)} <b>{arrived:.0%}</b>")
-        if contested := self._contested(edit):
-            texts.append(contested)
-        return joined(texts)
+        return joined(
+            [
+                *self._price(edit, change, edit.queries[at].cpu()),
+                inside_and_outside(edit.change, torch.stack(places).any(dim=0)),
+                f"arrival of {escape(change.part)} <b>{arrived:.0%}</b>",
+                *self._contested(edit),
+            ]
+        )
 
     def _price(self, edit: Edit, change: Change, q: Tensor) -> list[str]:
         settings, part = change.settings, change.part
@@ -118,33 +129,30 @@ class View:
         if settings.where == "part":  # (which has no price: outside, all styles stay the target's)
             mixed = "the whole reference" if bool((q == 1).all()) else f"{count} of the reference"
             return [f"inside the mask alone: {mixed}"]
-        texts = [f"{count} move"]
+        if settings.method == "global":
+            return [f"{count} move"]
         if settings.method == "pair":
-            effects, target = (
-                PartEffects.of(self._catalog, part),
-                self.styles(edit.recipe.target, edit.recipe),
-            )
+            effects = PartEffects.of(self._catalog, part)
+            target = self.styles(edit.recipe.target, edit.recipe)
             leak = float(effects.predicted_leak(torch.ones(1), target, edit.styles))
-            texts.append(f"predicted outside <b>{leak:.1f}</b> squared levels")
-        elif settings.method != "global":
-            spent = float((q * (1 - settings.contribution(self._catalog, part))).sum())
-            texts.append(f"budget spent <b>{spent:.1f}</b>")
-        return texts
+            return [f"{count} move", f"predicted outside <b>{leak:.1f}</b> squared levels"]
+        spent = float((q * (1 - settings.contribution(self._catalog, part))).sum())
+        return [f"{count} move", f"budget spent <b>{spent:.1f}</b>"]
 
-    def _contested(self, edit: Edit) -> str:
+    def _contested(self, edit: Edit) -> list[str]:
         """How many channels several edits want, and which part got how many of them."""
         recipe = edit.recipe
         at = [i for i, c in enumerate(recipe.changes) if c.settings.where == "everywhere"]
         if len(at) < 2:
-            return ""
+            return []
         target, wanted = self.styles(recipe.target, recipe), []
         for change in (recipe.changes[i] for i in at):
             pair = (target, self.styles(change.reference, recipe)) if change.settings.method == "pair" else ()
             wanted.append(change.settings.query(self._catalog, change.part, *pair).reshape(-1).cpu() > 0)
         several = torch.stack(wanted).sum(dim=0) > 1
-        counts = {i: int((edit.queries[i].cpu() > 0)[several].sum()) for i in at}
-        got = [f"{escape(recipe.changes[i].part)} {count}" for i, count in counts.items()]
-        return f"<b>{int(several.sum()):,}</b> channels contested, won by {', '.join(got)}"
+        counts = [int((edit.queries[i].cpu() > 0)[several].sum()) for i in at]
+        got = [f"{escape(recipe.changes[i].part)} {n}" for i, n in zip(at, counts, strict=True)]
+        return [f"<b>{int(several.sum()):,}</b> channels contested, won by {', '.join(got)}"]
 
 
 def _arrival(edit: Edit, reference: Tensor, mask: Tensor) -> float:
@@ -161,3 +169,42 @@ def stated(change: Change) -> str:
     numbers = [f"{SIGNS[n]} = {getattr(change.settings, n):.3g}" for n in own]
     place = ["in place"] if change.settings.where == "part" else []
     return ", ".join([change.part, *place, f"λ = {change.strength:.3g}", *numbers])
+
+
+def lower_price(
+    settings: QuerySettings, catalog: Catalog, part: str, target: Tensor, reference: Tensor
+) -> float | None:
+    """The highest round price below ρ at which a channel moves; None where it is not to blame.
+
+    Parameters
+    ----------
+    settings : QuerySettings
+        At which nothing moves.
+    catalog : Catalog
+    part : str
+    target, reference : Tensor of shape (1, S)
+        Styles of the pair.
+    """
+    if "rho" in OWN_CONTROLS[settings.method]:
+        for price in (p for p in _PRICES if p < settings.rho):
+            if bool(replace(settings, rho=price).query(catalog, part, target, reference).any()):
+                return price
+    return None
+
+
+def why_nothing_moves(settings: QuerySettings, catalog: Catalog, part: str, price: float | None) -> str:
+    """A sentence for the reader, given what `lower_price` has found."""
+    rho = f"ρ = {settings.rho:.3g}"
+    if price is not None and settings.method == "sequential":
+        least = settings.rho / (1 + settings.rho)
+        most = float(settings.contribution(catalog, part).max())
+        if most > least:
+            return f"at {rho} no channel of the layers that are open has enough of its contribution in {part}"
+        only = f"only channels with more than {least:.1%} of their contribution in {part} move"
+        return f"at {rho} {only}, and the largest share there is {most:.1%}"
+    if price is not None:
+        return f"no channel changes {part} enough for what it changes elsewhere at {rho}"
+    name, words = _NEEDS.get(settings.method, ("", ""))
+    if name and getattr(settings, name) == 0:
+        return f"the {words} is 0"
+    return f"no channel of the layers that are open has a share in {part}; open the others under More"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import html
 import os
 from dataclasses import replace
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,7 @@ from lefs.images import color_difference, opaque, to_uint8
 from lefs.plotting import comparison_strip
 from lefs.query import QuerySettings
 from lefs.widgets.canvas import Canvas, Picture, change_picture
-from lefs.widgets.controls import button, choice, line, row, slider, source_field
+from lefs.widgets.controls import button, choice, field, line, move_to, row, slider, source_field
 from lefs.widgets.panel import Panel, inside_and_outside, joined
 
 __all__ = ["DirectionWalker"]
@@ -115,32 +114,27 @@ class DirectionWalker(Panel):
         check_integer("pictures", pictures, minimum=1, maximum=_MOST)
         self._folder = None if folder is None else Path(folder)
         self._added: list[tuple[Direction, float]] = []
-        self._styles = lru_cache(maxsize=1)(self._sample)
+        self._latest_styles: tuple[object, Tensor] = (None, torch.empty(0))
         seed = check_seed("target", target)
         ranges = [name for name in RANGES if _moves(generator, directions, name)]
-        self.controls = {
-            **_controls(directions, ranges, list(catalog.parts), part, seed, limit),
-            **_more_controls(truncation, pictures, folder is None),
-        }
+        self.controls = _controls(directions, ranges, list(catalog.parts), limit)
+        for name, value in {"part": part or _EVERYWHERE, "pictures": pictures, "target": seed}.items():
+            self.controls[name].value = value
+        move_to(self.controls["truncation"], truncation)
+        self.controls["save"].disabled = folder is None
         self.canvas, self._summary, self._status = Canvas(columns=3), line(), line()
         c = self.controls
+        tools = row(c["add"], c["drop"], kind="tools")
         self._arrange(
             row(c["direction"], c["layers"], c["part"], c["amount"], kind="four"),
-            row(
-                c["target"],
-                c["pictures"],
-                c["truncation"],
-                row(c["add"], c["drop"], kind="tools"),
-                kind="four",
-            ),
+            row(c["target"], c["pictures"], c["truncation"], tools, kind="four"),
             self.canvas,
             self._summary,
             row(c["name"], c["save"], self._status, kind="tools"),
         )
-        for name in ("direction", "layers", "part", "target", "amount", "pictures", "truncation"):
-            self._on_change(c[name], self._redraw)
-        for name, act in {"add": self._add, "drop": self._drop, "save": self._save}.items():
-            self._on_click(c[name], act)
+        self._connect({"add": self._add, "drop": self._drop, "save": self._save})
+        drawn = ("direction", "layers", "part", "target", "amount", "pictures", "truncation")
+        self._connect(dict.fromkeys(drawn, self._redraw))
         self._begin(self._redraw)
 
     def __repr__(self) -> str:
@@ -163,13 +157,14 @@ class DirectionWalker(Panel):
         return comparison_strip(images, changes={"walked": self._change}, title=title)
 
     # -- drawing ----------------------------------------------------------------------------------
-    def _sample(self, seed: int, pictures: int, truncation: float) -> Tensor:
-        return self._generator.sample_styles(range(seed, seed + pictures), truncation=truncation)
-
     def _given(self) -> Tensor:
         """Styles of the pictures that are walked from."""
-        seed = check_seed("target", self.controls["target"].value)
-        return self._styles(seed, self.controls["pictures"].value, self.controls["truncation"].value)
+        first, count, truncation = (self.controls[n].value for n in ("target", "pictures", "truncation"))
+        seeds = range(check_seed("target", first), first + count)
+        if self._latest_styles[0] != (seeds, truncation):
+            styles = self._generator.sample_styles(seeds, truncation=truncation)
+            self._latest_styles = (seeds, truncation), styles
+        return self._latest_styles[1]
 
     @property
     def _walks(self) -> list[tuple[Direction, float]]:
@@ -185,17 +180,17 @@ class DirectionWalker(Panel):
         moved = styles
         for direction, amount in self._walks:
             moved = move(moved, direction, amount, q=q)
-        before, after = self._generator.synthesize(torch.cat([styles, moved])).split(len(styles))
+        images = self._generator.synthesize(torch.cat([styles, moved]))
+        before, after = images.split(len(styles))
         self.target_image, self.image = before[0], after[0]
         self._change = color_difference(self.target_image, self.image)
         told = ", ".join(f"{d.name} {t:+.1f}" for d, t in self._walks) or "no step"
-        shown: list[Picture] = []
-        for i, (target, image) in enumerate(
-            zip(*(to_uint8(opaque(x)) for x in (before, after)), strict=True)
-        ):
+        shown, pixels = list[Picture](), to_uint8(opaque(images))
+        for i, change in enumerate(color_difference(before, after)):
             seed = f"seed {self.controls['target'].value + i}"
-            change = color_difference(before[i], after[i])
-            shown += [Picture(target, "target", seed), Picture(image, "walked", told), change_picture(change)]
+            shown.append(Picture(pixels[i], "target", seed))
+            shown.append(Picture(pixels[len(styles) + i], "walked", told))
+            shown.append(change_picture(change))
         self.canvas.widest = 384 if len(styles) == 1 else 256
         self.canvas.show(*shown)
         self._summary.value = self._measures(self.controls["part"].value, int((moved[0] != styles[0]).sum()))
@@ -245,28 +240,6 @@ def _combined(name: str, walks: list[tuple[Direction, float]], *, q: Tensor | No
     return Directions("named", one[:, None] * 0, styles, one, one * 0, layers, walks[0][0].generator, (name,))
 
 
-def _more_controls(truncation: float, pictures: int, kept_nowhere: bool) -> dict[str, ipywidgets.Widget]:
-    """Of all pictures, of what walks together, and of what is kept."""
-    return {
-        "truncation": slider("truncation", truncation, 1, 0.05, "ψ of the pictures: 0 is the mean of all"),
-        "pictures": ipywidgets.BoundedIntText(
-            pictures,
-            min=1,
-            max=_MOST,
-            description="pictures",
-            tooltip="How many walk together, from that seed on",
-        ),
-        "add": button(
-            "Add another", "plus", "Keep this direction and amount, and go on along another as well"
-        ),
-        "drop": button("Drop", "trash", "Drop all that were added"),
-        "name": ipywidgets.Text(
-            placeholder="a name for this walk", tooltip="What the saved direction is called"
-        ),
-        "save": button("Save", "save", "Save this walk as a direction", disabled=kept_nowhere),
-    }
-
-
 def _joined(saved: Directions, new: Directions) -> Directions:
     """Both sets; where both have a name, the new one holds."""
     if not saved.names or saved.generator != new.generator:
@@ -286,15 +259,22 @@ def _moves(generator: Generator, directions: Directions, layers: str) -> bool:
 
 
 def _controls(
-    directions: Directions, ranges: list[str], parts: list[str], part: str | None, target: int, limit: float
+    directions: Directions, ranges: list[str], parts: list[str], limit: float
 ) -> dict[str, ipywidgets.Widget]:
     offered = [(d.name, i) for i, d in enumerate(directions)]
     places = [("everywhere", _EVERYWHERE), *((name, name) for name in parts)]
     far = "How far, in standard deviations of w along the direction; 0 is the target"
+    together = {"description": "pictures", "tooltip": "How many walk together, from that seed on"}
     return {
         "direction": choice("direction", offered, 0, "Where to walk along, the most important first"),
         "layers": choice("layers", ranges, ranges[0], "Coarse ones carry shape and pose, fine ones colour"),
-        "part": choice("part", places, part or _EVERYWHERE, "Walk in the channels of one part, or in all"),
-        "target": source_field("target", target, "Seed of the image to start from"),
+        "part": choice("part", places, _EVERYWHERE, "Walk in the channels of one part, or in all"),
+        "target": source_field("target", 0, "Seed of the image to start from"),
         "amount": slider("amount", min(2.0, limit), limit, 0.1, far, low=-limit, sign="+"),
+        "truncation": slider("truncation", 0.7, 1, 0.05, "ψ of the pictures: 0 is the mean of all"),
+        "pictures": ipywidgets.BoundedIntText(1, min=1, max=_MOST, **together),
+        "add": button("Add another", "plus", "Keep this step, and go on along another direction as well"),
+        "drop": button("Drop", "trash", "Drop all that were added"),
+        "name": field("a name for this walk", "What the saved direction is called"),
+        "save": button("Save", "save", "Save this walk as a direction"),
     }
