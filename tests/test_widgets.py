@@ -25,8 +25,8 @@ from lefs.plotting import cluster_colors
 from lefs.records import ArtifactError
 from lefs.widgets import CatalogBrowser, EditStudio
 from lefs.widgets.canvas import Canvas, Picture, change_picture
-from lefs.widgets.pacing import preview_of
 from lefs.widgets.panel import Panel
+from lefs.widgets.stage import preview_of
 
 FIXTURES = Path(__file__).parent / "fixtures"
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"

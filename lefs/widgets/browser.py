@@ -22,10 +22,9 @@ from lefs.evaluation import NamedSegmenter, confusion, name_by_truth
 from lefs.generator import Generator
 from lefs.naming import NameClash
 from lefs.plotting import membership_overlays
-from lefs.widgets.about import channel_pictures, facts
 from lefs.widgets.browser_controls import ALL, EVERY_PART, Controls
 from lefs.widgets.canvas import Canvas, Picture
-from lefs.widgets.cluster_pictures import COLUMNS, ClusterPictures, share
+from lefs.widgets.cluster_pictures import COLUMNS, ClusterPictures, channel_pictures, facts, share
 from lefs.widgets.controls import field, line, row, show_if
 from lefs.widgets.steps import Step, check_name, folded, is_default, moved, renamed, stamp, with_saved_names
 

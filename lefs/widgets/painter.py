@@ -27,8 +27,7 @@ from lefs.units.concepts import Concepts
 from lefs.units.interventions import cells_of, pixels_of, replacement
 from lefs.widgets.canvas import Canvas, Picture, change_picture
 from lefs.widgets.controls import button, choice, line, row, slider, source_field
-from lefs.widgets.history import History
-from lefs.widgets.panel import Panel, joined
+from lefs.widgets.panel import History, Panel, joined
 
 __all__ = ["UnitPainter"]
 

@@ -1,4 +1,4 @@
-"""What the panels share: one lock, errors where the reader looks, and a picture where nothing is live."""
+"""What the panels share: one lock, undo, errors where one looks, and a picture where nothing is live."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ import html
 import io
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import ipywidgets
 import torch
@@ -20,10 +21,12 @@ from lefs.generator import Generator
 from lefs.progress import headless, told_by
 from lefs.widgets.canvas import Canvas
 from lefs.widgets.controls import line, show_if
-from lefs.widgets.history import History
 
-__all__ = ["Panel", "inside_and_outside", "joined"]
+__all__ = ["History", "Panel", "inside_and_outside", "joined"]
 
+State = TypeVar("State")
+
+_TOGETHER = 1.0  # seconds in which moves of one control are taken back together
 # The picture is seen where the panel is not alive, and there instead of JupyterLab's "model not found".
 _STILL = """<style>
 .jp-OutputArea-child:has(.lefs-panel) + .jp-OutputArea-child:has(.lefs-still),
@@ -31,6 +34,37 @@ _STILL = """<style>
 :root:has(.lefs-live-{id}) .lefs-still-{id} {{ display: none; }}
 </style>
 <img class="lefs-still lefs-still-{id}" alt="{alt}" src="data:image/jpeg;base64,{jpeg}">"""
+
+
+class History(Generic[State]):
+    """States one after the other, without a limit.
+
+    Moves of one control that follow each other quickly are one step.
+    """
+
+    def __init__(self, first: State, clock: Callable[[], float] = time.monotonic) -> None:
+        self.now = self.first = first
+        self.past: list[State] = []
+        self.future: list[State] = []
+        self._clock, self._last = clock, ("", 0.0)
+
+    def push(self, state: State, what: str = "") -> State:
+        """A new state, made by the control `what`, and the present one from now on."""
+        if state != self.now:
+            (name, when), self._last = self._last, (what, self._clock())
+            if not what or what != name or self._last[1] - when > _TOGETHER:
+                self.past.append(self.now)
+            self.now, self.future = state, []
+        return state
+
+    def go(self, back: bool) -> State:
+        """One step back, or forward again; where there is none it stays."""
+        here, there = (self.past, self.future) if back else (self.future, self.past)
+        self._last = ("", 0.0)
+        if here:
+            there.append(self.now)
+            self.now = here.pop()
+        return self.now
 
 
 class Panel:

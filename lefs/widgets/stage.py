@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import threading
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from functools import partial
@@ -26,14 +28,12 @@ from lefs.query import QuerySettings
 from lefs.retrieval import PartBank, retrieve
 from lefs.saving import exclusive
 from lefs.sources import Source
-from lefs.widgets.history import History
-from lefs.widgets.pacing import preview_of
-from lefs.widgets.panel import Panel
+from lefs.widgets.panel import History, Panel
 from lefs.widgets.strips import name_of
 from lefs.widgets.studio_state import StudioState, as_code, as_parameters
 from lefs.widgets.studio_view import View
 
-__all__ = ["Stage", "Tables", "tuned_settings"]
+__all__ = ["Stage", "Tables", "preview_of", "tuned_settings"]
 
 Tables = Mapping[str, QuerySettings] | Iterable[Mapping[str, QuerySettings]]
 
@@ -42,6 +42,7 @@ _REST = 0.25  # seconds after which a control that has not moved is taken to res
 _TO_CHOOSE = 128  # side in pixels of a picture to choose from
 _BANK, _OFFERS = 96, 8  # seeds that suggestions are looked for among, and how many are shown
 _PRESETS = 200  # that a folder is looked through for
+_LEAST = 64  # side in pixels of a preview: smaller pictures show nothing
 
 
 class Stage(Panel):
@@ -148,9 +149,9 @@ class Stage(Panel):
     def _move(self, by: int) -> None:
         """The present row earlier or later."""
         state = self._history.now
-        order, to = list(range(len(state.recipe.changes))), state.row + by
-        if 0 <= to < len(order):
-            order[state.row], order[to] = order[to], order[state.row]
+        order = list(range(len(state.recipe.changes)))
+        if 0 <= state.row + by < len(order):
+            order.insert(state.row + by, order.pop(state.row))
             self._turn_to(state.ordered(order))
 
     def _remove(self) -> None:
@@ -294,3 +295,50 @@ def _plain_to_see(editor: Editor) -> Recipe:
     seen = View(editor).seen_parts(Recipe(0), reference)
     part = "hair" if "hair" in seen else seen[min(1, len(seen) - 1)]
     return Recipe(0, (Change(part, reference, settings=QuerySettings(where="part")),))
+
+
+def preview_of(generator: Generator, seconds: float) -> tuple[Generator, int]:
+    """What to preview with: a generator and the largest side of which it makes an image in that time.
+
+    The generator is the given one, or a copy of it in bfloat16 where that shows more, or as much sooner (its
+    images differ by a quarter of a grey level on average). Sizes are tried in ascending order until one is
+    too slow; where none is fast enough, it is the smallest that shows something (64 pixels); where there are
+    no smaller images than the whole, that.
+    """
+    useful = {s for s in generator.preview_sizes if _LEAST <= s <= generator.preview_size}
+    sizes = sorted({*useful, generator.size[0]})
+    if len(sizes) == 1:
+        return generator, sizes[0]
+    side, spent = _largest(generator, sizes, seconds)
+    if side == sizes[-1] or generator.dtype != torch.float32:
+        return generator, side
+    half = copy.deepcopy(generator).to(torch.bfloat16)
+    other, sooner = _largest(half, sizes[:-1], seconds)
+    better = other > side or (other == side and sooner < spent)
+    return (half, other) if better else (generator, side)
+
+
+def _largest(generator: Generator, sizes: list[int], seconds: float) -> tuple[int, float]:
+    """The largest of the sizes that is made in time (else the first), and what it takes."""
+    found = sizes[0], _seconds(generator, sizes[0])
+    for size in sizes[1:]:
+        if found[1] > seconds:
+            break
+        spent = _seconds(generator, size)
+        if spent > seconds:
+            break
+        found = size, spent
+    return found
+
+
+def _seconds(generator: Generator, size: int) -> float:
+    """Time of one image; the better of two, since the first makes ready what the next one uses."""
+    times = []
+    with torch.inference_mode():
+        labels = [generator.default_label or 0] if generator.label_dim else None
+        styles = generator.sample_styles([0], labels=labels)
+        for _ in range(2):
+            start = time.perf_counter()
+            generator.synthesize(styles, upto=size).cpu()  # (waits for a GPU)
+            times.append(time.perf_counter() - start)
+    return min(times)

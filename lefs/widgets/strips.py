@@ -120,16 +120,11 @@ def name_of(source: Source) -> str:
 
 def source_of(generator: Generator, name: str, content: Any) -> int | KeptStyles:
     """What a file of somebody's stands for: a w, W+ or styles, or the picture that is inverted."""
+    shown = printable("".join(c for c in Path(name).name if c not in "/\\\0"), 60)
     if content is None or len(content) > _MOST:
-        raise ValueError(
-            f"{printable(name, 80)!r} is larger than {_MOST // 2**20} MiB; give a smaller picture"
-        )
-    stem, suffix = (
-        printable("".join(c for c in text if c not in "/\\\0"), 60)
-        for text in (Path(name).stem, Path(name).suffix)
-    )
+        raise ValueError(f"{shown!r} is larger than {_MOST // 2**20} MiB; give a smaller picture")
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / f"{stem or 'picture'}{suffix}"
+        path = Path(folder) / (shown or "picture")
         path.write_bytes(bytes(content))
         found = invert(generator, path) if is_picture(path) else path
         return keep_source(generator, found)

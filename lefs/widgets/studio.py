@@ -133,11 +133,6 @@ class EditStudio(Stage):
         pair = f"{change.part} of {name_of(change.reference)} onto {name_of(self.edit.recipe.target)}"
         return f"EditStudio: {many}{pair}, strength {change.strength:g}, {change.settings}"
 
-    def close(self) -> None:
-        """Take the panel out of the page and out of memory; `edit`, `state` and `recipe` stay."""
-        super().close()
-        self._strips = {}
-
     # -- layout -----------------------------------------------------------------------------------
     def _build(self) -> None:
         acts = {
@@ -250,17 +245,18 @@ class EditStudio(Stage):
 
     def _possible(self, state: StudioState) -> bool:
         """Whether there is a place for the present edit; if not, say so and offer another part."""
-        change, c = state.change, self.controls
+        change = state.change
+        if change.settings.where == "everywhere" or change.mask is not None:
+            return True
         seen = self._view.seen_parts(state.recipe, change.reference)
-        placed = change.settings.where == "part" and change.mask is None
-        if not placed or not seen or change.part in seen:
+        if not seen or change.part in seen:
             return True
         self._other = seen[min(1, len(seen) - 1)]
         self._notice.value = html.escape(
             f"{change.part} is in neither picture, so there is no place to edit; these are: "
             f"{', '.join(seen)}. Suggest finds references that have it."
         )
-        c["instead"].description = f"Edit {self._other} instead"
+        self.controls["instead"].description = f"Edit {self._other} instead"
         self._ask("instead")
         return False
 

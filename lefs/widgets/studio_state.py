@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from lefs.editing import Change, Recipe
 from lefs.generator import Generator
 from lefs.query import QuerySettings
 from lefs.records import ArtifactError, embedded_names, whole
+from lefs.sources import KeptStyles
 
 __all__ = ["StudioState", "as_code", "as_parameters"]
 
@@ -48,19 +49,21 @@ class StudioState:
 
     def with_change(self, change: Change) -> StudioState:
         """With another one in the present row."""
-        return self.ordered(range(len(self.recipe.changes)), {self.row: change})
+        changes = list(self.recipe.changes)
+        changes[self.row] = change
+        return replace(self, recipe=replace(self.recipe, changes=tuple(changes)))
 
     def added(self, change: Change) -> StudioState:
         """With one more row, which the controls then show."""
         changes = (*self.recipe.changes, change)
         return replace(self, recipe=replace(self.recipe, changes=changes), row=len(changes) - 1)
 
-    def ordered(self, order: Any, others: Mapping[int, Change] | None = None) -> StudioState:
+    def ordered(self, order: Sequence[int]) -> StudioState:
         """With these of its rows, in this order."""
-        order, changes = list(order), dict(enumerate(self.recipe.changes)) | dict(others or {})
         row = order.index(self.row) if self.row in order else min(self.row, len(order) - 1)
         off = frozenset(i for i, old in enumerate(order) if old in self.off)
-        return StudioState(replace(self.recipe, changes=tuple(changes[i] for i in order)), off, row)
+        changes = tuple(self.recipe.changes[i] for i in order)
+        return StudioState(replace(self.recipe, changes=changes), off, row)
 
     def to_json(self) -> dict[str, Any]:
         """Plain values that `from_json` reads."""
@@ -97,14 +100,18 @@ def as_code(recipe: Recipe, generator: Generator) -> str:
 
 
 def _written(change: Change) -> str:
-    usual = QuerySettings(where=change.settings.where)
-    names = [f.name for f in fields(usual)]
-    chosen = {n: getattr(change.settings, n) for n in names if n != "where"}
-    others = {n: v for n, v in chosen.items() if v != getattr(usual, n)}
-    told = ", ".join(f"{n}={v!r}" for n, v in {"where": usual.where, **others}.items())
+    settings = change.settings
+    usual = QuerySettings(where=settings.where)
+    told = {"where": settings.where}
+    for name in (f.name for f in fields(usual)):
+        if getattr(settings, name) != getattr(usual, name):
+            told[name] = getattr(settings, name)
+    chosen = ", ".join(f"{name}={value!r}" for name, value in told.items())
     mask = "" if change.mask is None else f", {_source(change.mask)}"
     reference = _source(change.reference)
-    return f"lefs.Change({change.part!r}, {reference}, {change.strength!r}, lefs.QuerySettings({told}){mask})"
+    return (
+        f"lefs.Change({change.part!r}, {reference}, {change.strength!r}, lefs.QuerySettings({chosen}){mask})"
+    )
 
 
 def _source(source: Any) -> str:
@@ -117,8 +124,7 @@ def _source(source: Any) -> str:
 
 def as_parameters(state: StudioState, catalog: Catalog) -> str:
     """The present row as parameters of the editing notebook, for ``papermill -f`` (YAML)."""
-    recipe, change = state.recipe, state.change
-    settings = change.settings
+    recipe, change, settings = state.recipe, state.change, state.change.settings
     values = {
         "target": recipe.target,
         "reference": change.reference,
@@ -129,12 +135,12 @@ def as_parameters(state: StudioState, catalog: Catalog) -> str:
         "epsilon": settings.epsilon,
         "truncation": recipe.truncation,
     }
-    lines = [
-        f"{name}: {json.dumps(value)}"
-        if not hasattr(value, "sha256")
-        else f"# {name}: of a picture of one's own, {value}: give the file of its inversion"
-        for name, value in values.items()
-    ]
-    if settings.method not in ("sequential", "simultaneous"):
-        lines[4] = f"# method: {settings.method}, in place; the notebook shows that beside its own method"
+    lines = []
+    for name, value in values.items():
+        if isinstance(value, KeptStyles):
+            lines.append(f"# {name}: of a picture of one's own, {value}: give the file of its inversion")
+        elif name == "method" and value not in ("sequential", "simultaneous"):
+            lines.append(f"# method: {value}, in place; the notebook shows that beside its own method")
+        else:
+            lines.append(f"{name}: {json.dumps(value)}")
     return "\n".join(lines) + "\n"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import os
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -114,7 +115,7 @@ class DirectionWalker(Panel):
         check_integer("pictures", pictures, minimum=1, maximum=_MOST)
         self._folder = None if folder is None else Path(folder)
         self._added: list[tuple[Direction, float]] = []
-        self._latest_styles: tuple[object, Tensor] = (None, torch.empty(0))
+        self._sample = lru_cache(maxsize=1)(generator.sample_styles)
         seed = check_seed("target", target)
         ranges = [name for name in RANGES if _moves(generator, directions, name)]
         self.controls = _controls(directions, ranges, list(catalog.parts), limit)
@@ -160,11 +161,8 @@ class DirectionWalker(Panel):
     def _given(self) -> Tensor:
         """Styles of the pictures that are walked from."""
         first, count, truncation = (self.controls[n].value for n in ("target", "pictures", "truncation"))
-        seeds = range(check_seed("target", first), first + count)
-        if self._latest_styles[0] != (seeds, truncation):
-            styles = self._generator.sample_styles(seeds, truncation=truncation)
-            self._latest_styles = (seeds, truncation), styles
-        return self._latest_styles[1]
+        first = check_seed("target", first)
+        return self._sample(range(first, first + count), truncation=truncation)
 
     @property
     def _walks(self) -> list[tuple[Direction, float]]:
@@ -182,11 +180,11 @@ class DirectionWalker(Panel):
             moved = move(moved, direction, amount, q=q)
         images = self._generator.synthesize(torch.cat([styles, moved]))
         before, after = images.split(len(styles))
-        self.target_image, self.image = before[0], after[0]
-        self._change = color_difference(self.target_image, self.image)
+        changes = color_difference(before, after)
+        self.target_image, self.image, self._change = before[0], after[0], changes[0]
         told = ", ".join(f"{d.name} {t:+.1f}" for d, t in self._walks) or "no step"
         shown, pixels = list[Picture](), to_uint8(opaque(images))
-        for i, change in enumerate(color_difference(before, after)):
+        for i, change in enumerate(changes):
             seed = f"seed {self.controls['target'].value + i}"
             shown.append(Picture(pixels[i], "target", seed))
             shown.append(Picture(pixels[len(styles) + i], "walked", told))
@@ -233,10 +231,7 @@ def _combined(name: str, walks: list[tuple[Direction, float]], *, q: Tensor | No
         raise ValueError("there is no walk to save; go some way along a direction first")
     step = torch.stack([d.styles.double() * (d.deviation * t) for d, t in walks]).sum(dim=0)
     styles = (step if q is None else step * q.detach().cpu().double()).float()[None]
-    one, layers = (
-        torch.ones(1, dtype=torch.float64),
-        tuple(dict.fromkeys(la for d, _ in walks for la in d.layers)),
-    )
+    one, layers = torch.ones(1).double(), tuple(dict.fromkeys(la for d, _ in walks for la in d.layers))
     return Directions("named", one[:, None] * 0, styles, one, one * 0, layers, walks[0][0].generator, (name,))
 
 
