@@ -21,7 +21,7 @@ from torch import Tensor
 
 import lefs
 from lefs.files import formats
-from lefs.files.publishers.finding import find_state
+from lefs.files.publishers.state_dict import find_state
 from lefs.files.reading import Global, Instance, is_inert, read_tree
 from lefs.files.weights import fill
 from lefs.models import StyleGAN2, StyleGAN2Config

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,68 +18,7 @@ from lefs.files.reading import Instance, aligned, read_tree
 from lefs.generator import Generator
 from lefs.records import ArtifactError
 
-__all__ = ["ForeignCatalog", "fitting_layer", "import_catalog", "read_foreign_catalog"]
-
-
-@dataclass(frozen=True, eq=False)
-class ForeignCatalog:
-    """Cluster centres of somebody else, and what they called them.
-
-    Attributes
-    ----------
-    centers : Tensor of shape (K, C)
-        Cluster centres, float32, of unit norm.
-    annotations : mapping of str to tuple of int
-        The clusters that each name stands for; clusters may be missing.
-    """
-
-    centers: Tensor
-    annotations: Mapping[str, tuple[int, ...]]
-
-
-def read_foreign_catalog(path: str | os.PathLike[str]) -> ForeignCatalog:
-    """Read the catalog of the paper's released code (``FactorCatalog``) or of Retrieve in Style.
-
-    Both pickle a spherical k-means estimator with ``cluster_centers_``, the paper's inside an object that
-    also has ``annotations``. Only arrays and plain values are taken.
-
-    Raises
-    ------
-    ArtifactError
-        If the file is not such a catalog, is damaged, or asks for what could run code.
-    """
-    path = Path(path)
-    tree = read_tree(path)
-    outer = _attributes(tree)
-    centers = _attributes(outer.get("_factorization", tree)).get("cluster_centers_")
-    if not isinstance(centers, Tensor) or centers.ndim != 2 or not centers.is_floating_point():
-        raise ArtifactError(
-            f"{path} is not a pickled catalog: expected an object with cluster_centers_, an array of shape "
-            f"(K, C), alone or as its _factorization; found {tree!r}"[:500]
-        )
-    centers = aligned(centers).float()
-    if not bool(torch.isfinite(centers).all()) or not bool((centers.norm(dim=1) > 0).all()):
-        raise ArtifactError(f"{path}: its cluster_centers_ hold NaN, infinite or zero vectors")
-    return ForeignCatalog(
-        normalize(centers, dim=1), _annotations(outer.get("annotations", {}), len(centers), path)
-    )
-
-
-def fitting_layer(
-    generator: Generator, channels: int, layer: str | None, path: str | os.PathLike[str]
-) -> str:
-    """Name of the layer that centres of so many channels belong to; see `import_catalog`."""
-    convolutions = [la for la in generator.layers if la.kind == "conv"]
-    start = [la.name for la in convolutions].index(generator.default_layer)
-    ordered = convolutions[start:] + convolutions[:start]
-    candidates = [generator.layer(layer)] if layer is not None else ordered
-    fitting = [la.name for la in candidates if la.channels == channels]
-    if not fitting:
-        widths = ", ".join(f"{la.name} {la.channels}" for la in candidates)
-        raise ArtifactError(
-            f"{path} has centres of {channels} channels, but those of the generator are: {widths}"
-        )
-    return fitting[0]
+__all__ = ["import_catalog"]
 
 
 def import_catalog(
@@ -120,12 +59,46 @@ def import_catalog(
     ArtifactError
         If the file is not such a catalog or does not fit the layer.
     """
-    found = read_foreign_catalog(path)
-    layer = fitting_layer(generator, found.centers.shape[1], layer, path)
+    centers, named = _read(Path(path))
+    layer = _fitting_layer(generator, centers.shape[1], layer, path)
     sample = Sample(generator, seeds, truncation=truncation, progress=progress)
-    named = {k for ks in found.annotations.values() for k in ks}
-    rest = {f"cluster {k}": (k,) for k in range(len(found.centers)) if k not in named}
-    return replace(Catalog.of(sample, layer, found.centers), parts={**found.annotations, **rest})
+    taken = {k for clusters in named.values() for k in clusters}
+    rest = {f"cluster {k}": (k,) for k in range(len(centers)) if k not in taken}
+    return replace(Catalog.of(sample, layer, centers), parts={**named, **rest})
+
+
+def _read(path: Path) -> tuple[Tensor, dict[str, tuple[int, ...]]]:
+    """Centres (K, C) of unit norm, and the clusters that each name stands for.
+
+    Both codes pickle a spherical k-means estimator with ``cluster_centers_``, the paper's inside an object
+    that also has ``annotations``.
+    """
+    tree = read_tree(path)
+    outer = _attributes(tree)
+    centers = _attributes(outer.get("_factorization", tree)).get("cluster_centers_")
+    if not isinstance(centers, Tensor) or centers.ndim != 2 or not centers.is_floating_point():
+        raise ArtifactError(
+            f"{path} is not a pickled catalog: expected an object with cluster_centers_, an array of shape "
+            f"(K, C), alone or as its _factorization; found {tree!r:.300}"
+        )
+    centers = aligned(centers).float()
+    if not bool(torch.isfinite(centers).all()) or not bool((centers.norm(dim=1) > 0).all()):
+        raise ArtifactError(f"{path}: its cluster_centers_ hold NaN, infinite or zero vectors")
+    return normalize(centers, dim=1), _annotations(outer.get("annotations", {}), len(centers), path)
+
+
+def _fitting_layer(generator: Generator, channels: int, layer: str | None, path: object) -> str:
+    convolutions = [la for la in generator.layers if la.kind == "conv"]
+    start = [la.name for la in convolutions].index(generator.default_layer)
+    ordered = convolutions[start:] + convolutions[:start]
+    candidates = [generator.layer(layer)] if layer is not None else ordered
+    fitting = next((la.name for la in candidates if la.channels == channels), None)
+    if fitting is None:
+        widths = ", ".join(f"{la.name} {la.channels}" for la in candidates)
+        raise ArtifactError(
+            f"{path} has centres of {channels} channels, but those of the generator are: {widths}"
+        )
+    return fitting
 
 
 def _attributes(value: Any) -> Mapping[str, Any]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -37,8 +36,14 @@ def fill(
     ArtifactError
         If they do not fit; `network` is then as it was.
     """
-    places = _places(network)
-    _check_shapes(places, tensors, path)
+    expected = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
+    found = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+    if wrong := sorted(k for k in expected.keys() | found.keys() if expected.get(k) != found.get(k)):
+        first = wrong[0]
+        raise ArtifactError(
+            f"{path} does not fit its architecture in {len(wrong)} tensors, first {first!r}: "
+            f"expected shape {expected.get(first, 'absent')}, found {found.get(first, 'absent')}"
+        )
     try:
         ready = {name: _copied(tensor.detach(), source) for name, tensor in tensors.items()}
     except (MemoryError, RuntimeError) as error:
@@ -49,10 +54,7 @@ def fill(
         raise ArtifactError(
             f"{path} has NaN or infinite values in {bad!r}; it may come from a training that diverged"
         )
-    for name, (table, key) in places.items():
-        old = table[key]
-        own = isinstance(old, nn.Parameter)
-        table[key] = nn.Parameter(ready[name], old.requires_grad) if own else ready[name]
+    network.load_state_dict(ready, assign=True)
 
 
 def _copied(tensor: Tensor, source: MappedFile | None) -> Tensor:
@@ -60,31 +62,6 @@ def _copied(tensor: Tensor, source: MappedFile | None) -> Tensor:
         return source.copy(tensor)
     # (`to` alone leaves a transposed tensor as it lies, which is slower and rounds otherwise)
     return aligned(tensor).to(torch.float32).contiguous()
-
-
-def _places(network: nn.Module) -> dict[str, tuple[dict[str, Any], str]]:
-    """Where a network keeps each tensor of its ``state_dict``: a table, and the key there."""
-    return {
-        f"{prefix}{'.' * bool(prefix)}{key}": (table, key)
-        for prefix, module in network.named_modules()
-        for table in (module._parameters, module._buffers)
-        for key, tensor in table.items()
-        if tensor is not None and key not in module._non_persistent_buffers_set
-    }
-
-
-def _check_shapes(
-    places: Mapping[str, tuple[dict[str, Any], str]], tensors: Mapping[str, Tensor], path: Path
-) -> None:
-    expected = {k: tuple(table[key].shape) for k, (table, key) in places.items()}
-    found = {k: tuple(v.shape) for k, v in tensors.items()}
-    if expected != found:
-        names = sorted(k for k in expected.keys() | found.keys() if expected.get(k) != found.get(k))
-        first = names[0]
-        raise ArtifactError(
-            f"{path} does not fit its architecture in {len(names)} tensors, first {first!r}: "
-            f"expected shape {expected.get(first, 'absent')}, found {found.get(first, 'absent')}"
-        )
 
 
 def _finite(tensor: Tensor) -> bool:

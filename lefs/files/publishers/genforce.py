@@ -9,9 +9,8 @@ from typing import Any
 from torch import Tensor
 
 from lefs.files.publishers import Parsed, changes
-from lefs.files.publishers.finding import find_state
 from lefs.files.publishers.shapes import check_classes, progan_config, stylegan2_config, stylegan_config
-from lefs.files.publishers.state_dict import Parts, StateDict, Table, check_grown
+from lefs.files.publishers.state_dict import Parts, StateDict, Table, check_grown, find_state, same
 from lefs.files.publishers.unknown import DISCRIMINATOR
 from lefs.records import ArtifactError
 
@@ -69,10 +68,10 @@ _MODULATED: Parts = {
     ".noise_strength": (".noise_strength", 0),
 }
 _STYLEGAN2: Table = (
-    (r"mapping\.dense(\d\d?)", "mapping.fc{}", {".weight": (".weight", 2), ".bias": (".bias", 1)}),
+    (r"mapping\.dense(\d\d?)", "mapping.fc{}", same(weight=2, bias=1)),
     (r"mapping\.label", "mapping.embed", {"_weight": (".weight", 2, changes.class_table)}),
-    (r"mapping\.LabelEmbed", "mapping.embed", {".weight": (".weight", 2), ".bias": (".bias", 1)}),
-    (r"truncation", "mapping", {".w_avg": (".w_avg", 1)}),
+    (r"mapping\.LabelEmbed", "mapping.embed", same(weight=2, bias=1)),
+    (r"truncation", "mapping", same(w_avg=1)),
     (r"synthesis\.early_layer", "synthesis.b4", {".const": (".const", 4, changes.single)}),
     (r"synthesis\.layer(\d\d?)", changes.one_more, _MODULATED),
     (r"synthesis\.output(\d\d?)", lambda k: f"{_size(k)}.torgb", _MODULATED),
@@ -83,9 +82,7 @@ def _read_stylegan2(state: _State, path: Path) -> Parsed:
     """Truncation there pulls all w unless told otherwise. ADA normalizes latents and classes apart."""
     apart = "mapping.LabelEmbed.weight" in state
     source = StateDict(state, path, "a StyleGAN2 of genforce")
-    source.drop(r".*\.kernel")  # (always [1, 3, 3, 1])
-    tensors = source.translate(_STYLEGAN2)
-    source.finish()
+    tensors = source.translate(_STYLEGAN2, r".*\.kernel")  # (always [1, 3, 3, 1])
     check_classes(tensors, source)
     config = stylegan2_config(tensors, source, normalize="each" if apart else "joint")
     return Parsed("stylegan2", config, tensors, {"publisher": "genforce"})
@@ -116,9 +113,7 @@ _STYLEGAN: Table = (
 def _read_stylegan(state: _State, path: Path) -> Parsed:
     source = StateDict(state, path, "a StyleGAN of genforce")
     check_grown(source, "synthesis.lod")
-    source.drop(r".*\.blur\.kernel")
-    tensors = source.translate(_STYLEGAN)
-    source.finish()
+    tensors = source.translate(_STYLEGAN, r".*\.blur\.kernel")
     check_classes(tensors, source)
     notes = {"publisher": "genforce", "truncation": 0.7}
     return Parsed("stylegan", stylegan_config(tensors, source), tensors, notes)
@@ -140,7 +135,6 @@ def _read_progan(state: _State, path: Path) -> Parsed:
     layer: Parts = {".weight": (".weight", 4, weight), ".bias": (".bias", 1)}
     colors = (r"output(\d\d?)", lambda k: f"{_size(k)}.torgb", _COLORS)
     tensors = source.translate(((r"layer(\d\d?)", changes.pair, layer), colors))
-    source.finish()
     first = tensors.get("synthesis.b4.conv0.weight")
     classes = 0 if first is None else max(0, first.shape[1] - _LATENT)
     config = progan_config(tensors, source, label_dim=classes, normalize_z=True)

@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from lefs.files.publishers import Parsed, changes
-from lefs.files.publishers.finding import find_state
 from lefs.files.publishers.shapes import stylegan_config
-from lefs.files.publishers.state_dict import Parts, StateDict, Table
+from lefs.files.publishers.state_dict import Parts, StateDict, Table, find_state, same
 
 __all__ = ["matches", "read"]
 
@@ -29,7 +28,7 @@ def _is_dump(tree: Any) -> bool:
 
 _DENSE: Parts = {".weight": (".weight", 2), ".bias": (".bias", 1, changes.over_root_two)}
 _UP: Parts = {".weight": (".weight", 4, changes.turned_if_fused), ".bias": (".bias", 1)}
-_PLAIN: Parts = {".weight": (".weight", 4), ".bias": (".bias", 1)}
+_PLAIN = same(weight=4, bias=1)
 _LINEAR: Parts = {".weight": (".affine.weight", 2), ".bias": (".affine.bias", 1, changes.half_from_one)}
 _SIZE = r"g_synthesis\.blocks\.(\d{1,5})x\d+"
 _PORT: Table = (
@@ -72,11 +71,10 @@ def read(tree: Any, path: Path) -> Parsed:
     _, state = ("", tree[-1]) if dump else find_state(tree, _CONST) or ("", {})
     source = StateDict(state, path, "a StyleGAN of lernapparat or of Editing in Style")
     apart = any(name.startswith("g_style.") for name in state)
-    source.drop(r".*\.intermediate\.kernel", r"G_synthesis/ToRGB_lod[1-9]\d*/\w+")
     last = f"synthesis.b{source.largest(rf'(?:{_SIZE}|{_SCOPE})[./].*')}.torgb"
     colors = (r"g_synthesis\.torgb", last, _PLAIN), (r"G_synthesis/ToRGB_lod0", last, _DUMPED_COLORS)
-    tensors = source.translate((*(_DUMP if dump else _PORT), *colors))
-    source.finish()
+    known = r".*\.intermediate\.kernel", r"G_synthesis/ToRGB_lod[1-9]\d*/\w+"
+    tensors = source.translate((*(_DUMP if dump else _PORT), *colors), *known)
     settings = {"noise": "drawn", "epsilon": 1e-5, "truncation_cutoff": None if apart else 8}
     config = stylegan_config(tensors, source, **settings)
     return Parsed("stylegan", config, tensors, {"publisher": "Editing in Style" if apart else "lernapparat"})

@@ -10,29 +10,22 @@ from torch import Tensor
 
 from lefs.files.publishers import Parsed
 from lefs.files.publishers.exporting import filter_of, stylegan2_tensors
-from lefs.files.publishers.finding import find_state
 from lefs.files.publishers.shapes import check_classes, common_filter, stylegan2_config
-from lefs.files.publishers.state_dict import Parts, StateDict, Table
+from lefs.files.publishers.state_dict import StateDict, Table, find_state, same
 from lefs.generator import Generator
 
 __all__ = ["matches", "read", "write"]
 
 _SEEN = ("synthesis.b4.const", "synthesis.b4.conv1.affine.weight")
 _LAYER = r"synthesis\.b(\d{1,5})\.(conv0|conv1|torgb)"
-_DENSE: Parts = {".weight": (".weight", 2), ".bias": (".bias", 1)}
-_STYLED: Parts = {
-    ".weight": (".weight", 4),
-    ".bias": (".bias", 1),
-    ".noise_const": (".noise_const", 2),
-    ".noise_strength": (".noise_strength", 0),
-}
+_DENSE = same(weight=2, bias=1)
 _TABLE: Table = (
     (r"mapping\.(fc\d\d?|embed)", "mapping.{}", _DENSE),
-    (r"mapping", "mapping", {".w_avg": (".w_avg", 1)}),
-    (r"synthesis\.b4", "synthesis.b4", {".const": (".const", 3)}),
-    (_LAYER, "synthesis.b{}.{}", _STYLED),
+    (r"mapping", "mapping", same(w_avg=1)),
+    (r"synthesis\.b4", "synthesis.b4", same(const=3)),
+    (_LAYER, "synthesis.b{}.{}", same(weight=4, bias=1, noise_const=2, noise_strength=0)),
     (rf"{_LAYER}\.affine", "synthesis.b{}.{}.affine", _DENSE),
-    (r"synthesis\.b(\d{1,5})\.skip", "synthesis.b{}.skip", {".weight": (".weight", 4)}),
+    (r"synthesis\.b(\d{1,5})\.skip", "synthesis.b{}.skip", same(weight=4)),
 )
 
 
@@ -52,7 +45,6 @@ def read(tree: Any, path: Path) -> Parsed:
     source = StateDict(state, path, "a state dict of NVIDIA's StyleGAN2")
     taps = common_filter(source, r".*\.resample_filter")
     tensors = source.translate(_TABLE)
-    source.finish()
     check_classes(tensors, source)
     config = stylegan2_config(tensors, source, filter=taps, mapping_lr=_lr(tensors["mapping.fc0.weight"]))
     notes = {"publisher": "NVIDIA, a state dict", "network": where or "the file"}

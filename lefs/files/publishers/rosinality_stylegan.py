@@ -10,9 +10,8 @@ import torch
 from torch import Tensor
 
 from lefs.files.publishers import Parsed, changes
-from lefs.files.publishers.finding import find_state
 from lefs.files.publishers.shapes import stylegan_config
-from lefs.files.publishers.state_dict import Parts, StateDict, Table
+from lefs.files.publishers.state_dict import Parts, StateDict, Table, find_state
 
 __all__ = ["matches", "read"]
 
@@ -76,9 +75,7 @@ def read(tree: Any, path: Path) -> Parsed:
     """
     _, state = find_state(tree, _CONST) or ("", {})
     source = StateDict(state, path, "a StyleGAN of style-based-gan-pytorch")
-    source.drop(r".*\.weight_flip", r".*conv1\.[12]\.weight")  # (the blur)
-    tensors = source.translate(_TABLE)
-    source.finish()
+    tensors = source.translate(_TABLE, r".*\.weight_flip", r".*conv1\.[12]\.weight")  # (the blur)
     tensors["synthesis.b4.conv0.bias"] = torch.zeros(len(tensors["synthesis.b4.conv0.const"]))
     trained = [_size(k) for k, v in tensors.items() if k.endswith("torgb.bias") and bool(v.any())]
     last = max(trained, default=max(map(_size, tensors)))

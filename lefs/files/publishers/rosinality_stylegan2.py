@@ -11,9 +11,8 @@ from torch import Tensor
 
 from lefs.files.publishers import Parsed, changes
 from lefs.files.publishers.exporting import filter_of, stylegan2_tensors
-from lefs.files.publishers.finding import find_state
 from lefs.files.publishers.shapes import check_classes, common_filter, stylegan2_config
-from lefs.files.publishers.state_dict import Parts, StateDict, Table
+from lefs.files.publishers.state_dict import Parts, StateDict, Table, find_state, same
 from lefs.files.reading import aligned
 from lefs.generator import Generator
 
@@ -31,7 +30,6 @@ def _next(number: str) -> str:
     return changes.one_more(str(int(number) + 1))
 
 
-_DENSE: Parts = {".weight": (".weight", 2), ".bias": (".bias", 1)}
 _COLORS: Parts = {
     ".conv.modulation.weight": (".affine.weight", 2),
     ".conv.modulation.bias": (".affine.bias", 1),
@@ -45,7 +43,7 @@ _CONVOLUTION: Parts = {
 }
 _TABLE: Table = (
     # (the first entry is the normalisation)
-    (r"style\.(\d\d?)", lambda i: f"mapping.fc{int(i) - 1}", _DENSE),
+    (r"style\.(\d\d?)", lambda i: f"mapping.fc{int(i) - 1}", same(weight=2, bias=1)),
     (r"input", "synthesis.b4", {".input": (".const", 4, changes.single)}),
     (r"conv1", "synthesis.b4.conv1", _CONVOLUTION),
     (r"convs\.(\d\d?)", _next, _CONVOLUTION),
@@ -68,7 +66,6 @@ def read(tree: Any, path: Path) -> Parsed:
         "image_filter": common_filter(source, r".*upsample\.kernel"),
     }
     tensors = source.translate(_TABLE)
-    source.finish()
     check_classes(tensors, source, square=True)
     notes: dict[str, Any] = {"publisher": "rosinality stylegan2-pytorch", "network": where or "the file"}
     if mean is not None:

@@ -1,10 +1,11 @@
-"""Named tensors of a publisher's file, and the table that says which of ours each of them is."""
+"""Named tensors: where they lie in a publisher's file, and the table that says which of ours each is."""
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from torch import Tensor
 from lefs.files.reading import aligned
 from lefs.records import ArtifactError
 
-__all__ = ["Change", "Parts", "Row", "StateDict", "Table", "check_grown"]
+__all__ = ["Change", "Parts", "Row", "StateDict", "Table", "check_grown", "find_state", "same"]
 
 # what is done to a tensor, which will have that name of ours
 Change = Callable[[Tensor, str], Tensor]
@@ -23,6 +24,61 @@ Parts = Mapping[str, tuple[str, int, *tuple[Change, ...]]]
 # the pattern's groups in place of {}, or a function of them; the parts.
 Row = tuple[str, str | Callable[..., str], Parts]
 Table = Sequence[Row]
+
+_DEEPEST, _MOST_NAMES = 4, 200_000
+# what averages over a training are called; they are better than what was trained last
+_AVERAGED = ("ema", "smooth", "running", "average")
+
+
+def same(**axes: int) -> Parts:
+    """Parts that are called as ours: the number of axes of each."""
+    return {f".{name}": (f".{name}", count) for name, count in axes.items()}
+
+
+def find_state(tree: Any, *known: str) -> tuple[str, dict[str, Any]] | None:
+    """Look for the dictionary whose entries have the names `known`, wherever it is and whatever it is called.
+
+    ``torch.save({"state_dict": {"decoder.input.input": ...}, "latent_avg": ...})`` holds ``"input.input"`` at
+    ``"state_dict.decoder"``; so do files with ``g_ema``, ``params_ema``, ``generator``, ``module.``,
+    ``_orig_mod.`` and the like.
+
+    Parameters
+    ----------
+    tree : object
+        What was read from the file.
+    known : str
+        Names that tell this kind of network from others.
+
+    Returns
+    -------
+    (str, dict) or None
+        Where it lies, ``""`` for the file itself, and what is there by name, with the ``latent_avg`` beside
+        or above it. Of several an averaged one, else the first. None if there is none.
+    """
+    names = dict(islice(_named(tree, depth=2), _MOST_NAMES)) if isinstance(tree, Mapping) else {}
+    ends = (name.removesuffix(known[0]) for name in names if name.endswith(known[0]))
+    places = [p for p in ends if p.count(".") <= _DEEPEST and p[-1:] in ("", ".")]
+    places = [p for p in places if all(p + name in names for name in known)]
+    if not places:
+        return None
+    place = min(places, key=lambda p: not any(word in p.lower() for word in _AVERAGED))
+    state = {name.removeprefix(place): value for name, value in names.items() if name.startswith(place)}
+    above = place.split(".")
+    for depth in range(len(above)):
+        mean = ".".join([*above[:depth], "latent_avg"])
+        if mean in names:
+            state["latent_avg"] = names[mean]
+    return place.removesuffix("."), state
+
+
+def _named(tree: Mapping[Any, Any], depth: int) -> Iterator[tuple[str, Any]]:
+    for key, value in tree.items():
+        if not isinstance(key, str):
+            continue
+        if isinstance(value, Mapping) and depth:
+            yield from ((f"{key}.{name}", inner) for name, inner in _named(value, depth - 1))
+        else:
+            yield key, value
 
 
 class StateDict:
@@ -79,20 +135,22 @@ class StateDict:
         """Give what matches `pattern` in the names the text that `new` makes of it."""
         self._left = {re.sub(pattern, new, name): tensor for name, tensor in self._left.items()}
 
-    def drop(self, *patterns: str) -> None:
-        """Forget tensors whose whole names match one of the patterns: constants that the code knows."""
-        for pattern in patterns:
-            for name in self.names(pattern):
-                del self._left[name]
+    def translate(self, table: Table, *constants: str) -> dict[str, Tensor]:
+        """Take all tensors: those that `table` names are given as {our name: tensor}.
 
-    def translate(self, table: Table) -> dict[str, Tensor]:
-        """Take all tensors that `table` names: {our name: tensor}.
+        Parameters
+        ----------
+        table : sequence of Row
+        constants : str
+            Patterns of the whole names of tensors that the code knows.
 
         Raises
         ------
         ArtifactError
-            If one is of another kind than the table says.
+            If one is of another kind than the table says, or is none of these: the network is another one.
         """
+        for name in [name for pattern in constants for name in self.names(pattern)]:
+            self._left.pop(name, None)
         ours: dict[str, Tensor] = {}
         for beginning, here, parts in table:
             pattern = re.compile(rf"{beginning}({'|'.join(map(re.escape, parts))})")
@@ -106,13 +164,10 @@ class StateDict:
                         ours[new] = change(ours[new], new)
                 except ValueError as error:
                     raise self.error(f"{name!r} has shape {tuple(ours[new].shape)}; {error}") from None
-        return ours
-
-    def finish(self) -> None:
-        """Raise an `ArtifactError` if a tensor has not been taken: the network is another one."""
         if self._left:
             names = ", ".join(repr(n) for n in list(self._left)[:4])
             raise self.error(f"it has {len(self._left)} tensors more than that needs, such as {names}")
+        return ours
 
 
 def check_grown(source: StateDict, name: str) -> None:

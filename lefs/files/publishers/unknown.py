@@ -7,8 +7,8 @@ from typing import Any
 
 from torch import Tensor
 
-from lefs.files.publishers.finding import find_state
 from lefs.files.publishers.persistence import NETWORKS, find_network, is_module
+from lefs.files.publishers.state_dict import find_state
 
 __all__ = ["DISCRIMINATOR", "explain"]
 

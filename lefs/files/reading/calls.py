@@ -138,13 +138,6 @@ def _new_object(session: Session, args: Arguments) -> Any:
     return NotImplemented
 
 
-def _new_object_with_keywords(session: Session, args: Arguments) -> Any:
-    match args:
-        case (Global() as what, tuple(values), dict(keywords)) if what.name != "__newobj_ex__":
-            return call(session, what, values, keywords)
-    return NotImplemented
-
-
 # -- persistence of stylegan2-ada-pytorch and stylegan3 ------------------------------------------------------
 
 
@@ -303,7 +296,6 @@ _NAMES: tuple[tuple[Maker, str], ...] = (
     (_encoded, "_codecs.encode"),
     (_reconstructor, "copyreg._reconstructor"),
     (_new_object, "copyreg.__newobj__"),
-    (_new_object_with_keywords, "copyreg.__newobj_ex__"),
     (_tensor, "torch._utils._rebuild_tensor torch._utils._rebuild_tensor_v2"),
     (_typed_tensor, "torch._utils._rebuild_tensor_v3"),
     (_parameter, "torch._utils._rebuild_parameter torch._utils._rebuild_parameter_with_state"),

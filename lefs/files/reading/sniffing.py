@@ -28,6 +28,7 @@ _OTHER = {
     b"BZh": "a bzip2 archive; unpack it first",
     b"\xfd7zXZ": "an xz archive; unpack it first",
     b"7z\xbc\xaf": "a 7z archive; unpack it first",
+    b"ustar": "a tar archive; unpack it first",
     b"Rar!": "a RAR archive; unpack it first",
     b"\x89HDF": "an HDF5 file (Keras weights?)",
     b"\x93NUMPY": f"a numpy array, not a generator{_STYLES}",
@@ -38,11 +39,8 @@ _OTHER = {
     b"\x7fELF": "a program",
 }
 
-# kind → what the file is, in words, and what to do
+# kind that is not read → what the file is, in words, and what to do
 _KINDS = {
-    "pickle": "is a pickle",
-    "torch-zip": "is a PyTorch checkpoint (zip format)",
-    "torch-legacy": "is a PyTorch checkpoint (the format before PyTorch 1.6)",
     "safetensors": "is a safetensors file; lefs loads those that it wrote, whose names end in .safetensors",
     "html": "is an HTML page, not weights: the download failed; open it in a browser to see why",
     "text": "is a text file, not weights",
@@ -73,7 +71,7 @@ def sniff(data: memoryview) -> str:
         return _sniff_zip(data)
     if head[0] == 0x80 and len(head) > 1 and head[1] <= 5:
         return "pickle"
-    if _is_safetensors(head, len(data)):
+    if head[8:9] == b"{" and int.from_bytes(head[:8], "little") <= len(data) - 8:
         return "safetensors"
     if _HTML.match(head):
         return "html"
@@ -93,10 +91,6 @@ def _sniff_zip(data: memoryview) -> str:
     if len(checkpoints_in(names)) == 1:
         return "torch-zip"
     return "npz" if names and all(n.endswith(".npy") for n in names) else "zip"
-
-
-def _is_safetensors(head: bytes, size: int) -> bool:
-    return len(head) > 8 and head[8:9] == b"{" and int.from_bytes(head[:8], "little") <= size - 8
 
 
 def _sniff_text(data: memoryview, head: bytes) -> str:
@@ -137,7 +131,6 @@ def explain(data: memoryview, kind: str) -> str:
         return f"{_KINDS[kind]}; it begins with {head[:60].decode('utf-8', 'replace')!r}"
     if kind == "unknown":
         tar = head[257:262] == b"ustar"
-        other = "a tar archive; unpack it first" if tar else None
-        other = other or next((v for k, v in _OTHER.items() if head.startswith(k)), None)
+        other = _OTHER[b"ustar"] if tar else next((v for k, v in _OTHER.items() if head.startswith(k)), None)
         return f"is {other}" if other else f"{_KINDS[kind]}; it begins with the bytes {head[:8].hex(' ')}"
     return _KINDS[kind]
