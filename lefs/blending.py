@@ -17,7 +17,7 @@ from torch import Tensor
 from lefs.catalog import Catalog
 from lefs.editing import transfer
 from lefs.generator import Generator
-from lefs.positions import grown, offsets, on_map, resized, shifted
+from lefs.positions import grown, main_pieces, offsets, on_map, resized, shifted
 from lefs.query import QuerySettings
 from lefs.synthesis import Cache, Noise
 
@@ -43,8 +43,9 @@ def in_place(
     """Edit one part of images inside the part's mask alone.
 
     Before the layer ``blending_layer(catalog)``, x = x_S + m ∘ (x_G − x_S): x_S of the target, x_G of the run
-    of ``transfer(target, reference, q)``, m the part in target or reference, grown by one position of
-    that map and averaged to it. The image so far is mixed likewise; from there on the target's styles follow.
+    of ``transfer(target, reference, q)``, m the part in target or reference without its specks
+    (pieces below a twentieth of the largest), grown by one position of that map and averaged to it. The image
+    so far is mixed likewise; from there on the target's styles follow.
     Before a finer layer (the finest clustered one, or the next of larger maps) the maps outside m, now grown
     by `refine` pixels, are the target's once more.
 
@@ -117,6 +118,8 @@ class Side:
         The state before the blending layer.
     masks : mapping of str to bool Tensor of shape (N, side, side)
         Where each part is.
+    drawn : tuple of str
+        The parts whose masks are somebody's own, which are taken as they are.
     tones : mapping of Side to {part: Cache}
         Of references: what was found out about their tones and those of a target, while there is one.
     """
@@ -124,6 +127,7 @@ class Side:
     styles: Tensor
     state: Cache
     masks: Mapping[str, Tensor]
+    drawn: tuple[str, ...] = ()
     tones: WeakKeyDictionary[Side, dict[str, Cache]] = field(default_factory=WeakKeyDictionary, repr=False)
 
 
@@ -184,7 +188,7 @@ class Blending:
         size = self.mask_side, self.mask_side * width // height
         own = resized(mask[:, None].to(side.styles), size)[:, 0] > 0
         others = {name: found & ~own for name, found in side.masks.items()}
-        return replace(side, masks={**others, part: own})
+        return replace(side, masks={**others, part: own}, drawn=(*side.drawn, part))
 
     def query(self, part: str, settings: QuerySettings, target: Side, reference: Side) -> Tensor:
         """Which channels of the reference are mixed in: (S,) or (N, S)."""
@@ -229,7 +233,9 @@ class Blending:
         """
         if part not in target.masks:
             self.catalog.clusters(part)  # (an error that lists those there are)
-        own, other = target.masks[part], reference.masks[part]
+        own, other = (
+            s.masks[part] if part in s.drawn else main_pieces(s.masks[part]) for s in (target, reference)
+        )
         if not bool((own.flatten(1).any(1) | other.flatten(1).any(1)).all()):
             raise ValueError(
                 f"part: {part!r} is in neither target nor reference, so there is no place to edit; "

@@ -17,7 +17,7 @@ from torch.nn.functional import adaptive_avg_pool2d, max_pool2d
 
 from lefs import Catalog, Change, Editor, Generator, QuerySettings, Recipe, StyleGAN2, dissect, load
 from lefs.blending import Blending, Side, blending_layer, in_place
-from lefs.positions import offsets
+from lefs.positions import main_pieces, offsets
 from lefs.records import ArtifactError
 from lefs.synthesis import Cache
 
@@ -85,7 +85,7 @@ def test_where_nothing_is_masked_it_is_the_target_and_where_all_is_the_reference
 def test_it_is_the_definition(lively: StyleGAN2, catalog: Catalog, styles: Tensor, strength: float) -> None:
     part, other = part_of(catalog, lively, styles), styles.flip(0)
     side = 2 * catalog.columns.side
-    own, theirs = (catalog.part_masks(lively, s, size=side)[part] for s in (styles, other))
+    own, theirs = (main_pieces(catalog.part_masks(lively, s, size=side)[part]) for s in (styles, other))
     growth = side // 8  # a position of the map that is mixed
     grown = max_pool2d((own | theirs)[:, None].float(), 2 * growth + 1, stride=1, padding=growth)
     moved = styles + strength * (other - styles)
@@ -188,9 +188,30 @@ def test_masks_of_ones_own_stand_for_the_catalogs(
 ) -> None:
     part, other = part_of(catalog, lively, styles), styles.flip(0)
     side = 2 * catalog.columns.side
-    own, theirs = (catalog.part_masks(lively, s, size=side)[part] for s in (styles, other))
+    own, theirs = (main_pieces(catalog.part_masks(lively, s, size=side)[part]) for s in (styles, other))
     found = in_place(lively, catalog, part, styles, other, masks=(own, theirs))
     assert torch.equal(found, in_place(lively, catalog, part, styles, other))
+
+
+def test_specks_are_left_out_and_pairs_are_not() -> None:
+    mask = torch.zeros(2, 40, 40, dtype=torch.bool)
+    mask[0, :10, :10] = mask[0, 30:, 30:] = True  # two pieces of 100 pixels
+    mask[0, 20, 20] = mask[0, 21, 21] = True  # one of two, which hang together at a corner
+    mask[1, 3, 3:7] = mask[1, 30, 30] = True  # small, but of the size of what is there
+    expected = mask.clone()
+    expected[0, 20:22] = False
+    assert main_pieces(mask).equal(expected)
+    assert main_pieces(torch.zeros_like(mask)).equal(torch.zeros_like(mask))
+
+
+def test_specks_of_a_mask_of_ones_own_are_edited(lively: StyleGAN2, catalog: Catalog, styles: Tensor) -> None:
+    part, drawn = part_of(catalog, lively, styles), torch.zeros(1, *lively.size, dtype=torch.bool)
+    drawn[:, :16, :16] = drawn[:, -1, -1] = True
+    target, edit = (
+        lively.synthesize(styles[:1]),
+        in_place(lively, catalog, part, styles[:1], styles[1:2], settings=IN_PLACE, masks=(drawn, drawn)),
+    )
+    assert not target[..., -4:, -4:].equal(edit[..., -4:, -4:])
 
 
 @pytest.mark.parametrize(("right", "down"), [(0, 0), (3, 0), (-2, 4), (4, -4)])

@@ -17,6 +17,7 @@ from lefs.editing import transfer
 from lefs.evaluation.masks import Segmenter, grow, read_masks, shows, union
 from lefs.generator import Generator
 from lefs.images import to_lab
+from lefs.positions import main_pieces
 from lefs.workers import Chunks, Source, check_executor, loaded, map_chunks, travelling
 
 __all__ = ["PairBatch", "PairOptions", "check_pairs", "map_pairs", "pair_batches", "seed_pairs"]
@@ -142,10 +143,11 @@ class PairBatch:
     @cached_property
     def own_masks(self) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """Where the catalog finds each part, in targets and in references: what edits may be made with."""
-        if self.segmenter is None:
-            return self.target_masks, self.reference_masks
-        sides = self.target_styles, self.reference_styles
-        one, two = (self.catalog.part_masks(self.generator, styles) for styles in sides)
+        sides = self.target_masks, self.reference_masks
+        if self.segmenter is not None:
+            both = self.target_styles, self.reference_styles
+            sides = tuple(self.catalog.part_masks(self.generator, styles) for styles in both)
+        one, two = ({part: main_pieces(mask) for part, mask in side.items()} for side in sides)
         return one, two
 
     def place(self, part: str) -> Tensor:
