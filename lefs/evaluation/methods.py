@@ -17,6 +17,7 @@ from lefs.directions import Direction
 from lefs.evaluation import baselines
 from lefs.evaluation.pairs import PairBatch
 from lefs.generator import Generator
+from lefs.positions import main_pieces
 from lefs.query import QuerySettings
 
 __all__ = [
@@ -180,7 +181,7 @@ def edited(
     at, images = batch.place(part).flatten(1).any(dim=1), batch.targets.clone()
     if bool(at.any()):
         # (tones are those of the parts beside it, so that all masks are asked for)
-        masks = None if settings.tone else [m[part][at] for m in batch.own_masks]
+        masks = None if settings.tone else [main_pieces(m[part][at]) for m in batch.own_masks]
         given: dict[str, Any] = {"settings": settings, "strength": strength, "masks": masks}
         images[at] = in_place(batch.generator, catalog, part, *(styles[at] for styles in sides), **given)
     return images

@@ -142,12 +142,17 @@ class PairBatch:
 
     @cached_property
     def own_masks(self) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        """Where the catalog finds each part, in targets and in references: what edits may be made with."""
-        sides = self.target_masks, self.reference_masks
-        if self.segmenter is not None:
-            both = self.target_styles, self.reference_styles
-            sides = tuple(self.catalog.part_masks(self.generator, styles) for styles in both)
-        one, two = ({part: main_pieces(mask) for part, mask in side.items()} for side in sides)
+        """Where the catalog finds each part, in targets and in references: what edits may be made with.
+
+        Without specks where a segmenter judges; where the catalog judges itself, its masks as they are.
+        """
+        if self.segmenter is None:
+            return self.target_masks, self.reference_masks
+        sides = self.target_styles, self.reference_styles
+        one, two = (
+            {part: main_pieces(mask) for part, mask in found.items()}
+            for found in (self.catalog.part_masks(self.generator, styles) for styles in sides)
+        )
         return one, two
 
     def place(self, part: str) -> Tensor:
