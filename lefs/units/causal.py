@@ -4,21 +4,113 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
+import torch
 from torch import Tensor
 
-from lefs.checks import check_integer, check_name, check_number, check_seeds
+from lefs.checks import check_choice, check_integer, check_name, check_number, check_seeds
 from lefs.evaluation import Estimate, estimate
 from lefs.generator import Generator
-from lefs.progress import track
+from lefs.synthesis import Cache, Hook
 from lefs.tables import Table
-from lefs.units.concepts import Judge
-from lefs.units.interventions import Units, batch_of, weights_of
-from lefs.units.sites import Site, Where
+from lefs.units.concepts import Concepts, Judge
+from lefs.units.interventions import (
+    Units,
+    batch_of,
+    batches,
+    cells_of,
+    check_levels,
+    kept_cache,
+    pixels_of,
+    replacement,
+    weights_of,
+)
 
-__all__ = ["CausalEffect", "causal_effects", "causal_table", "dose_curve"]
+__all__ = ["CausalEffect", "Site", "Where", "causal_effects", "causal_table", "dose_curve"]
+
+#: ``"everywhere"``; ``"concept"``, where the unaltered image shows it; or a mask painted over the picture
+Where = Literal["everywhere", "concept"] | Tensor
+
+
+class Site:
+    """Where units of one layer are changed, and a concept is counted: at the same positions.
+
+    Parameters
+    ----------
+    generator : Generator
+    segmenter : Segmenter or Catalog
+    layer, concept : str
+    levels : Tensor of shape (C,)
+        What insertion sets each unit of the layer to.
+    where : {"everywhere", "concept"} or Tensor of shape (H, W), bool
+        A mask is of any size, over the whole picture.
+    """
+
+    def __init__(
+        self, generator: Generator, segmenter: Judge, layer: str, concept: str, levels: Tensor, where: Where
+    ):
+        self.generator, self.concepts = generator, Concepts(generator, segmenter)
+        self.concepts.check_layer(layer)
+        self.layer, self.label = generator.layer(layer), self.concepts.index(concept)
+        self.concept, self.where, self.levels = concept, where, check_levels(self.layer, levels)
+        if isinstance(where, Tensor):
+            if where.ndim != 2 or not bool(where.any()):
+                raise ValueError(
+                    "where must be a mask of shape (H, W) that picks some position, got shape "
+                    f"{tuple(where.shape)} with {int(where.sum())} picked"
+                )
+        elif isinstance(where, str):
+            check_choice("where", where, ("everywhere", "concept"))
+        else:
+            raise TypeError(
+                f"where must be 'everywhere', 'concept' or a Tensor (H, W); got {type(where).__name__}"
+            )
+
+    def labels(self, styles: Tensor, cache: Cache | None, edits: dict[str, Hook] | None = None) -> Tensor:
+        """What the pixels show, unaltered or after `edits`: (N, H, W)."""
+        return self.concepts.look(styles, edits, cache=cache)[1]
+
+    def positions(
+        self, styles: Tensor, cache: Cache | None, labels: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Cells (N, h, w) that are changed, and pixels (N, H, W) that are counted.
+
+        The labels of the images, if they are not given, are found only where it is they that tell.
+        """
+        mask = torch.ones(1, 1, dtype=torch.bool)
+        if isinstance(self.where, Tensor):
+            mask = self.where
+        elif self.where == "concept":
+            mask = (self.labels(styles, cache) if labels is None else labels) == self.label
+        cells = cells_of(self.layer, mask.to(styles.device)).expand(len(styles), -1, -1)
+        return cells, pixels_of(cells, self.generator.size[0])
+
+    def edits(self, weight: Tensor, cells: Tensor, levels: Tensor) -> dict[str, Hook]:
+        """Units of weight (C,) go to `levels` at some cells."""
+        return {self.layer.name: replacement(self.layer, weight, levels=levels, where=cells)}
+
+    @torch.inference_mode()
+    def count(self, styles: Tensor, sets: Mapping[str, Tensor]) -> dict[str, np.ndarray]:
+        """Pixels before, ablated, inserted, looked at, (4, n), of each set, in the images that count."""
+        cache = kept_cache(self.generator, styles)
+        labels = self.labels(styles, cache)
+        cells, pixels = self.positions(styles, cache, labels)
+        area, found = pixels.sum(dim=(1, 2)), {}
+        for name, weight in sets.items():
+            edits = (self.edits(weight, cells, to) for to in (torch.zeros_like(self.levels), self.levels))
+            seen = [labels, *(self.labels(styles, cache, edit) for edit in edits)]
+            rows = [((shown == self.label) & pixels).sum(dim=(1, 2)) for shown in seen]
+            found[name] = torch.stack([*rows, area])[:, area > 0].cpu().numpy()
+        return found
+
+    def check_seen(self, count: int) -> None:
+        """Raise a ValueError if nothing was counted."""
+        if not count:
+            raise ValueError(
+                f"no image of the sample shows {self.concept!r}; give more seeds or another place"
+            )
 
 
 @dataclass(frozen=True, eq=False)
@@ -153,11 +245,8 @@ def causal_effects(
     if not sets:
         raise ValueError("sets is empty; give at least one set of units")
     weights = {name: weights_of(site.layer, own) for name, own in sets.items()}
-    batches = [sample[i : i + size] for i in range(0, len(sample), size)]
-    counted = [
-        site.count(generator.sample(batch, truncation=psi), weights)
-        for batch in track(batches, total=len(batches), description="interventions", show=progress)
-    ]
+    each = batches(generator, sample, psi, size, "interventions", progress)
+    counted = [site.count(styles, weights) for _, styles in each]
     found = {name: np.concatenate([c[name] for c in counted], axis=1) for name in sets}
     site.check_seen(next(iter(found.values())).shape[1])
     return {

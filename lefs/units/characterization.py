@@ -13,10 +13,9 @@ from lefs.catalog import Catalog
 from lefs.checks import check_integer, check_number, check_seeds
 from lefs.generator import Generator, GeneratorId, Sampling
 from lefs.images import of_height
-from lefs.progress import track
 from lefs.stylespace import StyleLayer
 from lefs.units.concepts import Concepts, Judge
-from lefs.units.interventions import batch_of, chosen_layers, unit_layers
+from lefs.units.interventions import batch_of, batches, chosen_layers, unit_layers
 from lefs.units.quantiles import QuantileSketch
 from lefs.units.unit_dissection import UnitDissection
 
@@ -100,17 +99,15 @@ def characterize(
     side = min(generator.size[0], _SIDE) if size is None else check_integer("size", size, minimum=1)
     psi = check_number("truncation", truncation)
     chosen = chosen_layers(generator, layers, unit_layers(generator))
-    batches = [sample[i : i + count] for i in range(0, len(sample), count)]
     kept, num_units = check_integer("peaks", peaks, minimum=1), sum(la.channels for la in chosen)
     summits = torch.empty(num_units, 0), torch.empty(num_units, 0, dtype=torch.int64)
     sketches = {la.name: QuantileSketch(la.channels, relative_error=relative_error) for la in chosen}
-    for batch in track(batches, total=len(batches), description="thresholds", show=progress):
-        highest = _highest(generator, generator.sample(batch, truncation=psi), sketches)
-        summits = _strongest(summits, highest, batch, kept)
+    for batch, styles in batches(generator, sample, psi, count, "thresholds", progress):
+        summits = _strongest(summits, _highest(generator, styles, sketches), batch, kept)
     thresholds = {name: sketch.quantile(1 - quantile).float() for name, sketch in sketches.items()}
     sums = _Sums(len(concepts.names), num_units)
-    for batch in track(batches, total=len(batches), description="units × concepts", show=progress):
-        _hold(concepts, generator.sample(batch, truncation=psi), thresholds, sums, side)
+    for _, styles in batches(generator, sample, psi, count, "units × concepts", progress):
+        _hold(concepts, styles, thresholds, sums, side)
     return UnitDissection(
         layers=chosen,
         concepts=tuple(concepts.name(p) for p in range(len(sums.pixels))),

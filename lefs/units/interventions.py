@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 import torch
 from torch import Tensor
@@ -12,6 +12,7 @@ from torch.nn.functional import adaptive_max_pool2d, interpolate, pad
 from lefs.checks import check_integer
 from lefs.generator import Generator
 from lefs.images import of_height
+from lefs.progress import track
 from lefs.stylespace import StyleLayer
 from lefs.synthesis import Cache
 
@@ -57,6 +58,16 @@ def batch_of(generator: Generator, given: int | None, usual: int) -> int:
     if given is not None:
         return check_integer("batch_size", given, minimum=1)
     return max(1, min(usual, _PIXELS // math.prod(generator.size)))
+
+
+def batches(
+    generator: Generator, seeds: list[int], truncation: float, size: int, description: str, show: bool
+) -> Iterator[tuple[list[int], Tensor]]:
+    """The seeds and the styles (or latents) of a sample, a batch at a time, with a bar."""
+    starts = range(0, len(seeds), size)
+    for start in track(starts, total=len(starts), description=description, show=show):
+        batch = seeds[start : start + size]
+        yield batch, generator.sample(batch, truncation=truncation)
 
 
 def kept_cache(generator: Generator, styles: Tensor) -> Cache | None:
@@ -250,8 +261,8 @@ def ablate(
     >>> units.ablate(generator, generator.sample([1, 2]), "b8.torgb", [3, 5]).shape
     torch.Size([2, 3, 64, 64])
     """
-    edit = replacement(generator.layer(layer), units, where=where)
-    return generator.walk(styles, {layer: edit})
+    off = torch.zeros(generator.layer(layer).channels)
+    return insert(generator, styles, layer, units, off, where=where)
 
 
 def insert(

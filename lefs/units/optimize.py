@@ -11,9 +11,9 @@ from torch import Tensor
 from lefs.checks import check_integer, check_number, check_seeds
 from lefs.generator import Generator
 from lefs.progress import track
+from lefs.units.causal import Site, Where
 from lefs.units.concepts import Judge
 from lefs.units.interventions import kept_cache
-from lefs.units.sites import Site, Where
 from lefs.units.unit_dissection import UnitDissection
 
 __all__ = ["optimize_units", "rankings"]
@@ -122,7 +122,7 @@ def _slope(site: Site, styles: Tensor, alpha: Tensor) -> tuple[Tensor, int]:
     styles = styles.clone()
     with torch.no_grad():
         cache = kept_cache(site.generator, styles)
-    cells, pixels = (m.clone() for m in site.positions_in(styles, cache))
+    cells, pixels = (m.clone() for m in site.positions(styles, cache))
     levels, chances = site.levels.to(alpha), []
     with torch.enable_grad():
         free = alpha.clone().requires_grad_()
