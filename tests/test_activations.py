@@ -18,7 +18,7 @@ from lefs.activations import Hypercolumns
 from lefs.dissection import estimate
 from lefs.editing import Change, Recipe
 from lefs.editor import Editor
-from lefs.evaluation.partitions import compare_partitions, sample_vectors
+from lefs.evaluation import compare_partitions, sample_vectors
 from lefs.factorization import soft_assign
 from lefs.generator import Generator
 from lefs.query import QuerySettings

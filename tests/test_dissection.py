@@ -22,7 +22,7 @@ from lefs import ArtifactError, Catalog, StyleGAN2, dissect, energies, save_gene
 from lefs import activations as sample_module
 from lefs.activations import Sample
 from lefs.dissection import Estimate, estimate
-from lefs.evaluation.partitions import compare_partitions, layers_to_compare, sample_vectors
+from lefs.evaluation import compare_partitions, layers_to_compare, sample_vectors
 from lefs.generator import Generator
 from lefs.images import resample_partition
 from lefs.workers import processes

@@ -4,25 +4,30 @@ python -m data.figures.evaluate             measure, print and draw: a quarter o
 python -m data.figures.evaluate --draw      print and draw again from the stored numbers
 python -m data.figures.evaluate --matrix    measure and draw the part-leak matrix alone
 python -m data.figures.evaluate --ways      the ways of editing in place against each other: five minutes
+python -m data.figures.evaluate --local     how real the surroundings look, beside soft compositing
 """
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from torch import Tensor
 
 import lefs
 from lefs import plotting
 from lefs.effects import by_effect
 from lefs.evaluation import (
+    Comparison,
     Estimate,
     Method,
     Report,
     compare,
+    interval,
     part_leak,
     report,
     seed_pairs,
@@ -94,7 +99,7 @@ def _edit(
     return edited(batch, catalog, part, settings, strength=strength)
 
 
-def measure(pairs: int, part_pairs: int, curve_pairs: int) -> Report:
+def measure(pairs: int, part_pairs: int, curve_pairs: int, *, usual_only: bool = False) -> Comparison:
     """Every method on the first `part_pairs` pairs that show a part; at unusual values on fewer of them.
 
     Edits are made with the catalog's masks; the segmenter judges where parts are, and the features are those
@@ -103,18 +108,36 @@ def measure(pairs: int, part_pairs: int, curve_pairs: int) -> Report:
     subject = Subject.load(MODEL)
     model, catalog, segmenter = subject.model, subject.catalog, subject.segmenter
     effect = by_effect(catalog, model) if catalog.effects is None else catalog.by_effect()
-    found = compare(
+    methods = standard_methods(model, catalog, effect=effect)
+    return compare(
         model,
         catalog,
         seed_pairs(pairs),
         parts=PARTS + RARE,
-        methods=standard_methods(model, catalog, effect=effect),
+        methods=[m.only(m.usual) for m in methods] if usual_only else methods,
         segmenter=segmenter,
         features=lefs.load_segmenter(subject.folder / "judge.safetensors").features,
         part_pairs=part_pairs,
         curve_pairs=curve_pairs,
     )
-    return report(found, note=f"{MODEL}, truncation 0.7, {part_pairs} pairs a part, judged by the segmenter")
+
+
+def local_table(found: Comparison, rival: str = "soft compositing") -> Table:
+    """Local realism of each method, and its share of the rival's: all parts, then those of "in place"."""
+
+    def local(method: str, parts: Sequence[str]) -> np.ndarray:
+        real = [r for r in found.realism if r.method == method and r.part in parts]
+        return np.asarray(np.mean([r.local(found.pairs) for r in real], axis=0))
+
+    def row(label: str, method: str, parts: Sequence[str]) -> tuple[str, str, str, str]:
+        own, other = local(method, parts), local(rival, parts)
+        cells = [spelled(interval(1000 * values), ".1f") for values in (own, other)]
+        return label, *cells, spelled(interval(own / other), ".2f")
+
+    parts = list(dict.fromkeys(o.part for o in found.outcomes))
+    rows = [row(m.name, m.name, parts) for m in found.methods]
+    rows += [row(f"in place, {part}", "in place", [part]) for part in parts]
+    return Table(("method", "local × 1000", f"{rival}'s", f"share of {rival}'s"), rows)
 
 
 def draw_matrix(pairs: int) -> None:
@@ -145,6 +168,7 @@ def main() -> None:
     parser.add_argument("--draw", action="store_true", help="from the stored numbers")
     parser.add_argument("--matrix", action="store_true", help="the part-leak matrix alone")
     parser.add_argument("--ways", action="store_true", help="the ways of editing in place")
+    parser.add_argument("--local", action="store_true", help="local realism beside soft compositing's")
     parser.add_argument("--models", nargs="+", default=[MODEL, "portraits-64"], help="with --ways: of these")
     options = parser.parse_args()
     if options.ways:
@@ -152,12 +176,16 @@ def main() -> None:
             found = compare_ways(name, options.pairs, options.part_pairs)
             print(name, found.table(), *(part_table(found, way) for way in WAYS), sep="\n\n", flush=True)
         return
+    if options.local:
+        print(local_table(measure(options.pairs, options.part_pairs, options.part_pairs, usual_only=True)))
+        return
     if not options.draw:
         draw_matrix(options.pairs)
     if options.matrix:
         return
     if not options.draw:
-        measure(options.pairs, options.part_pairs, options.curve_pairs).save(NUMBERS)
+        note = f"{MODEL}, truncation 0.7, {options.part_pairs} pairs a part, judged by the segmenter"
+        report(measure(options.pairs, options.part_pairs, options.curve_pairs), note=note).save(NUMBERS)
     found = Report.load(NUMBERS)
     figure = plotting.tradeoff_curves(found, parts=PARTS, emphasise=IN_COLOR)
     figure.savefig(HERE / "tradeoff.png", dpi=144)

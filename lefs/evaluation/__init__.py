@@ -3,8 +3,12 @@
 from lefs.evaluation.agreement import (
     agreement_table,
     agreements,
+    compare_partitions,
     confusion,
+    explained_share,
+    layers_to_compare,
     name_by_truth,
+    sample_vectors,
     stability,
 )
 from lefs.evaluation.baselines import random_query
@@ -23,7 +27,6 @@ from lefs.evaluation.outcomes import (
     measure,
 )
 from lefs.evaluation.pairs import PairBatch, pair_batches, seed_pairs
-from lefs.evaluation.partitions import compare_partitions, explained_share, layers_to_compare, sample_vectors
 from lefs.evaluation.realism import Realism, frechet_distance, kernel_terms, pooled
 from lefs.evaluation.reports import Report, Row, report
 from lefs.evaluation.tuning import Trial, Tuning, load_settings, part_settings, save_settings, tune

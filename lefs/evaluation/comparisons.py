@@ -9,15 +9,15 @@ from itertools import product
 from typing import Any, Literal, Unpack
 
 import numpy as np
-from torch import Tensor
 
 from lefs.catalog import Catalog
 from lefs.checks import check_choice, check_integer, check_seeds
 from lefs.directions import Direction
-from lefs.evaluation.baselines import random_query
 from lefs.evaluation.masks import chosen_parts
 from lefs.evaluation.methods import (
     Method,
+    Settings,
+    at_random,
     by_query,
     by_settings,
     global_transfer,
@@ -25,10 +25,10 @@ from lefs.evaluation.methods import (
     settings_by_part,
     standard_methods,
 )
-from lefs.evaluation.outcomes import Curve, Locality, Outcome, outcome_table
+from lefs.evaluation.outcomes import Curve, Locality, Outcome
 from lefs.evaluation.pairs import PairOptions, check_pairs, map_pairs
 from lefs.evaluation.realism import Features, Realism
-from lefs.evaluation.scenes import Row, measured, shown
+from lefs.evaluation.scenes import UNEDITED, Key, Row, measured, shown
 from lefs.generator import Generator
 from lefs.query import QuerySettings
 from lefs.tables import Table, Tabular
@@ -86,7 +86,14 @@ class Comparison(Tabular):
 
     def numbers(self) -> Table:
         """A row for each part, method, value and pair, with every number of an `Outcome`."""
-        return outcome_table(self.outcomes)
+        names = [f.name for f in fields(Outcome) if "ndarray" in str(f.type)]
+        rows = [
+            (o.part, o.method, o.value, *cells)
+            for o in self.outcomes
+            for cells in zip(*(getattr(o, name).tolist() for name in names), strict=True)
+        ]
+        heads = ["pair" if name == "index" else name for name in names]
+        return Table(("part", "method", "value", *heads), rows)
 
 
 def compare(
@@ -170,22 +177,18 @@ def compare(
         for v in m.values
     }
     work = partial(measured, ways=ways, follow=follow, features=features, after=after)
-    rows: dict[tuple[str, str, float], list[Row]] = {}
-    unlike: list[Row] = []
-    for unedited, edits in map_pairs(work, generator, catalog, pairs, **options):
-        unlike.append(unedited)
-        for key, row in edits:
+    rows: dict[Key, list[Row]] = {}
+    for found in map_pairs(work, generator, catalog, pairs, **options):
+        for key, row in found:
             rows.setdefault(key, []).append(row)
-    found = [(p, m, v) for p, m in product(names, chosen) for v in m.values if rows.get((p, m.name, v))]
-    joined = {(p, m.name, v): _joined(rows[p, m.name, v]) for p, m, v in found}
-    outcomes = [Outcome(*key[:2], **_some(c, Outcome), value=key[2]) for key, c in joined.items()]
+    joined = {key: _joined(own) for key, own in rows.items()}
     # (as many as of a part, since the Fréchet distance depends on their number)
-    pictures = {("", "unedited"): {n: column[: limits[0]] for n, column in _joined(unlike).items()}}
-    pictures |= {(p, m.name): joined[p, m.name, v] for p, m, v in found if v == m.usual}
-    realism = [Realism(*key, **_some(c, Realism)) for key, c in pictures.items() if "edited" in c]
-    return Comparison(
-        chosen, tuple(outcomes), tuple(r for r in realism if len(r.index) > 1), len(pairs), min(limits)
-    )
+    joined[UNEDITED] = {name: column[: limits[0]] for name, column in joined[UNEDITED].items()}
+    keys = [(p, m.name, v) for p, m in product(names, chosen) for v in m.values if (p, m.name, v) in joined]
+    real = [k for k in (UNEDITED, *keys) if "edited" in joined[k] and len(joined[k]["index"]) > 1]
+    outcomes = tuple(Outcome(*k[:2], **_some(joined[k], Outcome), value=k[2]) for k in keys)
+    realism = tuple(Realism(*k[:2], **_some(joined[k], Realism)) for k in real)
+    return Comparison(chosen, outcomes, realism, len(pairs), min(limits))
 
 
 def _joined(rows: Sequence[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
@@ -207,7 +210,7 @@ def locality(
     pairs: Sequence[tuple[int, int]],
     *,
     parts: Iterable[str] | None = None,
-    settings: QuerySettings | Mapping[str, QuerySettings] = _USUAL,
+    settings: Settings = _USUAL,
     random_state: int = 0,
     **options: Unpack[PairOptions],
 ) -> list[Locality]:
@@ -244,19 +247,12 @@ def locality(
     ['sequential', 'random', 'global']
     """
     own = settings_by_part(settings, chosen_parts(catalog, parts))
-    by_chance = by_query("random", "", (0.0,), 0.0, partial(_at_random, catalog, own, random_state))
-    methods = [by_settings(catalog, own), by_chance, global_transfer()]
+    chance = by_query("random", "", (0.0,), 0.0, partial(at_random, catalog, own, "", random_state))
+    methods = [by_settings(catalog, own), chance, global_transfer()]
     options.setdefault("description", "locality")
     found = compare(generator, catalog, pairs, parts=own, methods=methods, **options).outcomes
     names = {p: "in place" if s.where == "part" else str(s.method) for p, s in own.items()}
     return [replace(o, method=names[o.part]) if o.method == "settings" else o for o in found]
-
-
-def _at_random(
-    catalog: Catalog, settings: Mapping[str, QuerySettings], random_state: int, part: str, value: float
-) -> Tensor:
-    m, q = settings[part].contribution(catalog, part), settings[part].query(catalog, part)
-    return random_query(q, m, catalog, random_state=random_state)
 
 
 def contrast(

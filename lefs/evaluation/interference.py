@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Unpack
@@ -13,7 +13,7 @@ import torch
 from lefs.catalog import Catalog
 from lefs.evaluation.intervals import Estimate, bootstrap, interval
 from lefs.evaluation.masks import chosen_parts
-from lefs.evaluation.methods import Method, by_settings, settings_by_part
+from lefs.evaluation.methods import Method, Settings, by_settings, settings_by_part
 from lefs.evaluation.pairs import PairBatch, PairOptions, map_pairs
 from lefs.generator import Generator
 from lefs.images import color_difference
@@ -96,7 +96,7 @@ def part_leak(
     pairs: Sequence[tuple[int, int]],
     *,
     parts: Iterable[str] | None = None,
-    settings: QuerySettings | Mapping[str, QuerySettings] = _USUAL,
+    settings: Settings = _USUAL,
     method: Method | None = None,
     **options: Unpack[PairOptions],
 ) -> PartLeak:

@@ -21,12 +21,14 @@ from lefs.positions import main_pieces
 from lefs.query import QuerySettings
 
 __all__ = [
-    "Method", "by_query", "by_settings", "global_transfer", "path_methods", "settings_by_part",
-    "standard_methods",
+    "Method", "Settings", "at_random", "by_query", "by_settings", "global_transfer", "path_methods",
+    "settings_by_part", "standard_methods",
 ]  # fmt: skip
 
 Edit = Callable[[PairBatch, str, float], Tensor]
 Query = Callable[[str, float], Tensor]
+Settings = QuerySettings | Mapping[str, QuerySettings]  # of all parts, or by part
+Turned = tuple[str, Sequence[float], float]  # a field of theirs, its values, the usual one
 
 BUDGETS = (1.0, 4.0, 16.0, 32.0, 64.0, 128.0)  # ε, channels in each layer
 SLOPES = (0.1, 0.25, 0.5, 1.0, 2.0, 4.0)
@@ -140,32 +142,36 @@ def _through(query: Query, batch: PairBatch, part: str, value: float) -> Tensor:
     return batch.moved(query(part, value))
 
 
-def by_settings(catalog: Catalog, settings: Mapping[str, QuerySettings]) -> Method:
-    """A method that chooses channels by settings as they are.
-
-    Parameters
-    ----------
-    catalog : Catalog
-    settings : mapping of part to QuerySettings
-
-    Returns
-    -------
-    Method
-
-    Examples
-    --------
-    >>> import lefs
-    >>> from lefs.evaluation.methods import by_settings
-    >>> by_settings(lefs.Catalog.load("portraits-64"), {"hair": lefs.QuerySettings(rho=0.3)}).name
-    'settings'
-    """
-    return Method("settings", "", (0.0,), 0.0, partial(_by_part, catalog, settings))
+def by_settings(
+    catalog: Catalog, settings: Settings, name: str = "settings", turned: Turned = ("", (0.0,), 0.0)
+) -> Method:
+    """A method that chooses channels by settings, of which one field, if it is named, takes the value."""
+    field, values, usual = turned
+    make = partial(_by_settings, catalog, settings, field)
+    return Method(name, {"epsilon": "ε"}.get(field, field), tuple(values), usual, make)
 
 
-def _by_part(
-    catalog: Catalog, settings: Mapping[str, QuerySettings], batch: PairBatch, part: str, _: float
+# (functions of the module, here and below, since they travel to other processes)
+
+
+def _by_settings(
+    catalog: Catalog, settings: Settings, field: str, batch: PairBatch, part: str, value: float
 ) -> Tensor:
-    return edited(batch, catalog, part, settings[part])
+    return edited(batch, catalog, part, _chosen(settings, field, part, value))
+
+
+def at_random(
+    catalog: Catalog, settings: Settings, field: str, random_state: int, part: str, value: float
+) -> Tensor:
+    """The query that spends on channels drawn at random what such settings would spend."""
+    own = _chosen(settings, field, part, value)
+    q, m = own.query(catalog, part), own.contribution(catalog, part)
+    return baselines.random_query(q, m, catalog, random_state=random_state)
+
+
+def _chosen(settings: Settings, field: str, part: str, value: float) -> QuerySettings:
+    own: Any = settings if isinstance(settings, QuerySettings) else settings[part]
+    return replace(own, **{field: value}) if field else own
 
 
 def edited(
@@ -187,9 +193,7 @@ def edited(
     return images
 
 
-def settings_by_part(
-    settings: QuerySettings | Mapping[str, QuerySettings], parts: Iterable[str]
-) -> dict[str, QuerySettings]:
+def settings_by_part(settings: Settings, parts: Iterable[str]) -> dict[str, QuerySettings]:
     """The settings of each of these parts, from a table or the same for all."""
     if isinstance(settings, QuerySettings):
         return dict.fromkeys(parts, settings)
@@ -234,40 +238,20 @@ def standard_methods(
     ['sequential', 'simultaneous', 'released rule']
     """
     base = settings or QuerySettings(rho=0.02)
-
-    def varied(
-        name: str, values: Sequence[float], usual: float, own: Catalog, field: str, **more: Any
-    ) -> Method:
-        """Settings of which one field is the value."""
-        make = partial(_varied, own, replace(base, **more), field)
-        return Method(name, {"epsilon": "ε"}.get(field, field), tuple(values), usual, make)
-
-    at_random = partial(_at_random, catalog, base, random_state)
+    budgets, slopes, leaks = ("epsilon", BUDGETS, 16.0), ("slope", SLOPES, 2.0), ("leak", LEAKS, 50.0)
+    simultaneous, pair, released = (replace(base, method=m) for m in ("simultaneous", "pair", "released"))
     found = [
-        varied("sequential", BUDGETS, 16.0, catalog, "epsilon"),
-        varied("simultaneous", SLOPES, 2.0, catalog, "slope", method="simultaneous"),
+        by_settings(catalog, base, "sequential", budgets),
+        by_settings(catalog, simultaneous, "simultaneous", slopes),
     ]
     if effect is not None:
-        found.append(varied("effect-based", BUDGETS, 16.0, effect, "epsilon"))
-        found.append(varied("pair-aware", LEAKS, 50.0, effect, "leak", method="pair"))
-    found.append(varied("released rule", BUDGETS, 16.0, catalog, "epsilon", method="released"))
+        found.append(by_settings(effect, base, "effect-based", budgets))
+        found.append(by_settings(effect, pair, "pair-aware", leaks))
+    found.append(by_settings(catalog, released, "released rule", budgets))
     found.append(Method("per-image masks", "threshold", THRESHOLDS, 0.8, partial(_per_image, catalog)))
-    found.append(by_query("random channels", "ε", BUDGETS, 16.0, at_random))
+    drawn = partial(at_random, catalog, base, "epsilon", random_state)
+    found.append(by_query("random channels", "ε", BUDGETS, 16.0, drawn))
     return (*found, *_mixing(generator), *_in_place(generator, catalog), global_transfer(STRENGTHS))
-
-
-# (functions of the module, since they travel to other processes)
-
-
-def _varied(
-    catalog: Catalog, base: QuerySettings, field: str, batch: PairBatch, part: str, value: float
-) -> Tensor:
-    return edited(batch, catalog, part, replace(base, **{field: value}))  # type: ignore[arg-type]
-
-
-def _at_random(catalog: Catalog, base: QuerySettings, random_state: int, part: str, value: float) -> Tensor:
-    q = replace(base, epsilon=value).query(catalog, part)
-    return baselines.random_query(q, catalog.contribution(part), catalog, random_state=random_state)
 
 
 def _per_image(catalog: Catalog, batch: PairBatch, part: str, value: float) -> Tensor:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -18,7 +18,7 @@ from lefs.tables import Table
 
 __all__ = [
     "Curve", "Locality", "Outcome", "contrast_table", "equal_effect", "locality_table", "measure",
-    "measure_lab", "outcome_table", "read_off", "spelled",
+    "measure_lab", "read_off", "spelled",
 ]  # fmt: skip
 
 NO_CHANGE = "no change"  # what a table says of 0 / 0
@@ -58,8 +58,7 @@ class Locality:
         """Mean effect / mean leak: 1 for a change that knows nothing of the part, infinite for one without
         leak, NaN where nothing changed.
         """
-        effect, leak = float(self.effect.mean()), float(self.leak.mean())
-        return effect / leak if leak > 0 else math.inf if effect > 0 else math.nan
+        return _over(float(self.effect.mean()), float(self.leak.mean()))
 
     def estimate(self, quantity: str, *, confidence: float = 0.95) -> Estimate:
         """The mean of ``"effect"``, ``"leak"`` or ``"localisation"`` over the pairs, with its interval."""
@@ -186,17 +185,6 @@ def measure_lab(target: Tensor, edited: Tensor, reference: Tensor, mask: Tensor)
     }
 
 
-def outcome_table(outcomes: Iterable[Outcome]) -> Table:
-    """Every number of every pair: a row for each outcome and pair."""
-    names = ("part", "method", "value", *(f.name for f in fields(Outcome) if "ndarray" in str(f.type)))
-    rows = [
-        [o.part, o.method, o.value, *cells]
-        for o in outcomes
-        for cells in zip(*(getattr(o, name).tolist() for name in names[3:]), strict=True)
-    ]
-    return Table(["pair" if name == "index" else name for name in names], rows)
-
-
 def locality_table(measured: Iterable[Locality]) -> Table:
     """Means over the pairs with 95 % bootstrap intervals; effect and leak in mean squared ΔE.
 
@@ -230,6 +218,10 @@ def spelled(number: Estimate, form: str = ".1f") -> str:
     """A number with its interval as text."""
     value, low, high = (f"{v:{form}}" for v in number)
     return NO_CHANGE if math.isnan(number.value) else f"{value} [{low}, {high}]"
+
+
+def _over(effect: float, leak: float) -> float:
+    return effect / leak if leak > 0 else math.inf if effect > 0 else math.nan
 
 
 def _ratio(value: float) -> str | float:
@@ -379,8 +371,7 @@ def contrast_table(curves: Iterable[Curve]) -> Table:
         level = equal_effect(own)
         for curve in own:
             leak = curve.leak_at(level)
-            ratio = level / leak.value if leak.value > 0 else math.inf if level > 0 else math.nan
             place = f"{len(curve.effect)}", curve.value_at(level), level
-            rows.append((part, curve.method, *place, spelled(leak), _ratio(ratio)))
+            rows.append((part, curve.method, *place, spelled(leak), _ratio(_over(level, leak.value))))
     columns = ("part", "method", "targets", "amount", "effect inside", "leak outside", "effect / leak")
     return Table(columns, rows)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from functools import cached_property, partial
-from typing import Any, TypedDict
+from typing import Any, TypedDict, Unpack
 
 import torch
 from torch import Tensor
@@ -26,7 +26,24 @@ SPECK = 1 / 1400  # of the picture: fewer pixels, 12 of 128 × 128, are taken fo
 
 
 class PairOptions(TypedDict, total=False):
-    """What every measurement on pairs hands on to `map_pairs`; `pair_batches` explains it."""
+    """What every measurement on pairs hands on to `map_pairs`.
+
+    Attributes
+    ----------
+    truncation : float
+        ψ of targets and references; 0.7 by default.
+    segmenter : callable
+        Judges where a part is, if it has a part of that name (``.names``); the catalog's own membership does
+        otherwise.
+    batch_size : int
+        Pairs at a time; 16 by default.
+    description : str
+        Of the progress bar.
+    progress : bool
+        Show one.
+    executor : concurrent.futures.Executor
+        Any, as of `lefs.dissect`; for processes the segmenter, too, must be one that can be pickled.
+    """
 
     truncation: float
     segmenter: Segmenter | None
@@ -166,15 +183,7 @@ class PairBatch:
 
 
 def pair_batches(
-    generator: Generator,
-    catalog: Catalog,
-    pairs: Sequence[tuple[int, int]],
-    *,
-    truncation: float = 0.7,
-    segmenter: Segmenter | None = None,
-    batch_size: int = 16,
-    description: str = "pairs",
-    progress: bool = True,
+    generator: Generator, catalog: Catalog, pairs: Sequence[tuple[int, int]], **options: Unpack[PairOptions]
 ) -> Iterator[PairBatch]:
     """Render pairs a batch at a time.
 
@@ -184,17 +193,10 @@ def pair_batches(
     catalog : Catalog
     pairs : sequence of (int, int)
         Seeds (target, reference).
-    truncation : float
-        ψ of both.
-    segmenter : callable, optional
-        Judges where a part is, if it has a part of that name (``.names``); the catalog's own membership does
-        otherwise.
-    batch_size : int
-        Pairs at a time.
-    description : str
-        Of the progress bar.
-    progress : bool
-        Show one.
+    **options
+        ``truncation`` (0.7), ``segmenter``, which judges where a part is if it has a part of that name
+        (``.names``; the catalog's own membership does otherwise), ``batch_size`` (16 pairs), ``description``
+        and ``progress`` of a bar, ``executor``.
 
     Yields
     ------
@@ -209,8 +211,6 @@ def pair_batches(
     >>> [batch.index.tolist() for batch in batches]
     [[0, 1], [2]]
     """
-    options: PairOptions = {"truncation": truncation, "segmenter": segmenter, "batch_size": batch_size}
-    options["description"], options["progress"] = description, progress
     return map_pairs(_itself, generator, catalog, pairs, **options)
 
 
@@ -237,10 +237,10 @@ def map_pairs(
     ----------
     function : callable
         `PairBatch` → what is wanted of it; for processes one that can be pickled, as must be the segmenter.
-    generator, catalog, pairs, truncation, segmenter, batch_size, description, progress
+    generator, catalog, pairs
         As of `pair_batches`.
-    executor : concurrent.futures.Executor, optional
-        Any, as of `lefs.dissect`.
+    truncation, segmenter, batch_size, description, progress, executor
+        See `PairOptions`.
 
     Yields
     ------

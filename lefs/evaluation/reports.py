@@ -145,10 +145,15 @@ class Report(Tabular):
 
     def table(self, part: str = "") -> Table:
         """Each method at its usual value, with 95 % intervals; of one part, or the mean of all."""
-        columns = [*_COLUMNS, f"arrival at {self.visible:.0%} visible"]
-        rows = [_cells(s) for s in self.summaries if s.part == part]
-        kept = [i for i in range(len(columns)) if any(row[i] for row in rows)]
-        return Table([columns[i] for i in kept], [[row[i] for i in kept] for row in rows])
+        shown, reach = [s for s in self.summaries if s.part == part], f"arrival at {self.visible:.0%} visible"
+        columns = {
+            "method": [s.method for s in shown],
+            "setting": [f"{s.setting} = {s.value:g}" for s in shown],
+        }
+        for heading, name, *how in (*_COLUMNS, (reach, "reach", ".2f")):
+            columns[heading] = [_cell(getattr(s, name), *how) for s in shown]
+        kept = {heading: cells for heading, cells in columns.items() if any(cells)}
+        return Table(list(kept), list(zip(*kept.values(), strict=True)))
 
     def reach_table(self) -> Table:
         """Arrival within the given visibility, method by method (rows) and part by part (columns)."""
@@ -309,30 +314,22 @@ def reached(outcomes: Sequence[Outcome], *, visible: float, pairs: int) -> np.nd
 
 # -- as text -------------------------------------------------------------------------------------------------
 
-_COLUMNS = (
-    "method", "setting", "arrival", "visible outside", "halo", "local × 1000", "effect", "leak", "Fréchet",
-    "kernel × 1000",
-)  # fmt: skip
+_COLUMNS = (  # heading, field of a row, form, factor
+    ("arrival", "arrival", ".2f", 1),
+    ("visible outside", "visible", ".1%", 1),
+    ("halo", "halo", ".0%", 1),
+    ("local × 1000", "local", ".1f", 1000),
+    ("effect", "effect_share", ".0%", 1),
+    ("leak", "leak_share", ".1%", 1),
+    ("Fréchet", "frechet", ".3f", 1),
+    ("kernel × 1000", "kernel", ".2f", 1000),
+)
 
 
-def _cell(number: Estimate | None, form: str, times: float = 1) -> str:
-    return "" if number is None else spelled(Estimate(*(times * v for v in number)), form)
-
-
-def _cells(s: Row) -> tuple[str, ...]:
-    return (
-        s.method,
-        f"{s.setting} = {s.value:g}",
-        _cell(s.arrival, ".2f"),
-        _cell(s.visible, ".1%"),
-        _cell(s.halo, ".0%"),
-        _cell(s.local, ".1f", 1000),
-        _cell(s.effect_share, ".0%"),
-        _cell(s.leak_share, ".1%"),
-        "" if s.frechet is None else f"{s.frechet:.3f}",
-        _cell(s.kernel, ".2f", 1000),
-        _cell(s.reach, ".2f"),
-    )
+def _cell(number: Estimate | float | None, form: str, times: float = 1) -> str:
+    if isinstance(number, tuple):
+        return spelled(Estimate(*(times * v for v in number)), form)
+    return "" if number is None else f"{number:{form}}"
 
 
 # -- as a file -----------------------------------------------------------------------------------------------

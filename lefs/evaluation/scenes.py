@@ -16,10 +16,12 @@ from lefs.evaluation.pairs import PairBatch
 from lefs.evaluation.realism import Features, in_mask, pooled
 from lefs.images import to_lab
 
-__all__ = ["Row", "measured", "shown"]
+__all__ = ["UNEDITED", "Key", "Row", "measured", "shown"]
 
 WINDOW = 5  # pixels around a part's mask that are looked at with it, for how real it looks
 Row = dict[str, np.ndarray]  # columns of numbers, one for each pair
+Key = tuple[str, str, float]  # part, method and value
+UNEDITED: Key = ("", "unedited", 0.0)
 
 
 def shown(batch: PairBatch, *, parts: Sequence[str], follow: bool) -> Row:
@@ -35,7 +37,7 @@ def measured(
     follow: bool,
     features: Features | None,
     after: int,
-) -> tuple[Row, list[tuple[tuple[str, str, float], Row]]]:
+) -> list[tuple[Key, Row]]:
     """What is measured of unedited images, and of each part, method and value.
 
     Parameters
@@ -47,10 +49,8 @@ def measured(
         Of `_Scene`.
     """
     scene = _Scene(batch, follow, features, after)
-    rows = [
-        ((part, m.name, v), row) for (m, v), until in ways.items() for part, row in scene.edits(m, v, until)
-    ]
-    return scene.unedited(), rows
+    edits = (edit for (method, value), until in ways.items() for edit in scene.edits(method, value, until))
+    return [(UNEDITED, scene.unedited()), *edits]
 
 
 class _Scene:
@@ -75,7 +75,7 @@ class _Scene:
             styles = batch.generator.sample_styles(seeds, truncation=batch.truncation)
             self.others = pooled(features(batch.generator.synthesize(styles)))
 
-    def unedited(self) -> dict[str, np.ndarray]:
+    def unedited(self) -> Row:
         """Features of the targets beside those of the other images."""
         found = {"index": self.batch.index.numpy()}
         if self.features is not None:
@@ -83,17 +83,14 @@ class _Scene:
             found |= {"edited": own, "others": self.others.numpy(), "around": own, "before": own}
         return found
 
-    def edits(
-        self, method: Method, value: float, until: Mapping[str, int]
-    ) -> Iterator[tuple[str, dict[str, np.ndarray]]]:
+    def edits(self, method: Method, value: float, until: Mapping[str, int]) -> Iterator[tuple[Key, Row]]:
         """One method's edit of each part that some pair shows; one for all parts where it is the same.
 
-        Yields the part, and the numbers of those of the pairs before `until` that show it and something else,
+        Yields the key, and the numbers of those of the pairs before `until` that show it and something else,
         with features if the value is the usual one.
         """
-        there = {
-            p: at for p, n in until.items() if bool((at := self.shown(p) & (self.batch.index < n)).any())
-        }
+        shown = {part: self.shown(part) & (self.batch.index < n) for part, n in until.items()}
+        there = {part: at for part, at in shown.items() if bool(at.any())}
         for group in ([list(there)] if method.whole else [[p] for p in there]) if there else []:
             at = torch.stack([there[p] for p in group]).any(dim=0)
             images, styles = method.render(self.batch, group[0], value, at)
@@ -106,7 +103,8 @@ class _Scene:
                     vectors = {} if found is None else self._vectors(found, mask, here, rows)
                     target, reference = (side[rows] for side in self.batch.labs)
                     index = {"index": self.batch.index[rows].numpy()}
-                    yield part, measure_lab(target, lab[here], reference, mask[here]) | index | vectors
+                    numbers = measure_lab(target, lab[here], reference, mask[here])
+                    yield (part, method.name, value), numbers | index | vectors
 
     def shown(self, part: str) -> Tensor:
         """Which of the pairs show a part: bool, (n,), on the CPU."""

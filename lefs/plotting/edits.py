@@ -9,8 +9,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from lefs.plotting.arrays import as_changes, as_images
-from lefs.plotting.picture_grid import CAPTION
-from lefs.plotting.pictures import Row, drawn
+from lefs.plotting.picture_grid import CAPTION, PictureGrid, Row
 from lefs.plotting.style import styled
 
 __all__ = ["comparison_strip", "edit_strip", "filmstrip", "path_strips", "transfer_grid"]
@@ -67,7 +66,7 @@ def edit_strip(target: Any, edit: Any, reference: Any, change: Any, *, title: st
     cells = [as_images(name, image, 1)[0] for name, image in given.items()]
     cells += [*as_changes("change", change, 1)]
     captions = [*given, "where it changed"]
-    return drawn([dict(enumerate(cells))], 4, max_cell=1.85, title=title, column_labels=captions).figure
+    return PictureGrid([dict(enumerate(cells))], max_cell=1.85, title=title, column_labels=captions).figure
 
 
 @styled
@@ -100,7 +99,7 @@ def comparison_strip(
     found = list(_read("images", images, changes, 1).values())
     rows = [{i: own[r][0] for i, own in enumerate(found) if len(own) > r} for r in (0, 1)]
     kept = [row for row in rows if row]
-    return drawn(kept, len(found), max_cell=1.85, title=title, column_labels=list(images)).figure
+    return PictureGrid(kept, max_cell=1.85, title=title, column_labels=list(images)).figure
 
 
 @styled
@@ -138,7 +137,7 @@ def filmstrip(
     maps = [] if changes is None else [as_changes("changes", changes, len(pictures))]
     rows = [dict(enumerate(cells)) for cells in (pictures, *maps)]
     captions = [f"{v:g}" for v in values]
-    grid = drawn(rows, len(pictures), title=title, above={0: CAPTION}, column_labels=captions)
+    grid = PictureGrid(rows, title=title, above={0: CAPTION}, column_labels=captions)
     grid.heading(label)
     return grid.figure
 
@@ -179,9 +178,8 @@ def path_strips(
     ['everywhere', '−1', '0', '+1', 'standard deviations of w']
     """
     labels, cells = _in_rows(_read("rows", rows, changes, len(amounts)))
-    grid = drawn(
+    grid = PictureGrid(
         cells,
-        len(amounts),
         max_cell=1.25,
         title=title,
         above=_gaps(cells) | {0: CAPTION},
@@ -230,9 +228,8 @@ def transfer_grid(
     sources = as_images("references", references)
     labels, cells = _in_rows(_read("edits", edits, changes, len(sources)), first=1)
     cells.insert(0, dict(enumerate([*as_images("target", target, 1), *sources])))
-    grid = drawn(
+    grid = PictureGrid(
         cells,
-        1 + len(sources),
         max_cell=1.25,
         title=title,
         above=_gaps(cells) | {1: 0.12},

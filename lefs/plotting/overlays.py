@@ -12,8 +12,8 @@ from scipy.optimize import linear_sum_assignment
 from lefs.checks import check_integer, check_number
 from lefs.plotting import arrays
 from lefs.plotting.arrays import Names, as_array, as_images, color_index, grey, overlay, tinted
-from lefs.plotting.picture_grid import CAPTION
-from lefs.plotting.pictures import Row, drawn
+from lefs.plotting.picture_grid import CAPTION, PictureGrid, Row
+from lefs.plotting.pictures import wrapped
 from lefs.plotting.style import SHARE_MAP, cluster_colors, styled
 
 __all__ = ["factor_maps", "membership_overlays", "overlay_grid", "soft_overlays"]
@@ -77,13 +77,12 @@ def membership_overlays(
     if many and title is None:
         some = "" if len(shown) == len(parts) else f"{len(shown)} of the "
         title = f"{some}{len(parts)} clusters" + ", each in its colour" * (colors is None)
-    columns = min(check_integer("columns", columns, minimum=1), len(pictures))
     mixed = overlay(pictures, labels, palette, check_number("opacity", opacity, minimum=0, maximum=1))
-    blocks = [slice(start, start + columns) for start in range(0, len(pictures), columns)]
-    rows = [dict(enumerate(those[block])) for block in blocks for those in (pictures, mixed)]
+    pairs = zip(wrapped(pictures, columns), wrapped(mixed, columns), strict=True)
+    rows = [row for pair in pairs for row in pair]
     legend = [] if many else [(parts[k], palette[k]) for k in shown]
     above = dict.fromkeys(range(2, len(rows), 2), 0.1)
-    return drawn(rows, columns, title=title, above=above, legend=legend).figure
+    return PictureGrid(rows, title=title, above=above, legend=legend).figure
 
 
 @styled
@@ -117,24 +116,19 @@ def overlay_grid(
     >>> len(overlay_grid(torch.zeros(1, 3, 16, 16), {("b8.conv1", 2): halves, ("b16.conv1", 2): halves}).axes)
     4
     """
-    pictures = as_images("images", images)
-    if not memberships:
-        raise ValueError("memberships is empty; give {(layer, K): membership of shape (N, K, h, w)}")
-    check_number("opacity", opacity, minimum=0, maximum=1)
     blocks, rows = _blocks(memberships)
+    pictures, found = _read(images, memberships, opacity)
     n = len(pictures)
     cells: list[Row] = [dict(enumerate(list(pictures) * len(blocks)))]
     for row in rows:
         cells.append({})
         for b, block in enumerate(blocks):
             key = row if block is None else (block, row)
-            if key in memberships:
-                found = as_array(f"memberships[{key!r}]", memberships[key], ndim=4, images=n)
-                colors = cluster_colors(found.shape[1])
-                cells[-1] |= dict(enumerate(overlay(pictures, found.argmax(1), colors, opacity), start=b * n))
-    grid = drawn(
+            if key in found:
+                colors, labels = cluster_colors(found[key].shape[1]), found[key].argmax(1)
+                cells[-1] |= dict(enumerate(overlay(pictures, labels, colors, opacity), start=b * n))
+    grid = PictureGrid(
         cells,
-        n * len(blocks),
         title=title,
         max_cell=1.2,
         row_labels=["", *(f"K = {r}" if isinstance(r, int) else str(r) for r in rows)],
@@ -145,6 +139,18 @@ def overlay_grid(
         if block is not None:
             grid.caption(0, b * n, str(block), span=n, strong=True)
     return grid.figure
+
+
+def _read(
+    images: Any, memberships: Mapping[Any, Any], opacity: float
+) -> tuple[np.ndarray, dict[Any, np.ndarray]]:
+    """The pictures, and what each key's membership of them is."""
+    pictures = as_images("images", images)
+    if not memberships:
+        raise ValueError("memberships is empty; give {label or (layer, K): membership of shape (N, K, h, w)}")
+    check_number("opacity", opacity, minimum=0, maximum=1)
+    found = memberships.items()
+    return pictures, {k: as_array(f"memberships[{k!r}]", m, ndim=4, images=len(pictures)) for k, m in found}
 
 
 def _blocks(keys: Iterable[Any]) -> tuple[list[Any], list[Any]]:
@@ -187,19 +193,15 @@ def soft_overlays(
     >>> [text.get_text() for text in soft_overlays(torch.zeros(1, 3, 16, 16), {"NMF": even}).texts]
     ['pictures', 'NMF']
     """
-    pictures = as_images("images", images)
-    if not memberships:
-        raise ValueError("memberships is empty; give {label: membership of shape (N, K, h, w)}")
-    check_number("opacity", opacity, minimum=0, maximum=1)
-    count = len(pictures)
-    soft = [as_array(f"memberships[{k!r}]", m, ndim=4, images=count) for k, m in memberships.items()]
+    pictures, found = _read(images, memberships, opacity)
+    soft = list(found.values())
     palette = cluster_colors(max(m.shape[1] for m in soft))
     rows = [pictures]
     for membership in soft:
         colors = palette[_counterparts(soft[0], membership, len(palette))]
         rows.append(tinted(pictures, np.einsum("nkhw,kc->nhwc", membership, colors), opacity))
     cells, labels = [dict(enumerate(row)) for row in rows], ["pictures", *memberships]
-    return drawn(cells, count, title=title, row_labels=labels, above={1: 0.06}).figure
+    return PictureGrid(cells, title=title, row_labels=labels, above={1: 0.06}).figure
 
 
 @styled
@@ -253,8 +255,8 @@ def factor_maps(
     for share in (shares[:, k] for k in shown):
         heat = SHARE_MAP(np.clip(share, 0, 1))[..., :3]
         rows.append(tinted(without_hues, heat, 0.25 + 0.65 * share))
-    how = {"max_cell": 1.25, "title": title, "row_labels": labels, "above": {1: 0.06}}
-    grid = drawn([dict(enumerate(row)) for row in rows], len(pictures), bar=True, **how)
+    cells = [dict(enumerate(row)) for row in rows]
+    grid = PictureGrid(cells, max_cell=1.25, title=title, row_labels=labels, above={1: 0.06}, bar=True)
     grid.bar(1, len(shown), SHARE_MAP, 1.0, "share of the activation")
     return grid.figure
 

@@ -17,8 +17,10 @@ from matplotlib.patches import Rectangle
 from lefs.plotting.arrays import upscaled
 from lefs.plotting.style import CHANGE_LIMIT, CHANGE_MAP, DPI, FAINT, INK, MUTED, WIDTH, new_figure
 
-__all__ = ["CAPTION", "PictureGrid", "fitted", "text_width"]
+__all__ = ["CAPTION", "PictureGrid", "Row", "fitted", "text_width"]
 
+#: By column: a picture (H, W, 3), uint8, or a map of colour differences (H, W)
+Row = dict[int, np.ndarray]
 #: Height of a line of captions over a row of pictures, in inches.
 CAPTION = 0.23
 _GAP, _PAD, _BAR = 0.05, 0.06, 0.78
@@ -50,14 +52,12 @@ def fitted(text: str, width: float, size: float = _CAPTION_SIZE) -> tuple[str, f
 
 
 class PictureGrid:
-    """A figure of `rows` × `columns` picture cells.
+    """A figure of pictures in rows, with a colour bar beside the rows that hold maps, if any do.
 
     Parameters
     ----------
-    rows, columns : int
-        How many cells.
-    aspect : float
-        Height of a picture over its width.
+    rows : sequence of Row
+        The first is full: it tells the size of the pictures and how many columns there are.
     max_cell : float
         Largest width of a cell in inches; smaller where the page's width demands it.
     above, before : mapping of int to float, optional
@@ -69,15 +69,13 @@ class PictureGrid:
     legend : sequence of (str, ndarray)
         Names and colours, below the pictures.
     bar : bool
-        Leave room on the right for a colour bar.
+        Leave room on the right for another colour bar.
     """
 
     def __init__(
         self,
-        rows: int,
-        columns: int,
+        rows: Sequence[Row],
         *,
-        aspect: float = 1.0,
         max_cell: float = 1.6,
         above: Mapping[int, float] | None = None,
         before: Mapping[int, float] | None = None,
@@ -87,11 +85,12 @@ class PictureGrid:
         legend: Sequence[tuple[str, np.ndarray]] = (),
         bar: bool = False,
     ) -> None:
-        above, before = above or {}, before or {}
+        above, before, columns = above or {}, before or {}, len(rows[0])
+        maps = [r for r, row in enumerate(rows) if any(cell.ndim == 2 for cell in row.values())]
         labels = [fitted(label, 1.35) for label in row_labels or ()]
         widest = max((text_width(t, s) for t, s in labels), default=0.0)
         left = widest + 2 * _PAD if widest else _PAD / 2
-        right = _BAR if bar else _PAD / 2
+        right = _BAR if bar or maps else _PAD / 2
         free = WIDTH - left - right - _GAP * (columns - 1) - sum(before.values())
         self.cell = min(max_cell, free / columns)
         top = (0.27 if title else 0.0) + (CAPTION if column_labels else _PAD / 2)
@@ -101,18 +100,41 @@ class PictureGrid:
         width = max(width, text_width(heading, size, weight="bold") + 2 * _PAD, 2.4 if legend else 0)
         spots = _flowing([name for name, _ in legend], width - left)
         bottom = (spots[-1][0] + 1) * _LEGEND_LINE + 0.1 if spots else _PAD / 2
-        self.row_height = self.cell * aspect
-        height = top + bottom + rows * self.row_height + _GAP * (rows - 1) + sum(above.values())
+        self.row_height = self.cell * (rows[0][0].shape[0] / rows[0][0].shape[1])
+        height = top + bottom + len(rows) * self.row_height + _GAP * (len(rows) - 1) + sum(above.values())
         self.figure = new_figure(width, height, constrained=False)
         self.width, self.height = width, height
         self.x = [left + c * (self.cell + _GAP) + _upto(before, c) for c in range(columns)]
-        self.y = [height - top - (r + 1) * self.row_height - r * _GAP - _upto(above, r) for r in range(rows)]
+        self.y = [
+            height - top - (r + 1) * self.row_height - r * _GAP - _upto(above, r) for r in range(len(rows))
+        ]
         self._text(self.x[0], height - 0.04, heading, size, ha="left", va="top", weight="bold")
         for r, (text, size) in enumerate(labels):
             self._text(left - _PAD, self.y[r] + self.row_height / 2, text, size, ha="right", va="center")
         for c, text in enumerate(column_labels or ()):
             self.caption(0, c, text)
         self._legend(legend, spots, left)
+        self._fill(rows, maps)
+
+    def _fill(self, rows: Sequence[Row], maps: Sequence[int]) -> None:
+        for r, row in enumerate(rows):
+            for column, cell in row.items():
+                self._show(r, column, cell)
+        if maps:
+            largest = max(cell.max() for r in maps for cell in rows[r].values() if cell.ndim == 2)
+            extend = "max" if largest > CHANGE_LIMIT else "neither"
+            self.bar(maps[0], maps[-1], CHANGE_MAP, CHANGE_LIMIT, "colour change (ΔE)", extend=extend)
+
+    def _show(self, row: int, column: int, cell: np.ndarray) -> None:
+        """A picture, enlarged smoothly, or a map pixel by pixel, on the scale of all such maps."""
+        ax = self._add_axes(self.x[column], self.y[row], self.cell, self.row_height)
+        ax.set_axis_off()
+        if cell.ndim == 3:
+            ax.imshow(upscaled(cell[None])[0], aspect="auto", interpolation="antialiased")
+            return
+        ax.imshow(cell, cmap=CHANGE_MAP, vmin=0, vmax=CHANGE_LIMIT, aspect="auto", interpolation="nearest")
+        frame = Rectangle((0, 0), 1, 1, fill=False, ec=FAINT, lw=0.8, transform=ax.transAxes, clip_on=False)
+        ax.add_patch(frame)
 
     def _text(self, x: float, y: float, text: str, size: float, **how: str) -> None:
         if text:
@@ -136,34 +158,9 @@ class PictureGrid:
         x, y = self.x[column] + self.cell - _PAD / 2, self.y[row] + self.row_height / 2
         self._text(x, y, text, size, ha="right", va="center", color=INK if strong else MUTED)
 
-    def axes(self, row: int, column: int) -> Axes:
-        """Bare axes that fill one cell."""
-        ax = self._add_axes(self.x[column], self.y[row], self.cell, self.row_height)
-        ax.set_axis_off()
-        return ax
-
     def _add_axes(self, x: float, y: float, width: float, height: float) -> Axes:
         box = (x / self.width, y / self.height, width / self.width, height / self.height)
         return self.figure.add_axes(box)
-
-    def picture(self, row: int, column: int, picture: np.ndarray) -> Axes:
-        """Show a uint8 picture (H, W, 3), enlarged smoothly."""
-        ax = self.axes(row, column)
-        ax.imshow(upscaled(picture[None])[0], aspect="auto", interpolation="antialiased")
-        return ax
-
-    def change(self, row: int, column: int, change: np.ndarray) -> Axes:
-        """Show a map of colour differences (H, W), pixel by pixel, on the scale of all such maps."""
-        ax = self.axes(row, column)
-        ax.imshow(change, cmap=CHANGE_MAP, vmin=0, vmax=CHANGE_LIMIT, aspect="auto", interpolation="nearest")
-        frame = Rectangle((0, 0), 1, 1, fill=False, ec=FAINT, lw=0.8, transform=ax.transAxes, clip_on=False)
-        ax.add_patch(frame)
-        return ax
-
-    def change_bar(self, first: int, last: int, *, largest: float) -> None:
-        """Colour bar of the ΔE scale beside the rows `first` to `last`; pointed if `largest` is beyond."""
-        extend = "max" if largest > CHANGE_LIMIT else "neither"
-        self.bar(first, last, CHANGE_MAP, CHANGE_LIMIT, "colour change (ΔE)", extend=extend)
 
     def bar(self, first: int, last: int, cmap: Colormap, limit: float, label: str, **how: Any) -> None:
         """Colour bar from 0 to `limit` beside the rows `first` to `last`."""

@@ -11,31 +11,18 @@ from matplotlib.figure import Figure
 
 from lefs.checks import check_integer
 from lefs.plotting.arrays import as_array, as_images, as_labels, upscaled
-from lefs.plotting.picture_grid import CAPTION, PictureGrid
+from lefs.plotting.picture_grid import CAPTION, PictureGrid, Row
 from lefs.plotting.style import LINES, styled
 
 __all__ = ["image_grid", "unit_gallery"]
 
 _DIMMED = 0.4  # how bright a picture stays where its unit is silent
 
-Row = dict[int, np.ndarray]  # by column: a picture (H, W, 3) uint8, or a map of colour differences (H, W)
 
-
-def drawn(rows: Sequence[Row], columns: int, *, bar: bool = False, **layout: Any) -> PictureGrid:
-    """A grid with these cells filled, and a colour bar beside the rows that hold maps, if any do.
-
-    `bar` leaves room for another one.
-    """
-    with_maps = [r for r, row in enumerate(rows) if any(cell.ndim == 2 for cell in row.values())]
-    height, width = rows[0][0].shape[:2]
-    grid = PictureGrid(len(rows), columns, aspect=height / width, bar=bar or bool(with_maps), **layout)
-    for r, row in enumerate(rows):
-        for column, cell in row.items():
-            (grid.picture if cell.ndim == 3 else grid.change)(r, column, cell)
-    if with_maps:
-        largest = max(cell.max() for r in with_maps for cell in rows[r].values() if cell.ndim == 2)
-        grid.change_bar(with_maps[0], with_maps[-1], largest=float(largest))
-    return grid
+def wrapped(pictures: np.ndarray, columns: int) -> list[Row]:
+    """Rows of at most so many pictures."""
+    check_integer("columns", columns, minimum=1)
+    return [dict(enumerate(pictures[i : i + columns])) for i in range(0, len(pictures), columns)]
 
 
 @styled
@@ -75,12 +62,11 @@ def image_grid(
     6
     """
     pictures = as_images("images", images)
-    columns = min(check_integer("columns", columns, minimum=1), len(pictures))
-    rows = [dict(enumerate(pictures[i : i + columns])) for i in range(0, len(pictures), columns)]
+    rows = wrapped(pictures, columns)
     captions = [] if titles is None else as_labels("titles", titles, len(pictures))
     labels = None if row_labels is None else as_labels("row_labels", row_labels, len(rows))
     above = dict.fromkeys(range(len(rows)), CAPTION) if captions else None
-    grid = drawn(rows, columns, title=title, row_labels=labels, above=above)
+    grid = PictureGrid(rows, title=title, row_labels=labels, above=above)
     for i, caption in enumerate(captions):
         grid.caption(i // columns, i % columns, caption)
     return grid.figure
@@ -125,16 +111,13 @@ def unit_gallery(
     masks = as_array("active", torch.as_tensor(active).float(), ndim=3) > 0.5
     if masks.shape != pictures.shape[:3]:
         raise ValueError(f"active must have shape {pictures.shape[:3]}, one mask an image; got {masks.shape}")
-    columns = min(check_integer("columns", columns, minimum=1), len(pictures))
-    rows = -(-len(pictures) // columns)
-    labels = None if row_labels is None else as_labels("row_labels", row_labels, rows)
-    aspect = pictures.shape[1] / pictures.shape[2]
-    grid = PictureGrid(rows, columns, aspect=aspect, title=title, row_labels=labels, max_cell=1.2)
-    for i, (large, mask) in enumerate(zip(upscaled(pictures), masks, strict=True)):
-        inside = mask.repeat(len(large) // len(mask), axis=0).repeat(large.shape[1] // mask.shape[1], axis=1)
-        ax = grid.axes(i // columns, i % columns)
-        dimmed = np.where(inside[..., None], large, (_DIMMED * large).astype(np.uint8))
-        ax.imshow(dimmed, aspect="auto", interpolation="antialiased")
-        if inside.any() and not inside.all():
-            ax.contour(inside, levels=[0.5], colors=[LINES[4]], linewidths=1.2)
-    return grid.figure
+    large = upscaled(pictures)
+    times = large.shape[1] // pictures.shape[1]
+    inside = masks.repeat(times, axis=1).repeat(times, axis=2)
+    rows = wrapped(np.where(inside[..., None], large, (_DIMMED * large).astype(np.uint8)), columns)
+    labels = None if row_labels is None else as_labels("row_labels", row_labels, len(rows))
+    figure = PictureGrid(rows, title=title, row_labels=labels, max_cell=1.2).figure
+    for ax, mask in zip(figure.axes, inside, strict=True):
+        if mask.any() and not mask.all():
+            ax.contour(mask, levels=[0.5], colors=[LINES[4]], linewidths=1.2)
+    return figure

@@ -11,19 +11,8 @@ from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
 from matplotlib.ticker import LogFormatter
 
+from lefs.plotting import style
 from lefs.plotting.arrays import as_array
-from lefs.plotting.style import (
-    BAND,
-    FAINT,
-    MUTED,
-    WIDTH,
-    line_color,
-    marker_of,
-    new_figure,
-    panel,
-    paneled,
-    styled,
-)
 from lefs.tables import Table
 from lefs.units import Agreement, CausalEffect
 
@@ -40,7 +29,7 @@ def intervals(
 
     `x` and `y` hold N numbers, or N estimates: value, low and high end. `joined` draws a line through them.
     """
-    color = color or line_color(index)
+    color = color or style.line_color(index)
     across, up = (np.asarray(values, dtype=float).T for values in (x, y))
     at, height = (values if values.ndim == 1 else values[0] for values in (across, up))
     whiskers: dict[str, Any] = {"color": color, "zorder": 2}
@@ -50,9 +39,9 @@ def intervals(
     if up.ndim == 2:
         ax.vlines(at, *up[1:], **whiskers)
     if joined:
-        ax.plot(at, height, color=color, **{"marker": marker_of(index), "zorder": 3, **how})
+        ax.plot(at, height, color=color, **{"marker": style.marker_of(index), "zorder": 3, **how})
     else:
-        ax.scatter(at, height, s=26, color=color, marker=marker_of(index), zorder=3, **how)
+        ax.scatter(at, height, s=26, color=color, marker=style.marker_of(index), zorder=3, **how)
 
 
 def side_by_side(count: int, width: float) -> np.ndarray:
@@ -63,7 +52,7 @@ def side_by_side(count: int, width: float) -> np.ndarray:
 def in_rows(ax: Axes, names: Sequence[str]) -> None:
     """One row a name, from the top, every other one shaded."""
     for row in range(0, len(names), 2):
-        ax.axhspan(row - 0.5, row + 0.5, color=BAND, linewidth=0, zorder=0)
+        ax.axhspan(row - 0.5, row + 0.5, color=style.BAND, linewidth=0, zorder=0)
     ax.set_yticks(range(len(names)), names)
     ax.set_ylim(len(names) - 0.5, -0.5)
     ax.tick_params(axis="y", length=0)
@@ -105,7 +94,7 @@ def names_of(values: Iterable[Any], quantity: str) -> list[str]:
     return list(dict.fromkeys(getattr(value, quantity) for value in values))
 
 
-@paneled
+@style.paneled
 def stability_curve(
     scores: Mapping[int, Any], *, chosen: int | None = None, ax: Axes | None = None
 ) -> Figure:
@@ -137,14 +126,14 @@ def stability_curve(
     values = [as_array(f"scores[{k}]", scores[k], ndim=1) for k in counts]
     if chosen is not None and chosen not in scores:
         raise ValueError(f"chosen must be one of {counts}, got {chosen!r}")
-    figure, ax = panel(ax, width=5.6, height=3.0)
+    figure, ax = style.panel(ax, width=5.6, height=3.0)
     for k, points in zip(counts, values, strict=True):
-        ax.scatter(np.full(len(points), k), points, s=14, color=line_color(0), alpha=0.35, linewidths=0)
+        ax.scatter(np.full(len(points), k), points, s=14, color=style.line_color(0), alpha=0.35, linewidths=0)
     intervals(ax, counts, [v.mean() for v in values], 0, label="mean over pairs of seeds")
     if chosen is not None:
-        ax.axvline(chosen, color=line_color(1), linewidth=1.2, zorder=1)
+        ax.axvline(chosen, color=style.line_color(1), linewidth=1.2, zorder=1)
         ax.annotate(f"K = {chosen}", (chosen, 0.03), xycoords=ax.get_xaxis_transform(), xytext=(5, 0),
-                    textcoords="offset points", color=line_color(1))  # fmt: skip
+                    textcoords="offset points", color=style.line_color(1))  # fmt: skip
     ax.set(xlabel="number of clusters K", ylabel="adjusted Rand index", xticks=counts)
     ax.set_ylim(min(0.0, min(v.min() for v in values)), 1.02)
     ax.grid(axis="y")
@@ -152,7 +141,7 @@ def stability_curve(
     return figure
 
 
-@paneled
+@style.paneled
 def agreement_dots(
     tables: Mapping[str, Table], *, quantity: str = "purity", ax: Axes | None = None
 ) -> Figure:
@@ -187,7 +176,7 @@ def agreement_dots(
         if quantity not in names:
             raise ValueError(f"quantity: tables[{label!r}] has no {quantity!r}, only {', '.join(names)}")
     parts = [str(row[0]) for row in next(iter(tables.values())).rows]
-    figure, ax = panel(ax, width=6.2, height=0.9 + 0.27 * len(parts))
+    figure, ax = style.panel(ax, width=6.2, height=0.9 + 0.27 * len(parts))
     shifts = side_by_side(len(tables), 0.22 * len(tables))
     for j, (label, table) in enumerate(tables.items()):
         values = as_array(label, [row[columns[label].index(quantity)] for row in table.rows], ndim=1)
@@ -198,7 +187,7 @@ def agreement_dots(
     return figure
 
 
-@styled
+@style.styled
 def dose_curves(effects: Sequence[CausalEffect], *, title: str | None = None) -> Figure:
     """Pixels of a concept as more and more units are ablated, and as they are inserted.
 
@@ -226,14 +215,14 @@ def dose_curves(effects: Sequence[CausalEffect], *, title: str | None = None) ->
     """
     cells = all_of("effects", effects, CausalEffect, "lefs.units.dose_curve")
     methods, doses = names_of(cells, "method"), sorted({e.units for e in cells})
-    figure = new_figure(WIDTH, 3.2)
+    figure = style.new_figure(style.WIDTH, 3.2)
     axes = figure.subplots(1, 2, sharey=True)
     for ax, quantity in zip(axes, ("ablated", "inserted"), strict=True):
         for j, shift in enumerate(side_by_side(len(methods), 0.16 * len(methods))):
             own = sorted((e for e in cells if e.method == methods[j]), key=lambda e: e.units)
             x = np.array([doses.index(e.units) for e in own]) + shift
             intervals(ax, x, [e.estimate(quantity) for e in own], j, label=methods[j])
-        ax.axhline(cells[0].before.mean(), color=MUTED, linestyle=(0, (4, 3)), linewidth=1, zorder=1)
+        ax.axhline(cells[0].before.mean(), color=style.MUTED, linestyle=(0, (4, 3)), linewidth=1, zorder=1)
         ax.set_xticks(range(len(doses)), [f"{k}" for k in doses])
         ax.set(xlabel="number of units")
         ax.set_title(f"units {quantity}", weight="normal")
@@ -243,7 +232,7 @@ def dose_curves(effects: Sequence[CausalEffect], *, title: str | None = None) ->
     return figure
 
 
-@paneled
+@style.paneled
 def agreement_profile(
     found: Sequence[Agreement], *, title: str | None = None, ax: Axes | None = None
 ) -> Figure:
@@ -276,14 +265,14 @@ def agreement_profile(
             "found holds no finite correlation; measure layers with at least three live channels"
         )
     layers, parts = names_of(cells, "layer"), names_of(cells, "part")
-    figure, ax = panel(ax, width=WIDTH, height=3.3)
+    figure, ax = style.panel(ax, width=style.WIDTH, height=3.3)
     for j, shift in enumerate(side_by_side(len(parts), 0.6)):
         own = [a for a in cells if a.part == parts[j]]
         x = np.array([layers.index(a.layer) for a in own]) + shift
         intervals(ax, x, [tuple(a.rho) for a in own], j, joined=False, label=parts[j])
     for edge in range(1, len(layers)):
-        ax.axvline(edge - 0.5, color=FAINT, linewidth=0.6, zorder=0)
-    ax.axhline(0, color=MUTED, linewidth=0.8, zorder=1)
+        ax.axvline(edge - 0.5, color=style.FAINT, linewidth=0.6, zorder=0)
+    ax.axhline(0, color=style.MUTED, linewidth=0.8, zorder=1)
     ax.set_xticks(range(len(layers)), layers)
     ax.set(ylabel="Spearman's ρ of M with effect", xlabel="layer", xlim=(-0.5, len(layers) - 0.5))
     ax.set_ylim(min(-0.1, min(a.rho.low for a in cells) - 0.05), 1.02)

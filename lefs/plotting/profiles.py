@@ -13,19 +13,8 @@ from matplotlib.patches import Patch, StepPatch
 
 from lefs.catalog import Catalog
 from lefs.checks import check_name
+from lefs.plotting import style
 from lefs.plotting.arrays import Names, as_array, channel_order, cluster_rows
-from lefs.plotting.style import (
-    BAND,
-    FAINT,
-    MUTED,
-    WIDTH,
-    for_lines,
-    line_color,
-    new_figure,
-    panel,
-    paneled,
-    styled,
-)
 from lefs.stylespace import StyleLayer
 
 __all__ = ["layer_profile", "query_profile", "sum_to_one"]
@@ -36,7 +25,7 @@ _DASHED: dict[str, Any] = {"linestyle": (0, (3, 2)), "linewidth": 1.1}
 _COLUMNS = 3000  # of a stack of shares, at most
 
 
-@paneled
+@style.paneled
 def sum_to_one(
     contributions: Any,
     *,
@@ -77,7 +66,7 @@ def sum_to_one(
     sums = shares.sum(0)
     live = sums > 0
     worst = float(np.abs(sums[live] - 1).max()) if live.any() else 0.0
-    figure, ax = panel(ax, width=WIDTH, height=2.5)
+    figure, ax = style.panel(ax, width=style.WIDTH, height=2.5)
     labels, colors = cluster_rows(names, len(shares))
     every = -(-len(order) // _COLUMNS)  # (more columns than a page has points take minutes, and show no more)
     _stack(ax, shares[:, order[::every]], colors, every)
@@ -108,7 +97,7 @@ def _stack(ax: Axes, shares: np.ndarray, colors: np.ndarray, width: int) -> None
         top = top + rest
 
 
-@paneled
+@style.paneled
 def layer_profile(catalog: Catalog, parts: str | Sequence[str], *, ax: Axes | None = None) -> Figure:
     """Contribution to one or several parts along the layers: strongest channel and mean.
 
@@ -138,14 +127,14 @@ def layer_profile(catalog: Catalog, parts: str | Sequence[str], *, ax: Axes | No
         raise ValueError(f"parts is empty; choose from: {', '.join(catalog.parts)}")
     for part in chosen:
         check_name("parts", part, list(catalog.parts), what="part")
-    figure, ax = panel(ax, width=WIDTH, height=max(3.3, 1.0 + 0.18 * len(chosen)))
+    figure, ax = style.panel(ax, width=style.WIDTH, height=max(3.3, 1.0 + 0.18 * len(chosen)))
     _shade_resolutions(ax, catalog.layers)
     colors = dict(zip(*cluster_rows(catalog.parts, catalog.num_clusters), strict=True))
     for part in chosen:
         shares = catalog.contribution(part).numpy()
-        _profile(ax, part, shares, catalog.layers, for_lines(colors[part]))
-    ax.plot([], [], color=MUTED, label="strongest channel")
-    ax.plot([], [], color=MUTED, **_DASHED, label="mean of channels")
+        _profile(ax, part, shares, catalog.layers, style.for_lines(colors[part]))
+    ax.plot([], [], color=style.MUTED, label="strongest channel")
+    ax.plot([], [], color=style.MUTED, **_DASHED, label="mean of channels")
     names = [layer.name for layer in catalog.layers]
     ax.set_xticks(range(len(names)), names, rotation=40, ha="right", rotation_mode="anchor")
     ax.set(ylim=(0, 1.0), yticks=[0, 0.25, 0.5, 0.75, 1], ylabel="contribution M")
@@ -168,14 +157,14 @@ def _shade_resolutions(ax: Axes, layers: Sequence[StyleLayer]) -> None:
     for i, side in enumerate(dict.fromkeys(sides)):
         first, last = sides.index(side), len(sides) - 1 - sides[::-1].index(side)
         if i % 2 == 0:
-            ax.axvspan(first - 0.5, last + 0.5, color=BAND, zorder=0, linewidth=0)
+            ax.axvspan(first - 0.5, last + 0.5, color=style.BAND, zorder=0, linewidth=0)
         at = ((first + last) / 2, 1)
         ax.annotate(f"{side}²", at, (0, 3), xycoords=ax.get_xaxis_transform(), textcoords="offset points",
-                    ha="center", size=8.5, color=MUTED)  # fmt: skip
+                    ha="center", size=8.5, color=style.MUTED)  # fmt: skip
     ax.set_xlim(-0.5, len(sides) - 0.5)
 
 
-@styled
+@style.styled
 def query_profile(
     q: Any,
     contributions: Any,
@@ -215,29 +204,28 @@ def query_profile(
     """
     moved, m = _per_channel("q", q, layers), _per_channel("contributions", contributions, layers)
     budgets = _budgets(epsilon, len(layers))
-    figure = new_figure(WIDTH, 0.85 + 0.245 * len(layers))
+    figure = style.new_figure(style.WIDTH, 0.85 + 0.245 * len(layers))
     left, right = figure.subplots(1, 2, sharey=True, width_ratios=[2.1, 1])
-    for row, layer in enumerate(layers):
-        _channels(left, row, moved[layer.span], m[layer.span])
-        _spent(right, row, moved[layer.span], m[layer.span], None if budgets is None else budgets[row])
+    _channels(left, moved, m, layers)
+    rows, cost = np.arange(len(layers)), moved * (1 - m)
+    spent = [cost[layer.span].sum() for layer in layers]
+    right.barh(rows, spent, 0.62, color=style.line_color(0), linewidth=0)
+    right.set(xlabel="Σ q (1 − M), in channels", xlim=(0, None))
+    right.set_title("budget spent", weight="normal")
+    if budgets is not None:
+        bounded = np.isfinite(budgets)
+        limits, at = budgets[bounded], rows[bounded]
+        right.plot([limits, limits], [at - 0.4, at + 0.4], color=style.line_color(1), linewidth=1.6)
+        right.set_title("❘ allowed ε", weight="normal", loc="right", color=style.line_color(1), size=9)
     left.set_yticks(range(len(layers)), [layer.name for layer in layers])
     left.set_ylim(len(layers) - 0.5, -0.5)
     left.set(xlim=(0, min(1.0, 1.06 * m.max()) or 1.0), xlabel="contribution M to the part")
     left.set_title(title or "which channels move", weight="bold" if title else "normal")
-    _label_budget(right, with_limit=budgets is not None)
     for ax in (left, right):
         ax.grid(axis="x")
         ax.tick_params(axis="y", length=0)
         ax.spines["left"].set_visible(False)
     return figure
-
-
-def _label_budget(ax: Axes, *, with_limit: bool) -> None:
-    ax.set_xlabel("Σ q (1 − M), in channels")
-    ax.set_title("budget spent", weight="normal")
-    ax.set_xlim(left=0)
-    if with_limit:
-        ax.set_title("❘ allowed ε", weight="normal", loc="right", color=line_color(1), size=9)
 
 
 def _per_channel(name: str, values: Any, layers: Sequence[StyleLayer]) -> np.ndarray:
@@ -256,18 +244,15 @@ def _budgets(epsilon: float | Sequence[float] | None, count: int) -> np.ndarray 
     return np.broadcast_to(values, count)
 
 
-def _channels(ax: Axes, row: int, q: np.ndarray, m: np.ndarray) -> None:
-    """A row of dots, spread over the row's height so that equal contributions do not hide each other."""
-    spread = row + 0.3 * np.cos(np.arange(len(q)) * 2.399963)  # the golden angle: no two alike
-    still = q == 0
-    ax.scatter(m[still], spread[still], s=5, color=FAINT, linewidths=0, zorder=1, clip_on=False)
-    shades = [(*to_rgb(line_color(0)), 0.25 + 0.75 * share) for share in q[~still]]
-    ax.scatter(m[~still], spread[~still], s=15, color=shades or "none", linewidths=0, zorder=2, clip_on=False)
-    ax.annotate(f"{int((~still).sum())} of {len(q)}", (1.0, row), xytext=(4, 0), textcoords="offset points",
-                xycoords=("axes fraction", "data"), va="center", size=8, color=MUTED)  # fmt: skip
-
-
-def _spent(ax: Axes, row: int, q: np.ndarray, m: np.ndarray, budget: float | None) -> None:
-    ax.barh(row, float((q * (1 - m)).sum()), 0.62, color=line_color(0), linewidth=0)
-    if budget is not None and np.isfinite(budget):
-        ax.plot([budget, budget], [row - 0.4, row + 0.4], color=line_color(1), linewidth=1.6)
+def _channels(ax: Axes, q: np.ndarray, m: np.ndarray, layers: Sequence[StyleLayer]) -> None:
+    """A row of dots a layer, spread over its height so that equal contributions do not hide each other."""
+    for row, layer in enumerate(layers):
+        own, moves = m[layer.span], q[layer.span] != 0
+        spread = row + 0.3 * np.cos(np.arange(len(own)) * 2.399963)  # the golden angle: no two alike
+        ax.scatter(own[~moves], spread[~moves], s=5, color=style.FAINT, linewidths=0, zorder=1, clip_on=False)
+        shades = [(*to_rgb(style.line_color(0)), 0.25 + 0.75 * share) for share in q[layer.span][moves]]
+        look = {"color": shades or "none", "linewidths": 0, "zorder": 2, "clip_on": False}
+        ax.scatter(own[moves], spread[moves], s=15, **look)
+        moved = f"{int(moves.sum())} of {len(own)}"
+        ax.annotate(moved, (1.0, row), xytext=(4, 0), textcoords="offset points",
+                    xycoords=("axes fraction", "data"), va="center", size=8, color=style.MUTED)  # fmt: skip

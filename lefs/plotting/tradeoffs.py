@@ -12,28 +12,7 @@ from matplotlib.lines import Line2D
 
 from lefs.checks import check_name
 from lefs.evaluation import Curve, Locality, Report, Tuning, equal_effect
-from lefs.plotting.plots import (
-    BESIDE,
-    all_of,
-    in_powers,
-    in_rows,
-    intervals,
-    legend_above,
-    names_of,
-    side_by_side,
-)
-from lefs.plotting.style import (
-    FAINT,
-    INK,
-    MUTED,
-    WIDTH,
-    line_color,
-    marker_of,
-    new_figure,
-    panel,
-    paneled,
-    styled,
-)
+from lefs.plotting import plots, style
 
 __all__ = ["contrast_curves", "locality_bars", "tradeoff_curves", "tuning_curve"]
 
@@ -41,7 +20,7 @@ _FLOOR = 1e-12  # where a logarithmic scale, which cannot show a zero, shows it
 _EMPHASISED = 6  # curves of one panel in colour: no more can be told apart at a glance
 
 
-@styled
+@style.styled
 def tradeoff_curves(
     report: Report,
     *,
@@ -96,12 +75,12 @@ def tradeoff_curves(
     looks = {m: _look(report.methods.index(m), strong.index(m) if m in strong else None) for m in names}
     columns = min(3, len(shown))
     rows = -(-(len(shown) + 1) // columns) if len(shown) > 1 else 1
-    figure = new_figure(WIDTH, 2.55 * rows + 0.3 if len(shown) > 1 else 4.4)
+    figure = style.new_figure(style.WIDTH, 2.55 * rows + 0.3 if len(shown) > 1 else 4.4)
     grid = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
     for i, (ax, part) in enumerate(zip(grid.flat, shown, strict=False)):
         for method in names:
             _curve(ax, report.curve(part, method), looks[method])
-        ax.axvline(report.visible, color=MUTED, linewidth=0.8, dashes=(4, 3), zorder=0)
+        ax.axvline(report.visible, color=style.MUTED, linewidth=0.8, dashes=(4, 3), zorder=0)
         _share_axes(ax, left=i % columns == 0, bottom=i + columns >= len(shown))
         ax.set_title(part)
     spare = list(grid.flat)[len(shown) :]
@@ -130,16 +109,16 @@ def _strongest(report: Report, methods: Sequence[str]) -> list[str]:
 
 def _look(number: int, rank: int | None) -> dict[str, Any]:
     """The marker of a method, and its colour if it is emphasised."""
-    color = MUTED if rank is None else line_color(rank)
-    return {"color": color, "marker": marker_of(number), "linewidth": 0.6 if rank is None else 1.4}
+    color = style.MUTED if rank is None else style.line_color(rank)
+    return {"color": color, "marker": style.marker_of(number), "linewidth": 0.6 if rank is None else 1.4}
 
 
 def _curve(ax: Axes, rows: Sequence[Any], look: Mapping[str, Any]) -> None:
     """One method on one part: a line through its values, whiskers if emphasised, the usual one filled."""
     x, y = (np.array([getattr(r, q) for r in rows]).reshape(-1, 3) for q in ("visible", "arrival"))
-    points, color, grey = (x[:, 0], y[:, 0]), look["color"], look["color"] == MUTED
+    points, color, grey = (x[:, 0], y[:, 0]), look["color"], look["color"] == style.MUTED
     line = {"marker": "", "linewidth": look["linewidth"], "zorder": 3 - grey}
-    intervals(ax, *(points if grey else (x, y)), 0, color=color, **line)
+    plots.intervals(ax, *(points if grey else (x, y)), 0, color=color, **line)
     size, edge = (9, 0.5) if grey else (20, 0.9)
     looks = {"s": size, "linewidths": edge, "edgecolors": color, "zorder": 3 - grey, "marker": look["marker"]}
     ax.scatter(*points, facecolors=[color if r.usual else "white" for r in rows], clip_on=False, **looks)
@@ -151,7 +130,7 @@ def _share_axes(ax: Axes, *, left: bool, bottom: bool) -> None:
     ax.set(xlim=(0, 1), ylim=(-0.05, 1.05))
     ax.set_xticks([0, 0.01, 0.05, 0.2, 0.5, 1], ["0", "1", "5", "20", "50", "100"])
     ax.set_yticks([0, 0.25, 0.5, 0.75, 1])
-    ax.grid(color=FAINT, linewidth=0.5)
+    ax.grid(color=style.FAINT, linewidth=0.5)
     if left:
         ax.set_ylabel("arrival")
     if bottom:
@@ -159,7 +138,7 @@ def _share_axes(ax: Axes, *, left: bool, bottom: bool) -> None:
         ax.tick_params(labelbottom=True)
 
 
-@styled
+@style.styled
 def contrast_curves(
     curves: Sequence[Curve], *, unit: str = "mean squared ΔE", columns: int = 3, title: str | None = None
 ) -> Figure:
@@ -190,31 +169,31 @@ def contrast_curves(
     >>> contrast_curves([Curve("hair", "path", (0.5, 1.0), effect, effect / 9)]).axes[0].get_title(loc="left")
     'hair, 3 targets'
     """
-    every = all_of("curves", curves, Curve, "lefs.evaluation.contrast")
-    parts, methods = names_of(every, "part"), names_of(every, "method")
+    every = plots.all_of("curves", curves, Curve, "lefs.evaluation.contrast")
+    parts, methods = plots.names_of(every, "part"), plots.names_of(every, "method")
     columns = min(columns, len(parts))
     rows = -(-len(parts) // columns)
-    figure = new_figure(WIDTH if columns > 1 else 0.6 * WIDTH, 0.5 + 2.6 * rows)
+    figure = style.new_figure(style.WIDTH if columns > 1 else 0.6 * style.WIDTH, 0.5 + 2.6 * rows)
     axes = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
     for ax, part in zip(axes.flat, parts, strict=False):
         own = [curve for curve in every if curve.part == part]
         for curve in own:
             x, y = (np.maximum(curve.estimates(quantity), _FLOOR) for quantity in ("leak", "effect"))
-            intervals(ax, x, y, methods.index(curve.method), label=curve.method)
-        in_powers(ax, "x", "y")
+            plots.intervals(ax, x, y, methods.index(curve.method), label=curve.method)
+        plots.in_powers(ax, "x", "y")
         if (level := equal_effect(own)) > 0:
-            ax.axhline(level, color=MUTED, linewidth=0.9, linestyle=":", zorder=1)
+            ax.axhline(level, color=style.MUTED, linewidth=0.9, linestyle=":", zorder=1)
         ax.set_title(f"{part}, {len(own[0].effect)} targets", weight="normal")
         ax.grid()
     for ax in list(axes.flat)[len(parts) :]:
         ax.set_axis_off()
     figure.supxlabel(f"leak outside the part ({unit})", size=9.5)
     figure.supylabel(f"effect inside it ({unit})", size=9.5)
-    legend_above(figure, axes[0, 0], title)
+    plots.legend_above(figure, axes[0, 0], title)
     return figure
 
 
-@styled
+@style.styled
 def locality_bars(
     table: Sequence[Locality], *, unit: str = "mean squared ΔE", title: str | None = None
 ) -> Figure:
@@ -243,27 +222,27 @@ def locality_bars(
     >>> [ax.get_title(loc="left") for ax in locality_bars([cell]).axes]
     ['effect inside the part', 'leak outside it']
     """
-    cells = all_of("table", table, Locality, "lefs.evaluation.locality")
-    parts, methods = names_of(cells, "part"), names_of(cells, "method")
-    figure = new_figure(WIDTH, 0.95 + len(parts) * (0.12 + 0.15 * len(methods)))
+    cells = plots.all_of("table", table, Locality, "lefs.evaluation.locality")
+    parts, methods = plots.names_of(cells, "part"), plots.names_of(cells, "method")
+    figure = style.new_figure(style.WIDTH, 0.95 + len(parts) * (0.12 + 0.15 * len(methods)))
     axes = figure.subplots(1, 2, sharex=True, sharey=True)
     headings = {"effect": "effect inside the part", "leak": "leak outside it"}
     for ax, (quantity, heading) in zip(axes, headings.items(), strict=True):
-        for j, shift in enumerate(side_by_side(len(methods), 0.7)):
+        for j, shift in enumerate(plots.side_by_side(len(methods), 0.7)):
             own = [cell for cell in cells if cell.method == methods[j]]
             x = np.maximum([cell.estimate(quantity) for cell in own], _FLOOR)
             y = np.array([parts.index(cell.part) for cell in own]) + shift
-            intervals(ax, x, y, j, joined=False, label=methods[j])
+            plots.intervals(ax, x, y, j, joined=False, label=methods[j])
         ax.set_xlabel(unit)
-        in_powers(ax, "x")
+        plots.in_powers(ax, "x")
         ax.set_title(heading, weight="normal")
         ax.spines["left"].set_visible(False)
-        in_rows(ax, parts)
-    legend_above(figure, axes[0], title)
+        plots.in_rows(ax, parts)
+    plots.legend_above(figure, axes[0], title)
     return figure
 
 
-@paneled
+@style.paneled
 def tuning_curve(tuning: Tuning, *, ax: Axes | None = None) -> Figure:
     """What every setting of a sweep does, its Pareto curve, and the one that was chosen.
 
@@ -289,21 +268,21 @@ def tuning_curve(tuning: Tuning, *, ax: Axes | None = None) -> Figure:
     >>> tuning_curve(Tuning("hair", 0.05, trial, (trial,))).axes[0].get_title(loc="left")
     'hair'
     """
-    figure, ax = panel(ax, width=6.2, height=3.6)
+    figure, ax = style.panel(ax, width=6.2, height=3.6)
     for i, rho in enumerate(sorted({t.settings.rho for t in tuning.trials})):
         own = [t for t in tuning.trials if t.settings.rho == rho]
         points = [t.visible[0] for t in own], [t.arrival[0] for t in own]
-        intervals(ax, *points, i, linewidth=0.8, markersize=3.5, label=f"ρ = {rho:g}")
+        plots.intervals(ax, *points, i, linewidth=0.8, markersize=3.5, label=f"ρ = {rho:g}")
     edge = np.array([(t.visible[0], t.arrival[0]) for t in tuning.frontier])
-    ax.step(*edge.T, where="post", color=INK, linewidth=1.4, zorder=0, label="Pareto curve")
+    ax.step(*edge.T, where="post", color=style.INK, linewidth=1.4, zorder=0, label="Pareto curve")
     (at, *xs), (up, *ys) = tuning.best.visible, tuning.best.arrival
-    ax.plot(xs, [up, up], [at, at], ys, color=INK, linewidth=1.0, zorder=4)
-    ax.scatter(at, up, s=90, facecolors="none", edgecolors=INK, linewidths=1.4, zorder=5)
+    ax.plot(xs, [up, up], [at, at], ys, color=style.INK, linewidth=1.0, zorder=4)
+    ax.scatter(at, up, s=90, facecolors="none", edgecolors=style.INK, linewidths=1.4, zorder=5)
     chosen = f"ρ = {tuning.settings.rho:g}, ε = {tuning.settings.epsilon:g}"
     ax.annotate(chosen, (at, up), xytext=(9, -12), textcoords="offset points", weight="bold")
-    ax.axvline(tuning.limit, color=MUTED, linewidth=0.8, dashes=(4, 3), zorder=0)
+    ax.axvline(tuning.limit, color=style.MUTED, linewidth=0.8, dashes=(4, 3), zorder=0)
     ax.set(xlabel="visible outside (share of pixels)", ylabel="arrival", xlim=(0, None))
     ax.set_title(tuning.part)
     ax.grid()
-    ax.legend(**BESIDE)
+    ax.legend(**plots.BESIDE)
     return figure

@@ -15,18 +15,8 @@ from lefs.evaluation import Estimate, estimate
 from lefs.generator import Generator
 from lefs.synthesis import Cache, Hook
 from lefs.tables import Table
+from lefs.units import interventions
 from lefs.units.concepts import Concepts, Judge
-from lefs.units.interventions import (
-    Units,
-    batch_of,
-    batches,
-    cells_of,
-    check_levels,
-    kept_cache,
-    pixels_of,
-    replacement,
-    weights_of,
-)
 
 __all__ = ["CausalEffect", "Site", "Where", "causal_effects", "causal_table", "dose_curve"]
 
@@ -54,7 +44,7 @@ class Site:
         self.generator, self.concepts = generator, Concepts(generator, segmenter)
         self.concepts.check_layer(layer)
         self.layer, self.label = generator.layer(layer), self.concepts.index(concept)
-        self.concept, self.where, self.levels = concept, where, check_levels(self.layer, levels)
+        self.concept, self.where, self.levels = concept, where, interventions.check_levels(self.layer, levels)
         if isinstance(where, Tensor):
             if where.ndim != 2 or not bool(where.any()):
                 raise ValueError(
@@ -84,17 +74,17 @@ class Site:
             mask = self.where
         elif self.where == "concept":
             mask = (self.labels(styles, cache) if labels is None else labels) == self.label
-        cells = cells_of(self.layer, mask.to(styles.device)).expand(len(styles), -1, -1)
-        return cells, pixels_of(cells, self.generator.size[0])
+        cells = interventions.cells_of(self.layer, mask.to(styles.device)).expand(len(styles), -1, -1)
+        return cells, interventions.pixels_of(cells, self.generator.size[0])
 
     def edits(self, weight: Tensor, cells: Tensor, levels: Tensor) -> dict[str, Hook]:
         """Units of weight (C,) go to `levels` at some cells."""
-        return {self.layer.name: replacement(self.layer, weight, levels=levels, where=cells)}
+        return {self.layer.name: interventions.replacement(self.layer, weight, levels=levels, where=cells)}
 
     @torch.inference_mode()
     def count(self, styles: Tensor, sets: Mapping[str, Tensor]) -> dict[str, np.ndarray]:
         """Pixels before, ablated, inserted, looked at, (4, n), of each set, in the images that count."""
-        cache = kept_cache(self.generator, styles)
+        cache = interventions.kept_cache(self.generator, styles)
         labels = self.labels(styles, cache)
         cells, pixels = self.positions(styles, cache, labels)
         area, found = pixels.sum(dim=(1, 2)), {}
@@ -179,7 +169,7 @@ def causal_effects(
     generator: Generator,
     seeds: Iterable[int],
     layer: str,
-    sets: Mapping[str, Units],
+    sets: Mapping[str, interventions.Units],
     concept: str,
     *,
     segmenter: Judge,
@@ -237,15 +227,15 @@ def causal_effects(
     [4096, 4096]
     """
     site, sample = Site(generator, segmenter, layer, concept, levels, where), check_seeds(seeds)
-    size, psi = batch_of(generator, batch_size, 16), check_number("truncation", truncation)
+    size, psi = interventions.batch_of(generator, batch_size, 16), check_number("truncation", truncation)
     if not isinstance(sets, Mapping):
         raise TypeError(
             f"sets must be a mapping of names to units, such as {{'mine': [3, 5]}}; got {type(sets).__name__}"
         )
     if not sets:
         raise ValueError("sets is empty; give at least one set of units")
-    weights = {name: weights_of(site.layer, own) for name, own in sets.items()}
-    each = batches(generator, sample, psi, size, "interventions", progress)
+    weights = {name: interventions.weights_of(site.layer, own) for name, own in sets.items()}
+    each = interventions.batches(generator, sample, psi, size, "interventions", progress)
     counted = [site.count(styles, weights) for _, styles in each]
     found = {name: np.concatenate([c[name] for c in counted], axis=1) for name in sets}
     site.check_seen(next(iter(found.values())).shape[1])
