@@ -6,11 +6,13 @@ import csv
 import io
 import os
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import Field, dataclass, fields, is_dataclass
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from lefs.checks import needs
 from lefs.records import write_atomically
@@ -74,6 +76,43 @@ class Table(Tabular):
     columns: Sequence[str]
     rows: Sequence[Sequence[Cell]]
 
+    @classmethod
+    def of(cls, records: Iterable[Any], kind: type | None = None) -> Table:
+        """Measurements as numbers: dataclasses with all their fields, and those of others within them.
+
+        An interval is three columns; one-dimensional arrays go down the rows, beside what holds for all.
+
+        Parameters
+        ----------
+        records : iterable of dataclass
+            Such as `lefs.units.agreement`, `lefs.units.dose_curve` or `lefs.evaluation.locality` return.
+        kind : type, optional
+            Whose fields the columns are named after where there are no records.
+
+        Returns
+        -------
+        Table
+
+        Examples
+        --------
+        >>> from lefs.evaluation import Estimate
+        >>> from lefs.tables import Table
+        >>> from lefs.units import Agreement
+        >>> print(Table.of([Agreement("b4.conv1", "hair", Estimate(0.5, 0.3, 0.7), 128)]))
+        | layer | part | rho | rho low | rho high | channels |
+        | --- | --- | --- | --- | --- | --- |
+        | b4.conv1 | hair | 0.5 | 0.3 | 0.7 | 128 |
+        """
+        columns: dict[str, list[Cell]] = {}
+        for cells in (_cells(record) for record in records):
+            arrays = {name: cell.tolist() for name, cell in cells.items() if isinstance(cell, np.ndarray)}
+            count = len(next(iter(arrays.values()), [None]))
+            alone = {name: [cell] * count for name, cell in cells.items() if name not in arrays}
+            for name, values in (alone | arrays).items():
+                columns.setdefault(name, []).extend(values)
+        named = [name for field in (fields(kind) if kind else ()) for name in _names(field)]
+        return cls(tuple(columns or named), list(zip(*columns.values(), strict=True)))
+
     def __post_init__(self) -> None:
         if any(len(row) != len(self.columns) for row in self.rows):
             raise ValueError(
@@ -103,6 +142,26 @@ class Table(Tabular):
             "<tr>" + "".join(f"<td>{escape(_text(c))}</td>" for c in row) + "</tr>" for row in self.rows
         )
         return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def _names(field: Field[Any]) -> list[str]:
+    """The columns of a field: three of an interval."""
+    endings = ("", " low", " high") if "Estimate" in str(field.type) else ("",)
+    return [field.name + ending for ending in endings]
+
+
+def _cells(record: Any) -> dict[str, Any]:
+    """What a dataclass holds, by column."""
+    found: dict[str, Any] = {}
+    for field in fields(record):
+        value, names = getattr(record, field.name), _names(field)
+        if is_dataclass(value):
+            found |= _cells(value)
+        elif len(names) == 1:
+            found[field.name] = value
+        else:
+            found |= dict(zip(names, value or [None] * 3, strict=True))
+    return found
 
 
 def _text(cell: Cell) -> str:

@@ -40,7 +40,7 @@ from lefs.evaluation import (
     tune,
 )
 from lefs.evaluation.masks import grow
-from lefs.evaluation.realism import in_mask, off_diagonal
+from lefs.evaluation.realism import off_diagonal
 from lefs.evaluation.reports import reached
 from lefs.plotting import tradeoff_curves
 
@@ -351,10 +351,10 @@ def test_features_are_pooled_over_the_picture_or_a_mask() -> None:
     mask = torch.zeros(1, 8, 8).bool()
     mask[0, :2, :2] = True  # one position of the map
     assert pooled([maps, maps[:, :1]]).tolist() == [[7.5, 23.5, 7.5]]
-    assert in_mask(maps, mask).tolist() == [[0.0, 16.0]]
+    assert pooled(maps, mask).tolist() == [[0.0, 16.0]]
     vectors = torch.ones(2, 5)
     assert torch.equal(pooled(vectors), vectors)
-    assert torch.equal(in_mask(vectors, mask), vectors)
+    assert torch.equal(pooled(vectors, mask), vectors)
 
 
 # -- tuning --------------------------------------------------------------------------------------------------

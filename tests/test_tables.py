@@ -10,8 +10,19 @@ import pandas
 import pytest
 
 import lefs
-from lefs.evaluation import PartLeak, compare, global_transfer, report, seed_pairs
+from lefs.evaluation import (
+    Estimate,
+    PartLeak,
+    Row,
+    Trial,
+    Tuning,
+    compare,
+    global_transfer,
+    report,
+    seed_pairs,
+)
 from lefs.tables import Table, Tabular
+from lefs.units import CausalEffect
 
 MIXED = Table(("part", "images", "leak"), [("hair", 64, "4.2% [3.7%, 4.7%]"), ("hat", "1,024", "no leak")])
 
@@ -37,6 +48,23 @@ def test_an_empty_table_keeps_its_columns(tmp_path: Path) -> None:
     nothing = Table(("a", "b"), [])
     assert list(nothing.to_pandas().columns) == ["a", "b"]
     assert nothing.to_csv(tmp_path / "nothing.csv").read_text() == "a,b\n"
+
+
+def test_records_are_rows_intervals_columns_and_arrays_go_down() -> None:
+    trial = Trial(lefs.QuerySettings(rho=0.3), Estimate(0.5, 0.4, 0.6), Estimate(0.02, 0.01, 0.03))
+    frame = Tuning("hair", 0.05, trial, (trial, trial)).to_pandas()
+    assert len(frame) == 2
+    assert frame.loc[1, ["rho", "arrival low", "visible"]].tolist() == [0.3, 0.4, 0.02]
+    pixels = np.array([8.0, 9.0, 10.0])
+    effects = [CausalEffect("hat", "b8", "IoU", k, pixels, pixels - k, pixels + k, pixels) for k in (1, 4)]
+    frame = Table.of(effects).to_pandas()
+    assert frame["units"].tolist() == [1, 1, 1, 4, 4, 4]
+    assert frame["ablated"].tolist() == [7, 8, 9, 4, 5, 6]
+
+
+def test_no_records_still_have_columns() -> None:
+    assert "arrival high" in Table.of([], Row).columns
+    assert Table.of([]).to_pandas().empty
 
 
 @pytest.fixture(scope="module")

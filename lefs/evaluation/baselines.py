@@ -25,11 +25,6 @@ __all__ = [
 _TEMPERATURE = 0.1  # of the softmax over parts (Retrieve in Style)
 
 
-def _places(layer: StyleLayer) -> list[slice]:
-    """Where a layer's scales lie among the styles, and its shifts if it has any."""
-    return [place for place in (layer.span, layer.shift) if place is not None]
-
-
 def random_query(query: Tensor, contribution: Tensor, catalog: Catalog, *, random_state: int) -> Tensor:
     """A query of equal budget that knows nothing of the part.
 
@@ -92,7 +87,7 @@ def mixing_query(layers: Sequence[StyleLayer], level: str, *, count: int) -> Ten
     check_choice("level", level, tuple(names))
     for layer in layers:
         if layer.name in names[level]:
-            for place in _places(layer):
+            for place in layer.spans:
                 q[place] = 1
     return q
 
@@ -125,7 +120,7 @@ def image_contributions(generator: Generator, catalog: Catalog, styles: Tensor) 
         energy = instance_norm(inside, eps=1e-8).square().flatten(2)
         regions = resample_partition(parts, inside.shape[-2]).flatten(2).to(energy)
         mean = torch.einsum("ncx,npx->npc", energy, regions) / regions.sum(dim=2)[:, :, None]
-        for place in _places(layer):
+        for place in layer.spans:
             found[:, :, place] = mean.nan_to_num(nan=-torch.inf).to(found)
 
     with torch.inference_mode():
@@ -173,7 +168,7 @@ def image_query(
     q, fixed = torch.zeros_like(target_masks), () if coarse else ranges(layers)["coarse"]
     for layer in layers:
         if layer.kind != "rgb" and layer.name not in fixed:
-            for place in _places(layer):
+            for place in layer.spans:
                 q[:, place] = torch.maximum(target_masks[:, place], reference_masks[:, place])
     return q
 

@@ -86,14 +86,8 @@ class Comparison(Tabular):
 
     def numbers(self) -> Table:
         """A row for each part, method, value and pair, with every number of an `Outcome`."""
-        names = [f.name for f in fields(Outcome) if "ndarray" in str(f.type)]
-        rows = [
-            (o.part, o.method, o.value, *cells)
-            for o in self.outcomes
-            for cells in zip(*(getattr(o, name).tolist() for name in names), strict=True)
-        ]
-        heads = ["pair" if name == "index" else name for name in names]
-        return Table(("part", "method", "value", *heads), rows)
+        found = Table.of(self.outcomes, Outcome)
+        return Table(["pair" if name == "index" else name for name in found.columns], found.rows)
 
 
 def compare(

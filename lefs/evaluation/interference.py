@@ -138,18 +138,16 @@ def part_leak(
 
 
 def _changes(batch: PairBatch, *, names: Sequence[str], method: Method) -> np.ndarray:
-    """Of each pair, edited part and part: (n, P, P)."""
-    return np.stack([_row(batch, names, n, method.edit(batch, n, method.usual)) for n in names], axis=1)
-
-
-def _row(batch: PairBatch, names: Sequence[str], edited: str, images: torch.Tensor) -> np.ndarray:
-    """Mean squared ΔE in each part when one is edited: (n, P)."""
-    squared = color_difference(batch.targets, images).square().cpu().double()
-    own = batch.masks[edited].cpu()
-    columns = []
-    for name in names:
-        where = own if name == edited else batch.masks[name].cpu() & ~own
-        area = where.sum(dim=(1, 2)).double()
-        mean = (squared * where).sum(dim=(1, 2)) / area  # (0 / 0 where there is none of it)
-        columns.append(torch.where(own.flatten(1).any(dim=1), mean, torch.nan).numpy())
-    return np.stack(columns, axis=1)
+    """Mean squared ΔE of each pair, edited part and part: (n, P, P)."""
+    found = np.empty((len(batch.index), len(names), len(names)))
+    masks = {name: batch.masks[name].cpu() for name in names}
+    for i, edited in enumerate(names):
+        images = method.edit(batch, edited, method.usual)
+        squared = color_difference(batch.targets, images).square().cpu().double()
+        own = masks[edited]
+        for j, name in enumerate(names):
+            where = own if name == edited else masks[name] & ~own
+            area = where.sum(dim=(1, 2)).double()
+            mean = (squared * where).sum(dim=(1, 2)) / area  # (0 / 0 where there is none of it)
+            found[:, i, j] = torch.where(own.flatten(1).any(dim=1), mean, torch.nan)
+    return found

@@ -8,21 +8,25 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.functional import adaptive_avg_pool2d
 
 from lefs.evaluation.intervals import bootstrap
 
-__all__ = ["Features", "Realism", "frechet_distance", "in_mask", "kernel_terms", "off_diagonal", "pooled"]
+__all__ = ["Features", "Realism", "frechet_distance", "kernel_terms", "off_diagonal", "pooled"]
 
 # images (N, 3, H, W) in [-1, 1] → maps (N, C, h, w), several of them, or vectors (N, D)
 Features = Callable[[Tensor], Tensor | Sequence[Tensor]]
 
 
-def pooled(features: Tensor | Sequence[Tensor]) -> Tensor:
+def pooled(features: Tensor | Sequence[Tensor], mask: Tensor | None = None) -> Tensor:
     """One vector for each image: the mean over the positions of every map.
 
     Parameters
     ----------
     features : Tensor of shape (N, C, h, w) or (N, D), or several of them
+        Those without positions stay as they are.
+    mask : Tensor of shape (N, H, W), bool, optional
+        Only positions inside it count, in proportion to how much of each lies inside.
 
     Returns
     -------
@@ -35,28 +39,15 @@ def pooled(features: Tensor | Sequence[Tensor]) -> Tensor:
     >>> pooled([torch.ones(2, 3, 4, 4), torch.zeros(2, 5)]).shape
     torch.Size([2, 8])
     """
-    rows = [f.mean(dim=(2, 3)) if f.ndim == 4 else f for f in _several(features)]
-    return torch.cat(rows, dim=1).float().cpu()
-
-
-def in_mask(features: Tensor | Sequence[Tensor], mask: Tensor) -> Tensor:
-    """The same over the positions inside a mask (N, H, W), in proportion to how much of each lies inside.
-
-    Features without positions are those of the whole picture.
-    """
     rows = []
-    for maps in _several(features):
-        if maps.ndim == 4:
-            weights = torch.nn.functional.adaptive_avg_pool2d(
-                mask[:, None].to(maps), (maps.shape[-2], maps.shape[-1])
-            )
+    for maps in [features] if isinstance(features, Tensor) else features:
+        if maps.ndim == 4 and mask is None:
+            maps = maps.mean(dim=(2, 3))
+        elif maps.ndim == 4:
+            weights = adaptive_avg_pool2d(mask[:, None].to(maps), (maps.shape[-2], maps.shape[-1]))
             maps = (maps * weights).sum(dim=(2, 3)) / weights.sum(dim=(2, 3))
         rows.append(maps)
     return torch.cat(rows, dim=1).float().cpu()
-
-
-def _several(features: Tensor | Sequence[Tensor]) -> Sequence[Tensor]:
-    return [features] if isinstance(features, Tensor) else features
 
 
 def frechet_distance(first: np.ndarray, second: np.ndarray) -> float:

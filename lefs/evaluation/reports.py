@@ -163,12 +163,7 @@ class Report(Tabular):
 
     def numbers(self) -> Table:
         """The summaries (``part`` is empty for the mean of all), then every row, with all their fields."""
-        wide = {f.name: ("", " low", " high") if "Estimate" in str(f.type) else ("",) for f in fields(Row)}
-        rows = [
-            [cell for n, ends in wide.items() for cell in _spread(getattr(row, n), len(ends))]
-            for row in (*self.summaries, *self.rows)
-        ]
-        return Table([name + end for name, ends in wide.items() for end in ends], rows)
+        return Table.of((*self.summaries, *self.rows), Row)
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write as JSON, atomically; numbers with five significant digits, the table a line of text a row."""
@@ -189,10 +184,6 @@ class Report(Tabular):
             # (files of before arrivals were measured tell a share of leak instead)
             counts = meta["pairs"], meta["curve_pairs"], meta.get("visible", _LIMIT)
             return cls(*counts, rows, summaries, floor, meta["note"])
-
-
-def _spread(value: Any, width: int) -> Sequence[Any]:
-    return (value,) if width == 1 else value or (None,) * width
 
 
 # -- numbers -------------------------------------------------------------------------------------------------

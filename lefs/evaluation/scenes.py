@@ -13,7 +13,7 @@ from lefs.evaluation.masks import grow, read_masks, shows, union
 from lefs.evaluation.methods import Method
 from lefs.evaluation.outcomes import measure_lab
 from lefs.evaluation.pairs import PairBatch
-from lefs.evaluation.realism import Features, in_mask, pooled
+from lefs.evaluation.realism import Features, pooled
 from lefs.images import to_lab
 
 __all__ = ["UNEDITED", "Key", "Row", "measured", "shown"]
@@ -126,7 +126,7 @@ class _Scene:
         """Features of the edits `here`, of their targets, and of other images."""
         window = grow(mask, WINDOW)[here]
         edited, before = _rows(found, here), _rows(self.before, rows)
-        vectors = pooled(edited), self.others[rows], in_mask(edited, window), in_mask(before, window)
+        vectors = pooled(edited), self.others[rows], pooled(edited, window), pooled(before, window)
         return {n: v.numpy() for n, v in zip(("edited", "others", "around", "before"), vectors, strict=True)}
 
 

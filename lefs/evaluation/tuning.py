@@ -20,6 +20,7 @@ from lefs.evaluation.pairs import PairBatch, PairOptions, seed_pairs
 from lefs.generator import Generator
 from lefs.query import QuerySettings
 from lefs.records import ArtifactError, locate, read_json, whole, write_json
+from lefs.tables import Table, Tabular
 
 __all__ = ["Trial", "Tuning", "load_settings", "part_settings", "save_settings", "tune"]
 
@@ -57,7 +58,7 @@ class Trial:
 
 
 @dataclass(frozen=True)
-class Tuning:
+class Tuning(Tabular):
     """The outcome of `tune`.
 
     Attributes
@@ -88,6 +89,10 @@ class Tuning:
     def settings(self) -> QuerySettings:
         """What was chosen."""
         return self.best.settings
+
+    def numbers(self) -> Table:
+        """A row for each trial: its settings, arrival and visibility."""
+        return Table.of(self.trials)
 
     @property
     def frontier(self) -> list[Trial]:
