@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import subprocess
 import sys
 import warnings
@@ -201,7 +202,7 @@ def assert_fits(figure: Figure) -> None:
     assert (box.max < size + slack).all(), "cut off at the right or the top"
 
 
-@pytest.mark.parametrize("name", ["confusion", "edit_strip", "membership_overlays", "tradeoff_curves"])
+@pytest.mark.parametrize("name", EACH_FIGURE)
 def test_figures_are_saved_for_print(name, figures):
     with warnings.catch_warnings():
         warnings.simplefilter("error", UserWarning)
@@ -221,22 +222,29 @@ def test_pyplot_is_never_imported():
     subprocess.run([sys.executable, "-c", code], check=True, timeout=600)
 
 
-@pytest.mark.parametrize(
-    ("name", "call"),
-    {
-        "stability_curve": lambda ax, c: plotting.stability_curve({4: [0.5, 0.6]}, ax=ax),
-        "contribution_heatmap": lambda ax, c: plotting.contribution_heatmap(c.contributions, ax=ax),
-        "sum_to_one": lambda ax, c: plotting.sum_to_one(c.contributions, ax=ax),
-        "layer_profile": lambda ax, c: plotting.layer_profile(c, "hair", ax=ax),
-        "confusion": lambda ax, c: plotting.confusion(np.eye(2), ["0", "1"], ["a", "b"], ax=ax),
-        "part_leak_matrix": lambda ax, c: plotting.part_leak_matrix(made_up_matrix(), ax=ax),
-        "concept_counts": lambda ax, c: plotting.concept_counts(np.eye(2), ["b4"] * 2, ["a", "b"], ax=ax),
-        "strongest_channels": lambda ax, c: plotting.strongest_channels(c, "hair", ax=ax),
-        "agreement_dots": lambda ax, c: plotting.agreement_dots({"one": made_up_agreement_table(0)}, ax=ax),
-        "agreement_profile": lambda ax, c: plotting.agreement_profile(made_up_agreements(), ax=ax),
-        "tuning_curve": lambda ax, c: plotting.tuning_curve(made_up_tuning(), ax=ax),
-    }.items(),
-)
+ONE_PANEL = {
+    "stability_curve": lambda ax, c: plotting.stability_curve({4: [0.5, 0.6]}, ax=ax),
+    "contribution_heatmap": lambda ax, c: plotting.contribution_heatmap(c.contributions, ax=ax),
+    "sum_to_one": lambda ax, c: plotting.sum_to_one(c.contributions, ax=ax),
+    "layer_profile": lambda ax, c: plotting.layer_profile(c, "hair", ax=ax),
+    "confusion": lambda ax, c: plotting.confusion(np.eye(2), ["0", "1"], ["a", "b"], ax=ax),
+    "part_leak_matrix": lambda ax, c: plotting.part_leak_matrix(made_up_matrix(), ax=ax),
+    "concept_counts": lambda ax, c: plotting.concept_counts(np.eye(2), ["b4"] * 2, ["a", "b"], ax=ax),
+    "strongest_channels": lambda ax, c: plotting.strongest_channels(c, "hair", ax=ax),
+    "agreement_dots": lambda ax, c: plotting.agreement_dots({"one": made_up_agreement_table(0)}, ax=ax),
+    "agreement_profile": lambda ax, c: plotting.agreement_profile(made_up_agreements(), ax=ax),
+    "tuning_curve": lambda ax, c: plotting.tuning_curve(made_up_tuning(), ax=ax),
+}
+
+
+def test_every_figure_of_one_panel_takes_axes(figures):
+    for name in set(plotting.__all__) & set(figures):
+        panels = [ax for ax in figures[name]().axes if ax.axison and ax.get_label() != "<colorbar>"]
+        takes = "ax" in inspect.signature(getattr(plotting, name)).parameters
+        assert takes == (len(panels) == 1) == (name in ONE_PANEL), name
+
+
+@pytest.mark.parametrize(("name", "call"), ONE_PANEL.items())
 def test_one_panel_draws_where_it_is_told(name, call, catalog):
     mine = Figure()
     ax, other = mine.subplots(1, 2)
@@ -266,6 +274,16 @@ def test_settings_that_somebody_has_changed_are_theirs(catalog):
     assert (found.dpi, usual.dpi) == (60, style.DPI)
     assert {text.get_family()[0] for text in found.findobj(Text) if text.get_text()} == {"STIXGeneral"}
     assert usual.axes[0].title.get_color() == found.axes[0].title.get_color()
+
+
+def test_titles_of_several_panels_follow_settings_too():
+    with mpl.rc_context({"figure.titlesize": 15, "figure.labelsize": 13, "legend.title_fontsize": 14}):
+        curves = plotting.contrast_curves(made_up_curves(), title="three ways")
+        tradeoff = plotting.tradeoff_curves(made_up_report(), title="thirteen methods")
+    assert tradeoff.get_suptitle() == "thirteen methods"
+    assert {text.get_size() for text in tradeoff.texts} == {15}
+    assert {text.get_size() for text in curves.texts} == {13}
+    assert curves.legends[0].get_title().get_size() == 14
 
 
 def test_a_dark_style_leaves_the_paper_white(catalog):

@@ -8,7 +8,6 @@ from typing import Any, Literal
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.font_manager import FontProperties
 from matplotlib.ticker import LogFormatter
 
 from lefs.plotting import style
@@ -79,7 +78,8 @@ def legend_above(figure: Figure, ax: Axes, title: str | None) -> None:
     handles, labels = ax.get_legend_handles_labels()
     legend = figure.legend(handles, labels, loc="outside upper left", ncols=len(labels), alignment="left")
     if title:
-        legend.set_title(title, prop=FontProperties(weight="bold", size=10.5))
+        legend.set_title(title)
+        legend.get_title().set_weight("bold")
 
 
 def all_of(name: str, values: Iterable[Any], kind: type, origin: str) -> list[Any]:

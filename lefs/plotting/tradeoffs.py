@@ -90,7 +90,7 @@ def tradeoff_curves(
     place = {"loc": "upper left", "ncols": 2} if spare else {"loc": "outside right upper"}
     legend = (spare[0] if spare else figure).legend(handles=handles, handlelength=2.4, **place)
     legend.set_in_layout(not spare)  # (else its panel's column would grow)
-    figure.suptitle(title or "", x=0.01, ha="left", fontweight="bold", fontsize=10.5)
+    figure.suptitle(title or "", x=0.01, ha="left")
     return figure
 
 
@@ -187,8 +187,8 @@ def contrast_curves(
         ax.grid()
     for ax in list(axes.flat)[len(parts) :]:
         ax.set_axis_off()
-    figure.supxlabel(f"leak outside the part ({unit})", size=9.5)
-    figure.supylabel(f"effect inside it ({unit})", size=9.5)
+    figure.supxlabel(f"leak outside the part ({unit})")
+    figure.supylabel(f"effect inside it ({unit})")
     plots.legend_above(figure, axes[0, 0], title)
     return figure
 
