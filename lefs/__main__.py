@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import argparse
 import gc
+import inspect
 import os
 import signal
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -51,31 +52,31 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments.rest = rest
     # (importing PyTorch makes no garbage; looking for it takes a tenth of the time)
     gc.disable()
-    from lefs.records import ArtifactError
-
+    _ = lefs.ArtifactError
     gc.enable()
     try:
-        code = int(arguments.command(arguments))
+        code = int(arguments.command(arguments) or 0)
         sys.stdout.flush()
         return code
     except OSError as error:  # (of standard output: its reader has gone, its disk is full)
         with suppress(OSError):  # (Python would try once more at its end, and complain)
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1 if isinstance(error, BrokenPipeError) else _complain(error, 1)
-    except ArtifactError as error:
-        return _complain(error, 2)
-    except ModuleNotFoundError as error:  # (of an extra: `lefs.checks.needs` says which)
-        if (error.name or "lefs").startswith("lefs"):
-            raise
-        return _complain(error, 2)
     except KeyboardInterrupt:
         return _complain("interrupted; what was finished is kept", 130)
-    except lefs.runner.RunError as error:  # (imported only where something went wrong)
-        return _complain(error, error.exit_code)
-    except (TypeError, ValueError) as error:
-        if arguments.command not in (_edit, _invert):  # (whose arguments are those of the library)
+    except Exception as error:
+        if not _mendable(error, arguments.command):
             raise
-        return _complain(error, 2)
+        return _complain(error, getattr(error, "exit_code", 2))
+
+
+def _mendable(error: Exception, command: Callable[..., int | None]) -> bool:
+    """Whether it says what the user can do about it."""
+    if isinstance(error, ModuleNotFoundError):  # (of an extra: `lefs.checks.needs` says which)
+        return not (error.name or "lefs").startswith("lefs")
+    if isinstance(error, TypeError | ValueError) and command in (_edit, _invert):
+        return True  # (their arguments are those of the library)
+    return isinstance(error, lefs.ArtifactError | lefs.runner.RunError)
 
 
 def _complain(error: object, code: int) -> int:
@@ -92,146 +93,73 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="lefs", description=about)
     parser.add_argument("--version", action="version", version=f"lefs {lefs.__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    _add_run(commands.add_parser("run", help="execute the notebooks and collect their figures"))
-    found = commands.add_parser("results", help="one table over runs, and their figures side by side")
-    found.set_defaults(command=_results)
-    found.add_argument("folders", nargs="+", metavar="FOLDER", help="a run, or a folder that holds runs")
-    where = "where results.csv and index.html go (default: %(default)s)"
-    found.add_argument("--out", default="results", metavar="DIR", help=where)
-    books = commands.add_parser(
-        "notebooks", help="copy the notebooks into a folder and open JupyterLab there"
-    )
-    books.set_defaults(command=_notebooks)
-    books.epilog = "Further options, such as --no-browser or --port=9000, go to JupyterLab."
-    where = "where to; yours are never written over (default: %(default)s)"
-    books.add_argument("folder", nargs="?", default="lefs-notebooks", metavar="DIR", help=where)
-    books.add_argument("--copy-only", action="store_true", help="copy them, and stop")
-    studio = commands.add_parser("studio", help="open the edit studio alone, as a page in a browser")
-    studio.set_defaults(command=_studio)
-    studio.epilog = "Further options, such as --no-browser or --port=9000, go to Voila."
-    which = "as for info (default: %(default)s)"
-    studio.add_argument("generator", nargs="?", default="portraits", metavar="GENERATOR", help=which)
-    studio.add_argument("catalog", nargs="?", metavar="CATALOG", help="(default: beside the generator)")
-    out = "where pictures are saved (default: %(default)s)"
-    studio.add_argument("--out", default="lefs-studio", metavar="DIR", help=out)
-    _add_invert(commands.add_parser("invert", help="find the styles that make a picture"))
-    _add_edit(commands.add_parser("edit", help="take parts over from other images, or replay an edit"))
-    info = commands.add_parser("info", help="say what a file holds: a generator, a catalog, a recipe, ...")
-    info.set_defaults(command=_info)
-    info.add_argument("generator", help="a file, a folder, or the name of an embedded one, such as portraits")
-    info.add_argument("--json", action="store_true", help="print all that a file of lefs says of itself")
-    convert = commands.add_parser("convert", help="write any generator as .safetensors, or for others")
-    convert.set_defaults(command=_convert)
-    convert.add_argument("source", metavar="IN", help="as for info")
-    convert.add_argument("target", metavar="OUT", help="a folder, or a file name that ends in .safetensors")
-    which = "lefs (default); a StyleGAN2 also as a .pt of rosinality's, or of NVIDIA's names"
-    formats = ("lefs", "rosinality", "nvidia-state-dict")
-    convert.add_argument("--to", choices=formats, default="lefs", help=which)
+    for command, options in _COMMANDS.items():
+        text, _, below = inspect.cleandoc(command.__doc__ or "").partition("\n\n")
+        added = commands.add_parser(command.__name__.strip("_"), help=text, epilog=below)
+        added.set_defaults(command=command)
+        for option in options:
+            _add(added, *option)
     return parser
 
 
-def _add_run(run: argparse.ArgumentParser) -> None:
-    run.set_defaults(command=_run)
-    which = "such as 1_dissection, 1, or a path; default: all"
-    run.add_argument("notebooks", nargs="*", metavar="NOTEBOOK", help=which)
-    what = "set a parameter wherever it is declared, or of one notebook: 1_dissection.clusters"
-    pair = ("NAME", "VALUE")
-    run.add_argument("-p", dest="parameters", nargs=2, action="append", default=[], metavar=pair, help=what)
-    run.add_argument("--name", help="ends the run folder's name (default: the notebook's, or 'all')")
-    out = "folder that collects runs (default: %(default)s)"
-    run.add_argument("--out", default="runs", metavar="DIR", help=out)
-    where = "where they lie (default: ./notebooks, or else those that came with lefs)"
-    run.add_argument("--notebooks", dest="folder", metavar="DIR", help=where)
-    run.add_argument("--list", action="store_true", help="list the notebooks and their parameters, and stop")
-    values = "run at each of these values; given again, at each pair of them; --name then names the folder"
-    run.add_argument("--sweep", action="append", default=[], metavar="NAME=VALUE,...", help=values)
-    rows = "run at the points of a .csv (names above) or a .json (a list of objects)"
-    run.add_argument("--sweep-file", metavar="FILE", help=rows)
-    side = "how many runs of a sweep at a time (default: %(default)s)"
-    run.add_argument("--workers", type=int, default=1, metavar="N", help=side)
-    run.add_argument("--only-failed", action="store_true", help="run again what failed, and nothing else")
-    run.add_argument("--shard", default="1/1", metavar="I/N", help="the Ith of N machines' share of a sweep")
+def _add(
+    parser: argparse.ArgumentParser, spelled: str, text: str, default: Any = None, kind: Any = None
+) -> None:
+    """Add ``"--name VALUE"`` or ``"name VALUE*"``, of the kind of its default.
+
+    False makes a flag; a list collects what is given; of several, one must be chosen, else it is the first.
+    """
+    name, *values = spelled.split()
+    more: dict[str, Any] = {"type": kind}
+    if isinstance(default, tuple):
+        more, default = {"choices": default}, default[0]
+    if default is False:
+        parser.add_argument(name, action="store_true", help=text)
+        return
+    if isinstance(default, list):
+        more["action"] = "append"
+    elif default is not None:
+        more["type"], text = type(default), f"{text} (default: %(default)s)"
+    if len(values) > 1:
+        more |= {"nargs": len(values), "metavar": tuple(values)}
+    elif values:
+        value = values[0].rstrip("*+?")
+        more |= {"nargs": values[0][len(value) :] or None, "metavar": value}
+    parser.add_argument(name, default=default, help=text, **more)
 
 
-def _add_common(command: argparse.ArgumentParser, out: str) -> None:
-    command.add_argument("--generator", default="portraits", help="as for info (default: %(default)s)")
-    command.add_argument("--steps", type=int, default=200, help="of an inversion (default: %(default)s)")
-    spaces = ("w", "w+", "styles")
-    command.add_argument(
-        "--space", choices=spaces, default="w+", help="of an inversion (default: %(default)s)"
-    )
-    command.add_argument("--out", default=out, metavar="NAME", help="of the files (default: %(default)s)")
-
-
-def _add_invert(invert: argparse.ArgumentParser) -> None:
-    invert.set_defaults(command=_invert)
-    invert.add_argument("picture", metavar="PICTURE", help="of any size; of faces, cut out as in training")
-    box = ("LEFT", "TOP", "RIGHT", "BOTTOM")
-    crop = "the box to cut out, in pixels (default: the middle)"
-    invert.add_argument("--crop", nargs=4, type=int, metavar=box, help=crop)
-    invert.add_argument("--masked", metavar="FILE", help="a mask of the same size: what is white is left out")
-    _add_common(invert, "inversion")
-
-
-def _add_edit(edit: argparse.ArgumentParser) -> None:
-    edit.set_defaults(command=_edit)
-    again = "made before: the JSON of a recipe, or a picture with its recipe inside; the last one is edited"
-    edit.add_argument("recipes", nargs="*", metavar="RECIPE", help=again)
-    source = "a seed, a picture, an inversion, or a file of a w, W+ or styles"
-    edit.add_argument("--target", metavar="SOURCE", help=source)
-    for name, what in (("reference", f"{source}; one for each part"), ("part", "such as hair")):
-        edit.add_argument(f"--{name}", default=[], action="append", metavar=name.upper(), help=what)
-    way = "also the way of the strength, or from recipe to recipe: a .png (filmstrip), .gif or .mp4"
-    edit.add_argument("--animate", metavar="FILE", help=way)
-    edit.add_argument("--catalog", metavar="DIR", help="(default: beside the generator)")
-    where = "in the part's place, or by channels, everywhere (default: %(default)s)"
-    edit.add_argument("--where", choices=("part", "everywhere"), default="part", help=where)
-    mask = "where, bright, instead of where the catalog finds the part; one for each part"
-    edit.add_argument("--mask", action="append", default=[], metavar="PICTURE", help=mask)
-    edit.add_argument("--strength", type=float, default=1.0, help="from 0 to 1 (default: %(default)s)")
-    edit.add_argument("--truncation", type=float, default=0.7, help="of seeds (default: %(default)s)")
-    _add_common(edit, "edit")
-
-
-def _run(arguments: argparse.Namespace) -> int:
-    from lefs.runner import describe_notebooks, find_notebooks, run_notebooks
-
+def _run(arguments: argparse.Namespace) -> int | None:
+    """Execute the notebooks and collect their figures."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # (as with Ctrl-C: what was finished is kept)
-    names, folder = arguments.notebooks, arguments.folder
+    names, folder = arguments.names, arguments.notebooks
     if arguments.list:
-        _say(describe_notebooks(find_notebooks(names, folder=folder)))
-        return 0
+        _say(lefs.runner.describe_notebooks(lefs.runner.find_notebooks(names, folder=folder)))
+        return None
+    options = {"folder": folder, "parameters": arguments.p, "name": arguments.name, "out": arguments.out}
     if arguments.sweep or arguments.sweep_file:
-        return _sweep(arguments)
-    run = run_notebooks(
-        names, folder=folder, parameters=arguments.parameters, name=arguments.name, out=arguments.out
-    )
+        return _sweep(arguments, options)
+    run = lefs.runner.run_notebooks(names, **options)
     _say(*(f"{record['notebook']:<20} {record['seconds']:7.1f} s" for record in run.notebooks))
     _say(f"gallery: {_shown(run.gallery)}")
-    return 0
 
 
-def _sweep(arguments: argparse.Namespace) -> int:
-    from lefs.runner import read_grid, read_rows, sweep_notebooks
-
-    sweep = sweep_notebooks(
-        arguments.notebooks,
-        grid=read_grid(arguments.sweep),
-        rows=read_rows(arguments.sweep_file) if arguments.sweep_file else [{}],
-        **{name: getattr(arguments, name) for name in ("parameters", "name", "out", "folder")},
+def _sweep(arguments: argparse.Namespace, options: Mapping[str, Any]) -> int:
+    sweep = lefs.runner.sweep_notebooks(
+        arguments.names,
+        grid=lefs.runner.read_grid(arguments.sweep),
+        rows=lefs.runner.read_rows(arguments.sweep_file) if arguments.sweep_file else [{}],
         **{name: getattr(arguments, name) for name in ("workers", "only_failed", "shard")},
+        **options,
     )
     _say(*(f"failed: {label}\n  {error}" for label, error in sweep.failed.items()))
     _say(*([f"not run yet: {sweep.missing} points"] if sweep.missing else []))
     _say(f"table: {_shown(sweep.folder / 'index.html')}")
-    return 1 if sweep.failed else 0
+    return bool(sweep.failed)
 
 
-def _results(arguments: argparse.Namespace) -> int:
-    from lefs.runner import save_results
-
-    _say(f"table: {_shown(save_results(arguments.folders, arguments.out))}")
-    return 0
+def _results(arguments: argparse.Namespace) -> int | None:
+    """One table over runs, and their figures side by side."""
+    _say(f"table: {_shown(lefs.runner.save_results(arguments.folders, arguments.out))}")
 
 
 def _shown(path: Path) -> Path:
@@ -239,32 +167,38 @@ def _shown(path: Path) -> Path:
     return path.relative_to(here) if path.is_relative_to(here) else path
 
 
-def _notebooks(arguments: argparse.Namespace) -> int:
-    from lefs.runner import copy_notebooks, open_jupyterlab
+def _notebooks(arguments: argparse.Namespace) -> int | None:
+    """Copy the notebooks into a folder and open JupyterLab there.
 
-    for name, done in copy_notebooks(arguments.folder).items():
+    Further options, such as --no-browser or --port=9000, go to JupyterLab.
+    """
+    for name, done in lefs.runner.copy_notebooks(arguments.folder).items():
         _say(f"{name:<20} {done}")
         if done == "kept":
             _say("    it was changed or run, and there is a newer one; rename or delete yours to get that")
     if arguments.copy_only:
-        return 0
+        return None
     sys.stdout.flush()
-    return open_jupyterlab(arguments.folder, options=arguments.rest)
+    return lefs.runner.open_jupyterlab(arguments.folder, options=arguments.rest)
 
 
-def _studio(arguments: argparse.Namespace) -> int:
-    from lefs.runner import open_studio
+def _studio(arguments: argparse.Namespace) -> int | None:
+    """Open the edit studio alone, as a page in a browser.
 
+    Further options, such as --no-browser or --port=9000, go to Voila.
+    """
     _say(
         "Only this machine reaches the page, with the token in its address. To share it, each computer runs",
         "    ssh -N -L 8866:127.0.0.1:8866 NAME@THIS-MACHINE",
         "and opens that address; docs/studio.md says more, and what a class needs.",
     )
     sys.stdout.flush()
-    return open_studio(arguments.generator, arguments.catalog, out=arguments.out, options=arguments.rest)
+    given = {"out": arguments.out, "options": arguments.rest}
+    return lefs.runner.open_studio(arguments.generator, arguments.catalog, **given)
 
 
-def _invert(arguments: argparse.Namespace) -> int:
+def _invert(arguments: argparse.Namespace) -> int | None:
+    """Find the styles that make a picture."""
     generator = lefs.load(arguments.generator)
     options = {name: getattr(arguments, name) for name in ("space", "steps", "crop", "masked")}
     found = lefs.invert(generator, arguments.picture, **options)
@@ -274,18 +208,16 @@ def _invert(arguments: argparse.Namespace) -> int:
         f"cut out {box} (left, top, right, bottom), resized to {size}: {found.psnr:.1f} dB",
         f"saved {found.save(arguments.out)}, a source of lefs edit, and {arguments.out}.png",
     )
-    return 0
 
 
-def _edit(arguments: argparse.Namespace) -> int:
-    masks = arguments.mask or [None] * len(arguments.part)
-    if bool(arguments.recipes) == (arguments.target is not None):
-        return _complain("give a recipe's file, or --target with --reference and --part", 2)
-    if not len(arguments.part) == len(arguments.reference) == len(masks):
-        return _complain("give as many --reference (and --mask, if any) as --part, one for each", 2)
+def _edit(arguments: argparse.Namespace) -> int | None:
+    """Take parts over from other images, or replay an edit."""
     generator = lefs.load(arguments.generator)
+    recipes = [_replayed(path) for path in arguments.recipes]
+    if bool(recipes) == (arguments.target is not None):
+        raise ValueError("give a recipe's file, or --target with --reference and --part")
+    recipes = recipes or [_asked_for(generator, arguments)]
     catalog = lefs.Catalog.load(arguments.catalog or arguments.generator)
-    recipes = [_replayed(path) for path in arguments.recipes] or [_asked_for(generator, arguments)]
     editor, out = lefs.Editor(generator, catalog), arguments.out
     edit = editor.render(recipes[-1])
     _save_row(f"{out}_row", edit.pictures)
@@ -294,7 +226,6 @@ def _edit(arguments: argparse.Namespace) -> int:
     if arguments.animate:
         way = recipes if len(recipes) > 1 else recipes[0]
         _say(f"saved {lefs.animate(editor, way, arguments.animate)}")
-    return 0
 
 
 def _replayed(path: str) -> lefs.Recipe:
@@ -303,11 +234,11 @@ def _replayed(path: str) -> lefs.Recipe:
 
 
 def _asked_for(generator: lefs.Generator, arguments: argparse.Namespace) -> lefs.Recipe:
-    target, *references = (
-        _source(generator, text, arguments) for text in (arguments.target, *arguments.reference)
-    )
-    settings, strength = lefs.QuerySettings(where=arguments.where), arguments.strength
     masks = arguments.mask or [None] * len(arguments.part)
+    if not len(arguments.part) == len(arguments.reference) == len(masks):
+        raise ValueError("give as many --reference (and --mask, if any) as --part, one for each")
+    target, *references = (_source(generator, x, arguments) for x in (arguments.target, *arguments.reference))
+    settings, strength = lefs.QuerySettings(where=arguments.where), arguments.strength
     chosen = zip(arguments.part, references, masks, strict=True)
     changes = tuple(lefs.Change(part, r, strength, settings, mask) for part, r, mask in chosen)
     return lefs.Recipe(target, changes, arguments.truncation)
@@ -315,9 +246,7 @@ def _asked_for(generator: lefs.Generator, arguments: argparse.Namespace) -> lefs
 
 def _source(generator: lefs.Generator, text: str, arguments: argparse.Namespace) -> Any:
     """A seed, a file, or the inversion of a picture."""
-    from lefs.sources import is_picture
-
-    if not is_picture(text):
+    if not lefs.sources.is_picture(text):
         return int(text) if text.isdecimal() else text
     return lefs.invert(generator, text, space=arguments.space, steps=arguments.steps)
 
@@ -325,30 +254,23 @@ def _source(generator: lefs.Generator, text: str, arguments: argparse.Namespace)
 def _save_row(name: str, pictures: Mapping[str, Tensor]) -> None:
     from torch import cat
 
-    from lefs.images import save_png
-
-    save_png(f"{name}.png", cat(list(pictures.values()), dim=2))
+    lefs.images.save_png(f"{name}.png", cat(list(pictures.values()), dim=2))
 
 
-def _info(arguments: argparse.Namespace) -> int:
-    from lefs.files import load
-    from lefs.records import describe_record, locate
-
-    path = locate(arguments.generator)
+def _info(arguments: argparse.Namespace) -> int | None:
+    """Say what a file holds: a generator, a catalog, a recipe, ..."""
+    path = lefs.records.locate(arguments.generator)
     if path.is_dir() and not (path / "generator.safetensors").exists():
         path = min(path.glob("*.safetensors"), default=path)
     if arguments.json:
-        _say(describe_record(path, whole=True))
-    elif path.suffix in (".safetensors", ".json") and (said := describe_record(path)):
+        _say(lefs.records.describe_record(path, whole=True))
+    elif path.suffix in (".safetensors", ".json") and (said := lefs.records.describe_record(path)):
         _say(said)
     else:
-        _say_generator(load(path))
-    return 0
+        _say_generator(lefs.load(path))
 
 
 def _say_generator(generator: lefs.Generator) -> None:
-    from lefs.records import printable
-
     size = "{} x {}".format(*generator.size)
     facts = {
         "name": generator.name,
@@ -364,7 +286,7 @@ def _say_generator(generator: lefs.Generator) -> None:
     }
     if not generator.has_styles:
         facts |= {"latents": f"z {generator.z_dim}", "styles": "none: dissection works, editing does not"}
-    _say(*(f"{name:<13} {printable(str(value))}" for name, value in facts.items()))
+    _say(*(f"{name:<13} {lefs.records.printable(str(value))}" for name, value in facts.items()))
     _say(f"\n{'layer':<16} {'kind':<5} {'map':>11} {'channels':>9}  styles")
     for layer in generator.layers:
         side = "{} x {}".format(*layer.size)
@@ -372,13 +294,77 @@ def _say_generator(generator: lefs.Generator) -> None:
         _say(f"{layer.name:<16} {layer.kind:<5} {side:>11} {layer.channels:>9}  {span}")
 
 
-def _convert(arguments: argparse.Namespace) -> int:
-    from lefs.files.formats import convert
-
-    generator = convert(arguments.source, arguments.target, to=arguments.to)
+def _convert(arguments: argparse.Namespace) -> int | None:
+    """Write any generator as .safetensors, or for others."""
+    generator = lefs.files.formats.convert(arguments.source, arguments.target, to=arguments.to)
     _say(f"{arguments.target}: {generator.name}, {generator.architecture}, {generator.fingerprint[:12]}")
-    return 0
 
+
+_SOURCE = "a seed, a picture, an inversion, or a file of a w, W+ or styles"
+_INVERSION = [
+    ("--generator", "as for info", "portraits"),
+    ("--steps", "of an inversion", 200),
+    ("--space", "of an inversion", ("w+", "w", "styles")),
+]
+# The commands, called as their functions, and their options: how each is spelled, what it is, its default
+_COMMANDS: Mapping[Callable[..., int | None], Sequence[Sequence[Any]]] = {
+    _run: [
+        ("names NOTEBOOK*", "such as 1_dissection, 1, or a path; default: all"),
+        ("-p NAME VALUE", "set a parameter wherever it is, or of one notebook: 1_dissection.clusters", []),
+        ("--name", "ends the run folder's name (default: the notebook's, or 'all')"),
+        ("--out DIR", "folder that collects runs", "runs"),
+        ("--notebooks DIR", "where they lie (default: ./notebooks, or else those that came with lefs)"),
+        ("--list", "list the notebooks and their parameters, and stop", False),
+        ("--sweep NAME=VALUE,...", "run at each of these values; given again, at each pair of them", []),
+        ("--sweep-file FILE", "run at the points of a .csv (names above) or a .json (a list of objects)"),
+        ("--workers N", "how many runs of a sweep at a time", 1),
+        ("--only-failed", "run again what failed, and nothing else", False),
+        ("--shard I/N", "the Ith of N machines' share of a sweep", "1/1"),
+    ],
+    _results: [
+        ("folders FOLDER+", "a run, or a folder that holds runs"),
+        ("--out DIR", "where results.csv and index.html go", "results"),
+    ],
+    _notebooks: [
+        ("folder DIR?", "where to; yours are never written over", "lefs-notebooks"),
+        ("--copy-only", "copy them, and stop", False),
+    ],
+    _studio: [
+        ("generator GENERATOR?", "as for info", "portraits"),
+        ("catalog CATALOG?", "(default: beside the generator)"),
+        ("--out DIR", "where pictures are saved", "lefs-studio"),
+    ],
+    _invert: [
+        ("picture PICTURE", "of any size; of faces, cut out as in training"),
+        ("--crop LEFT TOP RIGHT BOTTOM", "the box to cut out, in pixels (default: the middle)", None, int),
+        ("--masked FILE", "a mask of the same size: what is white is left out"),
+        *_INVERSION,
+        ("--out NAME", "of the files", "inversion"),
+    ],
+    _edit: [
+        ("recipes RECIPE*", "its JSON, or a picture that holds it; the last one is edited"),
+        ("--target SOURCE", _SOURCE),
+        ("--reference REFERENCE", f"{_SOURCE}; one for each part", []),
+        ("--part PART", "such as hair", []),
+        ("--animate FILE", "the way of the strength, or from recipe to recipe: a .png (strip), .gif or .mp4"),
+        ("--catalog DIR", "(default: beside the generator)"),
+        ("--where", "in the part's place, or by channels, everywhere", ("part", "everywhere")),
+        ("--mask PICTURE", "where, bright, instead of where the catalog finds it; one for each part", []),
+        ("--strength", "from 0 to 1", 1.0),
+        ("--truncation", "of seeds", 0.7),
+        *_INVERSION,
+        ("--out NAME", "of the files", "edit"),
+    ],
+    _info: [
+        ("generator", "a file, a folder, or the name of an embedded one, such as portraits"),
+        ("--json", "print all that a file of lefs says of itself", False),
+    ],
+    _convert: [
+        ("source IN", "as for info"),
+        ("target OUT", "a folder, or a file name that ends in .safetensors"),
+        ("--to", "a StyleGAN2 also as others have it, in a .pt", ("lefs", "rosinality", "nvidia-state-dict")),
+    ],
+}
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -9,7 +9,7 @@ import pytest
 import lefs
 from lefs import Catalog, StyleGAN2
 from lefs.runner import affordable, affordable_images, effects_within
-from lefs.runner.budgets import picture_seconds
+from lefs.runner.costs import picture_seconds
 
 
 def test_more_minutes_never_give_fewer(lively: StyleGAN2) -> None:

@@ -30,15 +30,15 @@ from lefs.runner import (
     ParameterError,
     RunError,
     copy_notebooks,
+    costs,
     find_notebooks,
     read_parameters,
     run_notebooks,
-    timing,
 )
 from lefs.runner.assets import link_pictures
+from lefs.runner.costs import estimate_notebook
 from lefs.runner.gallery import figures, gallery_page
 from lefs.runner.html import markdown_to_html, math_to_mathml
-from lefs.runner.timing import estimate_notebook
 
 ROOT = Path(__file__).resolve().parents[1]
 PARAMETERS = 'output: str = "results"  # folder of the artefacts\nclusters: int = 8  # how many'
@@ -152,7 +152,7 @@ def test_a_computed_default_is_refused(tmp_path: Path) -> None:
             ["'cluster'", "did you mean 'clusters'", "clusters: int = 8", "how many", "2_second"],
         ),
         ("1_first.catalog", "a", ["1_first has no parameter 'catalog'", "clusters: int = 8"]),
-        ("1_frist.clusters", "3", ["no notebook '1_frist'", "did you mean '1_first'", "2_second"]),
+        ("1_frist.clusters", "3", ["no notebook named '1_frist'", "did you mean '1_first'", "2_second"]),
         ("clusters", "many", ["1_first: clusters takes int (default 8), not 'many'"]),
         ("output", "here", ["output cannot be set", "--out"]),
     ],
@@ -622,8 +622,8 @@ def test_an_image_is_timed_without_the_first_that_is_slow(
     tiny: Generator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = iter([0, 0.9, 1, 1.02, 2, 2.01, 3, 3.5])
-    monkeypatch.setattr(timing.time, "perf_counter", lambda: next(clock))
-    assert timing.seconds_per_image(tiny) == pytest.approx(0.01)
+    monkeypatch.setattr(costs.time, "perf_counter", lambda: next(clock))
+    assert costs.seconds_per_image(tiny) == pytest.approx(0.01)
 
 
 # -- a folder of one's own -----------------------------------------------------------------------------------

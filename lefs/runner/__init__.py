@@ -8,7 +8,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from lefs.checks import needs
-from lefs.runner.budgets import affordable, affordable_images, effects_within
+from lefs.runner.costs import affordable, affordable_images, effects_within
 from lefs.runner.domains import choose, prepare
 from lefs.runner.findings import record
 from lefs.runner.parameters import Parameter, ParameterError, RunError, read_parameters

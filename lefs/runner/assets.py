@@ -17,6 +17,7 @@ import nbformat
 from PIL import Image
 
 from lefs.records import file_sha256, write_atomically
+from lefs.runner.notebooks import write_text
 
 __all__ = ["link_pictures", "link_styles", "share"]
 
@@ -51,14 +52,11 @@ def link_pictures(notebook: nbformat.NotebookNode, folder: Path) -> nbformat.Not
 def _keep(text: str, kind: str, folder: Path) -> dict[str, Any]:
     raw = text.encode() if kind == "svg" else base64.b64decode(text)
     source = f"{_FOLDER}/{hashlib.sha256(raw).hexdigest()[:24]}.{kind}"
-    width, height = 0, 0
-    if kind != "svg":
-        image = Image.open(io.BytesIO(raw))
-        width, height = image.size
-        if kind == "png" and not (folder / source).exists():
-            raw = min(raw, _smaller(image), key=len)
+    image = None if kind == "svg" else Image.open(io.BytesIO(raw))
     if not (folder / source).exists():
-        write_atomically(folder / source, lambda path: path.write_bytes(raw))
+        small = min(raw, _smaller(image), key=len) if image is not None and kind == "png" else raw
+        write_atomically(folder / source, lambda path: path.write_bytes(small))
+    width, height = (0, 0) if image is None else image.size
     return {"source": source, "width": width, "height": height}
 
 
@@ -77,7 +75,7 @@ def link_styles(page: str, folder: Path) -> str:
     text = "\n".join(_STYLES.findall(head))
     source = f"{_FOLDER}/{hashlib.sha256(text.encode()).hexdigest()[:24]}.css"
     if not (folder / source).exists():
-        write_atomically(folder / source, lambda path: path.write_text(text, encoding="utf-8"))
+        write_text(folder / source, text)
     return f'{_STYLES.sub("", head)}<link rel="stylesheet" href="{source}">\n</head>{body}'
 
 
@@ -97,6 +95,5 @@ def share(folder: Path, store: Path) -> None:
             except FileExistsError:
                 os.link(shared, temporary)
                 os.replace(temporary, path)
-                temporary.unlink(
-                    missing_ok=True
-                )  # (replacing a link by another to the same file does nothing)
+                # (replacing a link by another to the same file does nothing)
+                temporary.unlink(missing_ok=True)

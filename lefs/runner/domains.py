@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import sys
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -17,8 +17,8 @@ from lefs.catalog import Catalog
 from lefs.checks import MAX_SEED, check_integer, check_name, check_number
 from lefs.generator import Generator
 from lefs.records import load_record
-from lefs.runner.parameters import ParameterError
-from lefs.runner.timing import estimate_notebook, seconds_per_image
+from lefs.runner.costs import estimate_notebook, seconds_per_image
+from lefs.runner.parameters import ParameterError, complaints
 from lefs.segmenters import segmenter_of
 
 __all__ = ["DOMAINS", "check_values", "choose", "find_catalog", "open_catalog", "prepare"]
@@ -30,55 +30,11 @@ _PLAIN = (str, int, float, list, tuple, type(None))
 
 @dataclass(frozen=True)
 class _Known:
-    """What values are held against: the notebook's others, its generator, and what parameters may name."""
+    """What values are held against: the notebook's others, its generator, and the names that there are."""
 
     values: Mapping[str, Any]
     generator: Generator
     names: Mapping[str, Sequence[str]]
-
-
-Domain = Callable[[str, Any, _Known], object]  # complains of a value that is outside
-
-
-def _whole(least: int, most: int | None = None) -> Domain:
-    return lambda name, value, known: check_integer(name, value, minimum=least, maximum=most)
-
-
-def _number(least: float, most: float = math.inf) -> Domain:
-    return lambda name, value, known: check_number(name, value, minimum=least, maximum=most)
-
-
-def _each(domain: Domain, *, empty: bool = False) -> Domain:
-    """A list of values of one domain; `empty` where that stands for a choice of the notebook's own."""
-
-    def check(name: str, values: Any, known: _Known) -> None:
-        if not isinstance(values, list | tuple):
-            raise ValueError(f"{name} must be a list, got {values!r}")
-        if not values and not empty:
-            raise ValueError(f"{name} is empty; give at least one")
-        for place, value in enumerate(values):
-            domain(f"{name}[{place}]", value, known)
-
-    return check
-
-
-def _choice(*choices: str) -> Domain:
-    return lambda name, value, known: check_name(name, value, choices, what=name)
-
-
-def _named(what: str, *, empty: bool = False) -> Domain:
-    """One of the names that there are; `empty` text where that stands for a suitable one."""
-
-    def check(name: str, value: Any, known: _Known) -> None:
-        if value != "" or not empty:
-            check_name(name, value, known.names[name.partition("[")[0]], what=what)
-
-    return check
-
-
-def _text(name: str, value: Any, known: _Known) -> None:
-    if not isinstance(value, str):
-        raise ValueError(f"{name} must be text, got {value!r}")
 
 
 def _source(name: str, value: Any, known: _Known) -> None:
@@ -97,10 +53,10 @@ def _tuned(name: str, value: Any, known: _Known) -> None:
 
 def _label(name: str, value: Any, known: _Known) -> None:
     classes = known.generator.label_dim
-    if not classes and value != -1:
-        raise ValueError(f"{name} must be -1, got {value!r}: this generator is not conditional")
     if classes:
         check_integer(f"this generator is conditional: {name}", value, maximum=classes - 1)
+    elif value != -1:
+        raise ValueError(f"{name} must be -1, got {value!r}: this generator is not conditional")
 
 
 def _clusters(name: str, value: Any, known: _Known) -> None:
@@ -115,59 +71,81 @@ def _clusters(name: str, value: Any, known: _Known) -> None:
 
 
 def _layer(name: str, value: Any, known: _Known) -> None:
-    if value != "":
-        Hypercolumns.of(value, known.generator.layers)
+    Hypercolumns.of(value, known.generator.layers)
 
 
-_SEED = _whole(0, MAX_SEED)
-_PARTS = _each(_named("part"), empty=True)
-
-DOMAINS: Mapping[str, Domain] = {
-    "generator": _text,
+# What each may be: one of these words; one of the parts, ..., that there are; from the least to the most,
+# whole where the least is; what a function lets pass. What files are called is seen when they are read.
+DOMAINS: Mapping[str, Any] = {
+    **dict.fromkeys(("generator", "catalog", "output"), lambda *_: None),
     "label": _label,
-    "catalog": _text,
-    "output": _text,
-    "images": _whole(1),
-    "minutes": _number(0, 24 * 60),
-    "truncation": _number(0, 2),
+    **dict.fromkeys(("images", "pairs", "curve_pairs", "targets"), (1, None)),
+    "minutes": (0.0, 24 * 60),
+    "truncation": (0.0, 2.0),
     # 1_dissection
-    "clusters": _clusters,
+    **dict.fromkeys(("clusters", "factors", "tried_clusters"), _clusters),
     "layer": _layer,
-    "random_state": _SEED,
-    "factors": _clusters,
-    "tried_clusters": _each(_clusters),
+    "random_state": (0, MAX_SEED),
     # 2_catalog, 3_editing
-    "first_seed": _whole(0, MAX_SEED - 2**20),
-    "part": _named("part", empty=True),
-    "target": _source,
-    "reference": _source,
-    "contributions": _choice("effect", "energy"),
-    "method": _choice("sequential", "simultaneous"),
-    "rho": _tuned,
-    "epsilon": _tuned,
-    "references": _each(_SEED),
-    "pairs": _whole(1),
+    "first_seed": (0, MAX_SEED - 2**20),
+    "part": "part",
+    **dict.fromkeys(("target", "reference"), _source),
+    "contributions": ["effect", "energy"],
+    "method": ["sequential", "simultaneous"],
+    **dict.fromkeys(("rho", "epsilon"), _tuned),
+    "references": (0, MAX_SEED),
     # 4_units
-    "quantile": _number(1e-6, 0.5),
-    "concept": _named("concept", empty=True),
-    "unit_layer": _named("layer", empty=True),
-    "units": _whole(1),
-    "doses": _each(_whole(1)),
-    "tested": _whole(1),
-    "search_steps": _whole(1),
-    "moved": _each(_named("layer"), empty=True),
-    "moved_images": _whole(1),
+    "quantile": (1e-6, 0.5),
+    "concept": "concept",
+    "unit_layer": "layer of units",
+    **dict.fromkeys(("units", "doses", "tested", "search_steps", "moved_images"), (1, None)),
+    "moved": "layer",
     # 5_evaluation, 6_directions
-    "curve_pairs": _whole(1),
-    "parts": _PARTS,
-    "visible": _number(0, 1),
-    "direction": _whole(0, 15),
-    "layers": _choice("all", "coarse", "middle", "fine"),
-    "steps": _each(_number(-math.inf)),
-    "samples": _whole(2),
-    "measured": _PARTS,
-    "targets": _whole(1),
+    "parts": "part",
+    "visible": (0.0, 1.0),
+    "direction": (0, 15),
+    "layers": ["all", "coarse", "middle", "fine"],
+    "steps": (-math.inf, math.inf),
+    "samples": (2, None),
+    "measured": "part",
 }
+_LISTS = ("tried_clusters", "references", "doses", "moved", "parts", "steps", "measured")
+_OPEN = (
+    "layer",
+    "part",
+    "concept",
+    "unit_layer",
+    "moved",
+    "parts",
+    "measured",
+)  # empty: the notebook's choice
+
+
+def _check(name: str, value: Any, known: _Known) -> None:
+    """Complain of a value that is outside, or of the first such one in a list."""
+    listed = name in _LISTS
+    if listed and not isinstance(value, list | tuple):
+        raise ValueError(f"{name} must be a list, got {value!r}")
+    if not value and name in _OPEN:
+        return
+    if listed and not value:
+        raise ValueError(f"{name} is empty; give at least one")
+    for place, one in enumerate(value if listed else [value]):
+        _check_one(DOMAINS[name], f"{name}[{place}]" if listed else name, one, known)
+
+
+def _check_one(domain: Any, name: str, value: Any, known: _Known) -> None:
+    match domain:
+        case str():
+            check_name(name, value, known.names[domain], what=domain)
+        case list():
+            check_name(name, value, domain, what=name)
+        case (int() as least, most):
+            check_integer(name, value, minimum=least, maximum=most)
+        case (least, most):
+            check_number(name, value, minimum=least, maximum=most)
+        case _:
+            domain(name, value, known)
 
 
 def check_values(
@@ -197,7 +175,7 @@ def check_values(
     Returns
     -------
     mapping of str to sequence of str
-        What parameters may name: ``{"part": ("hair", ...), ...}``.
+        What parameters may name, by its kind in `DOMAINS`: ``{"part": ("hair", ...), ...}``.
 
     Raises
     ------
@@ -205,42 +183,30 @@ def check_values(
         For the first that is wrong; lists what there is, the nearest first.
     """
     known = _Known(values, generator, _names(generator, catalog, clusters, later or notebook == _NAMING))
-    for name, value in values.items():
-        try:
+    with complaints(f"{notebook}: "):
+        for name, value in values.items():
             if name in DOMAINS:
-                DOMAINS[name](name, value, known)
-        except (KeyError, TypeError, ValueError) as error:
-            raise ParameterError(f"{notebook}: {error.args[0]}") from None
+                _check(name, value, known)
     return known.names
 
 
 def _names(
     generator: Generator, catalog: Catalog | None, clusters: int, naming: bool
 ) -> dict[str, Sequence[str]]:
-    truth = segmenter_of(generator)
-    layers = [layer.name for layer in generator.layers]
+    layers = judged = [layer.name for layer in generator.layers]
     parts = [f"cluster {k}" for k in range(clusters)] if catalog is None else list(catalog.parts)
-    concepts, judged = parts, layers
-    if truth is not None:
+    concepts = parts
+    if (truth := segmenter_of(generator)) is not None:
         concepts = list(truth.names)
         parts = concepts if naming else parts
     elif catalog is not None:  # (the judge of concepts, which can say nothing of what comes after its layer)
         judged = layers[: layers.index(catalog.columns.names[-1]) + 1]
-    of_parts = dict.fromkeys(("part", "parts", "measured"), parts)
-    return {**of_parts, "concept": concepts, "unit_layer": judged, "moved": layers}
+    return {"part": parts, "concept": concepts, "layer of units": judged, "layer": layers}
 
 
 def open_catalog(name: str, generator: Generator) -> Catalog:
-    """Load a catalog of this generator; of an empty name that which came with it.
-
-    Raises
-    ------
-    ArtifactError
-        If it cannot be read or belongs to another generator.
-    ParameterError
-        If the name is empty and none came with it.
-    """
-    catalog = Catalog.load(name or find_catalog(generator))
+    """Load a catalog; an `ArtifactError` says so if it is not of this generator."""
+    catalog = Catalog.load(name)
     catalog.check_generator(generator)
     return catalog
 
@@ -264,10 +230,10 @@ def find_catalog(generator: Generator, results: Path | None = None) -> Path:
     ParameterError
         If there is neither.
     """
-    saved = [] if results is None else list(results.glob("*/catalog/catalog.safetensors"))
-    saved.sort(key=lambda path: path.stat().st_mtime, reverse=True)
+    saved = [] if results is None else results.glob("*/catalog/catalog.safetensors")
+    newest = sorted(saved, key=lambda path: path.stat().st_mtime, reverse=True)
     beside = [] if generator.source is None else [generator.source.parent / "catalog.safetensors"]
-    for path in [*saved, *beside]:
+    for path in [*newest, *beside]:
         if path.is_file() and _owner(path) == generator.fingerprint:
             return path.parent
     place = "" if results is None else f" in {results.resolve()}, nor"
@@ -280,11 +246,6 @@ def find_catalog(generator: Generator, results: Path | None = None) -> Path:
 def _owner(path: Path) -> str | None:
     owner = load_record(path, expect="lefs-catalog", tensors=False).content.get("generator")
     return owner.get("fingerprint") if isinstance(owner, dict) else None
-
-
-def _say(text: str) -> None:
-    """Show a line below a notebook's cell."""
-    sys.stdout.write(f"{text}\n")
 
 
 def choose(name: str, value: str, choices: Collection[str], wish: str = "") -> str:
@@ -315,11 +276,9 @@ def choose(name: str, value: str, choices: Collection[str], wish: str = "") -> s
     if not value:
         value = wish if wish in choices else next(iter(choices))
         missing = f" (there is no {wish})" if wish and value != wish else ""
-        _say(f"{name}: {value}{missing}")
-    try:
+        sys.stdout.write(f"{name}: {value}{missing}\n")
+    with complaints():
         return check_name(name, value, list(choices), what=name)
-    except (KeyError, ValueError) as error:
-        raise ParameterError(str(error.args[0])) from None
 
 
 def prepare(notebook: str, namespace: dict[str, Any], **wishes: Any) -> None:
@@ -354,17 +313,18 @@ def prepare(notebook: str, namespace: dict[str, Any], **wishes: Any) -> None:
     """
     # (what is no plain value by now was a parameter's name when another notebook was written)
     values = {n: namespace[n] for n in DOMAINS if isinstance(namespace.get(n, ...), _PLAIN)}
-    generator = lefs.load(values["generator"])
+    generator, catalog = lefs.load(values["generator"]), None
     if values.get("catalog") == "":
         values["catalog"] = namespace["catalog"] = _found(generator, Path(values["output"]).parent)
-    catalog = open_catalog(values["catalog"], generator) if "catalog" in values else None
+    if "catalog" in values:
+        catalog = open_catalog(values["catalog"], generator)
     names = check_values(notebook, values, generator, catalog)
     for name, wish in wishes.items():
         if not namespace[name]:
-            namespace[name] = _suitable(name, wish, names[name])
+            namespace[name] = _suitable(name, wish, names[DOMAINS[name]])
     if not os.environ.get("LEFS_HEADLESS"):  # (lefs run has said it)
         one = seconds_per_image(generator, values["label"])
-        _say(f"time: {estimate_notebook(notebook, values, one)}")
+        sys.stdout.write(f"time: {estimate_notebook(notebook, values, one)}\n")
 
 
 def _found(generator: Generator, results: Path) -> str:
@@ -374,7 +334,7 @@ def _found(generator: Generator, results: Path) -> str:
     else:
         saved = datetime.fromtimestamp((folder / "catalog.safetensors").stat().st_mtime)
         text = f"{folder}, the newest, saved {saved:%Y-%m-%d %H:%M}"
-    _say(f"catalog: {text}")
+    sys.stdout.write(f"catalog: {text}\n")
     return str(folder)
 
 
@@ -385,5 +345,5 @@ def _suitable(name: str, wish: Any, choices: Sequence[str]) -> Any:
     if isinstance(wish, str):
         return choose(name, "", choices, wish)
     found = [one for one in wish if one in choices] or list(choices[:: -(-len(choices) // len(wish))])
-    _say(f"{name}: {', '.join(found)}")
+    sys.stdout.write(f"{name}: {', '.join(found)}\n")
     return found

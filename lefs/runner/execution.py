@@ -9,10 +9,11 @@ import logging
 import os
 import platform
 import re
+import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -28,21 +29,22 @@ from jupyter_client.manager import AsyncKernelManager
 from papermill.exceptions import PapermillExecutionError
 
 import lefs
-from lefs.records import ArtifactError, file_sha256, write_atomically, write_json
+from lefs.records import ArtifactError, file_sha256, write_json
 from lefs.runner.assets import link_pictures, link_styles, share
+from lefs.runner.costs import say_estimates
 from lefs.runner.findings import read_findings
 from lefs.runner.gallery import gallery_page
 from lefs.runner.html import notebook_to_html
-from lefs.runner.notebooks import find_notebooks, read_notebook
+from lefs.runner.notebooks import find_notebooks, read_notebook, write_text
 from lefs.runner.parameters import RunError
 from lefs.runner.planning import PATHS, Planner, Task, run_key
-from lefs.runner.timing import cell_reports, say_estimates
 
 __all__ = ["Kernels", "NotebookFailed", "Run", "make_run", "run_notebooks", "run_tasks"]
 
 # What it and nbclient say of a failure, the run says in its own words.
 logging.getLogger("papermill").addHandler(logging.NullHandler())
 
+_BAR = "{desc} {percentage:3.0f}% {bar} {n_fmt}/{total_fmt} cells, {elapsed}"  # on a terminal
 _PACKAGES = ("torch", "numpy", "scikit-learn", "matplotlib", "jupyterlab", "papermill", "nbconvert")
 
 
@@ -113,7 +115,7 @@ class Run:
         }
         write_json(self.folder / "run.json", content)
         page = gallery_page(self.folder, self.notebooks, started=self.started, versions=versions)
-        _write(self.gallery, page)
+        write_text(self.gallery, page)
 
 
 def run_notebooks(
@@ -172,47 +174,31 @@ def run_notebooks(
     tasks = planner.tasks(parameters)
     run = make_run(Path(out), name or (tasks[0].path.stem if len(tasks) == 1 else "all"), tasks)
     if progress:
-        say_estimates(tasks, planner.load)
+        say_estimates(tasks, planner.timed)
     # (in the main thread nbclient would take over the signals)
-    with ThreadPoolExecutor(1) as pool, Kernels() as kernels:
-        pool.submit(run_tasks, run, tasks, kernels, progress=progress).result()
+    with ThreadPoolExecutor(1) as pool, Kernels(progress=progress) as kernels:
+        pool.submit(run_tasks, run, tasks, kernels).result()
     return run
 
 
-def run_tasks(
-    run: Run, tasks: Iterable[Task], kernels: Kernels, *, progress: bool, store: Path | None = None
-) -> None:
-    """Execute notebooks in order, until one fails or the kernels are stopped.
-
-    Parameters
-    ----------
-    run : Run
-    tasks : iterable of Task
-    kernels : Kernels
-    progress : bool
-        Whether to say which cell has run.
-    store : Path, optional
-        Of content that runs share: large files become links to it, and the executed notebooks link their
-        pictures, too.
-    """
+def run_tasks(run: Run, tasks: Iterable[Task], kernels: Kernels) -> None:
+    """Execute notebooks in order, until one fails or the kernels are stopped."""
     for task in tasks:
         if not kernels.stopped.is_set():
-            _run_one(run, task, kernels, progress=progress, store=store)
+            _run_one(run, task, kernels)
 
 
-def _complete(run: Run, task: Task) -> dict[str, Any]:
-    """Add the run's own folder, and the catalog that an earlier notebook left there."""
-    given = task.given.items()
-    values = {n: _absolute(v) if n in PATHS and isinstance(v, str) else v for n, v in given}
+def _told(run: Run, task: Task) -> dict[str, Any]:
+    """What was asked for, the run's own folder, and the catalog that an earlier notebook left there."""
     own = {"output": run.artifacts, "catalog": run.artifacts / "catalog"}
-    values |= {n: str(p) for n, p in own.items() if n in task.values and n not in values and p.exists()}
-    return {n: values[n] for n in task.values if n in values}
+    given = {n: str(path) for n, path in own.items() if path.exists()} | dict(task.given)
+    return {n: _absolute(given[n]) if n in PATHS else given[n] for n in task.values if n in given}
 
 
-def _absolute(name_or_path: str) -> str:
+def _absolute(value: Any) -> Any:
     """A path as seen from here: the kernel works in the notebooks' folder."""
-    path = Path(name_or_path).expanduser()
-    return str(path.resolve()) if path.exists() else name_or_path
+    path = Path(value).expanduser() if isinstance(value, str) and value else None
+    return str(path.resolve()) if path is not None and path.exists() else value
 
 
 def make_run(out: Path, name: str, tasks: Sequence[Task]) -> Run:
@@ -234,37 +220,28 @@ def make_run(out: Path, name: str, tasks: Sequence[Task]) -> Run:
         raise RunError(f"cannot make runs in {out}: {reason}; choose another with --out") from error
 
 
-def _run_one(run: Run, task: Task, kernels: Kernels, *, progress: bool, store: Path | None) -> None:
+def _run_one(run: Run, task: Task, kernels: Kernels) -> None:
     """Execute one notebook; its record is there before, and page and gallery after it, however it ends."""
-    path, parameters = task.path, _complete(run, task)
-    told = {
-        "parameters": parameters,
-        "defaults": {n: v for n, v in task.values.items() if n not in parameters},
-    }
+    path, parameters = task.path, _told(run, task)
+    defaults = {n: v for n, v in task.values.items() if n not in parameters}
+    told = json.dumps({"parameters": parameters, "defaults": defaults})
     record: dict[str, Any] = {
         "notebook": path.stem,
         "sha256": file_sha256(path),
-        # (JSON has no word for infinity)
-        **json.loads(json.dumps(told), parse_constant=str),
+        **json.loads(told, parse_constant=str),  # (JSON has no word for infinity)
         "findings": {},
         "error": "not finished",
         "seconds": 0.0,
+        **({} if task.generator is None else {"generator": task.generator}),
     }
-    if task.generator is not None:
-        record["generator"] = task.generator
     run.notebooks.append(record)
     run.save()
-    executed = run.folder / path.name
-    start = time.perf_counter()
+    executed, start = run.folder / path.name, time.perf_counter()
     try:
         try:
-            _execute(task, executed, parameters, kernels, progress=progress)
+            _execute(task, executed, parameters, kernels)
         finally:
-            try:
-                record["findings"] = _keep(executed, path.parent, store)
-            except RunError:  # (half of it, where a disk was full: make room for the record)
-                with suppress(OSError):
-                    executed.unlink()
+            record["findings"] = _keep(executed, path.parent, kernels.store)
         record["error"] = None
     except (ArtifactError, NotebookFailed) as error:
         record["error"] = "interrupted" if kernels.stopped.is_set() else str(error)
@@ -278,32 +255,41 @@ def _run_one(run: Run, task: Task, kernels: Kernels, *, progress: bool, store: P
 
 def _keep(executed: Path, source: Path, store: Path | None) -> dict[str, Any]:
     """Write the page of a notebook and its pictures; return what it found."""
-    notebook = link_pictures(read_notebook(executed), executed.parent)
+    try:
+        notebook = link_pictures(read_notebook(executed), executed.parent)
+    except RunError:  # (half of it, where a disk was full: make room for the record)
+        with suppress(OSError):
+            executed.unlink()
+        return {}
     page = notebook_to_html(notebook, title=executed.stem, folder=source)
-    _write(executed.with_suffix(".html"), link_styles(page, executed.parent))
+    write_text(executed.with_suffix(".html"), link_styles(page, executed.parent))
     if store is not None:
-        _write(executed, nbformat.writes(notebook))
+        write_text(executed, nbformat.writes(notebook))
         share(executed.parent, store)
     return read_findings(notebook)
 
 
-def _write(path: Path, page: str) -> None:
-    write_atomically(path, lambda temporary: temporary.write_text(page, encoding="utf-8"))
-
-
+@dataclass
 class Kernels:
     """The kernels that work now; all can be stopped, and are when what is done with them is interrupted.
 
-    Parameters
+    Attributes
     ----------
     threads : int, optional
         How many each computes with, where the user has not set OMP_NUM_THREADS.
+    progress : bool
+        Whether to say which cell has run.
+    store : Path, optional
+        Of content that runs share: large files become links to it, and the executed notebooks link their
+        pictures, too.
+    stopped, started : Event, list
     """
 
-    def __init__(self, threads: int | None = None):
-        self.threads = threads
-        self.stopped = threading.Event()
-        self.started: list[AsyncKernelManager] = []
+    threads: int | None = None
+    progress: bool = False
+    store: Path | None = None
+    stopped: threading.Event = field(default_factory=threading.Event)
+    started: list[AsyncKernelManager] = field(default_factory=list)
 
     def __enter__(self) -> Kernels:
         return self
@@ -350,21 +336,24 @@ def _environment(threads: int | None) -> dict[str, str]:
     return {name: value.replace("$", "$$") for name, value in found.items()}
 
 
-def _execute(
-    task: Task, executed: Path, parameters: Mapping[str, Any], kernels: Kernels, *, progress: bool
-) -> None:
+def _execute(task: Task, executed: Path, parameters: Mapping[str, Any], kernels: Kernels) -> None:
     path, added = task.path, bool(parameters)  # (papermill adds a cell for them)
-    with tempfile.TemporaryFile() as log, cell_reports(task, injected=added, show=progress) as report:
+    bar = (
+        {"desc": f"{path.stem:<16}", "bar_format": _BAR}
+        if kernels.progress and sys.stderr.isatty()
+        else False
+    )
+    with tempfile.TemporaryFile() as log:
         try:
             papermill.execute_notebook(
                 *(str(each.resolve()).replace("{", "{{").replace("}", "}}") for each in (path, executed)),
                 parameters=dict(parameters),
                 kernel_name="python3",
                 language="python",
-                progress_bar=False,
+                progress_bar=bar,
                 kernel_manager_class=kernels.manager(path.parent, log),
                 extra_arguments=["--log-level=ERROR"],
-                on_cell_executed=report,
+                on_cell_executed=_reporter(task) if kernels.progress and not bar else None,
                 # Stored widget states make HTML prefer the widget, which is blank without a network.
                 store_widget_state=False,
                 coalesce_streams=True,
@@ -380,3 +369,31 @@ def _execute(
             log.seek(0)
             words = [x for x in log.read().decode(errors="replace").splitlines() if x.strip()]
             raise NotebookFailed(f"{path.stem}: the kernel stopped: {[str(error), *words][-1]}") from error
+
+
+def _reporter(task: Task) -> Callable[..., None]:
+    """What is to be called after each cell, to write a line about it, where no bar can move."""
+    cells, last, added = task.notebook.cells, time.perf_counter(), 0
+
+    def report(*, cell: nbformat.NotebookNode, cell_index: int, **_: Any) -> None:
+        nonlocal last, added
+        taken, last = time.perf_counter() - last, time.perf_counter()
+        if "injected-parameters" in cell.metadata.get("tags", []):
+            added = 1  # (papermill's own cell, which its author does not count)
+        elif cell.cell_type == "code":
+            number = cell_index + 1 - added
+            place = f"{task.path.stem}, cell {number} of {len(cells)}"
+            sys.stderr.write(f"{place}: {taken:6.1f} s  {_title(cells[:number])}\n")
+            sys.stderr.flush()
+
+    return report
+
+
+def _title(cells: Sequence[nbformat.NotebookNode]) -> str:
+    """What the last of these cells is: the heading right above it, or its first line."""
+    *before, cell = cells
+    if "parameters" in cell.metadata.get("tags", []):
+        return "parameters, after the kernel has started"
+    above = itertools.takewhile(lambda c: c.cell_type == "markdown", reversed(before))
+    headings = [line.lstrip("# ") for c in above for line in c.source.splitlines() if line.startswith("#")]
+    return [*headings, *(line.strip() for line in cell.source.splitlines() if line.strip()), ""][0]

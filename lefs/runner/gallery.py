@@ -6,23 +6,19 @@ import datetime
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import nbformat
 from markupsafe import Markup
 
 from lefs.runner.assets import link_pictures
-from lefs.runner.html import MATH_STYLE, markdown_to_html
+from lefs.runner.costs import duration
+from lefs.runner.html import markdown_to_html, render
 from lefs.runner.notebooks import read_notebook
 from lefs.runner.parameters import RunError
-from lefs.runner.timing import duration
 
-__all__ = ["STYLE", "Figure", "figures", "gallery_page"]
-
-STYLE = files(__package__).joinpath("page.css").read_text("utf-8")  # of this page and that of a sweep
+__all__ = ["Figure", "figures", "gallery_page", "read_shown"]
 
 _HEADING = re.compile(r"^#{1,6}[ \t]+(.+?)[ \t#]*$", re.MULTILINE)
 _HALF_PAGE = 560  # pixels for a picture in one of the two columns of gallery.html.j2
@@ -127,43 +123,34 @@ def gallery_page(
     versions : mapping of str to str
         For the page's head and foot.
     """
-    environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    template = environment.from_string(files(__package__).joinpath("gallery.html.j2").read_text("utf-8"))
     sections = [_section(folder, record) for record in records]
     generators = {r["generator"]["fingerprint"]: r["generator"] for r in records if "generator" in r}
-    shown = [f for section in sections for f in section["figures"]]
     subject = " and ".join(g["name"] for g in generators.values()) or "a generator"
-    return template.render(
+    return render(
+        "gallery.html.j2",
         title=sections[0]["title"] if len(sections) == 1 else f"What {subject} knows, and how to edit it",
         name=folder.name,
         generators=list(generators.values()),
         sections=sections,
-        pictures=sum(not f.table for f in shown),
-        tables=sum(bool(f.table) for f in shown),
-        minutes=duration(sum(record["seconds"] for record in records)),
         started=started,
         versions=versions,
-        style=STYLE,
-        math_style=MATH_STYLE,
+        duration=duration,
     )
 
 
-def _section(folder: Path, record: Mapping[str, Any]) -> dict[str, Any]:
+def read_shown(folder: Path, name: str) -> nbformat.NotebookNode:
+    """An executed notebook of a run, with links to its pictures; without cells while there is none."""
     try:
-        notebook = link_pictures(read_notebook(folder / f"{record['notebook']}.ipynb"), folder)
+        return link_pictures(read_notebook(folder / f"{name}.ipynb"), folder)
     except RunError:  # (it has not begun, or the disk is full)
-        notebook = nbformat.v4.new_notebook()
+        return nbformat.v4.new_notebook()
+
+
+def _section(folder: Path, record: Mapping[str, Any]) -> dict[str, Any]:
+    notebook = read_shown(folder, record["notebook"])
     title, lead = _opening(notebook)
-    return {
-        "name": record["notebook"],
-        "title": _inline(title or record["notebook"]),
-        "lead": Markup(markdown_to_html(lead)),
-        "page": f"{record['notebook']}.html",
-        "duration": duration(record["seconds"]),
-        "parameters": record["parameters"],
-        "error": record["error"],
-        "figures": figures(notebook),
-    }
+    shown = {"title": _inline(title or record["notebook"]), "lead": Markup(markdown_to_html(lead))}
+    return {**record, **shown, "figures": figures(notebook)}
 
 
 def _opening(notebook: nbformat.NotebookNode) -> tuple[str, str]:

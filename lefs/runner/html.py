@@ -14,13 +14,13 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from jinja2 import pass_context
+from jinja2 import Environment, PackageLoader, pass_context
 from latex2mathml.converter import convert as latex_to_mathml
 from nbconvert import HTMLExporter
 from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 from nbformat import NotebookNode
 
-__all__ = ["MATH_STYLE", "markdown_to_html", "math_to_mathml", "notebook_to_html"]
+__all__ = ["MATH_STYLE", "markdown_to_html", "math_to_mathml", "notebook_to_html", "render"]
 
 _NAMESPACE = ' xmlns="http://www.w3.org/1998/Math/MathML"'  # HTML knows <math> without it
 _BARS = ("|", "‖")
@@ -104,6 +104,13 @@ def markdown_to_html(source: str, **options: Any) -> str:
     renderer = _Renderer(escape=False, embed_images=True, **{"exclude_anchor_links": True, **options})
     rendered: str = MarkdownWithMath(renderer=renderer).render(source)
     return rendered
+
+
+def render(template: str, **values: Any) -> str:
+    """Return a page made from one of the templates of this folder."""
+    loader = PackageLoader("lefs.runner", "")
+    environment = Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    return environment.get_template(template).render(values)
 
 
 def notebook_to_html(notebook: NotebookNode, *, title: str, folder: Path) -> str:

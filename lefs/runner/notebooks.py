@@ -13,6 +13,7 @@ from pathlib import Path
 import nbformat
 
 import lefs
+from lefs.records import write_atomically
 from lefs.runner.parameters import Parameter, ParameterError, RunError, describe_parameters, read_parameters
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "notebook_digest",
     "packaged_notebooks",
     "read_notebook",
+    "write_text",
 ]
 
 
@@ -47,7 +49,7 @@ def find_notebooks(names: Sequence[str] = (), *, folder: str | os.PathLike[str] 
     """
     here = Path("notebooks") if any(Path("notebooks").glob("*.ipynb")) else packaged_notebooks()
     place = here if folder is None else Path(folder)
-    known = sorted((p for p in place.glob("*.ipynb")), key=_order)
+    known = sorted(place.glob("*.ipynb"), key=_order)
     if not names and not known:
         raise RunError(f"no notebooks in {place}; name a folder that has some with --notebooks")
     chosen = {_choose(name, known, place) for name in names} if names else set(known)
@@ -105,6 +107,11 @@ def read_notebook(path: Path) -> nbformat.NotebookNode:
         return nbformat.read(path, as_version=4)
     except (OSError, ValueError, nbformat.ValidationError) as error:
         raise RunError(f"{path} cannot be read as a notebook: {error}") from error
+
+
+def write_text(path: Path, text: str) -> Path:
+    """Write a notebook, or a page that is made of it, atomically."""
+    return write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
 
 
 def notebook_digest(notebook: nbformat.NotebookNode) -> str:

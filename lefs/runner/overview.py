@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
-from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import jinja2
-
 from lefs.records import read_json, write_atomically
-from lefs.runner.assets import link_pictures
 from lefs.runner.findings import numbers
-from lefs.runner.gallery import STYLE, figures
-from lefs.runner.notebooks import read_notebook
+from lefs.runner.gallery import figures, read_shown
+from lefs.runner.html import render
+from lefs.runner.notebooks import write_text
 from lefs.runner.parameters import RunError
 
 if TYPE_CHECKING:
@@ -103,31 +100,29 @@ def save_results(folders: Sequence[str | os.PathLike[str]], out: str | os.PathLi
     told = frame.attrs["parameters"]
     frame["run"] = [os.path.relpath(run, out) for run in frame["run"]]
     write_atomically(out / "results.csv", lambda path: frame.to_csv(path, index=False))
-    sections = [_section(str(name), part, told, out) for name, part in frame.groupby("notebook")]
-    environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    template = environment.from_string(files(__package__).joinpath("overview.html.j2").read_text("utf-8"))
-    title = out.resolve().name
-    page = template.render(sections=sections, title=title, runs=frame["run"].nunique(), style=STYLE)
-    return write_atomically(out / "index.html", lambda path: path.write_text(page, encoding="utf-8"))
+    page = render(
+        "overview.html.j2",
+        sections=[_section(str(name), part, told, out) for name, part in frame.groupby("notebook")],
+        title=out.resolve().name,
+        runs=frame["run"].nunique(),
+        spelled=_spelled,
+    )
+    return write_text(out / "index.html", page)
 
 
 def _section(name: str, frame: DataFrame, told: Sequence[str], out: Path) -> dict[str, Any]:
     """The runs of one notebook: their table, and each of its figures in all of them."""
     frame = frame.drop(columns="notebook").dropna(axis="columns", how="all")
     varied = [n for n in told if n in frame and frame[n].map(repr).nunique() > 1]
-    multiples: dict[int, dict[str, Any]] = {}
-    for row in frame.to_dict("records"):
-        run, label = row["run"], ", ".join(f"{n} {row[n]}" for n in varied)
-        try:
-            notebook = link_pictures(read_notebook(out / run / f"{name}.ipynb"), out / run)
-        except RunError:  # (it failed before there was one)
-            continue
-        for place, figure in enumerate(f for f in figures(notebook) if f.source):
-            page = f"{run}/{name}.html#{figure.anchor}"
-            item = {"source": f"{run}/{figure.source}", "page": page, "label": label, "wide": figure.wide}
-            multiples.setdefault(place, {"heading": figure.heading, "items": []})["items"].append(item)
+    rows = frame.to_dict("records")
+    multiples: dict[int, list[dict[str, Any]]] = {}
+    for row in rows:
+        label = ", ".join(f"{n} {row[n]}" for n in varied)
+        shown = figures(read_shown(out / row["run"], name))
+        for place, figure in enumerate(f for f in shown if f.source):
+            one = {"run": row["run"], "label": label, "figure": figure}
+            multiples.setdefault(place, []).append(one)
     columns = [n for n in frame.columns if n != "run"]
-    rows = [([_spelled(row.get(n)) for n in columns], row["run"]) for row in frame.to_dict("records")]
     return {"name": name, "columns": columns, "rows": rows, "multiples": [*multiples.values()]}
 
 

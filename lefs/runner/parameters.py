@@ -8,22 +8,25 @@ from __future__ import annotations
 
 import ast
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
+
+from lefs.checks import check_name
 
 __all__ = [
     "Parameter",
     "ParameterError",
     "RunError",
     "assign_parameters",
+    "complaints",
     "describe_parameters",
     "read_parameters",
 ]
 
 _PLAIN = {"int": int, "float": float, "str": str, "bool": bool, "list": list, "dict": dict}
-
-_RESERVED = {"output": "each run has its own folder; choose where runs go with --out and --name"}
+_WORDS = {"true": True, "false": False, "none": None}
 
 
 class RunError(Exception):
@@ -118,14 +121,10 @@ def _is(kind: str, value: Any) -> bool:
 
 def _literal(text: str) -> Any:
     """Read ``12``, ``0.5``, ``nan``, ``true``, ``[1, 2]``; what is no literal stays text."""
-    words = {"true": True, "false": False, "none": None}
-    if text.strip().lower() in words:
-        return words[text.strip().lower()]
-    for read in (ast.literal_eval, float):
-        try:
-            return read(text.strip())
-        except (ValueError, SyntaxError):
-            continue
+    word = text.strip()
+    for read in (ast.literal_eval, float, lambda word: _WORDS[word.lower()]):
+        with suppress(KeyError, TypeError, ValueError, SyntaxError):
+            return read(word)
     return text
 
 
@@ -189,39 +188,40 @@ def assign_parameters(
     """
     values: dict[str, dict[str, Any]] = {notebook: {} for notebook in declared}
     for full_name, value in requested:
-        name = full_name.rpartition(".")[2]
-        if name in _RESERVED:
-            raise ParameterError(f"{name} cannot be set here: {_RESERVED[name]}")
-        for notebook in _addressees(full_name, declared):
+        address, _, name = full_name.rpartition(".")
+        if name == "output":
+            where = "each run has its own folder; choose where runs go with --out and --name"
+            raise ParameterError(f"output cannot be set here: {where}")
+        for notebook in _addressees(address, name, declared):
             if name in values[notebook]:
                 raise ParameterError(f"{notebook}: {name} is given twice; give it once")
-            try:
+            with complaints(f"{notebook}: "):
                 values[notebook][name] = declared[notebook][name].convert(value)
-            except ParameterError as error:
-                raise ParameterError(f"{notebook}: {error}") from None
     return values
 
 
-def _addressees(full_name: str, declared: Mapping[str, Mapping[str, Parameter]]) -> list[str]:
+def _addressees(address: str, name: str, declared: Mapping[str, Mapping[str, Parameter]]) -> list[str]:
     """Notebooks that a requested name reaches; at least one."""
-    address, dot, name = full_name.rpartition(".")
-    if dot and address not in declared:
-        known = ", ".join(declared)
-        raise ParameterError(f"no notebook {address!r} in this run{_hint(address, declared)} It has: {known}")
-    reached = [n for n, parameters in declared.items() if name in parameters and address in ("", n)]
+    with complaints():
+        books = {check_name(name, address, declared, what="notebook")} if address else declared
+    reached = [notebook for notebook in books if name in declared[notebook]]
     if not reached:
-        names = {n for book in declared for n in declared[book] if address in ("", book)}
-        chosen = {address: declared[address]} if dot else declared
-        where = address if dot else "no notebook of this run"
-        has = "has no" if dot else "has a"
-        listing = describe_parameters(chosen)
-        raise ParameterError(f"{where} {has} parameter {name!r}{_hint(name, names)} Valid are:\n{listing}")
+        known = sorted({n for notebook in books for n in declared[notebook]})
+        near = difflib.get_close_matches(name, known, 1)
+        hint = f"; did you mean {near[0]!r}?" if near else "."
+        where = f"{address} has no" if address else "no notebook of this run has a"
+        listing = describe_parameters({notebook: declared[notebook] for notebook in books})
+        raise ParameterError(f"{where} parameter {name!r}{hint} Valid are:\n{listing}")
     return reached
 
 
-def _hint(name: str, known: Iterable[str]) -> str:
-    near = difflib.get_close_matches(name, sorted(known), 1)
-    return f"; did you mean {near[0]!r}?" if near else "."
+@contextmanager
+def complaints(place: str = "") -> Iterator[None]:
+    """Make what checks complain of a `ParameterError`, whose message says where that is."""
+    try:
+        yield
+    except (TypeError, ValueError) as error:
+        raise ParameterError(f"{place}{error}") from None
 
 
 def describe_parameters(declared: Mapping[str, Mapping[str, Parameter]]) -> str:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import lefs
 from lefs.catalog import Catalog
 from lefs.records import file_sha256
+from lefs.runner.costs import seconds_per_image
 from lefs.runner.domains import check_values, find_catalog, open_catalog
 from lefs.runner.notebooks import declared_parameters, notebook_digest, read_notebook
 from lefs.runner.parameters import assign_parameters
@@ -59,15 +60,21 @@ class Planner:
     ----------
     paths : sequence of Path
         Of notebooks whose names differ.
+    threads : int, optional
+        How many each kernel will compute with, for estimates.
     """
 
-    def __init__(self, paths: Sequence[Path]):
-        self.paths = paths
+    def __init__(self, paths: Sequence[Path], threads: int | None = None):
         self.declared = {path.stem: declared_parameters(path) for path in paths}
-        self.load = functools.cache(lefs.load)
         self._notebooks = {path: read_notebook(path) for path in paths}
-        self._catalog = functools.cache(lambda name, owner: open_catalog(name, self.load(owner)))
+        self._load = functools.cache(lefs.load)
+        self._open = functools.cache(lambda name, owner: open_catalog(name, self._load(owner)))
         self._digest = functools.cache(_digest)
+        self._timed = functools.cache(lambda name, *of: seconds_per_image(self._load(name), *of, threads))
+
+    def timed(self, task: Task) -> float:
+        """Seconds that one image of a task's generator takes."""
+        return self._timed(task.values["generator"], task.values["label"])
 
     def tasks(self, requested: Iterable[tuple[str, Any]]) -> list[Task]:
         """What each notebook will be told, held against what there is, if its first cell would do so, too."""
@@ -78,11 +85,11 @@ class Planner:
             told = {n: p.default for n, p in self.declared[path.stem].items()} | given[path.stem]
             about, size, files = None, 0.0, {n: told[n] for n in PATHS if told.get(n)}
             if any("runner.prepare(" in cell.source for cell in notebook.cells if cell.cell_type == "code"):
-                generator, catalog = self.load(told["generator"]), None
+                generator, catalog = self._load(told["generator"]), None
                 if "catalog" in told and (told["catalog"] or not clusters):
-                    catalog = self._catalog(told["catalog"], told["generator"])
-                    size = _megabytes(catalog)
                     files["catalog"] = told["catalog"] or str(find_catalog(generator))
+                    catalog = self._open(files["catalog"], told["generator"])
+                    size = _megabytes(catalog)
                 later = bool(tasks) and not told.get("catalog")
                 check_values(path.stem, told, generator, catalog, clusters=clusters, later=later)
                 clusters = told.get("clusters", clusters)

@@ -13,20 +13,20 @@ import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor, as_completed
-from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
+from lefs.checks import check_integer
 from lefs.records import ArtifactError, read_json
-from lefs.runner.execution import Kernels, make_run, run_tasks
+from lefs.runner.costs import duration, sweep_costs
+from lefs.runner.execution import Kernels, NotebookFailed, make_run, run_tasks
 from lefs.runner.notebooks import find_notebooks
 from lefs.runner.overview import results, save_results
-from lefs.runner.parameters import ParameterError, RunError
+from lefs.runner.parameters import ParameterError, RunError, complaints
 from lefs.runner.planning import Planner, Task, run_key
-from lefs.runner.timing import duration, sweep_costs
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 __all__ = ["Sweep", "read_grid", "read_rows", "sweep_notebooks"]
 
 _STORE = ".shared"  # folder of what runs have in common, named by content
-_BAR = "{desc} {percentage:3.0f}% {bar} {n_fmt}/{total_fmt} runs, {elapsed}, {remaining} left"
+_BAR = "sweep {percentage:3.0f}% {bar} {n_fmt}/{total_fmt} runs, {elapsed}, {remaining} left"
 
 
 @dataclass(frozen=True)
@@ -74,12 +74,17 @@ class _Point:
 
 @dataclass(frozen=True)
 class _Kept:
-    """A run that is there: what went wrong in it, seconds, megabytes that no other run shares."""
+    """A run that is there, and what went wrong in it."""
 
     folder: Path
     error: str | None
     seconds: float
-    size: float
+
+    @property
+    def megabytes(self) -> float:
+        """What no other run shares."""
+        files = [file.stat() for file in self.folder.rglob("*") if file.is_file()]
+        return sum(f.st_size / max(1, f.st_nlink - 1) for f in files) / 1e6  # (a link is the store's)
 
 
 def sweep_notebooks(
@@ -142,30 +147,27 @@ def sweep_notebooks(
     counted = re.fullmatch(r"(\d+)/(\d+)", shard)
     if not counted or not 1 <= int(counted[1]) <= int(counted[2]):
         raise ParameterError(f"shard must be such as 1/4, the first of four, not {shard!r}")
-    if workers < 1:
-        raise ParameterError(f"workers must be at least 1, got {workers}")
+    with complaints():
+        check_integer("workers", workers, minimum=1)
     paths = find_notebooks(names, folder=folder)
-    planner = Planner(paths)
-    points = _points(planner, [*parameters], grid or {}, rows)
     place = Path(out).resolve() / (name or f"{paths[0].stem if len(paths) == 1 else 'all'}-sweep")
+    threads = max(1, (os.cpu_count() or 1) // workers) if workers > 1 else None
+    planner = Planner(paths, threads)
+    points = _points(planner, [*parameters], grid or {}, rows)
     before = _runs_in(place)
     mine = [p for p in points[int(counted[1]) - 1 :: int(counted[2])] if p.key in before or not only_failed]
-    todo = [p for p in mine if not _good(p, before)]
-    kernels = Kernels(max(1, (os.cpu_count() or 1) // workers) if workers > 1 else None)
+    todo = [p for p in mine if not _done(p, before)]
     if progress:
-        tasks = [task for point in todo for task in point.tasks]
-        costs = sweep_costs(tasks, planner.load, kernels.threads)
-        _say_costs(place, len(todo), workers, costs, [k for p in points for k in _good(p, before)])
-    _work(place, todo, workers, executor, kernels, progress)
+        kept = [before[p.key][-1] for p in points if _done(p, before)]
+        _say_costs(place, todo, workers, planner, kept)
+    kernels = Kernels(threads, store=place / _STORE)
+    with ThreadPoolExecutor(workers) as threads_of_ours:  # (none starts where another executor is given)
+        _work(place, todo, executor or threads_of_ours, kernels, progress)
     after = _runs_in(place)
-    for point in todo:
-        older = before.get(point.key, [])
-        for attempt in older if len(after.get(point.key, [])) > len(older) else []:
-            shutil.rmtree(attempt.folder, ignore_errors=True)
     for shared in (place / _STORE).glob("*"):
-        if shared.stat().st_nlink == 1:
+        if shared.is_file() and shared.stat().st_nlink == 1:
             shared.unlink(missing_ok=True)
-    newest = {p.label: (_good(p, after) or after[p.key])[-1] for p in points if p.key in after}
+    newest = {p.label: after[p.key][-1] for p in points if p.key in after}
     if newest:
         save_results([kept.folder for kept in newest.values()], place)
     failed = {label: f"{k.error}\n{k.folder}" for label, k in newest.items() if k.error is not None}
@@ -253,57 +255,49 @@ def _points(
 
 
 def _runs_in(place: Path) -> dict[str, list[_Kept]]:
-    """The runs of a folder by their keys, oldest first."""
+    """The runs of a folder by their keys: those that failed, then those that did not, each oldest first."""
     found: dict[str, list[_Kept]] = {}
     for path in sorted(place.glob("*/run.json"), key=lambda path: path.stat().st_mtime):
         content = read_json(path, expect="lefs-run")
         records = content["notebooks"]
         whole = len(records) == content.get("planned")
         error = next((r["error"] for r in records if r["error"]), None if whole else "not finished")
-        files = [file.stat() for file in path.parent.rglob("*") if file.is_file()]
-        size = sum(f.st_size / max(1, f.st_nlink - 1) for f in files) / 1e6  # (a link is the store's)
-        kept = _Kept(path.parent, error, sum(r["seconds"] for r in records), size)
+        kept = _Kept(path.parent, error, sum(r["seconds"] for r in records))
         found.setdefault(str(content.get("key")), []).append(kept)
-    return found
+    return {key: sorted(runs, key=lambda kept: kept.error is None) for key, runs in found.items()}
 
 
-def _good(point: _Point, runs: Mapping[str, Sequence[_Kept]]) -> list[_Kept]:
-    return [kept for kept in runs.get(point.key, []) if kept.error is None]
+def _done(point: _Point, runs: Mapping[str, Sequence[_Kept]]) -> bool:
+    return point.key in runs and runs[point.key][-1].error is None
 
 
 def _say_costs(
-    place: Path, count: int, workers: int, costs: tuple[float, float], kept: Sequence[_Kept]
+    place: Path, todo: Sequence[_Point], workers: int, planner: Planner, kept: Sequence[_Kept]
 ) -> None:
     """Say what it will take; a `RunError` if the disk is too small for it."""
-    (seconds, size), how = costs, "as estimated"
     if kept:
-        seconds, size = (
-            count / len(kept) * sum(x) for x in ([k.seconds for k in kept], [k.size for k in kept])
-        )
-        how = f"as the {len(kept)} that are there"
+        how, each = f"as the {len(kept)} that are there", len(todo) / len(kept)
+        seconds, size = each * sum(k.seconds for k in kept), each * sum(k.megabytes for k in kept)
+    else:
+        how = "as estimated"
+        seconds, size = sweep_costs([task for point in todo for task in point.tasks], planner.timed)
     free = shutil.disk_usage(next(p for p in (place, *place.parents) if p.exists())).free / 1e6
     span = f"about {duration(seconds / workers)}" if math.isfinite(seconds) else "a time not known"
     room = f"{size:,.0f} MB" if math.isfinite(size) else "room not known"
-    said = f"{count} runs to do, {len(kept)} there, {workers} at a time: {span} and {room}, {how}"
+    said = f"{len(todo)} runs to do, {len(kept)} there, {workers} at a time: {span} and {room}, {how}"
     sys.stderr.write(f"{said}; {free:,.0f} MB are free\n")
     if math.isfinite(size) and size > free:
         raise RunError(f"this needs {room}, and {free:,.0f} MB are free; choose another folder with --out")
 
 
 def _work(
-    place: Path,
-    todo: Sequence[_Point],
-    workers: int,
-    executor: Executor | None,
-    kernels: Kernels,
-    progress: bool,
+    place: Path, todo: Sequence[_Point], pool: Executor, kernels: Kernels, progress: bool
 ) -> None:
     """Run the points, and say how far it is: a bar on a terminal, elsewhere a line for each."""
     lines, start = progress and not sys.stderr.isatty(), time.perf_counter()
-    bar = tqdm(total=len(todo), bar_format=_BAR, desc="sweep", disable=not progress or lines)
-    with bar, ThreadPoolExecutor(workers) if executor is None else nullcontext(executor) as pool, kernels:
-        own = kernels if isinstance(pool, ThreadPoolExecutor) else None
-        futures = {pool.submit(_attempt, place, point, own): point for point in todo}
+    shared = kernels if isinstance(pool, ThreadPoolExecutor) else None
+    with tqdm(total=len(todo), bar_format=_BAR, disable=lines or not progress) as bar, kernels:
+        futures = {pool.submit(_attempt, place, point, shared): point for point in todo}
         try:
             for number, future in enumerate(as_completed(futures), 1):
                 problem = future.exception() or future.result()
@@ -318,11 +312,16 @@ def _work(
 
 
 def _attempt(place: Path, point: _Point, kernels: Kernels | None) -> str:
-    """Run one point; return what went wrong, which stands in its record, too."""
-    name = re.sub(r"[^\w.-]+", "-", point.label)[:80].strip("-")
+    """Run one point in place of attempts that failed; return what went wrong, as its record says, too."""
+    name, problem = re.sub(r"[^\w.-]+", "-", point.label)[:80].strip("-"), ""
+    older = _runs_in(place).get(point.key, [])
     try:
         run = make_run(place, name, point.tasks)
-        run_tasks(run, point.tasks, kernels or Kernels(), progress=False, store=place / _STORE)
+        run_tasks(run, point.tasks, kernels or Kernels(store=place / _STORE))
+    except NotebookFailed as error:
+        problem = str(error)
     except (ArtifactError, RunError) as error:
         return str(error)
-    return ""
+    for attempt in older:
+        shutil.rmtree(attempt.folder, ignore_errors=True)
+    return problem

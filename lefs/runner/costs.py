@@ -1,0 +1,228 @@
+"""What things take: how many samples a budget of minutes affords, and how long a notebook will take.
+
+Budgets look at no clock, only at the arithmetic that a generator needs, so that a slow machine and a fast one
+find the same; on two usual cores it comes true. Estimates time one image.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+import time
+from collections.abc import Callable, Iterable, Mapping
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from lefs.catalog import Catalog
+from lefs.checks import check_integer, check_number
+from lefs.effects import with_effects
+from lefs.generator import Generator
+
+if TYPE_CHECKING:
+    from lefs.runner.planning import Task
+
+__all__ = [
+    "affordable",
+    "affordable_images",
+    "duration",
+    "effects_within",
+    "estimate_notebook",
+    "picture_seconds",
+    "say_estimates",
+    "seconds_per_image",
+    "sweep_costs",
+]
+
+# Of two usual cores: multiplications a second; seconds for each number in a map (filters of StyleGAN3 take
+# longer) and for each layer.
+_RATE, _NUMBER, _FILTERED, _LAYER = 80e9, 1.2e-9, 20e-9, 0.7e-3
+# What energies add; images that see all layers; side that all see.
+_LOOKED, _FULL, _COARSE = 1.3, 32, 64
+_FEWEST = 4  # images that effects are worth measuring on
+
+# How many images each notebook makes, whole or in part, as counted, seconds of all that are not images (its
+# kernel, clustering, figures), and megabytes that a run of a sweep leaves
+_COSTS: Mapping[str, tuple[Callable[[Mapping[str, Any]], int], int, float]] = {
+    "1_dissection": (lambda v: 6 * v["images"] + 700, 45, 2.2),
+    "2_catalog": (lambda v: 2 * v["images"] + 60, 15, 1.7),
+    "3_editing": (lambda v: (2 * (len(v["parts"]) or 5) + 1) * v["pairs"] + 300, 20, 2.6),
+    "4_units": (lambda v: 2 * v["images"] + 60 * v["tested"] + 64 * v["search_steps"], 20, 1.8),
+    "5_evaluation": (lambda v: 200 * v["pairs"], 20, 1.0),
+    "6_directions": (lambda v: 25 * v["targets"] + 300, 20, 2.1),
+}
+
+
+def picture_seconds(generator: Generator, side: int | None = None) -> float:
+    """What one picture takes by the table, in seconds; with `side` as far as maps of that side.
+
+    Examples
+    --------
+    >>> import lefs
+    >>> generator = lefs.load("portraits-64")
+    >>> picture_seconds(generator) > picture_seconds(generator.at(32))
+    True
+    """
+    stage = generator.preview_sizes[-1]
+    layers = [la for la in generator.layers if la.kind == "conv" and generator._stage(la) <= stage]
+    layers = [la for la in layers if side is None or la.side <= side]
+    found = _LAYER * len(layers)
+    for layer, after in pairwise([*layers, *layers[-1:]]):
+        numbers = math.prod(layer.size) * layer.channels
+        found += numbers * (9 * after.channels / _RATE + (_NUMBER if layer.detail is None else _FILTERED))
+    return found
+
+
+def affordable(
+    what: str, generator: Generator, minutes: float, *, most: int, pictures: float = 1, least: int = 2
+) -> int:
+    """How many of something can be had in that many minutes; says so where it is less than `most`.
+
+    Parameters
+    ----------
+    what : str
+        What is counted, in words, such as ``"pairs"``.
+    generator : Generator
+    minutes : float
+    most, least : int
+        Limits of the answer.
+    pictures : float
+        How many pictures of the generator each takes.
+
+    Examples
+    --------
+    >>> import lefs
+    >>> affordable("pairs", lefs.load("portraits-64"), 1, most=10, pictures=13)
+    10
+    """
+    count = _seconds(minutes, most) / (pictures * picture_seconds(generator))
+    return _said(what, count, minutes, most, least)
+
+
+def affordable_images(generator: Generator, minutes: float, *, most: int) -> int:
+    """How many images `lefs.dissect` can look at in that many minutes; says so where it is less than `most`.
+
+    All go as far as maps of 64 × 64, and 32 through all layers.
+
+    Examples
+    --------
+    >>> import lefs
+    >>> affordable_images(lefs.load("portraits-64"), 1, most=256)
+    256
+    """
+    whole, coarse = (_LOOKED * picture_seconds(generator, side) for side in (None, _COARSE))
+    seconds = _seconds(minutes, most)
+    few = seconds / (whole + coarse)
+    count = few if few < _FULL else (seconds - _FULL * (whole - coarse)) / (2 * coarse)
+    return _said("images", count, minutes, most, 8)
+
+
+def _seconds(minutes: float, most: int) -> float:
+    check_integer("most", most, minimum=1)
+    return 60 * check_number("minutes", minutes, minimum=0)
+
+
+def _said(what: str, count: float, minutes: float, most: int, least: int) -> int:
+    found = int(min(most, max(count, min(least, most))))
+    if found < most:
+        sys.stdout.write(f"{what}: {found} of {most}, for {minutes:.2g} minutes on two cores\n")
+    return found
+
+
+def effects_within(minutes: float, catalog: Catalog, generator: Generator) -> tuple[Catalog, str]:
+    """The catalog with its effects, measured where they can be had in time, and what to choose channels by.
+
+    Where they cannot, the catalog is as it was, and channels are chosen by its own contributions.
+
+    Examples
+    --------
+    >>> import lefs
+    >>> effects_within(1, lefs.Catalog.load("portraits-64"), lefs.load("portraits-64"))[1]
+    'effect'
+    """
+    if catalog.effects is not None:
+        return catalog, "effect"
+    pictures = 1 + 2 * catalog.num_clusters
+    count = affordable("images for effects", generator, minutes, most=16, pictures=pictures, least=0)
+    if count < _FEWEST:
+        sys.stdout.write(f"by {catalog.measure}: effects want {_FEWEST} images at least, more minutes\n")
+        return catalog, catalog.measure
+    return with_effects(catalog, generator, range(count)), "effect"
+
+
+def duration(seconds: float) -> str:
+    """Seconds or minutes, for people."""
+    return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"
+
+
+@torch.inference_mode()
+def seconds_per_image(generator: Generator, label: int = -1, threads: int | None = None) -> float:
+    """Time one image: the best of five, or of as many as a second is enough for."""
+    chosen = generator.with_label(label) if label >= 0 else generator
+    taken, before = list[float](), torch.get_num_threads()
+    torch.set_num_threads(threads or before)
+    try:
+        styles = chosen.sample([0])
+        while not taken or (len(taken) < 5 and sum(taken) < 1):
+            start = time.perf_counter()
+            chosen.synthesize(styles).cpu()
+            taken.append(time.perf_counter() - start)
+    finally:
+        torch.set_num_threads(before)
+    return min(taken)
+
+
+def estimate_notebook(name: str, values: Mapping[str, Any], one: float) -> str:
+    """Say how long a notebook of ours will take, and what that is based on.
+
+    Parameters
+    ----------
+    name : str
+        Such as ``"3_editing"``; of any other notebook nothing is known.
+    values : mapping of str to Any
+        Its parameters.
+    one : float
+        Seconds that one image takes.
+
+    Examples
+    --------
+    >>> estimate_notebook("2_catalog", {"images": 128}, 0.5)
+    'about 3 min: 316 images at 0.5 s each, as timed on one, and 15 s for the rest'
+    """
+    if name not in _COSTS:
+        return "not known: this notebook did not come with lefs"
+    count, rest = _counted(name, values, one)
+    how = f"{count:,} images at {one:.2g} s each, as timed on one, and {rest} s for the rest"
+    return f"about {duration(count * one + rest)}: {how}"
+
+
+def _counted(name: str, values: Mapping[str, Any], one: float) -> tuple[int, int]:
+    """Images, where samples are as large as the minutes allow, and seconds of all else."""
+    images, rest, _ = _COSTS[name]
+    count = images(values)
+    return min(count, int(60 * values["minutes"] / one) + 150) if "minutes" in values else count, rest
+
+
+def say_estimates(tasks: Iterable[Task], timed: Callable[[Task], float]) -> None:
+    """Write an estimate for each notebook to standard error; `timed` gives the seconds of one image."""
+    for task in tasks:
+        if task.generator is not None:
+            text = estimate_notebook(task.path.stem, task.values, timed(task))
+            sys.stderr.write(f"{task.path.stem:<14} {text}\n")
+    sys.stderr.flush()
+
+
+def sweep_costs(tasks: Iterable[Task], timed: Callable[[Task], float]) -> tuple[float, float]:
+    """Estimate seconds and megabytes of all tasks together; infinite where a notebook is not one of ours."""
+    seconds, space = 0.0, 0.0
+    for task in tasks:
+        if task.generator is None or task.path.stem not in _COSTS:
+            return math.inf, math.inf
+        one = timed(task)
+        count, rest = _counted(task.path.stem, task.values, one)
+        seconds += count * one + rest
+        # (of a catalog: that of so many clusters, or that which was named)
+        own = {"1_dissection": 0.0135 * task.values.get("clusters", 0), "2_catalog": task.catalog}
+        space += _COSTS[task.path.stem][2] + own.get(task.path.stem, 0)
+    return seconds, space
