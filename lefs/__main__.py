@@ -128,19 +128,20 @@ def _add(
     parser.add_argument(name, default=default, help=text, **more)
 
 
-def _run(arguments: argparse.Namespace) -> int | None:
+def _run(arguments: argparse.Namespace) -> int:
     """Execute the notebooks and collect their figures."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # (as with Ctrl-C: what was finished is kept)
     names, folder = arguments.names, arguments.notebooks
     if arguments.list:
         _say(lefs.runner.describe_notebooks(lefs.runner.find_notebooks(names, folder=folder)))
-        return None
+        return 0
     options = {"folder": folder, "parameters": arguments.p, "name": arguments.name, "out": arguments.out}
     if arguments.sweep or arguments.sweep_file:
         return _sweep(arguments, options)
     run = lefs.runner.run_notebooks(names, **options)
     _say(*(f"{record['notebook']:<20} {record['seconds']:7.1f} s" for record in run.notebooks))
     _say(f"gallery: {_shown(run.gallery)}")
+    return 0
 
 
 def _sweep(arguments: argparse.Namespace, options: Mapping[str, Any]) -> int:
@@ -157,7 +158,7 @@ def _sweep(arguments: argparse.Namespace, options: Mapping[str, Any]) -> int:
     return bool(sweep.failed)
 
 
-def _results(arguments: argparse.Namespace) -> int | None:
+def _results(arguments: argparse.Namespace) -> None:
     """One table over runs, and their figures side by side."""
     _say(f"table: {_shown(lefs.runner.save_results(arguments.folders, arguments.out))}")
 
@@ -167,7 +168,7 @@ def _shown(path: Path) -> Path:
     return path.relative_to(here) if path.is_relative_to(here) else path
 
 
-def _notebooks(arguments: argparse.Namespace) -> int | None:
+def _notebooks(arguments: argparse.Namespace) -> int:
     """Copy the notebooks into a folder and open JupyterLab there.
 
     Further options, such as --no-browser or --port=9000, go to JupyterLab.
@@ -177,12 +178,12 @@ def _notebooks(arguments: argparse.Namespace) -> int | None:
         if done == "kept":
             _say("    it was changed or run, and there is a newer one; rename or delete yours to get that")
     if arguments.copy_only:
-        return None
+        return 0
     sys.stdout.flush()
     return lefs.runner.open_jupyterlab(arguments.folder, options=arguments.rest)
 
 
-def _studio(arguments: argparse.Namespace) -> int | None:
+def _studio(arguments: argparse.Namespace) -> int:
     """Open the edit studio alone, as a page in a browser.
 
     Further options, such as --no-browser or --port=9000, go to Voila.
@@ -197,7 +198,7 @@ def _studio(arguments: argparse.Namespace) -> int | None:
     return lefs.runner.open_studio(arguments.generator, arguments.catalog, **given)
 
 
-def _invert(arguments: argparse.Namespace) -> int | None:
+def _invert(arguments: argparse.Namespace) -> None:
     """Find the styles that make a picture."""
     generator = lefs.load(arguments.generator)
     options = {name: getattr(arguments, name) for name in ("space", "steps", "crop", "masked")}
@@ -210,7 +211,7 @@ def _invert(arguments: argparse.Namespace) -> int | None:
     )
 
 
-def _edit(arguments: argparse.Namespace) -> int | None:
+def _edit(arguments: argparse.Namespace) -> None:
     """Take parts over from other images, or replay an edit."""
     generator = lefs.load(arguments.generator)
     recipes = [_replayed(path) for path in arguments.recipes]
@@ -257,7 +258,7 @@ def _save_row(name: str, pictures: Mapping[str, Tensor]) -> None:
     lefs.images.save_png(f"{name}.png", cat(list(pictures.values()), dim=2))
 
 
-def _info(arguments: argparse.Namespace) -> int | None:
+def _info(arguments: argparse.Namespace) -> None:
     """Say what a file holds: a generator, a catalog, a recipe, ..."""
     path = lefs.records.locate(arguments.generator)
     if path.is_dir() and not (path / "generator.safetensors").exists():
@@ -294,7 +295,7 @@ def _say_generator(generator: lefs.Generator) -> None:
         _say(f"{layer.name:<16} {layer.kind:<5} {side:>11} {layer.channels:>9}  {span}")
 
 
-def _convert(arguments: argparse.Namespace) -> int | None:
+def _convert(arguments: argparse.Namespace) -> None:
     """Write any generator as .safetensors, or for others."""
     generator = lefs.files.formats.convert(arguments.source, arguments.target, to=arguments.to)
     _say(f"{arguments.target}: {generator.name}, {generator.architecture}, {generator.fingerprint[:12]}")

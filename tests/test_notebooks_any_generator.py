@@ -18,7 +18,7 @@ import lefs
 from lefs.directions import Directions
 from lefs.generator import GeneratorId
 from lefs.runner.assets import link_pictures
-from lefs.runner.gallery import figures
+from lefs.runner.pages import figures
 
 pytestmark = pytest.mark.slow
 

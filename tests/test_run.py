@@ -37,8 +37,8 @@ from lefs.runner import (
 )
 from lefs.runner.assets import link_pictures
 from lefs.runner.costs import estimate_notebook
-from lefs.runner.gallery import figures, gallery_page
 from lefs.runner.html import markdown_to_html, math_to_mathml
+from lefs.runner.pages import figures, gallery_page
 
 ROOT = Path(__file__).resolve().parents[1]
 PARAMETERS = 'output: str = "results"  # folder of the artefacts\nclusters: int = 8  # how many'

@@ -11,20 +11,25 @@ from lefs.checks import needs
 from lefs.runner.costs import affordable, affordable_images, effects_within
 from lefs.runner.domains import choose, prepare
 from lefs.runner.findings import record
-from lefs.runner.parameters import Parameter, ParameterError, RunError, read_parameters
+from lefs.runner.notebooks import (
+    Parameter,
+    ParameterError,
+    RunError,
+    describe_notebooks,
+    find_notebooks,
+    read_parameters,
+)
 
 if TYPE_CHECKING:
     from lefs.runner.execution import NotebookFailed, Run, run_notebooks
-    from lefs.runner.notebooks import describe_notebooks, find_notebooks
-    from lefs.runner.overview import results, save_results
+    from lefs.runner.pages import results, save_results
     from lefs.runner.sweeps import Sweep, read_grid, read_rows, sweep_notebooks
     from lefs.runner.workspace import copy_notebooks, open_jupyterlab, open_studio
 
 # Where a name lives that is imported when first asked for
 _HOMES = {
     "execution": ("NotebookFailed", "Run", "run_notebooks"),
-    "notebooks": ("describe_notebooks", "find_notebooks"),
-    "overview": ("results", "save_results"),
+    "pages": ("results", "save_results"),
     "sweeps": ("Sweep", "read_grid", "read_rows", "sweep_notebooks"),
     "workspace": ("copy_notebooks", "open_jupyterlab", "open_studio"),
 }

@@ -18,7 +18,7 @@ from lefs.checks import MAX_SEED, check_integer, check_name, check_number
 from lefs.generator import Generator
 from lefs.records import load_record
 from lefs.runner.costs import estimate_notebook, seconds_per_image
-from lefs.runner.parameters import ParameterError, complaints
+from lefs.runner.notebooks import ParameterError, complaints
 from lefs.segmenters import segmenter_of
 
 __all__ = ["DOMAINS", "check_values", "choose", "find_catalog", "open_catalog", "prepare"]

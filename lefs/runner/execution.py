@@ -33,10 +33,9 @@ from lefs.records import ArtifactError, file_sha256, write_json
 from lefs.runner.assets import link_pictures, link_styles, share
 from lefs.runner.costs import say_estimates
 from lefs.runner.findings import read_findings
-from lefs.runner.gallery import gallery_page
 from lefs.runner.html import notebook_to_html
-from lefs.runner.notebooks import find_notebooks, read_notebook, write_text
-from lefs.runner.parameters import RunError
+from lefs.runner.notebooks import RunError, find_notebooks, read_notebook, write_text
+from lefs.runner.pages import gallery_page
 from lefs.runner.planning import PATHS, Planner, Task, run_key
 
 __all__ = ["Kernels", "NotebookFailed", "Run", "make_run", "run_notebooks", "run_tasks"]
@@ -308,15 +307,16 @@ class Kernels:
 
     def manager(self, folder: Path, log: IO[bytes]) -> type[AsyncKernelManager]:
         """Of the Python that runs lefs, whichever one is installed as ``python3``; it speaks to `log`."""
-        kernels = self
+        kernels, place = self, {"cwd": str(folder), "stdout": log, "stderr": log}
 
         class OwnKernel(AsyncKernelManager):
             @property
             def kernel_spec(self) -> KernelSpec:
-                return KernelSpec(**get_kernel_dict(), env=_environment(kernels.threads))
+                return KernelSpec(**get_kernel_dict())
 
             async def start_kernel(self, **options: Any) -> None:  # type: ignore[override]
-                await super().start_kernel(**options, cwd=str(folder), stdout=log, stderr=log)
+                environment = {**os.environ, **_environment(kernels.threads)}
+                await super().start_kernel(**options, **place, env=environment)
                 kernels.started.append(self)
                 if kernels.stopped.is_set():
                     kernels.stop()
@@ -332,8 +332,7 @@ def _environment(threads: int | None) -> dict[str, str]:
     source = Path(lefs.__file__).parents[1]
     if (source / "pyproject.toml").is_file():
         found["PYTHONPATH"] = os.pathsep.join(filter(None, [str(source), os.environ.get("PYTHONPATH")]))
-    # (a kernel's environment is a template)
-    return {name: value.replace("$", "$$") for name, value in found.items()}
+    return found
 
 
 def _execute(task: Task, executed: Path, parameters: Mapping[str, Any], kernels: Kernels) -> None:

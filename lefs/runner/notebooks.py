@@ -1,30 +1,254 @@
-"""Which notebooks there are, and what each can be told."""
+"""Which notebooks there are, and what each can be told: names, types and defaults in its parameters cell.
+
+Papermill only warns of a name that the notebook does not have, and passes on a value of any type. Here both
+are errors, found before a kernel starts, and the message lists what would have been right.
+"""
 
 from __future__ import annotations
 
+import ast
+import difflib
 import hashlib
 import json
 import os
 import re
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
-
-import nbformat
+from typing import TYPE_CHECKING, Any
 
 import lefs
+from lefs.checks import check_name, needs
 from lefs.records import write_atomically
-from lefs.runner.parameters import Parameter, ParameterError, RunError, describe_parameters, read_parameters
+
+if TYPE_CHECKING:
+    from nbformat import NotebookNode
 
 __all__ = [
+    "Parameter",
+    "ParameterError",
+    "RunError",
+    "assign_parameters",
+    "complaints",
     "declared_parameters",
     "describe_notebooks",
     "find_notebooks",
     "notebook_digest",
     "packaged_notebooks",
     "read_notebook",
+    "read_parameters",
     "write_text",
 ]
+
+_PLAIN = {"int": int, "float": float, "str": str, "bool": bool, "list": list, "dict": dict}
+_WORDS = {"true": True, "false": False, "none": None}
+
+
+class RunError(Exception):
+    """Something that was asked for cannot be run; the message says what and the remedy.
+
+    Attributes
+    ----------
+    exit_code : int
+        Of the command line.
+
+    Examples
+    --------
+    >>> from lefs.runner import RunError, find_notebooks
+    >>> try:
+    ...     find_notebooks(["7_sculpture"])
+    ... except RunError as error:
+    ...     print(str(error)[:25])
+    no notebook '7_sculpture'
+    """
+
+    exit_code = 2
+
+
+class ParameterError(RunError, ValueError):
+    """A parameter that no notebook has, or a value that it cannot have.
+
+    Examples
+    --------
+    >>> from lefs.runner import Parameter, ParameterError
+    >>> try:
+    ...     Parameter("clusters", "int", 24).convert("many")
+    ... except ParameterError as error:
+    ...     print(error)
+    clusters takes int (default 24), not 'many'
+    """
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One line of a notebook's parameters cell, ``name: type = default  # help``.
+
+    Attributes
+    ----------
+    name, type, help : str
+        As written; `type` is the annotation, or the type of the default where there is none.
+    default : Any
+        The literal's value.
+
+    Examples
+    --------
+    >>> Parameter("clusters", "int", 24).convert("12")
+    12
+    """
+
+    name: str
+    type: str
+    default: Any
+    help: str = ""
+
+    def accepts(self, value: Any) -> bool:
+        """Whether `value` is of the declared type, or of one of ``"int or str"``; an int is accepted where a
+        float is asked for.
+        """
+        return any(_is(kind, value) for kind in self.type.split(" or "))
+
+    def convert(self, value: Any) -> Any:
+        """Return `value` as the declared type; text is read as a Python literal where no text is asked for.
+
+        Raises
+        ------
+        ParameterError
+            If it is of another type; the message names the type and the default.
+        """
+        converted = value
+        if isinstance(value, str) and (" or " in self.type or not self.accepts(value)):
+            converted = _literal(value)
+        if self.type == "float" and type(converted) is int:
+            converted = float(converted)
+        if isinstance(converted, tuple):  # 1, 2 is a tuple to Python, and a list to whoever types it
+            converted = list(converted)
+        if not self.accepts(converted):
+            raise ParameterError(f"{self.name} takes {self.type} (default {self.default!r}), not {value!r}")
+        return converted
+
+
+def _is(kind: str, value: Any) -> bool:
+    kind = kind.partition("[")[0]  # (a list's elements are the notebook's to judge)
+    if kind == "float":
+        return isinstance(value, int | float) and not isinstance(value, bool)
+    return type(value) is _PLAIN[kind] if kind in _PLAIN else True
+
+
+def _literal(text: str) -> Any:
+    """Read ``12``, ``0.5``, ``nan``, ``true``, ``[1, 2]``; what is no literal stays text."""
+    word = text.strip()
+    for read in (ast.literal_eval, float, lambda word: _WORDS[word.lower()]):
+        with suppress(KeyError, TypeError, ValueError, SyntaxError):
+            return read(word)
+    return text
+
+
+def read_parameters(notebook: Mapping[str, Any]) -> dict[str, Parameter]:
+    """Return the parameters that a notebook declares, by name, in its order.
+
+    Parameters
+    ----------
+    notebook : mapping of str to Any
+        A notebook as nbformat reads it. Without a cell tagged ``parameters`` it has none.
+
+    Raises
+    ------
+    ParameterError
+        If a default is not a literal.
+
+    Examples
+    --------
+    >>> import nbformat
+    >>> cell = nbformat.v4.new_code_cell("seed: int = 3  # of the image", metadata={"tags": ["parameters"]})
+    >>> read_parameters(nbformat.v4.new_notebook(cells=[cell]))
+    {'seed': Parameter(name='seed', type='int', default=3, help='of the image')}
+    """
+    from papermill.translators import PythonTranslator
+
+    found = {}
+    tagged = (c for c in notebook["cells"] if "parameters" in c["metadata"].get("tags", []))
+    for name, kind, value, text in (p for cell in [*tagged][:1] for p in PythonTranslator.inspect(cell)):
+        try:
+            default = ast.literal_eval(value)
+        except (ValueError, SyntaxError):
+            raise ParameterError(f"the default of {name} is not a literal: {value}") from None
+        found[name] = Parameter(name, type(default).__name__ if kind == "None" else kind, default, text)
+    return found
+
+
+def assign_parameters(
+    requested: Iterable[tuple[str, Any]], declared: Mapping[str, Mapping[str, Parameter]]
+) -> dict[str, dict[str, Any]]:
+    """Sort ``(name, value)`` requests onto notebooks, checking every name and type.
+
+    Parameters
+    ----------
+    requested : iterable of (str, Any)
+        ``("clusters", 12)`` goes to every notebook that declares it, ``("1_dissection.clusters", 12)`` to
+        that one.
+    declared : mapping of str to mapping
+        Notebook name to its parameters.
+
+    Returns
+    -------
+    dict of str to dict
+        Notebook name to ``{name: value}``, with an entry (maybe empty) for every notebook.
+
+    Raises
+    ------
+    ParameterError
+        If no notebook has the name, with the nearest and all that there are, if a value is of another type,
+        or if a notebook gets one twice.
+    """
+    values: dict[str, dict[str, Any]] = {notebook: {} for notebook in declared}
+    for full_name, value in requested:
+        address, _, name = full_name.rpartition(".")
+        if name == "output":
+            where = "each run has its own folder; choose where runs go with --out and --name"
+            raise ParameterError(f"output cannot be set here: {where}")
+        for notebook in _addressees(address, name, declared):
+            if name in values[notebook]:
+                raise ParameterError(f"{notebook}: {name} is given twice; give it once")
+            with complaints(f"{notebook}: "):
+                values[notebook][name] = declared[notebook][name].convert(value)
+    return values
+
+
+def _addressees(address: str, name: str, declared: Mapping[str, Mapping[str, Parameter]]) -> list[str]:
+    """Notebooks that a requested name reaches; at least one."""
+    with complaints():
+        books = {check_name(name, address, declared, what="notebook")} if address else declared
+    reached = [notebook for notebook in books if name in declared[notebook]]
+    if not reached:
+        known = sorted({n for notebook in books for n in declared[notebook]})
+        near = difflib.get_close_matches(name, known, 1)
+        hint = f"; did you mean {near[0]!r}?" if near else "."
+        where = f"{address} has no" if address else "no notebook of this run has a"
+        listing = _describe({notebook: declared[notebook] for notebook in books})
+        raise ParameterError(f"{where} parameter {name!r}{hint} Valid are:\n{listing}")
+    return reached
+
+
+@contextmanager
+def complaints(place: str = "") -> Iterator[None]:
+    """Make what checks complain of a `ParameterError`, whose message says where that is."""
+    try:
+        yield
+    except (TypeError, ValueError) as error:
+        raise ParameterError(f"{place}{error}") from None
+
+
+def _describe(declared: Mapping[str, Mapping[str, Parameter]]) -> str:
+    """Text that lists every notebook's parameters: name, type, default, help."""
+    lines = []
+    for notebook, parameters in declared.items():
+        lines.append(f"  {notebook}" if parameters else f"  {notebook}  (takes none)")
+        left = {p.name: f"{p.name}: {p.type} = {p.default!r}" for p in parameters.values()}
+        width = min(max(map(len, left.values()), default=0), 48)
+        lines += [f"    {left[p.name]:{width}}  {p.help}".rstrip() for p in parameters.values()]
+    return "\n".join(lines)
 
 
 def find_notebooks(names: Sequence[str] = (), *, folder: str | os.PathLike[str] | None = None) -> list[Path]:
@@ -98,11 +322,13 @@ def describe_notebooks(paths: Iterable[Path]) -> str:
     >>> "clusters: int = 24" in describe_notebooks(find_notebooks(["1"]))
     True
     """
-    return describe_parameters({p.stem: declared_parameters(p) for p in paths})
+    return _describe({p.stem: declared_parameters(p) for p in paths})
 
 
-def read_notebook(path: Path) -> nbformat.NotebookNode:
+def read_notebook(path: Path) -> NotebookNode:
     """Return a notebook; a `RunError` says what is wrong with a damaged one."""
+    with needs("notebooks", "lefs run"):  # (this takes seconds, which a notebook's first cell does not have)
+        import nbformat
     try:
         return nbformat.read(path, as_version=4)
     except (OSError, ValueError, nbformat.ValidationError) as error:
@@ -114,7 +340,7 @@ def write_text(path: Path, text: str) -> Path:
     return write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
 
 
-def notebook_digest(notebook: nbformat.NotebookNode) -> str:
+def notebook_digest(notebook: NotebookNode) -> str:
     """What its cells say, whatever they have put out."""
     cells = [(cell.cell_type, cell.source) for cell in notebook.cells]
     return hashlib.sha256(json.dumps(cells).encode()).hexdigest()

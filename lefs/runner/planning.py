@@ -15,8 +15,7 @@ from lefs.catalog import Catalog
 from lefs.records import file_sha256
 from lefs.runner.costs import seconds_per_image
 from lefs.runner.domains import check_values, find_catalog, open_catalog
-from lefs.runner.notebooks import declared_parameters, notebook_digest, read_notebook
-from lefs.runner.parameters import assign_parameters
+from lefs.runner.notebooks import assign_parameters, declared_parameters, notebook_digest, read_notebook
 
 if TYPE_CHECKING:
     import nbformat
@@ -70,7 +69,7 @@ class Planner:
         self._load = functools.cache(lefs.load)
         self._open = functools.cache(lambda name, owner: open_catalog(name, self._load(owner)))
         self._digest = functools.cache(_digest)
-        self._timed = functools.cache(lambda name, *of: seconds_per_image(self._load(name), *of, threads))
+        self._timed = functools.cache(lambda name, label: seconds_per_image(self._load(name), label, threads))
 
     def timed(self, task: Task) -> float:
         """Seconds that one image of a task's generator takes."""

@@ -23,9 +23,8 @@ from lefs.checks import check_integer
 from lefs.records import ArtifactError, read_json
 from lefs.runner.costs import duration, sweep_costs
 from lefs.runner.execution import Kernels, NotebookFailed, make_run, run_tasks
-from lefs.runner.notebooks import find_notebooks
-from lefs.runner.overview import results, save_results
-from lefs.runner.parameters import ParameterError, RunError, complaints
+from lefs.runner.notebooks import ParameterError, RunError, complaints, find_notebooks
+from lefs.runner.pages import results, save_results
 from lefs.runner.planning import Planner, Task, run_key
 
 if TYPE_CHECKING:
@@ -290,9 +289,7 @@ def _say_costs(
         raise RunError(f"this needs {room}, and {free:,.0f} MB are free; choose another folder with --out")
 
 
-def _work(
-    place: Path, todo: Sequence[_Point], pool: Executor, kernels: Kernels, progress: bool
-) -> None:
+def _work(place: Path, todo: Sequence[_Point], pool: Executor, kernels: Kernels, progress: bool) -> None:
     """Run the points, and say how far it is: a bar on a terminal, elsewhere a line for each."""
     lines, start = progress and not sys.stderr.isatty(), time.perf_counter()
     shared = kernels if isinstance(pool, ThreadPoolExecutor) else None

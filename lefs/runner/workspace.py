@@ -14,8 +14,7 @@ import nbformat
 
 from lefs.checks import needs
 from lefs.records import locate, write_atomically
-from lefs.runner.notebooks import find_notebooks, notebook_digest, packaged_notebooks, read_notebook
-from lefs.runner.parameters import RunError
+from lefs.runner.notebooks import RunError, find_notebooks, notebook_digest, packaged_notebooks, read_notebook
 
 __all__ = ["copy_notebooks", "open_jupyterlab", "open_studio"]
 
