@@ -312,7 +312,7 @@ _COMMANDS: Mapping[Callable[..., int | None], Sequence[Sequence[Any]]] = {
     _run: [
         ("names NOTEBOOK*", "such as 1_dissection, 1, or a path; default: all"),
         ("-p NAME VALUE", "set a parameter wherever it is, or of one notebook: 1_dissection.clusters", []),
-        ("--name", "ends the run folder's name (default: the notebook's, or 'all')"),
+        ("--name", "ends the run folder's name, or is a sweep's (default: the notebook's, or 'all')"),
         ("--out DIR", "folder that collects runs", "runs"),
         ("--notebooks DIR", "where they lie (default: ./notebooks, or else those that came with lefs)"),
         ("--list", "list the notebooks and their parameters, and stop", False),

@@ -96,10 +96,11 @@ def _sweep(folder: Path) -> None:
 
 
 @contextmanager
-def exclusive(folder: str | os.PathLike[str]) -> Iterator[None]:
+def exclusive(folder: str | os.PathLike[str], *, wait: bool = True) -> Iterator[bool]:
     """Wait for others that hold this folder, and hold it, made if need be, against those that come later.
 
-    The lock ends with its process. Where the system (Windows) or the file system has none, go on without.
+    Yields whether nobody else holds it, which without `wait` somebody may. The lock ends with its process.
+    Where the system (Windows) or the file system has none, go on without.
     """
     try:
         import fcntl
@@ -107,12 +108,15 @@ def exclusive(folder: str | os.PathLike[str]) -> Iterator[None]:
         Path(folder).mkdir(parents=True, exist_ok=True)
         number = os.open(folder, os.O_RDONLY)
     except (ImportError, OSError):  # (whoever writes there says what is wrong with it)
-        yield
+        yield True
         return
     try:
-        with suppress(OSError):
-            fcntl.flock(number, fcntl.LOCK_EX)
-        yield
+        free = True
+        try:
+            fcntl.flock(number, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        except OSError as error:
+            free = not isinstance(error, BlockingIOError)
+        yield free
     finally:
         os.close(number)
 

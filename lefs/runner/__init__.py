@@ -12,6 +12,7 @@ from lefs.runner.costs import affordable, affordable_images, effects_within
 from lefs.runner.domains import choose, prepare
 from lefs.runner.findings import record
 from lefs.runner.notebooks import (
+    NotebookFailed,
     Parameter,
     ParameterError,
     RunError,
@@ -21,14 +22,14 @@ from lefs.runner.notebooks import (
 )
 
 if TYPE_CHECKING:
-    from lefs.runner.execution import NotebookFailed, Run, run_notebooks
+    from lefs.runner.execution import Run, run_notebooks
     from lefs.runner.pages import results, save_results
     from lefs.runner.sweeps import Sweep, read_grid, read_rows, sweep_notebooks
     from lefs.runner.workspace import copy_notebooks, open_jupyterlab, open_studio
 
 # Where a name lives that is imported when first asked for
 _HOMES = {
-    "execution": ("NotebookFailed", "Run", "run_notebooks"),
+    "execution": ("Run", "run_notebooks"),
     "pages": ("results", "save_results"),
     "sweeps": ("Sweep", "read_grid", "read_rows", "sweep_notebooks"),
     "workspace": ("copy_notebooks", "open_jupyterlab", "open_studio"),

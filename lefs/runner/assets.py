@@ -16,7 +16,14 @@ from typing import Any
 import nbformat
 from PIL import Image
 
-from lefs.records import file_sha256, write_atomically
+from lefs.records import (
+    ArtifactError,
+    file_sha256,
+    load_record,
+    save_tensors,
+    write_atomically,
+    write_json,
+)
 from lefs.runner.notebooks import write_text
 
 __all__ = ["link_pictures", "link_styles", "share"]
@@ -82,18 +89,35 @@ def link_styles(page: str, folder: Path) -> str:
 def share(folder: Path, store: Path) -> None:
     """Make large files of a run hard links to those of equal content in a store that other runs have, too.
 
-    Where the file system has no such links, each run keeps its own.
+    Catalogs are divided before, so that those of the same clusters share these under any names. Where the
+    file system has no such links, each run keeps its own.
     """
     store.mkdir(exist_ok=True)
     kept = [*folder.glob(f"{_FOLDER}/*"), *folder.glob("artifacts/**/*")]
     for path in (p for p in kept if p.is_file() and p.suffix != ".json" and p.stat().st_size > _SMALL):
-        shared = store / file_sha256(path)
-        temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
         with suppress(OSError):
-            try:
-                os.link(path, shared)
-            except FileExistsError:
-                os.link(shared, temporary)
-                os.replace(temporary, path)
-                # (replacing a link by another to the same file does nothing)
-                temporary.unlink(missing_ok=True)
+            if path.suffix == ".safetensors" and not path.with_suffix(".json").exists():
+                _divide(path)
+            _link(path, store / file_sha256(path))
+
+
+def _divide(path: Path) -> None:
+    """Put the JSON of a catalog beside its numbers, as in version 1; at any moment the two can be read."""
+    with suppress(ArtifactError):
+        content, tensors, _ = load_record(path, expect="lefs-catalog")
+        numbers = save_tensors(path.with_name(f".{path.name}"), tensors)
+        told = {"version": 1, "tensors_sha256": file_sha256(numbers)}
+        write_json(path.with_suffix(".json"), {**content, **told})
+        os.replace(numbers, path)
+
+
+def _link(path: Path, shared: Path) -> None:
+    """Make a file one with its equal in the store, which it becomes where there is none."""
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    try:
+        os.link(path, shared)
+    except FileExistsError:
+        os.link(shared, temporary)
+        os.replace(temporary, path)
+        # (replacing a link by another to the same file does nothing)
+        temporary.unlink(missing_ok=True)

@@ -215,14 +215,15 @@ def say_estimates(tasks: Iterable[Task], timed: Callable[[Task], float]) -> None
 
 def sweep_costs(tasks: Iterable[Task], timed: Callable[[Task], float]) -> tuple[float, float]:
     """Estimate seconds and megabytes of all tasks together; infinite where a notebook is not one of ours."""
-    seconds, space = 0.0, 0.0
+    seconds, space, catalogs = 0.0, 0.0, dict[Any, float]()
     for task in tasks:
-        if task.generator is None or task.path.stem not in _COSTS:
+        name, values = task.path.stem, task.values
+        if task.generator is None or name not in _COSTS:
             return math.inf, math.inf
         one = timed(task)
-        count, rest = _counted(task.path.stem, task.values, one)
+        count, rest = _counted(name, values, one)
         seconds += count * one + rest
-        # (of a catalog: that of so many clusters, or that which was named)
-        own = {"1_dissection": 0.0135 * task.values.get("clusters", 0), "2_catalog": task.catalog}
-        space += _COSTS[task.path.stem][2] + own.get(task.path.stem, 0)
-    return seconds, space
+        space += _COSTS[name][2] + (0.0135 * values["clusters"] if name == "1_dissection" else 0)
+        if name == "2_catalog":  # (what is in it, under whatever names, is kept once)
+            catalogs[values["catalog"], task.generator["fingerprint"]] = task.catalog
+    return seconds, space + sum(catalogs.values())

@@ -34,29 +34,18 @@ from lefs.runner.assets import link_pictures, link_styles, share
 from lefs.runner.costs import say_estimates
 from lefs.runner.findings import read_findings
 from lefs.runner.html import notebook_to_html
-from lefs.runner.notebooks import RunError, find_notebooks, read_notebook, write_text
+from lefs.runner.notebooks import NotebookFailed, RunError, find_notebooks, read_notebook, write_text
 from lefs.runner.pages import gallery_page
 from lefs.runner.planning import PATHS, Planner, Task, run_key
 
-__all__ = ["Kernels", "NotebookFailed", "Run", "make_run", "run_notebooks", "run_tasks"]
+__all__ = ["Kernels", "Run", "make_run", "run_notebooks", "run_tasks"]
 
 # What it and nbclient say of a failure, the run says in its own words.
 logging.getLogger("papermill").addHandler(logging.NullHandler())
 
 _BAR = "{desc} {percentage:3.0f}% {bar} {n_fmt}/{total_fmt} cells, {elapsed}"  # on a terminal
+_STALE = 3600  # seconds that a folder without a record is left alone
 _PACKAGES = ("torch", "numpy", "scikit-learn", "matplotlib", "jupyterlab", "papermill", "nbconvert")
-
-
-class NotebookFailed(RunError):
-    """A cell raised, or the kernel died; the notebook as far as it got is in the run's folder.
-
-    Examples
-    --------
-    >>> NotebookFailed("3_editing, cell 5: edit = editor.render(recipe)").exit_code
-    1
-    """
-
-    exit_code = 1
 
 
 @dataclass
@@ -208,6 +197,7 @@ def make_run(out: Path, name: str, tasks: Sequence[Task]) -> Run:
     names = itertools.chain([stem], (f"{stem}-{number}" for number in itertools.count(2)))
     try:
         out.mkdir(parents=True, exist_ok=True)
+        _sweep_up(out)
         while True:
             folder = (out / next(names)).resolve()
             with suppress(FileExistsError):
@@ -217,6 +207,15 @@ def make_run(out: Path, name: str, tasks: Sequence[Task]) -> Run:
     except OSError as error:
         reason = "it is a file" if out.is_file() else error.strerror
         raise RunError(f"cannot make runs in {out}: {reason}; choose another with --out") from error
+
+
+def _sweep_up(out: Path) -> None:
+    """Remove the empty folders of runs that were killed before their first record, an hour ago or more."""
+    for folder in out.glob("[0-9]*-[0-9]*-*"):
+        with suppress(OSError):
+            if not (folder / "run.json").exists() and time.time() - folder.stat().st_mtime > _STALE:
+                for each in (folder / "artifacts", folder):
+                    each.rmdir()
 
 
 def _run_one(run: Run, task: Task, kernels: Kernels) -> None:

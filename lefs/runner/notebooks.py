@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from nbformat import NotebookNode
 
 __all__ = [
+    "NotebookFailed",
     "Parameter",
     "ParameterError",
     "RunError",
@@ -79,6 +80,18 @@ class ParameterError(RunError, ValueError):
     ...     print(error)
     clusters takes int (default 24), not 'many'
     """
+
+
+class NotebookFailed(RunError):
+    """A cell raised, or the kernel died; the notebook as far as it got is in the run's folder.
+
+    Examples
+    --------
+    >>> NotebookFailed("3_editing, cell 5: edit = editor.render(recipe)").exit_code
+    1
+    """
+
+    exit_code = 1
 
 
 @dataclass(frozen=True)

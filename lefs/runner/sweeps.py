@@ -11,8 +11,9 @@ import re
 import shutil
 import sys
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor, as_completed
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,10 +21,10 @@ from typing import TYPE_CHECKING, Any
 from tqdm import tqdm
 
 from lefs.checks import check_integer
-from lefs.records import ArtifactError, read_json
+from lefs.records import ArtifactError, exclusive, read_json
 from lefs.runner.costs import duration, sweep_costs
-from lefs.runner.execution import Kernels, NotebookFailed, make_run, run_tasks
-from lefs.runner.notebooks import ParameterError, RunError, complaints, find_notebooks
+from lefs.runner.execution import Kernels, make_run, run_tasks
+from lefs.runner.notebooks import NotebookFailed, ParameterError, RunError, complaints, find_notebooks
 from lefs.runner.pages import results, save_results
 from lefs.runner.planning import Planner, Task, run_key
 
@@ -166,7 +167,7 @@ def sweep_notebooks(
     for shared in (place / _STORE).glob("*"):
         if shared.is_file() and shared.stat().st_nlink == 1:
             shared.unlink(missing_ok=True)
-    newest = {p.label: after[p.key][-1] for p in points if p.key in after}
+    newest = {p.label: after[p.key][-1] for p in points if p.key in after and not _running(place, p, after)}
     if newest:
         save_results([kept.folder for kept in newest.values()], place)
     failed = {label: f"{k.error}\n{k.folder}" for label, k in newest.items() if k.error is not None}
@@ -274,12 +275,11 @@ def _say_costs(
     place: Path, todo: Sequence[_Point], workers: int, planner: Planner, kept: Sequence[_Kept]
 ) -> None:
     """Say what it will take; a `RunError` if the disk is too small for it."""
+    seconds, size = sweep_costs([task for point in todo for task in point.tasks], planner.timed)
+    how = "as estimated"
     if kept:
         how, each = f"as the {len(kept)} that are there", len(todo) / len(kept)
-        seconds, size = each * sum(k.seconds for k in kept), each * sum(k.megabytes for k in kept)
-    else:
-        how = "as estimated"
-        seconds, size = sweep_costs([task for point in todo for task in point.tasks], planner.timed)
+        seconds, size = each * sum(k.seconds for k in kept), min(size, each * sum(k.megabytes for k in kept))
     free = shutil.disk_usage(next(p for p in (place, *place.parents) if p.exists())).free / 1e6
     span = f"about {duration(seconds / workers)}" if math.isfinite(seconds) else "a time not known"
     room = f"{size:,.0f} MB" if math.isfinite(size) else "room not known"
@@ -297,11 +297,10 @@ def _work(place: Path, todo: Sequence[_Point], pool: Executor, kernels: Kernels,
         futures = {pool.submit(_attempt, place, point, shared): point for point in todo}
         try:
             for number, future in enumerate(as_completed(futures), 1):
-                problem = future.exception() or future.result()
+                done = "failed" if future.exception() else future.result()
                 bar.update()
                 if lines:
                     left = duration((time.perf_counter() - start) / number * (len(todo) - number))
-                    done = "failed" if problem else "done"
                     sys.stderr.write(f"{number}/{len(todo)} {futures[future].label}: {done}; {left} left\n")
         finally:
             for future in futures:
@@ -309,16 +308,38 @@ def _work(place: Path, todo: Sequence[_Point], pool: Executor, kernels: Kernels,
 
 
 def _attempt(place: Path, point: _Point, kernels: Kernels | None) -> str:
-    """Run one point in place of attempts that failed; return what went wrong, as its record says, too."""
-    name, problem = re.sub(r"[^\w.-]+", "-", point.label)[:80].strip("-"), ""
-    older = _runs_in(place).get(point.key, [])
-    try:
-        run = make_run(place, name, point.tasks)
-        run_tasks(run, point.tasks, kernels or Kernels(store=place / _STORE))
-    except NotebookFailed as error:
-        problem = str(error)
-    except (ArtifactError, RunError) as error:
-        return str(error)
-    for attempt in older:
-        shutil.rmtree(attempt.folder, ignore_errors=True)
-    return problem
+    """Run one point, in place of attempts that failed, and say how it went; why stands in its record."""
+    name = re.sub(r"[^\w.-]+", "-", point.label)[:80].strip("-")
+    with _claim(place, point) as free:
+        older = _runs_in(place)
+        if not free or _done(point, older):
+            return "done, or to be done, by another sweep"
+        done = "failed"
+        with suppress(NotebookFailed):
+            run = make_run(place, name, point.tasks)
+            run_tasks(run, point.tasks, kernels or Kernels(store=place / _STORE))
+            done = "done"
+        for attempt in older.get(point.key, []):
+            shutil.rmtree(attempt.folder, ignore_errors=True)
+    return done
+
+
+@contextmanager
+def _claim(place: Path, point: _Point) -> Iterator[bool]:
+    """Hold a point against other sweeps in this folder; yields whether none of them does."""
+    folder = place / _STORE / "running" / point.key[:24]
+    with exclusive(folder, wait=False) as free:
+        try:
+            yield free
+        finally:
+            with suppress(OSError):
+                if free:
+                    folder.rmdir()
+
+
+def _running(place: Path, point: _Point, runs: Mapping[str, Sequence[_Kept]]) -> bool:
+    """Whether another sweep is at work on it."""
+    if runs[point.key][-1].error != "not finished":
+        return False
+    with _claim(place, point) as free:
+        return not free
