@@ -1,7 +1,8 @@
 """Files: safetensors and JSON, written to a temporary name and then replaced, never a pickle.
 
 A record (a generator, a catalog, ...) is one ``.safetensors`` file with its JSON in the metadata, so that one
-replacement commits it. Version 1, which had a ``.json`` beside that file, is read, and never written.
+replacement commits it. Version 1, which had a ``.json`` beside that file, is read; only a sweep writes it, in
+whose folder runs share their numbers.
 """
 
 from __future__ import annotations

@@ -35,7 +35,7 @@ SMALL = {
     "1_dissection.clusters": 3,
     "1_dissection.tried_clusters": [2, 3],
     "2_catalog.images": 8,
-    "3_editing.pairs": 2,
+    "3_editing.minutes": 0.1,
     "3_editing.references": [1, 2],
     "4_units.images": 6,
     "4_units.tested": 2,

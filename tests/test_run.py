@@ -415,7 +415,7 @@ def test_the_real_notebooks_run_one_after_the_other(tmp_path: Path, root: Path) 
         "1_dissection.clusters": 10,
         "1_dissection.tried_clusters": [4, 10],
     }
-    small |= {"2_catalog.images": 24, "3_editing.pairs": 6, "3_editing.references": [2001, 2002]}
+    small |= {"2_catalog.images": 24, "3_editing.minutes": 0.2, "3_editing.references": [2001, 2002]}
     small |= {"4_units.images": 48, "4_units.tested": 12, "4_units.search_steps": 4}
     small |= {
         "4_units.moved_images": 1,

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,7 @@ from lefs.runner import (
     sweep_notebooks,
     sweeps,
 )
+from lefs.runner.assets import share
 from lefs.runner.findings import numbers, read_findings
 
 PARAMETERS = [
@@ -150,6 +152,26 @@ def test_a_shared_notebook_still_shows_its_pictures(done: Sweep) -> None:
     assert all((run / source).read_bytes().startswith(b"\x89PNG") for source in linked)
 
 
+def test_catalogs_of_the_same_clusters_are_one_file_under_any_names(tmp_path: Path) -> None:
+    catalog = lefs.Catalog.load("portraits-64")
+    named = [catalog, *(catalog.named([name] * catalog.num_clusters) for name in ("one", "other"))]
+    folders = [tmp_path / f"run{n}" / "artifacts" / "catalog" for n in range(3)]
+    for one, folder in zip(named, folders, strict=True):
+        one.save(folder)
+        share(folder.parents[1], tmp_path / ".shared")
+    assert len({(folder / "catalog.safetensors").stat().st_ino for folder in folders}) == 1
+    assert all((folder / "catalog.json").stat().st_size < 20_000 for folder in folders)
+    for one, folder in zip(named, folders, strict=True):
+        again = lefs.Catalog.load(folder)
+        assert (again.parts, again.sampling, again.layers) == (one.parts, one.sampling, one.layers)
+        assert again.centers.equal(one.centers)
+        assert again.contributions.equal(one.contributions)
+    # (one that is saved over it is whole again, and leaves the others as they were)
+    lefs.Catalog.load(folders[1]).named(["mine"] * catalog.num_clusters).save(folders[1])
+    assert [path.name for path in folders[1].iterdir()] == ["catalog.safetensors"]
+    assert [[*lefs.Catalog.load(folder).parts] for folder in folders[1:]] == [["mine"], ["other"]]
+
+
 def test_results_reads_any_runs(done: Sweep, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     one = Path(done.table["run"].iloc[2])
     assert results(one)[["clusters", "double"]].to_numpy().tolist() == [[13, 26]]
@@ -241,6 +263,32 @@ def test_a_failed_run_is_replaced_when_it_succeeds(book: Path, tmp_path: Path) -
     assert not first[0].exists()
 
 
+def test_two_sweeps_in_one_folder_run_no_point_twice(book: Path, tmp_path: Path) -> None:
+    given: dict[str, Any] = {"folder": book, "out": tmp_path / "runs", "progress": False}
+    grid = {"clusters": [8, 9, 10], "wait": [1.0]}
+    with ThreadPoolExecutor(2) as pool:
+        futures = [pool.submit(sweep_notebooks, grid=grid, **given) for _ in range(2)]
+        sweeps_done = [future.result() for future in futures]
+    assert len(list((tmp_path / "runs").glob("*/*/run.json"))) == 3
+    assert not any(sweep.failed for sweep in sweeps_done)
+    assert 0 in [sweep.missing for sweep in sweeps_done]
+    whole = sweep_notebooks(grid=grid, **given)
+    assert (whole.table["double"].tolist(), whole.missing) == ([16, 18, 20], 0)
+    assert not list((tmp_path / "runs").glob("*/.shared/running/*"))
+
+
+def test_empty_folders_of_killed_runs_are_swept_up(book: Path, tmp_path: Path) -> None:
+    out = tmp_path / "runs" / "1_which-sweep"
+    old, new, mine = (out / f"20260102-03040{n}-point" for n in range(3))
+    for folder in (old, new, mine):
+        (folder / "artifacts").mkdir(parents=True)
+    (mine / "kept.txt").write_text("mine")
+    for folder in (old, mine):
+        os.utime(folder, (1, 1))
+    sweep_notebooks(rows=[{"clusters": 8}], folder=book, out=tmp_path / "runs", progress=False)
+    assert (old.exists(), new.exists(), mine.exists()) == (False, True, True)
+
+
 # -- what is checked before ----------------------------------------------------------------------------------
 
 
@@ -273,7 +321,7 @@ def test_values_of_a_real_notebook_are_checked_at_every_point(
     root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     common = ["--notebooks", str(root / "notebooks"), "--out", str(tmp_path / "runs")]
-    assert main(["run", "3", *common, "--sweep", "part=hair,hairs", "--sweep", "pairs=8,16"]) == 2
+    assert main(["run", "3", *common, "--sweep", "part=hair,hairs", "--sweep", "minutes=1,2"]) == 2
     assert "did you mean 'hair'" in capsys.readouterr().err
     assert not (tmp_path / "runs").exists()
 
@@ -298,6 +346,16 @@ def test_it_says_what_it_will_take(
     assert "3 runs to do, 0 there, 2 at a time: about " in said
     assert " and 7 MB, as estimated; " in said
     assert len(asked) == 3
+
+
+def test_a_catalog_counts_once(
+    root: Path, tmp_path: Path, asked: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    given: dict[str, Any] = {"folder": root / "notebooks", "out": tmp_path / "runs"}
+    sweep_notebooks(
+        ["2"], grid={"first_seed": [1, 2, 3, 4]}, parameters=[("generator", "portraits-64")], **given
+    )
+    assert " and 7 MB, as estimated; " in capsys.readouterr().err  # (four runs of 1.7, one catalog of 0.6)
 
 
 def test_points_are_read_from_files(tmp_path: Path) -> None:

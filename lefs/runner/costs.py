@@ -40,6 +40,7 @@ __all__ = [
 _RATE, _NUMBER, _FILTERED, _LAYER = 80e9, 1.2e-9, 20e-9, 0.7e-3
 # What energies add; images that see all layers; side that all see.
 _LOOKED, _FULL, _COARSE = 1.3, 32, 64
+_PAIRS = 64  # of notebook 3, at most
 _FEWEST = 4  # images that effects are worth measuring on
 
 # How many images each notebook makes, whole or in part, as counted, seconds of all that are not images (its
@@ -47,7 +48,7 @@ _FEWEST = 4  # images that effects are worth measuring on
 _COSTS: Mapping[str, tuple[Callable[[Mapping[str, Any]], int], int, float]] = {
     "1_dissection": (lambda v: 6 * v["images"] + 700, 45, 2.2),
     "2_catalog": (lambda v: 2 * v["images"] + 60, 15, 1.7),
-    "3_editing": (lambda v: (2 * (len(v["parts"]) or 5) + 1) * v["pairs"] + 300, 20, 2.6),
+    "3_editing": (lambda v: (2 * (len(v["parts"]) or 5) + 1) * _PAIRS + 300, 20, 2.6),
     "4_units": (lambda v: 2 * v["images"] + 60 * v["tested"] + 64 * v["search_steps"], 20, 1.8),
     "5_evaluation": (lambda v: 200 * v["pairs"], 20, 1.0),
     "6_directions": (lambda v: 25 * v["targets"] + 300, 20, 2.1),

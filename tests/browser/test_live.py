@@ -150,7 +150,7 @@ def test_a_panel_answers_while_cells_run_and_leaves_its_picture(
 def test_moving_rho_changes_the_edited_picture(
     open_notebook: OpenNotebook, workplace: Path, tmp_path: Path
 ) -> None:
-    set_parameters(workplace / "notebooks" / "3_editing.ipynb", pairs=8)
+    set_parameters(workplace / "notebooks" / "3_editing.ipynb", minutes=0.3)
     notebook = open_notebook("notebooks/3_editing.ipynb")
     notebook.run_all()
     assert notebook.errors() == []
