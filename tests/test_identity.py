@@ -15,8 +15,8 @@ from helpers import tamper
 import lefs
 import lefs.generator
 from lefs.models import ProGANConfig, StyleGAN2Config, StyleGAN3Config, StyleGANConfig
-from lefs.models.configs import settings_of
-from lefs.models.plans import LayerPlan
+from lefs.models.configs import LayerPlan
+from lefs.models.settings import settings_of
 
 FIXTURES = Path(__file__).parent / "fixtures"
 # of an earlier version, which catalogs are signed with

@@ -12,7 +12,7 @@ from torch.nn.functional import conv2d, interpolate, leaky_relu
 
 import lefs
 from lefs.generator import Generator
-from lefs.models.progressive import up_convolution
+from lefs.models.progan import up_convolution
 from lefs.models.stylegan import StyleGAN, StyleGANConfig
 
 SIZES = {4: 10, 8: 8, 16: 6, 32: 4}

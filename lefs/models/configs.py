@@ -1,67 +1,138 @@
-"""What defines a StyleGAN2 or a StyleGAN3 besides its tensors."""
+"""What defines a StyleGAN2, a StyleGAN3 and its layers besides their tensors."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass, fields, is_dataclass
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass
 
-from lefs.checks import check_choice, check_integer, check_number
-from lefs.models.layers import ACTIVATIONS, DEFAULT_FILTER, Filter, check_filter
-from lefs.models.plans import LARGEST, FourierPlan, LayerPlan
+from torch import Tensor
 
-__all__ = [
-    "StyleGAN2Config", "StyleGAN3Config", "check_pyramid", "check_widths", "resolutions_of", "settings_of",
-]  # fmt: skip
+from lefs.checks import check_integer
+from lefs.models.alias_free import crops, lowpass_filter
+from lefs.models.layers import DEFAULT_FILTER, Filter
+from lefs.models.settings import LARGEST, check_pyramid, check_settings, resolutions_of
+
+__all__ = ["FourierPlan", "LayerPlan", "StyleGAN2Config", "StyleGAN3Config"]
 
 
-def settings_of(config: Any, always: Collection[str] = ()) -> dict[str, Any]:
-    """Plain JSON values of a configuration: those that differ from their defaults, and `always`.
+@dataclass(frozen=True)
+class FourierPlan:
+    """The input's sine waves.
 
-    Fingerprints are made from them, and stay as they are when a new setting comes with a default.
+    Attributes
+    ----------
+    channels : int
+        Number of waves.
+    size : int
+        Side of the maps, in pixels, margins included.
+    sampling_rate : float
+        Pixels per image side.
+    bandwidth : float
+        Highest frequency, in cycles per image side.
     """
-    content: dict[str, Any] = {}
-    for field in fields(config):
-        value = getattr(config, field.name)
-        if field.name in always or value != field.default:
-            content[field.name] = _plain(value)
-    return content
+
+    channels: int
+    size: int
+    sampling_rate: float
+    bandwidth: float
+
+    def __post_init__(self) -> None:
+        check_settings(self, "input.")
+        check_integer("input.channels", self.channels, minimum=1, maximum=LARGEST)
+        if self.sampling_rate <= 2 * self.bandwidth:
+            raise ValueError(
+                f"input.sampling_rate must be more than twice the bandwidth {self.bandwidth:g}, "
+                f"got {self.sampling_rate:g}"
+            )
 
 
-def _plain(value: Any) -> Any:
-    if is_dataclass(value):
-        return settings_of(value)
-    if isinstance(value, dict):
-        return {str(k): _plain(v) for k, v in value.items()}
-    return [_plain(v) for v in value] if isinstance(value, list | tuple) else value
+@dataclass(frozen=True)
+class LayerPlan:
+    """One layer: a convolution at the input's sampling rate, then the filtered nonlinearity.
 
+    Attributes
+    ----------
+    name : str
+        As published, for example ``"L0_36_512"``.
+    rgb : bool
+        Whether it is the last, which makes colors.
+    inputs, outputs : int
+        Numbers of channels.
+    in_size, out_size : int
+        Sides of the maps, in pixels, margins included.
+    in_rate, out_rate : float
+        Sampling rates s, in pixels per image side.
+    in_cutoff, out_cutoff : float
+        Cutoff frequencies f_c, in cycles per image side.
+    in_half_width, out_half_width : float
+        Half-widths f_h of the filters' transition bands, in cycles per image side.
+    kernel : int
+        Side of the convolution's kernel.
+    up, down : int
+        Factors between the rates and that of the nonlinearity.
+    up_taps, down_taps : int
+        Lengths of the filters, 1 for none.
+    radial : bool
+        Whether the second filter is round.
+    padding : tuple of two int
+        Zeros before and after each axis, at the rate of the nonlinearity; negative numbers crop.
+    clamp : float, optional
+        Bound of the nonlinearity, None for none.
+    """
 
-def resolutions_of(resolution: int) -> list[int]:
-    """4, 8, ... resolution."""
-    return [2**k for k in range(2, int(math.log2(resolution)) + 1)]
+    name: str
+    rgb: bool
+    inputs: int
+    outputs: int
+    in_size: int
+    out_size: int
+    in_rate: float
+    out_rate: float
+    in_cutoff: float
+    out_cutoff: float
+    in_half_width: float
+    out_half_width: float
+    kernel: int
+    up: int
+    down: int
+    up_taps: int
+    down_taps: int
+    radial: bool
+    padding: tuple[int, int]
+    clamp: float | None
 
+    def __post_init__(self) -> None:
+        check_settings(self, f"{self.name}.")
+        if self._size_of_result() != self.out_size:
+            raise ValueError(
+                f"{self.name}: a map of {self.in_size} with padding {self.padding} does not become the "
+                f"{self.out_size} that out_size says"
+            )
+        if (self.up_taps == 1 < self.up) or (self.down_taps == 1 < self.down):
+            raise ValueError(f"{self.name}: changes the sampling rate without a filter")
+        if self.up_taps > 1 and min(crops(self.up_taps, self.up, self.padding)) < 0:
+            raise ValueError(f"{self.name}: its padding {self.padding} is more than its filter reaches")
 
-def check_pyramid(config: Any) -> None:
-    """Check the resolution and the channels of a configuration, whose keys become integers."""
-    if check_integer("resolution", config.resolution, minimum=4, maximum=LARGEST) & (config.resolution - 1):
-        raise ValueError(f"resolution must be a power of two from 4 on, got {config.resolution}")
-    # (JSON turns integer keys into strings)
-    channels = {int(r): c for r, c in config.channels.items()}
-    for r in resolutions_of(config.resolution):
-        if r not in channels:
-            raise ValueError(f"channels lacks the resolution {r}; got {channels}")
-        check_integer(f"channels[{r}]", channels[r], minimum=1, maximum=2**16)
-    object.__setattr__(config, "channels", channels)
+    def _size_of_result(self) -> int:
+        fine = (self.in_size + self.kernel - 1) * self.up + sum(self.padding) - self.up_taps + 1
+        return (fine - self.down_taps) // self.down + 1
 
+    @property
+    def margin(self) -> int:
+        """Pixels of the input on each side that lie outside the picture."""
+        return max(0, round(self.in_size - self.in_rate) // 2)
 
-def check_widths(config: Any, *optional: str) -> None:
-    """Check the latents, the classes and the mapping network of a configuration; `optional` may be None."""
-    for name in ("z_dim", "w_dim", *(n for n in optional if getattr(config, n) is not None)):
-        check_integer(name, getattr(config, name), minimum=1, maximum=2**16)
-    check_integer("label_dim", config.label_dim, maximum=2**20)
-    check_integer("mapping_layers", config.mapping_layers, minimum=1, maximum=64)
-    check_number("mapping_lr", config.mapping_lr, minimum=1e-6, maximum=1e3)
+    def up_filter(self) -> Tensor | None:
+        """What fills in between the samples: (up_taps,), or None."""
+        bounds = {"cutoff": self.in_cutoff, "width": 2 * self.in_half_width}
+        rate = self.in_rate * self.up
+        return lowpass_filter(self.up_taps, rate=rate, **bounds) if self.up_taps > 1 else None
+
+    def down_filter(self) -> Tensor | None:
+        """What removes too high frequencies: (down_taps,) or, if radial, (down_taps, down_taps); or None."""
+        bounds = {"cutoff": self.out_cutoff, "width": 2 * self.out_half_width, "radial": self.radial}
+        rate = self.in_rate * self.up
+        return lowpass_filter(self.down_taps, rate=rate, **bounds) if self.down_taps > 1 else None
 
 
 @dataclass(frozen=True)
@@ -143,33 +214,15 @@ class StyleGAN2Config:
 
     def __post_init__(self) -> None:
         check_pyramid(self)
-        check_widths(self, "mapping_width", "embed_dim")
-        if self.truncation_cutoff is not None:
-            check_integer("truncation_cutoff", self.truncation_cutoff)
+        check_settings(self)
         if not isinstance(self.average, bool):
-            check_integer(
-                "average", self.average, minimum=2 * len(self.resolutions), maximum=2 * len(self.resolutions)
-            )
-        self._check_synthesis()
-
-    def _check_synthesis(self) -> None:
-        check_choice("architecture", self.architecture, ("skip", "resnet", "orig"))
-        check_choice("normalize", self.normalize, ("each", "joint", "no"))
-        check_choice("activation", self.activation, ACTIVATIONS)
-        check_choice("mapping_activation", self.mapping_activation, ACTIVATIONS)
-        check_choice("image_channels", self.image_channels, (3, 1, 4))
-        object.__setattr__(self, "start", tuple(self.start))
+            layers = 2 * len(self.resolutions)
+            check_integer("average", self.average, minimum=layers, maximum=layers)
         for i, side in enumerate(self.start):
             check_integer(f"start[{i}]", side, minimum=1, maximum=16)
-        if len(self.start) != 2:
-            raise ValueError(f"start must be a height and a width, got {self.start}")
-        object.__setattr__(self, "filter", check_filter("filter", self.filter))
-        if self.image_filter is not None:
-            taps = check_filter("image_filter", self.image_filter)
-            object.__setattr__(self, "image_filter", None if taps == self.filter else taps)
-        if self.conv_clamp is not None:
-            check_number("conv_clamp", self.conv_clamp, minimum=0, maximum=1e6)
-        if check_integer("kernel_size", self.kernel_size, minimum=1, maximum=15) % 2 == 0:
+        if self.image_filter == self.filter:
+            object.__setattr__(self, "image_filter", None)
+        if self.kernel_size % 2 == 0:
             raise ValueError(f"kernel_size must be odd, got {self.kernel_size}")
 
     @property
@@ -243,10 +296,9 @@ class StyleGAN3Config:
             object.__setattr__(self, "input", FourierPlan(**self.input))
         plans = tuple(LayerPlan(**p) if isinstance(p, Mapping) else p for p in self.layers)
         object.__setattr__(self, "layers", plans)
+        check_settings(self)
         check_integer("resolution", self.resolution, minimum=1, maximum=LARGEST)
-        check_widths(self, "embed_dim")
         check_integer("label_dim", self.label_dim, minimum=int(self.class_means))
-        check_number("output_scale", self.output_scale, minimum=-1e3, maximum=1e3)
         self._check_layers()
 
     def _check_layers(self) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import lru_cache
@@ -16,13 +16,13 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.functional import conv2d, conv_transpose2d, interpolate, linear, pad
 
-from lefs.generator import Generator
+from lefs.stylespace import StyleLayer
 
 __all__ = [
     "ACTIVATIONS", "DEFAULT_FILTER", "HOMOGENEOUS", "Filter", "FullyConnected", "Mapping", "Precise",
-    "activate", "activate_", "check_filter", "constant", "enlarging_convolution", "filtered",
-    "memory_format", "normal", "set_up", "shapes_only", "uniform", "unit_variance", "up_convolution",
-    "upsample", "working_type",
+    "activate", "activate_", "check_filter", "constant", "enlarging_convolution", "filtered", "in_a_row",
+    "memory_format", "normal", "seeded_map", "set_up", "shapes_only", "uniform", "unit_variance",
+    "up_convolution", "upsample", "working_type",
 ]  # fmt: skip
 
 
@@ -239,17 +239,16 @@ def _usual_kernel(dtype: torch.dtype, device: torch.device) -> Tensor:
 
 
 class Precise(nn.Module):
-    """Keeps its tensors in float32 at least: latents in bfloat16 would move every pixel.
+    """Keeps its tensors in float32 at least: latents in bfloat16 would move every pixel."""
 
-    A derived class may set `precise` to False where that does not matter.
-    """
-
-    precise = True
+    def keeps(self, tensor: Tensor) -> bool:
+        """Whether to do that with this one."""
+        return True
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Precise:
         def precise(t: Tensor) -> Tensor:
             moved = fn(t)
-            narrowed = self.precise and moved.is_floating_point() and moved.element_size() < 4
+            narrowed = self.keeps(t) and moved.is_floating_point() and moved.element_size() < 4
             return t.to(moved.device, torch.float32) if narrowed else moved
 
         return super()._apply(precise, recurse)
@@ -342,13 +341,40 @@ def _as_is(x: Tensor) -> Tensor:
     return x
 
 
-def set_up(generator: Generator, config: Any, **mapping: Any) -> None:
+# arguments of `Mapping` → what a configuration calls them, where it has them
+_MAPPING = {"depth": "mapping_layers", "lr": "mapping_lr", "act": "mapping_activation"}
+_MAPPING |= {"width": "mapping_width", **{name: name for name in ("embed_dim", "normalize", "average")}}
+
+
+def set_up(generator: Any, config: Any, **mapping: Any) -> None:
     """Take over what every configuration has; make the mapping network, and room for the synthesis.
 
-    `mapping` are further arguments of `Mapping`.
+    `mapping` are arguments of `Mapping` that are not settings of the configuration.
     """
+    generator.config, generator.truncation_cutoff = config, getattr(config, "truncation_cutoff", None)
     generator.size, generator.label_dim = (config.resolution,) * 2, config.label_dim
     generator.z_dim, generator.w_dim = config.z_dim, config.w_dim
-    depth, lr = config.mapping_layers, config.mapping_lr
-    generator.mapping = Mapping(config.z_dim, config.w_dim, config.label_dim, depth=depth, lr=lr, **mapping)
+    for argument, name in _MAPPING.items():
+        if hasattr(config, name):
+            mapping.setdefault(argument, getattr(config, name))
+    generator.mapping = Mapping(config.z_dim, config.w_dim, config.label_dim, **mapping)
     generator.synthesis = nn.Module()
+
+
+def in_a_row(layers: Iterable[tuple[str, tuple[int, int], int]]) -> tuple[StyleLayer, ...]:
+    """Style layers (name, size, channels) whose styles follow one another; "torgb" makes colors."""
+    made, start = list[StyleLayer](), 0
+    for name, size, channels in layers:
+        kind: Any = "rgb" if name.endswith("torgb") else "conv"
+        made.append(StyleLayer(name, kind, size, channels, slice(start, start + channels)))
+        start += channels
+    return tuple(made)
+
+
+def seeded_map(seed: int, resolution: int, index: int, size: tuple[int, int] | None = None) -> Tensor:
+    """The noise map of a seed for one layer of a resolution, float32, square if no size is given.
+
+    Each layer draws from its own stream, so that a cache can be resumed anywhere.
+    """
+    drawn = np.random.RandomState([seed, resolution, index]).randn(*(size or (resolution, resolution)))
+    return torch.from_numpy(drawn.astype(np.float32))

@@ -6,7 +6,6 @@ import math
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import conv2d
@@ -20,6 +19,7 @@ from lefs.models.layers import (
     enlarging_convolution,
     memory_format,
     normal,
+    seeded_map,
     working_type,
 )
 from lefs.models.tiles import recut, row_ranges
@@ -181,14 +181,10 @@ class ModulatedConvolution(nn.Module):
         """What is added to every channel: (1, 1, H, W) or None."""
         if not self.config.noise or noise == "none":
             return None
-        maps = self.noise_const if noise == "const" else self._seeded(int(noise))
+        maps = self.noise_const
+        if noise != "const":
+            maps = seeded_map(int(noise), self.resolution, int(self.up), self.size).to(maps)
         return maps[None, None] * (self.noise_strength * gain)
-
-    def _seeded(self, seed: int) -> Tensor:
-        # Each layer draws from its own stream, so that a cache can be resumed anywhere.
-        stream = np.random.RandomState([seed, self.resolution, int(self.up)])
-        maps = stream.randn(*self.size).astype(np.float32)
-        return torch.from_numpy(maps).to(self.noise_const)
 
 
 class ToRGB(nn.Module):

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import conv2d, instance_norm, leaky_relu
 
-from lefs.checks import check_choice, check_integer, check_number
-from lefs.models.configs import check_pyramid, check_widths, resolutions_of
-from lefs.models.layers import FullyConnected, constant, normal, set_up
-from lefs.models.progressive import Colors, Progressive, blur, check_blur, check_images, up_convolution
+from lefs.checks import check_choice
+from lefs.models.layers import FullyConnected, constant, in_a_row, normal, seeded_map, set_up
+from lefs.models.progan import Colors, Progressive, blur, check_blur, check_images, up_convolution
+from lefs.models.settings import check_pyramid, check_settings, resolutions_of
 from lefs.stylespace import StyleLayer
 from lefs.synthesis import Noise, State
 
@@ -82,11 +81,8 @@ class StyleGANConfig:
     def __post_init__(self) -> None:
         check_pyramid(self)
         check_images(self)
-        check_widths(self, "mapping_width")
-        check_number("epsilon", self.epsilon, minimum=0, maximum=1)
+        check_settings(self)
         check_choice("noise", self.noise, ("stored", "drawn", "shared", "none"))
-        if self.truncation_cutoff is not None:
-            check_integer("truncation_cutoff", self.truncation_cutoff)
         object.__setattr__(self, "blur", check_blur(self.blur))
 
 
@@ -137,11 +133,9 @@ class _Layer(nn.Module):
     def _noise_maps(self, noise: Noise) -> Tensor:
         if noise == "const" and self.config.noise == "stored":
             return self.noise_const
-        # Each layer draws from its own stream, so that a cache can be resumed anywhere.
         seed = 0 if noise == "const" else int(noise)
         index = 0 if self.config.noise == "shared" else self.index
-        maps = np.random.RandomState([seed, self.resolution, index]).randn(self.resolution, self.resolution)
-        return torch.from_numpy(maps.astype(np.float32)).to(self.bias.device)
+        return seeded_map(seed, self.resolution, index).to(self.bias.device)
 
 
 class _Block(nn.Module):
@@ -182,26 +176,18 @@ class StyleGAN(Progressive):
 
     def __init__(self, config: StyleGANConfig):
         super().__init__()
-        self.config = config
-        self.truncation_cutoff = config.truncation_cutoff
-        sizes = {"width": config.mapping_width, "embed_dim": config.z_dim}
-        set_up(self, config, **sizes, normalize="joint", average=config.mean)
+        set_up(self, config, embed_dim=config.z_dim, normalize="joint", average=config.mean)
         for r in resolutions_of(config.resolution):
             self.synthesis.add_module(f"b{r}", _Block(r, config))
         self.layers = self._tabulate()
         self.num_ws = len(self.layers)
 
     def _tabulate(self) -> tuple[StyleLayer, ...]:
-        layers: list[StyleLayer] = []
-        sizes = {r: self.config.channels[r] for r in resolutions_of(self.config.resolution)}
-        start, shifts = 0, 2 * sum(sizes.values())
-        for r in sizes:
-            for part in ("conv0", "conv1"):
-                stop = start + sizes[r]
-                shift = slice(shifts + start, shifts + stop)
-                layers.append(StyleLayer(f"b{r}.{part}", "conv", (r, r), sizes[r], slice(start, stop), shift))
-                start = stop
-        return tuple(layers)
+        names = [(r, part) for r in resolutions_of(self.config.resolution) for part in ("conv0", "conv1")]
+        layers = in_a_row((f"b{r}.{part}", (r, r), self.config.channels[r]) for r, part in names)
+        scales = layers[-1].span.stop
+        shifts = (slice(scales + la.span.start, scales + la.span.stop) for la in layers)
+        return tuple(replace(layer, shift=shift) for layer, shift in zip(layers, shifts, strict=True))
 
     def _module(self, layer: StyleLayer) -> Any:
         return self.synthesis.get_submodule(layer.name)

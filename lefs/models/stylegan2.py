@@ -10,10 +10,11 @@ import torch
 from torch import Tensor, nn
 
 from lefs.generator import Generator
-from lefs.models.configs import StyleGAN2Config, settings_of
+from lefs.models.configs import StyleGAN2Config
 from lefs.models.layers import (
     DEFAULT_FILTER,
     Precise,
+    in_a_row,
     memory_format,
     normal,
     set_up,
@@ -22,6 +23,7 @@ from lefs.models.layers import (
     working_type,
 )
 from lefs.models.modulated import ModulatedConvolution, ToRGB
+from lefs.models.settings import settings_of
 from lefs.models.tiles import needs_tiles
 from lefs.stylespace import StyleLayer
 from lefs.synthesis import Noise, State
@@ -49,7 +51,7 @@ class _Block(Precise):
 
     def __init__(self, resolution: int, config: StyleGAN2Config):
         super().__init__()
-        self.precise = resolution < config.resolution // 32
+        self.coarse = resolution < config.resolution // 32
         outputs = config.channels[resolution]
         if resolution == 4:
             self.const = nn.Parameter(normal(outputs, *config.start))
@@ -61,6 +63,9 @@ class _Block(Precise):
         self.conv1 = ModulatedConvolution(outputs, outputs, config, resolution=resolution, up=False)
         if "torgb" in config.parts(resolution):
             self.torgb = ToRGB(outputs, config)
+
+    def keeps(self, tensor: Tensor) -> bool:
+        return self.coarse
 
 
 class StyleGAN2(Generator):
@@ -87,17 +92,7 @@ class StyleGAN2(Generator):
 
     def __init__(self, config: StyleGAN2Config):
         super().__init__()
-        self.config = config
-        self.truncation_cutoff = config.truncation_cutoff
-        set_up(
-            self,
-            config,
-            act=config.mapping_activation,
-            width=config.mapping_width,
-            embed_dim=config.embed_dim,
-            normalize=config.normalize,
-            average=config.average,
-        )
+        set_up(self, config)
         self.size, self.channels = config.size_at(config.resolution), max(3, config.image_channels)
         for r in config.resolutions:
             self.synthesis.add_module(f"b{r}", _Block(r, config))
@@ -105,16 +100,10 @@ class StyleGAN2(Generator):
         self.num_ws = 2 * len(config.resolutions)
 
     def _tabulate(self) -> tuple[StyleLayer, ...]:
-        layers: list[StyleLayer] = []
-        start = 0
-        for r in self.config.resolutions:
-            for part in self.config.parts(r):
-                before = r // 2 if part == "conv0" else r
-                inputs, size = self.config.channels[before], self.config.size_at(before)
-                kind: Any = "rgb" if part == "torgb" else "conv"
-                layers.append(StyleLayer(f"b{r}.{part}", kind, size, inputs, slice(start, start + inputs)))
-                start += inputs
-        return tuple(layers)
+        config = self.config
+        parts = [(r, part) for r in config.resolutions for part in config.parts(r)]
+        before = [(r, part, r // 2 if part == "conv0" else r) for r, part in parts]
+        return in_a_row((f"b{r}.{part}", config.size_at(b), config.channels[b]) for r, part, b in before)
 
     @property
     def architecture_config(self) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,9 +14,9 @@ from torch.nn.functional import conv2d, linear, pad
 from lefs.checks import check_number
 from lefs.generator import Generator, Labels
 from lefs.models.alias_free import FilteredLeakyReLU, spare_border
-from lefs.models.configs import StyleGAN3Config, settings_of
-from lefs.models.layers import FullyConnected, Precise, constant, normal, set_up, uniform
-from lefs.models.plans import FourierPlan, LayerPlan
+from lefs.models.configs import FourierPlan, LayerPlan, StyleGAN3Config
+from lefs.models.layers import FullyConnected, Precise, constant, in_a_row, normal, set_up, uniform
+from lefs.models.settings import settings_of
 from lefs.stylespace import StyleLayer
 from lefs.synthesis import Noise, State
 
@@ -80,7 +80,7 @@ def _frequencies(plan: FourierPlan) -> Tensor:
     return plan.bandwidth * area.sqrt()[:, None] * torch.stack([angle.cos(), angle.sin()], dim=1)
 
 
-class _Layer(nn.Module):
+class _Layer(Precise):
     """Modulated convolution, bias, filtered nonlinearity; toRGB has neither filters nor demodulation."""
 
     magnitude_ema: Tensor
@@ -98,15 +98,9 @@ class _Layer(nn.Module):
         self.register_buffer("down_filter", plan.down_filter())
         self.gain = 1 / math.sqrt(plan.inputs * plan.kernel**2)
 
-    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> _Layer:
-        """Move or cast; filters and the magnitude stay in float32 at least, or constants would drift."""
-        precise = dict(self._buffers)
-        super()._apply(fn, recurse)
-        for name, old in precise.items():
-            new = self._buffers[name]
-            if old is not None and new is not None and new.element_size() < old.element_size():
-                self._buffers[name] = old.to(new.device)
-        return self
+    def keeps(self, tensor: Tensor) -> bool:
+        """Filters and the magnitude stay in float32 at least, or constants would drift."""
+        return any(tensor is own for own in self._buffers.values())
 
     def forward(self, x: Tensor, styles: Tensor) -> Tensor:
         plan = self.plan
@@ -115,17 +109,9 @@ class _Layer(nn.Module):
         x = x.to(self.weight.dtype) * scale_in.to(self.weight.dtype)[:, :, None, None]
         x, padding = self._convolve(x)
         scale_out, bias = scale_out.to(x.dtype)[:, :, None, None], self.bias[:, None, None]
-        nonlinearity = FilteredLeakyReLU(
-            self.up_filter,
-            self.down_filter,
-            plan.up,
-            plan.down,
-            padding,
-            gain=1.0 if plan.rgb else math.sqrt(2),
-            slope=1.0 if plan.rgb else 0.2,
-            clamp=plan.clamp,
-        )
-        return nonlinearity(torch.addcmul(bias, x, scale_out))
+        filters = (self.up_filter, self.down_filter, plan.up, plan.down, padding)
+        gain, slope = (1.0, 1.0) if plan.rgb else (math.sqrt(2), 0.2)
+        return FilteredLeakyReLU(*filters, gain, slope, plan.clamp)(torch.addcmul(bias, x, scale_out))
 
     def _scales(self, styles: Tensor) -> tuple[Tensor, Tensor]:
         """What multiplies the channels before (N, I) and after (N, O) a convolution that all images share."""
@@ -182,9 +168,8 @@ class StyleGAN3(Generator):
 
     def __init__(self, config: StyleGAN3Config):
         super().__init__()
-        self.config = config
+        set_up(self, config)
         self.num_ws = len(config.layers) + 1
-        set_up(self, config, embed_dim=config.embed_dim)
         if config.class_means:
             self.mapping.register_buffer("w_avg", constant(0, config.label_dim, config.w_dim))
         self.synthesis.add_module("input", _FourierInput(config.input, config.w_dim))
@@ -193,19 +178,17 @@ class StyleGAN3(Generator):
         self.layers = self._tabulate()
 
     def _tabulate(self) -> tuple[StyleLayer, ...]:
-        layers: list[StyleLayer] = []
-        start = 0
-        for plan in self.config.layers:
-            kind: Any = "rgb" if plan.rgb else "conv"
-            span = slice(start, start + plan.inputs)
-            detail = round(min(2 * plan.in_cutoff, plan.in_rate), 6)
-            layers.append(
-                StyleLayer(
-                    plan.name, kind, (plan.in_size,) * 2, plan.inputs, span, margin=plan.margin, detail=detail
-                )
+        plans = self.config.layers
+        layers = in_a_row((plan.name, (plan.in_size,) * 2, plan.inputs) for plan in plans)
+        return tuple(
+            replace(
+                layer,
+                kind="rgb" if plan.rgb else "conv",
+                margin=plan.margin,
+                detail=round(min(2 * plan.in_cutoff, plan.in_rate), 6),
             )
-            start = span.stop
-        return tuple(layers)
+            for plan, layer in zip(plans, layers, strict=True)
+        )
 
     @property
     def architecture_config(self) -> dict[str, Any]:

@@ -9,8 +9,7 @@ import numpy as np
 import torch
 
 from lefs import StyleGAN2, StyleGAN2Config
-from lefs.models import StyleGAN3Config
-from lefs.models.plans import FourierPlan, LayerPlan
+from lefs.models.configs import FourierPlan, LayerPlan, StyleGAN3Config
 
 __all__ = ["random_generator", "stylegan3_config"]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 from lefs.files.publishers import Parsed, changes
 from lefs.files.publishers.shapes import stylegan_config
 from lefs.files.publishers.state_dict import Parts, StateDict, Table, find_state, same
+from lefs.files.publishers.tensorflow import COLORS, stylegan_rows
 
 __all__ = ["matches", "read"]
 
@@ -30,7 +32,8 @@ _DENSE: Parts = {".weight": (".weight", 2), ".bias": (".bias", 1, changes.over_r
 _UP: Parts = {".weight": (".weight", 4, changes.turned_if_fused), ".bias": (".bias", 1)}
 _PLAIN = same(weight=4, bias=1)
 _LINEAR: Parts = {".weight": (".affine.weight", 2), ".bias": (".affine.bias", 1, changes.half_from_one)}
-_SIZE = r"g_synthesis\.blocks\.(\d{1,5})x\d+"
+_SCOPE = r"(\d{1,5})x\d+"
+_SIZE = rf"g_synthesis\.blocks\.{_SCOPE}"
 _PORT: Table = (
     (r"g_mapping\.dense(\d\d?)", "mapping.fc{}", _DENSE),
     (r"truncation", "mapping", {".avg_latent": (".w_avg", 1)}),
@@ -43,22 +46,6 @@ _PORT: Table = (
     (rf"{_SIZE}\.epi2\.style_mod\.lin", "synthesis.b{}.conv1", _LINEAR),
     (r"g_style\.style_layers\.(\d{1,5})x\d+_([01])\.lin", "synthesis.b{}.conv{}", _LINEAR),
 )
-_SCOPE = r"G_synthesis/(\d{1,5})x\d+"
-_DUMPED: Parts = {"/weight": (".weight", 2, changes.transposed), "/bias": (".bias", 1, changes.over_root_two)}
-_STYLED: Parts = {
-    "/const": (".const", 4, changes.single),
-    "/weight": (".weight", 4, changes.transposed, changes.turned_if_fused),
-    "/bias": (".bias", 1),
-    "/StyleMod/weight": (".affine.weight", 2, changes.transposed),
-    "/StyleMod/bias": (".affine.bias", 1, changes.half_from_one),
-    "/Noise/weight": (".noise_strength", 1),
-}
-_DUMP: Table = (
-    (r"G_mapping/Dense(\d\d?)", "mapping.fc{}", _DUMPED),
-    (rf"{_SCOPE}/(?:Const|Conv0_up)", "synthesis.b{}.conv0", _STYLED),
-    (rf"{_SCOPE}/Conv1?", "synthesis.b{}.conv1", _STYLED),
-)
-_DUMPED_COLORS: Parts = {"/weight": (".weight", 4, changes.transposed), "/bias": (".bias", 1)}
 
 
 def read(tree: Any, path: Path) -> Parsed:
@@ -67,14 +54,16 @@ def read(tree: Any, path: Path) -> Parsed:
     It keeps neither noise maps nor, in lernapparat's file, the mean w, and adds 1e-5 to variances where
     TensorFlow adds 1e-8. In Editing in Style's the affine maps lie apart and truncation reaches every layer.
     """
-    dump = _is_dump(tree)
-    _, state = ("", tree[-1]) if dump else find_state(tree, _CONST) or ("", {})
+    if dump := _is_dump(tree):
+        state = {re.sub("^G_(mapping|synthesis)/", "", str(name)): value for name, value in tree[-1].items()}
+    else:
+        _, state = find_state(tree, _CONST) or ("", {})
     source = StateDict(state, path, "a StyleGAN of lernapparat or of Editing in Style")
     apart = any(name.startswith("g_style.") for name in state)
     last = f"synthesis.b{source.largest(rf'(?:{_SIZE}|{_SCOPE})[./].*')}.torgb"
-    colors = (r"g_synthesis\.torgb", last, _PLAIN), (r"G_synthesis/ToRGB_lod0", last, _DUMPED_COLORS)
-    known = r".*\.intermediate\.kernel", r"G_synthesis/ToRGB_lod[1-9]\d*/\w+"
-    tensors = source.translate((*(_DUMP if dump else _PORT), *colors), *known)
+    colors = (r"g_synthesis\.torgb", last, _PLAIN), (r"ToRGB_lod0", last, COLORS)
+    table = (*(stylegan_rows() if dump else _PORT), *colors)
+    tensors = source.translate(table, r".*\.intermediate\.kernel", r"ToRGB_lod[1-9]\d*/\w+")
     settings = {"noise": "drawn", "epsilon": 1e-5, "truncation_cutoff": None if apart else 8}
     config = stylegan_config(tensors, source, **settings)
     return Parsed("stylegan", config, tensors, {"publisher": "Editing in Style" if apart else "lernapparat"})

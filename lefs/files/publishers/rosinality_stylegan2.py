@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -15,6 +14,7 @@ from lefs.files.publishers.shapes import check_classes, common_filter, stylegan2
 from lefs.files.publishers.state_dict import Parts, StateDict, Table, find_state, same
 from lefs.files.reading import aligned
 from lefs.generator import Generator
+from lefs.models.layers import seeded_map
 
 __all__ = ["matches", "read", "write"]
 
@@ -73,7 +73,7 @@ def read(tree: Any, path: Path) -> Parsed:
     for name in [n.removesuffix("_strength") for n in tensors if n.endswith(".noise_strength")]:
         if f"{name}_const" not in tensors:
             notes["noise"] = "the file has no noise maps; these are of seed 0"
-            tensors[f"{name}_const"] = _made(name)
+            tensors[f"{name}_const"] = seeded_map(0, changes.side_of(name), int(".conv0." in name))
     return Parsed("stylegan2", stylegan2_config(tensors, source, **filters), tensors, notes)
 
 
@@ -84,13 +84,6 @@ def _mean(source: StateDict, mean: Any) -> Tensor:
         raise source.error(f"its latent_avg should have shape (D,) or (L, D); found {shape}")
     mean = aligned(mean).float()
     return mean[0] if mean.ndim == 2 and torch.equal(mean, mean[:1].expand_as(mean)) else mean
-
-
-def _made(name: str) -> Tensor:
-    """The noise map of the layer that ``synthesis.b8.conv0.noise`` belongs to."""
-    resolution = changes.side_of(name)
-    stream = np.random.RandomState([0, resolution, int(".conv0." in name)])
-    return torch.from_numpy(stream.randn(resolution, resolution).astype(np.float32))
 
 
 def write(generator: Generator) -> dict[str, Any]:

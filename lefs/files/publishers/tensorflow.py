@@ -22,7 +22,7 @@ from lefs.files.publishers.unknown import DISCRIMINATOR
 from lefs.files.reading import Instance
 from lefs.records import ArtifactError
 
-__all__ = ["matches", "read"]
+__all__ = ["COLORS", "matches", "read", "stylegan_rows"]
 
 _MODULES = ("dnnlib.tflib.network", "tfutil", "network")
 
@@ -110,7 +110,7 @@ class _Network(StateDict):
 _SCOPE = r"(\d{1,5})x\1"
 _CONVOLUTION: Parts = {"/weight": (".weight", 4, changes.transposed), "/bias": (".bias", 1)}
 _DENSE: Parts = {"/weight": (".weight", 2, changes.transposed), "/bias": (".bias", 1)}
-_COLORS: Parts = {
+COLORS: Parts = {
     "/weight": (".weight", 4, changes.transposed, changes.in_color),
     "/bias": (".bias", 1, changes.in_color),
 }
@@ -121,7 +121,7 @@ _CLASSES: Row = (r"LabelConcat", "mapping.embed", {"/weight": (".weight", 2, cha
 def _colors(source: _Network) -> Row:
     """The row of the layers that make images, which are counted from the largest on."""
     largest = source.largest(rf"{_SCOPE}/.*")
-    return r"ToRGB_lod(\d\d?)", lambda i: f"synthesis.b{largest >> int(i)}.torgb", _COLORS
+    return r"ToRGB_lod(\d\d?)", lambda i: f"synthesis.b{largest >> int(i)}.torgb", COLORS
 
 
 # -- ProGAN --------------------------------------------------------------------------------------------------
@@ -174,18 +174,21 @@ _STYLEGAN: Table = (
 )
 
 
+def stylegan_rows(fused: Any = "auto") -> Table:
+    """A StyleGAN's layers but those that make images; `fused`: where doubling and convolving is one step."""
+    turned = {True: (changes.turned_up,), "auto": (changes.turned_if_fused,)}.get(fused, ())
+    up: Parts = {"/weight": (".weight", 4, changes.transposed, *turned), **_STYLE}
+    return (*_STYLEGAN, (rf"{_SCOPE}/Conv0_up", "synthesis.b{}.conv0", up))
+
+
 def _read_stylegan(source: _Network) -> Parsed:
     """A StyleGAN's variables → ours."""
     source.require(use_wscale=True, use_styles=True, const_input_layer=True)
     source.require(use_pixel_norm=False, use_instance_norm=True, normalize_latents=True)
     source.require(nonlinearity="lrelu", mapping_nonlinearity="lrelu")
     check_grown(source, "lod")
-    fused = source.option("fused_scale", "auto", bool)
-
-    turned = {True: (changes.turned_up,), "auto": (changes.turned_if_fused,)}.get(fused, ())
-    up: Parts = {"/weight": (".weight", 4, changes.transposed, *turned), **_STYLE}
-    rows: Table = (*_STYLEGAN, (rf"{_SCOPE}/Conv0_up", "synthesis.b{}.conv0", up), _colors(source))
-    tensors = source.translate(rows)
+    rows = stylegan_rows(source.option("fused_scale", "auto", bool))
+    tensors = source.translate((*rows, _colors(source)))
     config = stylegan_config(
         tensors,
         source,
