@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import threading
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from lefs import units
 from lefs.images import to_uint8
 from lefs.records import ArtifactError
 from lefs.widgets import UnitPainter
+from lefs.widgets.unit_search import UnitSearch
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +31,9 @@ def found(linear: Linear) -> units.UnitDissection:
 
 @pytest.fixture
 def painter(linear: Linear, found: units.UnitDissection) -> UnitPainter:
-    return UnitPainter(linear, found, 3, concept="red", layer="a", units=2, segmenter=Colours())
+    made = UnitPainter(linear, found, 3, concept="red", layer="a", units=2, segmenter=Colours())
+    made._worker.join()
+    return made
 
 
 def stroke(painter: UnitPainter, *points: tuple[float, float], number: int = 1, panel: int = 0) -> None:
@@ -142,14 +146,30 @@ def test_choosing_a_concept_looks_for_units_that_cause_it(
 
 
 def test_a_concept_on_which_no_units_act_is_said_to_be_such(
-    painter: UnitPainter, monkeypatch: pytest.MonkeyPatch
+    linear: Linear, found: units.UnitDissection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(painter, "_search", lambda *_: False)
-    painter.controls["concept"].value = "green"
+    look, checked = threading.Event(), []
+
+    def acts(_: object, concept: str, layer: str, count: int) -> bool:
+        assert look.wait(30)
+        checked.append((concept, layer, count))
+        return concept != "green"
+
+    monkeypatch.setattr("lefs.widgets.unit_search.UnitSearch.acts", acts)
+    painter = UnitPainter(linear, found, 3, concept="red", layer="a", units=2, segmenter=Colours())
+    assert painter.controls["concept"].options == ("red",), "none is offered before it was looked at"
+    look.set()
     painter._worker.join()
     assert painter.controls["concept"].value == "red"
     assert "green" not in painter.controls["concept"].options
     assert "No units of a act on <b>green</b>" in painter._notice.value
+    assert [concept for concept, *rest in checked if rest == ["a", 2]] == [*painter._shown]
+
+
+def test_units_that_do_not_act_are_found_out(linear: Linear, found: units.UnitDissection) -> None:
+    search = UnitSearch(linear, found, Colours())
+    assert search.acts("red", "a", 2)
+    assert not search._effect("red", "a", found.best_units("green", "a")[:1])
 
 
 def test_clearing_brings_the_picture_back(painter: UnitPainter) -> None:

@@ -277,6 +277,34 @@ def test_a_part_that_is_in_neither_picture_says_so_and_offers_one_that_is(tiny, 
     assert "lefs-hidden" in studio._question._dom_classes
 
 
+def test_a_reference_that_has_the_part_is_taken_with_it(tiny, catalog):
+    studio = EditStudio(tiny, catalog, Recipe(1, (Change("cluster 0", 2, settings=PLACE),)))
+    found = studio._editor.part_masks
+
+    def masks(source, *others):
+        here = found(source, *others)
+        return {**here, "cluster 3": torch.zeros_like(here["cluster 3"])} if source in (1, 2) else here
+
+    studio._editor.part_masks = masks
+    studio._view._outlines.cache_clear()
+    studio.controls["part"].value = "cluster 3"
+    assert "cluster 3 is in neither picture" in studio._notice.value
+    strip = studio._strips["reference"]
+    strip.canvas.picked = {"number": 1, "panel": strip.sources.index(5), "region": -1, "shift": False}
+    assert studio.error == ""
+    assert (studio.recipe.changes[0].part, studio.recipe.changes[0].reference) == ("cluster 3", 5)
+
+
+def test_what_is_taken_back_shows_its_own_sliders(studio):
+    names, clock = ("rho", "epsilon", "slope"), iter(range(0, 10_000, 10))
+    studio._history._clock = lambda: next(clock)
+    for method in ("simultaneous", "global"):
+        studio.controls["method"].value = method
+    for expected in ({"slope"}, {"rho", "epsilon"}):
+        studio.controls["undo"].click()
+        assert {n for n in names if "lefs-hidden" not in studio.controls[n]._dom_classes} == expected
+
+
 # -- taking home -------------------------------------------------------------------------------------------
 def test_pictures_are_numbered_and_replay(studio, tiny, catalog, tmp_path):
     for _ in range(2):

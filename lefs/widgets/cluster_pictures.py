@@ -251,6 +251,7 @@ def facts(
         best = int(iou.argmax())
         pure = here[best] / max(1, here.sum())
         texts.append(f"overlap with true {names[best]}: <b>{iou[best]:.2f}</b> IoU, {pure:.0%} of it is that")
+    texts.append(f"channels moved by {_FAR:g} standard deviations, what that changes shown × {_TIMES}")
     return joined(texts)
 
 

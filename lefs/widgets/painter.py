@@ -22,12 +22,14 @@ from lefs.generator import Generator
 from lefs.images import color_difference, opaque, to_uint8
 from lefs.plotting import comparison_strip
 from lefs.plotting.style import LINES
-from lefs.units import UnitDissection, causal_effects, optimize_units, rankings
+from lefs.progress import headless, track
+from lefs.units import UnitDissection
 from lefs.units.concepts import Concepts
 from lefs.units.interventions import cells_of, pixels_of, replacement
 from lefs.widgets.canvas import Canvas, Picture, change_picture
 from lefs.widgets.controls import button, choice, line, row, slider, source_field
 from lefs.widgets.panel import History, Panel, joined
+from lefs.widgets.unit_search import TESTED, UnitSearch
 
 __all__ = ["UnitPainter"]
 
@@ -35,7 +37,6 @@ _ABLATED, _INSERTED = 1, 2
 _ACTIONS = {"insert": _INSERTED, "ablate": _ABLATED, "erase": 0}
 _COLORS = {_ABLATED: to_rgb(LINES[1]), _INSERTED: to_rgb(LINES[0])}
 _FORCES, _SIZES = {"low": 1 / 3, "medium": 2 / 3, "high": 1.0}, {"small": 0.04, "medium": 0.1, "large": 0.25}
-_SEARCHED, _TESTED, _STEPS = 32, 16, 10  # pictures and steps of a search for units that act
 
 
 class UnitPainter(Panel):
@@ -44,8 +45,8 @@ class UnitPainter(Panel):
     Shown as a cell's last value: the picture to paint on, what comes of it, and where it changed. Painting
     works with the pointer, or with arrow keys and space bar. Whole positions of the layer's maps are changed:
     the tint shows which, and the concept's pixels are counted under exactly those. With a segmenter that has
-    ``logits``, or a catalog, choosing a concept looks for the units that cause it; one that none of them
-    causes is said to be such, and no longer offered.
+    ``logits``, or a catalog, only concepts that units of the layer act on are offered: that is looked for
+    beside what the user does. Choosing one looks for the units that cause it.
 
     Parameters
     ----------
@@ -124,14 +125,14 @@ class UnitPainter(Panel):
         if self._concepts is not None:
             self._concepts.index(concept)
             self._concepts.check_layer(layer)
-        self._orders: dict[tuple[str, str], list[int]] = {}
+        self._search = UnitSearch(generator, dissection, segmenter)
         if order is not None:
-            self._orders[concept, layer] = _checked(order, dissection, concept, layer)
+            self._search.put_first(order, concept, layer)
         # (a step is a stroke, also one that paints what is painted; what is painted is kept small)
         self._strokes: History[tuple[object, bytes]] = History((None, _packed(np.zeros(generator.size))))
         self._stroke: tuple[Any, int] = (None, 0)  # the number of the last, and how many points of it came
-        self._judge = segmenter if isinstance(segmenter, Catalog) or hasattr(segmenter, "logits") else None
-        self._was = concept
+        self._shown = shown
+        self._acts: dict[str, dict[str, bool]] = {}  # of a layer, the concepts that were looked at
         widest, brushes = generator.layer(layer).channels, [*_SIZES.items(), ("own", 0.0)]
         count = min(check_integer("units", units, minimum=1), widest)
         how_many = "How many units are switched, those of largest IoU first"
@@ -165,8 +166,7 @@ class UnitPainter(Panel):
     def units(self) -> list[int]:
         """The units that are switched: the first of their order, as many as the slider says."""
         concept, layer, count = (self.controls[name].value for name in ("concept", "layer", "units"))
-        order = self._orders.get((concept, layer)) or self._dissection.best_units(concept, layer)
-        return order[:count]
+        return self._search.order(concept, layer)[:count]
 
     def figure(self) -> Figure:
         """What was painted, what came of it, and where it changed, as a figure."""
@@ -219,6 +219,7 @@ class UnitPainter(Panel):
         self._connect({"seed": self._turn_to_seed, "clear": self._clear})
         self._on(self.canvas, self._stroked, "stroke")
         self._begin(self._turn_to_seed)
+        self._begin(self._survey)
 
     def _stroked(self, stroke: dict[str, Any]) -> None:
         if stroke and stroke["panel"] == 0:
@@ -247,6 +248,7 @@ class UnitPainter(Panel):
 
     def _turn_to_layer(self, name: str) -> None:
         self.controls["units"].max = self._generator.layer(name).channels
+        self._survey()
         self._draw()
 
     def _turn_to_seed(self, _: object = None) -> None:
@@ -254,41 +256,40 @@ class UnitPainter(Panel):
         self._cache = self._generator.cache(self._styles)
         self._draw()
 
+    # -- which concepts units act on --------------------------------------------------------------
+    def _survey(self) -> None:
+        """Look beside what the user does which concepts units of the layer act on; offer those alone."""
+        layer, count, every = self.controls["layer"].value, self.controls["units"].value, self._shown
+        if not self._search.possible or headless():  # (all are offered, since nobody can say)
+            return
+
+        def work() -> None:
+            for concept in track(every, total=len(every), description="what units act on", show=True):
+                acts[concept] = self._search.acts(concept, layer, count)
+                self._begin(self._offer)
+
+        begun, acts = layer in self._acts, self._acts.setdefault(layer, {})
+        self._offer()
+        if not begun:
+            self._in_background(work, self._draw)
+
+    def _offer(self) -> None:
+        """The concepts that units of the layer act on, as far as is known, and the one that is chosen."""
+        picker, layer = self.controls["concept"], self.controls["layer"].value
+        acts, chosen = self._acts[layer], picker.value
+        with self._silently():
+            picker.options = [c for c in self._shown if c == chosen or acts.get(c)]
+            picker.value = chosen
+        idle = escape(", ".join(c for c in self._shown if not acts.get(c, True)))
+        told = f"No units of {escape(layer)} act on <b>{idle}</b>, as far as {TESTED} pictures show."
+        self._notice.value = told if idle else ""
+
     def _choose_concept(self, concept: str) -> None:
-        """Look for the units that cause it; where none do, say so and go back to the one before."""
-        picker, layer, before = self.controls["concept"], self.controls["layer"].value, self._was
-        self._notice.value, self._was = "", concept
-
-        def then(acts: bool) -> None:
-            if not acts:
-                self._notice.value = f"No units of {escape(layer)} act on <b>{escape(concept)}</b>."
-                with self._silently():
-                    self._was = before if picker.value == concept else picker.value
-                    picker.options = [c for c in picker.options if c != concept]
-                    picker.value = self._was
-            self._draw()
-
-        if self._judge is not None and (concept, layer) not in self._orders:
-            self._in_background(lambda: self._search(concept, layer), then)
+        """Look for the units that cause it, beside what the user does."""
+        layer, count = self.controls["layer"].value, self.controls["units"].value
+        if self._search.possible and (concept, layer) not in self._search.orders:
+            self._in_background(partial(self._search.find, concept, layer, count), self._draw)
         self._draw()
-
-    def _search(self, concept: str, layer: str) -> bool:
-        """Order the units of a layer by what they do for a concept; whether the first of them act at all."""
-        found, count, own = self._dissection, self.controls["units"].value, self._dissection.sampling
-        model = self._generator if own.label is None else self._generator.with_label(own.label)
-        rules: dict[str, Any] = {
-            "segmenter": self._judge,
-            "levels": found.levels_of(layer, concept),
-            "truncation": own.truncation,
-            "where": found.usual_place(concept),
-        }
-        first = max(own.seeds) + 1  # (pictures that the IoU has not seen)
-        searched, tested = range(first, first + _SEARCHED), range(first + 1000, first + 1000 + _TESTED)
-        weights = optimize_units(model, searched, layer, concept, budget=count, steps=_STEPS, **rules)
-        order = rankings(found, layer, concept, weights)["optimised"]
-        effect = causal_effects(model, tested, layer, {"": order[:count]}, concept, **rules)[""].estimate()
-        self._orders[concept, layer] = order
-        return bool(effect.low > 0)
 
     # -- drawing ----------------------------------------------------------------------------------
     def _draw(self, _: object = None) -> None:
@@ -341,7 +342,7 @@ class UnitPainter(Panel):
     def _measures(self, before: Tensor | None, after: Tensor | None) -> str:
         units, concept = self.units, self.controls["concept"].value
         listed = ", ".join(map(str, units[:6])) + (", …" if len(units) > 6 else "")
-        how = "by IoU" if (concept, self.controls["layer"].value) not in self._orders else "by effect"
+        how = "by effect" if (concept, self.controls["layer"].value) in self._search.orders else "by IoU"
         texts = [f"units {listed}, {how}"]
         where = torch.from_numpy(self._pixels(_ABLATED) | self._pixels(_INSERTED))
         if self._concepts is not None and before is not None and after is not None and bool(where.any()):
@@ -388,12 +389,3 @@ def _largest_iou(dissection: UnitDissection, concept: str, layer: str | None = N
     """The largest IoU with a concept that a unit has, of all layers or of one."""
     scores = dissection.iou[:, dissection.concept(concept)]
     return float(scores[slice(None) if layer is None else dissection.span(layer)].max())
-
-
-def _checked(order: Sequence[int], dissection: UnitDissection, concept: str, layer: str) -> list[int]:
-    """The given units, and after them the others of the layer by IoU."""
-    by_iou = dissection.best_units(concept, layer)
-    units = [check_integer(f"order[{i}]", u, maximum=len(by_iou) - 1) for i, u in enumerate(order)]
-    if not units or len(set(units)) < len(units):
-        raise ValueError(f"order must list units of {layer}, each once; got {units}")
-    return units + [u for u in by_iou if u not in units]

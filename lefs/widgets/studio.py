@@ -158,12 +158,13 @@ class EditStudio(Stage):
         self._offer_presets()
 
     # -- from controls to a state, and back -------------------------------------------------------
-    def _read(self) -> StudioState:
-        """The state that the controls say."""
+    def _read(self, **chosen: Source) -> StudioState:
+        """The state that the controls say, with what was chosen by looking instead of a seed of theirs."""
         state, old = self._history.now, self._history.now.change
         value = {name: control.value for name, control in self.controls.items() if hasattr(control, "value")}
-        chosen = ("where", "method", "contributions", "tone", *_TUNED)
-        settings = replace(old.settings, **{name: value[name] for name in chosen})
+        value |= chosen
+        names = ("where", "method", "contributions", "tone", *_TUNED)
+        settings = replace(old.settings, **{name: value[name] for name in names})
         part, reference, target = value["part"], value["reference"], value["target"]
         mask = old.mask if part == old.part and settings.where == "part" else None
         reference = old.reference if reference == "" else reference  # (of one's own)
@@ -333,11 +334,7 @@ class EditStudio(Stage):
             self.controls["part"].value = names[new["region"]]
 
     def _source(self, which: str, source: Source) -> None:
-        state = self._history.now
-        if which == "target":
-            state = replace(state, recipe=replace(state.recipe, target=source))
-        else:
-            state = state.with_change(replace(state.change, reference=source))
+        state = self._read(**{which: source})
         if self._possible(state):
             self._turn_to(state, which)
 
@@ -347,14 +344,14 @@ class EditStudio(Stage):
         self._in_background(read, partial(self._source, which))
 
     def _suggest(self) -> None:
-        find = partial(self._results, self._history.now, self.controls["suggest"].value)
+        find = partial(self._results, self._read(), self.controls["suggest"].value)
         self._in_background(find, self._offer)
 
     def _offer(self, results: Sequence[tuple[int, Tensor]]) -> None:
         self._offered = [seed for seed, _ in results]
         pictures = [Picture(to_uint8(opaque(image)), str(seed), pick=True) for seed, image in results]
         self._offers.show(*pictures)
-        part = html.escape(self._history.now.change.part)
+        part = html.escape(self.controls["part"].value)
         self._status.value = f"{len(results)} references for {part}, tried: click one to take it"
 
     # -- taking home ------------------------------------------------------------------------------

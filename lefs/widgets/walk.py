@@ -221,7 +221,8 @@ class DirectionWalker(Panel):
         ]
         if part != _EVERYWHERE:
             mask = self._catalog.part_masks(self._generator, self._given()[:1])
-            texts.append(inside_and_outside(self._change, mask[part][0]))
+            which = f"seed {self.controls['target'].value}: " if self.controls["pictures"].value > 1 else ""
+            texts.append(which + inside_and_outside(self._change, mask[part][0]))
         return joined(texts)
 
 

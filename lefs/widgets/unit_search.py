@@ -1,0 +1,87 @@
+"""Units in the order of what they do for a concept, and whether they do anything."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from lefs.catalog import Catalog
+from lefs.checks import check_integer
+from lefs.generator import Generator
+from lefs.units import UnitDissection, causal_effects, optimize_units, rankings
+
+__all__ = ["TESTED", "UnitSearch"]
+
+TESTED, _SEARCHED, _STEPS = 16, 32, 10  # pictures that effects are measured on; of a search, and its steps
+
+
+class UnitSearch:
+    """Orders of the units of a layer for a concept: by IoU, or by what was found to act.
+
+    Parameters
+    ----------
+    generator, dissection : must belong together
+    judge : callable, Catalog or None
+        What says where a concept is; a search is `possible` with a catalog, or one that has ``logits``.
+
+    Attributes
+    ----------
+    orders : dict of (concept, layer) to list of int
+        Those that are not by IoU.
+    """
+
+    def __init__(self, generator: Generator, dissection: UnitDissection, judge: Any) -> None:
+        self._dissection, self._judge = dissection, judge
+        own = dissection.sampling.label
+        self._generator = generator if own is None else generator.with_label(own)
+        self.possible = isinstance(judge, Catalog) or hasattr(judge, "logits")
+        self.orders: dict[tuple[str, str], list[int]] = {}
+
+    def order(self, concept: str, layer: str) -> list[int]:
+        """All units of a layer, the first to be taken first."""
+        return self.orders.get((concept, layer)) or self._dissection.best_units(concept, layer)
+
+    def put_first(self, order: Sequence[int], concept: str, layer: str) -> None:
+        """Take these units first, and after them the others of the layer by IoU."""
+        by_iou = self._dissection.best_units(concept, layer)
+        units = [check_integer(f"order[{i}]", u, maximum=len(by_iou) - 1) for i, u in enumerate(order)]
+        if not units or len(set(units)) < len(units):
+            raise ValueError(f"order must list units of {layer}, each once; got {units}")
+        self.orders[concept, layer] = units + [u for u in by_iou if u not in units]
+
+    def acts(self, concept: str, layer: str, count: int) -> bool:
+        """Whether the first units of their order act on a concept, or those that a search finds."""
+        try:
+            found = self._effect(concept, layer, self.order(concept, layer)[:count])
+            return found or self.find(concept, layer, count)
+        except ValueError:  # (none of the pictures shows it)
+            return False
+
+    def find(self, concept: str, layer: str, count: int) -> bool:
+        """Order the units by what so many do for a concept; whether the first of them act at all."""
+        seeds, rules = self._unseen(0, _SEARCHED), self._rules(concept, layer)
+        weights = optimize_units(**rules, seeds=seeds, budget=count, steps=_STEPS)
+        self.orders[concept, layer] = order = rankings(self._dissection, layer, concept, weights)["optimised"]
+        return self._effect(concept, layer, order[:count])
+
+    def _effect(self, concept: str, layer: str, units: Sequence[int]) -> bool:
+        """Whether these units surely add to a concept."""
+        rules, seeds = self._rules(concept, layer), self._unseen(1000, TESTED)
+        found = causal_effects(**rules, seeds=seeds, sets={"": units})
+        return bool(found[""].estimate().low > 0)
+
+    def _unseen(self, after: int, count: int) -> range:
+        first = max(self._dissection.sampling.seeds) + 1 + after  # (the IoU has not seen these pictures)
+        return range(first, first + count)
+
+    def _rules(self, concept: str, layer: str) -> dict[str, Any]:
+        found = self._dissection
+        return {
+            "generator": self._generator,
+            "layer": layer,
+            "concept": concept,
+            "segmenter": self._judge,
+            "levels": found.levels_of(layer, concept),
+            "truncation": found.sampling.truncation,
+            "where": found.usual_place(concept),
+        }
