@@ -200,81 +200,68 @@ function placed(canvas, event) {
   return [clamp((event.clientX - box.left) / box.width), clamp((event.clientY - box.top) / box.height)];
 }
 
-/** Painting on a canvas. `begin` starts a stroke, `extend` adds a point to it, `moved` follows the cursor. */
-function connect(parts, { begin, extend, moved }) {
+/**
+ * Painting and choosing on a canvas. `begin` starts a stroke, `extend` adds a point to it; `pick` chooses a place, or
+ * all that the pointer went over; `moved` paints anew. To press shows what was before, where there is such a picture.
+ */
+function listen(parts, { begin, extend, pick, moved }) {
   const { canvas, cursor } = parts;
-  const place = (event) => placed(canvas, event);
-  const paints = () => canvas.classList.contains("lefs-paint");
+  const regions = ({ regions, tree }) => Boolean(regions || tree);
+  // Where a press has no other meaning, all that it goes over is chosen together.
+  const sweeps = (panel) => panel.pick && !panel.before && regions(panel);
+  const sweep = () => (parts.swept = [...new Set([...(parts.swept ?? []), ...regionsAt(parts.panel, parts.hover)])]);
+  const more = (event) => event.shiftKey || event.ctrlKey || event.metaKey;
+  let since = 0;
+  const press = (down) => {
+    parts.pressed = down;
+    moved();
+  };
   canvas.addEventListener("pointerdown", (event) => {
-    if (!paints() || event.button !== 0) return;
-    canvas.setPointerCapture(event.pointerId);
-    begin(place(event));
+    const { panel } = parts;
+    if (event.button !== 0) return;
+    since = event.timeStamp;
+    if (panel.before) press(true);
+    if (panel.paint || sweeps(panel)) canvas.setPointerCapture(event.pointerId);
+    if (panel.paint) return begin(placed(canvas, event));
+    parts.hover = placed(canvas, event);
+    if (sweeps(panel)) sweep();
   });
   canvas.addEventListener("pointermove", (event) => {
-    if (paints() && event.buttons & 1 && canvas.hasPointerCapture(event.pointerId)) extend(place(event));
+    const { panel } = parts, down = event.buttons & 1;
+    if (panel.paint) {
+      if (down && canvas.hasPointerCapture(event.pointerId)) extend(placed(canvas, event));
+      return;
+    }
+    parts.hover = placed(canvas, event);
+    if (parts.swept && down) sweep();
+    if (regions(panel)) moved();
+  });
+  canvas.addEventListener("pointerleave", () => {
+    parts.hover = parts.swept = null;
+    press(false);
+  });
+  canvas.addEventListener("pointerup", (event) => {
+    const { swept, panel } = parts;
+    parts.swept = null;
+    press(false);
+    if (panel.pick && event.button === 0 && (swept || event.timeStamp - since < PRESS))
+      pick(placed(canvas, event), more(event), swept);
   });
   canvas.addEventListener("keydown", (event) => {
-    const moves = paints() || canvas.classList.contains("lefs-regions");
-    const arrow = moves && ARROWS[event.key];
+    const { panel } = parts, { key } = event;
+    const arrow = (panel.paint || regions(panel)) && ARROWS[key];
     if (arrow) arrow.forEach((step, axis) => (cursor[axis] = clamp(cursor[axis] + step / 32)));
-    else if (paints() && event.key === " ") begin([...cursor]);
+    else if (panel.paint && key === " ") begin([...cursor]);
+    else if (panel.before && key === " ") parts.pressed = true;
+    else if (panel.pick && (key === "Enter" || key === " ")) pick(regions(panel) ? [...cursor] : [0.5, 0.5], more(event));
     else return;
     // The notebook would scroll, or leave the cell.
     event.preventDefault();
     event.stopPropagation();
     moved();
   });
-  for (const name of ["focus", "blur"]) canvas.addEventListener(name, moved);
-}
-
-/** Choosing on a canvas: hover, click and Enter; to press shows what was before. */
-function choose(parts, { pick, moved }) {
-  const { canvas, cursor } = parts;
-  const picks = () => canvas.classList.contains("lefs-pick");
-  let since = 0;
-  const press = (down) => {
-    parts.pressed = down;
-    moved();
-  };
-  // Where a press has no other meaning, all that it goes over is chosen together.
-  const sweeps = () => picks() && !canvas.classList.contains("lefs-before") && canvas.classList.contains("lefs-regions");
-  const sweep = () => (parts.swept = [...new Set([...(parts.swept ?? []), ...regionsAt(parts.panel, parts.hover)])]);
-  const more = (event) => event.shiftKey || event.ctrlKey || event.metaKey;
-  canvas.addEventListener("pointermove", (event) => {
-    parts.hover = placed(canvas, event);
-    if (parts.swept && event.buttons & 1) sweep();
-    if (canvas.classList.contains("lefs-regions")) moved();
-  });
-  canvas.addEventListener("pointerleave", () => {
-    parts.hover = parts.swept = null;
-    press(false);
-  });
-  canvas.addEventListener("pointerdown", (event) => {
-    if (event.button !== 0) return;
-    since = event.timeStamp;
-    if (canvas.classList.contains("lefs-before")) press(true);
-    if (!sweeps()) return;
-    canvas.setPointerCapture(event.pointerId);
-    parts.hover = placed(canvas, event);
-    sweep();
-  });
-  canvas.addEventListener("pointerup", (event) => {
-    const { swept } = parts;
-    parts.swept = null;
-    press(false);
-    if (picks() && event.button === 0 && (swept || event.timeStamp - since < PRESS))
-      pick(placed(canvas, event), more(event), swept);
-  });
-  canvas.addEventListener("keydown", (event) => {
-    const original = event.key === " " && canvas.classList.contains("lefs-before");
-    const chosen = picks() && (event.key === "Enter" || (event.key === " " && !original));
-    if (!original && !chosen) return;
-    event.preventDefault();
-    event.stopPropagation();
-    if (original) press(true);
-    else pick(canvas.classList.contains("lefs-regions") ? [...cursor] : [0.5, 0.5], more(event));
-  });
   canvas.addEventListener("keyup", (event) => event.key === " " && press(false));
+  for (const name of ["focus", "blur"]) canvas.addEventListener(name, moved);
   parts.wipe.addEventListener("input", () => {
     parts.wiped = parts.wipe.value / 100;
     moved();
@@ -313,7 +300,6 @@ function describe(parts, panel) {
   canvas.classList.toggle("lefs-pick", panel.pick);
   canvas.classList.toggle("lefs-regions", !!panel.regions || !!panel.tree);
   figure.classList.toggle("lefs-tree", !!panel.tree);
-  canvas.classList.toggle("lefs-before", !!panel.before);
   figure.classList.toggle("lefs-chosen", panel.chosen);
   wipe.hidden = !panel.before;
   const live = panel.paint || panel.pick || panel.before;
@@ -444,12 +430,9 @@ function render({ model, el }) {
     model.save_changes();
   }
   function live(parts, panel) {
-    connect(parts, {
+    listen(parts, {
       begin: (point) => send({ number: stroke.number + 1, panel, points: [point] }),
       extend: (point) => send({ ...stroke, points: [...stroke.points, point] }),
-      moved: schedule,
-    });
-    choose(parts, {
       pick: (at, shift, swept) => {
         const number = (model.get("picked").number || 0) + 1;
         const regions = swept ?? regionsAt(model.get("frame").panels[panel], at);

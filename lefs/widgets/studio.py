@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -135,7 +135,7 @@ class EditStudio(Stage):
 
     # -- layout -----------------------------------------------------------------------------------
     def _build(self) -> None:
-        acts = {
+        acts: dict[str, Callable[..., object]] = {
             **{name: partial(self._preview, name) for name in _SHOWN},
             **{name: partial(self._choose, name) for name in ("part", "contributions")},
             **{name: partial(self._set, name) for name in _TUNED},
