@@ -106,8 +106,9 @@ class Stage(Panel):
 
     def figure(self) -> Figure:
         """Target | edit | reference | where it changed, as a figure; of several edits all references."""
-        preview = self.edit.image.shape[-2] < self._generator.size[0]
-        edit = self._editor.render(self.recipe) if preview else self.edit
+        whole = self.edit.image.shape[-2] == self._generator.size[0]
+        exact = self._hasty is None or self._hasty[0] is self._editor  # (and not in half precision)
+        edit = self.edit if whole and exact else self._editor.render(self.recipe)
         changes = edit.recipe.changes
         taken = [f"{change.part} of {name_of(change.reference)}" for change in changes]
         told = f"{', '.join(taken) or 'no edit'} onto {name_of(edit.recipe.target)}"
