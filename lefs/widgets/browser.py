@@ -251,7 +251,8 @@ class CatalogBrowser(ClusterPictures):
         pure = None if self._truth is None else self._truth.max(axis=1) / self._truth.sum(axis=1).clip(1)
         for k, box in self._fields.items():
             swatch, text = box.children
-            text.value = names[k]
+            with self._silently():
+                text.value = names[k]
             sure = "" if pure is None else f" · ✓ {pure[k]:.0%}"
             square = f'<i style="background:{to_hex(colors[k])}"></i>'
             swatch.value = f"{square}<span>{k} · {sizes[k]:.1%}{sure}</span>"
