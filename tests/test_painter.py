@@ -31,9 +31,7 @@ def found(linear: Linear) -> units.UnitDissection:
 
 @pytest.fixture
 def painter(linear: Linear, found: units.UnitDissection) -> UnitPainter:
-    made = UnitPainter(linear, found, 3, concept="red", layer="a", units=2, segmenter=Colours())
-    made._worker.join()
-    return made
+    return UnitPainter(linear, found, 3, concept="red", layer="a", units=2, segmenter=Colours())
 
 
 def stroke(painter: UnitPainter, *points: tuple[float, float], number: int = 1, panel: int = 0) -> None:
@@ -146,24 +144,37 @@ def test_choosing_a_concept_looks_for_units_that_cause_it(
 
 
 def test_a_concept_on_which_no_units_act_is_said_to_be_such(
-    linear: Linear, found: units.UnitDissection, monkeypatch: pytest.MonkeyPatch
+    painter: UnitPainter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(painter._search, "find", lambda *_: False)
+    painter.controls["concept"].value = "green"
+    painter._worker.join()
+    assert painter.controls["concept"].value == "red"
+    assert "green" not in painter.controls["concept"].options
+    assert "No units of a act on <b>green</b>" in painter._notice.value
+
+
+def test_who_sees_it_is_offered_what_units_act_on(
+    painter: UnitPainter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     look, checked = threading.Event(), []
 
-    def acts(_: object, concept: str, layer: str, count: int) -> bool:
+    def acts(concept: str, layer: str, count: int) -> bool:
         assert look.wait(30)
         checked.append((concept, layer, count))
         return concept != "green"
 
-    monkeypatch.setattr("lefs.widgets.unit_search.UnitSearch.acts", acts)
-    painter = UnitPainter(linear, found, 3, concept="red", layer="a", units=2, segmenter=Colours())
+    monkeypatch.setattr(painter._search, "acts", acts)
+    monkeypatch.setattr("IPython.display.display", lambda *_, **__: None)
+    painter._ipython_display_()
     assert painter.controls["concept"].options == ("red",), "none is offered before it was looked at"
     look.set()
     painter._worker.join()
     assert painter.controls["concept"].value == "red"
     assert "green" not in painter.controls["concept"].options
+    assert len(painter.controls["concept"].options) == len(checked) - 1
     assert "No units of a act on <b>green</b>" in painter._notice.value
-    assert [concept for concept, *rest in checked if rest == ["a", 2]] == [*painter._shown]
+    assert {(layer, count) for _, layer, count in checked} == {("a", 2)}
 
 
 def test_units_that_do_not_act_are_found_out(linear: Linear, found: units.UnitDissection) -> None:

@@ -22,14 +22,14 @@ from lefs.generator import Generator
 from lefs.images import color_difference, opaque, to_uint8
 from lefs.plotting import comparison_strip
 from lefs.plotting.style import LINES
-from lefs.progress import headless, track
+from lefs.progress import track
 from lefs.units import UnitDissection
 from lefs.units.concepts import Concepts
 from lefs.units.interventions import cells_of, pixels_of, replacement
 from lefs.widgets.canvas import Canvas, Picture, change_picture
 from lefs.widgets.controls import button, choice, line, row, slider, source_field
 from lefs.widgets.panel import History, Panel, joined
-from lefs.widgets.unit_search import TESTED, UnitSearch
+from lefs.widgets.unit_search import TESTED, UnitSearch, countable, largest_iou
 
 __all__ = ["UnitPainter"]
 
@@ -45,8 +45,8 @@ class UnitPainter(Panel):
     Shown as a cell's last value: the picture to paint on, what comes of it, and where it changed. Painting
     works with the pointer, or with arrow keys and space bar. Whole positions of the layer's maps are changed:
     the tint shows which, and the concept's pixels are counted under exactly those. With a segmenter that has
-    ``logits``, or a catalog, only concepts that units of the layer act on are offered: that is looked for
-    beside what the user does. Choosing one looks for the units that cause it.
+    ``logits``, or a catalog, only concepts that units of the layer act on are offered: once the panel is seen,
+    that is looked for beside what the user does. Choosing one looks for the units that cause it.
 
     Parameters
     ----------
@@ -118,9 +118,9 @@ class UnitPainter(Panel):
         super().__init__(generator, dissection)
         self._dissection = dissection
         self._concepts = None if segmenter is None else Concepts(generator, segmenter)
-        shown, names = _countable(dissection, self._concepts)
-        concept = max(shown, key=partial(_largest_iou, dissection)) if concept is None else concept
-        layer = max(names, key=partial(_largest_iou, dissection, concept)) if layer is None else layer
+        shown, names = countable(dissection, self._concepts)
+        concept = max(shown, key=partial(largest_iou, dissection)) if concept is None else concept
+        layer = max(names, key=partial(largest_iou, dissection, concept)) if layer is None else layer
         dissection.levels_of(layer, concept)
         if self._concepts is not None:
             self._concepts.index(concept)
@@ -131,8 +131,9 @@ class UnitPainter(Panel):
         # (a step is a stroke, also one that paints what is painted; what is painted is kept small)
         self._strokes: History[tuple[object, bytes]] = History((None, _packed(np.zeros(generator.size))))
         self._stroke: tuple[Any, int] = (None, 0)  # the number of the last, and how many points of it came
-        self._shown = shown
-        self._acts: dict[str, dict[str, bool]] = {}  # of a layer, the concepts that were looked at
+        self._shown, self._was = shown, concept
+        self._acts: dict[tuple[str, str], bool] = {}  # on a concept, of a layer: as far as is known
+        self._surveyed: set[str] = set()  # layers, on all concepts
         widest, brushes = generator.layer(layer).channels, [*_SIZES.items(), ("own", 0.0)]
         count = min(check_integer("units", units, minimum=1), widest)
         how_many = "How many units are switched, those of largest IoU first"
@@ -219,7 +220,6 @@ class UnitPainter(Panel):
         self._connect({"seed": self._turn_to_seed, "clear": self._clear})
         self._on(self.canvas, self._stroked, "stroke")
         self._begin(self._turn_to_seed)
-        self._begin(self._survey)
 
     def _stroked(self, stroke: dict[str, Any]) -> None:
         if stroke and stroke["panel"] == 0:
@@ -248,7 +248,9 @@ class UnitPainter(Panel):
 
     def _turn_to_layer(self, name: str) -> None:
         self.controls["units"].max = self._generator.layer(name).channels
-        self._survey()
+        if self._surveyed:
+            self._survey()
+            self._offer()
         self._draw()
 
     def _turn_to_seed(self, _: object = None) -> None:
@@ -257,38 +259,49 @@ class UnitPainter(Panel):
         self._draw()
 
     # -- which concepts units act on --------------------------------------------------------------
+    def _ipython_display_(self) -> None:
+        super()._ipython_display_()
+        self._begin(self._survey)  # (where somebody sees it)
+
     def _survey(self) -> None:
         """Look beside what the user does which concepts units of the layer act on; offer those alone."""
         layer, count, every = self.controls["layer"].value, self.controls["units"].value, self._shown
-        if not self._search.possible or headless():  # (all are offered, since nobody can say)
-            return
 
         def work() -> None:
             for concept in track(every, total=len(every), description="what units act on", show=True):
-                acts[concept] = self._search.acts(concept, layer, count)
+                self._acts[concept, layer] = self._search.acts(concept, layer, count)
                 self._begin(self._offer)
 
-        begun, acts = layer in self._acts, self._acts.setdefault(layer, {})
-        self._offer()
-        if not begun:
+        if self._search.possible and layer not in self._surveyed:
+            self._surveyed.add(layer)
+            self._offer()
             self._in_background(work, self._draw)
 
     def _offer(self) -> None:
         """The concepts that units of the layer act on, as far as is known, and the one that is chosen."""
         picker, layer = self.controls["concept"], self.controls["layer"].value
-        acts, chosen = self._acts[layer], picker.value
+        chosen, unknown = picker.value, layer not in self._surveyed
         with self._silently():
-            picker.options = [c for c in self._shown if c == chosen or acts.get(c)]
+            picker.options = [c for c in self._shown if c == chosen or self._acts.get((c, layer), unknown)]
             picker.value = chosen
-        idle = escape(", ".join(c for c in self._shown if not acts.get(c, True)))
+        idle = escape(", ".join(c for c in self._shown if not self._acts.get((c, layer), True)))
         told = f"No units of {escape(layer)} act on <b>{idle}</b>, as far as {TESTED} pictures show."
         self._notice.value = told if idle else ""
 
     def _choose_concept(self, concept: str) -> None:
-        """Look for the units that cause it, beside what the user does."""
-        layer, count = self.controls["layer"].value, self.controls["units"].value
-        if self._search.possible and (concept, layer) not in self._search.orders:
-            self._in_background(partial(self._search.find, concept, layer, count), self._draw)
+        """Look for the units that cause it; where none do, say so and go back to the one before."""
+        picker, layer, count = (self.controls[name] for name in ("concept", "layer", "units"))
+        what, before, self._was = (concept, layer.value), self._was, concept
+
+        def then(acts: bool) -> None:
+            if not self._acts.setdefault(what, acts) and picker.value == concept:
+                with self._silently():
+                    self._was = picker.value = before
+            self._offer()
+            self._draw()
+
+        if self._search.possible and what not in self._search.orders:
+            self._in_background(partial(self._search.find, *what, count.value), then)
         self._draw()
 
     # -- drawing ----------------------------------------------------------------------------------
@@ -367,25 +380,3 @@ def _brush(painted: np.ndarray, kind: int, diameter: float, points: Sequence[Any
         step = end - start
         along = ((pixels - start) * np.conj(step)).real / (abs(step) ** 2 or 1)
         painted[abs(pixels - start - along.clip(0, 1) * step) <= radius] = kind
-
-
-def _countable(dissection: UnitDissection, concepts: Concepts | None) -> tuple[list[str], list[str]]:
-    """The concepts that some image shows and the layers: of both, those that can be counted."""
-    shown = [c for c, n in zip(dissection.concepts, dissection.concept_pixels, strict=True) if n > 0]
-    names = [la.name for la in dissection.layers]
-    if concepts is None:
-        return shown, names
-    known = [c for c in shown if c in concepts.names or not concepts.names]
-    seen = [n for n in names if concepts.sees(n)]
-    if not known or not seen:
-        lacking = f"concepts {shown}; it has {list(concepts.names)}" if not known else f"layers {names}"
-        raise ValueError(
-            f"segmenter knows none of the dissected {lacking}; give the one that the units were held against"
-        )
-    return known, seen
-
-
-def _largest_iou(dissection: UnitDissection, concept: str, layer: str | None = None) -> float:
-    """The largest IoU with a concept that a unit has, of all layers or of one."""
-    scores = dissection.iou[:, dissection.concept(concept)]
-    return float(scores[slice(None) if layer is None else dissection.span(layer)].max())

@@ -49,10 +49,10 @@ class Strip:
     """
 
     def __init__(self, name: str, draw: Callable[[Sequence[Source]], Tensor], chosen: Source) -> None:
-        self._draw, self._first = draw, chosen if isinstance(chosen, int) else 0
+        self._draw, self._chosen = draw, chosen
+        self._first = chosen if isinstance(chosen, int) else 0
         self._pinned: list[Source] = []
         self.sources: list[Source] = []
-        self._chosen: Source | None = None
         self.canvas = Canvas(arrangement="strip", columns=_COUNT, files=True)
         file = ipywidgets.FileUpload(accept=_KINDS, multiple=False, description="")
         file.tooltip = f"A picture or a w of your own as {name}; or drop it onto the small pictures"
@@ -94,14 +94,14 @@ class Strip:
             self._first = max(0, self._first + (_COUNT if what == "next" else -_COUNT))
         elif self._chosen in self._pinned:
             self._pinned.remove(self._chosen)
-        elif self._chosen is not None:
+        else:
             self._pinned.append(self._chosen)
         self.sources = []
         self.show(self._chosen)
 
-    def show(self, chosen: Source | None) -> None:
+    def show(self, chosen: Source) -> None:
         """Mark the one that is chosen; one of one's own stays in front."""
-        if chosen is not None and not isinstance(chosen, int) and chosen not in self._pinned:
+        if not isinstance(chosen, int) and chosen not in self._pinned:
             self._pinned.append(chosen)
         elif self.sources and chosen == self._chosen:
             return

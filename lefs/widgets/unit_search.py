@@ -9,8 +9,9 @@ from lefs.catalog import Catalog
 from lefs.checks import check_integer
 from lefs.generator import Generator
 from lefs.units import UnitDissection, causal_effects, optimize_units, rankings
+from lefs.units.concepts import Concepts
 
-__all__ = ["TESTED", "UnitSearch"]
+__all__ = ["TESTED", "UnitSearch", "countable", "largest_iou"]
 
 TESTED, _SEARCHED, _STEPS = 16, 32, 10  # pictures that effects are measured on; of a search, and its steps
 
@@ -85,3 +86,25 @@ class UnitSearch:
             "truncation": found.sampling.truncation,
             "where": found.usual_place(concept),
         }
+
+
+def countable(dissection: UnitDissection, concepts: Concepts | None) -> tuple[list[str], list[str]]:
+    """The concepts that some image shows and the layers: of both, those that can be counted."""
+    shown = [c for c, n in zip(dissection.concepts, dissection.concept_pixels, strict=True) if n > 0]
+    names = [la.name for la in dissection.layers]
+    if concepts is None:
+        return shown, names
+    known = [c for c in shown if c in concepts.names or not concepts.names]
+    seen = [n for n in names if concepts.sees(n)]
+    if not known or not seen:
+        lacking = f"concepts {shown}; it has {list(concepts.names)}" if not known else f"layers {names}"
+        raise ValueError(
+            f"segmenter knows none of the dissected {lacking}; give the one that the units were held against"
+        )
+    return known, seen
+
+
+def largest_iou(dissection: UnitDissection, concept: str, layer: str | None = None) -> float:
+    """The largest IoU with a concept that a unit has, of all layers or of one."""
+    scores = dissection.iou[:, dissection.concept(concept)]
+    return float(scores[slice(None) if layer is None else dissection.span(layer)].max())
