@@ -45,7 +45,7 @@ class UnitPainter(Panel):
     Shown as a cell's last value: the picture to paint on, what comes of it, and where it changed. Painting
     works with the pointer, or with arrow keys and space bar. Whole positions of the layer's maps are changed:
     the tint shows which, and the concept's pixels are counted under exactly those. With a segmenter that has
-    ``logits``, or a catalog, only concepts that units of the layer act on are offered: once the panel is seen,
+    ``logits``, or a catalog, only concepts that units of the layer act on are offered: once the panel is seen
     that is looked for beside what the user does. Choosing one looks for the units that cause it.
 
     Parameters
