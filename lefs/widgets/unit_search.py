@@ -52,23 +52,25 @@ class UnitSearch:
 
     def acts(self, concept: str, layer: str, count: int) -> bool:
         """Whether the first units of their order act on a concept, or those that a search finds."""
+        rules, units = self._rules(concept, layer) | {"progress": False}, self.order(concept, layer)[:count]
         try:
-            found = self._effect(concept, layer, self.order(concept, layer)[:count])
-            return found or self.find(concept, layer, count)
+            return self._effect(units, rules) or self._found(count, rules)
         except ValueError:  # (none of the pictures shows it)
             return False
 
     def find(self, concept: str, layer: str, count: int) -> bool:
         """Order the units by what so many do for a concept; whether the first of them act at all."""
-        seeds, rules = self._unseen(0, _SEARCHED), self._rules(concept, layer)
-        weights = optimize_units(**rules, seeds=seeds, budget=count, steps=_STEPS)
-        self.orders[concept, layer] = order = rankings(self._dissection, layer, concept, weights)["optimised"]
-        return self._effect(concept, layer, order[:count])
+        return self._found(count, self._rules(concept, layer))
 
-    def _effect(self, concept: str, layer: str, units: Sequence[int]) -> bool:
+    def _found(self, count: int, rules: dict[str, Any]) -> bool:
+        concept, layer = rules["concept"], rules["layer"]
+        weights = optimize_units(**rules, seeds=self._unseen(0, _SEARCHED), budget=count, steps=_STEPS)
+        self.orders[concept, layer] = order = rankings(self._dissection, layer, concept, weights)["optimised"]
+        return self._effect(order[:count], rules)
+
+    def _effect(self, units: Sequence[int], rules: dict[str, Any]) -> bool:
         """Whether these units surely add to a concept."""
-        rules, seeds = self._rules(concept, layer), self._unseen(1000, TESTED)
-        found = causal_effects(**rules, seeds=seeds, sets={"": units})
+        found = causal_effects(**rules, seeds=self._unseen(1000, TESTED), sets={"": units})
         return bool(found[""].estimate().low > 0)
 
     def _unseen(self, after: int, count: int) -> range:
