@@ -34,15 +34,15 @@ def write_notebook(path: Path, *cells: str) -> None:
     nbformat.write(nbformat.v4.new_notebook(cells=made, metadata=kernel), path)
 
 
-def set_parameters(path: Path, **values: int) -> None:
+def set_parameters(path: Path, **values: float) -> None:
     """Write other defaults into a notebook's parameters: panels need no large samples."""
     made = nbformat.read(path, as_version=4)
     (cell,) = (c for c in made.cells if "parameters" in c.metadata.get("tags", []))
     for name, value in values.items():
         cell.source, found = re.subn(
-            rf"^{name}: int = \d+", f"{name}: int = {value}", cell.source, flags=re.M
+            rf"^({name}: (?:int|float)) = [\d.]+", rf"\g<1> = {value}", cell.source, flags=re.M
         )
-        assert found == 1, f"{path.name} has no whole number {name}"
+        assert found == 1, f"{path.name} has no number {name}"
     nbformat.write(made, path)
 
 
