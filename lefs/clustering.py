@@ -9,15 +9,15 @@ from typing import Any, Literal, Self
 
 import numpy as np
 import torch
-from sklearn.base import BaseEstimator, ClusterMixin, TransformerMixin
+from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, ClusterMixin, TransformerMixin
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 from torch import Tensor
 from torch.nn.functional import normalize
 
 from lefs.checks import check_choice, check_integer, check_number
 
-__all__ = ["SphericalKMeans", "assign", "sample_limit"]
+__all__ = ["SphericalKMeans", "sample_limit"]
 
 _SAME = 1e-6  # relative difference of inertia below which two runs are the same
 # Rows looked at together: few enough for a processor's cache, enough for threads (or launches) to pay.
@@ -31,43 +31,26 @@ def sample_limit(clusters: int) -> int:
     return max(_SAMPLE, _PER_CLUSTER * clusters)
 
 
-def assign(maps: Tensor, centers: Tensor) -> Tensor:
-    """Membership of each position in the cluster of largest cosine.
-
-    Parameters
-    ----------
-    maps : Tensor of shape (N, C, h, w)
-        Activations.
-    centers : Tensor of shape (K, C), unit norm
-
-    Returns
-    -------
-    Tensor of shape (N, K, h, w), float32, zeros and a single one along K
-    """
-    # half precision would make ties of what differs
-    maps = maps.to(torch.promote_types(maps.dtype, torch.float32))
-    cosine = torch.einsum("nchw,kc->nhwk", maps, centers.to(maps))
-    membership = torch.zeros_like(cosine, dtype=torch.float32)
-    return membership.scatter_(-1, cosine.argmax(dim=-1, keepdim=True), 1).movedim(-1, 1)
-
-
 @dataclass
 class _Rows:
     """Vectors, and what every look at them needs."""
 
     data: Tensor  # (n, C)
-    inverse: Tensor  # (n,): 1 / norm, 0 for a zero vector
+    inverse: Tensor  # (n,): 1 / norm, 0 for what takes no part: a zero vector, or one of no weight
+    weights: Tensor  # (n,): how often each counts, 0 likewise
 
     @classmethod
-    def of(cls, data: Tensor) -> _Rows:
+    def of(cls, data: Tensor, weights: Tensor | None = None) -> _Rows:
         norms = torch.cat([rows.norm(dim=1) for rows in data.split(_chunk(data))])
-        return cls(data, torch.where(norms > 0, 1 / norms.clamp_min(torch.finfo(data.dtype).tiny), 0.0))
+        weights = (norms > 0).to(norms) if weights is None else torch.where(norms > 0, weights, 0.0)
+        inverse = 1 / norms.clamp_min(torch.finfo(data.dtype).tiny)
+        return cls(data, torch.where(weights > 0, inverse, 0.0), weights)
 
-    def live(self) -> Tensor:  # indices of the non-zero vectors
+    def live(self) -> Tensor:  # indices of what takes part
         return self.inverse.nonzero()[:, 0]
 
     def at(self, index: Tensor | slice) -> _Rows:
-        return _Rows(self.data[index], self.inverse[index])
+        return _Rows(self.data[index], self.inverse[index], self.weights[index])
 
     def unit(self, index: Tensor) -> Tensor:
         return normalize(self.data[index], dim=1)
@@ -82,16 +65,18 @@ class _Pass:
     """What one look at all vectors yields."""
 
     labels: Tensor  # (n,) int64; zero vectors carry the label of their (arbitrary) best centre
-    cosines: Tensor  # (n,) to that centre; infinite for a zero vector, which never is the worst-fitted
+    cosines: Tensor  # (n,) to that centre; infinite for what takes no part, which never is the worst-fitted
+    weights: Tensor  # (n,)
     sums: Tensor  # (K, C) float64: sum of unit vectors per cluster
-    counts: Tensor  # (K,) int64: non-zero vectors per cluster
+    counts: Tensor  # (K,) int64: vectors per cluster that take part
 
     @property
-    def inertia(self) -> float:  # Σ (1 − cos) over the non-zero vectors
-        return sum(float((1 - _wide(c[c.isfinite()])).sum()) for c in self.cosines.split(_CHUNK_ELSEWHERE))
+    def inertia(self) -> float:  # Σ (1 − cos) over what takes part
+        parts = zip(self.cosines.split(_CHUNK_ELSEWHERE), self.weights.split(_CHUNK_ELSEWHERE), strict=True)
+        return sum(float(((1 - _wide(c)) * _wide(w))[c.isfinite()].sum()) for c, w in parts)
 
 
-class SphericalKMeans(TransformerMixin, ClusterMixin, BaseEstimator):
+class SphericalKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, BaseEstimator):
     """Cluster vectors by direction: maximise Σ cos(x, μ) with unit-norm centres.
 
     Assignment is to the centre of largest cosine; a centre is the normalised sum of its unit vectors. An
@@ -164,20 +149,24 @@ class SphericalKMeans(TransformerMixin, ClusterMixin, BaseEstimator):
         self.sample_size = sample_size
         self.random_state = random_state
 
-    def fit(self, X: Any, y: Any = None) -> Self:
+    def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Self:
         """Cluster `X`.
 
         Parameters
         ----------
         X : array or Tensor of shape (n, C)
             Finite; a tensor is clustered on its own device.
+        y : None
+            Not used.
+        sample_weight : array or Tensor of shape (n,), optional
+            How often each vector counts, at least 0; None: once.
 
         Raises
         ------
         ValueError
             If there are fewer non-zero vectors than clusters, or a parameter or value is out of range.
         """
-        rows = _Rows.of(self._tensor(X, reset=True))
+        rows = self._rows(X, sample_weight, reset=True)
         for name in ("n_clusters", "n_init", "max_iter"):
             check_integer(name, getattr(self, name), minimum=1)
         check_number("tol", self.tol, minimum=0)
@@ -199,23 +188,24 @@ class SphericalKMeans(TransformerMixin, ClusterMixin, BaseEstimator):
             self.n_iter_ += more
         return self._settle(centers, last, X)
 
-    def partial_fit(self, X: Any, y: Any = None) -> Self:
+    def partial_fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Self:
         """Move the centres toward one more batch; the first batch is fitted.
 
         Each centre stays the direction of the sum of every unit vector it was given (MiniBatchKMeans, Sculley
         2010, with counts in place of learning rates).
         """
         if not hasattr(self, "sums_"):
-            return self.fit(X)
-        data = self._tensor(X, reset=False)
-        centers = torch.as_tensor(self.cluster_centers_, device=data.device).to(data.dtype)
-        step = _look(_Rows.of(data), centers)
+            return self.fit(X, sample_weight=sample_weight)
+        rows = self._rows(X, sample_weight, reset=False)
+        centers = torch.as_tensor(self.cluster_centers_).to(rows.data)
+        step = _look(rows, centers)
         step.sums += self.sums_.to(step.sums.device)
         return self._settle(_unit(step.sums, fallback=centers), step, X)
 
     def _settle(self, centers: Tensor, last: _Pass, like: Any) -> Self:
         self.cluster_centers_, self.labels_ = self._give(centers, like), self._give(last.labels, like)
         self.sums_, self.inertia_ = last.sums, last.inertia  # (partial_fit goes on from the sums)
+        self._n_features_out = len(centers)
         return self
 
     def predict(self, X: Any) -> Any:
@@ -229,10 +219,11 @@ class SphericalKMeans(TransformerMixin, ClusterMixin, BaseEstimator):
         data, centers = self._fitted(X)
         return self._give(1 - normalize(data, dim=1) @ centers.t(), X)
 
-    def score(self, X: Any, y: Any = None) -> float:
-        """−Σ (1 − cos) over the non-zero rows of `X`: higher is better."""
-        data, centers = self._fitted(X)
-        return -_look(_Rows.of(data), centers).inertia
+    def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
+        """−Σ (1 − cos) over the non-zero rows of `X`, each as often as it counts: higher is better."""
+        check_is_fitted(self, "cluster_centers_")
+        rows = self._rows(X, sample_weight, reset=False)
+        return -_look(rows, torch.as_tensor(self.cluster_centers_).to(rows.data)).inertia
 
     def _fitted(self, X: Any) -> tuple[Tensor, Tensor]:
         check_is_fitted(self, "cluster_centers_")
@@ -286,6 +277,14 @@ class SphericalKMeans(TransformerMixin, ClusterMixin, BaseEstimator):
                 break
         return centers, _look(rows, centers, step), iteration
 
+    def _rows(self, X: Any, sample_weight: Any, *, reset: bool) -> _Rows:
+        data = self._tensor(X, reset=reset)
+        if sample_weight is None:
+            return _Rows.of(data)
+        given = sample_weight.cpu() if isinstance(sample_weight, Tensor) else sample_weight
+        weights = _check_sample_weight(given, X, ensure_non_negative=True)
+        return _Rows.of(data, torch.from_numpy(weights).to(data))
+
     def _tensor(self, X: Any, *, reset: bool) -> Tensor:
         if not isinstance(X, Tensor):
             checked = validate_data(self, X, reset=reset, dtype=[np.float64, np.float32])
@@ -335,13 +334,13 @@ def _look(rows: _Rows, centers: Tensor, before: _Pass | None = None) -> _Pass:
     sums = _wide(torch.zeros_like(centers)) if before is None else before.sums.clone()
     for index in rows.chunks() if before is None else changed.split(_chunk(rows.data)):
         some = rows.at(index)
-        weights = _weights(labels[index], some.inverse, len(centers))
+        weights = _weights(labels[index], some, len(centers))
         if before is not None:
-            weights -= _weights(before.labels[index], some.inverse, len(centers))
+            weights -= _weights(before.labels[index], some, len(centers))
         sums += _wide(weights @ some.data)
     counts = torch.bincount(labels[rows.inverse > 0], minlength=len(centers))
     sums[(counts == 0).to(sums.device)] = 0  # not what rounding leaves of a difference
-    return _Pass(labels, cosines, sums, counts)
+    return _Pass(labels, cosines, rows.weights, sums, counts)
 
 
 def _assign(rows: _Rows, centers: Tensor) -> tuple[Tensor, Tensor]:
@@ -352,9 +351,10 @@ def _assign(rows: _Rows, centers: Tensor) -> tuple[Tensor, Tensor]:
     return labels, torch.where(rows.inverse > 0, best * rows.inverse, torch.inf)
 
 
-def _weights(labels: Tensor, inverse: Tensor, count: int) -> Tensor:
-    """1 / norm of each row in the place of its cluster: (K, rows)."""
-    return inverse.new_zeros(count, len(labels)).scatter_(0, labels[None], inverse[None])
+def _weights(labels: Tensor, rows: _Rows, count: int) -> Tensor:
+    """Weight / norm of each row in the place of its cluster: (K, rows)."""
+    found = rows.inverse * rows.weights
+    return found.new_zeros(count, len(labels)).scatter_(0, labels[None], found[None])
 
 
 def _reseed(rows: _Rows, step: _Pass, centers: Tensor) -> Tensor:
@@ -388,9 +388,11 @@ def _plus_plus(rows: _Rows, live: Tensor, count: int, random: np.random.RandomSt
 
 
 def _cosine_distance(rows: _Rows, directions: Tensor) -> Tensor:
-    """1 − cos of each direction with each row, at least 0; 0 with a zero row: (directions, n), float64."""
+    """1 − cos of each direction with each row, as often as that counts, at least 0: (directions, n), float64;
+    0 with what takes no part.
+    """
     parts = []
     for part in map(rows.at, rows.chunks()):
         distance = (1 - _wide(directions @ part.data.t()) * _wide(part.inverse)).clamp_min(0)
-        parts.append(torch.where(_wide(part.inverse) > 0, distance, 0.0))
+        parts.append(distance * _wide(part.weights))
     return torch.cat(parts, dim=1)

@@ -19,7 +19,7 @@ from torch.nn.functional import normalize
 from lefs.activations import Hypercolumns, Sample, batch_bytes
 from lefs.catalog import CONTRIBUTIONS, Catalog, Contributions
 from lefs.checkpoints import Checkpoint, Unfinished
-from lefs.checks import check_choice, check_clusters, check_integer
+from lefs.checks import check_choice, check_clusters, check_integer, check_seed
 from lefs.clustering import SphericalKMeans, sample_limit
 from lefs.effects import by_effect, measure_effects
 from lefs.energies import measured, predicted_seconds
@@ -121,7 +121,7 @@ def dissect(
     """
     layer = Hypercolumns.of(generator.default_layer if layer is None else layer, generator.layers).name
     check_choice("method", method, ("kmeans", "nmf"))
-    random_state = check_integer("random_state", random_state, maximum=2**32 - 1)
+    random_state = check_seed("random_state", random_state)
     for name, count in {"clusters": clusters, "n_init": n_init, "probes": probes}.items():
         check_integer(name, count, minimum=1)
     if check_choice("contributions", contributions, (*CONTRIBUTIONS, "none")) == "effect":

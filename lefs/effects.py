@@ -25,7 +25,7 @@ from torch import Tensor
 
 from lefs.activations import Batch, Sample
 from lefs.catalog import Catalog
-from lefs.checks import Seeds, check_integer
+from lefs.checks import Seeds, check_integer, check_seed
 from lefs.generator import Generator, Sampling
 from lefs.images import resample_partition
 
@@ -110,7 +110,7 @@ def measure_effects(
     catalog.check_generator(generator)
     generator.check_styles()
     check_integer("probes", probes, minimum=1)
-    random_state = check_integer("random_state", random_state, maximum=2**32 - 1)
+    random_state = check_seed("random_state", random_state)
     own = catalog.sampling
     if own.label is not None and own.label != generator.default_label:
         generator = generator.with_label(own.label)

@@ -1,8 +1,8 @@
-"""Deep Feature Factorization (Collins, Achanta & Süsstrunk, ECCV 2018): soft parts by non-negative factors.
+"""Which cluster each position of a picture belongs to: one, or several to a degree.
 
-Where spherical k-means gives each position to one cluster, a factorisation max(A, 0) ≈ W H explains it as a
-sum of K factors, each present to a degree. Factors have unit norm here, so that W counts activation: how long
-a piece of the vector each factor accounts for.
+Spherical k-means gives each position to one cluster. Deep Feature Factorization (Collins, Achanta &
+Süsstrunk, ECCV 2018), max(A, 0) ≈ W H, explains it as a sum of K factors, each present to a degree. Factors
+have unit norm here, so that W counts activation: how long a piece of the vector each factor accounts for.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from lefs.checks import check_choice, check_integer, check_number
-from lefs.clustering import assign
 
 __all__ = [
     "Side",
+    "assign",
     "by_side",
     "check_sides",
     "factorize",
@@ -101,6 +101,26 @@ def non_negative_weights(vectors: Tensor, factors: Tensor) -> Tensor:
                 w, _, _ = non_negative_factorization(x, H=h, tol=_STILL, max_iter=_SWEEPS, **options)
                 found.append(torch.from_numpy(w).to(vectors))
     return torch.cat(found) if h.any() else vectors.new_zeros(len(vectors), len(h))
+
+
+def assign(maps: Tensor, centers: Tensor) -> Tensor:
+    """Membership of each position in the cluster of largest cosine.
+
+    Parameters
+    ----------
+    maps : Tensor of shape (N, C, h, w)
+        Activations.
+    centers : Tensor of shape (K, C), unit norm
+
+    Returns
+    -------
+    Tensor of shape (N, K, h, w), float32, zeros and a single one along K
+    """
+    # half precision would make ties of what differs
+    maps = maps.to(torch.promote_types(maps.dtype, torch.float32))
+    cosine = torch.einsum("nchw,kc->nhwk", maps, centers.to(maps))
+    membership = torch.zeros_like(cosine, dtype=torch.float32)
+    return membership.scatter_(-1, cosine.argmax(dim=-1, keepdim=True), 1).movedim(-1, 1)
 
 
 def soft_assign(maps: Tensor, factors: Tensor) -> Tensor:

@@ -19,7 +19,7 @@ from typing import Any, Literal, Self
 import torch
 from torch import Tensor, nn
 
-from lefs.checks import check_choice, check_integer, check_name
+from lefs.checks import check_choice, check_name, check_seed
 from lefs.stylespace import StyleLayer, check_styles_shape
 
 __all__ = ["Cache", "Hook", "Noise", "State", "Stop", "Synthesis"]
@@ -335,7 +335,7 @@ class Synthesis(nn.Module, ABC):
         if isinstance(noise, str):
             check_choice("noise", noise, ("const", "none"))
         else:
-            check_integer("noise", noise, maximum=2**32 - 1)
+            check_seed("noise", noise)
         if upto is not None:
             check_choice("upto", upto, self.preview_sizes)
         if cache is not None and cache.noise != noise:

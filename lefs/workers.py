@@ -7,6 +7,7 @@ of its file, which each process reads once.
 
 from __future__ import annotations
 
+import logging
 import multiprocessing
 import os
 import pickle
@@ -38,6 +39,7 @@ _TRIES, _ALONE = 2, 3  # pools that may break before chunks go one at a time, an
 _PROCESS = os.getpid()  # that this module was imported in; another one is its fork
 # Forked before this module was imported, perhaps from threads (what is spawned says so on its command line).
 _FORKED = multiprocessing.parent_process() is not None and "--multiprocessing-fork" not in sys.orig_argv
+_log = logging.getLogger(__name__)
 _device: str | None = None  # of this process, where each has its own
 
 # a generator, or how another process gets the same one: file, device, type, fingerprint, default class
@@ -253,6 +255,7 @@ def _renewed(pool: Executor, error: Exception, called: str, *, last: bool) -> Ex
             "a smaller batch_size, or fewer workers (in a script, start them under "
             'if __name__ == "__main__":); with checkpoint=folder what is done is kept'
         ) from error
+    _log.warning("a worker died on its way through %s or one near it; going on in a fresh pool", called)
     own = vars(pool)  # (there is no other way to ask a pool how it was made)
     how = {name: own[f"_{name}"] for name in ("mp_context", "initializer", "initargs", "max_tasks_per_child")}
     return ProcessPoolExecutor(own["_max_workers"], **how)
@@ -310,6 +313,7 @@ def _kept(
         if not finish and (others := missing()):
             raise Unfinished(len(others))
     left = missing()
+    _log.info("%s has %d of %d chunks", checkpoint.folder, len(every) - len(left), len(every))
     computed, new = written(left), set(left)
     for number in every:
         found = next(computed) if number in new else checkpoint.read(work, number)

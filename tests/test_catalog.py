@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from lefs import ArtifactError, Catalog, StyleGAN2, sequential_query, simultaneous_query
-from lefs.clustering import assign
+from lefs.factorization import assign
 from lefs.query import QuerySettings
 from lefs.records import load_record, load_tensors, save_record
 from lefs.stylespace import StyleLayer, ranges

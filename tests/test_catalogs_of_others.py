@@ -16,7 +16,7 @@ import torch
 from torch.nn.functional import normalize
 
 from lefs import ArtifactError, StyleGAN2
-from lefs.clustering import assign
+from lefs.factorization import assign
 from lefs.files.catalogs import import_catalog
 
 

@@ -143,6 +143,8 @@ def test_a_device_that_is_not_there_is_named() -> None:
     for device in (missing, "toaster", 1.5):
         with pytest.raises(ValueError, match=r"device must be one that is there: cpu.*; got"):
             check_device(device)
+    with pytest.raises(ValueError, match=rf"device must be one that is there.*{missing}"):
+        lefs.load("portraits-64").to(missing)
     for load in (lefs.load, lefs.load_segmenter):
         with pytest.raises(ValueError, match=rf"device must be one that is there.*{missing}"):
             load("portraits-64", device=missing)

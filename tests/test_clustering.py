@@ -13,16 +13,25 @@ import reference
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sklearn.base import clone
 from sklearn.datasets import make_blobs
 from sklearn.metrics import adjusted_rand_score
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import Normalizer
 from sklearn.utils.estimator_checks import parametrize_with_checks
 from torch.nn.functional import normalize
 
 from lefs import SphericalKMeans
 from lefs import clustering as module
 
+# (of KMeans, too: what is drawn at the start depends on how many rows there are)
+STARTS = {"check_sample_weight_equivalence_on_dense_data": "a weight of 2 draws other starts than two rows"}
 
-@parametrize_with_checks([SphericalKMeans(n_clusters=2, n_init=2, random_state=0)])
+
+@parametrize_with_checks(
+    [SphericalKMeans(n_clusters=2, n_init=2, random_state=0)], expected_failed_checks=lambda _: STARTS
+)
 def test_scikit_learn_contract(estimator: SphericalKMeans, check) -> None:  # type: ignore[no-untyped-def]
     check(estimator)
 
@@ -429,6 +438,37 @@ def test_another_width_is_refused() -> None:
         kmeans.predict(torch.rand(10, 4))
     with pytest.raises(ValueError, match="n_clusters=5 is more than the 3"):
         SphericalKMeans(5).partial_fit(torch.rand(3, 3))
+
+
+@pytest.mark.parametrize("make", [np.asarray, torch.from_numpy])
+def test_weights_count_vectors_more_than_once_or_not_at_all(make) -> None:
+    data = mixed(4, count=300, width=8).astype(np.float64)
+    often = np.random.default_rng(0).integers(0, 4, len(data)).astype(np.float64)
+    many, start = np.repeat(data, often.astype(int), axis=0), data[:5]
+    kmeans = SphericalKMeans(5, init=start)
+    expected, found = (clone(kmeans).fit(make(many)), kmeans.fit(make(data), sample_weight=make(often)))
+    np.testing.assert_allclose(found.cluster_centers_, expected.cluster_centers_, atol=1e-12)
+    assert found.inertia_ == pytest.approx(expected.inertia_, rel=1e-12)
+    assert found.score(make(data), sample_weight=make(often)) == pytest.approx(-found.inertia_, rel=1e-9)
+    both = found.partial_fit(make(data), sample_weight=make(often)).sums_
+    torch.testing.assert_close(both, 2 * expected.sums_, rtol=0, atol=1e-9)
+    drawn = SphericalKMeans(5, random_state=0).fit(make(data), sample_weight=make(often))
+    without = SphericalKMeans(5, random_state=0).fit(
+        make(data[often > 0]), sample_weight=make(often[often > 0])
+    )
+    np.testing.assert_allclose(drawn.cluster_centers_, without.cluster_centers_, atol=1e-12)
+    with pytest.raises(ValueError, match="Negative values"):
+        kmeans.fit(make(data), sample_weight=make(-often))
+
+
+def test_it_works_in_pipelines_and_searches() -> None:
+    vectors, labels, _ = planted(0, each=40)
+    steps = make_pipeline(Normalizer(), SphericalKMeans(random_state=0))
+    search = GridSearchCV(steps, {"sphericalkmeans__n_clusters": [2, 6]}, cv=3).fit(vectors)
+    assert search.best_params_ == {"sphericalkmeans__n_clusters": 6}
+    assert adjusted_rand_score(labels, search.predict(vectors)) >= 0.99
+    names = [f"sphericalkmeans{k}" for k in range(6)]
+    assert [*clone(steps).set_output(transform="pandas").fit(vectors).transform(vectors)][:6] == names
 
 
 def test_transform_and_score_are_distances_to_the_centres() -> None:

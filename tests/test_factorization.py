@@ -17,9 +17,8 @@ from torch import Tensor
 
 import lefs
 from lefs import Catalog, StyleGAN2, dissect
-from lefs.clustering import assign
 from lefs.evaluation import explained_share, sample_vectors
-from lefs.factorization import factorize, memberships, non_negative_weights, soft_assign
+from lefs.factorization import assign, factorize, memberships, non_negative_weights, soft_assign
 from lefs.images import resample_partition
 from lefs.plotting import agreement_dots, cluster_colors, factor_maps, soft_overlays
 from lefs.tables import Table

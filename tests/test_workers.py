@@ -124,13 +124,14 @@ def dies(chunk: int) -> tuple[torch.Tensor]:
 
 
 @FORKS
-def test_what_a_dead_worker_had_is_computed_again(tmp_path: Path) -> None:
-    with forked() as executor:
+def test_what_a_dead_worker_had_is_computed_again(tmp_path: Path, caplog) -> None:
+    with forked() as executor, caplog.at_level("WARNING", "lefs"):
         work = partial(dies_once, folder=tmp_path)
         assert list(map_chunks(work, range(20), executor=executor)) == list(range(20))
         # the pool that was given is broken from then on: so is the next work's, which gets a fresh one, too
         assert list(map_chunks(late, range(4), executor=executor)) == [0, 1, 4, 9]
     assert {p.name for p in tmp_path.iterdir()} == {"3", "11"}
+    assert "a worker died" in caplog.text
 
 
 @FORKS

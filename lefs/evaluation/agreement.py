@@ -16,9 +16,9 @@ from torch.nn.functional import one_hot
 from lefs.activations import Hypercolumns, Sample
 from lefs.catalog import Catalog
 from lefs.checks import check_choice, check_integer, check_seeds
-from lefs.clustering import SphericalKMeans, assign
+from lefs.clustering import SphericalKMeans
 from lefs.evaluation.masks import NamedSegmenter
-from lefs.factorization import non_negative_weights
+from lefs.factorization import assign, non_negative_weights
 from lefs.generator import Generator
 from lefs.images import resample_partition
 from lefs.progress import track

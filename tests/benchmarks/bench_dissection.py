@@ -20,7 +20,7 @@ from torch.nn.functional import interpolate, normalize
 import lefs
 from lefs import StyleGAN2, StyleGAN2Config, energies
 from lefs import activations as module
-from lefs.clustering import assign
+from lefs.factorization import assign
 from lefs.generator import Generator
 
 CLUSTERS, LAYER = 20, "b32.conv1"
