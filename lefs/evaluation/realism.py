@@ -41,11 +41,11 @@ def pooled(features: Tensor | Sequence[Tensor], mask: Tensor | None = None) -> T
     """
     rows = []
     for maps in [features] if isinstance(features, Tensor) else features:
-        if maps.ndim == 4 and mask is None:
-            maps = maps.mean(dim=(2, 3))
-        elif maps.ndim == 4:
+        if maps.ndim == 4 and mask is not None:
             weights = adaptive_avg_pool2d(mask[:, None].to(maps), (maps.shape[-2], maps.shape[-1]))
             maps = (maps * weights).sum(dim=(2, 3)) / weights.sum(dim=(2, 3))
+        elif maps.ndim == 4:
+            maps = maps.mean(dim=(2, 3))
         rows.append(maps)
     return torch.cat(rows, dim=1).float().cpu()
 

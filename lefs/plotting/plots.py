@@ -79,7 +79,7 @@ def legend_above(figure: Figure, ax: Axes, title: str | None) -> None:
     legend = figure.legend(handles, labels, loc="outside upper left", ncols=len(labels), alignment="left")
     if title:
         legend.set_title(title)
-        legend.get_title().set_weight("bold")
+        legend.get_title().set_fontweight("bold")
 
 
 def all_of(name: str, values: Iterable[Any], kind: type, origin: str) -> list[Any]:

@@ -251,7 +251,7 @@ def _channels(ax: Axes, q: np.ndarray, m: np.ndarray, layers: Sequence[StyleLaye
         spread = row + 0.3 * np.cos(np.arange(len(own)) * 2.399963)  # the golden angle: no two alike
         ax.scatter(own[~moves], spread[~moves], s=5, color=style.FAINT, linewidths=0, zorder=1, clip_on=False)
         shades = [(*to_rgb(style.line_color(0)), 0.25 + 0.75 * share) for share in q[layer.span][moves]]
-        look = {"color": shades or "none", "linewidths": 0, "zorder": 2, "clip_on": False}
+        look: dict[str, Any] = {"color": shades or "none", "linewidths": 0, "zorder": 2, "clip_on": False}
         ax.scatter(own[moves], spread[moves], s=15, **look)
         moved = f"{int(moves.sum())} of {len(own)}"
         ax.annotate(moved, (1.0, row), xytext=(4, 0), textcoords="offset points",
