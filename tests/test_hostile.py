@@ -560,6 +560,8 @@ CLAIMS: dict[str, Callable[[], bytes]] = {
     "stride 0, twice 2^42": lambda: float_storage(b"K\x00" + BIG + BIG + b"\x86K\x00K\x00\x86"),
     "stride 0, 2^42 and 0": lambda: float_storage(b"K\x00" + BIG + BIG + b"K\x00\x87K\x00K\x00K\x00\x87"),
     "size of floats": lambda: float_storage(b"K\x00G?\xf0\x00\x00\x00\x00\x00\x00\x85K\x01\x85"),
+    "laughs as a stride": lambda: float_storage(b"K\x00K\x01\x85" + LAUGHS[2:-1] + b"\x85"),
+    "laughs as an offset": lambda: float_storage(LAUGHS[2:-1] + b"K\x01\x85K\x01\x85"),
     "sizes and strides differ": lambda: float_storage(b"K\x00K\x01\x85K\x01K\x01\x86"),
     "storage of 2^60 items": lambda: changed_storage(2**60),
     "storage of 2^40 items": lambda: changed_storage(2**40),
@@ -665,6 +667,25 @@ def read_tree_or_error(written: bytes) -> Any:
 def test_a_billion_laughs_take_no_longer_than_a_few() -> None:
     found = read_tree(LAUGHS)
     assert len(list(walk(found))) == 61
+
+
+@pytest.mark.timeout(60)
+def test_errors_do_not_write_out_what_is_shared_without_end() -> None:
+    laughs = read_tree(LAUGHS)
+    for file, reader, changes in (
+        ("stylegan3/t.pkl", nvlabs_stylegan3, {"layer_names": [laughs]}),
+        ("stylegan3/t.pkl", nvlabs_stylegan3, {"L0_36_10": {"padding": [laughs] * 4}}),
+    ):
+        tree = read_tree(FIXTURES / file)
+        for name, value in changes.items():
+            inside = () if name == "layer_names" else (name,)
+            _inside(tree, "G_ema", "synthesis", *inside).update(value if inside else {name: value})
+        with pytest.raises(ArtifactError):
+            reader.read(tree, Path("file.pkl"))
+    network = read_tree(FIXTURES / "tensorflow/stylegan2.pkl")[2]
+    network.state["build_func_name"] = laughs
+    with pytest.raises(ArtifactError, match="holds networks built by nobody"):
+        tensorflow.read(network, Path("file.pkl"))
 
 
 def test_what_holds_no_network_is_refused_for_what_it_is(tmp_path: Path) -> None:

@@ -79,7 +79,7 @@ def _read(path: Path) -> tuple[Tensor, dict[str, tuple[int, ...]]]:
     if not isinstance(centers, Tensor) or centers.ndim != 2 or not centers.is_floating_point():
         raise ArtifactError(
             f"{path} is not a pickled catalog: expected an object with cluster_centers_, an array of shape "
-            f"(K, C), alone or as its _factorization; found {tree!r:.300}"
+            f"(K, C), alone or as its _factorization; found a {type(tree).__name__}"
         )
     centers = aligned(centers).float()
     if not bool(torch.isfinite(centers).all()) or not bool((centers.norm(dim=1) > 0).all()):
@@ -95,9 +95,7 @@ def _fitting_layer(generator: Generator, channels: int, layer: str | None, path:
     fitting = next((la.name for la in candidates if la.channels == channels), None)
     if fitting is None:
         widths = ", ".join(f"{la.name} {la.channels}" for la in candidates)
-        raise ArtifactError(
-            f"{path} has centres of {channels} channels, but those of the generator are: {widths}"
-        )
+        raise ArtifactError(f"{path} has centres of {channels} channels, the generator's have: {widths}")
     return fitting
 
 
@@ -115,7 +113,7 @@ def _annotations(found: Any, count: int, path: Path) -> dict[str, tuple[int, ...
         if not isinstance(name, str) or not valid or taken.intersection(own):
             raise ArtifactError(
                 f"{path}: its annotations should name lists of clusters 0..{count - 1}, each in one list; "
-                f"found {name!r}: {own!r}"[:500]
+                f"that of {name!r:.80} is another"
             )
         taken.update(own)
         parts[name] = tuple(own)

@@ -50,15 +50,9 @@ _WRITERS = {"rosinality": "rosinality_stylegan2", "nvidia-state-dict": "nvlabs_s
 
 # modules of lefs.files.publishers, in the order in which they are asked
 READERS = (
-    "nvlabs_stylegan2",
-    "nvlabs_stylegan3",
-    "tensorflow",
-    "nvlabs_state_dict",
-    "rosinality_stylegan2",
-    "rosinality_stylegan",
-    "genforce",
-    "lernapparat",
-)
+    "nvlabs_stylegan2", "nvlabs_stylegan3", "tensorflow", "nvlabs_state_dict", "rosinality_stylegan2",
+    "rosinality_stylegan", "genforce", "lernapparat",
+)  # fmt: skip
 
 
 def load(
@@ -141,9 +135,8 @@ def _parse(tree: Any, path: Path) -> Parsed:
         # Every known case has its own message; this is for what nobody thought of.
         if lacks_memory(error):
             raise not_enough_memory(path) from None
-        raise ArtifactError(
-            f"{path} is damaged, or a variant that lefs does not know: {type(error).__name__}: {error}"
-        ) from None
+        told = f"{type(error).__name__}: {error}"
+        raise ArtifactError(f"{path} is damaged, or a variant that lefs does not know: {told}") from None
     raise ArtifactError(f"{path} holds no generator that lefs knows: {found}")
 
 
@@ -165,9 +158,7 @@ def build(
         with shapes_only():
             generator: Generator = network(config(**parsed.config))
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError, RuntimeError) as error:
-        raise ArtifactError(
-            f"{path}: its configuration does not describe a {network.__name__}: {error}"
-        ) from error
+        raise ArtifactError(f"{path}: its config does not describe a {network.__name__}: {error}") from error
     fill(generator, tensors, path, source)
     return generator
 

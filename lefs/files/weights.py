@@ -51,9 +51,7 @@ def fill(
             raise
         raise not_enough_memory(path, sum(4 * tensor.numel() for tensor in tensors.values())) from None
     if bad := next((name for name, tensor in ready.items() if not _finite(tensor)), None):
-        raise ArtifactError(
-            f"{path} has NaN or infinite values in {bad!r}; it may come from a training that diverged"
-        )
+        raise ArtifactError(f"{path} has NaN or infinite values in {bad!r}: its training may have diverged")
     network.load_state_dict(ready, assign=True)
 
 

@@ -153,7 +153,5 @@ def _common(owner: Module, what: str, values: Iterable[Any]) -> Any:
     found = [*dict.fromkeys(values)]
     if len(found) != 1:
         listed = ", ".join(map(repr, found[:4])) or "none"
-        raise owner.error(
-            f"has layers with different {what} ({listed}); lefs knows networks where they agree"
-        )
+        raise owner.error(f"has layers with different {what} ({listed}), which lefs does not know")
     return found[0]

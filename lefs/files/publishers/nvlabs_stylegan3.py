@@ -77,7 +77,7 @@ def _input(module: Module) -> dict[str, Any]:
 
 def _layer(synthesis: Module, name: Any) -> dict[str, Any]:
     if not isinstance(name, str):
-        raise synthesis.error(f"has {name!r} among its layer_names; expected text")
+        raise synthesis.error(f"has a {type(name).__name__} among its layer_names; expected text")
     layer = synthesis.child(name).check_class("SynthesisLayer")
     check_affine(layer)
     return {
@@ -104,7 +104,7 @@ def _side(module: Module, name: str) -> int:
 def _padding(layer: Module) -> tuple[int, int]:
     sides = layer.get("padding", list)
     if len(sides) != 4 or sides[:2] != sides[2:] or not all(isinstance(s, int) for s in sides):
-        raise layer.error(f"has padding = {sides!r}; expected the same two integers for each axis")
+        raise layer.error("has a padding that is not the same two integers for each axis")
     return sides[0], sides[1]
 
 

@@ -93,37 +93,30 @@ def write(generator: Generator) -> dict[str, Any]:
     """
     held = {"label_dim": (0,), "architecture": ("skip",), "image_channels": (3,), "start": ((4, 4),)}
     ours = stylegan2_tensors(generator, "rosinality's layout", square=True, kernel_size=(3,), **held)
-    state = {"input.input": ours["synthesis.b4.const"][None]}
-    for name in [n for n in ours if n.startswith("mapping.fc")]:
-        number, end = name.removeprefix("mapping.fc").split(".")
-        state[f"style.{int(number) + 1}.{end}"] = ours[name]
-    for stem, kind in (("conv", "conv"), ("to_rgb", "rgb")):
-        kernel = 4 * filter_of(generator, image=kind == "rgb")
-        for k, layer in enumerate(la for la in generator.layers if la.kind == kind):
-            found = _layer(ours, f"synthesis.{layer.name}", k, kernel)
-            theirs = f"{stem}s.{k - 1}" if k else f"{stem}1"
-            state |= {n if n.startswith("noises") else f"{theirs}.{n}": t for n, t in found.items()}
+    state = _named_as_there(ours)
+    blur, enlarge = (4 * filter_of(generator, image=image) for image in (False, True))
+    for k in range(generator.num_ws // 2 - 1):
+        state[f"convs.{2 * k}.conv.blur.kernel"] = blur.clone()
+        state[f"to_rgbs.{k}.upsample.kernel"] = enlarge.clone()
+    if not generator.architecture_config["noise"]:  # (that code always adds some: none then)
+        for k in range(generator.num_ws - 1):
+            side = changes.side_of(changes.one_more(str(k)))
+            state[f"convs.{k - 1}.noise.weight" if k else "conv1.noise.weight"] = torch.zeros(1)
+            state[f"noises.noise_{k}"] = torch.zeros(1, 1, side, side)
     mean = ours.get("mapping.w_avg")
     return {"g_ema": state} if mean is None else {"g_ema": state, "latent_avg": mean}
 
 
-def _layer(ours: dict[str, Tensor], name: str, k: int, kernel: Tensor) -> dict[str, Tensor]:
-    """What the k-th layer of a kind holds there, by the ends of their names."""
-    color, side = name.endswith("torgb"), changes.side_of(name)
-    found = {
-        "conv.weight": ours[f"{name}.weight"][None],
-        "conv.modulation.weight": ours[f"{name}.affine.weight"],
-        "conv.modulation.bias": ours[f"{name}.affine.bias"],
-    }
-    if color:
-        kernels = {"upsample.kernel": kernel.clone()} if k else {}
-        return {**found, **kernels, "bias": ours[f"{name}.bias"][None, :, None, None]}
-    if name.endswith("conv0"):
-        found["conv.blur.kernel"] = kernel.clone()
-    return {
-        **found,
-        "activate.bias": ours[f"{name}.bias"],
-        # (that code always adds noise: of a network without it, none)
-        "noise.weight": ours.get(f"{name}.noise_strength", torch.zeros(())).reshape(1),
-        f"noises.noise_{k}": ours.get(f"{name}.noise_const", torch.zeros(side, side))[None, None],
-    }
+def _named_as_there(ours: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The table the other way: what it takes of an axis of length 1 is put back."""
+    state = {}
+    for beginning, here, parts in _TABLE:
+        for k in range(len(ours)):
+            theirs = beginning.replace(r"(\d\d?)", str(k)).replace("\\", "")
+            for end, (own, axes, *steps) in parts.items():
+                tensor = ours.get((here if isinstance(here, str) else here(str(k))) + own)
+                if tensor is not None and (end != ".bias" or parts is not _CONVOLUTION):
+                    ones = (1,) * (axes - tensor.ndim)
+                    shape = (1, -1, 1, 1) if changes.flat in steps else (*ones, *tensor.shape)
+                    state[theirs + end] = tensor.reshape(shape)
+    return state

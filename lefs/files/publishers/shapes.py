@@ -57,8 +57,7 @@ def check_classes(tensors: Mapping[str, Tensor], source: StateDict, *, square: b
         if inputs != outputs if square else name == "mapping.fc0.weight" and inputs == 2 * outputs:
             raise source.error(
                 f"its {name} takes {inputs} numbers where it should take {outputs}; it may be a conditional "
-                "network that was exported without the embedding of its classes. Take the file that it was "
-                "exported from"
+                "network that was exported without the embedding of its classes: take the file it came from"
             )
 
 

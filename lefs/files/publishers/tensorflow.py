@@ -49,16 +49,15 @@ def read(tree: Any, path: Path) -> Parsed:
             f"{path} was written by the Theano version of ProGAN; load and save it with the TensorFlow "
             "version, or take the file published for that"
         )
-    names = [str(network.get("build_func_name")) for network in found]
-    known = [i for i, name in enumerate(names) if name in _READERS]
+    functions = [network.get("build_func_name") for network in found]
+    names = [name if isinstance(name, str) else "nobody" for name in functions]
+    usable = [i for i, name in enumerate(names) if name in _READERS]
     if names and all(name.startswith("D_") for name in names):
         raise ArtifactError(f"{path} holds {DISCRIMINATOR}")
-    if not known:
-        raise ArtifactError(
-            f"{path} holds networks built by {', '.join(names)}; lefs takes a generator built by "
-            f"{', '.join(_READERS)}"
-        )
-    network, name = found[known[-1]], names[known[-1]]
+    if not usable:
+        known = ", ".join(_READERS)
+        raise ArtifactError(f"{path} holds networks built by {', '.join(names)}; lefs takes those of {known}")
+    network, name = found[usable[-1]], names[usable[-1]]
     check_plain(network, path, "generator")
     return _READERS[name](_Network(_variables(network, path), path, name, network.get("static_kwargs")))
 

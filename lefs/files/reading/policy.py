@@ -77,10 +77,7 @@ def name_global(module: str, name: str) -> Global:
         raise damaged("what stands where the name of a class is expected is none")
     module = _RENAMED.get(module, module)
     if _runs_code(module, name):
-        raise refused(
-            f"it asks for {module}.{name}, which could run code on the computer that opens it and "
-            "which no weights file needs"
-        )
+        raise refused(f"it asks for {module}.{name}, which could run code and which no weights file needs")
     return Global(module, name)
 
 

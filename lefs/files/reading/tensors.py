@@ -94,27 +94,20 @@ def strided(base: Any, offset: int, size: tuple[Any, ...], stride: tuple[Any, ..
     """
     if not isinstance(base, Tensor) or base.ndim != 1 or not base.is_contiguous():
         raise damaged(f"a tensor is to be made over {type(base).__name__}, which is not a storage")
-    _check_inside(len(base), offset, size, stride)
+    items, count = len(base), _check_shape(size)
+    # (what they are is not shown: it may be shared so often that writing it out would not end)
+    sensible = all(isinstance(n, int) and 0 <= n <= _LONGEST_SIDE for n in (offset, *stride))
+    if not sensible or len(stride) != len(size):
+        raise damaged(f"a tensor of shape {size} has an offset or strides that no tensor has")
+    reach = sum((n - 1) * step for n, step in zip(size, stride, strict=True)) if count else -1
+    if offset + reach >= items:
+        raise damaged(f"a tensor of shape {size} and strides {stride} reaches beyond its {items:,} items")
+    if count > max(items, _SMALL_OVERLAP):
+        raise refused(f"a tensor of shape {size} claims {count:,} items, but {items:,} are stored")
     return base.as_strided(size, stride, base.storage_offset() + offset)
 
 
-def _check_inside(items: int, offset: int, size: tuple[Any, ...], stride: tuple[Any, ...]) -> None:
-    count = check_shape(size)
-    if not isinstance(offset, int) or offset < 0 or len(stride) != len(size):
-        raise damaged(f"a tensor of shape {size} has offset {offset!r} and {len(stride)} strides")
-    last = offset if count else offset - 1
-    for n, step in zip(size, stride, strict=True):
-        if not isinstance(step, int) or not 0 <= step <= _LONGEST_SIDE:
-            raise damaged(f"a tensor of shape {size} has strides {stride}")
-        if count:
-            last += (n - 1) * step
-    if last >= items:
-        raise damaged(f"a tensor of shape {size} and strides {stride} needs item {last:,} of {items:,}")
-    if count > max(items, _SMALL_OVERLAP):
-        raise refused(f"a tensor of shape {size} claims {count:,} items, but {items:,} are stored")
-
-
-def check_shape(size: tuple[Any, ...]) -> int:
+def _check_shape(size: tuple[Any, ...]) -> int:
     """Number of items in a tensor of shape `size`, which must be one that a network can have."""
     sides = len(size) <= _MOST_DIMENSIONS and all(
         isinstance(n, int) and 0 <= n <= _LONGEST_SIDE for n in size
@@ -188,7 +181,7 @@ def array(shape: Any, dtype: Any, raw: Any, session: Session, *, fortran: bool =
     content = as_bytes(raw, session)
     if not isinstance(shape, tuple):
         raise damaged("an array's shape is not a tuple")
-    count = check_shape(shape)
+    count = _check_shape(shape)
     if code not in _NUMPY:
         return Instance("numpy", "ndarray", (shape, code))
     found = _NUMPY[code]

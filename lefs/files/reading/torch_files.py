@@ -176,9 +176,7 @@ def _read_legacy(data: memoryview, session: Session) -> Any:
 
     def measure(key: str, dtype: torch.dtype, items: int) -> Tensor:
         if items * dtype.itemsize > len(data):
-            raise damaged(
-                f"its storage {key!r:.80} claims {items:,} items of {dtype}, more than the file holds"
-            )
+            raise damaged(f"its storage {key!r:.80} claims {items:,} of {dtype}, more than the file holds")
         known[key] = torch.empty(items, dtype=dtype, device="meta")
         return known[key]
 
