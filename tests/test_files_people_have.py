@@ -428,6 +428,7 @@ def test_records_do_not_follow_their_file(tmp_path: Path) -> None:
         ({"names": [" ", "b"]}, "a part's name must be printable text"),
         ({"names": ["\x1b[2J", "b"]}, "a part's name must be printable text"),
         ({"names": [1, 2]}, "a part's name must be printable text"),
+        ({"names": "ab"}, "names must be a list of names, got the text 'ab'"),
     ],
 )
 def test_segmenters_are_bounded_before_they_are_built(

@@ -72,9 +72,7 @@ class ImageSegmenter:
         if getattr(model, "training", False):
             raise ValueError("model is in training mode, which answers differently each time; call .eval()")
         if len(mean) != 3 or len(deviation) != 3 or min(deviation) <= 0:
-            raise ValueError(
-                f"mean and deviation must be three numbers, the latter > 0; got {mean}, {deviation}"
-            )
+            raise ValueError(f"mean and deviation must be 3 numbers, the latter > 0; got {mean}, {deviation}")
         for side in (size,) if isinstance(size, int) else size or ():
             check_integer("size", side, minimum=1)
         self.names = tuple(str(n) for n in names)
@@ -201,12 +199,12 @@ def _processor_size(size: Any) -> Size:
     """What processors call a size: an int, {"shortest_edge": n}, or {"height": h, "width": w}."""
     if size is None or isinstance(size, int):
         return size
-    sides = dict(size)
-    if "shortest_edge" in sides:
-        return int(sides["shortest_edge"])
-    if "height" in sides and "width" in sides:
-        return int(sides["height"]), int(sides["width"])
-    raise ValueError(f"processor.size must hold shortest_edge, or height and width; got {sides}")
+    match dict(size):
+        case {"shortest_edge": side}:
+            return int(side)
+        case {"height": height, "width": width}:
+            return int(height), int(width)
+    raise ValueError(f"processor.size must hold shortest_edge, or height and width; got {dict(size)}")
 
 
 def _read_transformers(output: Any) -> Tensor:

@@ -58,6 +58,8 @@ class PartSegmenter(nn.Module):
         self, names: Sequence[str], *, width: int = 16, groups: Mapping[str, Sequence[str]] | None = None
     ):
         super().__init__()
+        if isinstance(names, str):
+            raise TypeError(f"names must be a list of names, got the text {names!r:.200}")
         check_integer("the number of names", len(names), maximum=1000)
         self.fine = tuple(part_name("names", name) for name in names)
         self.width = check_integer("width", width, minimum=1, maximum=256)

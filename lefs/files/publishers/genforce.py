@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +25,12 @@ def matches(tree: Any) -> bool:
     named = isinstance(tree, Mapping) and any(
         isinstance(tree.get(key), Mapping) for key in ("models", "generator_smooth")
     )
-    return named or any(find_state(tree, *known) for known, _ in _known())
+    return named or any(find_state(tree, *known) for known, _ in _KNOWN)
 
 
 def read(tree: Any, path: Path) -> Parsed:
     """The smoothed generator, or the only one."""
-    for known, reader in _known():
+    for known, reader in _KNOWN:
         if found := find_state(tree, *known):
             return reader(found[1], path)
     inside = tree.get("models")
@@ -41,15 +41,6 @@ def read(tree: Any, path: Path) -> Parsed:
     raise ArtifactError(
         f"{path} looks like a file of genforce, but holds no generator of a ProGAN, StyleGAN or StyleGAN2; "
         f"found {names}"
-    )
-
-
-def _known() -> tuple[tuple[tuple[str, ...], Callable[[_State, Path], Parsed]], ...]:
-    """What the tensors of each network are called, and what reads them."""
-    return (
-        (("synthesis.early_layer.const", "synthesis.layer0.style.weight"), _read_stylegan2),
-        (("synthesis.layer0.const", "synthesis.layer0.apply_noise.weight"), _read_stylegan),
-        (("layer0.weight", "output0.weight", "layer1.weight"), _read_progan),
     )
 
 
@@ -150,3 +141,11 @@ def _is_fused(state: _State) -> bool:
     return any(
         isinstance(w, Tensor) and isinstance(b, Tensor) and w.ndim == 4 and len(w) != len(b) for w, b in pairs
     )
+
+
+# what the tensors of each network are called, and what reads them
+_KNOWN = (
+    (("synthesis.early_layer.const", "synthesis.layer0.style.weight"), _read_stylegan2),
+    (("synthesis.layer0.const", "synthesis.layer0.apply_noise.weight"), _read_stylegan),
+    (("layer0.weight", "output0.weight", "layer1.weight"), _read_progan),
+)

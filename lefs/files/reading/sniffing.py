@@ -10,7 +10,14 @@ from lefs.records import ArtifactError
 __all__ = ["explain", "sniff"]
 
 _HEAD = 4096
-_HTML = re.compile(rb"\s*(?:<!--.*?-->\s*)*<(?:!doctype\s+html|html|head|body|script|title)\b", re.I | re.S)
+_BEGINNINGS = {
+    "torch-legacy": LEGACY_START,
+    "pickle": re.compile(rb"\x80[\0-\5]"),
+    "lfs-pointer": re.compile(rb"version https://git-lfs"),
+    "html": re.compile(
+        rb"\s*(?:<!--.*?-->\s*)*<(?:!doctype\s+html|html|head|body|script|title)\b", re.I | re.S
+    ),
+}
 _QUOTA = re.compile(rb"quota exceeded|too many users|download quota|virus scan warning|can't scan", re.I)
 # How the older protocols, which have no number in front, begin in practice: a class, or a container.
 _OLD_PICKLE = re.compile(rb"c[\w.]+\r?\n[\w.]+\r?\n|\([dl]p\d+\r?\n|[\]})]q.", re.S)
@@ -61,21 +68,21 @@ def sniff(data: memoryview) -> str:
     ``"lfs-pointer"``, ``"empty"``, ``"npz"``, ``"zip"``, ``"unknown"``
     """
     head = bytes(data[:_HEAD])
-    if not head:
-        return "empty"
-    if LEGACY_START.match(head):
-        return "torch-legacy"
-    if head.startswith(b"version https://git-lfs"):
-        return "lfs-pointer"
+    if found := next((kind for kind, pattern in _BEGINNINGS.items() if pattern.match(head)), None):
+        return found
     if head.startswith((ZIP_START, b"PK\5\6")):
         return _sniff_zip(data)
-    if head[0] == 0x80 and len(head) > 1 and head[1] <= 5:
-        return "pickle"
     if head[8:9] == b"{" and int.from_bytes(head[:8], "little") <= len(data) - 8:
         return "safetensors"
-    if _HTML.match(head):
-        return "html"
-    return _sniff_text(data, head)
+    if head.startswith(tuple(_OTHER)):
+        return "unknown"
+    if _OLD_PICKLE.match(head) or _follows(data):
+        return "pickle"
+    # A character may be cut in two at the end of what was looked at.
+    text = head.decode("utf-8", "ignore")
+    printable = all(c.isprintable() or c.isspace() for c in text)
+    kind = "text" if printable and len(text.encode()) >= len(head) - 3 else "unknown"
+    return kind if head else "empty"
 
 
 def _sniff_zip(data: memoryview) -> str:
@@ -91,17 +98,6 @@ def _sniff_zip(data: memoryview) -> str:
     if len(checkpoints_in(names)) == 1:
         return "torch-zip"
     return "npz" if names and all(n.endswith(".npy") for n in names) else "zip"
-
-
-def _sniff_text(data: memoryview, head: bytes) -> str:
-    if head.startswith(tuple(_OTHER)):
-        return "unknown"
-    if _OLD_PICKLE.match(head) or _follows(data):
-        return "pickle"
-    # A character may be cut in two at the end of what was looked at.
-    text = head.decode("utf-8", "ignore")
-    printable = all(c.isprintable() or c.isspace() for c in text)
-    return "text" if printable and len(text.encode()) >= len(head) - 3 else "unknown"
 
 
 def _follows(data: memoryview) -> bool:
