@@ -126,10 +126,7 @@ def _synthesis(synthesis: Module) -> dict[str, Any]:
 def _check_layer(layer: Module) -> None:
     """Raise an `ArtifactError` if it computes something else than its place in the network says."""
     if layer.name == "Conv2dLayer":
-        if (
-            layer.get("activation", str) != "linear"
-            or layer.get("conv_clamp", (float, type(None))) is not None
-        ):
+        if (layer.get("activation", str), layer.get("conv_clamp", (float, type(None)))) != ("linear", None):
             raise layer.error("should be linear, without a clamp")
         return
     check_affine(layer)
