@@ -189,6 +189,17 @@ def test_without_a_recipe_it_opens_with_one_edit_in_place_that_is_seen(tiny, cat
     assert studio.error == ""
 
 
+def test_a_catalog_without_contributions_is_edited_in_place(tiny):
+    studio = EditStudio(tiny, lefs.dissect(tiny, range(12), clusters=4, contributions="none", progress=False))
+    assert [value for _, value in studio.controls["where"].options] == ["part"]
+    for strength in (0.5, 0.8):
+        studio.controls["strength"].value = strength
+        assert studio.error == ""
+        assert studio.recipe.changes[0].strength == strength
+    studio.controls["undo"].click()
+    assert studio.error == ""
+
+
 # -- choosing ----------------------------------------------------------------------------------------------
 def test_a_click_on_a_part_chooses_it_and_with_shift_adds_an_edit(studio):
     studio.canvas.picked = {"number": 1, "panel": 0, "region": 2, "shift": False}

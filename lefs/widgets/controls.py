@@ -9,10 +9,9 @@ from typing import Any
 import ipywidgets
 import traitlets
 
-from lefs.sources import Source
-
 __all__ = [
     "PriceSlider",
+    "SeedField",
     "Slider",
     "button",
     "checkbox",
@@ -20,11 +19,9 @@ __all__ = [
     "field",
     "line",
     "move_to",
-    "price_slider",
     "row",
     "show_if",
     "slider",
-    "source_field",
 ]
 
 
@@ -60,19 +57,13 @@ class PriceSlider(_Exact, ipywidgets.FloatLogSlider):
         return 0.0 if at_end else min(value, self.base**self.max)
 
 
-def price_slider(label: str, value: float, tooltip: str) -> PriceSlider:
-    """A price up to 1, or up to the value where that is more."""
-    ends = {"min": -3.35, "max": max(0.0, math.log10(value)) if value else 0.0}  # (the least reads 0.000)
-    return PriceSlider(value, **ends, step=0.01, description=label, tooltip=tooltip, readout_format=".3f")
-
-
 def slider(
     label: str, value: float, high: float, step: float, tooltip: str, *, low: float = 0, sign: str = ""
 ) -> Slider:
-    """A number between `low` and `high`, or the value where that is more; readout as fine as the step."""
-    digits = len(f"{step:g}".partition(".")[2])
-    words = {"description": label, "tooltip": tooltip, "readout_format": f"{sign}.{digits}f"}
-    return Slider(value, min=low, max=max(high, value), step=step, **words)
+    """A number between `low` and `high`; its readout is as fine as the step."""
+    form = f"{sign}.{len(f'{step:g}'.partition('.')[2])}f"
+    words = {"description": label, "tooltip": tooltip, "readout_format": form}
+    return Slider(value, min=low, max=high, step=step, **words)
 
 
 def move_to(control: Slider | PriceSlider, value: float) -> None:
@@ -109,11 +100,6 @@ class SeedField(ipywidgets.FloatText):
     def _whole_where_it_is(self, proposal: Any) -> Any:
         value = proposal["value"]
         return int(value) if isinstance(value, float) and value.is_integer() else value
-
-
-def source_field(label: str, source: Source, tooltip: str) -> SeedField:
-    """A field for a seed, empty for what is not one."""
-    return SeedField(source if isinstance(source, int) else "", description=label, tooltip=tooltip)
 
 
 def button(label: str, icon: str, tooltip: str, *, disabled: bool = False) -> ipywidgets.Button:

@@ -27,7 +27,7 @@ from lefs.units import UnitDissection
 from lefs.units.concepts import Concepts
 from lefs.units.interventions import cells_of, pixels_of, replacement
 from lefs.widgets.canvas import Canvas, Picture, change_picture
-from lefs.widgets.controls import button, choice, line, row, slider, source_field
+from lefs.widgets.controls import SeedField, button, choice, line, row, slider
 from lefs.widgets.panel import History, Panel, joined
 from lefs.widgets.unit_search import TESTED, UnitSearch, countable, largest_iou
 
@@ -145,7 +145,7 @@ class UnitPainter(Panel):
             "force": choice("strength", list(_FORCES), "high", "How far units go to 0, or to their level"),
             "size": choice("size", brushes, 0.1, "Of the brush"),
             "brush": slider("brush", 0.1, 0.5, 0.01, "Diameter, as a share of the picture's side", low=0.01),
-            "seed": source_field("seed", check_seed("seed", seed), "Seed of the picture"),
+            "seed": SeedField(check_seed("seed", seed), description="seed", tooltip="Seed of the picture"),
             "undo": button("", "undo", "Take the last stroke back"),
             "redo": button("", "repeat", "Paint it again"),
             "clear": button("Clear", "eraser", "Take all paint away"),

@@ -116,8 +116,10 @@ class EditStudio(Stage):
         state = self._history.now
         begins = {"target": state.recipe.target, "reference": state.change.reference}
         self._strips = {name: Strip(name, self._small, source) for name, source in begins.items()}
-        self.controls = studio_controls(catalog, state, channels=generator.has_styles)
+        channels = generator.has_styles and catalog.measure != "none"
+        self.controls = studio_controls(catalog, channels=channels)
         self.controls["save"].disabled = folder is None
+        self._write()
         if state.change.settings.method == "global":  # (which asks no slider: they stand ready for another)
             self._bring(self._own)
         self.canvas = Canvas(arrangement="hero", widest=420)

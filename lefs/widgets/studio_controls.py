@@ -9,8 +9,7 @@ import ipywidgets
 
 from lefs.catalog import Catalog
 from lefs.query import METHODS
-from lefs.widgets.controls import button, checkbox, choice, field, price_slider, row, slider, source_field
-from lefs.widgets.studio_state import StudioState
+from lefs.widgets.controls import PriceSlider, SeedField, button, checkbox, choice, field, row, slider
 from lefs.widgets.studio_view import SIGNS
 
 __all__ = ["lay_out", "studio_controls"]
@@ -55,35 +54,33 @@ Move λ; press the large picture to see it as it was, or wipe with the slider be
 Add takes a second part, Undo takes anything back, Save keeps the picture and how it was made.</details>"""
 
 
-def studio_controls(catalog: Catalog, state: StudioState, *, channels: bool) -> dict[str, Any]:
-    """All of them; without `channels` to choose from, edits are in place and take all of them."""
-    change, s, own = state.change, state.change.settings, catalog.measure
-    measured = catalog.effects is not None
+def studio_controls(catalog: Catalog, *, channels: bool) -> dict[str, Any]:
+    """All of them, at no state yet; without `channels` to choose from, edits are in place, of all of them."""
+    own, measured = None if catalog.measure == "none" else catalog.measure, catalog.effects is not None
     kinds = [own, "effect"] if measured and own != "effect" else [own]
     methods = [m for m in METHODS if m != "fit" and (m != "pair" or measured)] if channels else ["global"]
     places = [("in place", "part"), ("everywhere", "everywhere")][: 2 if channels else 1]
-    parts = list(dict.fromkeys((*catalog.parts, change.part)))  # (a mask may have a name of its own)
     by = [(f"suggest {name}", name) for name in ("similar", "different", "cleanest")]
+    price = {"min": -3.35, "max": 0, "step": 0.01, "readout_format": ".3f"}  # (the left end reads 0.000)
+    outside = "Of what lies outside; higher: fewer channels. Left end: 0"
     widest = float(max(layer.channels for layer in catalog.layers))
     return {
         "row": ipywidgets.Select(description="edits", options=[("", 0)], value=0, rows=1, tooltip=_WHICH),
         "on": checkbox("on", True, "Whether this edit is made"),
-        "part": choice("part", parts, change.part, "What is taken from the reference"),
-        "target": source_field("target", state.recipe.target, "Seed of the image that is edited"),
-        "reference": source_field("reference", change.reference, "Seed of the image that the part is from"),
-        "where": choice("where", places, s.where, _WHERE),
-        "method": choice("method", methods, s.method, _METHOD),
-        "contributions": choice("contributions", kinds, s.contributions or own, _KIND),
-        "tone": checkbox("tone", s.tone, _TONE),
-        "strength": slider(
-            "strength λ", change.strength, 1, 0.01, "How far channels move: 0 target, 1 reference"
-        ),
-        "rho": price_slider("price ρ", s.rho, "Of what lies outside; higher: fewer channels. Left end: 0"),
-        "epsilon": slider("budget ε", s.epsilon, widest, 0.5, "How much may move outside, channels a layer"),
-        "slope": slider("slope", s.slope, 10, 0.05, "How soon a channel moves: q = min(1, slope · M)"),
-        "leak": slider("leak", s.leak, 400, 1, "Mean squared change of a pixel outside, in 8-bit levels"),
-        "coarse": slider("coarse layers", s.coarse, 1, 0.05, "Budget of coarse layers: pose and layout"),
-        "rgb": slider("toRGB layers", s.rgb, 1, 0.05, "Budget of layers that paint colours"),
+        "part": choice("part", list(catalog.parts), next(iter(catalog.parts)), "Taken from the reference"),
+        "target": SeedField(description="target", tooltip="Seed of the image that is edited"),
+        "reference": SeedField(description="reference", tooltip="Seed of the image that the part is from"),
+        "where": choice("where", places, "part", _WHERE),
+        "method": choice("method", methods, methods[0], _METHOD),
+        "contributions": choice("contributions", kinds, own, _KIND),
+        "tone": checkbox("tone", False, _TONE),
+        "strength": slider("strength λ", 1, 1, 0.01, "How far channels move: 0 target, 1 reference"),
+        "rho": PriceSlider(description="price ρ", tooltip=outside, **price),
+        "epsilon": slider("budget ε", 0, widest, 0.5, "How much may move outside, channels a layer"),
+        "slope": slider("slope", 0, 10, 0.05, "How soon a channel moves: q = min(1, slope · M)"),
+        "leak": slider("leak", 0, 400, 1, "Mean squared change of a pixel outside, in 8-bit levels"),
+        "coarse": slider("coarse layers", 0, 1, 0.05, "Budget of coarse layers: pose and layout"),
+        "rgb": slider("toRGB layers", 0, 1, 0.05, "Budget of layers that paint colours"),
         "preset": choice("preset", [("–", "")], "", "Edits that were kept"),
         "preset name": field("name these edits", "Keep these edits, by a name"),
         "suggest": choice("", by, "similar", _HOW),

@@ -22,7 +22,7 @@ from lefs.images import color_difference, opaque, to_uint8
 from lefs.plotting import comparison_strip
 from lefs.query import QuerySettings
 from lefs.widgets.canvas import Canvas, Picture, change_picture
-from lefs.widgets.controls import button, choice, field, line, move_to, row, slider, source_field
+from lefs.widgets.controls import SeedField, button, choice, field, line, move_to, row, slider
 from lefs.widgets.panel import Panel, inside_and_outside, joined
 
 __all__ = ["DirectionWalker"]
@@ -265,7 +265,7 @@ def _controls(
         "direction": choice("direction", offered, 0, "Where to walk along, the most important first"),
         "layers": choice("layers", ranges, ranges[0], "Coarse ones carry shape and pose, fine ones colour"),
         "part": choice("part", places, _EVERYWHERE, "Walk in the channels of one part, or in all"),
-        "target": source_field("target", 0, "Seed of the image to start from"),
+        "target": SeedField(description="target", tooltip="Seed of the image to start from"),
         "amount": slider("amount", min(2.0, limit), limit, 0.1, far, low=-limit, sign="+"),
         "truncation": slider("truncation", 0.7, 1, 0.05, "ψ of the pictures: 0 is the mean of all"),
         "pictures": ipywidgets.BoundedIntText(1, min=1, max=_MOST, **together),
