@@ -30,7 +30,6 @@ __all__ = [
     "effects_within",
     "estimate_notebook",
     "picture_seconds",
-    "say_estimates",
     "seconds_per_image",
     "sweep_costs",
 ]
@@ -205,17 +204,11 @@ def _counted(name: str, values: Mapping[str, Any], one: float) -> tuple[int, int
     return min(count, int(60 * values["minutes"] / one) + 150) if "minutes" in values else count, rest
 
 
-def say_estimates(tasks: Iterable[Task], timed: Callable[[Task], float]) -> None:
-    """Write an estimate for each notebook to standard error; `timed` gives the seconds of one image."""
-    for task in tasks:
-        if task.generator is not None:
-            text = estimate_notebook(task.path.stem, task.values, timed(task))
-            sys.stderr.write(f"{task.path.stem:<14} {text}\n")
-    sys.stderr.flush()
-
-
 def sweep_costs(tasks: Iterable[Task], timed: Callable[[Task], float]) -> tuple[float, float]:
-    """Estimate seconds and megabytes of all tasks together; infinite where a notebook is not one of ours."""
+    """Estimate seconds and megabytes of all tasks together; infinite where a notebook is not one of ours.
+
+    `timed` gives the seconds of one image.
+    """
     seconds, space, catalogs = 0.0, 0.0, dict[Any, float]()
     for task in tasks:
         name, values = task.path.stem, task.values

@@ -31,7 +31,7 @@ from papermill.exceptions import PapermillExecutionError
 import lefs
 from lefs.records import ArtifactError, file_sha256, write_json
 from lefs.runner.assets import link_pictures, link_styles, share
-from lefs.runner.costs import say_estimates
+from lefs.runner.costs import estimate_notebook
 from lefs.runner.findings import read_findings
 from lefs.runner.html import notebook_to_html
 from lefs.runner.notebooks import NotebookFailed, RunError, find_notebooks, read_notebook, write_text
@@ -161,8 +161,9 @@ def run_notebooks(
     planner = Planner(find_notebooks(names, folder=folder))
     tasks = planner.tasks(parameters)
     run = make_run(Path(out), name or (tasks[0].path.stem if len(tasks) == 1 else "all"), tasks)
-    if progress:
-        say_estimates(tasks, planner.timed)
+    for task in (task for task in tasks if progress and task.generator is not None):
+        estimate = estimate_notebook(task.path.stem, task.values, planner.timed(task))
+        sys.stderr.write(f"{task.path.stem:<14} {estimate}\n")
     # (in the main thread nbclient would take over the signals)
     with ThreadPoolExecutor(1) as pool, Kernels(progress=progress) as kernels:
         pool.submit(run_tasks, run, tasks, kernels).result()

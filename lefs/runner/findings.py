@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import sys
 from collections.abc import Mapping
@@ -10,7 +11,7 @@ from typing import Any
 __all__ = ["numbers", "read_findings", "record"]
 
 _MIME = "application/scrapbook.scrap"  # what nteract's scrapbook looks for, followed by the encoder
-_NUMBERS = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}  # (JSON has no word for these)
+_WORDS = ("NaN", "Infinity", "-Infinity")  # JSON has no numbers for these
 
 
 def record(**values: Any) -> None:
@@ -44,8 +45,7 @@ def record(**values: Any) -> None:
         number = value.item() if hasattr(value, "item") else math.nan if value is None else value
         if not isinstance(number, int | float | str):
             raise TypeError(f"{name} must be a number or text, or a mapping of them, got {value!r:.80}")
-        finite = not isinstance(number, float) or math.isfinite(number)
-        data = number if finite else next(n for n, x in _NUMBERS.items() if repr(x) == repr(number))
+        data = json.loads(json.dumps(number), parse_constant=str)
         payload = {"name": name, "data": data, "encoder": "json", "version": 1}
         if InteractiveShell.initialized():
             kept = {"scrapbook": {"name": name, "data": True, "display": False}}
@@ -80,4 +80,4 @@ def read_findings(notebook: Mapping[str, Any]) -> dict[str, Any]:
 
 def numbers(found: Mapping[str, Any]) -> dict[str, Any]:
     """Put numbers in place of the words that stand for those that JSON lacks."""
-    return {n: _NUMBERS.get(x, x) if isinstance(x, str) else x for n, x in found.items()}
+    return {n: float(x) if x in _WORDS else x for n, x in found.items()}

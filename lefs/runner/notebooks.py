@@ -361,7 +361,5 @@ def notebook_digest(notebook: NotebookNode) -> str:
 
 def declared_parameters(path: Path) -> dict[str, Parameter]:
     """Return what a notebook can be told, by name; a `RunError` says what is wrong with its cell."""
-    try:
+    with complaints(f"the parameters cell of {path.stem} cannot be read: "):
         return read_parameters(read_notebook(path))
-    except ParameterError as error:
-        raise RunError(f"the parameters cell of {path.stem} cannot be read: {error}") from error
