@@ -48,7 +48,8 @@ def test_the_wheel_holds_code_weights_and_notebooks(root: Path, wheel: zipfile.P
     held = {str(p) for p in wheel.root.namelist()}
     code = {str(p.relative_to(root)) for p in (root / "lefs").rglob("*.py") if "__pycache__" not in p.parts}
     assert code <= held
-    assert {"lefs/__init__.pyi", "lefs/py.typed", "lefs/runner/gallery.html.j2"} <= held
+    assert {"lefs/__init__.pyi", "lefs/runner/__init__.pyi", "lefs/py.typed"} <= held
+    assert {"lefs/runner/gallery.html.j2", "lefs/runner/page.css"} <= held
     assert {f"lefs/notebooks/{p.name}" for p in (root / "notebooks").glob("*.ipynb")} <= held
     data = root / "data"
     for model in ("portraits", "portraits-64"):
