@@ -67,7 +67,7 @@ def book(tmp_path: Path) -> Path:
     folder = tmp_path / "book"
     folder.mkdir()
     save = (
-        "from pathlib import Path\n"
+        "from pathlib import Path\nimport lefs\nlefs.runner.record(found=clusters)\n"
         "(Path(output) / 'catalog').mkdir()\n"
         "(Path(output) / 'catalog' / 'catalog.json').write_text(str(clusters))"
     )
@@ -381,6 +381,7 @@ def test_a_run_hands_on_artefacts_and_shows_every_figure(
     assert re.search(r"^1_first, cell 4 of 6: +\d+\.\d s  First, \$K\$ clusters$", said.err, re.MULTILINE)
     assert re.search(r"^1_first, cell 6 of 6: .* s  from pathlib import Path$", said.err, re.MULTILINE)
     assert said.err.count("2_second, cell") == 5
+    assert "Warning" not in said.err
 
     (folder,) = (tmp_path / "runs").iterdir()
     assert re.fullmatch(r"\d{8}-\d{6}-lecture", folder.name)

@@ -447,7 +447,7 @@ def killed_and_gone_on_with(book: Path, out: Path, *, points: int, kills: int, s
         after = finished(out)
         assert {path: after.get(path) for path in before} == before
         before = after
-    assert start(book, out, points, 0.2).wait(600) == 0
+    assert start(book, out, points, 0.2).wait(1800) == 0
     after = finished(out)
     assert {path: after.get(path) for path in before} == before
     assert len(after) == points
@@ -461,6 +461,7 @@ def test_a_killed_sweep_goes_on_where_it_was(book: Path, tmp_path: Path) -> None
 
 
 @pytest.mark.soak
+@pytest.mark.timeout(3600)
 def test_a_sweep_killed_fifty_times_loses_nothing(book: Path, tmp_path: Path) -> None:
     killed_and_gone_on_with(book, tmp_path / "runs", points=60, kills=50, seed=1)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import html
 import re
+import warnings
 import xml.etree.ElementTree as ElementTree
 from importlib.resources import files
 from pathlib import Path
@@ -127,5 +128,7 @@ def notebook_to_html(notebook: NotebookNode, *, title: str, folder: Path) -> str
     """
     exporter = _OfflineExporter(raw_template=_TEMPLATE)
     resources = {"metadata": {"name": title, "path": str(folder)}, "math_style": MATH_STYLE}
-    page: str = exporter.from_notebook_node(notebook, resources=resources)[0]
+    with warnings.catch_warnings():  # (of findings, which have nothing to show)
+        warnings.filterwarnings("ignore", "Your element with mimetype", UserWarning)
+        page: str = exporter.from_notebook_node(notebook, resources=resources)[0]
     return page

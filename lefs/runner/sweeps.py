@@ -165,8 +165,9 @@ def sweep_notebooks(
         _work(place, todo, executor or threads_of_ours, kernels, progress)
     after = _runs_in(place)
     for shared in (place / _STORE).glob("*"):
-        if shared.is_file() and shared.stat().st_nlink == 1:
-            shared.unlink(missing_ok=True)
+        with suppress(FileNotFoundError):
+            if shared.is_file() and shared.stat().st_nlink == 1:
+                shared.unlink()
     newest = {p.label: after[p.key][-1] for p in points if p.key in after and not _running(place, p, after)}
     if newest:
         save_results([kept.folder for kept in newest.values()], place)
@@ -257,8 +258,13 @@ def _points(
 def _runs_in(place: Path) -> dict[str, list[_Kept]]:
     """The runs of a folder by their keys: those that failed, then those that did not, each oldest first."""
     found: dict[str, list[_Kept]] = {}
-    for path in sorted(place.glob("*/run.json"), key=lambda path: path.stat().st_mtime):
-        content = read_json(path, expect="lefs-run")
+    for path in sorted(place.glob("*/run.json")):
+        try:
+            content = read_json(path, expect="lefs-run")
+        except ArtifactError:
+            if path.exists():
+                raise
+            continue  # (another sweep has replaced it meanwhile)
         records = content["notebooks"]
         whole = len(records) == content.get("planned")
         error = next((r["error"] for r in records if r["error"]), None if whole else "not finished")
@@ -310,14 +316,17 @@ def _work(place: Path, todo: Sequence[_Point], pool: Executor, kernels: Kernels,
 def _attempt(place: Path, point: _Point, kernels: Kernels | None) -> str:
     """Run one point, in place of attempts that failed, and say how it went; why stands in its record."""
     name = re.sub(r"[^\w.-]+", "-", point.label)[:80].strip("-")
+    kernels = kernels or Kernels(store=place / _STORE)
     with _claim(place, point) as free:
         older = _runs_in(place)
         if not free or _done(point, older):
             return "done, or to be done, by another sweep"
+        if kernels.stopped.is_set():
+            return "interrupted"
         done = "failed"
         with suppress(NotebookFailed):
             run = make_run(place, name, point.tasks)
-            run_tasks(run, point.tasks, kernels or Kernels(store=place / _STORE))
+            run_tasks(run, point.tasks, kernels)
             done = "done"
         for attempt in older.get(point.key, []):
             shutil.rmtree(attempt.folder, ignore_errors=True)
