@@ -68,7 +68,7 @@ def tracked(root: Path, path: Path) -> bool:
 
 
 def test_the_wheel_holds_nothing_else(wheel: zipfile.Path) -> None:
-    suffixes = {".py", ".js", ".css", ".j2", ".typed", ".ipynb", ".safetensors", ".json", ".md"}
+    suffixes = {".py", ".pyi", ".js", ".css", ".j2", ".typed", ".ipynb", ".safetensors", ".json", ".md"}
     held = [n for n in wheel.root.namelist() if not n.endswith("/") and ".dist-info/" not in n]
     assert {Path(n).suffix for n in held} <= suffixes
     assert all(n.startswith("lefs/") for n in held)
