@@ -86,19 +86,11 @@ def sequential_query(m: Vector, *, rho: float, epsilon: float) -> Vector:
     >>> sequential_query(np.array([0.125, 0.5, 0.75]), rho=0.5, epsilon=0.5).tolist()
     [0.0, 0.5, 1.0]
     """
-    rho = check_number("rho", rho, minimum=0)
-    epsilon = check_number("epsilon", epsilon, minimum=0, finite=False)
+    rho, epsilon = _check_limits(rho, epsilon)
     contributions = _check_contributions(m)
-    order = contributions.argsort(descending=True, stable=True)
-    sorted_m = contributions[order]
-    weight = 1 - sorted_m
-    spent_before = weight.cumsum(0) - weight
-    # A channel without weight (m = 1) costs nothing and is taken whole, whatever the budget.
-    share = torch.where(weight > 0, ((epsilon - spent_before) / weight).clamp(0, 1), 1.0)
+    q = _filled(1 - contributions, _descending(contributions), epsilon)
     # (ρ / (1 + ρ) rounds to 1 for a very large ρ; a channel without weight is worth taking at any price)
-    share[(sorted_m <= rho / (1 + rho)) & (weight > 0)] = 0
-    q = torch.empty_like(share)
-    q[order] = share
+    q[(contributions <= rho / (1 + rho)) & (contributions < 1)] = 0
     return _like(m, q)
 
 
@@ -128,14 +120,12 @@ def released_query(m: Vector, *, rho: float, epsilon: float) -> Vector:
     >>> released_query(np.array([0.125, 0.5, 0.75]), rho=0.25, epsilon=0.5).tolist()
     [0.0, 0.0, 1.0]
     """
-    rho = check_number("rho", rho, minimum=0)
-    epsilon = check_number("epsilon", epsilon, minimum=0, finite=False)
+    rho, epsilon = _check_limits(rho, epsilon)
     contributions = _check_contributions(m)
-    order = contributions.argsort(descending=True, stable=True)
-    sorted_m = contributions[order]
-    q = torch.empty_like(sorted_m)
-    q[order] = ((sorted_m > rho) & ((1 - sorted_m).cumsum(0) < epsilon)).to(q)
-    return _like(m, q)
+    order = _descending(contributions)
+    spent = torch.empty_like(contributions)
+    spent[order] = (1 - contributions)[order].cumsum(0)
+    return _like(m, ((contributions > rho) & (spent < epsilon)).to(spent))
 
 
 def pair_query(
@@ -188,23 +178,16 @@ def pair_query(
     >>> pair_query(np.array([1.0, 2.0]), np.array([0.0, 3.0]), np.array([1.0, 1.0]), epsilon=1).tolist()
     [0.0, 0.5]
     """
-    rho = check_number("rho", rho, minimum=0)
-    epsilon = check_number("epsilon", epsilon, minimum=0, finite=False)
+    rho, epsilon = _check_limits(rho, epsilon)
     delta, within, beyond = _double(difference), _double(inside), _double(outside)
     gates = torch.ones_like(within) if gate is None else _double(gate)
     _check_pairs(delta, within, beyond, gates)
     worth = within * gates
     # (0 / 0, a channel without effect, is not worth moving)
     ratio = torch.where(worth > 0, worth / beyond, 0.0)
-    order = ratio.argsort(descending=True, stable=True)
-    weight = (delta.square() * beyond)[..., order]
-    left = epsilon - (weight.cumsum(-1) - weight)
-    # (a channel without weight costs nothing and is taken whole, whatever the budget)
-    share = torch.where(weight > 0, (left / weight).clamp(0, 1), (delta[..., order] != 0).to(weight))
-    share[..., ratio[order] <= rho] = 0
-    q = torch.empty_like(share)
-    q[..., order] = share.sqrt()
-    return _like(difference, q)
+    q = _filled(delta.square() * beyond, _descending(ratio), epsilon).sqrt()
+    q[..., ratio <= rho] = 0
+    return _like(difference, torch.where(delta == 0, 0.0, q))
 
 
 def predicted_change(q: Vector, difference: Vector, effects: Vector) -> Tensor:
@@ -217,6 +200,25 @@ def predicted_change(q: Vector, difference: Vector, effects: Vector) -> Tensor:
     effects : of shape (S,)
     """
     return ((_double(q) * _double(difference)).square() * _double(effects)).sum(dim=-1)
+
+
+def _filled(weight: Tensor, order: Tensor, budget: float) -> Tensor:
+    """A fractional knapsack: in this order (C,) the share of each channel that `weight`, (..., C), leaves room
+    for. What weighs nothing is taken whole, whatever the budget.
+    """
+    ordered = weight[..., order]
+    left = budget - (ordered.cumsum(-1) - ordered)
+    share = torch.empty_like(weight)
+    share[..., order] = torch.where(ordered > 0, (left / ordered).clamp(0, 1), 1.0)
+    return share
+
+
+def _descending(values: Tensor) -> Tensor:
+    return values.argsort(descending=True, stable=True)
+
+
+def _check_limits(rho: float, epsilon: float) -> tuple[float, float]:
+    return check_number("rho", rho, minimum=0), check_number("epsilon", epsilon, minimum=0, finite=False)
 
 
 def _check_contributions(m: Tensor | np.ndarray) -> Tensor:
