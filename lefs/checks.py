@@ -10,21 +10,10 @@ from contextlib import contextmanager
 from typing import Any
 
 __all__ = [
-    "MAX_SEED",
-    "check_choice",
-    "check_clusters",
-    "check_counts",
-    "check_device",
-    "check_integer",
-    "check_label",
-    "check_name",
-    "check_number",
-    "check_seed",
-    "check_seeds",
-    "check_tensor",
-    "check_text",
+    "MAX_SEED", "check_choice", "check_clusters", "check_counts", "check_device", "check_integer",
+    "check_label", "check_name", "check_number", "check_seed", "check_seeds", "check_tensor", "check_text",
     "needs",
-]
+]  # fmt: skip
 
 Seeds = int | Iterable[int]
 #: A class, or a number for each: classes mixed, or the attributes that a network was trained with.

@@ -25,18 +25,9 @@ from lefs.records import save_record, whole_record
 from lefs.stylespace import check_styles_shape, ranges
 
 __all__ = [
-    "RANGES",
-    "Direction",
-    "Directions",
-    "closed_form_directions",
-    "layer_range",
-    "mix",
-    "move",
-    "principal_directions",
-    "style_mask",
-    "style_matrix",
-    "walk",
-]
+    "RANGES", "Direction", "Directions", "closed_form_directions", "layer_range", "mix", "move",
+    "principal_directions", "style_mask", "style_matrix", "walk",
+]  # fmt: skip
 
 #: Names that stand for several layers, wherever `layers` is asked for.
 RANGES = ("all", "coarse", "middle", "fine")

@@ -24,7 +24,7 @@ from lefs.naming import as_written
 from lefs.query import QuerySettings
 from lefs.records import read_json, whole, write_json
 from lefs.showing import Shown
-from lefs.sources import Inverted, KeptMask, KeptStyles, Source
+from lefs.sources import KeptMask, KeptStyles, Source, check_source
 
 __all__ = ["Change", "Recipe", "compose", "resolve_claims", "transfer"]
 
@@ -136,7 +136,7 @@ class Change:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "part", as_written(self.part))
-        object.__setattr__(self, "reference", _check_source("reference", self.reference))
+        object.__setattr__(self, "reference", check_source("reference", self.reference))
         if self.mask is None:
             return
         if self.settings.where != "part":
@@ -182,7 +182,7 @@ class Recipe(Shown):
     parts: tuple[tuple[str, str], ...] = ()
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "target", _check_source("target", self.target))
+        object.__setattr__(self, "target", check_source("target", self.target))
         object.__setattr__(self, "label", check_label("label", self.label))
 
     def __str__(self) -> str:
@@ -260,14 +260,6 @@ class Recipe(Shown):
 
 def _named(source: Source) -> str:
     return "styles" if isinstance(source, Tensor | np.ndarray) else str(getattr(source, "name", source))
-
-
-def _check_source(name: str, source: Source) -> Source:
-    """Itself, or the integer that it stands for."""
-    if isinstance(source, str | os.PathLike | KeptStyles | Inverted):
-        return source
-    # (an array without axes is a number)
-    return source if isinstance(source, Tensor | np.ndarray) and source.ndim else check_seed(name, source)
 
 
 def _read(name: str, source: Any) -> int | KeptStyles:

@@ -17,19 +17,9 @@ from lefs.checks import check_integer
 from lefs.records import ArtifactError, looked_up, write_atomically
 
 __all__ = [
-    "Picture",
-    "check_crop",
-    "color_difference",
-    "crop_picture",
-    "of_height",
-    "opaque",
-    "png_text",
-    "read_picture",
-    "resample_partition",
-    "save_png",
-    "to_lab",
-    "to_uint8",
-]
+    "Picture", "check_crop", "color_difference", "crop_picture", "of_height", "opaque", "png_text",
+    "read_picture", "resample_partition", "save_png", "to_lab", "to_uint8",
+]  # fmt: skip
 
 #: A path, a PIL image, an array of bytes (H, W), (H, W, 3) or (H, W, 4), or an image (3, H, W) in [-1, 1]
 Picture = str | os.PathLike[str] | Image.Image | np.ndarray | torch.Tensor

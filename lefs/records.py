@@ -26,30 +26,11 @@ from torch import Tensor
 from lefs.saving import ArtifactError, exclusive, printable, write_atomically, write_json
 
 __all__ = [
-    "VERSION",
-    "ArtifactError",
-    "Record",
-    "describe",
-    "describe_record",
-    "embedded_names",
-    "exclusive",
-    "file_sha256",
-    "lacks_memory",
-    "load_record",
-    "load_tensors",
-    "locate",
-    "looked_up",
-    "not_enough_memory",
-    "printable",
-    "read_json",
-    "record_file",
-    "save_record",
-    "save_tensors",
-    "whole",
-    "whole_record",
-    "write_atomically",
-    "write_json",
-]
+    "VERSION", "ArtifactError", "Record", "describe", "describe_record", "embedded_names", "exclusive",
+    "file_sha256", "lacks_memory", "load_record", "load_tensors", "locate", "looked_up", "not_enough_memory",
+    "printable", "read_json", "record_file", "save_record", "save_tensors", "whole", "whole_record",
+    "write_atomically", "write_json",
+]  # fmt: skip
 
 VERSION = 2  # of records; texts, such as recipes, and records of two files are of version 1
 

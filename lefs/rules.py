@@ -203,8 +203,8 @@ def predicted_change(q: Vector, difference: Vector, effects: Vector) -> Tensor:
 
 
 def _filled(weight: Tensor, order: Tensor, budget: float) -> Tensor:
-    """A fractional knapsack: in this order (C,) the share of each channel that `weight`, (..., C), leaves room
-    for. What weighs nothing is taken whole, whatever the budget.
+    """A fractional knapsack: the share of each channel, of weights (..., C), that there is room for in this
+    order, (C,). What weighs nothing is taken whole, whatever the budget.
     """
     ordered = weight[..., order]
     left = budget - (ordered.cumsum(-1) - ordered)

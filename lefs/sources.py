@@ -12,10 +12,9 @@ import hashlib
 import os
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from tokenize import TokenError
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -29,26 +28,14 @@ from lefs.records import ArtifactError, looked_up, whole_record
 from lefs.showing import Shown
 
 __all__ = [
-    "INVERSION",
-    "Inverted",
-    "KeptMask",
-    "KeptStyles",
-    "Source",
-    "is_picture",
-    "keep_source",
-    "source_styles",
-]
+    "INVERSION", "Inverted", "KeptMask", "KeptStyles", "Source",
+    "check_source", "is_picture", "keep_source", "source_styles",
+]  # fmt: skip
 
 INVERSION = "lefs-inversion"  # the format of a saved `lefs.Inversion`
 
 _MOST = 2**26  # bytes of a file of latents
 _KEYS = ("w", "latent", "latents", "w_plus", "w_pivot", "styles")
-# what numpy raises of damaged files
-_UNREADABLE = (
-    ArithmeticError, EOFError, LookupError, MemoryError, OSError, RuntimeError, SyntaxError, TokenError,
-    TypeError, ValueError, zlib.error,
-)  # fmt: skip
-_SIDES = ("height", "width")
 _WIDEST = 8192  # side of a mask, in pixels
 _DEPTH = 4  # of mappings and lists around the one tensor of a file
 _PICTURES = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"BM", b"RIFF", b"II*\0", b"MM\0*")
@@ -105,15 +92,7 @@ class KeptStyles(Shown):
 
     def styles(self) -> Tensor:
         """The styles, (1, S), float32; an `ArtifactError` if text and digest do not belong together."""
-        try:
-            written = base64.b64decode(self.text, validate=True)
-        except (binascii.Error, TypeError, ValueError):
-            written = b""
-        if len(written) % 4 or not written or hashlib.sha256(written).hexdigest() != self.sha256:
-            raise ArtifactError(
-                f"the styles of {self.name!r} are not those that were saved: their SHA-256 is another one; "
-                "take the recipe from where it was made again"
-            )
+        written = _decoded(f"the styles of {self.name!r} are not those that were", self.text, self.sha256)
         return torch.from_numpy(np.frombuffer(written, "<f4").astype(np.float32))[None]
 
     def __str__(self) -> str:
@@ -167,22 +146,42 @@ class KeptMask:
 
     def mask(self) -> Tensor:
         """Bool (H, W); an `ArtifactError` if text and digest do not belong together."""
-        sides = [check_integer(f"mask's {n}", getattr(self, n), minimum=1, maximum=_WIDEST) for n in _SIDES]
-        size = (sides[0] * sides[1] + 7) // 8
-        try:
-            bits = zlib.decompressobj().decompress(base64.b64decode(self.text, validate=True), size + 1)
-        except (binascii.Error, TypeError, ValueError, zlib.error):
-            bits = b""
-        if len(bits) != size or hashlib.sha256(bits).hexdigest() != self.sha256:
-            raise ArtifactError(
-                "the mask is not the one that was saved: its SHA-256 is another one; take the recipe from "
-                "where it was made again"
-            )
-        drawn = np.unpackbits(np.frombuffer(bits, np.uint8), count=sides[0] * sides[1])
-        return torch.from_numpy(drawn.reshape(sides).astype(bool))
+        height, width = (
+            check_integer(f"mask's {name}", getattr(self, name), minimum=1, maximum=_WIDEST)
+            for name in ("height", "width")
+        )
+        size = (height * width + 7) // 8
+
+        def inflate(packed: bytes) -> bytes:
+            return zlib.decompressobj().decompress(packed, size + 1)
+
+        bits = _decoded("the mask is not the one that was", self.text, self.sha256, inflate)
+        drawn = np.unpackbits(np.frombuffer(bits, np.uint8), count=height * width)
+        return torch.from_numpy(drawn.reshape(height, width).astype(bool))
+
+
+def _decoded(what: str, text: str, sha256: str, unpack: Callable[[bytes], bytes] = bytes) -> bytes:
+    """The bytes of a text in base64; an `ArtifactError` unless they have that digest."""
+    try:
+        found = unpack(base64.b64decode(text, validate=True))
+        if hashlib.sha256(found).hexdigest() == sha256:
+            return found
+    except (binascii.Error, TypeError, ValueError, zlib.error):
+        pass
+    raise ArtifactError(
+        f"{what} saved: the SHA-256 is another one; take the recipe from where it was made again"
+    )
 
 
 Source = int | Tensor | np.ndarray | str | os.PathLike[str] | KeptStyles | Inverted
+
+
+def check_source(name: str, source: Source) -> Source:
+    """Return `source`, or the seed that it stands for; an error names the argument."""
+    if isinstance(source, str | os.PathLike | KeptStyles | Inverted):
+        return source
+    # (an array without axes is a number)
+    return source if isinstance(source, Tensor | np.ndarray) and source.ndim else check_seed(name, source)
 
 
 def source_styles(
@@ -223,17 +222,17 @@ def source_styles(
     >>> bool((lefs.source_styles(generator, w.numpy()) == lefs.source_styles(generator, 1)).all())
     True
     """
-    if isinstance(source, KeptStyles):
-        return _fitting(generator, source.styles(), repr(source.name))
+    source = check_source("source", source)
+    if isinstance(source, int):
+        return generator.sample([source], truncation=truncation, labels=None if label is None else [label])
     if isinstance(source, str | os.PathLike):
         return _from_file(generator, looked_up(source))
-    if isinstance(source, Tensor | np.ndarray) and source.ndim:
-        return _fitting(generator, source, "source")
+    if isinstance(source, KeptStyles):
+        return _fitting(generator, source.styles(), repr(source.name))
     if isinstance(source, Inverted):
         source.generator.check(generator, what="inversion", remedy="invert the picture with that one")
-        return _fitting(generator, source.styles, "source")
-    seed = check_seed("source", source)
-    return generator.sample([seed], truncation=truncation, labels=None if label is None else [label])
+        source = source.styles
+    return _fitting(generator, source, "source")
 
 
 def keep_source(
@@ -255,8 +254,9 @@ def keep_source(
     >>> lefs.keep_source(generator, 2017), str(lefs.keep_source(generator, generator.mean_w()))
     (2017, 'picture')
     """
-    if not (isinstance(source, str | os.PathLike | KeptStyles | Inverted) or np.ndim(source)):
-        return check_seed("source", source)
+    source = check_source("source", source)
+    if isinstance(source, int):
+        return source
     found = source_styles(generator, source, truncation=truncation, label=label)
     if isinstance(source, KeptStyles):
         return source
@@ -273,23 +273,24 @@ def _fitting(generator: Generator, given: Any, what: str) -> Tensor:
     if not values.is_floating_point():
         raise TypeError(f"{what} must hold floating-point numbers, got {values.dtype}")
     rows = values.shape[1:] if values.ndim > 1 and values.shape[0] == 1 else values.shape
-    ws, width = (generator.num_ws, generator.w_dim), generator.num_styles
-    if not generator.has_styles:
-        ws, width = (0, 0), generator.z_dim + generator.label_dim
-    if tuple(rows) not in ((width,), (ws[1],), ws):
-        wanted = f"w of shape ({ws[1]},), W+ of shape {ws} or styles of shape ({width},)"
+    if generator.has_styles:
+        sizes = (generator.num_styles,), (generator.w_dim,), (generator.num_ws, generator.w_dim)
+        wanted = f"w of shape {sizes[1]}, W+ of shape {sizes[2]} or styles of shape {sizes[0]}"
+    else:
+        sizes = ((generator.z_dim + generator.label_dim,),)
+        wanted = f"latent of shape {sizes[0]}"
+    if tuple(rows) not in sizes:
         raise ValueError(
-            f"{what} must be one image's {wanted if ws[0] else f'latent of shape ({width},)'}, as "
-            f"{generator.name!r} has them, got {tuple(values.shape)}; it is of another network, or of "
-            "several images: give a single row"
+            f"{what} must be one image's {wanted}, as {generator.name!r} has them, got "
+            f"{tuple(values.shape)}; it is of another network, or of several images: give a single row"
         )
     if not bool(values.isfinite().all()):
         raise ValueError(f"{what} has NaN or infinite numbers; it comes from a fit that diverged")
     values = values.detach().reshape(1, *rows).to(generator.device, torch.float32)
-    if tuple(rows) == (width,):
+    if tuple(rows) == sizes[0]:
         return values.clone()
     with torch.no_grad():
-        return generator.styles(values.expand(1, *ws) if values.ndim == 3 else values[:, None].expand(1, *ws))
+        return generator.styles((values if values.ndim == 3 else values[:, None]).expand(1, *sizes[2]))
 
 
 def is_picture(source: Source) -> bool:
@@ -348,7 +349,7 @@ def _arrays(path: Path) -> Any:
             return dict(read) if sizes else None
     except zipfile.BadZipFile:  # (torn: whoever reads checkpoints says how)
         return None
-    except _UNREADABLE as error:
+    except Exception as error:  # (damaged files make numpy raise nearly anything)
         raise ArtifactError(f"{path} is not a whole file of numpy arrays: {error}") from None
 
 
