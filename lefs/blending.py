@@ -17,7 +17,8 @@ from torch import Tensor
 from lefs.catalog import Catalog
 from lefs.editing import transfer
 from lefs.generator import Generator
-from lefs.positions import grown, main_pieces, offsets, on_map, resized, shifted
+from lefs.images import resized
+from lefs.positions import grown, main_pieces, offsets, on_map, shifted
 from lefs.query import QuerySettings
 from lefs.synthesis import Cache, Noise
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ from lefs.records import ArtifactError, looked_up, write_atomically
 
 __all__ = [
     "Picture", "check_crop", "color_difference", "crop_picture", "of_height", "opaque", "png_text",
-    "read_picture", "resample_partition", "save_png", "to_lab", "to_uint8",
+    "read_picture", "resample_partition", "resized", "save_png", "to_lab", "to_uint8",
 ]  # fmt: skip
 
 #: A path, a PIL image, an array of bytes (H, W), (H, W, 3) or (H, W, 4), or an image (3, H, W) in [-1, 1]
@@ -67,18 +68,23 @@ def png_text(path: str | os.PathLike[str], key: str) -> str:
     ArtifactError
         If the file is not a PNG, is damaged, or holds nothing under that key.
     """
-    if not Path(path).is_file():  # (a pipe would wait for somebody to write to it)
-        raise ArtifactError(f"{path} is not a file; expected a PNG with a {key} inside")
-    try:
-        with Image.open(path, formats=("PNG",)) as file:
-            text = file.info.get(key)  # (Pillow bounds how long a text may be, also unpacked)
-    except (OSError, SyntaxError, ValueError, struct.error, Image.DecompressionBombError) as error:
-        raise ArtifactError(
-            f"{path} is not a whole PNG: {error}; expected one with a {key} inside"
-        ) from error
+    with _opened(Path(path), ("PNG",), f"whole PNG with a {key} inside") as file:
+        text = file.info.get(key)  # (Pillow bounds how long a text may be, also unpacked)
     if not isinstance(text, str):
         raise ArtifactError(f"{path} has no {key} inside: lefs did not write it, or a program took it out")
     return str(text)
+
+
+@contextmanager
+def _opened(path: Path, formats: tuple[str, ...], what: str) -> Iterator[Image.Image]:
+    """A picture's file; an `ArtifactError` if it is not `what`."""
+    try:
+        if not path.is_file():  # (a pipe would wait for somebody to write to it)
+            raise ValueError("it is not a file")
+        with Image.open(path, formats=formats) as file:
+            yield file
+    except (OSError, SyntaxError, ValueError, struct.error, Image.DecompressionBombError) as error:
+        raise ArtifactError(f"{path} is not a {what}: {error}; give a PNG or JPEG") from error
 
 
 def read_picture(picture: Picture, *, alpha: bool = False) -> Image.Image:
@@ -100,16 +106,8 @@ def read_picture(picture: Picture, *, alpha: bool = False) -> Image.Image:
         If an array is of another shape or type.
     """
     if isinstance(picture, str | os.PathLike):
-        path = looked_up(picture)
-        try:
-            if path.exists() and not path.is_file():  # (a pipe would wait for somebody to write to it)
-                raise ValueError("it is not a regular file")
-            with Image.open(path, formats=_FORMATS) as file:
-                return _colors(ImageOps.exif_transpose(file), alpha)
-        except (OSError, SyntaxError, ValueError, struct.error, Image.DecompressionBombError) as error:
-            raise ArtifactError(
-                f"{path} is not a picture that can be read: {error}; give a PNG or JPEG"
-            ) from error
+        with _opened(looked_up(picture), _FORMATS, "picture that can be read") as file:
+            return _colors(ImageOps.exif_transpose(file), alpha)
     if isinstance(picture, Image.Image):
         return _colors(ImageOps.exif_transpose(picture), alpha)
     if isinstance(picture, torch.Tensor):
@@ -224,18 +222,17 @@ def color_difference(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
     return torch.linalg.vector_norm(labs[0] - labs[1], dim=-3).float()
 
 
+def resized(weights: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+    """Averaged down, or enlarged pixel by pixel: (N, P, height, width)."""
+    if size[0] < weights.shape[-2]:
+        return adaptive_avg_pool2d(weights, size)
+    return interpolate(weights, size=size, mode="nearest")
+
+
 def resample_partition(membership: torch.Tensor, height: int) -> torch.Tensor:
     """Bring memberships of shape (N, K, h, w) to this height, in proportion, with Σ_k kept at 1 everywhere.
 
     Up: nearest neighbour. Down: the mean over each area, so that a position on a border belongs to
     several clusters in proportion.
     """
-    before, width = membership.shape[-2:]
-    size = height, width * height // before
-    if height == before:
-        return membership
-    return (
-        interpolate(membership, size, mode="nearest")
-        if height > before
-        else adaptive_avg_pool2d(membership, size)
-    )
+    return resized(membership, of_height(height, membership))

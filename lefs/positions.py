@@ -5,9 +5,11 @@ from __future__ import annotations
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import adaptive_avg_pool2d, affine_grid, grid_sample, interpolate, max_pool2d, pad
+from torch.nn.functional import affine_grid, grid_sample, max_pool2d, pad
 
-__all__ = ["grown", "main_pieces", "offsets", "on_map", "resized", "shifted"]
+from lefs.images import resized
+
+__all__ = ["grown", "main_pieces", "offsets", "on_map", "shifted"]
 
 _REACH = 0.125  # how far parts are moved at most, as a share of the picture
 _SPECK = 0.05  # of the largest piece of a part: smaller ones are not taken for it
@@ -47,13 +49,6 @@ def on_map(weights: Tensor, maps: Tensor, margin: int) -> Tensor:
     inside = maps.shape[-2] - 2 * margin, maps.shape[-1] - 2 * margin
     found = resized(weights, inside)
     return (pad(found, (margin,) * 4, mode="replicate") if margin else found).to(maps)
-
-
-def resized(weights: Tensor, size: tuple[int, int]) -> Tensor:
-    """Averaged down, or enlarged pixel by pixel: (N, P, height, width)."""
-    if size[0] < weights.shape[-2]:
-        return adaptive_avg_pool2d(weights, size)
-    return interpolate(weights, size=size, mode="nearest")
 
 
 def offsets(target_mask: Tensor, reference_mask: Tensor) -> Tensor:
