@@ -26,6 +26,7 @@ __all__ = ["Blending", "Side", "blending_layer", "in_place", "mix"]
 
 _IN_PLACE = QuerySettings(where="part")
 _TRANSPLANT = QuerySettings(epsilon=48)
+_APART = 0.2  # intersection over union below which masks are taken to lie apart
 
 
 def in_place(
@@ -247,8 +248,7 @@ class Blending:
         if settings.tone and len(target.masks) > 1:
             inner = self._toned(part, target, reference, inner, strength)
         if settings.align:
-            shift = offsets(own, other)
-            inner, other = self._shifted(inner, shift), shifted(other[:, None].float(), shift)[:, 0] > 0.5
+            inner, other = self._aligned(inner, own, other, only_apart=settings.align == "apart")
         union = place = own | other
         if settings.transplant:
             # (where only the target shows the part, the reference shows what lies behind it there: its own)
@@ -293,11 +293,24 @@ class Blending:
     def _mixed(self, outer: Cache, inner: Cache, place: Tensor) -> Cache:
         return mix(self.generator, outer, inner, grown(place, self._position))
 
-    def _shifted(self, inner: Cache, moves: Tensor) -> Cache:
-        def move(margin: int, maps: Tensor) -> Tensor:
-            return shifted(maps, moves, 1 - 2 * margin / maps.shape[-1])
+    def _aligned(self, inner: Cache, own: Tensor, other: Tensor, *, only_apart: bool) -> tuple[Cache, Tensor]:
+        """The reference's state and mask moved over the target's part; or only where they lie apart before it
+        and not after it.
+        """
+        if only_apart and not bool((_overlap(own, other) < _APART).any()):
+            return inner, other
+        moves = offsets(own, other)
+        moved = shifted(other[:, None].float(), moves)[:, 0] > 0.5
+        at = moves.any(dim=1)
+        if only_apart:
+            at &= (_overlap(own, other) < _APART) & (_overlap(own, moved) >= _APART)
 
-        return _each(self.generator, move, inner.styles.expand(len(moves), -1), inner)
+        def move(margin: int, maps: Tensor) -> Tensor:
+            found = shifted(maps, moves, 1 - 2 * margin / maps.shape[-1])
+            return torch.where(at[:, None, None, None], found, maps)
+
+        styles = inner.styles.expand(len(moves), -1)
+        return _each(self.generator, move, styles, inner), torch.where(at[:, None, None], moved, other)
 
     def _toned(self, part: str, target: Side, reference: Side, inner: Cache, strength: float) -> Cache:
         """What a reference shows beside the part, moved by the difference of the means of both sides' maps
@@ -348,6 +361,11 @@ def mix(generator: Generator, outer: Cache, inner: Cache, weights: Tensor) -> Ca
 
     count = max(len(outer.styles), len(inner.styles), len(weights))
     return _each(generator, mixed, outer.styles.expand(count, -1), outer, inner)
+
+
+def _overlap(a: Tensor, b: Tensor) -> Tensor:
+    """Intersection over union of masks (N, H, W): (N,); 0 of two empty ones."""
+    return (a & b).sum((1, 2)) / (a | b).sum((1, 2)).clamp_min(1)
 
 
 def _each(generator: Generator, make: Callable[..., Tensor], styles: Tensor, *caches: Cache) -> Cache:

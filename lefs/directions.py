@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize as unit
 
-from lefs.checks import check_choice, check_integer, check_name, check_number, check_seeds
+from lefs.checks import check_choice, check_integer, check_name, check_number, check_seeds, check_tensor
 from lefs.generator import Generator, GeneratorId
 from lefs.naming import part_name
 from lefs.records import save_record, whole_record
@@ -172,10 +172,9 @@ class Directions(Sequence[Direction]):
         object.__setattr__(self, "names", names)
         if len(names) not in (0, len(self)) or len(set(names)) < len(names):
             raise ValueError(f"names must be {len(self)} different ones, or none; got {names}")
-        for name, rank in zip(_TENSORS, (2, 2, 1, 1), strict=True):
-            found = tuple(getattr(self, name).shape)
-            if len(found) != rank or found[0] != len(self.deviations):
-                raise ValueError(f"{name} must have {rank} dimensions and a row a direction, got {found}")
+        widths = self.latents.shape[-1:], self.styles.shape[-1:], (), ()
+        for name, width in zip(_TENSORS, widths, strict=True):
+            check_tensor(name, getattr(self, name), (len(self), *width))
 
     def __len__(self) -> int:
         return len(self.deviations)

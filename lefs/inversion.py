@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d
 
 from lefs.catalog import Catalog
-from lefs.checks import Label, check_choice, check_integer, check_number
+from lefs.checks import Label, check_choice, check_integer, check_number, check_tensor
 from lefs.generator import Generator, GeneratorId
 from lefs.images import Picture, check_crop, crop_picture, opaque, read_picture
 from lefs.likeness import Features, Likeness
@@ -78,14 +78,13 @@ class Inversion(Shown):
     def __post_init__(self) -> None:
         check_choice("space", self.space, _SPACES)
         check_number("seconds", self.seconds, minimum=0)
-        size = tuple(self.picture.shape[1:])
-        shapes = (1, *self.styles.shape[1:2]), (3, *size), (3, *size), size, (len(self.errors),)
-        for name, shape in zip(_TENSORS, shapes, strict=True):
-            tensor = getattr(self, name)
-            if tuple(tensor.shape) != shape or not bool(tensor.isfinite().all()):
-                raise ValueError(f"{name} must be finite and of shape {shape}, got {tuple(tensor.shape)}")
-        if self.kept.dtype != torch.bool or len(self.crop) != 4:
-            raise ValueError(f"kept must be bool, crop four numbers; got {self.kept.dtype}, {self.crop}")
+        size, kept = tuple(self.picture.shape[1:]), self.kept
+        check_tensor("styles", self.styles, (1, *self.styles.shape[1:2]))
+        check_tensor("errors", self.errors, (len(self.errors),))
+        for name in ("image", "picture"):
+            check_tensor(name, getattr(self, name), (3, *size))
+        if (tuple(kept.shape), kept.dtype, len(self.crop)) != (size, torch.bool, 4):
+            raise ValueError(f"kept must be bool of shape {size}, crop four numbers; got {kept}, {self.crop}")
 
     @cached_property
     def psnr(self) -> float:

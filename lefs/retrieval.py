@@ -37,7 +37,7 @@ from torch import Tensor
 from lefs.activations import Batch, Sample, default_batch
 from lefs.blending import in_place
 from lefs.catalog import Catalog
-from lefs.checks import Label, check_choice, check_label, check_number, check_seeds
+from lefs.checks import Label, check_choice, check_label, check_number, check_seeds, check_tensor
 from lefs.editing import transfer
 from lefs.factorization import memberships
 from lefs.generator import Generator, GeneratorId
@@ -104,9 +104,8 @@ class PartBank(Shown):
 
     def __post_init__(self) -> None:
         shape = (len(self.seeds), len(self.parts))
-        for name, tensor in (("vectors", self.vectors[..., 0]), ("areas", self.areas)):
-            if tuple(tensor.shape) != shape or not bool(tensor.isfinite().all()):
-                raise ValueError(f"{name} must be finite and of {shape} pictures and parts")
+        check_tensor("vectors", self.vectors, (*shape, *self.vectors.shape[-1:]))
+        check_tensor("areas", self.areas, shape)
 
     @classmethod
     def of(
@@ -155,12 +154,12 @@ class PartBank(Shown):
         """Read what `save` wrote; an `ArtifactError` says what is wrong with the file."""
         with whole_record(path, expect=_FORMAT) as (meta, tensors, _):
             seeds, owner = tuple(check_seeds(meta["seeds"])), GeneratorId.from_json(meta["generator"])
-            parts = {str(name): str(digest) for name, digest in meta["parts"]}
-            truncation, both = (
+            truncation, label = (
                 check_number("truncation", meta["truncation"]),
-                (tensors["vectors"], tensors["areas"]),
+                check_label("label", meta["label"]),
             )
-            return cls(seeds, truncation, check_label("label", meta["label"]), *both, parts, owner)
+            found, parts = (tensors["vectors"], tensors["areas"]), {str(n): str(d) for n, d in meta["parts"]}
+            return cls(seeds, truncation, label, *found, parts, owner)
 
 
 def retrieve(
@@ -222,13 +221,10 @@ def retrieve(
     if by == "cleanest":
         usual = QuerySettings(where="part")
         scores = _share_inside(generator, catalog, styles, part, bank, settings or usual, progress)
+    elif row is None:
+        scores = _distance(catalog, part, bank, _describe(generator, styles, catalog=catalog))
     else:
-        own = (
-            _describe(generator, styles, catalog=catalog)
-            if row is None
-            else (bank.vectors[[row]], bank.areas[[row]])
-        )
-        scores = _distance(catalog, part, bank, own)
+        scores = _distance(catalog, part, bank, (bank.vectors[[row]], bank.areas[[row]]))
     order = scores.argsort(descending=by != "similar", stable=True).tolist()
     return [Match(bank.seeds[i], float(scores[i])) for i in order if i != row]
 
@@ -276,10 +272,8 @@ def _share_inside(
     """Of the pixels that change visibly when each picture's part is taken over, the share inside it: (N,)."""
     side = next((s for s in generator.preview_sizes if s >= _PREVIEW), generator.size[0])
     small: dict[str, Any] = {"upto": None if side == generator.size[0] else side}
-    before, own = (
-        generator.synthesize(target, **small),
-        catalog.part_masks(generator, target, size=side)[part],
-    )
+    before = generator.synthesize(target, **small)
+    own = catalog.part_masks(generator, target, size=side)[part]
     found, batch = [], default_batch(generator)
     starts = range(0, len(bank.seeds), batch)
     for start in track(starts, total=len(starts), description=f"taking over {part}", show=progress):

@@ -214,6 +214,24 @@ def test_specks_of_a_mask_of_ones_own_are_edited(lively: StyleGAN2, catalog: Cat
     assert not target[..., -4:, -4:].equal(edit[..., -4:, -4:])
 
 
+def test_only_parts_that_lie_apart_are_moved_unless_told(
+    lively: StyleGAN2, catalog: Catalog, styles: Tensor
+) -> None:
+    part, other = part_of(catalog, lively, styles), styles.flip(0)
+    blob = torch.zeros(4, 16, 16, dtype=torch.bool)
+    blob[:, 6:10, 6:10] = True
+    # over each other; beside each other; of unlike sizes, so that no move helps; in one of them alone
+    theirs = torch.stack([blob[0], blob[0].roll((2, -2), (1, 0)), torch.ones(16, 16).bool(), blob[0] & False])
+    apart, never, always = (
+        in_place(lively, catalog, part, styles, other, settings=settings, masks=(blob, theirs))
+        for settings in (IN_PLACE, replace(IN_PLACE, align=False), replace(IN_PLACE, align=True))
+    )
+    assert [torch.equal(a, b) for a, b in zip(apart, never, strict=True)] == [True, False, True, True]
+    assert torch.equal(apart[1], always[1])
+    with pytest.raises(ValueError, match="align must be one of 'apart', True, False"):
+        QuerySettings(align="always")  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize(("right", "down"), [(0, 0), (3, 0), (-2, 4), (4, -4)])
 def test_offsets_bring_a_moved_part_back(right: int, down: int) -> None:
     blob = torch.zeros(2, 32, 32, dtype=torch.bool)

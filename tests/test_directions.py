@@ -537,7 +537,7 @@ def test_a_direction_is_what_it_says(found: Directions) -> None:
     assert direction.deviation == float(found.deviations[0])
     assert 0 < direction.explained < 1
     assert "4 principal in" in repr(found)
-    with pytest.raises(ValueError, match="styles must have 2 dimensions"):
+    with pytest.raises(ValueError, match=r"styles must have shape \(4, 80\)"):
         replace(found, styles=found.styles[0])
 
 

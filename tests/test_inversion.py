@@ -149,7 +149,7 @@ def test_an_inversion_is_a_record_and_a_source(
         tamper(path, **{name: value})
         with pytest.raises(lefs.ArtifactError, match="not a whole inversion"):
             lefs.Inversion.load(path)
-    with pytest.raises(ValueError, match="styles must be finite"):
+    with pytest.raises(ValueError, match=r"styles must have shape \(1, 66\) and finite real numbers"):
         dataclasses.replace(found, styles=found.styles * np.nan)
 
 

@@ -1,13 +1,16 @@
 """Do shapes arrive? The area and the outline of edited parts, in place, judged by the segmenter.
 
-python -m data.figures.shapes [--pairs 190] [--models portraits portraits-64]
+python -m data.figures.shapes [--pairs 190] [--ways never always "when apart"] [--models portraits]
+
+Ways say when the reference's part is moved over the target's (`QuerySettings.align`).
 """
 
 from __future__ import annotations
 
 import argparse
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -24,11 +27,12 @@ from ..portraits.recipe.measure.subject import Subject
 from .evaluate import PARTS, RARE
 
 FAR = 7 / 128  # of the picture's width: how far parts lie apart whose outlines are compared
-WAYS = {
-    "in place": {},
-    "transplant": {"transplant": True},
-    "align": {"align": True},
-    "refine = None": {"refine": None},
+WAYS: dict[str, dict[str, Any]] = {
+    "when apart": {},
+    "never": {"align": False},
+    "always": {"align": True},
+    "never, transplant": {"align": False, "transplant": True},
+    "never, refine = None": {"align": False, "refine": None},
 }
 #: What happens to a part's area, from the target's (N,) to the reference's.
 CASES: dict[str, tuple[str, Callable[[Tensor, Tensor], Tensor]]] = {
@@ -60,15 +64,15 @@ def unlike(masks: Tensor, reference: Tensor) -> np.ndarray:
 
 
 @torch.inference_mode()
-def measure(name: str, count: int) -> tuple[Table, Table]:
+def measure(name: str, count: int, ways: Sequence[str] = tuple(WAYS)) -> tuple[Table, Table]:
     """Slopes of area by case, and agreement of outlines by part, for each way of editing in place."""
     s = Subject.load(name)
     parts = [part for part in PARTS + RARE if part in s.catalog.parts]
     slopes: dict[tuple[str, str], list[np.ndarray]] = defaultdict(list)
     outlines: dict[tuple[str, str], list[np.ndarray]] = defaultdict(list)
     for batch in pair_batches(s.model, s.catalog, seed_pairs(count), segmenter=s.segmenter):
-        for way, options in WAYS.items():
-            settings = lefs.QuerySettings(where="part", **options)  # type: ignore[arg-type]
+        for way in ways:
+            settings = lefs.QuerySettings(where="part", **WAYS[way])
             for part in parts:
                 images = edited(batch, s.catalog, part, settings)
                 sides = batch.target_masks[part], batch.reference_masks[part]
@@ -85,28 +89,29 @@ def measure(name: str, count: int) -> tuple[Table, Table]:
                 at = (apart >= FAR) & (torch.stack(areas[:2]).amin(0) >= SPECK)
                 both = [unlike(m[at], sides[1][at]) for m in (made, sides[0])]
                 outlines[part, way].append(np.stack([both[1] - both[0], both[1]]))
-    return table("area: slope", slopes), table("outline: agreement", outlines)
+    return table("area: slope", slopes, ways), table("outline: agreement", outlines, ways)
 
 
-def table(title: str, found: dict[tuple[str, str], list[np.ndarray]]) -> Table:
+def table(title: str, found: dict[tuple[str, str], list[np.ndarray]], ways: Sequence[str]) -> Table:
     """A row for each case or part, a column for each way: Σ / Σ over pairs, with 95 % intervals."""
     rows = []
     for row in dict.fromkeys(row for row, _ in found):
-        columns = [np.concatenate(found[row, way], axis=1) for way in WAYS]
+        columns = [np.concatenate(found[row, way], axis=1) for way in ways]
         if columns[0].shape[1] >= 3:
             cells = (spelled(estimate(*c), ".2f") for c in columns)
             rows.append((row, str(columns[0].shape[1]), *cells))
-    return Table((title, "pairs", *WAYS), rows)
+    return Table((title, "pairs", *ways), rows)
 
 
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description="Measure whether areas and outlines of parts arrive.")
     parser.add_argument("--pairs", type=int, default=190, help="of which each row takes those that show it")
+    parser.add_argument("--ways", nargs="+", default=list(WAYS), choices=WAYS)
     parser.add_argument("--models", nargs="+", default=["portraits"])
     options = parser.parse_args()
     for name in options.models:
-        print(name, *measure(name, options.pairs), sep="\n\n", flush=True)
+        print(name, *measure(name, options.pairs, options.ways), sep="\n\n", flush=True)
 
 
 if __name__ == "__main__":

@@ -276,7 +276,8 @@ def _mixing(generator: Generator) -> list[Method]:
 
 
 def _placed(catalog: Catalog, batch: PairBatch, part: str, value: float) -> Tensor:
-    return edited(batch, catalog, part, QuerySettings(where="part"), strength=value)
+    # (unmoved: arrival is judged where the reference's part lies)
+    return edited(batch, catalog, part, QuerySettings(where="part", align=False), strength=value)
 
 
 def _blended(layer: str, batch: PairBatch, part: str, value: float) -> Tensor:
