@@ -73,13 +73,12 @@ class QuerySettings:
         Move what the reference shows beside the part to the target's tones there, so that no skin or
         background comes along; with the catalog's masks alone (.69, 1.6 %: what arrives less is mostly the
         reference's surroundings).
-    align : {"apart", True, False}
-        Move the reference's maps over the target's part first: always, never, or, unless told otherwise,
-        where the two masks lie apart (intersection over union below 0.2) and would not then. Outlines of
-        parts 7 pixels or more apart then agree with the reference's (of noses by −.03, never moved −1.27;
-        brows .32, −.30; ``python -m data.figures.shapes``), and look more real. Less arrives where the
-        reference's own part lies (.78, 1.9 %; always moved .59, 2.0 %). The numbers of the other options are
-        of edits that move nothing.
+    align : {False, "apart", True}
+        Move the reference's maps over the target's part first: never, where the two masks lie apart
+        (intersection over union below 0.2) and would not then, or always. Outlines of parts 7 pixels or more
+        apart then agree better with the reference's (of noses by −.03, never moved −1.27; brows .32, −.30;
+        ``python -m data.figures.shapes``), and look more real; less arrives where the reference's own part
+        lies (``"apart"`` .78, 1.9 %; True .59, 2.0 %).
     transplant : bool
         Where only the target shows the part, take the channel edit of budget ε = 48, not the reference, which
         shows there what lies behind (.68, 1.6 %). Not for taking a part off: a hat's area goes by .22 instead
@@ -107,7 +106,7 @@ class QuerySettings:
     leak: float = 50.0
     contributions: Contributions | None = None
     where: Literal["everywhere", "part"] = "everywhere"
-    align: bool | Literal["apart"] = "apart"
+    align: bool | Literal["apart"] = False
     tone: bool = False
     transplant: bool = False
     refine: int | None = 1
@@ -117,7 +116,7 @@ class QuerySettings:
         if str(self.method) in ("", "None"):
             object.__setattr__(self, "method", "global" if self.where == "part" else "sequential")
         check_choice("method", self.method, METHODS)
-        check_choice("align", self.align, ("apart", True, False))
+        check_choice("align", self.align, (False, "apart", True))
         check_choice("contributions", self.contributions, (None, *CONTRIBUTIONS))
         check_number("slope", self.slope, minimum=0)
         check_number("leak", self.leak, minimum=0, finite=False)

@@ -214,7 +214,7 @@ def test_specks_of_a_mask_of_ones_own_are_edited(lively: StyleGAN2, catalog: Cat
     assert not target[..., -4:, -4:].equal(edit[..., -4:, -4:])
 
 
-def test_only_parts_that_lie_apart_are_moved_unless_told(
+def test_only_parts_that_lie_apart_are_moved_if_so_told(
     lively: StyleGAN2, catalog: Catalog, styles: Tensor
 ) -> None:
     part, other = part_of(catalog, lively, styles), styles.flip(0)
@@ -224,11 +224,11 @@ def test_only_parts_that_lie_apart_are_moved_unless_told(
     theirs = torch.stack([blob[0], blob[0].roll((2, -2), (1, 0)), torch.ones(16, 16).bool(), blob[0] & False])
     apart, never, always = (
         in_place(lively, catalog, part, styles, other, settings=settings, masks=(blob, theirs))
-        for settings in (IN_PLACE, replace(IN_PLACE, align=False), replace(IN_PLACE, align=True))
+        for settings in (replace(IN_PLACE, align="apart"), IN_PLACE, replace(IN_PLACE, align=True))
     )
     assert [torch.equal(a, b) for a, b in zip(apart, never, strict=True)] == [True, False, True, True]
     assert torch.equal(apart[1], always[1])
-    with pytest.raises(ValueError, match="align must be one of 'apart', True, False"):
+    with pytest.raises(ValueError, match="align must be one of False, 'apart', True"):
         QuerySettings(align="always")  # type: ignore[arg-type]
 
 

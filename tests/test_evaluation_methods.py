@@ -198,7 +198,7 @@ def test_in_place_is_what_the_editor_renders(lively: StyleGAN2, clustered: Catal
     sides = batch.target_styles, batch.reference_styles
     at = batch.place("left").flatten(1).any(dim=1)
     assert at.any()
-    settings = QuerySettings(where="part", align=False)
+    settings = QuerySettings(where="part")
     expected = in_place(lively, clustered, "left", *(s[at] for s in sides), settings=settings, strength=0.4)
     torch.testing.assert_close(method.edit(batch, "left", 0.4)[at], expected, rtol=1e-4, atol=1e-4)
 

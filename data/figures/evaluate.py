@@ -52,15 +52,15 @@ RARE = ("hat", "glasses", "beard", "ears", "earrings")
 
 #: The ways of editing in place that `QuerySettings` has, and half an edit and a quarter of one.
 WAYS: dict[str, tuple[dict[str, Any], float]] = {
-    "in place": ({"align": False}, 1.0),
-    "align = apart": ({}, 1.0),
+    "in place": ({}, 1.0),
+    "align = apart": ({"align": "apart"}, 1.0),
     "align = True": ({"align": True}, 1.0),
-    "tone": ({"align": False, "tone": True}, 1.0),
-    "transplant": ({"align": False, "transplant": True}, 1.0),
-    "refine = 0": ({"align": False, "refine": 0}, 1.0),
-    "refine = None": ({"align": False, "refine": None}, 1.0),
-    "λ = 0.5": ({"align": False}, 0.5),
-    "λ = 0.25": ({"align": False}, 0.25),
+    "tone": ({"tone": True}, 1.0),
+    "transplant": ({"transplant": True}, 1.0),
+    "refine = 0": ({"refine": 0}, 1.0),
+    "refine = None": ({"refine": None}, 1.0),
+    "λ = 0.5": ({}, 0.5),
+    "λ = 0.25": ({}, 0.25),
 }
 
 

@@ -1,6 +1,6 @@
 """Do shapes arrive? The area and the outline of edited parts, in place, judged by the segmenter.
 
-python -m data.figures.shapes [--pairs 190] [--ways never always "when apart"] [--models portraits]
+python -m data.figures.shapes [--pairs 190] [--ways "in place" "align = apart"] [--models portraits]
 
 Ways say when the reference's part is moved over the target's (`QuerySettings.align`).
 """
@@ -28,11 +28,11 @@ from .evaluate import PARTS, RARE
 
 FAR = 7 / 128  # of the picture's width: how far parts lie apart whose outlines are compared
 WAYS: dict[str, dict[str, Any]] = {
-    "when apart": {},
-    "never": {"align": False},
-    "always": {"align": True},
-    "never, transplant": {"align": False, "transplant": True},
-    "never, refine = None": {"align": False, "refine": None},
+    "in place": {},
+    "align = apart": {"align": "apart"},
+    "align = True": {"align": True},
+    "transplant": {"transplant": True},
+    "refine = None": {"refine": None},
 }
 #: What happens to a part's area, from the target's (N,) to the reference's.
 CASES: dict[str, tuple[str, Callable[[Tensor, Tensor], Tensor]]] = {

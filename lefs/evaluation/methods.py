@@ -276,8 +276,7 @@ def _mixing(generator: Generator) -> list[Method]:
 
 
 def _placed(catalog: Catalog, batch: PairBatch, part: str, value: float) -> Tensor:
-    # (unmoved: arrival is judged where the reference's part lies)
-    return edited(batch, catalog, part, QuerySettings(where="part", align=False), strength=value)
+    return edited(batch, catalog, part, QuerySettings(where="part"), strength=value)
 
 
 def _blended(layer: str, batch: PairBatch, part: str, value: float) -> Tensor:
