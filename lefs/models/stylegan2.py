@@ -88,6 +88,7 @@ class StyleGAN2(Generator):
     """
 
     architecture = "stylegan2"
+    config: StyleGAN2Config
     synthesis: nn.Module
 
     def __init__(self, config: StyleGAN2Config):

@@ -163,6 +163,7 @@ class StyleGAN3(Generator):
     """
 
     architecture = "stylegan3"
+    config: StyleGAN3Config
     synthesis: nn.Module
     extra_styles = 4
 

@@ -176,7 +176,7 @@ def find_network(tree: Any, *keys: str) -> tuple[str, Any] | None:
 def inside(tree: Any, *names: str) -> Any:
     """The record of the module that the generator of a file has by these names inside each other, or None."""
     found = find_network(tree, *NETWORKS)
-    record = found[1] if found else None
+    record: Any = found[1] if found else None
     for name in names:
         modules = record.state["_modules"] if is_module(record) else None
         record = modules.get(name) if isinstance(modules, Mapping) else None
