@@ -61,7 +61,7 @@ def test_a_large_generator_shows_previews(generator: lefs.Generator, monkeypatch
 
 def test_a_catalog_lists_its_parts_in_the_colors_of_overlays(catalog: lefs.Catalog) -> None:
     page = bundle(catalog)["text/html"]
-    assert all(f"</span> {part}</td>" in page for part in catalog.parts)
+    assert all(f"</span>{part}</td>" in page for part in catalog.parts)
     assert "#e69f00" in page.split("</tr>")[1]
     assert "more parts" not in page
     assert "&lt;1&gt;" in drawn(catalog.named([f"<{k}>" for k in range(32)]))["text/html"]
