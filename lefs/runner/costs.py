@@ -1,15 +1,16 @@
 """What things take: how many samples a budget of minutes affords, and how long a notebook will take.
 
 Budgets look at no clock, only at the arithmetic that a generator needs, so that a slow machine and a fast one
-find the same; on two usual cores it comes true. Estimates time one image.
+find the same; on two usual cores it comes true. Estimates time one image, and a run says what each cell took.
 """
 
 from __future__ import annotations
 
+import itertools
 import math
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -21,11 +22,14 @@ from lefs.effects import with_effects
 from lefs.generator import Generator
 
 if TYPE_CHECKING:
+    from nbformat import NotebookNode
+
     from lefs.runner.planning import Task
 
 __all__ = [
     "affordable",
     "affordable_images",
+    "cell_reporter",
     "duration",
     "effects_within",
     "estimate_notebook",
@@ -221,3 +225,31 @@ def sweep_costs(tasks: Iterable[Task], timed: Callable[[Task], float]) -> tuple[
         if name == "2_catalog":  # (what is in it, under whatever names, is kept once)
             catalogs[values["catalog"], task.generator["fingerprint"]] = task.catalog
     return seconds, space + sum(catalogs.values())
+
+
+def cell_reporter(task: Task) -> Callable[..., None]:
+    """What is to be called after each cell, to write a line about it, where no bar can move."""
+    cells, last, added = task.notebook.cells, time.perf_counter(), 0
+
+    def report(*, cell: NotebookNode, cell_index: int, **_: Any) -> None:
+        nonlocal last, added
+        taken, last = time.perf_counter() - last, time.perf_counter()
+        if "injected-parameters" in cell.metadata.get("tags", []):
+            added = 1  # (papermill's own cell, which its author does not count)
+        elif cell.cell_type == "code":
+            number = cell_index + 1 - added
+            place = f"{task.path.stem}, cell {number} of {len(cells)}"
+            sys.stderr.write(f"{place}: {taken:6.1f} s  {_title(cells[:number])}\n")
+            sys.stderr.flush()
+
+    return report
+
+
+def _title(cells: Sequence[NotebookNode]) -> str:
+    """What the last of these cells is: the heading right above it, or its first line."""
+    *before, cell = cells
+    if "parameters" in cell.metadata.get("tags", []):
+        return "parameters, after the kernel has started"
+    above = itertools.takewhile(lambda c: c.cell_type == "markdown", reversed(before))
+    headings = [line.lstrip("# ") for c in above for line in c.source.splitlines() if line.startswith("#")]
+    return [*headings, *(line.strip() for line in cell.source.splitlines() if line.strip()), ""][0]

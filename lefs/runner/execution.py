@@ -13,8 +13,8 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib.metadata import version
@@ -31,14 +31,14 @@ from papermill.exceptions import PapermillExecutionError
 import lefs
 from lefs.records import ArtifactError, file_sha256, write_json
 from lefs.runner.assets import link_pictures, link_styles, share
-from lefs.runner.costs import estimate_notebook
+from lefs.runner.costs import cell_reporter, estimate_notebook
 from lefs.runner.findings import read_findings
 from lefs.runner.html import notebook_to_html
 from lefs.runner.notebooks import NotebookFailed, RunError, find_notebooks, read_notebook, write_text
 from lefs.runner.pages import gallery_page
 from lefs.runner.planning import PATHS, Planner, Task, run_key
 
-__all__ = ["Kernels", "Run", "make_run", "run_notebooks", "run_tasks"]
+__all__ = ["Kernels", "Run", "as_they_end", "make_run", "run_notebooks", "run_tasks"]
 
 # What it and nbclient say of a failure, the run says in its own words.
 logging.getLogger("papermill").addHandler(logging.NullHandler())
@@ -166,8 +166,20 @@ def run_notebooks(
         sys.stderr.write(f"{task.path.stem:<14} {estimate}\n")
     # (in the main thread nbclient would take over the signals)
     with ThreadPoolExecutor(1) as pool, Kernels(progress=progress) as kernels:
-        pool.submit(run_tasks, run, tasks, kernels).result()
+        for done in as_they_end([pool.submit(run_tasks, run, tasks, kernels)]):
+            done.result()
     return run
+
+
+def as_they_end(futures: Iterable[Future[Any]]) -> Iterator[Future[Any]]:
+    """Futures in the order in which they end, looking up each second.
+
+    A signal that the system hands to another thread wakes nobody who waits without a limit.
+    """
+    pending = set(futures)
+    while pending:
+        done, pending = wait(pending, timeout=1, return_when=FIRST_COMPLETED)
+        yield from done
 
 
 def run_tasks(run: Run, tasks: Iterable[Task], kernels: Kernels) -> None:
@@ -352,7 +364,7 @@ def _execute(task: Task, executed: Path, parameters: Mapping[str, Any], kernels:
                 progress_bar=bar,
                 kernel_manager_class=kernels.manager(path.parent, log),
                 extra_arguments=["--log-level=ERROR"],
-                on_cell_executed=_reporter(task) if kernels.progress and not bar else None,
+                on_cell_executed=cell_reporter(task) if kernels.progress and not bar else None,
                 # Stored widget states make HTML prefer the widget, which is blank without a network.
                 store_widget_state=False,
                 coalesce_streams=True,
@@ -368,31 +380,3 @@ def _execute(task: Task, executed: Path, parameters: Mapping[str, Any], kernels:
             log.seek(0)
             words = [x for x in log.read().decode(errors="replace").splitlines() if x.strip()]
             raise NotebookFailed(f"{path.stem}: the kernel stopped: {[str(error), *words][-1]}") from error
-
-
-def _reporter(task: Task) -> Callable[..., None]:
-    """What is to be called after each cell, to write a line about it, where no bar can move."""
-    cells, last, added = task.notebook.cells, time.perf_counter(), 0
-
-    def report(*, cell: nbformat.NotebookNode, cell_index: int, **_: Any) -> None:
-        nonlocal last, added
-        taken, last = time.perf_counter() - last, time.perf_counter()
-        if "injected-parameters" in cell.metadata.get("tags", []):
-            added = 1  # (papermill's own cell, which its author does not count)
-        elif cell.cell_type == "code":
-            number = cell_index + 1 - added
-            place = f"{task.path.stem}, cell {number} of {len(cells)}"
-            sys.stderr.write(f"{place}: {taken:6.1f} s  {_title(cells[:number])}\n")
-            sys.stderr.flush()
-
-    return report
-
-
-def _title(cells: Sequence[nbformat.NotebookNode]) -> str:
-    """What the last of these cells is: the heading right above it, or its first line."""
-    *before, cell = cells
-    if "parameters" in cell.metadata.get("tags", []):
-        return "parameters, after the kernel has started"
-    above = itertools.takewhile(lambda c: c.cell_type == "markdown", reversed(before))
-    headings = [line.lstrip("# ") for c in above for line in c.source.splitlines() if line.startswith("#")]
-    return [*headings, *(line.strip() for line in cell.source.splitlines() if line.strip()), ""][0]

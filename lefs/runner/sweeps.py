@@ -12,7 +12,7 @@ import shutil
 import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Executor, ThreadPoolExecutor, as_completed
+from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +23,7 @@ from tqdm import tqdm
 from lefs.checks import check_integer
 from lefs.records import ArtifactError, exclusive, read_json
 from lefs.runner.costs import duration, sweep_costs
-from lefs.runner.execution import Kernels, make_run, run_tasks
+from lefs.runner.execution import Kernels, as_they_end, make_run, run_tasks
 from lefs.runner.notebooks import NotebookFailed, ParameterError, RunError, complaints, find_notebooks
 from lefs.runner.pages import results, save_results
 from lefs.runner.planning import Planner, Task, run_key
@@ -302,7 +302,7 @@ def _work(place: Path, todo: Sequence[_Point], pool: Executor, kernels: Kernels,
     with tqdm(total=len(todo), bar_format=_BAR, disable=lines or not progress) as bar, kernels:
         futures = {pool.submit(_attempt, place, point, shared): point for point in todo}
         try:
-            for number, future in enumerate(as_completed(futures), 1):
+            for number, future in enumerate(as_they_end(futures), 1):
                 done = "failed" if future.exception() else future.result()
                 bar.update()
                 if lines:
