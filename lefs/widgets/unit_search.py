@@ -52,9 +52,9 @@ class UnitSearch:
 
     def acts(self, concept: str, layer: str, count: int) -> bool:
         """Whether the first units of their order act on a concept, or those that a search finds."""
-        rules, units = self._rules(concept, layer) | {"progress": False}, self.order(concept, layer)[:count]
         try:
-            return self._effect(units, rules) or self._found(count, rules)
+            rules, order = self._rules(concept, layer) | {"progress": False}, self.order(concept, layer)
+            return self._effect(order[:count], rules) or self._found(count, rules)
         except ValueError:  # (none of the pictures shows it)
             return False
 
