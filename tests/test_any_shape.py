@@ -13,7 +13,7 @@ from PIL import Image
 from torch import Tensor
 
 import lefs
-from lefs import directions, units
+from lefs import directions, plotting, units
 from lefs.activations import Hypercolumns, Sample
 from lefs.effects import by_effect
 from lefs.files.publishers import tensorflow
@@ -139,6 +139,9 @@ def test_parts_edits_and_effects(generator: StyleGAN2) -> None:
     assert torch.stack([*masks.values()]).sum(dim=0).eq(1).all()
     effects = by_effect(catalog, generator, range(4), progress=False)
     torch.testing.assert_close(effects.contributions.sum(dim=0), torch.ones(generator.num_styles).double())
+    height, width = generator.layer("b8.conv1").size
+    drawn = plotting.layer_profile(catalog, "cluster 0").axes[0].texts
+    assert (f"{height}²" if height == width else f"{height} × {width}") in {text.get_text() for text in drawn}
     editor, part = lefs.Editor(generator, catalog), max(masks, key=lambda name: int(masks[name].sum()))
     for where in ("everywhere", "part"):
         change = lefs.Change(part, 2, 1.0, lefs.QuerySettings(where=where))

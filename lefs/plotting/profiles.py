@@ -152,16 +152,17 @@ def _profile(ax: Axes, part: str, m: np.ndarray, layers: Sequence[StyleLayer], c
 
 
 def _shade_resolutions(ax: Axes, layers: Sequence[StyleLayer]) -> None:
-    """Shade every other resolution along x, and write the side of its maps at the top."""
-    sides = [layer.size[0] for layer in layers]
-    for i, side in enumerate(dict.fromkeys(sides)):
-        first, last = sides.index(side), len(sides) - 1 - sides[::-1].index(side)
+    """Shade every other resolution along x, and write the size of its maps at the top."""
+    sizes = [layer.size for layer in layers]
+    for i, size in enumerate(dict.fromkeys(sizes)):
+        first, last = sizes.index(size), len(sizes) - 1 - sizes[::-1].index(size)
         if i % 2 == 0:
             ax.axvspan(first - 0.5, last + 0.5, color=style.BAND, zorder=0, linewidth=0)
         at = ((first + last) / 2, 1)
-        ax.annotate(f"{side}²", at, (0, 3), xycoords=ax.get_xaxis_transform(), textcoords="offset points",
+        text = f"{size[0]}²" if size[0] == size[1] else f"{size[0]} × {size[1]}"
+        ax.annotate(text, at, (0, 3), xycoords=ax.get_xaxis_transform(), textcoords="offset points",
                     ha="center", size=8.5, color=style.MUTED)  # fmt: skip
-    ax.set_xlim(-0.5, len(sides) - 0.5)
+    ax.set_xlim(-0.5, len(sizes) - 0.5)
 
 
 @style.styled
