@@ -89,13 +89,13 @@ def in_place(
     """
     work = Blending(generator, catalog, noise=noise, upto=upto)
     # (with masks the catalog need not be asked where the parts are, unless their tones are)
-    known = {} if masks is not None and not settings.tone else None
-    sides = [work.side(styles, masks=known) for styles in (target_styles, reference_styles)]
+    known: dict[str, Tensor] | None = {} if masks is not None and not settings.tone else None
+    target, reference = (work.side(styles, masks=known) for styles in (target_styles, reference_styles))
     if masks is not None:
-        sides = [work.marked(side, part, mask) for side, mask in zip(sides, masks, strict=True)]
-    q = work.query(part, settings, *sides)
-    made, where = work.blend(part, settings, *sides, q, strength=strength)
-    made = work.refined(sides[0].state, made, where, settings.refine)
+        target, reference = work.marked(target, part, masks[0]), work.marked(reference, part, masks[1])
+    q = work.query(part, settings, target, reference)
+    made, where = work.blend(part, settings, target, reference, q, strength=strength)
+    made = work.refined(target.state, made, where, settings.refine)
     return generator.walk(made.styles, noise=noise, upto=upto, cache=made)
 
 

@@ -217,10 +217,11 @@ class Editor(Shown):
         for change, image, q in zip(changes, images[1:], queries, strict=True):
             if change.settings.where == "everywhere":
                 continue
-            sides = [target, self._side(work, image)]
+            own, other = target, self._side(work, image)
             if isinstance(change.mask, KeptMask):
-                sides = [work.marked(side, change.part, change.mask.mask()[None]) for side in sides]
-            mixed = partial(work.blend, change.part, change.settings, *sides, q, strength=change.strength)
+                drawn = change.mask.mask()[None]
+                own, other = (work.marked(side, change.part, drawn) for side in (own, other))
+            mixed = partial(work.blend, change.part, change.settings, own, other, q, strength=change.strength)
             found, place = mixed(over=found, cache=kept)
             places.append(place)
             growth.append(change.settings.refine)

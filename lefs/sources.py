@@ -273,6 +273,7 @@ def _fitting(generator: Generator, given: Any, what: str) -> Tensor:
     if not values.is_floating_point():
         raise TypeError(f"{what} must hold floating-point numbers, got {values.dtype}")
     rows = values.shape[1:] if values.ndim > 1 and values.shape[0] == 1 else values.shape
+    sizes: tuple[tuple[int, ...], ...]
     if generator.has_styles:
         sizes = (generator.num_styles,), (generator.w_dim,), (generator.num_ws, generator.w_dim)
         wanted = f"w of shape {sizes[1]}, W+ of shape {sizes[2]} or styles of shape {sizes[0]}"
