@@ -124,15 +124,17 @@ class LayerPlan:
 
     def up_filter(self) -> Tensor | None:
         """What fills in between the samples: (up_taps,), or None."""
-        bounds = {"cutoff": self.in_cutoff, "width": 2 * self.in_half_width}
-        rate = self.in_rate * self.up
-        return lowpass_filter(self.up_taps, rate=rate, **bounds) if self.up_taps > 1 else None
+        if self.up_taps == 1:
+            return None
+        rate, width = self.in_rate * self.up, 2 * self.in_half_width
+        return lowpass_filter(self.up_taps, cutoff=self.in_cutoff, width=width, rate=rate)
 
     def down_filter(self) -> Tensor | None:
         """What removes too high frequencies: (down_taps,) or, if radial, (down_taps, down_taps); or None."""
-        bounds = {"cutoff": self.out_cutoff, "width": 2 * self.out_half_width, "radial": self.radial}
-        rate = self.in_rate * self.up
-        return lowpass_filter(self.down_taps, rate=rate, **bounds) if self.down_taps > 1 else None
+        if self.down_taps == 1:
+            return None
+        rate, width, radial = self.in_rate * self.up, 2 * self.out_half_width, self.radial
+        return lowpass_filter(self.down_taps, cutoff=self.out_cutoff, width=width, rate=rate, radial=radial)
 
 
 @dataclass(frozen=True)
