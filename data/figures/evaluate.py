@@ -130,7 +130,7 @@ def local_table(found: Comparison, rival: str = "soft compositing") -> Table:
         real = [r for r in found.realism if r.method == method and r.part in parts]
         return np.asarray(np.mean([r.local(found.pairs) for r in real], axis=0))
 
-    def row(label: str, method: str, parts: Sequence[str]) -> tuple[str, str, str, str]:
+    def row(label: str, method: str, parts: Sequence[str]) -> tuple[str, ...]:
         own, other = local(method, parts), local(rival, parts)
         cells = [spelled(interval(1000 * values), ".1f") for values in (own, other)]
         return label, *cells, spelled(interval(own / other), ".2f")

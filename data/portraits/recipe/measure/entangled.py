@@ -101,7 +101,7 @@ def frechet(model: lefs.Generator, judge: PartSegmenter, real: Array) -> float:
 def row(name: str, layers: Table, found: Report, missing: Sequence[str], apart: float) -> list[str | float]:
     """One training: Fréchet over its floor, largest contributions up to 8 × 8 / finer, arrival of both."""
     cells: list[str | float] = [name, f"{apart:.1f}"]
-    coarse = np.array([int(r[1]) <= COARSE for r in layers.rows])
+    coarse = np.array([int(str(r[1])) <= COARSE for r in layers.rows])
     for place in range(len(PARTS)):
         column = np.array([r[3 + place] for r in layers.rows], float)
         cells.append(f"{column[coarse].max():.2f} / {column[~coarse].max():.2f}")
