@@ -291,7 +291,7 @@ def _fitting(generator: Generator, given: Any, what: str) -> Tensor:
     if tuple(rows) == sizes[0]:
         return values.clone()
     with torch.no_grad():
-        return generator.styles((values if values.ndim == 3 else values[:, None]).expand(1, *sizes[2]))
+        return generator.styles((values if values.ndim == 3 else values[:, None]).expand(1, *sizes[-1]))
 
 
 def is_picture(source: Source) -> bool:
