@@ -153,17 +153,21 @@ def contributions(maps: dict[str, Tensor], centers: Tensor, vectors: Tensor) -> 
 # -- queries ---------------------------------------------------------------------------------------------
 
 
+# (by default the solver leaves a gain of 1e-7 a unit on the table)
+_EXACT = {"primal_feasibility_tolerance": 1e-10, "dual_feasibility_tolerance": 1e-10}
+
+
 def best_query(m: np.ndarray, rho: float, epsilon: float) -> tuple[np.ndarray, float]:
     """The linear programme of the sequential query, by SciPy's solver: q and its objective."""
     value, weight = m - rho * (1 - m), 1 - m
-    found = linprog(-value, A_ub=weight[None], b_ub=[epsilon], bounds=(0, 1), method="highs")
+    found = linprog(-value, A_ub=weight[None], b_ub=[epsilon], bounds=(0, 1), method="highs", options=_EXACT)
     assert found.status == 0, found.message
     return found.x, -found.fun
 
 
 def best_pair_query(value: np.ndarray, weight: np.ndarray, budget: float) -> tuple[np.ndarray, float]:
     """The linear programme in x = q² of the query for one pair, by SciPy's solver: x and its objective."""
-    found = linprog(-value, A_ub=weight[None], b_ub=[budget], bounds=(0, 1), method="highs")
+    found = linprog(-value, A_ub=weight[None], b_ub=[budget], bounds=(0, 1), method="highs", options=_EXACT)
     assert found.status == 0, found.message
     return found.x, -found.fun
 
