@@ -853,3 +853,13 @@ def test_a_picture_may_be_a_seed_or_a_file() -> None:
     for wrong in ("3.5", 3.5, True, [1]):
         with pytest.raises(ParameterError, match="target takes int or str"):
             parameter.convert(wrong)
+
+
+def test_where_there_is_no_part_of_the_wish_the_largest_is_taken(tmp_path: Path) -> None:
+    catalog = lefs.Catalog.load("portraits-64")
+    unnamed = catalog.named([f"cluster {k}" for k in range(catalog.num_clusters)])
+    (path,) = find_notebooks(["3_editing"])
+    values = {name: p.default for name, p in read_parameters(nbformat.read(path, as_version=4)).items()}
+    values |= {"generator": "portraits-64", "catalog": str(unnamed.save(tmp_path)), "parts": []}
+    lefs.runner.prepare("3_editing", values, part="hair")
+    assert values["part"] == f"cluster {int(catalog.sizes.argmax())}"

@@ -318,7 +318,10 @@ def prepare(notebook: str, namespace: dict[str, Any], **wishes: Any) -> None:
         values["catalog"] = namespace["catalog"] = _found(generator, Path(values["output"]).parent)
     if "catalog" in values:
         catalog = open_catalog(values["catalog"], generator)
-    names = check_values(notebook, values, generator, catalog)
+    names = dict(check_values(notebook, values, generator, catalog))
+    if catalog is not None:  # (the largest first: a picture that lacks it is rare)
+        sizes = {part: int(catalog.sizes[list(some)].sum()) for part, some in catalog.parts.items()}
+        names["part"] = sorted(names["part"], key=lambda part: -sizes.get(part, 0))
     for name, wish in wishes.items():
         if not namespace[name]:
             namespace[name] = _suitable(name, wish, names[DOMAINS[name]])
