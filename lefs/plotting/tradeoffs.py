@@ -17,6 +17,7 @@ from lefs.plotting import plots, style
 __all__ = ["contrast_curves", "locality_bars", "tradeoff_curves", "tuning_curve"]
 
 _FLOOR = 1e-12  # where a logarithmic scale, which cannot show a zero, shows it
+_BELOW = 4  # columns of a legend below the panels
 _EMPHASISED = 6  # curves of one panel in colour: no more can be told apart at a glance
 
 
@@ -74,8 +75,9 @@ def tradeoff_curves(
     strong = _strongest(report, names) if emphasise is None else list(emphasise)
     looks = {m: _look(report.methods.index(m), strong.index(m) if m in strong else None) for m in names}
     columns = min(3, len(shown))
-    rows = -(-(len(shown) + 1) // columns) if len(shown) > 1 else 1
-    figure = style.new_figure(style.WIDTH, 2.55 * rows + 0.3 if len(shown) > 1 else 4.4)
+    rows, below = -(-len(shown) // columns), len(shown) % columns == 0 and len(shown) > 1
+    height = 2.55 * rows + 0.3 + below * 0.22 * -(-len(names) // _BELOW)
+    figure = style.new_figure(style.WIDTH, height if len(shown) > 1 else 4.4)
     grid = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
     for i, (ax, part) in enumerate(zip(grid.flat, shown, strict=False)):
         for method in names:
@@ -87,7 +89,9 @@ def tradeoff_curves(
     for ax in spare:
         ax.set_axis_off()
     handles = [Line2D([], [], label=m, markersize=5, **looks[m]) for m in names]
-    place = {"loc": "upper left", "ncols": 2} if spare else {"loc": "outside right upper"}
+    place: dict[str, Any] = {"loc": "outside right upper"}
+    if spare or below:
+        place = {"loc": "upper left", "ncols": 2} if spare else {"loc": "outside lower left", "ncols": _BELOW}
     legend = (spare[0] if spare else figure).legend(handles=handles, handlelength=2.4, **place)
     legend.set_in_layout(not spare)  # (else its panel's column would grow)
     figure.suptitle(title or "", x=0.01, ha="left")
@@ -279,7 +283,7 @@ def tuning_curve(tuning: Tuning, *, ax: Axes | None = None) -> Figure:
     ax.plot(xs, [up, up], [at, at], ys, color=style.INK, linewidth=1.0, zorder=4)
     ax.scatter(at, up, s=90, facecolors="none", edgecolors=style.INK, linewidths=1.4, zorder=5)
     chosen = f"ρ = {tuning.settings.rho:g}, ε = {tuning.settings.epsilon:g}"
-    ax.annotate(chosen, (at, up), xytext=(9, -12), textcoords="offset points", weight="bold")
+    ax.annotate(chosen, (at, up), xytext=(9, 9), textcoords="offset points", weight="bold")
     ax.axvline(tuning.limit, color=style.MUTED, linewidth=0.8, dashes=(4, 3), zorder=0)
     ax.set(xlabel="visible outside (share of pixels)", ylabel="arrival", xlim=(0, None))
     ax.set_title(tuning.part)
