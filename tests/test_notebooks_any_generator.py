@@ -23,11 +23,11 @@ from lefs.runner.pages import figures
 pytestmark = pytest.mark.slow
 
 FIXTURES = Path(__file__).parent / "fixtures"
-# name → (file, class of a conditional one)
+# name → (file, class of a conditional one, or a number for each)
 GENERATORS = {
     "StyleGAN2": ("nvlabs_stylegan2/ada_skip_conditional.pkl", 2),
     "StyleGAN3": ("stylegan3/t_custom.pkl", None),
-    "StyleGAN": ("genforce/stylegan_conditional.pth", 1),
+    "StyleGAN": ("genforce/stylegan_conditional.pth", [0.2, 0.8, 0, 0, 0]),
     "ProGAN": ("genforce/progan_fused.pth", None),
 }
 SMALL = {
@@ -64,7 +64,7 @@ class Done:
         return self.folder / "artifacts"
 
 
-def run(root: Path, out: Path, file: str, label: int | None, *stems: str) -> Done:
+def run(root: Path, out: Path, file: str, label: int | list[float] | None, *stems: str) -> Done:
     """``lefs run`` of some notebooks, or of all."""
     small = {n: v for n, v in SMALL.items() if not stems or n.partition(".")[0] in stems}
     given = {**small, "generator": FIXTURES / file} | ({} if label is None else {"label": label})
@@ -127,7 +127,7 @@ def test_all_notebooks_run(family: str, runs: dict[str, Done]) -> None:
     assert catalog.layer == generator.default_layer
     Directions.load(done.artifacts / "directions").check_generator(generator)
     recipe = lefs.Recipe.load(done.artifacts / "recipe.json")
-    assert recipe.changes[0].part == "cluster 0"  # these have no hair
+    assert recipe.changes[0].part == f"cluster {int(catalog.sizes.argmax())}"  # these have no hair
     assert recipe.generator == GeneratorId.of(generator)
 
 

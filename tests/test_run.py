@@ -863,3 +863,14 @@ def test_where_there_is_no_part_of_the_wish_the_largest_is_taken(tmp_path: Path)
     values |= {"generator": "portraits-64", "catalog": str(unnamed.save(tmp_path)), "parts": []}
     lefs.runner.prepare("3_editing", values, part="hair")
     assert values["part"] == f"cluster {int(catalog.sizes.argmax())}"
+
+
+def test_a_label_may_be_a_number_for_each_class(tmp_path: Path) -> None:
+    file = Path(__file__).parent / "fixtures/genforce/stylegan2_ada_conditional.pth"
+    count = lefs.load(file).label_dim
+    (path,) = find_notebooks(["1_dissection"])
+    values = {name: p.default for name, p in read_parameters(nbformat.read(path, as_version=4)).items()}
+    values |= {"generator": str(file), "clusters": 2, "tried_clusters": [2], "images": 4, "factors": 2}
+    lefs.runner.prepare("1_dissection", values | {"label": [0.5] * count})
+    with pytest.raises(ParameterError, match=f"label must be .* or {count} numbers, got {count + 1} numbers"):
+        lefs.runner.prepare("1_dissection", values | {"label": [0.5] * (count + 1)})

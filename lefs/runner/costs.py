@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from lefs.catalog import Catalog
-from lefs.checks import check_integer, check_number
+from lefs.checks import Label, check_integer, check_number
 from lefs.effects import with_effects
 from lefs.generator import Generator
 
@@ -161,9 +161,9 @@ def duration(seconds: float) -> str:
 
 
 @torch.inference_mode()
-def seconds_per_image(generator: Generator, label: int = -1, threads: int | None = None) -> float:
+def seconds_per_image(generator: Generator, label: Label = -1, threads: int | None = None) -> float:
     """Time one image: the best of five, or of as many as a second is enough for."""
-    chosen = generator.with_label(label) if label >= 0 else generator
+    chosen = generator if label == -1 else generator.with_label(label)
     taken, before = list[float](), torch.get_num_threads()
     torch.set_num_threads(threads or before)
     try:

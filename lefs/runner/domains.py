@@ -14,7 +14,7 @@ from typing import Any
 import lefs
 from lefs.activations import Hypercolumns
 from lefs.catalog import Catalog
-from lefs.checks import MAX_SEED, check_integer, check_name, check_number
+from lefs.checks import MAX_SEED, check_integer, check_label, check_name, check_number
 from lefs.generator import Generator
 from lefs.records import load_record
 from lefs.runner.costs import estimate_notebook, seconds_per_image
@@ -54,7 +54,7 @@ def _tuned(name: str, value: Any, known: _Known) -> None:
 def _label(name: str, value: Any, known: _Known) -> None:
     classes = known.generator.label_dim
     if classes:
-        check_integer(f"this generator is conditional: {name}", value, maximum=classes - 1)
+        check_label(f"this generator is conditional: {name}", value, classes)
     elif value != -1:
         raise ValueError(f"{name} must be -1, got {value!r}: this generator is not conditional")
 

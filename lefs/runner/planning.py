@@ -73,7 +73,8 @@ class Planner:
 
     def timed(self, task: Task) -> float:
         """Seconds that one image of a task's generator takes."""
-        return self._timed(task.values["generator"], task.values["label"])
+        label = task.values["label"]
+        return self._timed(task.values["generator"], tuple(label) if isinstance(label, list) else label)
 
     def tasks(self, requested: Iterable[tuple[str, Any]]) -> list[Task]:
         """What each notebook will be told, held against what there is, if its first cell would do so, too."""
