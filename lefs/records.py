@@ -68,6 +68,8 @@ def looked_up(name: str | os.PathLike[str]) -> Path:
     try:
         path = Path(name).expanduser()
         path.lstat()
+        if path.is_dir():
+            os.stat(f"{path}/.")  # (which one may only of a folder that one may enter)
     except FileNotFoundError:
         return path
     except (OSError, RuntimeError, ValueError) as error:

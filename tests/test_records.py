@@ -6,6 +6,9 @@ import hashlib
 import json
 import os
 import stat
+import subprocess
+import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -172,3 +175,18 @@ def test_locate(tmp_path: Path, root: Path, monkeypatch: pytest.MonkeyPatch) -> 
         locate("portrait")
     with pytest.raises(ArtifactError, match="not an embedded model"):
         locate("../data/portraits")  # only names are looked up, not paths from where lefs is
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid"), reason="of systems where files have owners")
+def test_a_folder_that_may_not_be_entered_is_told() -> None:
+    code = (
+        "import os, sys, lefs.records\n"
+        "if os.geteuid() == 0:\n    os.seteuid(65534)\n"  # (nobody: all folders are open to root)
+        "try:\n    lefs.records.locate(sys.argv[1])\n"
+        "except lefs.records.ArtifactError as error:\n    sys.exit(str(error))"
+    )
+    with tempfile.TemporaryDirectory() as locked:  # (not below a folder of pytest's, which is locked as well)
+        Path(locked).chmod(0)
+        command = [sys.executable, "-c", code, locked]
+        done = subprocess.run(command, check=False, capture_output=True, text=True)
+    assert done.stderr.strip().endswith(f"{locked!r} cannot be looked up: Permission denied")
