@@ -69,7 +69,7 @@ def looked_up(name: str | os.PathLike[str]) -> Path:
         path = Path(name).expanduser()
         path.lstat()
         if path.is_dir():
-            os.stat(f"{path}/.")  # (which one may only of a folder that one may enter)
+            os.stat(f"{path}/.")  # noqa: PTH116  (only of a folder that one may enter; a Path drops the dot)
     except FileNotFoundError:
         return path
     except (OSError, RuntimeError, ValueError) as error:
