@@ -32,6 +32,7 @@ def setup(app: Any) -> None:
     app.add_role("lefs", link_or_code)
     app.connect("config-inited", lambda *_: write_pages())
     app.connect("source-read", complete)
+    app.connect("autodoc-skip-member", skip_requests)
     app.connect("autodoc-process-docstring", keep_bars)
     app.connect("missing-reference", show_as_code)
 
@@ -74,6 +75,11 @@ def link_or_code(
 def show_as_code(_app: Any, _env: Any, node: addnodes.pending_xref, content: nodes.Node) -> nodes.Node | None:
     """What `link_or_code` found no page for; every other missing reference stays an error."""
     return content if node.get("lefs") else None
+
+
+def skip_requests(_app: Any, _what: str, name: str, _thing: Any, _skip: bool, _options: Any) -> bool | None:
+    """What scikit-learn gives its estimators refers to its own pages."""
+    return True if re.fullmatch(r"set_\w+_request", name) else None
 
 
 def keep_bars(_app: Any, _what: str, _name: str, _thing: Any, _options: Any, lines: list[str]) -> None:
