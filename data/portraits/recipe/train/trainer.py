@@ -21,7 +21,7 @@ from ..draw.dataset import Pixels
 from .checkpoint import load_checkpoint, load_widened, save_checkpoint
 from .discriminator import FeatureDiscriminator, PixelDiscriminator, hinge_loss, logistic_loss, mean_judgement
 from .plan import Plan
-from .segmenter import channels_last, to_tensor
+from .segmenter import autocast, channels_last, to_tensor
 
 PENALTY_INTERVAL = 16
 PATH_INTERVAL = 4
@@ -104,7 +104,7 @@ class Trainer:
 
     def _fake(self, side: int, share: float) -> Tensor:
         styles = self.generator.styles(self._mixed_latents(side))
-        with self._autocast():
+        with autocast(self.device):
             images = self.generator.synthesize(styles, noise="none", upto=side)
             if share < 1:
                 coarse = self.generator.synthesize(styles, noise="none", upto=side // 2)
@@ -124,7 +124,7 @@ class Trainer:
         return torch.cat([w[:, :cut], self.generator.map(z[1])[:, cut:]], dim=1)
 
     def _train_critics(self, real: Tensor, fake: Tensor, share: float) -> dict[str, float]:
-        with self._autocast():
+        with autocast(self.device):
             loss = logistic_loss(self.pixels(real, share), self.pixels(fake, share))
             if self._uses_features(real):
                 view = self._view(real)
@@ -146,7 +146,7 @@ class Trainer:
 
     def _train_generator(self, fake: Tensor, share: float) -> dict[str, float]:
         self._critics.requires_grad_(False)
-        with self._autocast():
+        with autocast(self.device):
             loss = softplus(-self.pixels(fake, share)).mean()
             if self._uses_features(fake):
                 view = self._view(fake)
@@ -203,9 +203,6 @@ class Trainer:
         half_life = max(1.0, min(self.plan.average, self.images_shown * 0.06))
         fresh = 1 - 0.5 ** (self.plan.batch / half_life)
         follow(self.average, self.generator, fresh)
-
-    def _autocast(self) -> torch.autocast:
-        return torch.autocast(torch.device(self.device).type, torch.bfloat16)
 
     def save(self, path: Path) -> None:
         """Write a checkpoint; every process must call this, the first one writes."""
