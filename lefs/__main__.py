@@ -138,7 +138,9 @@ def _run(arguments: argparse.Namespace) -> int:
     options = {"folder": folder, "parameters": arguments.p, "name": arguments.name, "out": arguments.out}
     if arguments.sweep or arguments.sweep_file:
         return _sweep(arguments, options)
-    run = lefs.runner.run_notebooks(names, **options)
+    run = lefs.runner.run_notebooks(
+        names, workers=arguments.workers or min(2, os.cpu_count() or 1), **options
+    )
     _say(*(f"{record['notebook']:<20} {record['seconds']:7.1f} s" for record in run.notebooks))
     _say(f"gallery: {_shown(run.gallery)}")
     return 0
@@ -149,7 +151,8 @@ def _sweep(arguments: argparse.Namespace, options: Mapping[str, Any]) -> int:
         arguments.names,
         grid=lefs.runner.read_grid(arguments.sweep),
         rows=lefs.runner.read_rows(arguments.sweep_file) if arguments.sweep_file else [{}],
-        **{name: getattr(arguments, name) for name in ("workers", "only_failed", "shard")},
+        workers=1 if arguments.workers is None else arguments.workers,
+        **{name: getattr(arguments, name) for name in ("only_failed", "shard")},
         **options,
     )
     _say(*(f"failed: {label}\n  {error}" for label, error in sweep.failed.items()))
@@ -318,7 +321,7 @@ _COMMANDS: Mapping[Callable[..., int | None], Sequence[Sequence[Any]]] = {
         ("--list", "list the notebooks and their parameters, and stop", False),
         ("--sweep NAME=VALUE,...", "run at each of these values; given again, at each pair of them", []),
         ("--sweep-file FILE", "run at the points of a .csv (names above) or a .json (a list of objects)"),
-        ("--workers N", "how many runs of a sweep at a time", 1),
+        ("--workers N", "how many at a time: notebooks (default: 2), or runs of a sweep (1)", None, int),
         ("--only-failed", "run again what failed, and nothing else", False),
         ("--shard I/N", "the Ith of N machines' share of a sweep", "1/1"),
     ],

@@ -252,7 +252,7 @@ class Catalog(Shown):
         """
         side = generator.size[0] if size is None else size
         membership = self.membership(generator, styles)
-        owner = one_hot(self.by_part(membership).argmax(dim=1), len(self.parts)).movedim(-1, 1).float()
+        owner = one_hot(self.by_part(membership).max(dim=1).indices, len(self.parts)).movedim(-1, 1).float()
         masks = interpolate(owner, size=of_height(side, membership), mode="nearest") > 0
         return {name: masks[:, p] for p, name in enumerate(self.parts)}
 

@@ -8,12 +8,11 @@ have unit norm here, so that W counts activation: how long a piece of the vector
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Literal, NamedTuple
 
 import torch
-from sklearn.decomposition import MiniBatchNMF, non_negative_factorization
-from sklearn.exceptions import ConvergenceWarning
 from torch import Tensor
 from torch.nn.functional import normalize
 
@@ -58,6 +57,9 @@ def factorize(vectors: Tensor, factors: int, *, random_state: int = 0) -> Tensor
     ValueError
         If `vectors` is no such tensor, or nothing in it is positive.
     """
+    # (its import takes seconds, and a catalog of k-means does without)
+    from sklearn.decomposition import MiniBatchNMF
+
     check_integer("factors", factors, minimum=1)
     if vectors.ndim != 2 or not vectors.is_floating_point() or not bool(torch.isfinite(vectors).all()):
         found = f"{vectors.dtype} {tuple(vectors.shape)}"
@@ -69,8 +71,7 @@ def factorize(vectors: Tensor, factors: int, *, random_state: int = 0) -> Tensor
         )
     # (without `max_no_improvement`, which takes the noise of batches for the end)
     nmf = MiniBatchNMF(factors, max_iter=_PASSES, max_no_improvement=None, random_state=random_state)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # the number of passes is chosen, not a limit
+    with _unhurried():
         nmf.fit(positive)
     return normalize(torch.from_numpy(nmf.components_).float(), dim=1).to(vectors.device)
 
@@ -90,10 +91,11 @@ def non_negative_weights(vectors: Tensor, factors: Tensor) -> Tensor:
     -------
     Tensor of shape (n, K), at least 0, of the type and device of `vectors`
     """
+    from sklearn.decomposition import non_negative_factorization
+
     h = factors.detach().double().cpu().numpy()
     found = [vectors.new_zeros(0, len(h))]
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # (what little is missing then is below `_STILL`)
+    with _unhurried():
         for rows in vectors.detach().split(_ROWS):
             if len(rows) and h.any():
                 x = rows.cpu().double().clamp_min(0).numpy()
@@ -101,6 +103,16 @@ def non_negative_weights(vectors: Tensor, factors: Tensor) -> Tensor:
                 w, _, _ = non_negative_factorization(x, H=h, tol=_STILL, max_iter=_SWEEPS, **options)
                 found.append(torch.from_numpy(w).to(vectors))
     return torch.cat(found) if h.any() else vectors.new_zeros(len(vectors), len(h))
+
+
+@contextmanager
+def _unhurried() -> Iterator[None]:
+    """Without warnings that it has not converged: passes are chosen, or what is missing is below `_STILL`."""
+    from sklearn.exceptions import ConvergenceWarning
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        yield
 
 
 def assign(maps: Tensor, centers: Tensor) -> Tensor:

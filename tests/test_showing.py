@@ -134,3 +134,12 @@ def test_importing_lefs_imports_nothing_large() -> None:
     large = "torch", "numpy", "sklearn", "scipy", "PIL", "matplotlib", "IPython"
     code = f"import lefs, sys; dir(lefs); assert not set({large}) & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_figures_and_panels_come_without_what_only_clustering_needs() -> None:
+    """scikit-learn takes longer to import than a first picture may take."""
+    code = (
+        "import lefs, sys; lefs.Catalog.load('portraits-64'), lefs.plotting, lefs.widgets, lefs.evaluation\n"
+        "assert not {'sklearn', 'scipy'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

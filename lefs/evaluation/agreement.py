@@ -9,14 +9,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from sklearn.metrics import adjusted_rand_score
 from torch import Tensor
 from torch.nn.functional import one_hot
 
 from lefs.activations import Hypercolumns, Sample
 from lefs.catalog import Catalog
 from lefs.checks import check_choice, check_integer, check_seeds
-from lefs.clustering import SphericalKMeans
 from lefs.evaluation.masks import NamedSegmenter
 from lefs.factorization import assign, non_negative_weights
 from lefs.generator import Generator
@@ -218,6 +216,11 @@ def stability(
     >>> stability(torch.eye(3).repeat(20, 1), [3], seeds=[0, 1], n_init=5)
     {3: array([1.])}
     """
+    # (scikit-learn's import takes seconds, and most of what evaluates clusters nothing)
+    from sklearn.metrics import adjusted_rand_score
+
+    from lefs.clustering import SphericalKMeans
+
     rows, scores, states = torch.as_tensor(vectors), {}, check_seeds(seeds)
     halves = [] if images is None else [_halves(np.asarray(images), len(rows), s) for s in states]
     for count in clusters:
@@ -259,6 +262,8 @@ def part_stability(
     >>> part_stability(torch.eye(3).repeat(20, 1), torch.eye(3), [0])
     1.0
     """
+    from lefs.clustering import SphericalKMeans  # (here, as in `stability`)
+
     rows = torch.as_tensor(vectors).float()
     part = torch.isin((rows @ centers.to(rows).t()).argmax(dim=1), rows.new_tensor([*clusters]))
     count = min(len(centers), len(rows))
@@ -351,6 +356,8 @@ def compare_partitions(
     >>> found["b16.conv1", 3].shape
     torch.Size([2, 3, 16, 16])
     """
+    from lefs.clustering import SphericalKMeans  # (here, as in `stability`)
+
     sample, counts = check_seeds(seeds), list(clusters)
     styles = generator.sample(sample[:show], truncation=truncation)
     images, found = Sample(generator, sample, truncation=truncation, progress=False), {}

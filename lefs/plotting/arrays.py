@@ -7,8 +7,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from scipy.stats import rankdata
-from sklearn.utils.extmath import svd_flip
 from torch.nn.functional import interpolate
 
 from lefs.images import opaque, to_uint8
@@ -200,9 +198,12 @@ def similarity_colors(centers: Any) -> np.ndarray:
     (5, 3)
     """
     points = as_array("centers", centers, ndim=2)
-    left, sizes, right = np.linalg.svd(points - points.mean(0), full_matrices=False)
+    left, sizes, _ = np.linalg.svd(points - points.mean(0), full_matrices=False)
     # (signs that do not depend on the solver; and rounding must not make an order where there is none)
-    components = (svd_flip(left, right)[0] * sizes)[:, :3].round(9)
+    signs = np.sign(np.take_along_axis(left, np.abs(left).argmax(0)[None], 0))
+    components = (left * signs * sizes)[:, :3].round(9)
     ranks = np.full((len(points), 3), len(points) / 2)
-    ranks[:, : components.shape[1]] = rankdata(components, axis=0) - 0.5
+    for axis, values in enumerate(components.T):  # (of equal ones the mean rank)
+        ends = (np.searchsorted(np.sort(values), values, side) for side in ("left", "right"))
+        ranks[:, axis] = sum(ends) / 2
     return 0.12 + 0.8 * ranks / len(points)

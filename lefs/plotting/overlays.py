@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
-from scipy.optimize import linear_sum_assignment
 
 from lefs.checks import check_integer, check_number
 from lefs.plotting import arrays
@@ -263,6 +262,8 @@ def factor_maps(
 
 def _counterparts(first: np.ndarray, other: np.ndarray, count: int) -> np.ndarray:
     """For each cluster of `other` the one of `first` whose colour it takes, each colour given once: (K,)."""
+    from scipy.optimize import linear_sum_assignment  # (takes a while, and most figures need none)
+
     size = (first.shape[2], first.shape[3])
     if other.shape[2:] != size or other.shape[1] > count:
         return np.arange(other.shape[1])

@@ -43,7 +43,7 @@ __all__ = [
 _RATE, _NUMBER, _FILTERED, _LAYER = 80e9, 1.2e-9, 20e-9, 0.7e-3
 # What energies add; images that see all layers; side that all see.
 _LOOKED, _FULL, _COARSE = 1.3, 32, 64
-_PAIRS = 64  # of notebook 3, at most
+_PAIRS = 24  # of notebook 3, at most
 _FEWEST = 4  # images that effects are worth measuring on
 
 # How many images each notebook makes, whole or in part, as counted, seconds of all that are not images (its
@@ -148,7 +148,7 @@ def effects_within(minutes: float, catalog: Catalog, generator: Generator) -> tu
     if catalog.effects is not None:
         return catalog, "effect"
     pictures = 1 + 2 * catalog.num_clusters
-    count = affordable("images for effects", generator, minutes, most=16, pictures=pictures, least=0)
+    count = affordable("images for effects", generator, minutes, most=8, pictures=pictures, least=0)
     if count < _FEWEST:
         sys.stdout.write(f"by {catalog.measure}: effects want {_FEWEST} images at least, more minutes\n")
         return catalog, catalog.measure

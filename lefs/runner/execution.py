@@ -29,6 +29,7 @@ from jupyter_client.manager import AsyncKernelManager
 from papermill.exceptions import PapermillExecutionError
 
 import lefs
+from lefs.checks import check_integer
 from lefs.records import ArtifactError, file_sha256, write_json
 from lefs.runner.assets import link_pictures, link_styles, share
 from lefs.runner.costs import cell_reporter, estimate_notebook
@@ -44,6 +45,7 @@ __all__ = ["Kernels", "Run", "as_they_end", "make_run", "run_notebooks", "run_ta
 logging.getLogger("papermill").addHandler(logging.NullHandler())
 
 _BAR = "{desc} {percentage:3.0f}% {bar} {n_fmt}/{total_fmt} cells, {elapsed}"  # on a terminal
+_BEGUN = "not finished"  # the error of a notebook that runs, or was killed
 _STALE = 3600  # seconds that a folder without a record is left alone
 _PACKAGES = ("torch", "numpy", "scikit-learn", "matplotlib", "jupyterlab", "papermill", "nbconvert")
 
@@ -65,6 +67,8 @@ class Run:
         One record per executed notebook, as in ``run.json``: name, seconds, sha256, parameters, defaults,
         findings, error, and the generator, where it is known.
     started : datetime
+    lock : Lock
+        Held while it is written down: its notebooks may run side by side.
 
     Examples
     --------
@@ -77,6 +81,7 @@ class Run:
     planned: int = 0
     notebooks: list[dict[str, Any]] = field(default_factory=list)
     started: datetime.datetime = field(default_factory=lambda: datetime.datetime.now().astimezone())
+    lock: Any = field(default_factory=threading.Lock, repr=False, compare=False)
 
     @property
     def artifacts(self) -> Path:
@@ -101,9 +106,10 @@ class Run:
             "notebooks": self.notebooks,
             "versions": versions,
         }
-        write_json(self.folder / "run.json", content)
-        page = gallery_page(self.folder, self.notebooks, started=self.started, versions=versions)
-        write_text(self.gallery, page)
+        with self.lock:
+            write_json(self.folder / "run.json", content)
+            page = gallery_page(self.folder, self.notebooks, started=self.started, versions=versions)
+            write_text(self.gallery, page)
 
 
 def run_notebooks(
@@ -113,6 +119,7 @@ def run_notebooks(
     name: str | None = None,
     out: str | os.PathLike[str] = "runs",
     folder: str | os.PathLike[str] | None = None,
+    workers: int = 1,
     progress: bool = True,
 ) -> Run:
     """Execute notebooks in order and keep them, their pages, their artefacts and a gallery of their figures.
@@ -133,9 +140,11 @@ def run_notebooks(
         Ends the run folder's name; by default the notebook's, or ``all``.
     out : str or path
         Folder that collects runs, made if need be.
+    workers : int
+        How many notebooks at a time; one that takes a catalog waits for those before it that save one.
     progress : bool
         Say on standard error how long each notebook will take, and how far it is: a bar on a terminal,
-        elsewhere a line for each cell.
+        elsewhere, and of several at a time, a line for each cell.
 
     Returns
     -------
@@ -158,6 +167,7 @@ def run_notebooks(
     >>> run.gallery  # doctest: +SKIP
     PosixPath('runs/20260102-030405-1_dissection/index.html')
     """
+    check_integer("workers", workers, minimum=1)
     planner = Planner(find_notebooks(names, folder=folder))
     tasks = planner.tasks(parameters)
     run = make_run(Path(out), name or (tasks[0].path.stem if len(tasks) == 1 else "all"), tasks)
@@ -165,8 +175,9 @@ def run_notebooks(
         estimate = estimate_notebook(task.path.stem, task.values, planner.timed(task))
         sys.stderr.write(f"{task.path.stem:<14} {estimate}\n")
     # (in the main thread nbclient would take over the signals)
-    with ThreadPoolExecutor(1) as pool, Kernels(progress=progress) as kernels:
-        for done in as_they_end([pool.submit(run_tasks, run, tasks, kernels)]):
+    shown = progress and ("bar" if workers == 1 and sys.stderr.isatty() else "lines")
+    with ThreadPoolExecutor(1) as pool, Kernels(progress=shown or "") as kernels:
+        for done in as_they_end([pool.submit(run_tasks, run, tasks, kernels, workers)]):
             done.result()
     return run
 
@@ -182,11 +193,17 @@ def as_they_end(futures: Iterable[Future[Any]]) -> Iterator[Future[Any]]:
         yield from done
 
 
-def run_tasks(run: Run, tasks: Iterable[Task], kernels: Kernels) -> None:
-    """Execute notebooks in order, until one fails or the kernels are stopped."""
-    for task in tasks:
-        if not kernels.stopped.is_set():
-            _run_one(run, task, kernels)
+def run_tasks(run: Run, tasks: Iterable[Task], kernels: Kernels, workers: int = 1) -> None:
+    """Execute notebooks in order, so many at a time, until one fails or the kernels are stopped."""
+    begun, saving = list[Future[None]](), list[Future[None]]()
+    with ThreadPoolExecutor(workers) as pool:
+        for task in tasks:
+            wait(saving if "catalog" in task.values else ())
+            begun.append(pool.submit(_run_one, run, task, kernels))
+            if any("{output}/catalog" in cell.source for cell in task.notebook.cells):
+                saving.append(begun[-1])
+    for done in begun:
+        done.result()
 
 
 def _told(run: Run, task: Task) -> dict[str, Any]:
@@ -233,6 +250,8 @@ def _sweep_up(out: Path) -> None:
 
 def _run_one(run: Run, task: Task, kernels: Kernels) -> None:
     """Execute one notebook; its record is there before, and page and gallery after it, however it ends."""
+    if kernels.stopped.is_set() or any(record["error"] not in (None, _BEGUN) for record in run.notebooks):
+        return
     path, parameters = task.path, _told(run, task)
     defaults = {n: v for n, v in task.values.items() if n not in parameters}
     told = json.dumps({"parameters": parameters, "defaults": defaults})
@@ -241,7 +260,7 @@ def _run_one(run: Run, task: Task, kernels: Kernels) -> None:
         "sha256": file_sha256(path),
         **json.loads(told, parse_constant=str),  # (JSON has no word for infinity)
         "findings": {},
-        "error": "not finished",
+        "error": _BEGUN,
         "seconds": 0.0,
         **({} if task.generator is None else {"generator": task.generator}),
     }
@@ -288,8 +307,8 @@ class Kernels:
     ----------
     threads : int, optional
         How many each computes with, where the user has not set OMP_NUM_THREADS.
-    progress : bool
-        Whether to say which cell has run.
+    progress : {"", "lines", "bar"}
+        How to say which cell has run.
     store : Path, optional
         Of content that runs share: large files become links to it, and the executed notebooks link their
         pictures, too.
@@ -297,7 +316,7 @@ class Kernels:
     """
 
     threads: int | None = None
-    progress: bool = False
+    progress: str = ""
     store: Path | None = None
     stopped: threading.Event = field(default_factory=threading.Event)
     started: list[AsyncKernelManager] = field(default_factory=list)
@@ -349,11 +368,7 @@ def _environment(threads: int | None) -> dict[str, str]:
 
 def _execute(task: Task, executed: Path, parameters: Mapping[str, Any], kernels: Kernels) -> None:
     path, added = task.path, bool(parameters)  # (papermill adds a cell for them)
-    bar = (
-        {"desc": f"{path.stem:<16}", "bar_format": _BAR}
-        if kernels.progress and sys.stderr.isatty()
-        else False
-    )
+    bar = {"desc": f"{path.stem:<16}", "bar_format": _BAR} if kernels.progress == "bar" else False
     with tempfile.TemporaryFile() as log:
         try:
             papermill.execute_notebook(
@@ -364,7 +379,7 @@ def _execute(task: Task, executed: Path, parameters: Mapping[str, Any], kernels:
                 progress_bar=bar,
                 kernel_manager_class=kernels.manager(path.parent, log),
                 extra_arguments=["--log-level=ERROR"],
-                on_cell_executed=cell_reporter(task) if kernels.progress and not bar else None,
+                on_cell_executed=cell_reporter(task) if kernels.progress == "lines" else None,
                 # Stored widget states make HTML prefer the widget, which is blank without a network.
                 store_widget_state=False,
                 coalesce_streams=True,

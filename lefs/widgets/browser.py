@@ -17,7 +17,6 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
 from lefs.catalog import Catalog
-from lefs.dissection import divide
 from lefs.evaluation import NamedSegmenter, confusion, name_by_truth
 from lefs.generator import Generator
 from lefs.naming import NameClash
@@ -304,6 +303,8 @@ class CatalogBrowser(ClusterPictures):
         self._change(moved(self.catalog, self.catalog.cluster_names[self.selected[0]], by))
 
     def _split(self, how: Any) -> None:
+        from lefs.dissection import divide  # (and scikit-learn with it, for which no panel should wait)
+
         start = self.catalog
 
         def then(divided: Catalog) -> None:

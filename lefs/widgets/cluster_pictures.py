@@ -9,8 +9,6 @@ from typing import Any
 import numpy as np
 import torch
 from matplotlib.colors import to_hex
-from scipy.cluster.hierarchy import leaves_list, linkage
-from scipy.spatial.distance import squareform
 from torch.nn.functional import interpolate, normalize
 
 from lefs.activations import Sample
@@ -200,6 +198,10 @@ def likeness_tree(centers: torch.Tensor) -> dict[str, Any]:
         ``"order"``: the clusters from left to right; ``"joins"``: of each branch its first and last leaf, its
         height as a share of the whole tree's, and the places and heights of the two that it joins.
     """
+    # (takes a while, for a panel that is one of many)
+    from scipy.cluster.hierarchy import leaves_list, linkage
+    from scipy.spatial.distance import squareform
+
     if len(centers) == 1:
         return {"order": [0], "joins": []}
     unit = normalize(centers.detach().cpu().double(), dim=1).numpy()
