@@ -475,6 +475,45 @@ def test_a_catalog_given_to_one_notebook_leaves_the_others_that_of_the_run(
     assert [cell.outputs[0].data["text/plain"] for cell in last] == ["99", "8"]
 
 
+MEET = """\
+import time
+from pathlib import Path
+(Path(output) / "{own}").touch()
+deadline = time.monotonic() + 60
+while not (Path(output) / "{other}").exists():
+    assert time.monotonic() < deadline, "the other one never began"
+    time.sleep(0.05)"""
+
+
+def test_notebooks_run_side_by_side_and_those_that_take_a_catalog_wait_for_it(
+    book: Path, tmp_path: Path
+) -> None:
+    told = 'output: str = "x"\ncatalog: str = "portraits"'
+    second = nbformat.read(book / "2_second.ipynb", 4).cells[-1].source
+    (book / "2_second.ipynb").unlink()
+    for own, other in (("2_this", "3_that"), ("3_that", "2_this")):
+        cells = [second, MEET.format(own=own, other=other)]
+        write_notebook(book / f"{own}.ipynb", cells, parameters=told)
+    run = run_notebooks(folder=book, out=tmp_path / "runs", workers=2, progress=False)
+    assert [(record["notebook"], record["error"]) for record in run.notebooks] == [
+        ("1_first", None),
+        ("2_this", None),
+        ("3_that", None),
+    ]
+
+
+def test_what_has_not_begun_when_another_fails_is_left(tmp_path: Path) -> None:
+    write_notebook(tmp_path / "1_broken.ipynb", ["1 / 0"])
+    write_notebook(tmp_path / "2_slow.ipynb", ["import time; time.sleep(3)"])
+    write_notebook(tmp_path / "3_never.ipynb", ["1"])
+    with pytest.raises(NotebookFailed, match="1_broken, cell 3: 1 / 0"):
+        run_notebooks(folder=tmp_path, out=tmp_path / "runs", workers=2, progress=False)
+    (record,) = (tmp_path / "runs").glob("*/run.json")
+    kept = {r["notebook"]: r["error"] for r in json.loads(record.read_text())["notebooks"]}
+    assert kept.keys() == {"1_broken", "2_slow"}
+    assert kept["2_slow"] is None
+
+
 def test_a_failed_cell_is_named_and_the_rest_is_kept(
     book: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -49,11 +49,11 @@ _FEWEST = 4  # images that effects are worth measuring on
 # How many images each notebook makes, whole or in part, as counted, seconds of all that are not images (its
 # kernel, clustering, figures), and megabytes that a run of a sweep leaves
 _COSTS: Mapping[str, tuple[Callable[[Mapping[str, Any]], int], int, float]] = {
-    "1_dissection": (lambda v: 6 * v["images"] + 700, 45, 2.2),
+    "1_dissection": (lambda v: 4 * v["images"] + 700, 20, 2.2),
     "2_catalog": (lambda v: 2 * v["images"] + 60, 15, 1.7),
-    "3_editing": (lambda v: (2 * (len(v["parts"]) or 5) + 1) * _PAIRS + 300, 20, 2.6),
-    "4_units": (lambda v: 2 * v["images"] + 60 * v["tested"] + 64 * v["search_steps"], 20, 1.8),
-    "5_evaluation": (lambda v: 200 * v["pairs"], 20, 1.0),
+    "3_editing": (lambda v: (2 * (len(v["parts"]) or 5) + 1) * _PAIRS + 1000, 20, 2.6),
+    "4_units": (lambda v: 8 * v["images"] + 100 * v["tested"] + 150 * v["search_steps"], 20, 1.8),
+    "5_evaluation": (lambda v: 230 * v["pairs"], 20, 1.0),
     "6_directions": (lambda v: 25 * v["targets"] + 300, 20, 2.1),
 }
 

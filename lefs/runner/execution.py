@@ -46,6 +46,7 @@ logging.getLogger("papermill").addHandler(logging.NullHandler())
 
 _BAR = "{desc} {percentage:3.0f}% {bar} {n_fmt}/{total_fmt} cells, {elapsed}"  # on a terminal
 _BEGUN = "not finished"  # the error of a notebook that runs, or was killed
+_SAVES = re.compile(r"\boutput\b.*catalog")  # in a line that saves a catalog for the notebooks after it
 _STALE = 3600  # seconds that a folder without a record is left alone
 _PACKAGES = ("torch", "numpy", "scikit-learn", "matplotlib", "jupyterlab", "papermill", "nbconvert")
 
@@ -61,8 +62,8 @@ class Run:
         ``artifacts/``, ``run.json`` and ``index.html``.
     key : str
         Digest of all that it depends on: runs of one key come to the same.
-    planned : int
-        How many notebooks it is of.
+    planned : sequence of str
+        The notebooks that it is of, in order.
     notebooks : list of dict
         One record per executed notebook, as in ``run.json``: name, seconds, sha256, parameters, defaults,
         findings, error, and the generator, where it is known.
@@ -78,7 +79,7 @@ class Run:
 
     folder: Path
     key: str = ""
-    planned: int = 0
+    planned: Sequence[str] = ()
     notebooks: list[dict[str, Any]] = field(default_factory=list)
     started: datetime.datetime = field(default_factory=lambda: datetime.datetime.now().astimezone())
     lock: Any = field(default_factory=threading.Lock, repr=False, compare=False)
@@ -101,7 +102,7 @@ class Run:
             "format": "lefs-run",
             "name": self.folder.name,
             "key": self.key,
-            "planned": self.planned,
+            "planned": len(self.planned),
             "started": self.started.isoformat(timespec="seconds"),
             "notebooks": self.notebooks,
             "versions": versions,
@@ -200,7 +201,7 @@ def run_tasks(run: Run, tasks: Iterable[Task], kernels: Kernels, workers: int = 
         for task in tasks:
             wait(saving if "catalog" in task.values else ())
             begun.append(pool.submit(_run_one, run, task, kernels))
-            if any("{output}/catalog" in cell.source for cell in task.notebook.cells):
+            if any(_SAVES.search(cell.source) for cell in task.notebook.cells if cell.cell_type == "code"):
                 saving.append(begun[-1])
     for done in begun:
         done.result()
@@ -233,7 +234,7 @@ def make_run(out: Path, name: str, tasks: Sequence[Task]) -> Run:
             with suppress(FileExistsError):
                 folder.mkdir()
                 (folder / "artifacts").mkdir()
-                return Run(folder, run_key(tasks), len(tasks))
+                return Run(folder, run_key(tasks), [task.path.stem for task in tasks])
     except OSError as error:
         reason = "it is a file" if out.is_file() else error.strerror
         raise RunError(f"cannot make runs in {out}: {reason}; choose another with --out") from error
@@ -264,7 +265,9 @@ def _run_one(run: Run, task: Task, kernels: Kernels) -> None:
         "seconds": 0.0,
         **({} if task.generator is None else {"generator": task.generator}),
     }
-    run.notebooks.append(record)
+    with run.lock:
+        run.notebooks.append(record)
+        run.notebooks.sort(key=lambda each: run.planned.index(each["notebook"]))
     run.save()
     executed, start = run.folder / path.name, time.perf_counter()
     try:
