@@ -216,8 +216,7 @@ def stability(
     >>> stability(torch.eye(3).repeat(20, 1), [3], seeds=[0, 1], n_init=5)
     {3: array([1.])}
     """
-    # (scikit-learn's import takes seconds, and most of what evaluates clusters nothing)
-    from sklearn.metrics import adjusted_rand_score
+    from sklearn.metrics import adjusted_rand_score  # (takes seconds, and most here cluster nothing)
 
     from lefs.clustering import SphericalKMeans
 
@@ -284,9 +283,6 @@ def _halves(images: np.ndarray, count: int, random_state: int) -> tuple[Tensor, 
     chosen = np.random.default_rng(random_state).permutation(names)[: len(names) // 2]
     half = torch.from_numpy(np.isin(images, chosen))
     return half, ~half
-
-
-# -- several layers, numbers of clusters and methods ---------------------------------------------------------
 
 
 def sample_vectors(

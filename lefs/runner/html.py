@@ -7,9 +7,9 @@ written.
 
 from __future__ import annotations
 
+import copy
 import html
 import re
-import warnings
 import xml.etree.ElementTree as ElementTree
 from importlib.resources import files
 from pathlib import Path
@@ -128,7 +128,10 @@ def notebook_to_html(notebook: NotebookNode, *, title: str, folder: Path) -> str
     """
     exporter = _OfflineExporter(raw_template=_TEMPLATE)
     resources = {"metadata": {"name": title, "path": str(folder)}, "math_style": MATH_STYLE}
-    with warnings.catch_warnings():  # (of findings, which have nothing to show)
-        warnings.filterwarnings("ignore", "Your element with mimetype", UserWarning)
-        page: str = exporter.from_notebook_node(notebook, resources=resources)[0]
+    shown = copy.deepcopy(notebook)
+    for cell in shown.cells:  # (findings have nothing to show, of which nbconvert would warn)
+        if "outputs" in cell:
+            kept = (o for o in cell.outputs if not o.get("metadata", {}).get("scrapbook", {}).get("data"))
+            cell.outputs = [*kept]
+    page: str = exporter.from_notebook_node(shown, resources=resources)[0]
     return page
