@@ -162,8 +162,8 @@ def duration(seconds: float) -> str:
 
 @torch.inference_mode()
 def seconds_per_image(generator: Generator, label: Label = -1, threads: int | None = None) -> float:
-    """Time one image: the best of five, or of as many as a second is enough for."""
-    chosen = generator if label == -1 else generator.with_label(label)
+    """Time one image as large as it is shown: the best of five, or of as many as a second is enough for."""
+    chosen = (generator if label == -1 else generator.with_label(label)).at(generator.preview_size)
     taken, before = list[float](), torch.get_num_threads()
     torch.set_num_threads(threads or before)
     try:
@@ -205,7 +205,7 @@ def _counted(name: str, values: Mapping[str, Any], one: float) -> tuple[int, int
     """Images, where samples are as large as the minutes allow, and seconds of all else."""
     images, rest, _ = _COSTS[name]
     count = images(values)
-    return min(count, int(60 * values["minutes"] / one) + 150) if "minutes" in values else count, rest
+    return min(count, int(60 * values["minutes"] / one) + 80) if "minutes" in values else count, rest
 
 
 def sweep_costs(tasks: Iterable[Task], timed: Callable[[Task], float]) -> tuple[float, float]:
