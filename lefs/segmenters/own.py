@@ -204,7 +204,7 @@ def load_segmenter(
     except (AttributeError, KeyError, TypeError, ValueError, RuntimeError) as error:
         raise ArtifactError(f"{file}: its weights and what it says of them do not fit: {error}") from error
     # (in the order in memory that convolutions are quick with)
-    return segmenter.eval().requires_grad_(False).to(place, memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
+    return segmenter.eval().requires_grad_(False).to(place, memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
 def segmenter_of(generator: Generator) -> PartSegmenter | None:
