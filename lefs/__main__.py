@@ -138,9 +138,8 @@ def _run(arguments: argparse.Namespace) -> int:
     options = {"folder": folder, "parameters": arguments.p, "name": arguments.name, "out": arguments.out}
     if arguments.sweep or arguments.sweep_file:
         return _sweep(arguments, options)
-    run = lefs.runner.run_notebooks(
-        names, workers=arguments.workers or min(2, os.cpu_count() or 1), **options
-    )
+    workers = min(2, os.cpu_count() or 1) if arguments.workers is None else arguments.workers
+    run = lefs.runner.run_notebooks(names, workers=workers, **options)
     _say(*(f"{record['notebook']:<20} {record['seconds']:7.1f} s" for record in run.notebooks))
     _say(f"gallery: {_shown(run.gallery)}")
     return 0

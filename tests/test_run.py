@@ -502,6 +502,13 @@ def test_notebooks_run_side_by_side_and_those_that_take_a_catalog_wait_for_it(
     ]
 
 
+def test_no_workers_are_refused(book: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "runs"
+    assert main(["run", "--notebooks", str(book), "--out", str(out), "--workers", "0"]) == 2
+    assert "workers must be at least 1" in capsys.readouterr().err
+    assert not out.exists()
+
+
 def test_what_has_not_begun_when_another_fails_is_left(tmp_path: Path) -> None:
     write_notebook(tmp_path / "1_broken.ipynb", ["1 / 0"])
     write_notebook(tmp_path / "2_slow.ipynb", ["import time; time.sleep(3)"])

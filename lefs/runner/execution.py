@@ -35,7 +35,14 @@ from lefs.runner.assets import link_pictures, link_styles, share
 from lefs.runner.costs import cell_reporter, estimate_notebook
 from lefs.runner.findings import read_findings
 from lefs.runner.html import notebook_to_html
-from lefs.runner.notebooks import NotebookFailed, RunError, find_notebooks, read_notebook, write_text
+from lefs.runner.notebooks import (
+    NotebookFailed,
+    RunError,
+    complaints,
+    find_notebooks,
+    read_notebook,
+    write_text,
+)
 from lefs.runner.pages import gallery_page
 from lefs.runner.planning import PATHS, Planner, Task, run_key
 
@@ -168,9 +175,11 @@ def run_notebooks(
     >>> run.gallery  # doctest: +SKIP
     PosixPath('runs/20260102-030405-1_dissection/index.html')
     """
-    check_integer("workers", workers, minimum=1)
+    with complaints():
+        check_integer("workers", workers, minimum=1)
     planner = Planner(find_notebooks(names, folder=folder))
     tasks = planner.tasks(parameters)
+    workers = min(workers, len(tasks))
     run = make_run(Path(out), name or (tasks[0].path.stem if len(tasks) == 1 else "all"), tasks)
     for task in (task for task in tasks if progress and task.generator is not None):
         estimate = estimate_notebook(task.path.stem, task.values, planner.timed(task))
