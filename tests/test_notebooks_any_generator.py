@@ -79,6 +79,8 @@ def run(root: Path, out: Path, file: str, label: int | list[float] | None, *stem
         str(root / "notebooks"),
         "--out",
         str(out),
+        "--workers",
+        "1",
     ]
     path = os.pathsep.join(filter(None, [str(root), os.environ.get("PYTHONPATH")]))
     done = subprocess.run(

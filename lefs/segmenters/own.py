@@ -74,6 +74,8 @@ class PartSegmenter(nn.Module):
             _convolution(inputs * width, outputs * width) for inputs, outputs in ((8, 2), (4, 1), (2, 1))
         )
         self.head = nn.Conv2d(width, len(self.fine), 1)
+        # (the order in memory that convolutions are quick with)
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def _group(self, groups: Mapping[str, Sequence[str]]) -> None:
         self.groups = {part_name("groups", n): tuple(map(as_written, ps)) for n, ps in groups.items()}
@@ -203,8 +205,7 @@ def load_segmenter(
         segmenter.load_state_dict(tensors)
     except (AttributeError, KeyError, TypeError, ValueError, RuntimeError) as error:
         raise ArtifactError(f"{file}: its weights and what it says of them do not fit: {error}") from error
-    # (in the order in memory that convolutions are quick with)
-    return segmenter.eval().requires_grad_(False).to(place, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return segmenter.eval().requires_grad_(False).to(place)
 
 
 def segmenter_of(generator: Generator) -> PartSegmenter | None:

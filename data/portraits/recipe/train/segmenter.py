@@ -131,8 +131,7 @@ def train_segmenter(
         optimizer.step()
         schedule.step()
         bar.set_postfix(loss=f"{loss.item():.3f}", refresh=False)
-    segmenter.to("cpu", memory_format=torch.contiguous_format)  # type: ignore[call-overload]
-    return segmenter.eval()
+    return segmenter.to("cpu").eval()
 
 
 def _fresh(width: int, seed: int) -> PartSegmenter:
