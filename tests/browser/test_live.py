@@ -162,6 +162,7 @@ def test_moving_rho_changes_the_edited_picture(
     }
     for canvas in canvases.values():
         expect(canvas).to_be_visible()
+    notebook.settle()  # (pictures come coarse first)
     before = {name: picture(canvas) for name, canvas in canvases.items()}
     pairs = itertools.combinations(before.values(), 2)
     assert all(change(a, b) > 1 for a, b in pairs), "target, edit and reference should be three pictures"
