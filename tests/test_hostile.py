@@ -97,7 +97,7 @@ def payloads(trace: Path) -> dict[str, Any]:
         "exec": Call(builtins.exec, touch),
         "open": Call(builtins.open, str(trace), "w"),
         "getattr chain": Call(_attribute(module, "system"), command),
-        "long getattr chain": Call(_attribute(Call(__import__, "pathlib"), "os", "system"), command),
+        "long getattr chain": Call(_attribute(Call(__import__, "shutil"), "os", "system"), command),
         "partial": Call(functools.partial(os.system, command)),
         "partial by call": Call(Call(functools.partial, os.system, command)),
         "reduce": Call(functools.reduce, operator.add, [1, 2], Call(eval, touch)),
