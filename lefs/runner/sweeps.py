@@ -23,10 +23,11 @@ from tqdm import tqdm
 from lefs.checks import check_integer
 from lefs.records import ArtifactError, exclusive, read_json
 from lefs.runner.costs import duration, sweep_costs
-from lefs.runner.execution import Kernels, as_they_end, make_run, run_tasks
+from lefs.runner.execution import Kernels, make_run, run_tasks
 from lefs.runner.notebooks import NotebookFailed, ParameterError, RunError, complaints, find_notebooks
 from lefs.runner.pages import results, save_results
 from lefs.runner.planning import Planner, Task, run_key
+from lefs.workers import as_they_end
 
 if TYPE_CHECKING:
     from pandas import DataFrame
