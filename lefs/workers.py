@@ -41,15 +41,8 @@ from lefs.progress import track
 from lefs.records import ArtifactError
 
 __all__ = [
-    "Chunks",
-    "Source",
-    "as_they_end",
-    "check_executor",
-    "loaded",
-    "map_chunks",
-    "processes",
-    "travelling",
-]
+    "Chunks", "Source", "as_they_end", "check_executor", "loaded", "map_chunks", "processes", "travelling",
+]  # fmt: skip
 
 _AHEAD, _WORKERS = 2, 1000  # chunks on their way for each worker, and how many workers, if unknown
 _TRIES, _ALONE = 2, 3  # pools that may break before chunks go one at a time, and then with one of them
