@@ -136,10 +136,10 @@ def _run(arguments: argparse.Namespace) -> int:
         _say(lefs.runner.describe_notebooks(lefs.runner.find_notebooks(names, folder=folder)))
         return 0
     options = {"folder": folder, "parameters": arguments.p, "name": arguments.name, "out": arguments.out}
+    options |= {} if arguments.workers is None else {"workers": arguments.workers}
     if arguments.sweep or arguments.sweep_file:
         return _sweep(arguments, options)
-    workers = min(2, os.cpu_count() or 1) if arguments.workers is None else arguments.workers
-    run = lefs.runner.run_notebooks(names, workers=workers, **options)
+    run = lefs.runner.run_notebooks(names, **options)
     _say(*(f"{record['notebook']:<20} {record['seconds']:7.1f} s" for record in run.notebooks))
     _say(f"gallery: {_shown(run.gallery)}")
     return 0
@@ -150,7 +150,6 @@ def _sweep(arguments: argparse.Namespace, options: Mapping[str, Any]) -> int:
         arguments.names,
         grid=lefs.runner.read_grid(arguments.sweep),
         rows=lefs.runner.read_rows(arguments.sweep_file) if arguments.sweep_file else [{}],
-        workers=1 if arguments.workers is None else arguments.workers,
         **{name: getattr(arguments, name) for name in ("only_failed", "shard")},
         **options,
     )
@@ -320,7 +319,12 @@ _COMMANDS: Mapping[Callable[..., int | None], Sequence[Sequence[Any]]] = {
         ("--list", "list the notebooks and their parameters, and stop", False),
         ("--sweep NAME=VALUE,...", "run at each of these values; given again, at each pair of them", []),
         ("--sweep-file FILE", "run at the points of a .csv (names above) or a .json (a list of objects)"),
-        ("--workers N", "how many at a time: notebooks (default: 2), or runs of a sweep (1)", None, int),
+        (
+            "--workers N",
+            "how many at a time: notebooks (default: 2 of those of lefs), or runs of a sweep (1)",
+            None,
+            int,
+        ),
         ("--only-failed", "run again what failed, and nothing else", False),
         ("--shard I/N", "the Ith of N machines' share of a sweep", "1/1"),
     ],

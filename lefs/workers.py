@@ -16,15 +16,7 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import (
-    FIRST_COMPLETED,
-    BrokenExecutor,
-    Executor,
-    Future,
-    ProcessPoolExecutor,
-    ThreadPoolExecutor,
-    wait,
-)
+from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from functools import lru_cache, partial
@@ -40,9 +32,7 @@ from lefs.generator import Generator
 from lefs.progress import track
 from lefs.records import ArtifactError
 
-__all__ = [
-    "Chunks", "Source", "as_they_end", "check_executor", "loaded", "map_chunks", "processes", "travelling",
-]  # fmt: skip
+__all__ = ["Chunks", "Source", "check_executor", "loaded", "map_chunks", "processes", "travelling"]
 
 _AHEAD, _WORKERS = 2, 1000  # chunks on their way for each worker, and how many workers, if unknown
 _TRIES, _ALONE = 2, 3  # pools that may break before chunks go one at a time, and then with one of them
@@ -251,17 +241,6 @@ def _in_order(pool: Executor, work: Callable[[Any], Any], chunks: Iterable[Any],
     finally:
         for future in flying:
             future.cancel()
-
-
-def as_they_end(futures: Iterable[Future[Any]]) -> Iterator[Future[Any]]:
-    """Futures in the order in which they end, looking up each second.
-
-    A signal that the system hands to another thread wakes nobody who waits without a limit.
-    """
-    pending = set(futures)
-    while pending:
-        done, pending = wait(pending, timeout=1, return_when=FIRST_COMPLETED)
-        yield from done
 
 
 def _renewed(pool: Executor, error: Exception, called: str, *, last: bool) -> Executor:

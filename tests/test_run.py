@@ -646,7 +646,7 @@ def test_a_run_that_is_killed_leaves_its_parameters(tmp_path: Path) -> None:
         tmp_path / "1_first.ipynb", [f"open({str(tmp_path / 'begun')!r}, 'w')\nimport time\ntime.sleep(60)"]
     )
     common = ["--notebooks", str(tmp_path), "--out", str(tmp_path / "runs"), "-p", "clusters", "5"]
-    run = subprocess.Popen([sys.executable, "-m", "lefs", "run", "--workers", "1", *common])
+    run = subprocess.Popen([sys.executable, "-m", "lefs", "run", *common])
     while not (tmp_path / "begun").exists():
         assert run.poll() is None
         time.sleep(0.1)

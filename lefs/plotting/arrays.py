@@ -203,7 +203,8 @@ def similarity_colors(centers: Any) -> np.ndarray:
     signs = np.sign(np.take_along_axis(left, np.abs(left).argmax(0)[None], 0))
     components = (left * signs * sizes)[:, :3].round(9)
     ranks = np.full((len(points), 3), len(points) / 2)
-    for axis, values in enumerate(components.T):  # (of equal ones the mean rank)
+    # (of equal ones the mean rank; SciPy has a function for it, and takes a second to import)
+    for axis, values in enumerate(components.T):
         ends = (np.searchsorted(np.sort(values), values, side) for side in ("left", "right"))
         ranks[:, axis] = sum(ends) / 2
     return 0.12 + 0.8 * ranks / len(points)

@@ -6,7 +6,6 @@ from lefs.runner.costs import affordable_images as affordable_images
 from lefs.runner.costs import effects_within as effects_within
 from lefs.runner.domains import choose as choose
 from lefs.runner.domains import prepare as prepare
-from lefs.runner.execution import Run as Run
 from lefs.runner.execution import run_notebooks as run_notebooks
 from lefs.runner.findings import record as record
 from lefs.runner.notebooks import NotebookFailed as NotebookFailed
@@ -18,6 +17,7 @@ from lefs.runner.notebooks import find_notebooks as find_notebooks
 from lefs.runner.notebooks import read_parameters as read_parameters
 from lefs.runner.pages import results as results
 from lefs.runner.pages import save_results as save_results
+from lefs.runner.runs import Run as Run
 from lefs.runner.sweeps import Sweep as Sweep
 from lefs.runner.sweeps import read_grid as read_grid
 from lefs.runner.sweeps import read_rows as read_rows

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import datetime
-import itertools
 import json
 import logging
 import os
-import platform
 import re
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import dataclass, field
-from importlib.metadata import version
 from pathlib import Path
 from typing import IO, Any
 
@@ -30,9 +26,9 @@ from papermill.exceptions import PapermillExecutionError
 
 import lefs
 from lefs.checks import check_integer
-from lefs.records import ArtifactError, file_sha256, write_json
+from lefs.records import ArtifactError, file_sha256
 from lefs.runner.assets import link_pictures, link_styles, share
-from lefs.runner.costs import cell_reporter, estimate_notebook
+from lefs.runner.costs import OURS, cell_reporter, estimate_notebook
 from lefs.runner.findings import read_findings
 from lefs.runner.html import notebook_to_html
 from lefs.runner.notebooks import (
@@ -43,82 +39,16 @@ from lefs.runner.notebooks import (
     read_notebook,
     write_text,
 )
-from lefs.runner.pages import gallery_page
-from lefs.runner.planning import PATHS, Planner, Task, run_key
-from lefs.workers import as_they_end
+from lefs.runner.planning import PATHS, Planner, Task
+from lefs.runner.runs import UNFINISHED, Run, make_run
 
-__all__ = ["Kernels", "Run", "make_run", "run_notebooks", "run_tasks"]
+__all__ = ["Kernels", "as_they_end", "run_notebooks", "run_tasks"]
 
 # What it and nbclient say of a failure, the run says in its own words.
 logging.getLogger("papermill").addHandler(logging.NullHandler())
 
 _BAR = "{desc} {percentage:3.0f}% {bar} {n_fmt}/{total_fmt} cells, {elapsed}"  # on a terminal
-_BEGUN = "not finished"  # the error of a notebook that runs, or was killed
 _SAVES = re.compile(r"\boutput\b.*catalog")  # in a line that saves a catalog for the notebooks after it
-_STALE = 3600  # seconds that a folder without a record is left alone
-_PACKAGES = ("torch", "numpy", "scikit-learn", "matplotlib", "jupyterlab", "papermill", "nbconvert")
-
-
-@dataclass
-class Run:
-    """A run of notebooks, written down after every step.
-
-    Attributes
-    ----------
-    folder : Path
-        ``<out>/<YYYYmmdd-HHMMSS>-<name>`` with the executed notebooks, their pages and ``assets/``,
-        ``artifacts/``, ``run.json`` and ``index.html``.
-    key : str
-        Digest of all that it depends on: runs of one key come to the same.
-    planned : sequence of str
-        The notebooks that it is of, in order.
-    notebooks : list of dict
-        One record per executed notebook, as in ``run.json``: name, seconds, sha256, parameters, defaults,
-        findings, error, and the generator, where it is known.
-    started : datetime
-    lock : Lock
-        Held while it is written down: its notebooks may run side by side.
-
-    Examples
-    --------
-    >>> Run(Path("runs/20260102-030405-lecture")).gallery.name
-    'index.html'
-    """
-
-    folder: Path
-    key: str = ""
-    planned: Sequence[str] = ()
-    notebooks: list[dict[str, Any]] = field(default_factory=list)
-    started: datetime.datetime = field(default_factory=lambda: datetime.datetime.now().astimezone())
-    lock: Any = field(default_factory=threading.Lock, repr=False, compare=False)
-
-    @property
-    def artifacts(self) -> Path:
-        """Folder of what the notebooks saved."""
-        return self.folder / "artifacts"
-
-    @property
-    def gallery(self) -> Path:
-        """Page with every figure and table of the run."""
-        return self.folder / "index.html"
-
-    def save(self) -> None:
-        """Write ``run.json`` and the gallery."""
-        versions = {"python": platform.python_version(), "platform": platform.platform()}
-        versions |= {"lefs": lefs.__version__, **{package: version(package) for package in _PACKAGES}}
-        content = {
-            "format": "lefs-run",
-            "name": self.folder.name,
-            "key": self.key,
-            "planned": len(self.planned),
-            "started": self.started.isoformat(timespec="seconds"),
-            "notebooks": self.notebooks,
-            "versions": versions,
-        }
-        with self.lock:
-            write_json(self.folder / "run.json", content)
-            page = gallery_page(self.folder, self.notebooks, started=self.started, versions=versions)
-            write_text(self.gallery, page)
 
 
 def run_notebooks(
@@ -128,7 +58,7 @@ def run_notebooks(
     name: str | None = None,
     out: str | os.PathLike[str] = "runs",
     folder: str | os.PathLike[str] | None = None,
-    workers: int = 1,
+    workers: int | None = None,
     progress: bool = True,
 ) -> Run:
     """Execute notebooks in order and keep them, their pages, their artefacts and a gallery of their figures.
@@ -149,8 +79,9 @@ def run_notebooks(
         Ends the run folder's name; by default the notebook's, or ``all``.
     out : str or path
         Folder that collects runs, made if need be.
-    workers : int
-        How many notebooks at a time; one that takes a catalog waits for those before it that save one.
+    workers : int, optional
+        How many notebooks at a time; one that takes a catalog waits for those before it that save one. None:
+        two of those that came with lefs; of others, which may need more from each other, one.
     progress : bool
         Say on standard error how long each notebook will take, and how far it is: a bar on a terminal,
         elsewhere, and of several at a time, a line for each cell.
@@ -176,21 +107,34 @@ def run_notebooks(
     >>> run.gallery  # doctest: +SKIP
     PosixPath('runs/20260102-030405-1_dissection/index.html')
     """
+    planner = Planner(find_notebooks(names, folder=folder))
+    if workers is None:
+        workers = min(2, os.cpu_count() or 1) if OURS.issuperset(planner.declared) else 1
     with complaints():
         check_integer("workers", workers, minimum=1)
-    planner = Planner(find_notebooks(names, folder=folder))
     tasks = planner.tasks(parameters)
-    workers = min(workers, len(tasks))
+    bar = sys.stderr.isatty() and min(workers, len(tasks)) == 1
     run = make_run(Path(out), name or (tasks[0].path.stem if len(tasks) == 1 else "all"), tasks)
     for task in (task for task in tasks if progress and task.generator is not None):
         estimate = estimate_notebook(task.path.stem, task.values, planner.timed(task))
         sys.stderr.write(f"{task.path.stem:<14} {estimate}\n")
     # (in the main thread nbclient would take over the signals)
-    shown = progress and ("bar" if workers == 1 and sys.stderr.isatty() else "lines")
-    with ThreadPoolExecutor(1) as pool, Kernels(progress=shown or "") as kernels:
+    shown = "" if not progress else "bar" if bar else "lines"
+    with ThreadPoolExecutor(1) as pool, Kernels(progress=shown) as kernels:
         for done in as_they_end([pool.submit(run_tasks, run, tasks, kernels, workers)]):
             done.result()
     return run
+
+
+def as_they_end(futures: Iterable[Future[Any]]) -> Iterator[Future[Any]]:
+    """Futures in the order in which they end, looking up each second.
+
+    A signal that the system hands to another thread wakes nobody who waits without a limit.
+    """
+    pending = set(futures)
+    while pending:
+        done, pending = wait(pending, timeout=1, return_when=FIRST_COMPLETED)
+        yield from done
 
 
 def run_tasks(run: Run, tasks: Iterable[Task], kernels: Kernels, workers: int = 1) -> None:
@@ -219,38 +163,9 @@ def _absolute(value: Any) -> Any:
     return str(path.resolve()) if path is not None and path.exists() else value
 
 
-def make_run(out: Path, name: str, tasks: Sequence[Task]) -> Run:
-    """Make the folder of a run; a `RunError` says why there cannot be one."""
-    if not re.fullmatch(r"[\w.-]+", name):
-        raise RunError(f"a run's name may have letters, digits, '.', '_' and '-', not {name!r}")
-    stem = f"{datetime.datetime.now():%Y%m%d-%H%M%S}-{name}"
-    names = itertools.chain([stem], (f"{stem}-{number}" for number in itertools.count(2)))
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        _sweep_up(out)
-        while True:
-            folder = (out / next(names)).resolve()
-            with suppress(FileExistsError):
-                folder.mkdir()
-                (folder / "artifacts").mkdir()
-                return Run(folder, run_key(tasks), [task.path.stem for task in tasks])
-    except OSError as error:
-        reason = "it is a file" if out.is_file() else error.strerror
-        raise RunError(f"cannot make runs in {out}: {reason}; choose another with --out") from error
-
-
-def _sweep_up(out: Path) -> None:
-    """Remove the empty folders of runs that were killed before their first record, an hour ago or more."""
-    for folder in out.glob("[0-9]*-[0-9]*-*"):
-        with suppress(OSError):
-            if not (folder / "run.json").exists() and time.time() - folder.stat().st_mtime > _STALE:
-                for each in (folder / "artifacts", folder):
-                    each.rmdir()
-
-
 def _run_one(run: Run, task: Task, kernels: Kernels) -> None:
     """Execute one notebook; its record is there before, and page and gallery after it, however it ends."""
-    if kernels.stopped.is_set() or any(record["error"] not in (None, _BEGUN) for record in run.notebooks):
+    if run.failed or kernels.stopped.is_set():
         return
     path, parameters = task.path, _told(run, task)
     defaults = {n: v for n, v in task.values.items() if n not in parameters}
@@ -260,14 +175,11 @@ def _run_one(run: Run, task: Task, kernels: Kernels) -> None:
         "sha256": file_sha256(path),
         **json.loads(told, parse_constant=str),  # (JSON has no word for infinity)
         "findings": {},
-        "error": _BEGUN,
+        "error": UNFINISHED,
         "seconds": 0.0,
         **({} if task.generator is None else {"generator": task.generator}),
     }
-    with run.lock:
-        run.notebooks.append(record)
-        run.notebooks.sort(key=lambda each: run.planned.index(each["notebook"]))
-    run.save()
+    run.begin(record)
     executed, start = run.folder / path.name, time.perf_counter()
     try:
         try:

@@ -23,11 +23,11 @@ from tqdm import tqdm
 from lefs.checks import check_integer
 from lefs.records import ArtifactError, exclusive, read_json
 from lefs.runner.costs import duration, sweep_costs
-from lefs.runner.execution import Kernels, make_run, run_tasks
+from lefs.runner.execution import Kernels, as_they_end, run_tasks
 from lefs.runner.notebooks import NotebookFailed, ParameterError, RunError, complaints, find_notebooks
 from lefs.runner.pages import results, save_results
 from lefs.runner.planning import Planner, Task, run_key
-from lefs.workers import as_they_end
+from lefs.runner.runs import UNFINISHED, make_run
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -268,7 +268,7 @@ def _runs_in(place: Path) -> dict[str, list[_Kept]]:
             continue  # (another sweep has replaced it meanwhile)
         records = content["notebooks"]
         whole = len(records) == content.get("planned")
-        error = next((r["error"] for r in records if r["error"]), None if whole else "not finished")
+        error = next((r["error"] for r in records if r["error"]), None if whole else UNFINISHED)
         kept = _Kept(path.parent, error, sum(r["seconds"] for r in records))
         found.setdefault(str(content.get("key")), []).append(kept)
     return {key: sorted(runs, key=lambda kept: kept.error is None) for key, runs in found.items()}
@@ -349,7 +349,7 @@ def _claim(place: Path, point: _Point) -> Iterator[bool]:
 
 def _running(place: Path, point: _Point, runs: Mapping[str, Sequence[_Kept]]) -> bool:
     """Whether another sweep is at work on it."""
-    if runs[point.key][-1].error != "not finished":
+    if runs[point.key][-1].error != UNFINISHED:
         return False
     with _claim(place, point) as free:
         return not free
