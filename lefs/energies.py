@@ -17,6 +17,7 @@ from timeit import timeit
 
 import torch
 from torch import Tensor
+from torch.nn.functional import avg_pool2d
 
 from lefs.activations import Batch, Hypercolumns, Sample
 from lefs.checks import check_number
@@ -234,23 +235,35 @@ class _Partition:
         if self._last is None or self._last[0]() is not maps:
             # (margins differ from layer to layer, what lies inside the picture fits)
             inside = layer.inside(maps)
-            if self._resampled.shape[2] != inside[0, 0].numel():
-                self._resampled = resample_partition(self.membership, inside.shape[-2]).flatten(2)
-            self._last = weakref.ref(maps), _energy_by_cluster(inside, self._resampled)
+            height, width = self.membership.shape[2:]
+            times = inside.shape[-2] // height
+            if inside.shape[-2:] == (times * height, times * width):
+                members = self.membership.flatten(2)
+            else:
+                times = 1
+                if self._resampled.shape[2] != inside[0, 0].numel():
+                    self._resampled = resample_partition(self.membership, inside.shape[-2]).flatten(2)
+                members = self._resampled
+            self._last = weakref.ref(maps), _energy_by_cluster(inside, members, times)
         return self._last[1]
 
 
-def _energy_by_cluster(maps: Tensor, memberships: Tensor) -> Tensor:
-    """Those of `_energy` for maps (N, C, H, W) and memberships (N, K, H W): (4, K, C), added up in float64.
+def _energy_by_cluster(maps: Tensor, memberships: Tensor, times: int) -> Tensor:
+    """Those of `_energy` for maps (N, C, H, W) and memberships (N, K, H W / times²), each of which holds for
+    a square of positions, its nearest neighbours: (4, K, C), added up in float64.
 
     On a processor a strip of positions at a time, whose squares stay in its cache; else one matrix product.
     """
-    values = maps.flatten(2)
     on_cpu, wide = maps.device.type == "cpu", maps.dtype.itemsize >= 4
+    if times > 1:
+        squared = (maps if wide else maps.float()).square()
+        maps = avg_pool2d(squared, times, divisor_override=1)
+    values = maps.flatten(2)
     step = max(256, _STRIP // values[..., 0].numel()) if on_cpu else values.shape[2]
     energy = each = torch.zeros((), dtype=torch.float64)
     for strip, members in zip(values.split(step, dim=2), memberships.split(step, dim=2), strict=True):
-        squares = (strip if wide else strip.float()).square().movedim(1, 2)
+        squares = strip if times > 1 else (strip if wide else strip.float()).square()
+        squares = squares.movedim(1, 2)
         part = torch.bmm(members.to(squares.dtype), squares)
         part = part.cpu() if part.device.type == "mps" else part  # (Apple's devices have no float64)
         energy = energy.to(part.device) + part.sum(dim=0, dtype=torch.float64)

@@ -143,9 +143,23 @@ class Synthesis(nn.Module, ABC):
         """The layer to cluster unless told otherwise: the first convolution that sees maps of 32 × 32, or of
         half the image's side if that is less (16 to 32 pixels work best).
         """
-        widest = min(32, max(4, self.size[0] // 2))
+        return self._convolution(min(32, max(4, self.size[0] // 2))).name
+
+    @property
+    def joined_layers(self) -> str:
+        """Two layers joined, ``"a+b"``, to cluster what is edited in place: more parts, and finer outlines.
+
+        The last convolutions that see maps of a quarter and of half of `preview_size`: the coarser says what
+        is seen, the finer where it ends.
+        """
+        sides = (self.preview_size / 4, self.preview_size / 2)
+        return "+".join(dict.fromkeys(self._convolution(side, last=True).name for side in sides))
+
+    def _convolution(self, side: float, *, last: bool = False) -> StyleLayer:
+        """The first convolution, or the last, whose maps are nearest to that side."""
         convolutions = [layer for layer in self.layers if layer.kind == "conv"]
-        return min(convolutions, key=lambda layer: abs(math.log2(layer.fineness / widest))).name
+        ordered = convolutions[::-1] if last else convolutions
+        return min(ordered, key=lambda layer: abs(math.log2(layer.fineness / side)))
 
     @property
     def preview_sizes(self) -> tuple[int, ...]:

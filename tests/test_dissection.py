@@ -211,7 +211,7 @@ def test_layers_that_see_the_same_maps_are_added_up_once(
     calls: list[tuple[int, ...]] = []
     original = energies._energy_by_cluster
     monkeypatch.setattr(
-        energies, "_energy_by_cluster", lambda a, u: calls.append(tuple(a.shape)) or original(a, u)
+        energies, "_energy_by_cluster", lambda a, *rest: calls.append(tuple(a.shape)) or original(a, *rest)
     )
     catalog = quick(lively, batch_size=10)
     shared = [("b4.torgb", "b8.conv0"), ("b8.torgb", "b16.conv0")]

@@ -446,6 +446,15 @@ def test_heatmap_only_reorders_channels(contributions):
     assert drawn[:, -1].sum() == 0, "dead channels last"
 
 
+def test_a_heatmap_of_many_clusters_labels_some_and_says_its_scale():
+    shares = np.full((96, 10), 0.5 / 95)
+    shares[7] = 0.5
+    ax = plotting.contribution_heatmap(shares).axes[0]
+    assert [t.get_text() for t in ax.get_yticklabels() if t.get_text()] == [str(k) for k in range(0, 96, 3)]
+    assert ax.images[0].get_clim() == (0, 0.5)
+    assert ax.get_figure().get_figheight() < 10
+
+
 def test_sum_to_one_states_the_worst_channel_and_fills_the_unit(contributions):
     contributions[:, 3] *= 1.25
     figure = plotting.sum_to_one(contributions)

@@ -298,6 +298,21 @@ def test_the_default_layer_is_half_way(lively: StyleGAN2, portraits: Generator) 
         assert layer.size[0] == generator.size[0] // 2
 
 
+def test_joined_layers_see_a_quarter_and_half_of_the_picture(lively: StyleGAN2, portraits: Generator) -> None:
+    assert portraits.joined_layers == "b32.conv0+b64.conv0"
+    for generator in (lively, portraits, portraits.at(32)):
+        joined = [generator.layer(name) for name in generator.joined_layers.split("+")]
+        assert [layer.fineness * k for layer, k in zip(joined, (4, 2), strict=True)] == [
+            generator.size[0]
+        ] * 2
+        later = generator.layers[generator.layers.index(joined[-1]) + 1 :]
+        assert all(layer.fineness > joined[-1].fineness for layer in later if layer.kind == "conv")
+
+
+def test_a_network_of_one_convolution_has_nothing_to_join() -> None:
+    assert StyleGAN2(StyleGAN2Config(4, 4, 4, {4: 4})).joined_layers == "b4.conv1"
+
+
 # -- noise, gradients, types -------------------------------------------------------------------------------
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -17,6 +18,8 @@ from lefs.plotting.arrays import Names, as_array, as_labels, channel_order, clus
 from lefs.plotting.style import FAINT, SHARE_MAP, WIDTH, panel, paneled, text_color_on
 
 __all__ = ["concept_counts", "confusion", "contribution_heatmap", "part_leak_matrix", "strongest_channels"]
+
+_LABELLED = 32  # rows of contributions that there is room to label
 
 
 def _heat_map(
@@ -99,9 +102,12 @@ def contribution_heatmap(
     """
     shares = as_array("contributions", contributions, ndim=2)
     order = channel_order(shares)
-    figure, ax = panel(ax, width=WIDTH, height=max(1.8, 0.9 + 0.19 * len(shares)))
+    figure, ax = panel(ax, width=WIDTH, height=max(1.8, 0.9 + 0.19 * min(len(shares), _LABELLED)))
     labels, colors = cluster_rows(names, len(shares))
-    _heat_map(ax, shares[:, order], labels, (), bar="contribution M")
+    every = -(-len(shares) // _LABELLED)
+    labels = [label if k % every == 0 else "" for k, label in enumerate(labels)]
+    most = math.ceil(10 * shares.max()) / 10  # (shares of hundreds of clusters are small)
+    _heat_map(ax, shares[:, order], labels, (), bar="contribution M", most=most or 1)
     ax.tick_params(axis="y", pad=10)
     ax.set_xlabel(f"{shares.shape[1]} channels, sorted by their strongest cluster")
     live = shares.max(0)[order] > 0

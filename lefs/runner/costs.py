@@ -50,7 +50,7 @@ _FEWEST = 4  # images that effects are worth measuring on
 # The work of each notebook in images, so that the seconds come out as they did on two cores; seconds of what
 # does not depend on the generator (its kernel, figures); megabytes that a run of a sweep leaves
 _COSTS: Mapping[str, tuple[Callable[[Mapping[str, Any]], int], int, float]] = {
-    "1_dissection": (lambda v: 4 * v["images"] + 700, 20, 2.2),
+    "1_dissection": (lambda v: 4 * v["images"] + 8 * v["clusters"] + 700, 20, 2.2),
     "2_catalog": (lambda v: 2 * v["images"] + 60, 15, 1.7),
     "3_editing": (lambda v: (2 * (len(v["parts"]) or 5) + 1) * _PAIRS + 1000, 20, 2.6),
     "4_units": (lambda v: 8 * v["images"] + 100 * v["tested"] + 150 * v["search_steps"], 20, 1.8),
@@ -149,8 +149,8 @@ def effects_within(minutes: float, catalog: Catalog, generator: Generator) -> tu
     """
     if catalog.effects is not None:
         return catalog, "effect"
-    pictures = 1 + 2 * catalog.num_clusters
-    count = affordable("images for effects", generator, minutes, most=8, pictures=pictures, least=0)
+    pictures = 1 + catalog.num_clusters  # (a backward pass takes about as long as a forward one)
+    count = affordable("images for effects", generator, minutes, most=16, pictures=pictures, least=0)
     if count < _FEWEST:
         sys.stdout.write(f"by {catalog.measure}: effects want {_FEWEST} images at least, more minutes\n")
         return catalog, catalog.measure

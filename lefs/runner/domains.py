@@ -62,7 +62,7 @@ def _label(name: str, value: Any, known: _Known) -> None:
 def _clusters(name: str, value: Any, known: _Known) -> None:
     images = known.values.get("images", 1)
     images = min(images, 64) if "[" in name else images  # (what is compared is made from fewer)
-    layer = known.values.get("layer") or known.generator.default_layer
+    layer = known.values.get("layer") or known.generator.joined_layers
     vectors = min(images * Hypercolumns.of(layer, known.generator.layers).positions, _MAX_VECTORS)
     if check_integer(name, value, minimum=2) > vectors:
         raise ValueError(
