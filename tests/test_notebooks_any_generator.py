@@ -126,7 +126,7 @@ def test_all_notebooks_run(family: str, runs: dict[str, Done]) -> None:
     assert type(generator).__name__ == family
     catalog = lefs.Catalog.load(done.artifacts / "catalog")
     catalog.check_generator(generator)
-    assert catalog.layer == generator.joined_layers
+    assert catalog.layer == generator.default_layer
     Directions.load(done.artifacts / "directions").check_generator(generator)
     recipe = lefs.Recipe.load(done.artifacts / "recipe.json")
     assert recipe.changes[0].part == f"cluster {int(catalog.sizes.argmax())}"  # these have no hair

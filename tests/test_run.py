@@ -409,7 +409,7 @@ def test_a_run_hands_on_artefacts_and_shows_every_figure(
 
 
 @pytest.mark.slow
-def test_the_real_notebooks_run_one_after_the_other(tmp_path: Path, root: Path) -> None:
+def test_the_real_notebooks_run_with_what_those_before_them_made(tmp_path: Path, root: Path) -> None:
     small = {
         "generator": "portraits-64",
         "1_dissection.images": 48,

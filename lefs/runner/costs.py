@@ -50,7 +50,7 @@ _FEWEST = 4  # images that effects are worth measuring on
 # The work of each notebook in images, so that the seconds come out as they did on two cores; seconds of what
 # does not depend on the generator (its kernel, figures); megabytes that a run of a sweep leaves
 _COSTS: Mapping[str, tuple[Callable[[Mapping[str, Any]], int], int, float]] = {
-    "1_dissection": (lambda v: 4 * v["images"] + 8 * v["clusters"] + 700, 20, 2.2),
+    "1_dissection": (lambda v: 4 * v["images"] + 8 * (v["clusters"] or 96) + 700, 20, 2.2),
     "2_catalog": (lambda v: 2 * v["images"] + 60, 15, 1.7),
     "3_editing": (lambda v: (2 * (len(v["parts"]) or 5) + 1) * _PAIRS + 1000, 20, 2.6),
     "4_units": (lambda v: 8 * v["images"] + 100 * v["tested"] + 150 * v["search_steps"], 20, 1.8),

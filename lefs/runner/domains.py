@@ -21,7 +21,15 @@ from lefs.runner.costs import estimate_notebook, seconds_per_image
 from lefs.runner.notebooks import ParameterError, complaints
 from lefs.segmenters import segmenter_of
 
-__all__ = ["DOMAINS", "check_values", "choose", "find_catalog", "open_catalog", "prepare"]
+__all__ = [
+    "DOMAINS",
+    "check_values",
+    "choose",
+    "choose_clustering",
+    "find_catalog",
+    "open_catalog",
+    "prepare",
+]
 
 _MAX_VECTORS = 65_536  # what `dissect` clusters at most
 _NAMING = "2_catalog"  # names the clusters itself, after the truth where there is one
@@ -60,9 +68,11 @@ def _label(name: str, value: Any, known: _Known) -> None:
 
 
 def _clusters(name: str, value: Any, known: _Known) -> None:
+    if value == 0 and "[" not in name:
+        return  # (the notebook chooses)
     images = known.values.get("images", 1)
     images = min(images, 64) if "[" in name else images  # (what is compared is made from fewer)
-    layer = known.values.get("layer") or known.generator.joined_layers
+    layer = known.values.get("layer") or known.generator.default_layer
     vectors = min(images * Hypercolumns.of(layer, known.generator.layers).positions, _MAX_VECTORS)
     if check_integer(name, value, minimum=2) > vectors:
         raise ValueError(
@@ -246,6 +256,23 @@ def find_catalog(generator: Generator, results: Path | None = None) -> Path:
 def _owner(path: Path) -> str | None:
     owner = load_record(path, expect="lefs-catalog", tensors=False).content.get("generator")
     return owner.get("fingerprint") if isinstance(owner, dict) else None
+
+
+def choose_clustering(generator: Generator, clusters: int = 0, layer: str = "") -> tuple[int, str]:
+    """How many clusters of which layer notebook 1 makes, where it is not told.
+
+    With a segmenter to name them, 96 of `joined_layers`: enough for small parts to be edited in place. Else
+    24 of the `default_layer`, as many as a person may look through.
+
+    Examples
+    --------
+    >>> import lefs
+    >>> choose_clustering(lefs.load("portraits")), choose_clustering(lefs.load("portraits"), 12, "b32.conv1")
+    ((96, 'b64.conv0+b128.conv0'), (12, 'b32.conv1'))
+    """
+    named = segmenter_of(generator) is not None
+    layers = generator.joined_layers if named else generator.default_layer
+    return clusters or (96 if named else 24), layer or layers
 
 
 def choose(name: str, value: str, choices: Collection[str], wish: str = "") -> str:

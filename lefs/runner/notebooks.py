@@ -332,7 +332,7 @@ def describe_notebooks(paths: Iterable[Path]) -> str:
 
     Examples
     --------
-    >>> "clusters: int = 24" in describe_notebooks(find_notebooks(["1"]))
+    >>> "clusters: int = 0" in describe_notebooks(find_notebooks(["1"]))
     True
     """
     return _describe({p.stem: declared_parameters(p) for p in paths})

@@ -14,7 +14,7 @@ import lefs
 from lefs.catalog import Catalog
 from lefs.records import file_sha256
 from lefs.runner.costs import seconds_per_image
-from lefs.runner.domains import check_values, find_catalog, open_catalog
+from lefs.runner.domains import check_values, choose_clustering, find_catalog, open_catalog
 from lefs.runner.notebooks import assign_parameters, declared_parameters, notebook_digest, read_notebook
 
 if TYPE_CHECKING:
@@ -92,7 +92,8 @@ class Planner:
                     size = _megabytes(catalog)
                 later = bool(tasks) and not told.get("catalog")
                 check_values(path.stem, told, generator, catalog, clusters=clusters, later=later)
-                clusters = told.get("clusters", clusters)
+                if "clusters" in told:
+                    clusters, _ = choose_clustering(generator, told["clusters"])
                 kind = "{}, {} × {} pixels".format(type(generator).__name__, *generator.size)
                 about = {"name": generator.name, "kind": kind, "fingerprint": generator.fingerprint}
                 files["generator"] = generator.fingerprint
