@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from figure_inputs import METHODS, PARTS, made_up_matrix, made_up_report, made_up_tuning
@@ -30,6 +32,14 @@ def test_each_method_is_a_curve_through_its_values_with_whiskers() -> None:
     assert len(whiskers) == 2 * 2  # of those that are emphasised, both ways
     across = whiskers[2].get_segments()
     np.testing.assert_allclose([s[:, 0] for s in across], [r.visible[1:] for r in rows])
+
+
+def test_what_leads_away_from_the_reference_lies_inside_the_axes() -> None:
+    report = made_up_report()
+    away = [replace(r, arrival=(-0.4, -0.5, -0.3)) if r.part == PARTS[0] else r for r in report.rows]
+    for ax in panels(plotting.tradeoff_curves(replace(report, rows=tuple(away)))):
+        assert ax.get_ylim()[0] < -0.4
+    assert panels(plotting.tradeoff_curves(report))[0].get_ylim()[0] == -0.05
 
 
 def test_no_two_methods_look_alike() -> None:

@@ -85,6 +85,9 @@ def tradeoff_curves(
         ax.axvline(report.visible, color=style.MUTED, linewidth=0.8, dashes=(4, 3), zorder=0)
         _share_axes(ax, left=i % columns == 0, bottom=i + columns >= len(shown))
         ax.set_title(part)
+    drawn = [r for part in shown for method in names for r in report.curve(part, method)]
+    lowest = min((r.arrival[0] for r in drawn if r.arrival), default=0.0)
+    grid[0, 0].set_ylim(min(-0.05, lowest - 0.03), 1.05)  # (few pairs may lead away from the reference)
     spare = list(grid.flat)[len(shown) :]
     for ax in spare:
         ax.set_axis_off()
@@ -131,7 +134,7 @@ def _curve(ax: Axes, rows: Sequence[Any], look: Mapping[str, Any]) -> None:
 def _share_axes(ax: Axes, *, left: bool, bottom: bool) -> None:
     # Where the methods differ, little is seen outside: a square root spreads that out.
     ax.set_xscale("function", functions=(lambda v: np.sqrt(np.maximum(v, 0)), np.square))
-    ax.set(xlim=(0, 1), ylim=(-0.05, 1.05))
+    ax.set_xlim(0, 1)
     ax.set_xticks([0, 0.01, 0.05, 0.2, 0.5, 1], ["0", "1", "5", "20", "50", "100"])
     ax.set_yticks([0, 0.25, 0.5, 0.75, 1])
     ax.grid(color=style.FAINT, linewidth=0.5)
