@@ -238,13 +238,12 @@ class _Partition:
             height, width = self.membership.shape[2:]
             times = inside.shape[-2] // height
             if inside.shape[-2:] == (times * height, times * width):
-                members = self.membership.flatten(2)
+                found = _energy_by_cluster(inside, self.membership.flatten(2), times)
             else:
-                times = 1
                 if self._resampled.shape[2] != inside[0, 0].numel():
                     self._resampled = resample_partition(self.membership, inside.shape[-2]).flatten(2)
-                members = self._resampled
-            self._last = weakref.ref(maps), _energy_by_cluster(inside, members, times)
+                found = _energy_by_cluster(inside, self._resampled, 1)
+            self._last = weakref.ref(maps), found
         return self._last[1]
 
 
@@ -252,12 +251,12 @@ def _energy_by_cluster(maps: Tensor, memberships: Tensor, times: int) -> Tensor:
     """Those of `_energy` for maps (N, C, H, W) and memberships (N, K, H W / times²), each of which holds for
     a square of positions, its nearest neighbours: (4, K, C), added up in float64.
 
-    On a processor a strip of positions at a time, whose squares stay in its cache; else one matrix product.
+    Squares of one member are added up before the product, which then is `times`² smaller. On a processor a
+    strip of positions at a time, whose squares stay in its cache; else one matrix product.
     """
     on_cpu, wide = maps.device.type == "cpu", maps.dtype.itemsize >= 4
     if times > 1:
-        squared = (maps if wide else maps.float()).square()
-        maps = avg_pool2d(squared, times, divisor_override=1)
+        maps = avg_pool2d((maps if wide else maps.float()).square(), times) * times**2
     values = maps.flatten(2)
     step = max(256, _STRIP // values[..., 0].numel()) if on_cpu else values.shape[2]
     energy = each = torch.zeros((), dtype=torch.float64)

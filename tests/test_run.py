@@ -194,6 +194,7 @@ WRONG = [
     ("1_dissection", {"truncation": 7.0}, ["truncation must be", "[0, 2], got 7"]),
     ("1_dissection", {"truncation": float("nan")}, ["truncation must be a finite number"]),
     ("1_dissection", {"clusters": 1}, ["clusters must be at least 2"]),
+    ("1_dissection", {"factors": 0}, ["factors must be at least 2"]),
     ("1_dissection", {"layer": "b4.conv1", "images": 2, "clusters": 40}, ["at most 32", "2 images"]),
     ("1_dissection", {"tried_clusters": [8, 1]}, ["tried_clusters[1] must be at least 2"]),
     ("1_dissection", {"tried_clusters": ["8"]}, ["tried_clusters[0] must be an integer"]),

@@ -175,6 +175,9 @@ def test_layers_know_margin_and_detail(small):
     assert details[0] == 4
     assert details[-1] == 32
     assert small.layer(small.default_layer).fineness == pytest.approx(16)
+    joined = [small.layer(name).fineness for name in small.joined_layers.split("+")]
+    assert joined == sorted(set(joined))
+    assert joined[-1] <= 16 * 2**0.5
     seen = small.record(small.sample_styles([0, 1]), [la.name for la in small.layers])
     for layer in small.layers:
         maps = seen[layer.name]

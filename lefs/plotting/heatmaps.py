@@ -78,7 +78,8 @@ def contribution_heatmap(
     """Contributions as a heat map, clusters × channels.
 
     Channels are sorted by the cluster that has most of their energy, so that a catalog that separates parts
-    shows a staircase. The strips at the edges carry the clusters' colours.
+    shows a staircase. The strips at the edges carry the clusters' colours. The scale ends at the next tenth
+    above the largest value; of more than 32 clusters every second, third, ... is labelled.
 
     Parameters
     ----------

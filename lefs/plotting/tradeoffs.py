@@ -85,9 +85,9 @@ def tradeoff_curves(
         ax.axvline(report.visible, color=style.MUTED, linewidth=0.8, dashes=(4, 3), zorder=0)
         _share_axes(ax, left=i % columns == 0, bottom=i + columns >= len(shown))
         ax.set_title(part)
-    drawn = [r for part in shown for method in names for r in report.curve(part, method)]
-    lowest = min((r.arrival[0] for r in drawn if r.arrival), default=0.0)
-    grid[0, 0].set_ylim(min(-0.05, lowest - 0.03), 1.05)  # (few pairs may lead away from the reference)
+    drawn = (r.arrival[0] for r in report.rows if r.arrival and r.part in shown and r.method in names)
+    # (an edit of few pairs may lead away from the reference)
+    grid[0, 0].set_ylim(min(-0.05, min(drawn, default=0.0) - 0.03), 1.05)
     spare = list(grid.flat)[len(shown) :]
     for ax in spare:
         ax.set_axis_off()

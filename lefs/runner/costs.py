@@ -49,11 +49,6 @@ _FEWEST = 4  # images that effects are worth measuring on
 
 _Count = Callable[[Mapping[str, Any]], int]
 
-
-def _none(values: Mapping[str, Any]) -> int:
-    return 0
-
-
 # The work of each notebook in images, so that the seconds come out as they did on two cores; seconds of what
 # does not depend on the generator (its kernel, figures); megabytes that a run of a sweep leaves. The first
 # images are made whatever `minutes` says, the second as far as it lets them.
@@ -61,9 +56,14 @@ _COSTS: Mapping[str, tuple[_Count, _Count, int, float]] = {
     "1_dissection": (lambda v: 80, lambda v: 4 * v["images"] + 8 * (v["clusters"] or 96) + 820, 20, 2.2),
     "2_catalog": (lambda v: 2 * v["images"] + 60, lambda v: 1500, 15, 1.7),
     "3_editing": (lambda v: 80, lambda v: (2 * (len(v["parts"]) or 5) + 1) * _PAIRS + 700, 20, 2.6),
-    "4_units": (lambda v: 8 * v["images"] + 100 * v["tested"] + 150 * v["search_steps"], _none, 20, 1.8),
-    "5_evaluation": (lambda v: 230 * v["pairs"], _none, 20, 1.0),
-    "6_directions": (lambda v: 25 * v["targets"] + 300, _none, 20, 2.1),
+    "4_units": (
+        lambda v: 8 * v["images"] + 100 * v["tested"] + 150 * v["search_steps"],
+        lambda v: 0,
+        20,
+        1.8,
+    ),
+    "5_evaluation": (lambda v: 230 * v["pairs"], lambda v: 0, 20, 1.0),
+    "6_directions": (lambda v: 25 * v["targets"] + 300, lambda v: 0, 20, 2.1),
 }
 OURS = frozenset(_COSTS)  # names of the notebooks that come with lefs
 

@@ -68,11 +68,13 @@ def _label(name: str, value: Any, known: _Known) -> None:
 
 
 def _clusters(name: str, value: Any, known: _Known) -> None:
-    if value == 0 and "[" not in name:
+    if name == "clusters" and value == 0:
         return  # (the notebook chooses)
     images = known.values.get("images", 1)
     images = min(images, 64) if "[" in name else images  # (what is compared is made from fewer)
-    layer = known.values.get("layer") or known.generator.default_layer
+    layer = (
+        known.values.get("layer") or known.generator.default_layer
+    )  # (joined ones have no fewer positions)
     vectors = min(images * Hypercolumns.of(layer, known.generator.layers).positions, _MAX_VECTORS)
     if check_integer(name, value, minimum=2) > vectors:
         raise ValueError(
@@ -264,12 +266,27 @@ def choose_clustering(generator: Generator, clusters: int = 0, layer: str = "") 
     With a segmenter to name them, 96 of `joined_layers`: enough for small parts to be edited in place. Else
     24 of the `default_layer`, as many as a person may look through.
 
+    Parameters
+    ----------
+    generator : Generator
+    clusters : int
+        K; 0: chosen.
+    layer : str
+        The layer, or several joined by ``+``; empty: chosen.
+
+    Returns
+    -------
+    (int, str)
+        What was given, and the choice for what was not.
+
     Examples
     --------
     >>> import lefs
     >>> choose_clustering(lefs.load("portraits")), choose_clustering(lefs.load("portraits"), 12, "b32.conv1")
     ((96, 'b64.conv0+b128.conv0'), (12, 'b32.conv1'))
     """
+    if clusters and layer:
+        return clusters, layer
     named = segmenter_of(generator) is not None
     layers = generator.joined_layers if named else generator.default_layer
     return clusters or (96 if named else 24), layer or layers

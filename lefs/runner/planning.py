@@ -93,7 +93,7 @@ class Planner:
                 later = bool(tasks) and not told.get("catalog")
                 check_values(path.stem, told, generator, catalog, clusters=clusters, later=later)
                 if "clusters" in told:
-                    clusters, _ = choose_clustering(generator, told["clusters"])
+                    clusters = told["clusters"] or choose_clustering(generator)[0]
                 kind = "{}, {} × {} pixels".format(type(generator).__name__, *generator.size)
                 about = {"name": generator.name, "kind": kind, "fingerprint": generator.fingerprint}
                 files["generator"] = generator.fingerprint
