@@ -20,7 +20,7 @@ from lefs.plotting.style import cluster_colors, figure_png
 __all__ = ["drawn"]
 
 _SAMPLES, _SIDE = 6, 64  # images of a generator, and from which size on they are previews of that size
-_ROWS = 32  # parts of a catalog that are listed
+_ROWS = 16  # parts of a catalog that are listed: all that have names, of many clusters the first
 
 
 @singledispatch
