@@ -166,10 +166,11 @@ class Catalog(Shown):
         return Hypercolumns.of(self.layer, self.layers)
 
     def __repr__(self) -> str:
+        names, more = list(self.parts)[:16], len(self.parts) - 16
         return (
             f"Catalog of {self.generator.name!r}: {self.num_clusters} clusters of layer {self.layer} from "
             f"{len(self.sampling.seeds)} images (ψ = {self.sampling.truncation:g}), "
-            f"parts: {', '.join(self.parts)}"
+            f"parts: {', '.join(names)}{f' and {more} more' if more > 0 else ''}"
         )
 
     # -- naming -----------------------------------------------------------------------------------

@@ -413,17 +413,18 @@ def test_a_run_hands_on_artefacts_and_shows_every_figure(
 def test_the_real_notebooks_run_with_what_those_before_them_made(tmp_path: Path, root: Path) -> None:
     small = {
         "generator": "portraits-64",
-        "1_dissection.images": 48,
+        "1_dissection.images": 24,
         "1_dissection.clusters": 10,
         "1_dissection.tried_clusters": [4, 10],
+        "1_dissection.factors": 4,
     }
     small |= {"2_catalog.images": 24, "3_editing.minutes": 0.2, "3_editing.references": [2001, 2002]}
-    small |= {"4_units.images": 48, "4_units.tested": 12, "4_units.search_steps": 4}
+    small |= {"4_units.images": 24, "4_units.tested": 6, "4_units.search_steps": 4}
     small |= {
         "4_units.moved_images": 1,
-        "5_evaluation.pairs": 8,
-        "5_evaluation.curve_pairs": 3,
-        "6_directions.targets": 16,
+        "5_evaluation.pairs": 3,
+        "5_evaluation.curve_pairs": 1,
+        "6_directions.targets": 6,
     }
     out = tmp_path / "runs"
     run = run_notebooks(folder=root / "notebooks", out=out, parameters=small.items(), progress=False)

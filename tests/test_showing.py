@@ -71,6 +71,7 @@ def test_a_list_of_parts_ends_somewhere(catalog: lefs.Catalog) -> None:
     large = lefs.Catalog.load("portraits")
     single = large.named([f"part {k}" for k in range(large.num_clusters)])
     assert f"{large.num_clusters - 16} more parts" in drawn(single)["text/html"]
+    assert repr(single).endswith(f"part 15 and {large.num_clusters - 16} more")
 
 
 def test_a_recipe_says_what_it_does(edit: lefs.Edit) -> None:

@@ -34,15 +34,15 @@ def write_notebook(path: Path, *cells: str) -> None:
     nbformat.write(nbformat.v4.new_notebook(cells=made, metadata=kernel), path)
 
 
-def set_parameters(path: Path, **values: float) -> None:
+def set_parameters(path: Path, **values: str | float) -> None:
     """Write other defaults into a notebook's parameters: panels need no large samples."""
     made = nbformat.read(path, as_version=4)
     (cell,) = (c for c in made.cells if "parameters" in c.metadata.get("tags", []))
     for name, value in values.items():
         cell.source, found = re.subn(
-            rf"^({name}: (?:int|float)) = [\d.]+", rf"\g<1> = {value}", cell.source, flags=re.M
+            rf"^({name}: (?:int|float|str)) = \S+", rf"\g<1> = {value!r}", cell.source, flags=re.M
         )
-        assert found == 1, f"{path.name} has no number {name}"
+        assert found == 1, f"{path.name} has no parameter {name}"
     nbformat.write(made, path)
 
 
@@ -150,7 +150,7 @@ def test_a_panel_answers_while_cells_run_and_leaves_its_picture(
 def test_moving_rho_changes_the_edited_picture(
     open_notebook: OpenNotebook, workplace: Path, tmp_path: Path
 ) -> None:
-    set_parameters(workplace / "notebooks" / "3_editing.ipynb", minutes=0.3)
+    set_parameters(workplace / "notebooks" / "3_editing.ipynb", generator="portraits-64", minutes=0.1)
     notebook = open_notebook("notebooks/3_editing.ipynb")
     notebook.run_all()
     assert notebook.errors() == []
@@ -301,7 +301,7 @@ def test_the_studio_is_a_page_of_its_own(page: Page, workplace: Path, tmp_path: 
 def test_naming_a_part_saves_the_catalog(
     open_notebook: OpenNotebook, workplace: Path, tmp_path: Path
 ) -> None:
-    set_parameters(workplace / "notebooks" / "2_catalog.ipynb", images=16)
+    set_parameters(workplace / "notebooks" / "2_catalog.ipynb", generator="portraits-64", images=16)
     notebook = open_notebook("notebooks/2_catalog.ipynb")
     notebook.run_all()
     assert notebook.errors() == []
