@@ -215,6 +215,13 @@ def test_units_and_segmenters(generator: StyleGAN2) -> None:
         assert found.iou.isfinite().all()
     images, active = units.strongest_images(generator, found, "b16.conv1", [0, 1], count=2)
     assert active.shape == (len(images), *generator.size)
+    moved = units.channel_effects(generator, catalog, [1], layers="b16.conv1", progress=False)
+    channel = generator.layer("b16.conv1").span.start
+    styles = generator.sample([1])
+    other = styles.clone()
+    other[:, channel] += generator.sample(range(256)).std(dim=0)[channel]
+    change = generator.synthesize(other) - generator.synthesize(styles)
+    assert float(moved.rms[channel]) == pytest.approx(float(change.square().mean().sqrt()), rel=1e-3)
     mask = torch.zeros(generator.size, dtype=torch.bool)
     mask[: generator.size[0] // 2] = True
     cells = units.cells_of(generator.layer("b16.conv1"), mask)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -35,14 +36,14 @@ class ChannelEffects:
     layers : tuple of StyleLayer
         Those whose channels were moved.
     effect : Tensor of shape (P, S), float64
-        Σ squared pixel change inside the part, over RGB in [-1, 1], a mean over the images; 0 for channels
+        Σ squared pixel change inside the part, over the channels in [-1, 1], a mean over the images; 0 for channels
         that were not moved.
     total : Tensor of shape (S,), float64
         The same over the whole picture.
     areas : Tensor of shape (P,), float64
         The share of the picture that each part takes, a mean.
-    resolution : int
-        Side of the picture, in pixels.
+    values : int
+        How many a picture has: channels · height · width.
     step : float
         How far channels were moved, in standard deviations over images.
     images : int
@@ -65,7 +66,7 @@ class ChannelEffects:
     effect: Tensor
     total: Tensor
     areas: Tensor
-    resolution: int
+    values: int
     step: float
     images: int
     generator: GeneratorId
@@ -82,7 +83,7 @@ class ChannelEffects:
     @property
     def rms(self) -> Tensor:
         """Root mean squared change of the picture's values when a channel is moved: (S,)."""
-        return (self.total / (3 * self.resolution**2)).sqrt()
+        return (self.total / self.values).sqrt()
 
 
 def channel_effects(
@@ -157,9 +158,10 @@ def channel_effects(
             for own in moved.split(size):
                 effect[:, own] += _changes(generator, cache, masks, own, delta).cpu().double().t()
     count, who = len(sample), GeneratorId.of(generator)
+    values = generator.channels * math.prod(generator.size)
     parts, total = effect[:-1] / count, effect[-1] / count
     return ChannelEffects(
-        tuple(catalog.parts), chosen, parts, total, areas / count, generator.size[0], step, count, who
+        tuple(catalog.parts), chosen, parts, total, areas / count, values, step, count, who
     )
 
 
