@@ -66,7 +66,15 @@ def test_a_rank_correlation_is_resampled_with_its_channels() -> None:
     inside = torch.stack([effect, 4 - effect])
     areas = torch.full((2,), 0.5, dtype=torch.float64)
     own = ChannelEffects(
-        tuple(catalog.parts), generator.layers, inside, inside.sum(dim=0), areas, 12, 1.0, 1, catalog.generator
+        tuple(catalog.parts),
+        generator.layers,
+        inside,
+        inside.sum(dim=0),
+        areas,
+        12,
+        1.0,
+        1,
+        catalog.generator,
     )
     found = agreement(own, catalog)[0]
     rhos = [spearmanr(shares[i], effect[i]).statistic for i in resamples(40)]

@@ -36,8 +36,8 @@ class ChannelEffects:
     layers : tuple of StyleLayer
         Those whose channels were moved.
     effect : Tensor of shape (P, S), float64
-        Σ squared pixel change inside the part, over the channels in [-1, 1], a mean over the images; 0 for channels
-        that were not moved.
+        Σ squared pixel change inside the part, over its channels in [-1, 1], a mean over the images; 0
+        for style channels that were not moved.
     total : Tensor of shape (S,), float64
         The same over the whole picture.
     areas : Tensor of shape (P,), float64
@@ -160,9 +160,7 @@ def channel_effects(
     count, who = len(sample), GeneratorId.of(generator)
     values = generator.channels * math.prod(generator.size)
     parts, total = effect[:-1] / count, effect[-1] / count
-    return ChannelEffects(
-        tuple(catalog.parts), chosen, parts, total, areas / count, values, step, count, who
-    )
+    return ChannelEffects(tuple(catalog.parts), chosen, parts, total, areas / count, values, step, count, who)
 
 
 def _masks(generator: Generator, catalog: Catalog, styles: Tensor, segmenter: Segmenter | None) -> Tensor:
