@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -117,9 +117,10 @@ class Change:
         Scales the whole change (λ).
     settings : QuerySettings
         How its channels are chosen.
-    mask : path, PIL image, bool array or Tensor (H, W), KeptMask or None
-        Where to edit, in the proportions of the images and of any size, bright there; instead of where the
-        catalog finds the part in target and reference. Of edits in place, which then take any name as `part`.
+    mask : path, PIL image, array or Tensor (H, W), KeptMask or None
+        Where to edit (`lefs.images.read_mask`), in the proportions of the images and of any size; instead of
+        where the catalog finds the part in target and reference. Of edits in place, which then take any name
+        as `part`.
 
     Examples
     --------
@@ -135,6 +136,13 @@ class Change:
     mask: Picture | KeptMask | None = None
 
     def __post_init__(self) -> None:
+        if not isinstance(self.part, str) or not isinstance(self.settings, QuerySettings):
+            raise TypeError(
+                f"part must be a name and settings QuerySettings, got {self.part!r:.80} and "
+                f"{self.settings!r:.80}; give the latter by name: Change(part, reference, settings=...)"
+            )
+        strength = check_number("strength", self.strength, minimum=0, maximum=1)
+        object.__setattr__(self, "strength", strength)
         object.__setattr__(self, "part", as_written(self.part))
         object.__setattr__(self, "reference", check_source("reference", self.reference))
         if self.mask is None:
@@ -184,6 +192,11 @@ class Recipe(Shown):
     def __post_init__(self) -> None:
         object.__setattr__(self, "target", check_source("target", self.target))
         object.__setattr__(self, "label", check_label("label", self.label))
+        object.__setattr__(self, "truncation", check_number("truncation", self.truncation))
+        changes = tuple(self.changes) if isinstance(self.changes, Iterable) else self.changes
+        if not isinstance(changes, tuple) or not all(isinstance(one, Change) for one in changes):
+            raise TypeError(f"changes must be a tuple of lefs.Change, such as (change,); got {changes!r:.80}")
+        object.__setattr__(self, "changes", changes)
 
     def __str__(self) -> str:
         """What it does, in a sentence."""
@@ -282,9 +295,6 @@ def _read_mask(entry: Any) -> KeptMask | None:
 
 def _read_change(entry: Any) -> Change:
     """A change as a recipe's file has it."""
-    strength = check_number("strength", entry["strength"], minimum=0, maximum=1)
-    if not isinstance(entry["part"], str):
-        raise TypeError(f"part must be a name, got {entry['part']!r:.80}")
     settings, reference = QuerySettings(**entry["settings"]), _read("reference", entry["reference"])
-    read = {"strength": strength, "settings": settings, "reference": reference}
+    read = {"settings": settings, "reference": reference}
     return Change(**{**entry, **read, "mask": _read_mask(entry.get("mask"))})

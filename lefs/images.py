@@ -19,7 +19,7 @@ from lefs.records import ArtifactError, looked_up, write_atomically
 
 __all__ = [
     "Picture", "check_crop", "color_difference", "crop_picture", "of_height", "opaque", "png_text",
-    "read_picture", "resample_partition", "resized", "save_png", "to_lab", "to_uint8",
+    "read_mask", "read_picture", "resample_partition", "resized", "save_png", "to_lab", "to_uint8",
 ]  # fmt: skip
 
 #: A path, a PIL image, an array of bytes (H, W), (H, W, 3) or (H, W, 4), or an image (3, H, W) in [-1, 1]
@@ -103,7 +103,7 @@ def read_picture(picture: Picture, *, alpha: bool = False) -> Image.Image:
     ArtifactError
         If the file is not a picture, is damaged, or is so large that it may be an attack.
     ValueError
-        If an array is of another shape or type.
+        If an array is of another shape or type, or has NaN.
     """
     if isinstance(picture, str | os.PathLike):
         with _opened(looked_up(picture), _FORMATS, "picture that can be read") as file:
@@ -112,6 +112,8 @@ def read_picture(picture: Picture, *, alpha: bool = False) -> Image.Image:
         return _colors(ImageOps.exif_transpose(picture), alpha)
     if isinstance(picture, torch.Tensor):
         if picture.is_floating_point() and picture.ndim == 3 and len(picture) in (3, 4):
+            if not bool(picture.isfinite().all()):
+                raise ValueError("picture has NaN or infinite numbers; give values in [-1, 1]")
             return _colors(Image.fromarray(to_uint8(picture)), alpha)
         picture = picture.cpu().numpy()
     values = np.asarray(picture)
@@ -123,6 +125,40 @@ def read_picture(picture: Picture, *, alpha: bool = False) -> Image.Image:
         )
     scaled = values * np.uint8(255) if values.dtype == bool else values
     return _colors(Image.fromarray(np.ascontiguousarray(scaled)), alpha)
+
+
+def read_mask(name: str, mask: Picture) -> np.ndarray:
+    """Somebody's mask, bool (H, W): set where it is brighter than half and not transparent.
+
+    Parameters
+    ----------
+    name : str
+        Of the argument, for errors.
+    mask : path, PIL image, array or Tensor
+        A picture, as `read_picture` takes it; or an array (H, W), also (1, H, W), of any numbers in [0, 1] or
+        [0, 255], whichever its largest one says.
+
+    Raises
+    ------
+    ArtifactError
+        If the file is not a picture.
+    ValueError
+        If an array is of another shape, or has other numbers.
+    """
+    if isinstance(mask, np.ndarray | torch.Tensor):
+        values = np.asarray(mask.detach().cpu().double() if isinstance(mask, torch.Tensor) else mask)
+        values = values[0] if values.ndim == 3 and len(values) == 1 else values
+        if values.ndim == 2 and values.size and values.dtype.kind in "biuf":
+            top = 1 if values.max() <= 1 else 255
+            if values.min() >= 0 and values.max() <= top:
+                return np.asarray(values > top / 2)
+            raise ValueError(f"{name} must have numbers in [0, 1] or [0, 255], brighter where it is set")
+    try:
+        image = read_picture(mask, alpha=True)
+    except ValueError as error:
+        raise ValueError(f"{name} is no picture and no array (H, W) of numbers: {error}") from None
+    grey, alpha = (np.asarray(one, np.uint16) for one in (image.convert("L"), image.getchannel("A")))
+    return np.asarray(grey * alpha > 127 * 255)
 
 
 def _colors(image: Image.Image, alpha: bool) -> Image.Image:

@@ -19,10 +19,10 @@ from torch.nn.functional import adaptive_avg_pool2d
 from lefs.catalog import Catalog
 from lefs.checks import Label, check_choice, check_integer, check_number, check_tensor
 from lefs.generator import Generator, GeneratorId
-from lefs.images import Picture, check_crop, crop_picture, opaque, read_picture
+from lefs.images import Picture, check_crop, crop_picture, opaque, read_mask, read_picture
 from lefs.likeness import Features, Likeness
 from lefs.progress import track
-from lefs.records import ArtifactError, save_record, whole_record
+from lefs.records import ArtifactError, record_file, save_record, whole_record
 from lefs.showing import Shown
 from lefs.sources import INVERSION
 
@@ -30,6 +30,7 @@ __all__ = ["Inversion", "catalog_for", "invert"]
 
 _SPACES = ("w", "w+", "styles")
 _TENSORS, _VALUES = ("styles", "image", "picture", "kept", "errors"), ("seconds", "space", "crop", "name")
+_ENDINGS = (".safetensors", ".json")  # (the latter names a record, too)
 _HISTORY = 20  # past steps that L-BFGS knows
 _SCALE = 100.0  # of its loss, which its first step follows
 _TUNING_RATE = 3e-4
@@ -99,7 +100,7 @@ class Inversion(Shown):
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write ``<path>.safetensors``, and return its path, which is itself a source."""
-        file = Path(path).with_suffix(".safetensors")
+        file = record_file(path, INVERSION) if Path(path).suffix in _ENDINGS else Path(f"{path}.safetensors")
         tensors, content = ({name: getattr(self, name) for name in names} for names in (_TENSORS, _VALUES))
         return save_record(file, INVERSION, {**content, "generator": self.generator.to_json()}, tensors)
 
@@ -124,8 +125,9 @@ class Inversion(Shown):
         """Fit the generator to the picture, the styles held fixed (pivotal tuning; Roich et al., 2021).
 
         All weights behind the styles move, so every other image changes too; seeds, w and styles keep their
-        meaning. (On one held-out render of the portraits, 60 steps took 25.3 to 29.5 dB in 7 s of processor
-        time, and changed other pictures by 6 ΔE in the mean.)
+        meaning, and the inversion is a source of edits there as well. (On one held-out render of the
+        portraits, 60 steps took 25.3 to 29.5 dB in 7 s of processor time, and changed other pictures by 6 ΔE
+        in the mean.)
 
         The result has a fingerprint of its own, and its ``origin["tuned_from"]`` is the
         generator whose catalogs fit it: `catalog_for` makes them its own.
@@ -246,8 +248,8 @@ def invert(
     prior : float
         Price of leaving the sample that the fit begins with: of the mean square of what each number moves by,
         in standard deviations. Without it images come nearer, and edits of them arrive less.
-    masked : path, PIL image, bool array or Tensor, optional
-        Of the picture's size: what is set (brighter than half) is left out, and anything may come there.
+    masked : path, PIL image, array or Tensor, optional
+        Of the picture's size: what is set (`lefs.images.read_mask`) is left out, and anything may come there.
     crop : (left, top, right, bottom), optional
         The box to cut out instead, in pixels of the turned picture; one that is not square is stretched.
     samples : int
@@ -311,7 +313,7 @@ def _kept(
     """Where a picture of (width, height) pixels counts, as it is cut out: of that shape, bool."""
     if masked is None:
         return torch.ones(shape, dtype=torch.bool)
-    mask = read_picture(masked)
+    mask = read_picture(read_mask("masked", masked))
     if mask.size != size:
         raise ValueError(f"masked must be of the picture's size, {size[0]} x {size[1]}, got {mask.size}")
     kept = crop_picture(mask, box, shape).mean(dim=0) <= 0

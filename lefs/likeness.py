@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -13,8 +13,8 @@ from lefs.images import opaque
 
 __all__ = ["Features", "Likeness", "seen_by"]
 
-# images (N, 3, H, W) in [-1, 1] → maps or vectors, several of them
-Features = Callable[[Tensor], Tensor | Sequence[Tensor]]
+# images (N, 3, H, W) in [-1, 1] → maps or vectors, several of them, also by name
+Features = Callable[[Tensor], Tensor | Sequence[Tensor] | Mapping[str, Tensor]]
 
 # what torchvision's models were trained with
 _MEAN, _DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -39,6 +39,11 @@ class Likeness:
         see = None if loss is None else seen_by(loss)
         with torch.no_grad():
             seen = () if see is None else tuple(see(picture[None]))
+        if not all(isinstance(one, Tensor) and one.ndim > 1 and len(one) == 1 for one in seen):
+            raise ValueError(
+                "loss must give maps or vectors, tensors (N, ...) of what it sees in N images; a distance is "
+                f"taken between them. Got {[getattr(one, 'shape', type(one)) for one in seen]} for one image"
+            )
         return cls(picture, kept, see, seen, check_number("weight", weight, minimum=0))
 
     def loss(self, images: Tensor) -> Tensor:
@@ -47,7 +52,7 @@ class Likeness:
         images = torch.where(self.kept, opaque(images.float()), self.picture)
         total = (images - self.picture).square().sum(dim=(1, 2, 3)) / (3 * self.kept.sum())
         for made, wanted in zip(self.see(images) if self.see else (), self.seen, strict=True):
-            share = (made - wanted).flatten(1).square().mean(dim=1) / wanted.square().mean()
+            share = (made - wanted).flatten(1).square().mean(dim=1) / wanted.square().mean().clamp_min(1e-12)
             total = total + self.weight * share / len(self.seen)
         return total
 
@@ -66,6 +71,7 @@ def seen_by(loss: Features) -> Callable[[Tensor], Sequence[Tensor]]:
             mean, deviation = (images.new_tensor(v)[:, None, None] for v in (_MEAN, _DEVIATION))
             images = ((images + 1) / 2 - mean) / deviation
         found = inner(images)
-        return [found] if isinstance(found, Tensor) else list(found)
+        found = list(found.values()) if isinstance(found, Mapping) else found
+        return list(found) if isinstance(found, list | tuple) else [found]
 
     return see

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -118,16 +119,18 @@ class QuerySettings:
         check_choice("method", self.method, METHODS)
         check_choice("align", self.align, (False, "apart", True))
         check_choice("contributions", self.contributions, (None, *CONTRIBUTIONS))
-        check_number("slope", self.slope, minimum=0)
-        check_number("leak", self.leak, minimum=0, finite=False)
+        # (as Python's own numbers, which go through JSON)
+        most: dict[str, dict[str, Any]] = {"slope": {}, "coarse": {"maximum": 1}, "rgb": {"maximum": 1}}
+        for name, bounds in {**most, "leak": {"finite": False}}.items():
+            object.__setattr__(self, name, check_number(name, getattr(self, name), minimum=0, **bounds))
+        for name in ("shifts", "tone", "transplant"):
+            object.__setattr__(self, name, bool(check_choice(name, getattr(self, name), (False, True))))
         for name in ("rho", "epsilon"):
             object.__setattr__(self, name, _by_layer(name, getattr(self, name), finite=name == "rho"))
         if self.method == "pair" and isinstance(self.rho, tuple):
             raise ValueError('rho must be one number for method="pair", which looks at all layers together')
         if self.refine is not None:
-            check_integer("refine", self.refine, maximum=64)
-        for name in ("coarse", "rgb"):
-            check_number(name, getattr(self, name), minimum=0, maximum=1)
+            object.__setattr__(self, "refine", check_integer("refine", self.refine, maximum=64))
 
     def contribution(self, catalog: Catalog, part: str) -> Tensor:
         """Contribution of every channel to a part, of the kind that is chosen by: (S,), float64 in [0, 1]."""
@@ -242,6 +245,7 @@ def _by_layer(name: str, value: Any, *, finite: bool) -> Any:
     """A number as it is; a list or table of them as tuples, which compare and go through JSON."""
     if isinstance(value, Mapping):
         value = list(value.items())
+    value = value.tolist() if isinstance(value, Tensor | np.ndarray) else value
     if not isinstance(value, list | tuple):
         return check_number(name, value, minimum=0, finite=finite)
     pairs = [one if isinstance(one, list | tuple) else (None, one) for one in value]

@@ -23,7 +23,7 @@ from torch import Tensor
 
 from lefs.checks import Label, check_integer, check_seed
 from lefs.generator import Generator, GeneratorId
-from lefs.images import Picture, read_picture
+from lefs.images import Picture, read_mask
 from lefs.records import ArtifactError, looked_up, whole_record
 from lefs.showing import Shown
 
@@ -128,13 +128,13 @@ class KeptMask:
 
     @classmethod
     def of(cls, mask: Picture | KeptMask) -> KeptMask:
-        """Keep a picture, or a bool array or Tensor of shape (H, W): the part is where it is bright.
+        """Keep where a picture, or an array or Tensor (H, W), is bright (`lefs.images.read_mask`).
 
         A ValueError if nothing is brighter than half, so that there is no place to edit.
         """
         if isinstance(mask, KeptMask):
             return mask
-        drawn = np.asarray(read_picture(mask).convert("L")) > 127
+        drawn = read_mask("mask", mask)
         if not drawn.any() or max(drawn.shape) > _WIDEST:
             raise ValueError(
                 f"mask must be bright (over half) where the part is, and at most {_WIDEST:,} pixels wide and "
@@ -230,7 +230,7 @@ def source_styles(
     if isinstance(source, KeptStyles):
         return _fitting(generator, source.styles(), repr(source.name))
     if isinstance(source, Inverted):
-        source.generator.check(generator, what="inversion", remedy="invert the picture with that one")
+        _check_owner(generator, source.generator)
         source = source.styles
     return _fitting(generator, source, "source")
 
@@ -269,10 +269,10 @@ def _fitting(generator: Generator, given: Any, what: str) -> Tensor:
     # (a copy in this machine's byte order, with ordinary strides: torch takes no others)
     if isinstance(given, np.ndarray):
         given = np.array(given, given.dtype.newbyteorder("="), order="C")
-    values = torch.as_tensor(given)
-    if not values.is_floating_point():
-        raise TypeError(f"{what} must hold floating-point numbers, got {values.dtype}")
-    rows = values.shape[1:] if values.ndim > 1 and values.shape[0] == 1 else values.shape
+        given = given.astype(np.float64) if given.dtype.kind == "f" else given
+    if not (given.is_floating_point() if isinstance(given, Tensor) else given.dtype.kind == "f"):
+        raise TypeError(f"{what} must hold floating-point numbers, got {given.dtype}")
+    values = torch.as_tensor(given).detach().to(generator.device, torch.float32)
     sizes: tuple[tuple[int, ...], ...]
     if generator.has_styles:
         sizes = (generator.num_styles,), (generator.w_dim,), (generator.num_ws, generator.w_dim)
@@ -280,15 +280,18 @@ def _fitting(generator: Generator, given: Any, what: str) -> Tensor:
     else:
         sizes = ((generator.z_dim + generator.label_dim,),)
         wanted = f"latent of shape {sizes[0]}"
-    if tuple(rows) not in sizes:
+    rows = tuple(values.shape)
+    while rows not in sizes and len(rows) > 1 and rows[0] == 1:
+        rows = rows[1:]
+    if rows not in sizes:
         raise ValueError(
             f"{what} must be one image's {wanted}, as {generator.name!r} has them, got "
             f"{tuple(values.shape)}; it is of another network, or of several images: give a single row"
         )
     if not bool(values.isfinite().all()):
         raise ValueError(f"{what} has NaN or infinite numbers; it comes from a fit that diverged")
-    values = values.detach().reshape(1, *rows).to(generator.device, torch.float32)
-    if tuple(rows) == sizes[0]:
+    values = values.reshape(1, *rows)
+    if rows == sizes[0]:
         return values.clone()
     with torch.no_grad():
         return generator.styles((values if values.ndim == 3 else values[:, None]).expand(1, *sizes[-1]))
@@ -300,6 +303,13 @@ def is_picture(source: Source) -> bool:
     return path is not None and path.is_file() and _head(path).startswith(_PICTURES)
 
 
+def _check_owner(generator: Generator, owner: GeneratorId) -> None:
+    """Raise an `ArtifactError` unless an inversion is of this generator, or of the one it was tuned from."""
+    tuned_from = (generator.origin or {}).get("tuned_from")
+    if not isinstance(tuned_from, Mapping) or tuned_from.get("fingerprint") != owner.fingerprint:
+        owner.check(generator, what="inversion", remedy="invert the picture with that one")
+
+
 # -- files -------------------------------------------------------------------------------------------------
 
 
@@ -307,7 +317,7 @@ def _from_file(generator: Generator, path: Path) -> Tensor:
     if path.suffix in (".json", ".safetensors"):
         with whole_record(path, expect=INVERSION) as (content, tensors, _):
             owner, given = GeneratorId.from_json(content["generator"]), tensors["styles"]
-        owner.check(generator, what="inversion", remedy="invert the picture with that one")
+        _check_owner(generator, owner)
     else:
         given = _read(path)
     try:

@@ -462,6 +462,38 @@ def test_an_unrendered_recipe_round_trips(tmp_path: Path) -> None:
     assert Recipe.load(plain.save(tmp_path / "r.json")) == plain
 
 
+def test_a_recipe_with_numbers_of_numpy_or_torch_is_that_of_python_s(tmp_path: Path) -> None:
+    settings = QuerySettings(
+        slope=2.5, coarse=1.0, rgb=0.5, leak=8.0, refine=2, tone=True, epsilon=[1.0, 2.0]
+    )
+    plain = Recipe(4, (Change("hair", 5, 0.5, settings),), 0.25)
+    kinds = {"epsilon": np.array, "tone": np.bool_, "refine": np.int64, "slope": np.float32}
+    foreign = {
+        name: kinds.get(name, torch.tensor)(getattr(settings, name)) for name in (*kinds, "leak", "rgb")
+    }
+    other = Recipe(
+        np.int64(4), [Change("hair", 5, np.float32(0.5), replace(settings, **foreign))], torch.tensor(0.25)
+    )
+    assert other == plain
+    assert hash(other) == hash(plain)
+    assert other.save(tmp_path / "r.json").read_bytes() == plain.save(tmp_path / "s.json").read_bytes()
+
+
+def test_what_is_not_a_change_or_a_recipe_is_told_where_it_is_written() -> None:
+    wrong: list[tuple[type[Exception], str, Any]] = [
+        (TypeError, "give the latter by name", lambda: Change("hair", 5, 1.0, {"where": "part"})),
+        (TypeError, "part must be a name", lambda: Change(3, 5)),
+        (TypeError, "strength must be a number", lambda: Change("hair", 5, OPEN)),
+        (TypeError, r"such as \(change,\)", lambda: Recipe(1, Change("hair", 5))),
+        (TypeError, "changes must be", lambda: Recipe(1, ("hair",))),
+        (TypeError, "truncation must be a number", lambda: Recipe(1, truncation="wide")),
+        (ValueError, "tone must be one of False, True", lambda: QuerySettings(tone="no")),
+    ]
+    for error, message, make in wrong:
+        with pytest.raises(error, match=message):
+            make()
+
+
 @pytest.mark.parametrize(
     "change",
     [

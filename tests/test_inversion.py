@@ -31,6 +31,15 @@ def inverted(lively: Generator, picture: Any, **options: Any) -> lefs.Inversion:
     )
 
 
+def masks_like(mask: np.ndarray) -> list[Any]:
+    """The same mask as people have it."""
+    drawn = np.full((*mask.shape, 4), 255, np.uint8)  # (white, on what is transparent)
+    drawn[..., 3] = 255 * mask
+    numbers: list[Any] = [mask.astype(kind) for kind in (np.uint8, np.int64, np.float32)]
+    pictures = [Image.fromarray(mask), Image.fromarray(drawn), 255 * mask.astype(np.uint8)]
+    return [*numbers, *pictures, torch.from_numpy(mask)[None], torch.from_numpy(mask).bfloat16()]
+
+
 # -- fits --------------------------------------------------------------------------------------------------
 
 
@@ -85,6 +94,8 @@ def test_what_is_masked_does_not_count(lively: Generator, picture: torch.Tensor)
     found = [inverted(lively, p, masked=mask, steps=5) for p in (picture, spoilt)]
     assert found[0].styles.equal(found[1].styles)
     assert found[0].kept.equal(~torch.from_numpy(mask))
+    for same in masks_like(mask):
+        assert inverted(lively, picture, masked=same, steps=1).kept.equal(found[0].kept)
     with pytest.raises(ValueError, match="masked leaves nothing"):
         inverted(lively, picture, masked=np.ones((16, 16), bool))
     with pytest.raises(ValueError, match=r"masked must be of the picture's size, 16 x 16, got \(8, 8\)"):
@@ -103,8 +114,14 @@ def test_features_of_any_kind_are_fitted_and_left_as_they_are(
     assert convolution.weight.grad is None
     with pytest.raises(ValueError, match=r"call \.eval\(\)"):
         inverted(lively, picture, loss=torch.nn.Conv2d(3, 2, 3))
+    named = inverted(lively, picture, loss=lambda x: {"a": x}, steps=8)
+    assert named.styles.equal(inverted(lively, picture, loss=lambda x: [x], steps=8).styles)
+    assert inverted(lively, picture, loss=lambda x: 0 * x, steps=2).errors.isfinite().all()
     with pytest.raises(TypeError, match="loss must be a segmenter"):
         inverted(lively, picture, loss="vgg")
+    for distance in (lambda x: x.mean(), lambda x: x.mean((1, 2, 3)), lambda x: None):
+        with pytest.raises(ValueError, match="loss must give maps or vectors"):
+            inverted(lively, picture, loss=distance)
 
 
 def test_gradients_flow_where_nobody_else_wants_them(lively: Generator, picture: torch.Tensor) -> None:
@@ -135,7 +152,8 @@ def test_an_inversion_is_a_record_and_a_source(
 ) -> None:
     Image.fromarray(to_uint8(picture)).save(tmp_path / "me.png")
     found = inverted(lively, tmp_path / "me.png", steps=2)
-    path = found.save(tmp_path / "kept")
+    path = found.save(tmp_path / "kept 1.2")
+    assert path.name == "kept 1.2.safetensors"
     again = lefs.Inversion.load(path)
     for field in dataclasses.fields(found):
         one, two = (getattr(record, field.name) for record in (found, again))
@@ -171,6 +189,8 @@ def test_tuning_makes_another_generator_that_a_catalog_can_be_taken_to(
     with pytest.raises(lefs.ArtifactError, match="belongs to generator"):
         catalog.check_generator(tuned)
     catalog_for(tuned, catalog).check_generator(tuned)
+    editor = lefs.Editor(tuned, catalog_for(tuned, catalog))
+    assert editor.render(lefs.Recipe(found)).image.equal(tuned.synthesize(found.styles)[0])
     with pytest.raises(lefs.ArtifactError, match="was not tuned from"):
         catalog_for(lively, catalog)
     with pytest.raises(lefs.ArtifactError, match="tune that one"):
@@ -224,6 +244,19 @@ def test_what_is_not_a_picture_is_told(tmp_path: Path) -> None:
     ):
         with pytest.raises(ValueError, match="picture must be a path"):
             read_picture(wrong)
+    with pytest.raises(ValueError, match="picture has NaN"):
+        read_picture(torch.full((3, 4, 4), np.nan))
+    for mask in (np.zeros((4, 4)) - 1, np.full((4, 4), np.nan), np.full((4, 4), 256)):
+        with pytest.raises(ValueError, match="mask must have numbers"):
+            lefs.KeptMask.of(mask)
+    with pytest.raises(ValueError, match="mask is no picture and no array"):
+        lefs.KeptMask.of([[1]])  # type: ignore[arg-type]
+
+
+def test_a_mask_is_the_same_in_every_form() -> None:
+    mask = np.random.default_rng(0).random((6, 9)) > 0.5
+    for same in masks_like(mask):
+        assert np.array_equal(lefs.KeptMask.of(same).mask().numpy(), mask)
 
 
 def test_the_middle_square_or_a_box_is_cut_out() -> None:

@@ -37,6 +37,7 @@ def test_one_image_in_every_form_has_the_same_styles(lively: Any, tmp_path: Path
     sources: list[Any] = [
         5, np.int64(5), torch.tensor(5), w, w[0], w[:, 0], w[0, 0], w.double(), stacked, stacked[0, 0],
         np.ascontiguousarray(stacked[..., ::-1])[..., ::-1], expected, expected[0], expected[0].numpy(),
+        w[:, :1], stacked.astype(np.longdouble),
         KeptStyles.of(expected), SimpleNamespace(styles=expected, generator=owner, name="me"),
         *sorted(tmp_path.iterdir()), str(tmp_path / "me.json"),
     ]  # fmt: skip
@@ -92,6 +93,10 @@ def test_tensors_that_do_not_fit_are_told(lively: Any) -> None:
         source_styles(lively, w)
     with pytest.raises(ValueError, match="NaN"):
         source_styles(lively, w[0] * np.nan)
+    with pytest.raises(ValueError, match="NaN or infinite"):  # (no styles are kept with so many digits)
+        source_styles(lively, np.full(14, 1e300))
+    with pytest.raises(TypeError, match="floating-point numbers, got object"):
+        source_styles(lively, np.array([None]))
     with pytest.raises(TypeError, match="floating-point numbers, got torch"):
         source_styles(lively, torch.zeros(14, dtype=torch.int64))
     with pytest.raises(TypeError, match="source must be an integer"):
