@@ -52,7 +52,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments.rest = rest
     # (importing PyTorch makes no garbage; looking for it takes a tenth of the time)
     gc.disable()
-    _ = lefs.ArtifactError
+    if arguments.command not in (_notebooks, _studio):  # (which start servers, that have no use for it)
+        _ = lefs.Generator
     gc.enable()
     try:
         code = int(arguments.command(arguments) or 0)

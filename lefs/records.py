@@ -17,13 +17,14 @@ import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-import safetensors.torch
-import torch
-from torch import Tensor
+import safetensors
 
 from lefs.saving import ArtifactError, exclusive, printable, write_atomically, write_json
+
+if TYPE_CHECKING:  # (whoever only asks where a file is, such as a server, does not wait for PyTorch)
+    from torch import Tensor
 
 __all__ = [
     "VERSION", "ArtifactError", "Record", "describe", "describe_record", "embedded_names", "exclusive",
@@ -191,7 +192,7 @@ def save_record(
     text = json.dumps({**content, **header}, ensure_ascii=False, allow_nan=False)
     if len(text) > _LONGEST:
         raise ArtifactError(f"{file}: {len(text):,} characters of JSON are more than lefs reads")
-    write_atomically(file, lambda p: safetensors.torch.save_file(ready, p, {_KEY: text}))
+    _write(file, ready, {_KEY: text})
     with suppress(ArtifactError, OSError):
         read_json(file.with_suffix(".json"), expect=expect)
         file.with_suffix(".json").unlink()
@@ -273,8 +274,13 @@ def whole(path: Path, what: str) -> Iterator[None]:
 
 def save_tensors(path: str | os.PathLike[str], tensors: Mapping[str, Tensor]) -> Path:
     """Write named tensors as safetensors, atomically; they are copied to the CPU as they are."""
-    ready = _on_cpu(tensors)
-    return write_atomically(path, lambda p: safetensors.torch.save_file(ready, p))
+    return _write(Path(path), _on_cpu(tensors), None)
+
+
+def _write(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str] | None) -> Path:
+    from safetensors.torch import save_file
+
+    return write_atomically(path, lambda p: save_file(tensors, p, metadata))
 
 
 def load_tensors(path: str | os.PathLike[str]) -> dict[str, Tensor]:
@@ -330,11 +336,13 @@ def _on_cpu(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 def _crc32(tensors: Mapping[str, Tensor]) -> int:
     """A checksum over names, types, shapes and bytes: it finds damage in a tenth of the time of a digest."""
+    from torch import uint8
+
     found = 0
     for name in sorted(tensors):
         tensor = tensors[name]
         found = zlib.crc32(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode(), found)
-        found = zlib.crc32(tensor.reshape(-1).view(torch.uint8).numpy().data, found)
+        found = zlib.crc32(tensor.reshape(-1).view(uint8).numpy().data, found)
     return found
 
 

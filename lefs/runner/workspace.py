@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.metadata
+import json
 import os
 import subprocess
 import sys
@@ -9,8 +11,6 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-
-import nbformat
 
 from lefs.checks import needs
 from lefs.records import locate, write_atomically
@@ -62,6 +62,8 @@ def copy_notebooks(
 
 
 def _copy(source: Path, target: Path) -> str:
+    import nbformat  # (which the studio does not wait for)
+
     notebook = read_notebook(source)
     digest = notebook_digest(notebook)
     done = "copied"
@@ -158,14 +160,16 @@ def open_studio(
     0
     """
     with needs("studio", "the studio as a page"):
-        import voila  # noqa: F401
+        importlib.metadata.version("voila")  # (to import it takes a second, which the server takes again)
     paths = [str(locate(name).resolve()) for name in (generator, catalog or generator)]
     names = {"generator": paths[0], "catalog": paths[1], "out": str(Path(out).resolve())}
     kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
-    cells = [nbformat.v4.new_code_cell(_STUDIO.format(**names))]
+    code = {"source": _STUDIO.format(**names), "metadata": {}, "outputs": [], "execution_count": None}
+    cells = [{"id": "studio", "cell_type": "code", **code}]
+    notebook = {"cells": cells, "metadata": kernel, "nbformat": 4, "nbformat_minor": 5}
     with tempfile.TemporaryDirectory() as folder:
         page = Path(folder) / "studio.ipynb"
-        nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=kernel), page)
+        page.write_text(json.dumps(notebook), encoding="utf-8")
         flags = [f"--{name}={value}" for name, value in _VOILA.items()]
         return _served(["voila", str(page), *flags, *options], {"LEFS_MAP_WEIGHTS": "1"})
 

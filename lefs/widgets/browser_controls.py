@@ -47,7 +47,7 @@ class Controls(dict[str, ipywidgets.Widget]):
             "opacity": slider("opacity", 0.6, 1, 0.05, "0: the pictures; 1: the clusters only"),
             "part": choice("part", [("all", EVERY_PART)], EVERY_PART, whose),
             "cluster": choice("cluster", [("all", ALL)], ALL, one),
-            "name": field("a name for what is chosen", name, continuous_update=False),
+            "name": field("a name for these", name, continuous_update=False),
             "alone": checkbox("only these", False, "Colour only what is chosen"),
             "find": field("name or number", found, description="find"),
             "unnamed": checkbox("only unnamed", False, "List clusters without a name"),

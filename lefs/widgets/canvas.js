@@ -283,6 +283,7 @@ function cell(grid) {
   const canvas = element("canvas", "lefs-picture", frame);
   const word = element("span", "lefs-word", frame);
   const tip = element("span", "lefs-tip", frame);
+  tip.setAttribute("aria-live", "polite");
   const wipe = element("input", "lefs-wipe", figure);
   Object.assign(wipe, { type: "range", min: 0, max: 100, value: 0, hidden: true });
   wipe.setAttribute("aria-label", "wipe: how much of the picture shows what was before");
@@ -376,7 +377,38 @@ function heartbeat(model, el) {
   };
 }
 
-/** Says what the control in focus, or under the pointer, is for; and gives sliders and lists their names. */
+const CONTROLS = ".widget-inline-hbox:not(.widget-html), .jupyter-button";
+const focusable = (control) => control.querySelector(".noUi-handle, select, input") ?? control;
+
+/** What a control is called: by the words that are seen, else by those that a resting pointer is told. */
+function nameOf(control) {
+  const plain = (text) => text.replace(/\u200b/g, "").trim();
+  const labels = [...control.querySelectorAll(".widget-label, .widget-label-basic")];
+  const seen = control.matches(".widget-upload") ? [] : control.matches("button") ? [control] : labels;
+  return seen.map((words) => plain(words.textContent)).find(Boolean) ?? focusable(control).title.split(/[:;]/)[0];
+}
+
+/** Names for those who hear the panel, and keys for what only a pointer would open. */
+function nameControls(panel) {
+  for (const icon of panel.querySelectorAll("i.fa")) icon.ariaHidden = "true";
+  for (const control of panel.querySelectorAll(CONTROLS)) {
+    // (a button's words change, and are its name)
+    if (!control.matches("button:not(.widget-upload)")) focusable(control).ariaLabel = nameOf(control);
+    const readout = control.querySelector(".widget-readout");
+    if (readout) Object.assign(readout, { role: "textbox", ariaLabel: `${nameOf(control)}, typed` });
+  }
+  for (const header of panel.querySelectorAll(".jupyter-widget-Collapse-header")) {
+    Object.assign(header, { tabIndex: 0, role: "button", ariaExpanded: !!header.querySelector(".fa-caret-down") });
+    header.onkeydown = (event) => {
+      if (event.key !== "Enter" && event.key !== " ") return;
+      event.preventDefault();
+      event.stopPropagation();
+      header.click();
+    };
+  }
+}
+
+/** Says what the control in focus, or under the pointer, is for; and gives all of them names. */
 function helpLine(model, el) {
   const panel = el.closest(".lefs-panel");
   const shown = panel?.querySelector(".lefs-help .widget-html-content, .lefs-help");
@@ -384,18 +416,26 @@ function helpLine(model, el) {
   if (!shown || !Object.keys(help).length) return () => {};
   shown.setAttribute("aria-live", "polite");
   const look = (event) => {
-    const control = event.target.closest?.(".widget-inline-hbox, .jupyter-button, .widget-upload, .widget-checkbox");
+    const control = event.target.closest?.(CONTROLS);
     if (!control || !panel.contains(control)) return;
-    const name = (control.querySelector(".widget-label, .widget-label-basic") ?? control).textContent.trim();
-    const words = help[name] ?? help[control.title];
+    const words = help[nameOf(control)] ?? focusable(control).title;
     if (!words) return;
     shown.textContent = words;
-    const live = control.querySelector(".noUi-handle, select, input") ?? control;
-    if (live.matches(".noUi-handle")) live.setAttribute("aria-label", name);
-    live.setAttribute("aria-description", words);
+    focusable(control).ariaDescription = words;
   };
+  let waiting = 0;
+  const changed = new MutationObserver(() => {
+    clearTimeout(waiting);
+    waiting = setTimeout(nameControls, 200, panel);
+  });
+  changed.observe(panel, { childList: true, subtree: true, attributeFilter: ["class"] });
+  nameControls(panel);
   for (const name of ["focusin", "pointerover"]) panel.addEventListener(name, look);
-  return () => ["focusin", "pointerover"].forEach((name) => panel.removeEventListener(name, look));
+  return () => {
+    changed.disconnect();
+    clearTimeout(waiting);
+    ["focusin", "pointerover"].forEach((name) => panel.removeEventListener(name, look));
+  };
 }
 
 const MOST = 2 ** 26; // bytes of a file

@@ -97,12 +97,25 @@ CUT_OFF = """panel => [...panel.querySelectorAll("select")].flatMap(list => {
 })"""
 
 
+# Controls of which a screen reader would say nothing but what they are
+NAMELESS = re.compile(
+    r"""- '?(?:button|slider|combobox|listbox|textbox|checkbox|spinbutton)(?! "[^"]*[a-z]).*"""
+)
+
+
+def nameless(panel: Locator) -> list[str]:
+    """Controls without a name, a second after they were made."""
+    panel.page.wait_for_timeout(1000)
+    return NAMELESS.findall(panel.aria_snapshot())
+
+
 def test_lists_of_the_walker_are_as_wide_as_their_words(open_notebook: OpenNotebook, workplace: Path) -> None:
     write_notebook(workplace / "walker.ipynb", WALKER)
     notebook = open_notebook("walker.ipynb")
     notebook.run_all()
     assert notebook.errors() == []
     panel = notebook.panel()
+    assert nameless(panel) == []
     for width in (800, 1000, 1280):
         notebook.page.set_viewport_size({"width": width, "height": 1000})
         notebook.page.wait_for_timeout(500)
@@ -250,6 +263,13 @@ def test_an_eye_is_clicked_a_part_added_and_the_saved_picture_replays(
     wait_for_change(edit, both)  # (pressed, it shows the target)
     page.wait_for_timeout(500)  # (a short press would be a click, on what lies there)
     page.mouse.up()
+    expect(panel.get_by_role("slider", name="budget ε")).to_have_count(0)
+    panel.locator(".widget-dropdown", has_text="where").locator("select").select_option("everywhere")
+    panel.get_by_role("button", name="More").press("Enter")  # (the keyboard reaches what is under it)
+    expect(panel.get_by_role("slider", name="budget ε")).to_be_visible()
+    assert nameless(panel) == []
+    panel.get_by_role("button", name="Take the last move back").click()
+    notebook.settle()
     panel.get_by_role("button", name="Save").click()
     expect(panel.locator(".lefs-summary", has_text="saved")).to_be_visible()
     (path,) = (workplace / "saved").glob("*.png")
@@ -307,6 +327,7 @@ def test_naming_a_part_saves_the_catalog(
     assert notebook.errors() == []
 
     panel = notebook.panel()
+    assert nameless(panel) == []
     before = picture(panel.locator("canvas").first)
     field = panel.locator(".lefs-swatch + .widget-text input").first
     field.fill("a new part")
@@ -358,6 +379,7 @@ def test_painting_switches_units_where_the_pointer_or_the_keys_go(
     notebook.settle()
     expect(panel.locator(".lefs-summary", has_text="glasses on the painted positions")).to_be_visible()
 
+    assert nameless(panel) == []
     panel.get_by_role("button", name="Clear").click()
     expect(panel.locator(".lefs-summary", has_text="painted positions")).to_have_count(0)
     source.focus()
