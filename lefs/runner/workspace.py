@@ -115,12 +115,14 @@ import lefs
 generator, catalog = lefs.load({generator!r}), lefs.Catalog.load({catalog!r})
 lefs.widgets.EditStudio(generator, catalog, folder={out!r})
 """
-# A kernel is ready before somebody comes, and ends when nobody has been there for half an hour.
+# A kernel is ready before somebody comes, and ends when nobody has been there for half an hour. The next one
+# waits until the page is seen, whose reader it would keep waiting.
 _VOILA = {
     "Voila.ip": "127.0.0.1",
     "Voila.auto_token": True,  # (made in the server: the list of processes does not show it)
     "VoilaConfiguration.preheat_kernel": True,
     "VoilaConfiguration.default_pool_size": 1,
+    "VoilaKernelManager.fill_delay": 20,
     "MappingKernelManager.cull_idle_timeout": 1800,
     "MappingKernelManager.cull_interval": 60,
 }
@@ -174,9 +176,17 @@ def open_studio(
         return _served(["voila", str(page), *flags, *options], {"LEFS_MAP_WEIGHTS": "1"})
 
 
+# (without the grammar of web addresses that `lefs.__main__` leaves out, too: it takes four seconds to build)
+_MODULE = """\
+import runpy, sys
+sys.modules["rfc3987_syntax"] = None
+runpy.run_module(sys.argv.pop(1), run_name="__main__", alter_sys=True)
+"""
+
+
 def _served(module: Sequence[str], environment: Mapping[str, str] = MappingProxyType({})) -> int:
     """Run a server of Jupyter's until it ends."""
-    command = [sys.executable, "-m", *module]
+    command = [sys.executable, "-c", _MODULE, *module]
     with subprocess.Popen(command, env={**_bounded_threads(), **os.environ, **environment}) as server:
         while True:
             try:

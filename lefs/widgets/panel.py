@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import html
 import io
+import os
 import sys
 import threading
 import time
@@ -224,10 +225,13 @@ class Panel:
             raise NotImplementedError  # (IPython then takes the bundle above)
         from IPython.display import display
 
-        picture, words = self._picture(), repr(self)
+        words = repr(self)
+        display({**self._root._repr_mimebundle_(), "text/plain": words}, raw=True)
+        if "VOILA_SERVER_URL" in os.environ:  # (a page of Voila's is always live: its reader need not wait)
+            return
+        picture = self._picture()
         jpeg = _encoded(picture, "JPEG", quality=92, subsampling=0)
         still = _STILL.format(id=self._root.model_id, alt=html.escape(words), jpeg=jpeg)
-        display({**self._root._repr_mimebundle_(), "text/plain": words}, raw=True)
         display({"text/html": still, "image/png": _encoded(picture, "PNG"), "text/plain": words}, raw=True)
 
     def _picture(self) -> Image.Image:
