@@ -27,17 +27,27 @@ function squares(canvas, factor) {
   return large;
 }
 
-/** The two pictures of a panel, ready to be drawn at this width; made anew only when the panel is another. */
+/** Whether two buffers, either of which may be missing, hold the same. */
+function same(one, other) {
+  if (!one || !other || one.byteLength !== other.byteLength) return one === other;
+  const [a, b] = [one, other].map((view) => new Uint8Array(view.buffer, view.byteOffset, view.byteLength));
+  for (let i = 0; i < a.length; i++) if (a[i] !== b[i]) return false;
+  return true;
+}
+
+/** The two pictures of a panel, ready to be drawn at this width; made anew only where they are others. */
 function prepared(parts, panel, width) {
-  const factor = Math.ceil(width / panel.width);
-  if (parts.ready?.panel !== panel || parts.ready.factor !== factor) {
-    const make = (pixels) => {
-      const own = source(panel.width, panel.height, pixels);
-      return factor < 2 ? own : squares(own, factor);
-    };
-    parts.ready = { panel, factor, picture: make(panel.pixels), before: panel.before && make(panel.before) };
+  const factor = Math.ceil(width / panel.width), { ready } = parts;
+  const kept = ready?.factor === factor && ready.panel.width === panel.width;
+  if (kept && (ready.panel === panel || ["pixels", "before"].every((name) => same(ready.panel[name], panel[name])))) {
+    ready.panel = panel;
+    return ready;
   }
-  return parts.ready;
+  const make = (pixels) => {
+    const own = source(panel.width, panel.height, pixels);
+    return factor < 2 ? own : squares(own, factor);
+  };
+  return (parts.ready = { panel, factor, picture: make(panel.pixels), before: panel.before && make(panel.before) });
 }
 
 /** A path in black and white, seen on any picture. */
@@ -161,11 +171,13 @@ function spoken(panel, regions, names) {
   return [...told, ...(panel.regions ? [shareOf(panel, regions)] : [])].join(" · ");
 }
 
-/** `names` and `marked` regions are those of all pictures; `hovered` ones lie under the pointer on some picture. */
-function paint(parts, panel, { names, marked, hovered }) {
+/**
+ * Paints a panel on `across` pixels of the page. `names` and `marked` regions are those of all pictures; `hovered` ones
+ * lie under the pointer on some picture.
+ */
+function paint(parts, panel, across, { names, marked, hovered }) {
   const { canvas, cursor } = parts;
-  const box = canvas.getBoundingClientRect();
-  const width = Math.round(box.width * window.devicePixelRatio);
+  const width = Math.round(across * window.devicePixelRatio);
   const height = Math.round(width * panel.height / panel.width);
   if (width === 0) return;
   if (canvas.width !== width || canvas.height !== height) Object.assign(canvas, { width, height });
@@ -179,7 +191,12 @@ function paint(parts, panel, { names, marked, hovered }) {
     if (keyed) ring(canvas, cursor);
     return;
   }
-  const { picture, before } = prepared(parts, panel, width);
+  const ready = prepared(parts, panel, width), { picture, before } = ready;
+  // What stands there already, without an outline, is not painted again.
+  const bare = !keyed && !parts.pressed && ![here, marked, hovered].some((regions) => regions.length);
+  const look = bare ? `${width} ${height} ${parts.wiped}` : null;
+  if (look && look === parts.look && parts.painted === ready) return;
+  Object.assign(parts, { look, painted: ready });
   const context = canvas.getContext("2d");
   context.imageSmoothingEnabled = true;
   context.imageSmoothingQuality = SMOOTHING;
@@ -494,13 +511,17 @@ function render({ model, el }) {
     while (cells.length < panels.length) cells.push(live(cell(grid), cells.length));
     while (cells.length > panels.length) cells.pop().figure.remove();
     panels.forEach((panel, i) => {
-      if (cells[i].panel !== panel) describe(cells[i], panel);
-      cells[i].panel = panel;
+      if (cells[i].panel === panel) return;
+      const said = JSON.stringify(panel, (_, value) => (ArrayBuffer.isView(value) ? 0 : value));
+      if (cells[i].said !== said) describe(cells[i], panel);
+      Object.assign(cells[i], { panel, said });
     });
     const under = cells.find((parts) => parts.hover || parts.canvas.matches(":focus-visible"));
     const place = under && (under.hover ?? under.cursor);
     const hovered = place && names.length ? under.swept ?? regionsAt(under.panel, place) : [];
-    cells.forEach((parts) => paint(parts, parts.panel, { names, marked, hovered }));
+    // (all are measured before the first is painted: the page is laid out once)
+    const across = cells.map(({ canvas }) => canvas.getBoundingClientRect().width);
+    cells.forEach((parts, i) => paint(parts, parts.panel, across[i], { names, marked, hovered }));
     grid.dataset.frame = model.get("frame").number;
   }
 

@@ -41,8 +41,8 @@ def click_at(panel: Locator, picture: int, place: tuple[float, float], *, shift:
 
 
 def give_name(panel: Locator, name: str) -> None:
-    """Type a name for what is chosen."""
-    field = panel.get_by_placeholder("a name for what is chosen")
+    """Type a name for these."""
+    field = panel.get_by_placeholder("a name for these")
     expect(field).to_be_enabled()
     field.fill(name)
     field.press("Enter")
