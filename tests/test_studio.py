@@ -434,6 +434,11 @@ def test_the_studio_is_served_on_this_machine_with_a_token(tmp_path, monkeypatch
     assert "no such model" in capsys.readouterr().err
 
 
+def test_servers_start_without_pytorch():
+    code = "import sys, lefs; lefs.runner.open_studio, lefs.runner.open_jupyterlab, lefs.ArtifactError"
+    subprocess.run([sys.executable, "-c", f"{code}\nassert 'torch' not in sys.modules"], check=True)
+
+
 def test_weights_that_are_mapped_are_the_same_and_shared():
     code = """
 import lefs, torch

@@ -32,8 +32,8 @@ from jupyterlab_page import Notebook, browse, find_browser, serve  # noqa: E402
 
 KEYS = 40
 
-# Counts from the key's own event to the end of the frame that paints the new picture: the canvas draws in that
-# frame, and a task that it leaves comes after.
+# Counts from the key's own event to the end of the frame that paints the new picture: the canvas draws in
+# that frame, and a task that it leaves comes after.
 _WATCH = """handle => {
   const grid = handle.closest(".lefs-panel").querySelector(".lefs-hero");
   window.lefsTimes = [];
