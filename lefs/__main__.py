@@ -220,7 +220,7 @@ def _edit(arguments: argparse.Namespace) -> None:
     if bool(recipes) == (arguments.target is not None):
         raise ValueError("give a recipe's file, or --target with --reference and --part")
     recipes = recipes or [_asked_for(generator, arguments)]
-    catalog = lefs.Catalog.load(arguments.catalog or arguments.generator)
+    catalog = lefs.Catalog.load(arguments.catalog or lefs.records.folder_of(arguments.generator))
     editor, out = lefs.Editor(generator, catalog), arguments.out
     edit = editor.render(recipes[-1])
     _save_row(f"{out}_row", edit.pictures)

@@ -28,9 +28,9 @@ if TYPE_CHECKING:  # (whoever only asks where a file is, such as a server, does 
 
 __all__ = [
     "VERSION", "ArtifactError", "Record", "describe", "describe_record", "embedded_names", "exclusive",
-    "file_sha256", "lacks_memory", "load_record", "load_tensors", "locate", "looked_up", "not_enough_memory",
-    "printable", "read_json", "record_file", "save_record", "save_tensors", "whole", "whole_record",
-    "write_atomically", "write_json",
+    "file_sha256", "folder_of", "lacks_memory", "load_record", "load_tensors", "locate", "looked_up",
+    "not_enough_memory", "printable", "read_json", "record_file", "save_record", "save_tensors", "whole",
+    "whole_record", "write_atomically", "write_json",
 ]  # fmt: skip
 
 VERSION = 2  # of records; texts, such as recipes, and records of two files are of version 1
@@ -110,6 +110,12 @@ def locate(name_or_path: str | os.PathLike[str]) -> Path:
         f"{name!r:.200} is not a file or folder here (looked in {Path.cwd()}) and not an embedded "
         f"model; the embedded ones are: {', '.join(embedded_names()) or 'none'}"
     )
+
+
+def folder_of(name_or_path: str | os.PathLike[str]) -> Path:
+    """The folder of a model, named by itself or by a file in it: its catalog lies there."""
+    path = locate(name_or_path)
+    return path if path.is_dir() else path.parent
 
 
 def read_json(path: str | os.PathLike[str], *, expect: str | None, text: str | None = None) -> dict[str, Any]:

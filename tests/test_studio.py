@@ -430,6 +430,18 @@ def test_the_studio_is_served_on_this_machine_with_a_token(tmp_path, monkeypatch
     (cell,) = nbformat.read(tmp_path / "page", 4).cells
     assert "EditStudio(generator, catalog" in cell.source
     assert "ssh -N -L" in capsys.readouterr().out
+    # a file of a model's folder is as good as the folder, and what does not fit together is said in the page
+    folder = lefs.records.locate("portraits-64")
+    for arguments, told in (
+        ([f"{folder}/generator.safetensors"], "EditStudio"),
+        (["portraits", "portraits-64"], "this catalog belongs to generator &#x27;portraits-64&#x27;"),
+    ):
+        assert main(["studio", *arguments]) == 3
+        (cell,) = nbformat.read(tmp_path / "page", 4).cells
+        made: dict[str, Any] = {}
+        exec(compile(cell.source, "page", "exec"), made)
+        assert told in repr(made["shown"]) + getattr(made["shown"], "data", "")
+    capsys.readouterr()
     assert main(["studio", "no such model", "--no-browser"]) == 2
     assert "no such model" in capsys.readouterr().err
 

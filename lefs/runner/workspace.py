@@ -13,7 +13,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from lefs.checks import needs
-from lefs.records import locate, write_atomically
+from lefs.records import folder_of, locate, write_atomically
 from lefs.runner.notebooks import RunError, find_notebooks, notebook_digest, packaged_notebooks, read_notebook
 
 __all__ = ["copy_notebooks", "open_jupyterlab", "open_studio"]
@@ -110,10 +110,16 @@ def open_jupyterlab(folder: str | os.PathLike[str], *, options: Sequence[str] = 
 
 
 _STUDIO = """\
+import html
 import lefs
+from IPython.display import HTML
 
-generator, catalog = lefs.load({generator!r}), lefs.Catalog.load({catalog!r})
-lefs.widgets.EditStudio(generator, catalog, folder={out!r})
+try:
+    generator, catalog = lefs.load({generator!r}), lefs.Catalog.load({catalog!r})
+    shown = lefs.widgets.EditStudio(generator, catalog, folder={out!r})
+except (lefs.ArtifactError, ValueError) as error:
+    shown = HTML("<h2>The studio does not open</h2><p>" + html.escape(str(error)) + "</p>")
+shown
 """
 # A kernel is ready before somebody comes, and ends when nobody has been there for half an hour. The next one
 # waits until the page is seen, whose reader it would keep waiting.
@@ -163,8 +169,8 @@ def open_studio(
     """
     with needs("studio", "the studio as a page"):
         importlib.metadata.version("voila")  # (to import it takes a second, which the server takes again)
-    paths = [str(locate(name).resolve()) for name in (generator, catalog or generator)]
-    names = {"generator": paths[0], "catalog": paths[1], "out": str(Path(out).resolve())}
+    found = {"generator": locate(generator), "catalog": locate(catalog) if catalog else folder_of(generator)}
+    names = {name: str(Path(path).resolve()) for name, path in {**found, "out": out}.items()}
     kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
     code = {"source": _STUDIO.format(**names), "metadata": {}, "outputs": [], "execution_count": None}
     cells = [{"id": "studio", "cell_type": "code", **code}]
