@@ -268,6 +268,12 @@ def test_suggestions_are_tried_and_one_click_takes_one(studio, by):
     studio._offers.picked = {"number": 1, "panel": 1, "region": -1, "shift": False}
     assert studio.recipe.changes[0].reference == studio._offered[1]
     np.testing.assert_array_equal(np.frombuffer(sent[1]["pixels"], np.uint8), edited(studio).reshape(-1))
+    with studio._lock:  # (what is found waits for it)
+        studio.controls["find"].click()
+        studio.controls["add"].click()
+    studio._worker.join()
+    assert "were for cluster 0" in studio.error, "they are not for the row that is shown now"
+    assert studio._offers.frame["panels"] == [], "nor are those that were shown before"
 
 
 def test_a_part_that_is_in_neither_picture_says_so_and_offers_one_that_is(tiny, catalog):

@@ -24,6 +24,7 @@ from lefs.editor import Edit, Editor, Superseded
 from lefs.generator import Generator
 from lefs.images import color_difference
 from lefs.plotting import comparison_strip, edit_strip
+from lefs.progress import track
 from lefs.query import QuerySettings
 from lefs.retrieval import PartBank, retrieve
 from lefs.saving import exclusive
@@ -213,7 +214,8 @@ class Stage(Panel):
             areas = bank.areas[:, list(bank.parts).index(change.part)]
             found = [match for match in found if areas[bank.seeds.index(match.seed)] > 0]
         results = []
-        for match in found[:_OFFERS]:
+        best = found[:_OFFERS]
+        for match in track(best, total=len(best), description="trying them", show=True):
             tried = state.with_change(replace(change, reference=match.seed)).shown
             results.append((match.seed, self._editor.render(tried, upto=self._upto).image))
         return results

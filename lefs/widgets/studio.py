@@ -123,7 +123,7 @@ class EditStudio(Stage):
         if state.change.settings.method == "global":  # (which asks no slider: they stand ready for another)
             self._bring(self._own)
         self.canvas = Canvas(arrangement="hero", widest=420)
-        self._offers, self._offered = Canvas(arrangement="strip"), list[int]()
+        self._offers, self._offered, self._asked = Canvas(arrangement="strip"), list[int](), state.asked
         self._summary, self._status, self._notice = line(), line(), line()
         self._question = row(self._notice, *(self.controls[n] for n in _ANSWERS), kind="notice")
         self._build()
@@ -146,8 +146,9 @@ class EditStudio(Stage):
             "up": partial(self._move, -1), "down": partial(self._move, 1), "remove": self._remove,
             "undo": partial(self._go, True), "redo": partial(self._go, False), "reset": self._reset,
             "preset": self._take_preset, "keep preset": self._keep_preset, "save": self._save,
-            "find": self._suggest, "keep": self._keep, "take": self._take, "lower": self._lower,
-            "instead": self._take_other,
+            "find": self._suggest, "keep": self._keep, "take": self._take,
+            "lower": lambda: self.controls["rho"].set_trait("value", self._price),
+            "instead": lambda: self.controls["part"].set_trait("value", self._other),
         }  # fmt: skip
         self._connect(acts)
         for which, strip in self._strips.items():
@@ -239,12 +240,6 @@ class EditStudio(Stage):
         self._moved = self._asking = False
         self._bring(self._own)
         self._preview("take")
-
-    def _lower(self) -> None:
-        self.controls["rho"].value = self._price
-
-    def _take_other(self) -> None:
-        self.controls["part"].value = self._other
 
     def _possible(self, state: StudioState) -> bool:
         """Whether there is a place for the present edit; if not, say so and offer another part."""
@@ -346,14 +341,17 @@ class EditStudio(Stage):
         self._in_background(read, partial(self._source, which))
 
     def _suggest(self) -> None:
-        find = partial(self._results, self._read(), self.controls["suggest"].value)
-        self._in_background(find, self._offer)
+        state = self._read()
+        find = partial(self._results, state, self.controls["suggest"].value)
+        self._in_background(find, partial(self._offer, state.asked))
 
-    def _offer(self, results: Sequence[tuple[int, Tensor]]) -> None:
-        self._offered = [seed for seed, _ in results]
+    def _offer(self, asked: tuple[str, int, Source], results: Sequence[tuple[int, Tensor]]) -> None:
+        if asked != self._read().asked:
+            raise ValueError(f"the suggestions were for {asked[0]}, which is not edited now: suggest again")
+        self._asked, self._offered = asked, [seed for seed, _ in results]
         pictures = [Picture(to_uint8(opaque(image)), str(seed), pick=True) for seed, image in results]
         self._offers.show(*pictures)
-        part = html.escape(self.controls["part"].value)
+        part = html.escape(asked[0])
         self._status.value = f"{len(results)} references for {part}, tried: click one to take it"
 
     # -- taking home ------------------------------------------------------------------------------
@@ -396,4 +394,7 @@ class EditStudio(Stage):
         self._list()
         self._strips["target"].show(state.recipe.target)
         self._strips["reference"].show(state.change.reference)
+        if self._offered and self._asked != state.asked:  # (they were for another part, row or target)
+            self._offered, self._status.value = [], ""
+            self._offers.show()
         self._advise()

@@ -13,7 +13,7 @@ from lefs.editing import Change, Recipe
 from lefs.generator import Generator
 from lefs.query import QuerySettings
 from lefs.records import ArtifactError, embedded_names, whole
-from lefs.sources import KeptStyles
+from lefs.sources import KeptStyles, Source
 
 __all__ = ["StudioState", "as_code", "as_parameters"]
 
@@ -40,6 +40,11 @@ class StudioState:
     def change(self) -> Change:
         """The row that the controls show."""
         return self.recipe.changes[self.row]
+
+    @property
+    def asked(self) -> tuple[str, int, Source]:
+        """What suggestions are for: the part, its row, and the target."""
+        return self.change.part, self.row, self.recipe.target
 
     @property
     def shown(self) -> Recipe:
