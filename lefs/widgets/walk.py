@@ -207,11 +207,13 @@ class DirectionWalker(Panel):
     def _save(self) -> None:
         if self._folder is None:
             raise ValueError("there is no folder to save to; make DirectionWalker(..., folder=...)")
-        found = _combined(self.controls["name"].value, self._walks, q=self._query())
+        if not (name := self.controls["name"].value.strip()):
+            raise ValueError("a name for this walk: type one first")
+        found = _combined(name, self._walks, q=self._query())
         if (self._folder / "directions.safetensors").exists():
             found = _joined(Directions.load(self._folder), found)
         path = found.save(self._folder)
-        self._status.value = f"{len(found)} directions in {html.escape(str(path))}"
+        self._status.value = f"saved {html.escape(name)}; directions in {html.escape(str(path))}: {len(found)}"
 
     def _measures(self, part: str, count: int) -> str:
         direction = self.direction
