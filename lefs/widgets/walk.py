@@ -213,7 +213,7 @@ class DirectionWalker(Panel):
         if (self._folder / "directions.safetensors").exists():
             found = _joined(Directions.load(self._folder), found)
         path = found.save(self._folder)
-        self._status.value = f"saved {html.escape(name)}; directions in {html.escape(str(path))}: {len(found)}"
+        self._status.value = f"{html.escape(name)} is in {html.escape(str(path))}, of {len(found)}"
 
     def _measures(self, part: str, count: int) -> str:
         direction = self.direction
