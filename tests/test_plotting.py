@@ -286,6 +286,33 @@ def test_titles_of_several_panels_follow_settings_too():
     assert curves.legends[0].get_title().get_size() == 14
 
 
+def test_type_follows_font_size_in_pictures_and_panels(catalog):
+    """As matplotlib's own does: twice as large, twice as large everywhere, and still on the page."""
+    images, membership = torch.zeros(8, 3, 16, 16), torch.eye(4).reshape(1, 4, 2, 2).expand(8, 4, 2, 2)
+
+    def figures():
+        yield plotting.membership_overlays(images, membership, names=["a", "b", "c", "d"], title="parts")
+        yield plotting.path_strips({"mean": images[:3]}, [-1, 0, 1], changes={"mean": np.zeros((3, 9, 9))})
+        yield plotting.layer_profile(catalog, "hair")
+        yield plotting.strongest_channels(catalog, "hair", count=2)
+
+    usual = list(figures())
+    with mpl.rc_context({"font.size": 2 * style._LOOK["font.size"]}):
+        large = list(figures())
+    for before, after in zip(usual, large, strict=True):
+        written = [[t for t in f.findobj(Text) if t.get_text() and t.get_visible()] for f in (before, after)]
+        assert {t.get_text() for t in written[0]} <= {t.get_text() for t in written[1]}
+        assert sum(t.get_size() for t in written[1]) > 1.8 * sum(t.get_size() for t in written[0])
+        assert inside(after)
+
+
+def inside(figure):
+    """Whether all that is drawn lies on the page."""
+    figure.draw_without_rendering()
+    box, size = figure.get_tightbbox(), figure.get_size_inches()
+    return bool((box.min > -0.03).all() and (box.max < size + 0.03).all())
+
+
 def test_a_dark_style_leaves_the_paper_white(catalog):
     with mpl.rc_context({"figure.facecolor": "black", "text.color": "white", "axes.labelcolor": "white"}):
         found = plotting.sum_to_one(catalog.contributions)

@@ -15,7 +15,7 @@ from lefs.catalog import Catalog
 from lefs.checks import check_integer, check_name
 from lefs.evaluation import PartLeak
 from lefs.plotting.arrays import Names, as_array, as_labels, channel_order, cluster_rows
-from lefs.plotting.style import FAINT, SHARE_MAP, WIDTH, panel, paneled, text_color_on
+from lefs.plotting.style import FAINT, SHARE_MAP, WIDTH, panel, paneled, text_color_on, text_scale
 
 __all__ = ["concept_counts", "confusion", "contribution_heatmap", "part_leak_matrix", "strongest_channels"]
 
@@ -51,7 +51,7 @@ def _heat_map(
         for (row, column), value in np.ndenumerate(values):
             color = text_color_on(np.asarray(SHARE_MAP(value / most)))
             if text := write(value):
-                ax.text(column, row, text, ha="center", va="center", size=8, color=color)
+                ax.text(column, row, text, ha="center", va="center", size=8 * text_scale(), color=color)
     ax.set_yticks(range(len(rows)), list(rows))
     ax.tick_params(axis="y", length=0)
     if columns:
@@ -156,8 +156,9 @@ def strongest_channels(catalog: Catalog, part: str, *, count: int = 5, ax: Axes 
     _heat_map(ax, shares, [layer.name for layer in catalog.layers], (), bar="contribution M")
     for (row, column), share in np.ndenumerate(shares):
         color = text_color_on(np.asarray(SHARE_MAP(share)))
-        ax.text(column - 0.08, row, f"{top[row, column]}", ha="right", va="center", size=8.5, color=color)
-        ax.text(column + 0.04, row, f"{share:.2f}", ha="left", va="center", size=8.5, color=color, alpha=0.8)
+        look = {"va": "center", "size": 8.5 * text_scale(), "color": color}
+        ax.text(column - 0.08, row, f"{top[row, column]}", ha="right", **look)
+        ax.text(column + 0.04, row, f"{share:.2f}", ha="left", alpha=0.8, **look)
     ax.set_xticks(range(count), [_ordinal(i + 1) for i in range(count)])
     ax.tick_params(length=0, top=True, labeltop=True, bottom=False, labelbottom=False)
     ax.set_title(f"{part}: strongest channels (number, M)")

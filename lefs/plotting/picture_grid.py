@@ -15,7 +15,18 @@ from matplotlib.font_manager import FontProperties
 from matplotlib.patches import Rectangle
 
 from lefs.plotting.arrays import upscaled
-from lefs.plotting.style import CHANGE_LIMIT, CHANGE_MAP, DPI, FAINT, INK, MUTED, WIDTH, new_figure
+from lefs.plotting.style import (
+    CHANGE_LIMIT,
+    CHANGE_MAP,
+    DPI,
+    FAINT,
+    INK,
+    MUTED,
+    WIDTH,
+    new_figure,
+    points,
+    text_scale,
+)
 
 __all__ = ["CAPTION", "PictureGrid", "Row", "fitted", "text_width"]
 
@@ -24,7 +35,7 @@ Row = dict[int, np.ndarray]
 #: Height of a line of captions over a row of pictures, in inches.
 CAPTION = 0.23
 _GAP, _PAD, _BAR = 0.05, 0.06, 0.78
-_LEGEND_LINE, _SWATCH = 0.21, 0.27
+_LEGEND_LINE, _LEGEND_SIZE, _SWATCH = 0.21, 8.5, 0.27
 _TITLE_SIZE, _CAPTION_SIZE, _SMALLEST = 10.5, 9.0, 6.5
 
 
@@ -39,8 +50,9 @@ def _renderer() -> RendererAgg:
     return RendererAgg(1, 1, DPI)
 
 
-def fitted(text: str, width: float, size: float = _CAPTION_SIZE) -> tuple[str, float]:
+def fitted(text: str, width: float, size: float | None = None) -> tuple[str, float]:
     """The text and the type size at which it fits `width` inches, shortened only if nothing else helps."""
+    size = _CAPTION_SIZE * text_scale() if size is None else size
     needed = text_width(text, size)
     if needed <= width:
         return text, size
@@ -85,21 +97,27 @@ class PictureGrid:
         legend: Sequence[tuple[str, np.ndarray]] = (),
         bar: bool = False,
     ) -> None:
-        above, before, columns = above or {}, before or {}, len(rows[0])
+        self.scale = scale = text_scale()  # captions need as much more room
+        above = {row: inches * scale for row, inches in (above or {}).items()}
+        before, columns = before or {}, len(rows[0])
         maps = [r for r, row in enumerate(rows) if any(cell.ndim == 2 for cell in row.values())]
-        labels = [fitted(label, 1.35) for label in row_labels or ()]
+        labels = [fitted(label, min(1.35 * scale, 0.3 * WIDTH)) for label in row_labels or ()]
         widest = max((text_width(t, s) for t, s in labels), default=0.0)
         left = widest + 2 * _PAD if widest else _PAD / 2
         right = _BAR if bar or maps else _PAD / 2
         free = WIDTH - left - right - _GAP * (columns - 1) - sum(before.values())
         self.cell = min(max_cell, free / columns)
-        top = (0.27 if title else 0.0) + (CAPTION if column_labels else _PAD / 2)
+        wanted = points("figure.titlesize")
+        top = 0.27 * wanted / _TITLE_SIZE if title else 0.0
+        top += CAPTION * scale if column_labels else _PAD / 2
         width = left + right + columns * self.cell + _GAP * (columns - 1) + sum(before.values())
-        heading, size = fitted(title or "", 0.9 * WIDTH, _TITLE_SIZE)
+        heading, size = fitted(title or "", 0.9 * WIDTH, wanted)
         # Text in a narrow grid still has to fit: it grows to the right of its pictures.
         width = max(width, text_width(heading, size, weight="bold") + 2 * _PAD, 2.4 if legend else 0)
-        spots = _flowing([name for name, _ in legend], width - left)
-        bottom = (spots[-1][0] + 1) * _LEGEND_LINE + 0.1 if spots else _PAD / 2
+        self.legend_size = points("legend.fontsize")
+        self.legend_line = _LEGEND_LINE * self.legend_size / _LEGEND_SIZE
+        spots = _flowing([name for name, _ in legend], width - left, self.legend_size)
+        bottom = (spots[-1][0] + 1) * self.legend_line + 0.1 if spots else _PAD / 2
         self.row_height = self.cell * (rows[0][0].shape[0] / rows[0][0].shape[1])
         height = top + bottom + len(rows) * self.row_height + _GAP * (len(rows) - 1) + sum(above.values())
         self.figure = new_figure(width, height, constrained=False)
@@ -149,8 +167,8 @@ class PictureGrid:
 
     def heading(self, text: str) -> None:
         """Write a line above the captions of the first row; it needs ``above={0: CAPTION}``."""
-        y = self.y[0] + self.row_height + CAPTION + 0.06
-        self._text(self.x[0], y, text, _CAPTION_SIZE, ha="left", va="bottom")
+        y = self.y[0] + self.row_height + CAPTION * self.scale + 0.06
+        self._text(self.x[0], y, text, _CAPTION_SIZE * self.scale, ha="left", va="bottom")
 
     def inside(self, row: int, column: int, text: str, *, strong: bool = False) -> None:
         """Write `text` in an empty cell, toward its right-hand neighbour."""
@@ -171,32 +189,33 @@ class PictureGrid:
         scale = ScalarMappable(Normalize(0, limit), cmap)
         bar = self.figure.colorbar(scale, cax=ax, extendfrac=0.06, ticks=[0, limit / 2, limit], **how)
         bar.outline.set(edgecolor=FAINT, linewidth=0.7)
-        bar.ax.tick_params(length=0, labelsize=8, pad=3)
-        label, size = fitted(label, high - low + _PAD, 8.5)  # on the page, however low the rows are
+        bar.ax.tick_params(length=0, labelsize=8 * self.scale, pad=3)
+        # (on the page, however low the rows are)
+        label, size = fitted(label, high - low + _PAD, 8.5 * self.scale)
         bar.set_label(label, size=size, color=INK, labelpad=5)
 
     def _legend(
         self, entries: Sequence[tuple[str, np.ndarray]], spots: Sequence[tuple[int, float]], left: float
     ) -> None:
         for (name, color), (line, offset) in zip(entries, spots, strict=True):
-            x, y = left + offset, self.y[-1] - 0.08 - (line + 0.5) * _LEGEND_LINE
+            x, y = left + offset, self.y[-1] - 0.08 - (line + 0.5) * self.legend_line
             corner = (x / self.width, (y - 0.055) / self.height)
             size = (0.16 / self.width, 0.11 / self.height)
             where = self.figure.transFigure
             self.figure.add_artist(Rectangle(corner, *size, fc=color, ec="none", transform=where))
-            self._text(x + 0.21, y, name, 8.5, ha="left", va="center")
+            self._text(x + 0.21, y, name, self.legend_size, ha="left", va="center")
 
 
 def _upto(extra: Mapping[int, float], index: int) -> float:
     return sum(inches for i, inches in extra.items() if i <= index)
 
 
-def _flowing(names: Sequence[str], room: float) -> list[tuple[int, float]]:
+def _flowing(names: Sequence[str], room: float, size: float) -> list[tuple[int, float]]:
     """Where each entry of a legend stands: its line, and the inches from the left of at most `room`."""
     spots: list[tuple[int, float]] = []
     line, used = 0, 0.0
     for name in names:
-        needed = _SWATCH + text_width(name, 8.5) + 0.16
+        needed = _SWATCH + text_width(name, size) + 0.16
         if used and used + needed > room:
             line, used = line + 1, 0.0
         spots.append((line, used))

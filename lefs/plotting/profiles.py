@@ -161,7 +161,7 @@ def _shade_resolutions(ax: Axes, layers: Sequence[StyleLayer]) -> None:
         at = ((first + last) / 2, 1)
         text = f"{size[0]}²" if size[0] == size[1] else f"{size[0]} × {size[1]}"
         ax.annotate(text, at, (0, 3), xycoords=ax.get_xaxis_transform(), textcoords="offset points",
-                    ha="center", size=8.5, color=style.MUTED)  # fmt: skip
+                    ha="center", size=8.5 * style.text_scale(), color=style.MUTED)  # fmt: skip
     ax.set_xlim(-0.5, len(sizes) - 0.5)
 
 
@@ -217,7 +217,8 @@ def query_profile(
         bounded = np.isfinite(budgets)
         limits, at = budgets[bounded], rows[bounded]
         right.plot([limits, limits], [at - 0.4, at + 0.4], color=style.line_color(1), linewidth=1.6)
-        right.set_title("❘ allowed ε", weight="normal", loc="right", color=style.line_color(1), size=9)
+        look = {"weight": "normal", "color": style.line_color(1), "size": 9 * style.text_scale()}
+        right.set_title("❘ allowed ε", loc="right", **look)
     left.set_yticks(range(len(layers)), [layer.name for layer in layers])
     left.set_ylim(len(layers) - 0.5, -0.5)
     left.set(xlim=(0, min(1.0, 1.06 * m.max()) or 1.0), xlabel="contribution M to the part")
@@ -247,6 +248,7 @@ def _budgets(epsilon: float | Sequence[float] | None, count: int) -> np.ndarray 
 
 def _channels(ax: Axes, q: np.ndarray, m: np.ndarray, layers: Sequence[StyleLayer]) -> None:
     """A row of dots a layer, spread over its height so that equal contributions do not hide each other."""
+    size = 8 * style.text_scale()
     for row, layer in enumerate(layers):
         own, moves = m[layer.span], q[layer.span] != 0
         spread = row + 0.3 * np.cos(np.arange(len(own)) * 2.399963)  # the golden angle: no two alike
@@ -255,5 +257,5 @@ def _channels(ax: Axes, q: np.ndarray, m: np.ndarray, layers: Sequence[StyleLaye
         look: dict[str, Any] = {"color": shades or "none", "linewidths": 0, "zorder": 2, "clip_on": False}
         ax.scatter(own[moves], spread[moves], s=15, **look)
         moved = f"{int(moves.sum())} of {len(own)}"
-        ax.annotate(moved, (1.0, row), xytext=(4, 0), textcoords="offset points",
-                    xycoords=("axes fraction", "data"), va="center", size=8, color=style.MUTED)  # fmt: skip
+        ax.annotate(moved, (1.0, row), xytext=(4, 0), textcoords="offset points", va="center",
+                    xycoords=("axes fraction", "data"), size=size, color=style.MUTED)  # fmt: skip

@@ -13,7 +13,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap, to_rgb
 from matplotlib.figure import Figure
-from matplotlib.font_manager import fontManager
+from matplotlib.font_manager import FontProperties, fontManager
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from lefs.checks import check_integer
@@ -118,6 +118,7 @@ _LOOK: dict[str, Any] = {
     "savefig.facecolor": "white",
 }
 
+_TEXT_SIZES = ("titlesize", "labelsize", "fontsize")
 
 # rcParams are global to the process; widgets draw from other threads than the notebook's cells.
 _STYLE_LOCK = threading.RLock()
@@ -160,7 +161,22 @@ def paneled(draw: Callable[P, Figure]) -> Callable[P, Any]:
 def _look() -> Any:
     """The settings of every figure, but for those that somebody has changed."""
     own: dict[Any, Any] = {"font.family": font_families(), **_LOOK}
-    return {k: v for k, v in own.items() if "color" in k or mpl.rcParams[k] == mpl.rcParamsDefault[k]}
+    kept = {k: v for k, v in own.items() if "color" in k or mpl.rcParams[k] == mpl.rcParamsDefault[k]}
+    if "font.size" in kept:
+        return kept
+    # (as matplotlib's own sizes do, all of them follow it)
+    scale = mpl.rcParams["font.size"] / _LOOK["font.size"]
+    return {k: v * scale if k.endswith(_TEXT_SIZES) else v for k, v in kept.items()}
+
+
+def text_scale() -> float:
+    """Text's size by ours, within what is `styled`: 1 unless somebody has changed ``font.size``."""
+    return float(mpl.rcParams["font.size"] / _LOOK["font.size"])
+
+
+def points(setting: str) -> float:
+    """A type size of matplotlib's settings, where it may stand as a word such as "large"."""
+    return float(FontProperties(size=mpl.rcParams[setting]).get_size_in_points())
 
 
 def _fit(figure: Figure) -> None:
