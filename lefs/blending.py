@@ -20,6 +20,7 @@ from lefs.generator import Generator
 from lefs.images import resized
 from lefs.positions import grown, main_pieces, offsets, on_map, shifted
 from lefs.query import QuerySettings
+from lefs.showing import Shown
 from lefs.synthesis import Cache, Noise
 
 __all__ = ["Blending", "Side", "blending_layer", "in_place", "mix"]
@@ -109,8 +110,8 @@ def blending_layer(catalog: Catalog) -> str:
     return catalog.layers[1].name if coarsest == catalog.layers[0].name else coarsest
 
 
-@dataclass(frozen=True, eq=False)
-class Side:
+@dataclass(frozen=True, eq=False, repr=False)
+class Side(Shown):
     """What edits in place need of targets, or of references.
 
     Attributes

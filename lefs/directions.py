@@ -22,6 +22,7 @@ from lefs.checks import check_choice, check_integer, check_name, check_number, c
 from lefs.generator import Generator, GeneratorId
 from lefs.naming import part_name
 from lefs.records import save_record, whole_record
+from lefs.showing import Shown
 from lefs.stylespace import check_styles_shape, ranges
 
 __all__ = [
@@ -96,8 +97,8 @@ def mix(generator: Generator, target_styles: Tensor, reference_styles: Tensor, *
     return torch.where(mask.to(target_styles.device), reference_styles.to(target_styles), target_styles)
 
 
-@dataclass(frozen=True, eq=False)
-class Direction:
+@dataclass(frozen=True, eq=False, repr=False)
+class Direction(Shown):
     """One direction, as what it does to the styles.
 
     Attributes

@@ -24,6 +24,7 @@ from lefs.checks import check_number
 from lefs.factorization import Side, memberships
 from lefs.generator import Generator
 from lefs.images import resample_partition
+from lefs.showing import Shown
 from lefs.stylespace import StyleLayer
 from lefs.synthesis import Stop
 
@@ -34,8 +35,8 @@ _CHEAP = 2**22  # numbers in a layer's maps of one image from which on images ar
 _FIRST = 32  # images after which errors are looked at first; then whenever their number has doubled
 
 
-@dataclass(frozen=True, eq=False)
-class Measured:
+@dataclass(frozen=True, eq=False, repr=False)
+class Measured(Shown):
     """What `measured` found.
 
     Attributes

@@ -299,8 +299,8 @@ class GeneratorId:
             )
 
 
-@dataclass(frozen=True)
-class Sampling:
+@dataclass(frozen=True, repr=False)
+class Sampling(Shown):
     """What something was measured on, and how: enough to measure it again.
 
     Attributes

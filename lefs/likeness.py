@@ -10,6 +10,7 @@ from torch import Tensor
 
 from lefs.checks import check_number
 from lefs.images import opaque
+from lefs.showing import Shown
 
 __all__ = ["Features", "Likeness", "seen_by"]
 
@@ -20,8 +21,8 @@ Features = Callable[[Tensor], Tensor | Sequence[Tensor] | Mapping[str, Tensor]]
 _MEAN, _DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
-@dataclass(frozen=True)
-class Likeness:
+@dataclass(frozen=True, repr=False)
+class Likeness(Shown):
     """What images are to become."""
 
     picture: Tensor  # (3, H, W)

@@ -19,6 +19,7 @@ from lefs.checks import check_choice, check_integer, check_name, check_number
 from lefs.fitting import fit_query
 from lefs.generator import Generator
 from lefs.rules import pair_query, predicted_change, released_query, sequential_query, simultaneous_query
+from lefs.showing import Shown
 from lefs.stylespace import StyleLayer, check_styles_shape, ranges
 from lefs.synthesis import Noise
 
@@ -258,8 +259,8 @@ def _by_layer(name: str, value: Any, *, finite: bool) -> Any:
     return tuple((layer, x) if layer else x for (layer, _), x in zip(pairs, numbers, strict=True))
 
 
-@dataclass(frozen=True, eq=False)
-class PartEffects:
+@dataclass(frozen=True, eq=False, repr=False)
+class PartEffects(Shown):
     """What every style channel does to a part and to the rest of the image.
 
     Image change is told in squared 8-bit levels: the mean over pixels and colours of the squared change of

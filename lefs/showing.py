@@ -7,15 +7,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from typing import Any
 
-from torch import Tensor
-
 __all__ = ["Names", "Shown"]
 
-_LONGEST = 80  # characters of one value
+_LONGEST, _MOST = 80, 12  # characters of one value, items of a list
 
 
 class Shown:
-    """In words by its fields, tensors by their shapes; in a notebook as `lefs.plotting.reprs` draws it."""
+    """In words by its fields, arrays by their shapes; in a notebook as `lefs.plotting.reprs` draws it."""
 
     def __repr__(self) -> str:
         own = [f.name for f in fields(self)] if is_dataclass(self) else [n for n in vars(self) if n[0] != "_"]
@@ -61,5 +59,12 @@ class Names(Mapping[str, Any]):
 
 
 def _short(value: Any) -> str:
-    text = f"{type(value).__name__}{tuple(value.shape)}" if isinstance(value, Tensor) else repr(value)
+    if getattr(value, "ndim", 0):
+        return f"{type(value).__name__}{tuple(value.shape)}"
+    if isinstance(value, tuple | list) and len(value) > _MOST:
+        return f"{type(value).__name__} of {len(value)}"
+    if type(value) is tuple:
+        text = f"({', '.join(map(_short, value))}{',' * (len(value) == 1)})"
+    else:
+        text = repr(value)
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"

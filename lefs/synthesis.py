@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from lefs.checks import check_choice, check_name, check_seed
+from lefs.showing import Shown
 from lefs.stylespace import StyleLayer, check_styles_shape
 
 __all__ = ["Cache", "Hook", "Noise", "State", "Stop", "Synthesis"]
@@ -35,8 +36,8 @@ class Stop(Exception):
     """A hook may raise it to end a walk that has seen enough; it reaches whoever walks."""
 
 
-@dataclass(frozen=True)
-class Cache:
+@dataclass(frozen=True, repr=False)
+class Cache(Shown):
     """The states of one synthesis, kept so that a walk can start in its middle.
 
     Attributes

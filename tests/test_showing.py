@@ -6,6 +6,7 @@ import pickle
 import re
 import subprocess
 import sys
+from html import escape
 from io import BytesIO
 
 import pytest
@@ -87,6 +88,23 @@ def test_words_are_short_and_name_shapes(generator: lefs.Generator, edit: lefs.E
     assert "object at" not in repr(lefs.Editor(generator, lefs.Catalog.load("portraits-64")))
 
 
+def test_whatever_holds_arrays_is_short_in_words(generator: lefs.Generator, catalog: lefs.Catalog) -> None:
+    """A cell's last value, or a print in a script: no pages of numbers, no tree of layers, no address."""
+    judge = lefs.load_segmenter("portraits-64")
+    pairs, options = lefs.evaluation.seed_pairs(4), {"segmenter": judge, "progress": False}
+    comparison = lefs.evaluation.compare(generator, catalog, pairs, parts=["hair"], **options)
+    leak = lefs.evaluation.part_leak(generator, catalog, pairs, **options)
+    found = lefs.evaluation.report(comparison)
+    things = judge, comparison, found, leak, catalog.sampling, generator.cache(generator.sample([1]))
+    for thing in (*things, *comparison.outcomes[:1], lefs.query.PartEffects.of(catalog, "hair")):
+        assert len(repr(thing)) < 900, type(thing)
+        assert not re.search(r"array\(\[|tensor\(|object at|\n", repr(thing)), type(thing)
+    for table in (comparison, found, leak):
+        page = bundle(table)["text/html"]
+        assert page.count("<tr>") <= 61
+        assert escape(table.numbers().columns[0]) in page
+
+
 @pytest.mark.parametrize(
     ("typed", "expected"), [('catalog.parts["ha', "hair"), ('generator["b8.conv1', "b8.conv1")]
 )
@@ -116,6 +134,7 @@ def test_parts_cannot_be_changed_and_travel(catalog: lefs.Catalog) -> None:
 def test_the_package_lists_its_rooms() -> None:
     assert {"load", "dissect", "evaluation", "plotting", "widgets", "catalog"} <= set(dir(lefs))
     assert not {"os", "sys", "importlib", "Any"} & set(dir(lefs))
+    assert {"prepare", "record", "results"} <= set(dir(lefs.runner)) - {"Path", "needs"}
 
 
 def test_an_old_name_says_the_new_one() -> None:

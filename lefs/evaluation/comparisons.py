@@ -31,6 +31,7 @@ from lefs.evaluation.realism import Features, Realism
 from lefs.evaluation.scenes import UNEDITED, Key, Row, measured, shown
 from lefs.generator import Generator
 from lefs.query import QuerySettings
+from lefs.showing import Shown
 from lefs.tables import Table, Tabular
 
 __all__ = ["Comparison", "compare", "contrast", "locality"]
@@ -38,8 +39,8 @@ __all__ = ["Comparison", "compare", "contrast", "locality"]
 _USUAL = QuerySettings()
 
 
-@dataclass(frozen=True, eq=False)
-class Comparison(Tabular):
+@dataclass(frozen=True, eq=False, repr=False)
+class Comparison(Shown, Tabular):
     """What `compare` measured.
 
     Attributes

@@ -18,6 +18,7 @@ from lefs.evaluation.pairs import PairBatch, PairOptions, map_pairs
 from lefs.generator import Generator
 from lefs.images import color_difference
 from lefs.query import QuerySettings
+from lefs.showing import Shown
 from lefs.tables import Table, Tabular
 
 __all__ = ["PartLeak", "part_leak"]
@@ -25,8 +26,8 @@ __all__ = ["PartLeak", "part_leak"]
 _USUAL = QuerySettings()
 
 
-@dataclass(frozen=True, eq=False)
-class PartLeak(Tabular):
+@dataclass(frozen=True, eq=False, repr=False)
+class PartLeak(Shown, Tabular):
     """What editing each part changes in every part, for each pair.
 
     Attributes

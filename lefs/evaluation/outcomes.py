@@ -14,6 +14,7 @@ from lefs.checks import check_name, check_number
 from lefs.evaluation.intervals import Estimate, bootstrap, estimate, interval
 from lefs.evaluation.masks import grow
 from lefs.images import to_lab
+from lefs.showing import Shown
 from lefs.tables import Table
 
 __all__ = [
@@ -26,8 +27,8 @@ VISIBLE = 5.0  # ΔE from which a change of a pixel is seen
 RING = 3  # pixels around a part in which a halo is looked for
 
 
-@dataclass(frozen=True, eq=False)
-class Locality:
+@dataclass(frozen=True, eq=False, repr=False)
+class Locality(Shown):
     """How much an edit changes inside a part's mask and outside it, for each pair.
 
     Attributes
@@ -66,7 +67,7 @@ class Locality:
         return estimate(getattr(self, quantity), confidence=confidence)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Outcome(Locality):
     """What one method does to one part at one value of its setting; numbers for each pair.
 
@@ -231,8 +232,8 @@ def _ratio(value: float) -> str | float:
 # -- curves --------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, eq=False)
-class Curve:
+@dataclass(frozen=True, eq=False, repr=False)
+class Curve(Shown):
     """Effect and leak of one method on one part as its setting is turned, on the same pairs throughout.
 
     Attributes

@@ -18,6 +18,7 @@ from lefs.evaluation.masks import Segmenter, grow, read_masks, shows, union
 from lefs.generator import Generator
 from lefs.images import to_lab
 from lefs.positions import main_pieces
+from lefs.showing import Shown
 from lefs.workers import Chunks, Source, check_executor, loaded, map_chunks, travelling
 
 __all__ = ["PairBatch", "PairOptions", "check_pairs", "map_pairs", "pair_batches", "seed_pairs"]
@@ -86,8 +87,8 @@ def seed_pairs(count: int, *, targets: int = 10_000, references: int = 20_000) -
     return [(targets + i, references + i) for i in range(count)]
 
 
-@dataclass(eq=False)
-class PairBatch:
+@dataclass(eq=False, repr=False)
+class PairBatch(Shown):
     """Some pairs, rendered once for all that is measured on them; `pair_batches` makes them.
 
     Attributes

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d
 
 from lefs.evaluation.intervals import bootstrap
+from lefs.showing import Shown
 
 __all__ = ["Features", "Realism", "frechet_distance", "kernel_terms", "off_diagonal", "pooled"]
 
@@ -117,8 +118,8 @@ def off_diagonal(counts: np.ndarray, terms: np.ndarray) -> np.ndarray:
     return np.divide(above, below, out=np.full(len(counts), np.nan), where=below > 0)
 
 
-@dataclass(frozen=True, eq=False)
-class Realism:
+@dataclass(frozen=True, eq=False, repr=False)
+class Realism(Shown):
     """Features of edited images, and of what they are held against.
 
     Attributes

@@ -19,6 +19,7 @@ from lefs.evaluation.methods import Method
 from lefs.evaluation.outcomes import Outcome, spelled
 from lefs.evaluation.realism import Realism
 from lefs.records import read_json, whole, write_json
+from lefs.showing import Shown
 from lefs.tables import Table, Tabular
 
 __all__ = ["Report", "Row", "reached", "report"]
@@ -86,8 +87,8 @@ class Row:
     reach: Estimate | None = None
 
 
-@dataclass(frozen=True)
-class Report(Tabular):
+@dataclass(frozen=True, repr=False)
+class Report(Shown, Tabular):
     """A comparison in numbers.
 
     Attributes

@@ -20,6 +20,7 @@ from lefs.evaluation.pairs import PairBatch, PairOptions, seed_pairs
 from lefs.generator import Generator
 from lefs.query import QuerySettings
 from lefs.records import ArtifactError, locate, read_json, whole, write_json
+from lefs.showing import Shown
 from lefs.tables import Table, Tabular
 
 __all__ = ["Trial", "Tuning", "load_settings", "part_settings", "save_settings", "tune"]
@@ -57,8 +58,8 @@ class Trial:
     visible: Estimate
 
 
-@dataclass(frozen=True)
-class Tuning(Tabular):
+@dataclass(frozen=True, repr=False)
+class Tuning(Shown, Tabular):
     """The outcome of `tune`.
 
     Attributes

@@ -56,9 +56,10 @@ def fitted(text: str, width: float, size: float | None = None) -> tuple[str, flo
     needed = text_width(text, size)
     if needed <= width:
         return text, size
-    smaller = max(_SMALLEST, size * width / needed)
-    if text_width(text, smaller) <= width * 1.001:
-        return text, smaller
+    for share in (1.0, 0.95):  # letters are set on whole pixels: widths do not quite follow sizes
+        smaller = max(_SMALLEST, share * size * width / needed)
+        if text_width(text, smaller) <= width * 1.001:
+            return text, smaller
     keep = max(1, int(len(text) * width / text_width(text, smaller)) - 1)
     return text[:keep].rstrip() + "…", smaller
 
@@ -104,7 +105,7 @@ class PictureGrid:
         labels = [fitted(label, min(1.35 * scale, 0.3 * WIDTH)) for label in row_labels or ()]
         widest = max((text_width(t, s) for t, s in labels), default=0.0)
         left = widest + 2 * _PAD if widest else _PAD / 2
-        right = _BAR if bar or maps else _PAD / 2
+        right = _BAR * scale if bar or maps else _PAD / 2
         free = WIDTH - left - right - _GAP * (columns - 1) - sum(before.values())
         self.cell = min(max_cell, free / columns)
         wanted = points("figure.titlesize")

@@ -16,10 +16,12 @@ from lefs.inversion import Inversion
 from lefs.plotting.edits import comparison_strip
 from lefs.plotting.pictures import image_grid
 from lefs.plotting.style import cluster_colors, figure_png
+from lefs.tables import Table, Tabular
 
 __all__ = ["drawn"]
 
 _SAMPLES, _SIDE = 6, 64  # images of a generator, and from which size on they are previews of that size
+_LINES = 60  # of a table of numbers
 _ROWS = 16  # parts of a catalog that are listed: all that have names, of many clusters the first
 
 
@@ -53,6 +55,14 @@ def _(generator: Generator) -> dict[str, Any]:
     images = generator.synthesize(styles, upto=_SIDE if side > 2 * _SIDE else None)
     title = f"{generator!r}: seeds 0 to {_SAMPLES - 1}, ψ = 0.7"
     return {"image/png": figure_png(image_grid(images, columns=_SAMPLES, title=title))}
+
+
+@drawn.register
+def _(found: Tabular) -> dict[str, Any]:
+    table = found.numbers()
+    rows, more = table.rows[:_LINES], len(table.rows) - _LINES
+    shown = f"<p>{escape(type(found).__name__)}</p>{Table(table.columns, rows)._repr_html_()}"
+    return {"text/html": f"<div>{shown}{f'<p>{more} more rows</p>' if more > 0 else ''}</div>"}
 
 
 @drawn.register

@@ -191,7 +191,7 @@ def _fit(figure: Figure) -> None:
         box, size = figure.get_tightbbox(), figure.get_size_inches()
         # (a label in the middle of its axes needs as much on the other side)
         missing = 2 * np.maximum(np.negative(box.min), box.max - size).clip(0)
-        larger = np.maximum(size, np.minimum(size + missing, [WIDTH, np.inf]))
+        larger = np.maximum(size, np.minimum(size + missing, [WIDTH * max(1, text_scale()), np.inf]))
         if np.allclose(larger, size, atol=0.01):
             return
         figure.set_size_inches(larger)

@@ -22,3 +22,7 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module 'lefs.runner' has no attribute {name!r}{renamed(name)}")
     with needs("notebooks", f"lefs.runner.{name}"):
         return getattr(importlib.import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return [*__all__, *(name for name in globals() if name.startswith("__"))]

@@ -26,6 +26,7 @@ from torch.nn.functional import interpolate
 
 from lefs.checks import check_integer
 from lefs.images import opaque
+from lefs.showing import Shown
 
 __all__ = ["ImageSegmenter", "huggingface_segmenter", "torchvision_segmenter"]
 
@@ -35,7 +36,7 @@ Size = int | tuple[int, int] | None
 _MEAN, _DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
-class ImageSegmenter:
+class ImageSegmenter(Shown):
     """Images of a generator → labels, through a model that wants them in another size and range.
 
     The size and range are changed on the images' device, by differentiable steps, so that gradients reach the

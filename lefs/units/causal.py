@@ -13,6 +13,7 @@ from torch import Tensor
 from lefs.checks import check_choice, check_integer, check_name, check_number, check_seeds
 from lefs.evaluation import Estimate, estimate
 from lefs.generator import Generator
+from lefs.showing import Shown
 from lefs.synthesis import Cache, Hook
 from lefs.tables import Table
 from lefs.units import interventions
@@ -103,8 +104,8 @@ class Site:
             )
 
 
-@dataclass(frozen=True, eq=False)
-class CausalEffect:
+@dataclass(frozen=True, eq=False, repr=False)
+class CausalEffect(Shown):
     """How many pixels of a concept come and go with a set of units, image by image.
 
     Pixels are counted at the positions that were changed, and nowhere else.

@@ -15,6 +15,7 @@ from lefs.checks import check_integer, check_name, check_number, check_seeds
 from lefs.evaluation import Estimate, Segmenter, bootstrap, interval, read_masks
 from lefs.generator import Generator, GeneratorId
 from lefs.progress import track
+from lefs.showing import Shown
 from lefs.stylespace import StyleLayer
 from lefs.synthesis import Cache
 from lefs.tables import Table
@@ -25,8 +26,8 @@ __all__ = ["Agreement", "ChannelEffects", "agreement", "channel_effects", "misle
 _DEVIATIONS_FROM = 256  # images whose styles tell how far each channel usually goes
 
 
-@dataclass(frozen=True, eq=False)
-class ChannelEffects:
+@dataclass(frozen=True, eq=False, repr=False)
+class ChannelEffects(Shown):
     """What changes in each part when one style channel is moved.
 
     Attributes
