@@ -185,7 +185,7 @@ class PictureGrid:
         """Colour bar from 0 to `limit` beside the rows `first` to `last`."""
         low, high = self.y[last], self.y[first] + self.row_height
         # Short enough to be read at a glance, and clear of the edges, where its end labels would be cut.
-        inset = max(0.06, (high - low - 2.4) / 2)
+        inset = max(0.06 * self.scale, (high - low - 2.4) / 2)
         ax = self._add_axes(self.x[-1] + self.cell + 0.1, low + inset, 0.1, high - low - 2 * inset)
         scale = ScalarMappable(Normalize(0, limit), cmap)
         bar = self.figure.colorbar(scale, cax=ax, extendfrac=0.06, ticks=[0, limit / 2, limit], **how)
