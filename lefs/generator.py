@@ -15,13 +15,13 @@ from collections.abc import Callable, Mapping, Sequence, Sized
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from lefs.checks import Label, Seeds, check_device, check_label, check_number, check_seed, check_seeds
+from lefs.checks import Label, Seeds, check_label, check_number, check_seed, check_seeds
 from lefs.records import ArtifactError, printable
 from lefs.showing import Shown
 from lefs.stylespace import StyleLayer
@@ -122,13 +122,6 @@ class Generator(Shown, Synthesis):
         if self._identity is not None:
             _ = self.fingerprint
         return super()._apply(fn, recurse)
-
-    def to(self, *args: Any, **kwargs: Any) -> Self:
-        """As of `torch.nn.Module`; a ValueError lists the devices that are there where one is not."""
-        for given in (*args, *kwargs.values()):
-            if isinstance(given, str | torch.device):
-                check_device(given)
-        return super().to(*args, **kwargs)
 
     @property
     def device(self) -> torch.device:

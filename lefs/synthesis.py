@@ -19,11 +19,11 @@ from typing import Any, Literal, Self
 import torch
 from torch import Tensor, nn
 
-from lefs.checks import check_choice, check_name, check_seed
+from lefs.checks import check_choice, check_device, check_name, check_seed
 from lefs.showing import Shown
 from lefs.stylespace import StyleLayer, check_styles_shape
 
-__all__ = ["Cache", "Hook", "Noise", "State", "Stop", "Synthesis"]
+__all__ = ["Cache", "Hook", "Noise", "Placed", "State", "Stop", "Synthesis"]
 
 Noise = Literal["const", "none"] | int
 # What goes from layer to layer: the features first, then what the architecture needs besides; batch first.
@@ -66,7 +66,18 @@ class Cache(Shown):
         return cls(styles, noise, ((),) * index + (state,), None, until=index)
 
 
-class Synthesis(nn.Module, ABC):
+class Placed(nn.Module):
+    """A network that lists the devices that are there where it is sent to another one."""
+
+    def to(self, *args: Any, **kwargs: Any) -> Self:
+        """As of `torch.nn.Module`; a ValueError lists the devices that are there where one is not."""
+        for given in (*args, *kwargs.values()):
+            if isinstance(given, str | torch.device) or type(given) is int:
+                check_device(given)
+        return super().to(*args, **kwargs)
+
+
+class Synthesis(Placed, ABC):
     """The layers of a generator, and the walk through them.
 
     An architecture sets the attributes below and describes its layers by `_begin`, `_enter`, `_step` and

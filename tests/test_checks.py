@@ -145,6 +145,8 @@ def test_a_device_that_is_not_there_is_named() -> None:
             check_device(device)
     with pytest.raises(ValueError, match=rf"device must be one that is there.*{missing}"):
         lefs.load("portraits-64").to(missing)
+    with pytest.raises(ValueError, match="device must be one that is there"):
+        lefs.load_segmenter("portraits-64").to(torch.cuda.device_count())
     for load in (lefs.load, lefs.load_segmenter):
         with pytest.raises(ValueError, match=rf"device must be one that is there.*{missing}"):
             load("portraits-64", device=missing)

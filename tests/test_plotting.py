@@ -303,8 +303,10 @@ def test_type_follows_font_size_in_pictures_and_panels(catalog):
         large = list(figures())
     for before, after in zip(usual, large, strict=True):
         written = [[t for t in f.findobj(Text) if t.get_text() and t.get_visible()] for f in (before, after)]
-        assert {t.get_text() for t in written[0]} <= {t.get_text() for t in written[1]}
-        assert sum(t.get_size() for t in written[1]) > 1.8 * sum(t.get_size() for t in written[0])
+        words = [{t.get_text() for t in texts if t.get_text().strip("0123456789.")} for texts in written]
+        assert words[0] <= words[1], "(but for ticks, of which fewer fit)"
+        sizes = [np.mean([t.get_size() for t in texts]) for texts in written]
+        assert sizes[1] > 1.8 * sizes[0]
         assert inside(after)
 
 

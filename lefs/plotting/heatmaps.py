@@ -156,7 +156,7 @@ def strongest_channels(catalog: Catalog, part: str, *, count: int = 5, ax: Axes 
     _heat_map(ax, shares, [layer.name for layer in catalog.layers], (), bar="contribution M")
     for (row, column), share in np.ndenumerate(shares):
         color = text_color_on(np.asarray(SHARE_MAP(share)))
-        look = {"va": "center", "size": 8.5 * text_scale(), "color": color}
+        look: dict[str, Any] = {"va": "center", "size": 8.5 * text_scale(), "color": color}
         ax.text(column - 0.08, row, f"{top[row, column]}", ha="right", **look)
         ax.text(column + 0.04, row, f"{share:.2f}", ha="left", alpha=0.8, **look)
     ax.set_xticks(range(count), [_ordinal(i + 1) for i in range(count)])

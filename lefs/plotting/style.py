@@ -174,7 +174,7 @@ def text_scale() -> float:
     return float(mpl.rcParams["font.size"] / _LOOK["font.size"])
 
 
-def points(setting: str) -> float:
+def points(setting: Any) -> float:
     """A type size of matplotlib's settings, where it may stand as a word such as "large"."""
     return float(FontProperties(size=mpl.rcParams[setting]).get_size_in_points())
 

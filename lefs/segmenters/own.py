@@ -18,13 +18,14 @@ from lefs.generator import Generator
 from lefs.images import opaque
 from lefs.naming import as_written, part_name
 from lefs.records import ArtifactError, load_record, record_file, save_record
+from lefs.synthesis import Placed
 
 __all__ = ["PartSegmenter", "load_segmenter", "segmenter_of"]
 
 _FORMAT = "lefs-segmenter"
 
 
-class PartSegmenter(nn.Module):
+class PartSegmenter(Placed):
     """U-Net of four scales (Ronneberger et al., MICCAI 2015), small enough to run beside a generator.
 
     Parameters
