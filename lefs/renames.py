@@ -113,8 +113,9 @@ class _Missing:
 
 
 def _attribute(self: Any, name: str) -> Any:
+    kind: Any = type(self)
     try:
-        return _inherited(type(self))(self, name)
+        return _inherited(kind)(self, name)
     except AttributeError as error:
         now = "" if name.startswith("_") else renamed(name)
         if not now:
@@ -123,7 +124,7 @@ def _attribute(self: Any, name: str) -> Any:
 
 
 @functools.cache
-def _inherited(kind: Any) -> Callable[[Any, str], Any]:
+def _inherited(kind: type) -> Callable[[Any, str], Any]:
     """What answers for attributes that are not there, but for us: torch's modules have a way of their own."""
     answers = (vars(each).get("__getattr__") for each in kind.__mro__)
     others = (answer for answer in answers if answer is not None and not isinstance(answer, _Missing))

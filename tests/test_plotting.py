@@ -295,8 +295,6 @@ def test_type_follows_font_size_in_pictures_and_panels(catalog):
         yield plotting.path_strips({"mean": images[:3]}, [-1, 0, 1], changes={"mean": np.zeros((3, 9, 9))})
         yield plotting.layer_profile(catalog, "hair")
         yield plotting.strongest_channels(catalog, "hair", count=2)
-        share = catalog.contribution("hair")
-        yield plotting.query_profile((share > 0.5).float(), share, catalog.layers)
 
     usual = list(figures())
     with mpl.rc_context({"font.size": 2 * style._LOOK["font.size"]}):

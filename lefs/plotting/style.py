@@ -186,7 +186,7 @@ def _fit(figure: Figure) -> None:
     """
     if figure.get_layout_engine() is None:
         return
-    for _ in range(3):
+    for _ in range(6):
         figure.draw_without_rendering()
         box, size = figure.get_tightbbox(), figure.get_size_inches()
         # (a label in the middle of its axes needs as much on the other side)

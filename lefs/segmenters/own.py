@@ -76,7 +76,7 @@ class PartSegmenter(Placed):
         )
         self.head = nn.Conv2d(width, len(self.fine), 1)
         # (the order in memory that convolutions are quick with)
-        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.to(memory_format=torch.channels_last)
 
     def _group(self, groups: Mapping[str, Sequence[str]]) -> None:
         self.groups = {part_name("groups", n): tuple(map(as_written, ps)) for n, ps in groups.items()}
