@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.nn.functional import interpolate, one_hot
 
 from lefs.activations import Hypercolumns, Sample
-from lefs.checks import check_choice, check_clusters, check_name, check_tensor
+from lefs.checks import check_choice, check_clusters, check_integer, check_name, check_tensor
 from lefs.energies import measured, shares
 from lefs.factorization import Side, check_sides, memberships
 from lefs.generator import Generator, GeneratorId, Sampling
@@ -251,7 +251,7 @@ class Catalog(Shown):
 
         Each pixel is in one part, that of the largest membership; of equal ones the first.
         """
-        side = generator.size[0] if size is None else size
+        side = generator.size[0] if size is None else check_integer("size", size, minimum=1)
         membership = self.membership(generator, styles)
         owner = one_hot(self.by_part(membership).max(dim=1).indices, len(self.parts)).movedim(-1, 1).float()
         masks = interpolate(owner, size=of_height(side, membership), mode="nearest") > 0

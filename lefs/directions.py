@@ -244,6 +244,7 @@ def move(
         raise ValueError(f"amount must be one number or {len(styles)}, one an image; got {len(numbers)}")
     step = direction.styles.to(styles) * (styles.new_tensor(numbers) * direction.deviation)[:, None]
     if q is not None:
+        q = torch.as_tensor(q)
         _check_query(q, max(len(styles), len(step)), styles.shape[1])
         step = step * q.to(step)
     # (adding zero would turn −0 into 0)

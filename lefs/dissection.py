@@ -24,7 +24,7 @@ from lefs.clustering import SphericalKMeans, sample_limit
 from lefs.effects import by_effect, measure_effects
 from lefs.energies import measured, predicted_seconds
 from lefs.factorization import factorize
-from lefs.generator import Generator
+from lefs.generator import Generator, check_generator
 
 __all__ = ["Estimate", "dissect", "dissect_shard", "divide", "estimate", "remeasure"]
 
@@ -119,6 +119,7 @@ def dissect(
     >>> len(catalog.parts), catalog.layer
     (5, 'b32.conv1')
     """
+    check_generator(generator)
     layer = Hypercolumns.of(generator.default_layer if layer is None else layer, generator.layers).name
     check_choice("method", method, ("kmeans", "nmf"))
     random_state = check_seed("random_state", random_state)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from lefs.generator import GeneratorId
 from lefs.images import Picture, png_text
 from lefs.naming import as_written
 from lefs.query import QuerySettings
-from lefs.records import read_json, whole, write_json
+from lefs.records import printable, read_json, whole, write_json
 from lefs.showing import Shown
 from lefs.sources import KeptMask, KeptStyles, Source, check_source
 
@@ -37,8 +37,8 @@ def transfer(target_styles: Tensor, reference_styles: Tensor, q: Tensor, *, stre
 
     Parameters
     ----------
-    target_styles, reference_styles : Tensor of shape (N, S), or (1, S) for one against many
-    q : Tensor of shape (S,) or (N, S), in [0, 1]
+    target_styles, reference_styles : Tensor or array of shape (N, S), or (1, S) for one against many
+    q : Tensor or array of shape (S,) or (N, S), in [0, 1]
     strength : float in [0, 1]
         The paper writes λ for it.
 
@@ -57,16 +57,18 @@ def transfer(target_styles: Tensor, reference_styles: Tensor, q: Tensor, *, stre
     torch.Size([1, 3, 64, 64])
     """
     strength = check_number("strength", strength, minimum=0, maximum=1)
+    target_styles, reference_styles, q = map(torch.as_tensor, (target_styles, reference_styles, q))
     if target_styles.shape[-1] != reference_styles.shape[-1] or q.shape[-1] != target_styles.shape[-1]:
         raise ValueError(
             "target_styles, reference_styles and q must have the same number of channels S; got "
             f"{target_styles.shape[-1]}, {reference_styles.shape[-1]} and {q.shape[-1]}"
         )
-    check_counts(target_styles=target_styles, reference_styles=reference_styles)
+    rows = {"q": q} if q.ndim > 1 else {}
+    check_counts(target_styles=target_styles, reference_styles=reference_styles, **rows)
     if bool(((q < 0) | (q > 1) | q.isnan()).any()):
         raise ValueError(f"q must lie in [0, 1]; it ranges from {float(q.min()):g} to {float(q.max()):g}")
     # lerp, unlike the formula as written, is exact at both ends
-    return torch.lerp(target_styles, reference_styles, (strength * q).to(target_styles))
+    return torch.lerp(target_styles, reference_styles.to(target_styles), (strength * q).to(target_styles))
 
 
 def resolve_claims(queries: Tensor, contributions: Tensor) -> Tensor:
@@ -281,7 +283,7 @@ def _read(name: str, source: Any) -> int | KeptStyles:
         return check_seed(name, source)
     kept = KeptStyles(**{key: str(text) for key, text in source.items()})
     kept.styles()
-    return kept
+    return replace(kept, name=printable(kept.name, 300))  # (longer than any file's)
 
 
 def _read_mask(entry: Any) -> KeptMask | None:

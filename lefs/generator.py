@@ -27,7 +27,7 @@ from lefs.showing import Shown
 from lefs.stylespace import StyleLayer
 from lefs.synthesis import Noise, Synthesis
 
-__all__ = ["Generator", "GeneratorId", "Sampling", "fingerprint_of"]
+__all__ = ["Generator", "GeneratorId", "Sampling", "check_generator", "fingerprint_of"]
 
 # Of a conditional generator, for each image: a class, or label_dim numbers, of mixed classes or of attributes
 Labels = Sequence[int | Sequence[float]] | np.ndarray | Tensor | None
@@ -240,6 +240,14 @@ class Generator(Shown, Synthesis):
         return self.synthesize(self._codes(z, truncation, labels), noise)
 
 
+def check_generator(generator: Any) -> None:
+    """Raise a TypeError unless it is a generator, such as for the name of one."""
+    if not isinstance(generator, Generator):
+        raise TypeError(
+            f"generator must be a lefs.Generator, got {generator!r:.80}; lefs.load(name_or_path) gives one"
+        )
+
+
 def fingerprint_of(architecture: str, config: dict[str, Any], tensors: dict[str, Tensor]) -> str:
     """SHA-256 over the architecture, its configuration and every tensor's name, type, shape and bytes."""
     digest = hashlib.sha256(json.dumps([architecture, config], sort_keys=True).encode())
@@ -286,6 +294,7 @@ class GeneratorId:
 
     def check(self, generator: Generator, *, what: str, remedy: str) -> None:
         """Raise an `ArtifactError` that names both unless `generator` is this one."""
+        check_generator(generator)
         if generator.fingerprint != self.fingerprint:
             raise ArtifactError(
                 f"this {what} belongs to generator {self} and not to {GeneratorId.of(generator)}; {remedy}"

@@ -18,7 +18,7 @@ from torch.nn.functional import adaptive_avg_pool2d
 
 from lefs.catalog import Catalog
 from lefs.checks import Label, check_choice, check_integer, check_number, check_tensor
-from lefs.generator import Generator, GeneratorId
+from lefs.generator import Generator, GeneratorId, check_generator
 from lefs.images import Picture, check_crop, crop_picture, opaque, read_mask, read_picture
 from lefs.likeness import Features, Likeness
 from lefs.progress import track
@@ -281,6 +281,7 @@ def invert(
     >>> bool(found.errors.min() < found.errors[0]), found.crop
     (True, (0, 0, 64, 64))
     """
+    check_generator(generator)
     generator.check_styles()
     check_choice("space", space, _SPACES)
     check_integer("samples", samples, minimum=1)

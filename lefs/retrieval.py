@@ -47,7 +47,7 @@ from lefs.progress import track
 from lefs.query import QuerySettings
 from lefs.records import ArtifactError, save_record, whole_record
 from lefs.showing import Shown
-from lefs.sources import Source, source_styles
+from lefs.sources import Source, check_source, source_styles
 
 __all__ = ["Match", "PartBank", "retrieve"]
 
@@ -216,6 +216,7 @@ def retrieve(
     if not isinstance(bank, PartBank):
         bank = PartBank.of(generator, catalog, bank, truncation=truncation, progress=progress)
     bank.check(catalog)
+    target = check_source("target", target)
     row = bank.row(target, truncation)
     styles = source_styles(generator, target, truncation=truncation, label=bank.label)
     if by == "cleanest":
@@ -226,7 +227,8 @@ def retrieve(
     else:
         scores = _distance(catalog, part, bank, (bank.vectors[[row]], bank.areas[[row]]))
     order = scores.argsort(descending=by != "similar", stable=True).tolist()
-    return [Match(bank.seeds[i], float(scores[i])) for i in order if i != row]
+    own = None if row is None else bank.seeds[row]
+    return [Match(bank.seeds[i], float(scores[i])) for i in order if bank.seeds[i] != own]
 
 
 def _describe(
@@ -283,7 +285,7 @@ def _share_inside(
         inside = grown(own | catalog.part_masks(generator, references, size=side)[part], 1)[:, 0] > 0
         images, at = before.repeat(len(seeds), 1, 1, 1), inside.flatten(1).any(dim=1)
         if settings.where == "everywhere":
-            q = settings.query(catalog, part, target, references)
+            q = settings.query(catalog, part, target, references, generator=generator)
             images = generator.synthesize(transfer(target, references, q), **small)
         elif bool(at.any()):
             options = {"settings": settings, **small}

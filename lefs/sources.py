@@ -153,7 +153,8 @@ class KeptMask:
         size = (height * width + 7) // 8
 
         def inflate(packed: bytes) -> bytes:
-            return zlib.decompressobj().decompress(packed, size + 1)
+            bits = zlib.decompressobj().decompress(packed, size + 1)
+            return bits if len(bits) == size else b""  # (which is no mask's)
 
         bits = _decoded("the mask is not the one that was", self.text, self.sha256, inflate)
         drawn = np.unpackbits(np.frombuffer(bits, np.uint8), count=height * width)

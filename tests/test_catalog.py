@@ -17,6 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+import lefs
 from lefs import ArtifactError, Catalog, StyleGAN2, sequential_query, simultaneous_query
 from lefs.factorization import assign
 from lefs.query import QuerySettings
@@ -228,6 +229,11 @@ def test_another_generator_is_refused_by_both_names(catalog: Catalog, styles: Te
             call(stranger, styles)
         assert stranger.fingerprint[:12] in str(caught.value)
         assert catalog.generator.fingerprint[:12] in str(caught.value)
+    for call in (lambda g: catalog.membership(g, styles), lambda g: lefs.dissect(g, [1], clusters=2)):
+        with pytest.raises(TypeError, match=r"must be a lefs\.Generator, got 'portraits'"):
+            call("portraits")
+    with pytest.raises(ValueError, match="size must be at least 1"):
+        catalog.part_masks(stranger, styles, size=0)
 
 
 def test_the_same_generator_elsewhere_is_welcome(lively: StyleGAN2, catalog: Catalog, styles: Tensor) -> None:

@@ -93,6 +93,14 @@ def test_transfer_is_the_equation(seed: int, strength: float) -> None:
     assert torch.equal(transfer(target, other, q)[:, q == 1], other[:, q == 1])
 
 
+def test_arrays_and_mixed_types_are_taken(pair: tuple[Tensor, Tensor]) -> None:
+    target, other = pair
+    q = torch.linspace(0, 1, target.shape[1])
+    expected = transfer(target, other, q)
+    for kind in ((target.numpy(), other.numpy(), q.numpy()), (target, other.double(), q.double())):
+        assert transfer(*kind).equal(expected)  # type: ignore[arg-type]
+
+
 def test_shapes_broadcast() -> None:
     target, others, qs = torch.randn(1, 6), torch.randn(3, 6), torch.rand(3, 6)
     found = transfer(target, others, qs)
@@ -120,6 +128,8 @@ def test_bad_queries(pair: tuple[Tensor, Tensor]) -> None:
             transfer(*pair, torch.full((width,), bad))
     with pytest.raises(ValueError, match=f"same number of channels S; got {width}, {width} and 3"):
         transfer(*pair, torch.zeros(3))
+    with pytest.raises(ValueError, match="and q must hold as many images"):
+        transfer(pair[0], pair[1].expand(3, -1), torch.zeros(2, width))
 
 
 # -- several parts -----------------------------------------------------------------------------------------
@@ -581,6 +591,13 @@ def test_styles_that_were_tampered_with_are_refused(
         path.write_text(json.dumps({**written, "target": {**written["target"], "text": wrong}}))
         with pytest.raises(ArtifactError, match=r"not those that were saved|recipe"):
             Recipe.load(path)
+    path.write_text(json.dumps({**written, "target": {**written["target"], "name": "\x1b[2J" + "x" * 9999}}))
+    assert str(Recipe.load(path).target).isprintable()
+    assert len(str(Recipe.load(path).target)) < 400
+    drawn = vars(lefs.KeptMask.of(torch.ones(8, 8, dtype=torch.bool)))
+    for name, value in {"height": 9, "width": 7, "sha256": "0" * 64, "text": "eJxj"}.items():
+        with pytest.raises(ArtifactError, match="mask is not the one"):
+            lefs.KeptMask(**{**drawn, name: value}).mask()
 
 
 def test_sources_of_another_network_or_with_nan_say_so(lively: StyleGAN2, editor: Editor) -> None:

@@ -58,6 +58,12 @@ def test_the_order_is_that_of_the_scores_and_the_target_is_left_out(
     far = retrieve(portraits, portraits_catalog, 3, "hair", bank=bank, by="different")
     assert near == far[::-1]
     assert [m.score for m in near] == sorted(m.score for m in near)
+    assert retrieve(portraits, portraits_catalog, np.int64(3), "hair", bank=bank) == near
+    twice = retrieve(portraits, portraits_catalog, 3, "hair", bank=[3, 4, 3], progress=False)
+    assert [m.seed for m in twice] == [4]
+    fitted = lefs.QuerySettings(method="fit")
+    found = retrieve(portraits, portraits_catalog, 3, "hair", bank=[4], by="cleanest", settings=fitted)
+    assert 0 < found[0].score <= 1
     assert {m.seed for m in near} == set(SEEDS) - {3}
     # the same picture by its styles is a stranger, found at once
     styles = portraits.sample([3], truncation=0.7)
