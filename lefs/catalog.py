@@ -200,8 +200,7 @@ class Catalog(Shown):
         clusters = self.clusters(part)
         rest = {n: ks for n, ks in self.parts.items() if ks != clusters}
         singles = {f"cluster {k}": (k,) for k in clusters}
-        taken = sorted(rest.keys() & singles.keys())
-        if taken:
+        if taken := sorted(rest.keys() & singles.keys()):
             raise ValueError(
                 f"part: cannot split {part!r}, another part is called {taken[0]!r}; rename that first"
             )
