@@ -16,7 +16,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import lefs
 
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 __all__ = ["main"]
+
+_LONGEST = 20_000  # characters of a message, which may list all parameters of all notebooks
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -81,7 +83,7 @@ def _mendable(error: Exception, command: Callable[..., int | None]) -> bool:
 
 
 def _complain(error: object, code: int) -> int:
-    sys.stderr.write(f"lefs: {error}\n")
+    sys.stderr.write(f"lefs: {lefs.records.printable(str(error), _LONGEST)}\n")
     return code
 
 
@@ -89,9 +91,14 @@ def _say(*lines: str) -> None:
     sys.stdout.writelines(f"{line}\n" for line in lines)
 
 
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"lefs: {message}; see {self.prog} --help\n")
+
+
 def _parser() -> argparse.ArgumentParser:
     about = "See what a StyleGAN has learned, and edit one part."
-    parser = argparse.ArgumentParser(prog="lefs", description=about)
+    parser = _Parser(prog="lefs", description=about)
     parser.add_argument("--version", action="version", version=f"lefs {lefs.__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for command, options in _COMMANDS.items():
@@ -138,8 +145,12 @@ def _run(arguments: argparse.Namespace) -> int:
         return 0
     options = {"folder": folder, "parameters": arguments.p, "name": arguments.name, "out": arguments.out}
     options |= {} if arguments.workers is None else {"workers": arguments.workers}
-    if arguments.sweep or arguments.sweep_file:
+    if arguments.sweep or arguments.sweep_file is not None:
         return _sweep(arguments, options)
+    if arguments.only_failed or arguments.shard != "1/1":
+        raise lefs.runner.RunError(
+            "--only-failed and --shard are for sweeps; give --sweep or --sweep-file, too"
+        )
     run = lefs.runner.run_notebooks(names, **options)
     _say(*(f"{record['notebook']:<20} {record['seconds']:7.1f} s" for record in run.notebooks))
     _say(f"gallery: {_shown(run.gallery)}")
@@ -150,13 +161,14 @@ def _sweep(arguments: argparse.Namespace, options: Mapping[str, Any]) -> int:
     sweep = lefs.runner.sweep_notebooks(
         arguments.names,
         grid=lefs.runner.read_grid(arguments.sweep),
-        rows=lefs.runner.read_rows(arguments.sweep_file) if arguments.sweep_file else [{}],
+        rows=[{}] if arguments.sweep_file is None else lefs.runner.read_rows(arguments.sweep_file),
         **{name: getattr(arguments, name) for name in ("only_failed", "shard")},
         **options,
     )
-    _say(*(f"failed: {label}\n  {error}" for label, error in sweep.failed.items()))
+    failed = {lefs.records.printable(label, 200): error for label, error in sweep.failed.items()}
+    _say(*(f"failed: {label}\n  {error}" for label, error in failed.items()))
     _say(*([f"not run yet: {sweep.missing} points"] if sweep.missing else []))
-    _say(f"table: {_shown(sweep.folder / 'index.html')}")
+    _say(*([f"table: {_shown(sweep.folder / 'index.html')}"] if len(sweep.table) else []))
     return bool(sweep.failed)
 
 

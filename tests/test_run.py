@@ -6,6 +6,7 @@ import base64
 import datetime
 import io
 import json
+import math
 import os
 import re
 import shutil
@@ -16,6 +17,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import nbformat
 import pytest
@@ -34,11 +36,13 @@ from lefs.runner import (
     find_notebooks,
     read_parameters,
     run_notebooks,
+    save_results,
 )
 from lefs.runner.assets import link_pictures
-from lefs.runner.costs import estimate_notebook
+from lefs.runner.costs import estimate_notebook, sweep_costs
 from lefs.runner.html import markdown_to_html, math_to_mathml
 from lefs.runner.pages import figures, gallery_page
+from lefs.runner.planning import Planner
 
 ROOT = Path(__file__).resolve().parents[1]
 PARAMETERS = 'output: str = "results"  # folder of the artefacts\nclusters: int = 8  # how many'
@@ -120,6 +124,10 @@ def test_text_is_read_as_the_declared_type(kind: str, default: object, text: str
         ("bool", "1"),
         ("str", 3),
         ("list[int]", "7"),
+        ("list", "[" * 9999),
+        ("float", "9" * 400),
+        ("str", "\udcff"),
+        ("anything", {1, 2}),
     ],
 )
 def test_another_type_is_refused(kind: str, value: object) -> None:
@@ -318,6 +326,8 @@ def test_a_notebook_can_be_named_by_its_path(tmp_path: Path, book: Path) -> None
         (["3_third"], "no notebook '3_third'"),
         (["--notebooks", "no/such"], "no notebooks in no/such"),
         (["--name", "a/b"], "a run's name may have"),
+        (["--name", ""], "a run's name may have"),
+        (["--name", "x" * 300], "a run's name may have"),
     ],
 )
 def test_what_cannot_be_run_is_one_message(
@@ -353,9 +363,24 @@ def test_a_folder_without_permission_is_one_message(
 
 
 def test_a_damaged_notebook_is_one_message(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (tmp_path / "1_broken.ipynb").write_text('{"cells": [')
-    assert main(["run", "--notebooks", str(tmp_path), "--out", str(tmp_path / "runs")]) == 2
-    assert "cannot be read as a notebook" in capsys.readouterr().err
+    for text in ('{"cells": [', "[]", "[" * 9**5):
+        (tmp_path / "1_broken.ipynb").write_text(text)
+        assert main(["run", "--notebooks", str(tmp_path), "--out", str(tmp_path / "runs")]) == 2
+        assert "cannot be read as a notebook" in capsys.readouterr().err
+
+
+def test_a_notebook_of_ones_own_may_lack_what_ours_have(tmp_path: Path) -> None:
+    cell = "lefs.runner.prepare('5_evaluation', globals())"
+    path = write_notebook(
+        tmp_path / "5_evaluation.ipynb", [cell], parameters="generator = 'portraits-64'  # not even a label"
+    )
+    planner = Planner([path])
+    (task,) = planner.tasks([])
+    assert task.generator is not None
+    assert estimate_notebook("5_evaluation", task.values, planner.timed(task)).startswith("not known")
+    assert sweep_costs([task], planner.timed) == (math.inf, math.inf)
+    with pytest.raises(ParameterError, match="mine: its parameters lack generator"):
+        lefs.runner.prepare("mine", {})
 
 
 def test_the_list_shows_what_can_be_set(book: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -628,9 +653,13 @@ def test_a_full_disk_is_one_message_and_the_record_says_so(tmp_path: Path) -> No
 def test_braces_in_paths_are_braces(tmp_path: Path) -> None:
     folder = tmp_path / "a{b}c{output}{"
     folder.mkdir()
-    write_notebook(folder / "1_{x}.ipynb", ["1"])
-    run = run_notebooks(folder=folder, out=folder / "runs", name="first", progress=False)
-    assert (run.folder / "1_{x}.ipynb").is_file()
+    write_notebook(folder / "1_{x} #1 50%.ipynb", [FIGURE.format(w=2)])
+    run = run_notebooks(folder=folder, out=folder / "runs #2", progress=False)
+    assert (run.folder / "1_{x} #1 50%.ipynb").is_file()
+    for page in (run.gallery, save_results([folder], tmp_path / "table")):
+        told = re.findall(r'(?:src|href)="([^"#]+)', page.read_text())
+        assert len(told) >= 3
+        assert all((page.parent / unquote(link)).is_file() for link in told), told
 
 
 @pytest.mark.parametrize(("text", "kept"), [("inf", "Infinity"), ("nan", "NaN")])
@@ -871,6 +900,13 @@ def test_what_standard_output_cannot_take_is_one_message() -> None:
     assert (full.returncode, full.stderr) == (1, "lefs: [Errno 28] No space left on device\n")
     closed = subprocess.run(f"{command} >&-", shell=True, capture_output=True, text=True)
     assert (closed.returncode, closed.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("arguments", [[], ["ran"], ["run", "--workers", "many"], ["results"]])
+def test_a_wrong_option_is_one_line(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(arguments)
+    assert re.fullmatch(r"lefs: .+; see lefs.* --help\n", capsys.readouterr().err)
 
 
 def test_the_version_is_the_packages(capsys: pytest.CaptureFixture[str]) -> None:

@@ -263,6 +263,25 @@ def test_a_failed_run_is_replaced_when_it_succeeds(book: Path, tmp_path: Path) -
     assert not first[0].exists()
 
 
+def test_what_could_not_be_run_is_said(
+    book: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full(*_: object) -> None:
+        raise lefs.ArtifactError("the disk is full")
+
+    monkeypatch.setattr(sweeps, "make_run", full)
+    common = ["run", "--notebooks", str(book), "--sweep", "part=a,\x1b[31m" + "b" * 999]
+    assert main([*common, "--out", str(tmp_path / "runs")]) == 1
+    said = capsys.readouterr().out
+    assert said.startswith("failed: part=a\n  the disk is full\nfailed: part=\\x1b[31mbbb")
+    assert "table" not in said
+    assert "not run yet" not in said
+    assert len(said) < 400
+    (tmp_path / "file").touch()
+    assert main([*common, "--out", str(tmp_path / "file")]) == 2
+    assert "it is a file; choose another with --out" in capsys.readouterr().err
+
+
 def test_two_sweeps_in_one_folder_run_no_point_twice(book: Path, tmp_path: Path) -> None:
     given: dict[str, Any] = {"folder": book, "out": tmp_path / "runs", "progress": False}
     grid = {"clusters": [8, 9, 10], "wait": [1.0]}
@@ -304,6 +323,12 @@ def test_empty_folders_of_killed_runs_are_swept_up(book: Path, tmp_path: Path) -
         (["--sweep", "clusters=8", "--shard", "5/4"], ["shard must be such as 1/4"]),
         (["--sweep", "clusters=8", "--workers", "0"], ["workers must be at least 1"]),
         (["--sweep-file", "no.csv"], ["cannot read the points of no.csv"]),
+        (["--sweep-file", ""], ["cannot read the points of"]),
+        (["--sweep", "=8"], ["--sweep takes a name"]),
+        (["--sweep", "clusters=8", "--name", "../elsewhere"], ["a run's name may have", "--name"]),
+        (["--sweep", "clusters=8", "--name", ".."], ["a run's name may have"]),
+        (["--only-failed"], ["--only-failed and --shard are for sweeps"]),
+        (["--shard", "1/2"], ["--only-failed and --shard are for sweeps"]),
     ],
 )
 def test_every_point_is_checked_before_anything_runs(
@@ -365,6 +390,17 @@ def test_points_are_read_from_files(tmp_path: Path) -> None:
     listed = tmp_path / "points.json"
     listed.write_text('[{"clusters": 8}, {"part": "eyes"}]')
     assert read_rows(listed) == [{"clusters": 8}, {"part": "eyes"}]
+    table.write_bytes(b'\xef\xbb\xbfclusters , part\r\n8, "two\nlines"\r\n\r\n , \r\n')
+    assert read_rows(table) == [{"clusters": "8", "part": "two\nlines"}]
+    for name, text in [
+        ("a.csv", "a,a\n1,2\n"),
+        ("b.csv", 'a\n"1\n'),
+        ("c.json", '[{"a": 1, "a": 2}]'),
+        ("d.json", "[" * 9**5),
+    ]:
+        (tmp_path / name).write_text(text)
+        with pytest.raises(ParameterError, match=f"cannot read the points of .*{name}"):
+            read_rows(tmp_path / name)
     for name, text in [("a.csv", "a,b\n1\n"), ("b.csv", "a\n1,2\n"), ("c.json", "{}"), ("d.csv", "a\n")]:
         (tmp_path / name).write_text(text)
         with pytest.raises(ParameterError, match=f"{name} has no points"):

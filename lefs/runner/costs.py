@@ -53,7 +53,7 @@ _Count = Callable[[Mapping[str, Any]], int]
 # does not depend on the generator (its kernel, figures); megabytes that a run of a sweep leaves. The first
 # images are made whatever `minutes` says, the second as far as it lets them.
 _COSTS: Mapping[str, tuple[_Count, _Count, int, float]] = {
-    "1_dissection": (lambda v: 80, lambda v: 4 * v["images"] + 8 * (v["clusters"] or 96) + 820, 20, 2.2),
+    "1_dissection": (lambda v: 80, lambda v: 4 * v["images"] + 8 * (v["clusters"] or 96) + 820, 20, 1.9),
     "2_catalog": (lambda v: 2 * v["images"] + 60, lambda v: 1500, 15, 1.7),
     "3_editing": (lambda v: 80, lambda v: (2 * (len(v["parts"]) or 5) + 1) * _PAIRS + 700, 20, 2.6),
     "4_units": (
@@ -204,9 +204,10 @@ def estimate_notebook(name: str, values: Mapping[str, Any], one: float) -> str:
     >>> estimate_notebook("2_catalog", {"images": 128, "minutes": 1}, 0.5)
     'about 4 min: 436 images at 0.5 s each, as timed on one, and 15 s for the rest'
     """
-    if name not in _COSTS:
+    try:
+        count, rest = _counted(name, values, one)
+    except KeyError:  # (one of that name may lack parameters that ours has)
         return "not known: this notebook did not come with lefs"
-    count, rest = _counted(name, values, one)
     how = f"{count:,} images at {one:.2g} s each, as timed on one, and {rest} s for the rest"
     return f"about {duration(count * one + rest)}: {how}"
 
@@ -225,12 +226,15 @@ def sweep_costs(tasks: Iterable[Task], timed: Callable[[Task], float]) -> tuple[
     seconds, space, catalogs = 0.0, 0.0, dict[Any, float]()
     for task in tasks:
         name, values = task.path.stem, task.values
-        if task.generator is None or name not in _COSTS:
+        if task.generator is None:
             return math.inf, math.inf
         one = timed(task)
-        count, rest = _counted(name, values, one)
+        try:
+            count, rest = _counted(name, values, one)
+        except KeyError:  # (one of that name may lack parameters that ours has)
+            return math.inf, math.inf
         seconds += count * one + rest
-        space += _COSTS[name][3] + (0.0135 * (values["clusters"] or 96) if name == "1_dissection" else 0)
+        space += _COSTS[name][3] + (0.02 * (values["clusters"] or 96) if name == "1_dissection" else 0)
         if name == "2_catalog":  # (what is in it, under whatever names, is kept once)
             catalogs[values["catalog"], task.generator["fingerprint"]] = task.catalog
     return seconds, space + sum(catalogs.values())

@@ -357,6 +357,8 @@ def prepare(notebook: str, namespace: dict[str, Any], **wishes: Any) -> None:
     """
     # (what is no plain value by now was a parameter's name when another notebook was written)
     values = {n: namespace[n] for n in DOMAINS if isinstance(namespace.get(n, ...), _PLAIN)}
+    if "generator" not in values:
+        raise ParameterError(f"{notebook}: its parameters lack generator, which says what to load")
     generator, catalog = lefs.load(values["generator"]), None
     if values.get("catalog") == "":
         values["catalog"] = namespace["catalog"] = _found(generator, Path(values["output"]).parent)
@@ -370,7 +372,7 @@ def prepare(notebook: str, namespace: dict[str, Any], **wishes: Any) -> None:
         if not namespace[name]:
             namespace[name] = _suitable(name, wish, names[DOMAINS[name]])
     if not os.environ.get("LEFS_HEADLESS"):  # (lefs run has said it)
-        one = seconds_per_image(generator, values["label"])
+        one = seconds_per_image(generator, values.get("label", -1))
         sys.stdout.write(f"time: {estimate_notebook(notebook, values, one)}\n")
 
 

@@ -26,7 +26,7 @@ from papermill.exceptions import PapermillExecutionError
 
 import lefs
 from lefs.checks import check_integer
-from lefs.records import ArtifactError, file_sha256
+from lefs.records import ArtifactError, file_sha256, printable
 from lefs.runner.assets import link_pictures, link_styles, share
 from lefs.runner.costs import OURS, cell_reporter, estimate_notebook
 from lefs.runner.findings import read_findings
@@ -40,7 +40,7 @@ from lefs.runner.notebooks import (
     write_text,
 )
 from lefs.runner.planning import PATHS, Planner, Task
-from lefs.runner.runs import UNFINISHED, Run, make_run
+from lefs.runner.runs import UNFINISHED, Run, make_run, run_name
 
 __all__ = ["Kernels", "as_they_end", "run_notebooks", "run_tasks"]
 
@@ -114,7 +114,8 @@ def run_notebooks(
         check_integer("workers", workers, minimum=1)
     tasks = planner.tasks(parameters)
     bar = sys.stderr.isatty() and min(workers, len(tasks)) == 1
-    run = make_run(Path(out), name or (tasks[0].path.stem if len(tasks) == 1 else "all"), tasks)
+    usual = run_name(tasks[0].path.stem) if len(tasks) == 1 else "all"
+    run = make_run(Path(out), usual if name is None else name, tasks)
     for task in (task for task in tasks if progress and task.generator is not None):
         estimate = estimate_notebook(task.path.stem, task.values, planner.timed(task))
         sys.stderr.write(f"{task.path.stem:<14} {estimate}\n")
@@ -301,8 +302,8 @@ def _execute(task: Task, executed: Path, parameters: Mapping[str, Any], kernels:
         except PapermillExecutionError as error:
             place = error.cell_index + 1 - added  # (as its author counts)
             line = next((x.strip() for x in error.source.splitlines() if x.strip()), "")
-            said = f"{path.stem}, cell {place}: {line}\n  {error.ename}: {error.evalue}"
-            raise NotebookFailed(said) from error
+            said = f"{path.stem}, cell {place}: {line:.200}\n  {error.ename}: {error.evalue}"
+            raise NotebookFailed(printable(said)) from error
         except OSError as error:
             raise NotebookFailed(f"{path.stem}: {error}") from error
         except RuntimeError as error:  # (of a kernel that dies, now or before its first word)

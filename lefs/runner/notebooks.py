@@ -133,12 +133,18 @@ class Parameter:
         converted = value
         if isinstance(value, str) and (" or " in self.type or not self.accepts(value)):
             converted = _literal(value)
-        if self.type == "float" and type(converted) is int:
-            converted = float(converted)
         if isinstance(converted, tuple):  # 1, 2 is a tuple to Python, and a list to whoever types it
             converted = list(converted)
-        if not self.accepts(converted):
-            raise ParameterError(f"{self.name} takes {self.type} (default {self.default!r}), not {value!r}")
+        try:  # (it will stand in the run's record, where bytes that are not text cannot)
+            if self.type == "float" and type(converted) is int:
+                converted = float(converted)
+            json.dumps(converted, ensure_ascii=False).encode()
+            kept = True
+        except (OverflowError, RecursionError, TypeError, ValueError):
+            kept = False
+        if not kept or not self.accepts(converted):
+            wanted = f"{self.type} (default {self.default!r:.200})"
+            raise ParameterError(f"{self.name} takes {wanted}, not {value!r:.200}")
         return converted
 
 
@@ -153,7 +159,7 @@ def _literal(text: str) -> Any:
     """Read ``12``, ``0.5``, ``nan``, ``true``, ``[1, 2]``; what is no literal stays text."""
     word = text.strip()
     for read in (ast.literal_eval, float, lambda word: _WORDS[word.lower()]):
-        with suppress(KeyError, TypeError, ValueError, SyntaxError):
+        with suppress(KeyError, MemoryError, RecursionError, TypeError, ValueError, SyntaxError):
             return read(word)
     return text
 
@@ -344,7 +350,7 @@ def read_notebook(path: Path) -> NotebookNode:
         import nbformat
     try:
         return nbformat.read(path, as_version=4)
-    except (OSError, ValueError, nbformat.ValidationError) as error:
+    except Exception as error:  # (nbformat asks a file's JSON for what it need not have)
         raise RunError(f"{path} cannot be read as a notebook: {error}") from error
 
 

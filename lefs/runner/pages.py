@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import nbformat
 from markupsafe import Markup
 
-from lefs.records import read_json, write_atomically
+from lefs.records import read_json, whole, write_atomically
 from lefs.runner.assets import link_pictures
 from lefs.runner.costs import duration
 from lefs.runner.findings import numbers
@@ -207,21 +207,27 @@ def results(folders: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]) 
         if not found:
             raise RunError(f"{folder} holds no run (no run.json); name a folder that `lefs run` has made")
         for path in found:
-            content = read_json(path, expect="lefs-run")
-            records += [(path.parent, record) for record in content["notebooks"]]
-    given = {n: None for run, r in records for n, v in r["parameters"].items() if not _own(run, v)}
-    rows = []
-    for run, record in records:
-        told = record.get("defaults", {}) | record["parameters"]
-        row = {"notebook": record["notebook"], **{n: told[n] for n in given if n in told}}
-        found_out = numbers(record.get("findings", {})).items()
-        row |= {f"{n} (found)" if n in given or n in row else n: v for n, v in found_out}
-        rows.append(row | {"seconds": record["seconds"], "error": record["error"], "run": str(run)})
-    last = ["seconds", "error", "run"]
+            with whole(path, "record of a run"):
+                every = read_json(path, expect="lefs-run")["notebooks"]
+                records += [(path.parent, *_recorded(record)) for record in every]
+    given = {n: None for run, _, told, *_ in records for n, v in told.items() if not _own(run, v)}
+    rows, last = [], ["seconds", "error", "run"]
+    for run, name, told, defaults, found_out, *ended in records:
+        told = defaults | told
+        row = {"notebook": name, **{n: told[n] for n in given if n in told}}
+        taken = {*given, *row, *last}
+        row |= {f"{n} (found)" if n in taken else n: v for n, v in found_out.items()}
+        rows.append(row | dict(zip(last, [*ended, str(run)], strict=True)))
     columns = dict.fromkeys(["notebook", *given, *(name for row in rows for name in row)])
     frame = DataFrame(rows, columns=[*(n for n in columns if n not in last), *last])
     frame.attrs["parameters"] = [*given]
     return frame
+
+
+def _recorded(record: Mapping[str, Any]) -> tuple[Any, ...]:
+    """Notebook, parameters, defaults, findings, seconds and error of a record, as far as a file has them."""
+    told, defaults, found = (dict(record.get(n, {})) for n in ("parameters", "defaults", "findings"))
+    return record["notebook"], told, defaults, numbers(found), record["seconds"], record["error"]
 
 
 def _own(run: Path, value: Any) -> bool:

@@ -15,7 +15,13 @@ from lefs.catalog import Catalog
 from lefs.records import file_sha256
 from lefs.runner.costs import seconds_per_image
 from lefs.runner.domains import check_values, choose_clustering, find_catalog, open_catalog
-from lefs.runner.notebooks import assign_parameters, declared_parameters, notebook_digest, read_notebook
+from lefs.runner.notebooks import (
+    assign_parameters,
+    complaints,
+    declared_parameters,
+    notebook_digest,
+    read_notebook,
+)
 
 if TYPE_CHECKING:
     import nbformat
@@ -73,7 +79,7 @@ class Planner:
 
     def timed(self, task: Task) -> float:
         """Seconds that one image of a task's generator takes."""
-        label = task.values["label"]
+        label = task.values.get("label", -1)
         return self._timed(task.values["generator"], tuple(label) if isinstance(label, list) else label)
 
     def tasks(self, requested: Iterable[tuple[str, Any]]) -> list[Task]:
@@ -84,8 +90,10 @@ class Planner:
         for path, notebook in self._notebooks.items():
             told = {n: p.default for n, p in self.declared[path.stem].items()} | given[path.stem]
             about, size, files = None, 0.0, {n: told[n] for n in PATHS if told.get(n)}
-            if any("runner.prepare(" in cell.source for cell in notebook.cells if cell.cell_type == "code"):
-                generator, catalog = self._load(told["generator"]), None
+            sources = [cell.source for cell in notebook.cells if cell.cell_type == "code"]
+            if "generator" in told and any("runner.prepare(" in source for source in sources):
+                with complaints(f"{path.stem}: generator: "):
+                    generator, catalog = self._load(told["generator"]), None
                 if "catalog" in told and (told["catalog"] or not clusters):
                     files["catalog"] = told["catalog"] or str(find_catalog(generator))
                     catalog = self._open(files["catalog"], told["generator"])

@@ -8,8 +8,8 @@ import platform
 import re
 import threading
 import time
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -21,7 +21,7 @@ from lefs.runner.notebooks import RunError, write_text
 from lefs.runner.pages import gallery_page
 from lefs.runner.planning import Task, run_key
 
-__all__ = ["UNFINISHED", "Run", "make_run"]
+__all__ = ["UNFINISHED", "Run", "collecting", "make_run", "run_name"]
 
 UNFINISHED = "not finished"  # the error of a notebook that runs, or was killed
 _STALE = 3600  # seconds that a folder without a record is left alone
@@ -105,12 +105,9 @@ class Run:
 
 def make_run(out: Path, name: str, tasks: Sequence[Task]) -> Run:
     """Make the folder of a run; a `RunError` says why there cannot be one."""
-    if not re.fullmatch(r"[\w.-]+", name):
-        raise RunError(f"a run's name may have letters, digits, '.', '_' and '-', not {name!r}")
     stem = f"{datetime.datetime.now():%Y%m%d-%H%M%S}-{name}"
     names = itertools.chain([stem], (f"{stem}-{number}" for number in itertools.count(2)))
-    try:
-        out.mkdir(parents=True, exist_ok=True)
+    with collecting(out, name):
         _sweep_up(out)
         while True:
             folder = (out / next(names)).resolve()
@@ -118,6 +115,22 @@ def make_run(out: Path, name: str, tasks: Sequence[Task]) -> Run:
                 folder.mkdir()
                 (folder / "artifacts").mkdir()
                 return Run(folder, run_key(tasks), [task.path.stem for task in tasks])
+
+
+def run_name(text: str) -> str:
+    """Text as a run may be named."""
+    return re.sub(r"[^\w.-]+", "-", text)[:80].strip("-.") or "run"
+
+
+@contextmanager
+def collecting(out: Path, name: str) -> Iterator[None]:
+    """Make a folder that collects runs; a `RunError` says why there cannot be one of this name in it."""
+    if not re.fullmatch(r"(?!\.)[\w.-]{1,100}", name):
+        valid = "1 to 100 letters, digits, '.' (not first), '_' and '-'"
+        raise RunError(f"a run's name may have {valid}, not {name!r:.200}; choose another with --name")
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        yield
     except OSError as error:
         reason = "it is a file" if out.is_file() else error.strerror
         raise RunError(f"cannot make runs in {out}: {reason}; choose another with --out") from error

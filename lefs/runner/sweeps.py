@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import itertools
 import json
 import math
@@ -21,13 +22,13 @@ from typing import TYPE_CHECKING, Any
 from tqdm import tqdm
 
 from lefs.checks import check_integer
-from lefs.records import ArtifactError, exclusive, read_json
+from lefs.records import ArtifactError, exclusive, printable, read_json, whole
 from lefs.runner.costs import duration, sweep_costs
 from lefs.runner.execution import Kernels, as_they_end, run_tasks
 from lefs.runner.notebooks import NotebookFailed, ParameterError, RunError, complaints, find_notebooks
 from lefs.runner.pages import results, save_results
 from lefs.runner.planning import Planner, Task, run_key
-from lefs.runner.runs import UNFINISHED, make_run
+from lefs.runner.runs import UNFINISHED, collecting, make_run, run_name
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -151,10 +152,14 @@ def sweep_notebooks(
     with complaints():
         check_integer("workers", workers, minimum=1)
     paths = find_notebooks(names, folder=folder)
-    place = Path(out).resolve() / (name or f"{paths[0].stem if len(paths) == 1 else 'all'}-sweep")
+    if name is None:
+        name = f"{run_name(paths[0].stem) if len(paths) == 1 else 'all'}-sweep"
+    place = Path(out).resolve() / name
     threads = max(1, (os.cpu_count() or 1) // workers) if workers > 1 else None
     planner = Planner(paths, threads)
     points = _points(planner, [*parameters], grid or {}, rows)
+    with collecting(place.parent, name):
+        place.mkdir(exist_ok=True)
     before = _runs_in(place)
     mine = [p for p in points[int(counted[1]) - 1 :: int(counted[2])] if p.key in before or not only_failed]
     todo = [p for p in mine if not _done(p, before)]
@@ -163,7 +168,7 @@ def sweep_notebooks(
         _say_costs(place, todo, workers, planner, kept)
     kernels = Kernels(threads, store=place / _STORE)
     with ThreadPoolExecutor(workers) as threads_of_ours:  # (none starts where another executor is given)
-        _work(place, todo, executor or threads_of_ours, kernels, progress)
+        errors = _work(place, todo, executor or threads_of_ours, kernels, progress)
     after = _runs_in(place)
     for shared in (place / _STORE).glob("*"):
         with suppress(FileNotFoundError):
@@ -172,8 +177,9 @@ def sweep_notebooks(
     newest = {p.label: after[p.key][-1] for p in points if p.key in after and not _running(place, p, after)}
     if newest:
         save_results([kept.folder for kept in newest.values()], place)
-    failed = {label: f"{k.error}\n{k.folder}" for label, k in newest.items() if k.error is not None}
-    return Sweep(place, results(k.folder for k in newest.values()), failed, len(points) - len(newest))
+    failed = {n: f"{k.error}\n{k.folder}" for n, k in newest.items() if k.error is not None} | errors
+    missing = len(points) - len(newest.keys() | errors)
+    return Sweep(place, results(k.folder for k in newest.values()), failed, missing)
 
 
 def read_grid(texts: Iterable[str]) -> dict[str, list[str]]:
@@ -187,7 +193,7 @@ def read_grid(texts: Iterable[str]) -> dict[str, list[str]]:
     grid: dict[str, list[str]] = {}
     for text in texts:
         name, equals, values = text.partition("=")
-        if not equals or not values or name in grid:
+        if not (name and equals and values) or name in grid:
             raise ParameterError(f"--sweep takes a name, once, and its values: clusters=8,16; not {text!r}")
         grid[name] = [v.strip() for v in re.split(r",(?![^\[]*\])", values)]
     return grid
@@ -222,17 +228,28 @@ def read_rows(path: str | os.PathLike[str]) -> list[dict[str, Any]]:
     try:
         text = Path(path).read_text(encoding="utf-8-sig")
         if Path(path).suffix.lower() == ".json":
-            rows = json.loads(text)
+            rows = json.loads(text, object_pairs_hook=_once)
             fits = isinstance(rows, list) and all(isinstance(row, dict) for row in rows)
         else:
-            rows = [{n: v for n, v in row.items() if v != ""} for row in csv.DictReader(text.splitlines())]
-            fits = all(None not in row and None not in row.values() for row in rows)
-    except (OSError, ValueError, csv.Error) as error:
+            table = csv.reader(io.StringIO(text), skipinitialspace=True, strict=True)
+            cells = [[cell.strip() for cell in row] for row in table]
+            names, *lines = [row for row in cells if any(row)] or [[]]
+            fits = all(len(line) == len(names) for line in lines)
+            rows = [_once([(n, v) for n, v in zip(names, line, strict=False) if v]) for line in lines]
+    except (OSError, ValueError, RecursionError, csv.Error) as error:
         raise ParameterError(f"cannot read the points of {path}: {error}") from None
     if not rows or not fits:
         wanted = "a list of objects (.json), or a line of names and as many values in each line below (.csv)"
         raise ParameterError(f"{path} has no points, or lines of another length; it should hold {wanted}")
     return rows
+
+
+def _once(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    """A dict of pairs; a ValueError if a name comes twice."""
+    names = [name for name, _ in pairs]
+    if twice := {name for name in names if names.count(name) > 1}:
+        raise ValueError(f"{min(twice)!r:.100} is given twice")
+    return dict(pairs)
 
 
 def _points(
@@ -248,10 +265,12 @@ def _points(
         try:
             tasks = planner.tasks([*parameters, *told])
         except (ParameterError, ArtifactError) as error:
-            raise type(error)(f"{error} (at {label})") from None
+            said, *listed = str(error).split("\n", 1)
+            raise type(error)("\n".join([f"{said} (at {printable(label, 200)})", *listed])) from None
         point = _Point(label, tasks, run_key(tasks))
         if point.key in points:
-            raise ParameterError(f"two points are the same: {points[point.key].label} and {label}")
+            same = printable(f"{points[point.key].label} and {label}", 200)
+            raise ParameterError(f"two points are the same: {same}")
         points[point.key] = point
     return [*points.values()]
 
@@ -266,11 +285,12 @@ def _runs_in(place: Path) -> dict[str, list[_Kept]]:
             if path.exists():
                 raise
             continue  # (another sweep has replaced it meanwhile)
-        records = content["notebooks"]
-        whole = len(records) == content.get("planned")
-        error = next((r["error"] for r in records if r["error"]), None if whole else UNFINISHED)
-        kept = _Kept(path.parent, error, sum(r["seconds"] for r in records))
-        found.setdefault(str(content.get("key")), []).append(kept)
+        with whole(path, "record of a run"):
+            records = content["notebooks"]
+            ended = len(records) == content.get("planned")
+            error = next((r["error"] for r in records if r["error"]), None if ended else UNFINISHED)
+            kept = _Kept(path.parent, error, sum(r["seconds"] for r in records))
+            found.setdefault(str(content.get("key")), []).append(kept)
     return {key: sorted(runs, key=lambda kept: kept.error is None) for key, runs in found.items()}
 
 
@@ -296,27 +316,34 @@ def _say_costs(
         raise RunError(f"this needs {room}, and {free:,.0f} MB are free; choose another folder with --out")
 
 
-def _work(place: Path, todo: Sequence[_Point], pool: Executor, kernels: Kernels, progress: bool) -> None:
-    """Run the points, and say how far it is: a bar on a terminal, elsewhere a line for each."""
-    lines, start = progress and not sys.stderr.isatty(), time.perf_counter()
+def _work(
+    place: Path, todo: Sequence[_Point], pool: Executor, kernels: Kernels, progress: bool
+) -> dict[str, str]:
+    """Run the points, and say how far it is: a bar on a terminal, elsewhere a line for each.
+
+    Returns what went wrong with those that could not be run, of which there is no record.
+    """
+    errors, lines, start = dict[str, str](), progress and not sys.stderr.isatty(), time.perf_counter()
     shared = kernels if isinstance(pool, ThreadPoolExecutor) else None
     with tqdm(total=len(todo), bar_format=_BAR, disable=lines or not progress) as bar, kernels:
         futures = {pool.submit(_attempt, place, point, shared): point for point in todo}
         try:
             for number, future in enumerate(as_they_end(futures), 1):
-                done = "failed" if future.exception() else future.result()
+                label, error = futures[future].label, future.exception()
+                errors |= {} if error is None else {label: str(error) or repr(error)}
+                done = "failed" if error else future.result()
                 bar.update()
                 if lines:
                     left = duration((time.perf_counter() - start) / number * (len(todo) - number))
-                    sys.stderr.write(f"{number}/{len(todo)} {futures[future].label}: {done}; {left} left\n")
+                    sys.stderr.write(f"{number}/{len(todo)} {printable(label, 200)}: {done}; {left} left\n")
         finally:
             for future in futures:
                 future.cancel()
+    return errors
 
 
 def _attempt(place: Path, point: _Point, kernels: Kernels | None) -> str:
     """Run one point, in place of attempts that failed, and say how it went; why stands in its record."""
-    name = re.sub(r"[^\w.-]+", "-", point.label)[:80].strip("-")
     kernels = kernels or Kernels(store=place / _STORE)
     with _claim(place, point) as free:
         older = _runs_in(place)
@@ -326,7 +353,7 @@ def _attempt(place: Path, point: _Point, kernels: Kernels | None) -> str:
             return "interrupted"
         done = "failed"
         with suppress(NotebookFailed):
-            run = make_run(place, name, point.tasks)
+            run = make_run(place, run_name(point.label), point.tasks)
             run_tasks(run, point.tasks, kernels)
             done = "done"
         for attempt in older.get(point.key, []):
