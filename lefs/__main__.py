@@ -204,8 +204,8 @@ def _studio(arguments: argparse.Namespace) -> int:
     """
     _say(
         "Only this machine reaches the page, with the token in its address. To share it, each computer runs",
-        "    ssh -N -L 8866:127.0.0.1:8866 NAME@THIS-MACHINE",
-        "and opens that address; docs/studio.md says more, and what a class needs.",
+        "    ssh -N -L PORT:127.0.0.1:PORT NAME@THIS-MACHINE",
+        "with the PORT of that address, and opens it; docs/studio.md says more, and what a class needs.",
     )
     sys.stdout.flush()
     given = {"out": arguments.out, "options": arguments.rest}

@@ -143,11 +143,20 @@ def test_the_state_is_plain_and_can_be_set(studio, tiny, catalog):
     assert other.state == state
     np.testing.assert_array_equal(edited(other), edited(studio))
     assert not other.controls["on"].value
-    wrong: list[Any] = [{**state, "row": 7}, {**state, "off": [9]}, {**state, "recipe": {"changes": 1}}]
+    wrong: list[Any] = [
+        {**state, "row": 7},
+        {**state, "off": [9]},
+        {**state, "recipe": {"changes": 1}},
+        {},
+        None,
+    ]
     for content in wrong:
         with pytest.raises(ArtifactError, match="this state"):
             other.state = content
     assert other.state == state
+    for given in ({"recipe": "recipe.json"}, {"catalog": "portraits-64"}):
+        with pytest.raises(TypeError, match="load"):
+            EditStudio(**{"generator": tiny, "catalog": catalog, **given})
 
 
 def test_rows_are_turned_off_ordered_and_removed(studio):

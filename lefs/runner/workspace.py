@@ -172,8 +172,8 @@ def open_studio(
     found = {"generator": locate(generator), "catalog": locate(catalog) if catalog else folder_of(generator)}
     names = {name: str(Path(path).resolve()) for name, path in {**found, "out": out}.items()}
     kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
-    code = {"source": _STUDIO.format(**names), "metadata": {}, "outputs": [], "execution_count": None}
-    cells = [{"id": "studio", "cell_type": "code", **code}]
+    cell = {"id": "studio", "cell_type": "code", "source": _STUDIO.format(**names), "metadata": {}}
+    cells = [{**cell, "outputs": [], "execution_count": None}]
     notebook = {"cells": cells, "metadata": kernel, "nbformat": 4, "nbformat_minor": 5}
     with tempfile.TemporaryDirectory() as folder:
         page = Path(folder) / "studio.ipynb"

@@ -91,6 +91,8 @@ class Panel:
 
     def __init__(self, generator: Generator, *owned: Any) -> None:
         for each in owned:  # (catalogs and the like, which know whose they are)
+            if not hasattr(each, "check_generator"):
+                raise TypeError(f"expected what lefs.Catalog.load or its like has read, got {each!r:.80}")
             each.check_generator(generator)
         self._generator = generator
         self._lock, self._latest = threading.RLock(), object()

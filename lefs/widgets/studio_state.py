@@ -78,9 +78,9 @@ class StudioState:
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> StudioState:
         """The state that `to_json` described; an `ArtifactError` says what is wrong."""
-        recipe = Recipe.from_json(content["recipe"], "this state")
-        rows = range(len(recipe.changes))
         with whole(Path("this state"), "state"):
+            recipe = Recipe.from_json(content["recipe"], "this state")
+            rows = range(len(recipe.changes))
             state = cls(recipe, frozenset(content.get("off", ())), content.get("row", 0))
             if state.row not in rows or not state.off <= {*rows}:
                 raise ArtifactError(f"this state has {len(rows)} rows; row and off must be of these")
