@@ -277,6 +277,8 @@ def _info(arguments: argparse.Namespace) -> None:
     path = lefs.records.locate(arguments.generator)
     if path.is_dir() and not (path / "generator.safetensors").exists():
         path = min(path.glob("*.safetensors"), default=path)
+    if arguments.json and path.is_file() and path.suffix not in (".safetensors", ".json"):
+        raise lefs.ArtifactError(f"{path} is not a file of lefs; leave out --json, or convert it first")
     if arguments.json:
         _say(lefs.records.describe_record(path, whole=True))
     elif path.suffix in (".safetensors", ".json") and (said := lefs.records.describe_record(path)):

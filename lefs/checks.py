@@ -100,7 +100,7 @@ def check_seed(name: str, value: Any) -> int:
 
 def check_seeds(seeds: Seeds, *, name: str = "seeds") -> list[int]:
     """Return `seeds` as a non-empty list of ints in [0, 2**32 - 1], what `numpy.random.RandomState` takes."""
-    if not isinstance(seeds, Iterable):
+    if not isinstance(seeds, Iterable) or getattr(seeds, "ndim", 1) == 0:
         seeds = [seeds]
     checked = [check_seed(f"{name}[{i}]", s) for i, s in enumerate(seeds)]
     if not checked:
@@ -123,7 +123,7 @@ def check_choice(name: str, value: Any, choices: Collection[Any]) -> Any:
     if value not in choices:
         listed = ", ".join(repr(c) for c in choices)
         raise ValueError(f"{name} must be one of {listed}; got {value!r}")
-    return value
+    return next(choice for choice in choices if choice == value)  # (32 also where 32.0 is given)
 
 
 def check_clusters(clusters: Iterable[Any]) -> tuple[int, ...]:
@@ -164,7 +164,8 @@ def check_device(device: Any) -> Any:
 
     try:
         found = torch.device(device)
-        torch.empty(0, device=found)
+        if torch.empty(0, device=found).is_meta:
+            raise TypeError("it holds no numbers")
     except (AssertionError, NotImplementedError, RuntimeError, TypeError) as error:
         there = ["cpu", *(f"cuda:{i}" for i in range(torch.cuda.device_count()))]
         there += ["mps"] if torch.backends.mps.is_available() else []

@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from lefs.checks import Label, Seeds, check_label, check_number, check_seed, check_seeds
 from lefs.records import ArtifactError, printable
 from lefs.showing import Shown
-from lefs.stylespace import StyleLayer
+from lefs.stylespace import StyleLayer, check_rows
 from lefs.synthesis import Noise, Synthesis
 
 __all__ = ["Generator", "GeneratorId", "Sampling", "check_generator", "fingerprint_of"]
@@ -166,7 +166,7 @@ class Generator(Shown, Synthesis):
             valid = f"an integer from 0 to {self.label_dim - 1}, or {self.label_dim} numbers"
             raise ValueError(
                 f"labels: this generator is conditional and needs {valid}, for each of the {count} latents, "
-                f"got {labels!r:.200}; generator.with_label(3) takes 3 wherever none are given"
+                f"got {labels!r:.200}; generator.with_label(0) takes 0 wherever none are given"
             )
         rows = torch.zeros(count, self.label_dim)
         for i, given in enumerate(labels):
@@ -184,8 +184,7 @@ class Generator(Shown, Synthesis):
         """
         self.check_styles()
         psi = check_number("truncation", truncation)
-        if z.ndim != 2 or z.shape[1] != self.z_dim:
-            raise ValueError(f"z must have shape (N, {self.z_dim}), got {tuple(z.shape)}")
+        check_rows(self.z_dim, z=z)
         w = self.mapping(z, self._label_rows(labels, len(z)))[:, None].expand(-1, self.num_ws, -1)
         if psi == 1:
             return w
@@ -210,8 +209,7 @@ class Generator(Shown, Synthesis):
     def styles(self, w: Tensor) -> Tensor:
         """W (N, L, D) → the scales σ of every channel of every layer: (N, S), float32."""
         self.check_styles()
-        if w.ndim != 3 or w.shape[1:] != (self.num_ws, self.w_dim):
-            raise ValueError(f"w must have shape (N, {self.num_ws}, {self.w_dim}), got {tuple(w.shape)}")
+        check_rows(self.num_ws, self.w_dim, w=w)
         return self._styles(w)
 
     def _codes(self, z: Tensor, truncation: float, labels: Labels) -> Tensor:

@@ -66,6 +66,8 @@ def embedded_names() -> list[str]:
 
 def looked_up(name: str | os.PathLike[str]) -> Path:
     """Its path, with ``~`` for whom it stands; an `ArtifactError` if no file or folder can be called so."""
+    if not isinstance(name, str | os.PathLike):
+        raise TypeError(f"a name or path must be a text or a Path, got {type(name).__name__}")
     try:
         path = Path(name).expanduser()
         path.lstat()
@@ -91,8 +93,8 @@ def locate(name_or_path: str | os.PathLike[str]) -> Path:
     ArtifactError
         If it is neither; the message lists the embedded names.
     """
-    name, path = os.fspath(name_or_path), looked_up(name_or_path)
-    found = path.exists()
+    path = looked_up(name_or_path)
+    name, found = os.fspath(name_or_path), path.exists()
     whole = path.with_name(f"{path.name.removesuffix('.json')}.safetensors") if path.name else path
     path, found = (whole, True) if not found and looked_up(whole).is_file() else (path, found)
     if name in embedded_names() and (isinstance(name_or_path, str) or not found):
@@ -120,18 +122,18 @@ def folder_of(name_or_path: str | os.PathLike[str]) -> Path:
 
 def read_json(path: str | os.PathLike[str], *, expect: str | None, text: str | None = None) -> dict[str, Any]:
     """Read a JSON object of version 1 and of this format; `text` is what a picture holds of it."""
-    path = Path(path)
+    path, what = Path(path), expect or "record"
     try:
         # (a pipe would wait for somebody to write to it)
         if path.exists() and not path.is_file():
-            raise ArtifactError(f"cannot read {path}: it is not a regular file; expected a {expect}")
+            raise ArtifactError(f"cannot read {path}: it is not a regular file; expected a {what}")
         text = path.read_text(encoding="utf-8") if text is None else text
     except FileNotFoundError:
-        raise ArtifactError(f"{path} does not exist; expected the JSON of a {expect}") from None
+        raise ArtifactError(f"{path} does not exist; expected the JSON of a {what}") from None
     except OSError as error:
         raise ArtifactError(f"cannot read {path}: {error}") from error
     except ValueError as error:
-        raise ArtifactError(f"{path} is not the JSON of a {expect}: {error}") from error
+        raise ArtifactError(f"{path} is not the JSON of a {what}: {error}") from error
     return _parse(text, path, expect)
 
 

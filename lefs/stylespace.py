@@ -11,7 +11,9 @@ from torch import Tensor
 
 from lefs.checks import check_choice, check_counts, check_integer, check_text
 
-__all__ = ["StyleLayer", "check_layers", "check_styles_shape", "ranges"]
+__all__ = [
+    "StyleLayer", "check_layers", "check_rows", "check_styles_shape", "check_tensors", "ranges",
+]  # fmt: skip
 
 _LARGEST = 2**16  # channels of a layer, or side of its maps
 
@@ -144,13 +146,26 @@ def check_layers(layers: Sequence[StyleLayer]) -> tuple[StyleLayer, ...]:
     return tuple(layers)
 
 
-def check_styles_shape(count: int, **styles: Tensor) -> None:
-    """Raise a ValueError unless all have shape (N, count), of one N or (1, count); a TypeError if one is not
-    a Tensor.
-    """
-    for name, found in styles.items():
+def check_tensors(shape: str, **given: Tensor) -> None:
+    """Raise a TypeError, which names the shape that is wanted, unless all are Tensors."""
+    for name, found in given.items():
         if not isinstance(found, Tensor):
-            raise TypeError(f"{name} must be a Tensor of shape (N, {count}), got {type(found).__name__}")
-        if found.ndim != 2 or found.shape[1] != count:
-            raise ValueError(f"{name} must have shape (N, {count}), got {tuple(found.shape)}")
+            remedy = "torch.as_tensor(...).float() makes one"
+            raise TypeError(f"{name} must be a Tensor of shape {shape}, got {type(found).__name__}; {remedy}")
+
+
+def check_rows(*shape: int, **given: Tensor) -> None:
+    """Raise a TypeError or a ValueError unless all are Tensors of real numbers, of shape (N, *shape)."""
+    expected = f"(N, {', '.join(map(str, shape))})"
+    check_tensors(expected, **given)
+    for name, found in given.items():
+        if not found.ndim or found.shape[1:] != shape:
+            raise ValueError(f"{name} must have shape {expected}, got {tuple(found.shape)}")
+        if not found.is_floating_point():
+            raise TypeError(f"{name} must hold floating-point numbers, got {found.dtype}")
+
+
+def check_styles_shape(count: int, **styles: Tensor) -> None:
+    """As `check_rows`, all of one N, or a single row."""
+    check_rows(count, **styles)
     check_counts(**styles)

@@ -326,7 +326,7 @@ class Synthesis(Placed, ABC):
 
     def _end(self, upto: int | None) -> tuple[int, int]:
         """Side of the image, and the index behind the last layer that it needs."""
-        size = self.size[0] if upto is None else upto
+        size = self.size[0] if upto is None else int(upto)
         return size, next((i for i, la in enumerate(self.layers) if self._stage(la) > size), len(self.layers))
 
     def _start(self, styles: Tensor, cache: Cache | None, limit: int) -> tuple[int, State]:

@@ -78,6 +78,7 @@ def test_seeds_from_any_iterable(seeds: object) -> None:
 
 def test_seeds_are_those_of_random_state() -> None:
     assert check_seeds(2**32 - 1) == [2**32 - 1]
+    assert check_seeds(torch.tensor(7)) == check_seeds(np.array(7)) == [7]  # (arrays without an axis)
     for bad in (-1, 2**32):
         with pytest.raises(ValueError, match=rf"seeds\[1\] must be between 0 and {2**32 - 1}, got {bad}"):
             check_seeds([0, bad])
@@ -150,3 +151,9 @@ def test_a_device_that_is_not_there_is_named() -> None:
     for load in (lefs.load, lefs.load_segmenter):
         with pytest.raises(ValueError, match=rf"device must be one that is there.*{missing}"):
             load("portraits-64", device=missing)
+    generator, number = lefs.load("portraits-64"), torch.cuda.device_count()
+    for move in (generator.to, generator.cuda):
+        with pytest.raises(ValueError, match=rf"device must be one that is there: cpu.*{number}"):
+            move(number)
+    with pytest.raises(ValueError, match=r"device must be one that is there: cpu.*'meta'"):
+        lefs.load("portraits-64", device="meta")

@@ -187,8 +187,22 @@ def test_convert_and_info_on_the_command_line(
 
 
 def test_convert_wants_a_safetensors_name(tmp_path: Path) -> None:
-    with pytest.raises(ArtifactError, match=r"out\.pkl: the format of lefs is \.safetensors"):
-        convert(SNAPSHOT, tmp_path / "out.pkl")
+    for name in ("out.pkl", "OUT.PKL", "out.bin"):
+        with pytest.raises(ArtifactError, match=rf"{name}: the format of lefs is \.safetensors"):
+            convert(SNAPSHOT, tmp_path / name)
+
+
+def test_a_file_of_others_has_nothing_to_say_as_json(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["info", "--json", str(SNAPSHOT)]) == 2
+    assert "is not a file of lefs; leave out --json" in capsys.readouterr().err
+
+
+def test_a_folder_of_downloads_says_which_files_to_give(tmp_path: Path) -> None:
+    with pytest.raises(ArtifactError, match=r"generator\.safetensors does not exist; give .* file$"):
+        lefs.load(tmp_path)
+    (tmp_path / "network.pkl").touch()
+    with pytest.raises(ArtifactError, match=r"give the path of a generator's file, such as 'network\.pkl'"):
+        lefs.load(tmp_path)
 
 
 def test_loading_and_info_wait_for_little() -> None:
@@ -290,6 +304,9 @@ State = dict[str, Any]
             "describe a StyleGAN2: filter must",
         ),
         (lambda s: s.update({"noises.noise_0": torch.ones(2, 1, 4, 4)}), "'noises.noise_0' has shape"),
+        (lambda s: s.pop("noises.noise_0"), r"expected shape \(4, 4\), found absent"),
+        (lambda s: s.update(x=s["input.input"].to("meta")), r"'x' is a record of .*_rebuild_meta_tensor"),
+        (lambda s: s.update(x=torch.ones(2).to(torch.float8_e5m2)), "of the kind torch.float8_e5m2, which"),
     ],
 )
 def test_damaged_rosinality_files(change: Callable[[State], object], expected: str, tmp_path: Path) -> None:

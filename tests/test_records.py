@@ -173,6 +173,9 @@ def test_locate(tmp_path: Path, root: Path, monkeypatch: pytest.MonkeyPatch) -> 
         ArtifactError, match=r"'portrait' is not a file or folder .* embedded ones are: .*portraits"
     ):
         locate("portrait")
+    for other in (None, 3, b"portraits", ["portraits"]):
+        with pytest.raises(TypeError, match=rf"a name or path must be .*, got {type(other).__name__}"):
+            locate(other)
     with pytest.raises(ArtifactError, match="not an embedded model"):
         locate("../data/portraits")  # only names are looked up, not paths from where lefs is
 

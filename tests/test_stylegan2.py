@@ -16,6 +16,7 @@ from helpers import by_layer, random_network
 from torch import Tensor
 from torch.nn.functional import conv_transpose2d
 
+import lefs
 from lefs import StyleGAN2, StyleGAN2Config
 from lefs.generator import Generator
 from lefs.models.layers import unit_variance, up_convolution, upsample
@@ -715,6 +716,21 @@ def test_styles_that_are_no_tensor_are_refused(lively: StyleGAN2) -> None:
     for use in (lively.synthesize, lively.cache, lambda s: lively.record(s, lively.layers[0].name)):
         with pytest.raises(TypeError, match=rf"styles must be a Tensor of shape \(N, {lively.num_styles}\)"):
             use(styles)
+    for given in (styles[:, : lively.z_dim], [[0.0]], 3):
+        with pytest.raises(TypeError, match=rf"z must be a Tensor of shape \(N, {lively.z_dim}\), got"):
+            lively(given)
+    with pytest.raises(TypeError, match=r"z must hold floating-point numbers, got torch\.int64"):
+        lively(torch.zeros(1, lively.z_dim, dtype=torch.int64))
+    with pytest.raises(TypeError, match=r"w must be a Tensor of shape .*, got ndarray"):
+        lively.styles(lively.map(lively.latents([1])).numpy())
+    with pytest.raises(TypeError, match=r"target_styles must be a Tensor .*, got ndarray"):
+        lefs.transfer(styles, styles, torch.ones(lively.num_styles))
+
+
+def test_sides_are_whole_however_they_are_given(lively: StyleGAN2) -> None:
+    assert lively.at(8.0).size == (8, 8)
+    assert all(type(side) is int for side in lively.at(np.int64(8)).size)
+    assert lively.synthesize(lively.sample(1), upto=8.0).shape[-2:] == (8, 8)
 
 
 def test_latents_become_images(lively: StyleGAN2) -> None:

@@ -118,10 +118,16 @@ def test_each_class_of_stylegan_xl_has_its_mean():
     generator = lefs.load(FIXTURES / "xl_conditional.pkl")
     w = generator.map(generator.latents([1, 1]), 0.0, [0, 2])
     torch.testing.assert_close(w[:, 0], generator.mapping.w_avg[[0, 2]])
+    of_two = generator.with_label(2)
+    assert torch.equal(of_two.mean_w(), generator.mapping.w_avg[2])
+    assert torch.equal(lefs.source_styles(of_two, of_two.mean_w()), of_two.styles(w[1:]))
+    with pytest.raises(ValueError, match="from 0 to 2"):
+        generator.mean_w()
     usual = generator.with_label(2).map(generator.latents([1]), 0.5)
     torch.testing.assert_close(usual, generator.map(generator.latents([1]), 0.5, [2]))
     with pytest.raises(ValueError, match="from 0 to 2"):
         generator.map(generator.latents([1]), 0.7)
+    torch.testing.assert_close(of_two.double().map(of_two.latents([1]), 0.5), usual, check_dtype=False)
 
 
 # -- the plan ----------------------------------------------------------------------------------------------

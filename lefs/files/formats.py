@@ -45,6 +45,8 @@ ARCHITECTURES = {
     "progan": (models.ProGAN, models.ProGANConfig),
 }
 
+_WEIGHTS = (".pkl", ".pt", ".pth", ".model")  # what publishers' files end in
+
 # format to convert to → module of lefs.files.publishers that writes it
 _WRITERS = {"rosinality": "rosinality_stylegan2", "nvidia-state-dict": "nvlabs_state_dict"}
 
@@ -99,8 +101,13 @@ def load(
 
 def _load_own(path: Path) -> Generator:
     pieces = [*path.glob("data.pkl"), *path.glob("*/data.pkl")] if path.is_dir() else []
-    if pieces and not record_file(path, _FORMAT).exists():
-        raise ArtifactError(f"{path} is an unpacked PyTorch file: zip the whole folder, and load the .zip")
+    if path.is_dir() and not (own := record_file(path, _FORMAT)).exists():
+        if pieces:
+            remedy = "zip the whole folder, and load the .zip"
+            raise ArtifactError(f"{path} is an unpacked PyTorch file: {remedy}")
+        inside = sorted(f.name for f in path.iterdir() if f.suffix in (*_WEIGHTS, ".safetensors"))
+        listed = f", such as {', '.join(map(repr, inside[:3]))}" if inside else ""
+        raise ArtifactError(f"{own} does not exist; give the path of a generator's file{listed}")
     meta, tensors, file = load_record(path, expect=_FORMAT)
     try:
         parsed = Parsed(meta["architecture"], meta["config"], {})
@@ -262,7 +269,7 @@ def convert(source: str | os.PathLike[str], target: str | os.PathLike[str], *, t
     check_choice("to", to, ("lefs", *_WRITERS))
     target = looked_up(target)
     endings = (".pt", ".pth")
-    if to == "lefs" and target.suffix in (".pkl", ".model", ".json", *endings):
+    if to == "lefs" and target.suffix.lower() in (*_WEIGHTS, ".json", ".bin", ".ckpt"):
         raise ArtifactError(f"{target}: the format of lefs is .safetensors; give such a name, or a folder")
     if to != "lefs" and target.suffix not in endings:
         raise ArtifactError(f"{target}: this format is written to a file name that ends in .pt or .pth")

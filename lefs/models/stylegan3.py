@@ -219,13 +219,19 @@ class StyleGAN3(Generator):
         if not self.config.class_means:
             return super().map(z, truncation, labels)
         psi, w = check_number("truncation", truncation), super().map(z, labels=labels)
-        shares = self._label_rows(labels, len(z))
+        return w if psi == 1 else self._means(labels, len(z))[:, None].lerp(w, psi)
+
+    def mean_w(self) -> Tensor:
+        """As `Generator.mean_w`; where each class has its own mean, that of the class of `with_label`."""
+        return self._means(None, 1)[0] if self.config.class_means else super().mean_w()
+
+    def _means(self, labels: Labels, count: int) -> Tensor:
+        """The mean w of the classes of each image, (count, D)."""
+        shares, means = self._label_rows(labels, count), self.get_buffer("mapping.w_avg")
         assert shares is not None  # (means of classes are of a conditional network)
-        if psi == 1:
-            return w
         if not torch.allclose(shares.sum(dim=1), shares.new_ones(1), atol=1e-3):
             raise ValueError("labels must sum to 1 for each image: truncation mixes the means of its classes")
-        return (shares @ self.get_buffer("mapping.w_avg"))[:, None].lerp(w, psi)
+        return shares.to(means) @ means
 
     def _styles(self, w: Tensor) -> Tensor:
         modules = [*(self.synthesis.get_submodule(layer.name) for layer in self.layers), self._input]

@@ -70,9 +70,9 @@ def read(tree: Any, path: Path) -> Parsed:
     notes: dict[str, Any] = {"publisher": "rosinality stylegan2-pytorch", "network": where or "the file"}
     if mean is not None:
         tensors["mapping.w_avg"] = _mean(source, mean)
-    for name in [n.removesuffix("_strength") for n in tensors if n.endswith(".noise_strength")]:
-        if f"{name}_const" not in tensors:
-            notes["noise"] = "the file has no noise maps; these are of seed 0"
+    if not any(name.endswith(".noise_const") for name in tensors):
+        notes["noise"] = "the file has no noise maps; these are of seed 0"
+        for name in [n.removesuffix("_strength") for n in tensors if n.endswith(".noise_strength")]:
             tensors[f"{name}_const"] = seeded_map(0, changes.side_of(name), int(".conv0." in name))
     return Parsed("stylegan2", stylegan2_config(tensors, source, **filters), tensors, notes)
 

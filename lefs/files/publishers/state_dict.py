@@ -11,7 +11,7 @@ from typing import Any
 
 from torch import Tensor
 
-from lefs.files.reading import aligned
+from lefs.files.reading import Instance, aligned
 from lefs.records import ArtifactError
 
 __all__ = ["Change", "Parts", "Row", "StateDict", "Table", "check_grown", "find_state", "same"]
@@ -98,7 +98,7 @@ class StateDict:
         self._left: dict[str, Tensor] = {}
         for name, value in tensors.items():
             if not isinstance(name, str) or not isinstance(value, Tensor):
-                kind = type(value).__name__
+                kind = f"record of {value}" if isinstance(value, Instance) else type(value).__name__
                 raise self.error(f"its entry {name!r} is a {kind} where a named tensor should be")
             self._left[name] = value
 

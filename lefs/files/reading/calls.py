@@ -166,7 +166,9 @@ def _typed_tensor(session: Session, args: Arguments) -> Any:
     match args:
         case (Tensor() as base, int(), tuple(), tuple(), _, _, Global(module="torch", name=name), *_):
             dtype = DTYPES.get(name)
-            if dtype is None or base.dtype is not torch.uint8 or base.ndim != 1 or not base.is_contiguous():
+            if dtype is None:
+                raise refused(f"it stores numbers of the kind torch.{name}, which lefs does not know")
+            if base.dtype is not torch.uint8 or base.ndim != 1 or not base.is_contiguous():
                 return NotImplemented
             if base.numel() % dtype.itemsize or base.storage_offset() % dtype.itemsize:
                 raise damaged(f"{base.numel():,} bytes are not a whole number of {dtype}")
