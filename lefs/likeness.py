@@ -73,6 +73,6 @@ def seen_by(loss: Features) -> Callable[[Tensor], Sequence[Tensor]]:
             images = ((images + 1) / 2 - mean) / deviation
         found = inner(images)
         found = list(found.values()) if isinstance(found, Mapping) else found
-        return list(found) if isinstance(found, list | tuple) else [found]
+        return list(found) if isinstance(found, Sequence) else [found]
 
     return see
