@@ -22,7 +22,7 @@ import pytest
 import lefs
 
 # Not imported, but needed at run time: the application, and the kernel that notebooks run in.
-PROGRAMS = {"ipykernel", "jupyterlab"}
+PROGRAMS = {"ipykernel", "jupyterlab", "voila"}
 
 
 @pytest.fixture(scope="module")
@@ -145,7 +145,6 @@ ROOMS = {"runner": "notebooks", "widgets": "notebooks"}  # rooms of the package 
 LATE = {
     "ipython": "notebooks",
     "pandas": "notebooks",
-    "voila": "studio",
     "imageio": "video",
     "imageio-ffmpeg": "video",
 }
