@@ -11,9 +11,7 @@ from torch import Tensor
 
 from lefs.checks import check_choice, check_counts, check_integer, check_text
 
-__all__ = [
-    "StyleLayer", "check_layers", "check_rows", "check_styles_shape", "check_tensors", "ranges",
-]  # fmt: skip
+__all__ = ["StyleLayer", "check_layers", "check_rows", "check_styles_shape", "ranges"]
 
 _LARGEST = 2**16  # channels of a layer, or side of its maps
 
@@ -146,19 +144,13 @@ def check_layers(layers: Sequence[StyleLayer]) -> tuple[StyleLayer, ...]:
     return tuple(layers)
 
 
-def check_tensors(shape: str, **given: Tensor) -> None:
-    """Raise a TypeError, which names the shape that is wanted, unless all are Tensors."""
-    for name, found in given.items():
-        if not isinstance(found, Tensor):
-            remedy = "torch.as_tensor(...).float() makes one"
-            raise TypeError(f"{name} must be a Tensor of shape {shape}, got {type(found).__name__}; {remedy}")
-
-
 def check_rows(*shape: int, **given: Tensor) -> None:
     """Raise a TypeError or a ValueError unless all are Tensors of real numbers, of shape (N, *shape)."""
     expected = f"(N, {', '.join(map(str, shape))})"
-    check_tensors(expected, **given)
     for name, found in given.items():
+        if not isinstance(found, Tensor):
+            kind, remedy = type(found).__name__, "torch.as_tensor(...).float() makes one"
+            raise TypeError(f"{name} must be a Tensor of shape {expected}, got {kind}; {remedy}")
         if not found.ndim or found.shape[1:] != shape:
             raise ValueError(f"{name} must have shape {expected}, got {tuple(found.shape)}")
         if not found.is_floating_point():

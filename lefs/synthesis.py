@@ -76,6 +76,10 @@ class Placed(nn.Module):
                 check_device(given)
         return super().to(*args, **kwargs)
 
+    def cuda(self, device: int | torch.device | None = None) -> Self:
+        """As ``.to("cuda")``."""
+        return self.to(f"cuda:{device}" if isinstance(device, int) else device or "cuda")
+
 
 class Synthesis(Placed, ABC):
     """The layers of a generator, and the walk through them.

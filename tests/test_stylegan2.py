@@ -16,7 +16,6 @@ from helpers import by_layer, random_network
 from torch import Tensor
 from torch.nn.functional import conv_transpose2d
 
-import lefs
 from lefs import StyleGAN2, StyleGAN2Config
 from lefs.generator import Generator
 from lefs.models.layers import unit_variance, up_convolution, upsample
@@ -723,8 +722,6 @@ def test_styles_that_are_no_tensor_are_refused(lively: StyleGAN2) -> None:
         lively(torch.zeros(1, lively.z_dim, dtype=torch.int64))
     with pytest.raises(TypeError, match=r"w must be a Tensor of shape .*, got ndarray"):
         lively.styles(lively.map(lively.latents([1])).numpy())
-    with pytest.raises(TypeError, match=r"target_styles must be a Tensor .*, got ndarray"):
-        lefs.transfer(styles, styles, torch.ones(lively.num_styles))
 
 
 def test_sides_are_whole_however_they_are_given(lively: StyleGAN2) -> None:
