@@ -45,11 +45,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     # In this process of its own: jsonschema, which nbformat imports, would build a grammar of web addresses.
     # That takes seconds, and notebooks have none to check.
     sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]
-    if sys.stdout is None:  # (closed by whoever started us, and the next file that is opened would be it)
-        sys.stdout = os.fdopen(os.open(os.devnull, os.O_WRONLY), "w")
+    for name in (
+        "stdout",
+        "stderr",
+    ):  # (closed by whoever started us: the next file to be opened would be it)
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_WRONLY), "w"))
     parser = _parser()
     arguments, rest = parser.parse_known_args(argv)
-    if rest and arguments.command not in (_notebooks, _studio):
+    if rest and (arguments.command not in (_notebooks, _studio) or getattr(arguments, "copy_only", False)):
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
     arguments.rest = rest
     # (importing PyTorch makes no garbage; looking for it takes a tenth of the time)
@@ -262,7 +266,7 @@ def _asked_for(generator: lefs.Generator, arguments: argparse.Namespace) -> lefs
 def _source(generator: lefs.Generator, text: str, arguments: argparse.Namespace) -> Any:
     """A seed, a file, or the inversion of a picture."""
     if not lefs.sources.is_picture(text):
-        return int(text) if text.isdecimal() else text
+        return int(text) if text.removeprefix("-").isdecimal() else text
     return lefs.invert(generator, text, space=arguments.space, steps=arguments.steps)
 
 

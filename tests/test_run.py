@@ -900,9 +900,13 @@ def test_what_standard_output_cannot_take_is_one_message() -> None:
     assert (full.returncode, full.stderr) == (1, "lefs: [Errno 28] No space left on device\n")
     closed = subprocess.run(f"{command} >&-", shell=True, capture_output=True, text=True)
     assert (closed.returncode, closed.stderr) == (0, "")
+    unheard = f"{sys.executable} -m lefs info no-such-file"  # (it complains, and nobody listens)
+    assert subprocess.run(f"{unheard} 2>&-", shell=True).returncode == 2
 
 
-@pytest.mark.parametrize("arguments", [[], ["ran"], ["run", "--workers", "many"], ["results"]])
+@pytest.mark.parametrize(
+    "arguments", [[], ["ran"], ["run", "--workers", "many"], ["notebooks", "--copy-only", "--no"]]
+)
 def test_a_wrong_option_is_one_line(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit, match="2"):
         main(arguments)

@@ -227,7 +227,7 @@ def results(folders: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]) 
 def _recorded(record: Mapping[str, Any]) -> tuple[Any, ...]:
     """Notebook, parameters, defaults, findings, seconds and error of a record, as far as a file has them."""
     told, defaults, found = (dict(record.get(n, {})) for n in ("parameters", "defaults", "findings"))
-    return record["notebook"], told, defaults, numbers(found), record["seconds"], record["error"]
+    return str(record["notebook"]), told, defaults, numbers(found), record["seconds"], record["error"]
 
 
 def _own(run: Path, value: Any) -> bool:
