@@ -62,7 +62,8 @@ def copy_notebooks(
 
 
 def _copy(source: Path, target: Path) -> str:
-    import nbformat  # (which the studio does not wait for)
+    with needs("notebooks", "lefs.runner.copy_notebooks"):
+        import nbformat  # (which the studio does not wait for)
 
     notebook = read_notebook(source)
     digest = notebook_digest(notebook)
