@@ -7,7 +7,7 @@ import math
 import operator
 from collections.abc import Collection, Iterable, Iterator, Sized
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, cast
 
 __all__ = [
     "MAX_SEED", "check_choice", "check_clusters", "check_counts", "check_device", "check_integer",
@@ -100,8 +100,8 @@ def check_seed(name: str, value: Any) -> int:
 
 def check_seeds(seeds: Seeds, *, name: str = "seeds") -> list[int]:
     """Return `seeds` as a non-empty list of ints in [0, 2**32 - 1], what `numpy.random.RandomState` takes."""
-    if not isinstance(seeds, Iterable) or getattr(seeds, "ndim", 1) == 0:
-        seeds = [seeds]
+    if not isinstance(seeds, Iterable) or not getattr(seeds, "ndim", 1):
+        seeds = cast("list[int]", [seeds])
     checked = [check_seed(f"{name}[{i}]", s) for i, s in enumerate(seeds)]
     if not checked:
         raise ValueError(f"{name} is empty; give at least one seed, for example range(64)")

@@ -144,7 +144,7 @@ def check_layers(layers: Sequence[StyleLayer]) -> tuple[StyleLayer, ...]:
     return tuple(layers)
 
 
-def check_rows(*shape: int, **given: Tensor) -> None:
+def check_rows(*shape: int, **given: Any) -> None:
     """Raise a TypeError or a ValueError unless all are Tensors of real numbers, of shape (N, *shape)."""
     expected = f"(N, {', '.join(map(str, shape))})"
     for name, found in given.items():
