@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import gc
 import inspect
+import json
 import os
 import signal
 import sys
@@ -281,6 +282,10 @@ def _info(arguments: argparse.Namespace) -> None:
     path = lefs.records.locate(arguments.generator)
     if path.is_dir() and not (path / "generator.safetensors").exists():
         path = min(path.glob("*.safetensors"), default=path)
+    if path.suffix.lower() == ".png":
+        recipe = lefs.Recipe.from_png(path)
+        _say(json.dumps(recipe.to_json()) if arguments.json else lefs.records.printable(str(recipe)))
+        return
     if arguments.json and path.is_file() and path.suffix not in (".safetensors", ".json"):
         raise lefs.ArtifactError(f"{path} is not a file of lefs; leave out --json, or convert it first")
     if arguments.json:

@@ -304,6 +304,10 @@ def test_the_command_line_inverts_pictures_and_edits_them(
     assert lefs.Recipe.load("mine.json").changes[0].mask == lefs.KeptMask.of("mask.png")
     assert main([*alone, "--mask", "me.json"]) == 2
     capsys.readouterr()
+    assert main(["info", "mine.png"]) == 0
+    assert "mine of 7 (in place)" in capsys.readouterr().out
+    assert main(["info", "mask.png"]) == 2
+    assert "has no lefs-recipe inside" in capsys.readouterr().err
     assert main([*edit, "--reference", "7", "--part", "lef"]) == 2
     assert "did you mean 'left'?" in capsys.readouterr().err
     assert main([*edit, "--reference", "7", "--part", "left", "--part", "right"]) == 2
