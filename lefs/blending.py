@@ -250,12 +250,14 @@ class Blending:
             inner = self._toned(part, target, reference, inner, strength)
         if settings.align:
             inner, other = self._aligned(inner, own, other, only_apart=settings.align == "apart")
+        inner = self._beside(inner, begin, target, strength)
         union = place = own | other
         if settings.transplant:
             # (where only the target shows the part, the reference shows what lies behind it there: its own)
             chosen = replace(_TRANSPLANT, contributions=settings.contributions)
             own_q = self.query(part, chosen, target, reference)
             behind = self._moved(target, reference, own_q, strength, cache)
+            behind = self._beside(behind, begin, target, strength)
             begin, place = self._mixed(begin, behind, union), other
         return self._mixed(begin, inner, place), union
 
@@ -264,6 +266,18 @@ class Blending:
         if strength == 1 and bool((q == 1).all()):
             return reference.state
         return self.state(transfer(target.styles, reference.styles, q, strength=strength), cache=cache)
+
+    def _beside(self, made: Cache, begin: Cache, target: Side, strength: float) -> Cache:
+        """What a part is to become where earlier changes were made: at full strength `made`, at none of it
+        what they left.
+        """
+        if strength == 1 or begin is target.state:
+            return made
+
+        def mixed(_: int, made: Tensor, begin: Tensor, own: Tensor) -> Tensor:
+            return made + (1 - strength) * (begin - own)
+
+        return _each(self.generator, mixed, made.styles, made, begin, target.state)
 
     def refined(
         self, outer: Cache, inner: Cache, mask: Tensor, growth: int | None, *, cache: Cache | None = None

@@ -223,8 +223,11 @@ class Editor(Shown):
                 own, other = (work.marked(side, change.part, drawn) for side in (own, other))
             mixed = partial(work.blend, change.part, change.settings, own, other, q, strength=change.strength)
             found, place = mixed(over=found, cache=kept)
-            places.append(place)
-            growth.append(change.settings.refine)
+            if change.strength:
+                places.append(place)
+                growth.append(change.settings.refine)
+        if not places:
+            return found
         # (what one change mixes in without a second blend is not cut by another's)
         widest = None if None in growth else max(g for g in growth if g is not None)
         alone = kept if len(places) == len(changes) else None
@@ -250,9 +253,8 @@ class Editor(Shown):
         label: Label | None = None,
     ) -> Tensor:
         """Unedited images of seeds or other sources, (N, 3, H, W); the latest are kept, up to 64 MiB."""
-        images = [self._image(source, truncation, label) for source in sources]
         with self._lock, torch.no_grad():
-            return self._drawn(images, upto)
+            return self._drawn([self._image(source, truncation, label) for source in sources], upto)
 
     def _drawn(self, images: Sequence[_Image], upto: int | None) -> Tensor:
         found = [self._pictures.made((image, upto), self._draw, image, upto) for image in images]

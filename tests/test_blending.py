@@ -8,6 +8,7 @@ import weakref
 import zlib
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -304,6 +305,29 @@ def test_changes_in_place_lie_one_over_the_other(lively: StyleGAN2, catalog: Cat
     assert a is not None
     assert b is not None
     torch.testing.assert_close(a * (inside == 1), b * (inside == 1), rtol=1e-4, atol=1e-5)
+
+
+def test_a_change_of_no_strength_leaves_those_before_it(lively: StyleGAN2, catalog: Catalog) -> None:
+    editor = Editor(lively, catalog)
+    one, other = list(catalog.parts)[:2]
+    beneath = [
+        Change(one, 1, 1.0, IN_PLACE),
+        Change(one, 1, 1.0, QuerySettings(rho=0, epsilon=8, coarse=1, rgb=1)),
+    ]
+    options: list[dict[str, Any]] = [{}, {"transplant": True}, {"align": True}, {"refine": None}]
+    for before in beneath:
+        alone = editor.render(Recipe(0, (before,), truncation=1.0)).image
+        for option in options:
+            none, all_ = (
+                editor.render(
+                    Recipe(
+                        0, (before, Change(other, 2, strength, replace(IN_PLACE, **option))), truncation=1.0
+                    )
+                ).image
+                for strength in (0.0, 1.0)
+            )
+            torch.testing.assert_close(none, alone, rtol=1e-4, atol=1e-4)
+            assert (all_ - alone).abs().max() > 0.01
 
 
 def test_channels_move_beneath_changes_in_place(lively: StyleGAN2, catalog: Catalog) -> None:
