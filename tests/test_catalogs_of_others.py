@@ -75,6 +75,9 @@ def test_the_layer_is_found_by_its_channels(theirs: Any, tiny: StyleGAN2, tmp_pa
         (None, np.full((3, 6), np.nan, np.float32), "NaN"),
         (None, np.ones(6, np.float32), "not a pickled catalog"),
         ({"eyes": [9]}, np.eye(6, dtype=np.float32), "annotations"),
+        ({"eyes": [True]}, np.eye(6, dtype=np.float32), "annotations"),
+        ({" ": [1]}, np.eye(6, dtype=np.float32), "annotations: a part's name must be printable"),
+        (None, np.zeros((0, 6), np.float32), "no vectors"),
         ({"eyes": [1], "nose": [1]}, np.eye(6, dtype=np.float32), "annotations"),
     ],
 )

@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+import lefs
 from lefs.segmenters import huggingface_segmenter, torchvision_segmenter
 
 MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -137,6 +138,12 @@ def test_gradients_reach_the_images() -> None:
 def test_half_precision_models_get_what_they_are_in() -> None:
     segmenter = torchvision_segmenter(TorchvisionModel().eval().bfloat16(), NAMES, size=None)
     assert segmenter.logits(torch.zeros(1, 3, 8, 8)).dtype == torch.float32
+
+
+def test_the_own_network_takes_images_of_any_precision() -> None:
+    segmenter, images = lefs.PartSegmenter(["skin", "hair"], width=4).eval(), torch.rand(1, 3, 16, 16)
+    with torch.no_grad():
+        assert torch.equal(segmenter(images.double()), segmenter(images))
 
 
 def test_bad_models_and_names_are_named() -> None:

@@ -16,7 +16,8 @@ from lefs.activations import Sample
 from lefs.catalog import Catalog
 from lefs.files.reading import Instance, aligned, read_tree
 from lefs.generator import Generator
-from lefs.records import ArtifactError
+from lefs.naming import part_name
+from lefs.records import ArtifactError, whole
 
 __all__ = ["import_catalog"]
 
@@ -82,8 +83,8 @@ def _read(path: Path) -> tuple[Tensor, dict[str, tuple[int, ...]]]:
             f"(K, C), alone or as its _factorization; found a {type(tree).__name__}"
         )
     centers = aligned(centers).float()
-    if not bool(torch.isfinite(centers).all()) or not bool((centers.norm(dim=1) > 0).all()):
-        raise ArtifactError(f"{path}: its cluster_centers_ hold NaN, infinite or zero vectors")
+    if not len(centers) or not bool(torch.isfinite(centers).all() & (centers.norm(dim=1) > 0).all()):
+        raise ArtifactError(f"{path}: its cluster_centers_ hold no vectors, or NaN, infinite or zero vectors")
     return normalize(centers, dim=1), _annotations(outer.get("annotations", {}), len(centers), path)
 
 
@@ -109,12 +110,13 @@ def _annotations(found: Any, count: int, path: Path) -> dict[str, tuple[int, ...
     taken: set[int] = set()
     for name, clusters in found.items() if isinstance(found, dict) else ():
         own = clusters.tolist() if isinstance(clusters, Tensor) else clusters
-        valid = isinstance(own, list | tuple) and all(isinstance(k, int) and 0 <= k < count for k in own)
+        valid = isinstance(own, list | tuple) and all(type(k) is int and 0 <= k < count for k in own)
         if not isinstance(name, str) or not valid or taken.intersection(own):
             raise ArtifactError(
                 f"{path}: its annotations should name lists of clusters 0..{count - 1}, each in one list; "
                 f"that of {name!r:.80} is another"
             )
         taken.update(own)
-        parts[name] = tuple(own)
+        with whole(Path(path), "catalog"):
+            parts[part_name("annotations", name)] = tuple(own)
     return {name: ks for name, ks in parts.items() if ks}

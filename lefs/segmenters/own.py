@@ -119,7 +119,7 @@ class PartSegmenter(Placed):
             raise ValueError(
                 f"images must be (N, 3, H, W) with sides divisible by 8, got {tuple(images.shape)}"
             )
-        maps = [self.down[0](images)]
+        maps = [self.down[0](images.to(self.head.weight))]
         for block in self.down[1:]:
             maps.append(block(max_pool2d(maps[-1], 2)))
         return maps
