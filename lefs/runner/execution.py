@@ -291,6 +291,7 @@ def _execute(task: Task, executed: Path, parameters: Mapping[str, Any], kernels:
                 parameters=dict(parameters),
                 kernel_name="python3",
                 language="python",
+                start_timeout=600,  # seconds, on a machine that is busy (one that died is noticed at once)
                 progress_bar=bar,
                 kernel_manager_class=kernels.manager(path.parent, log),
                 extra_arguments=["--log-level=ERROR"],
