@@ -94,6 +94,7 @@ def _complain(error: object, code: int) -> int:
 
 def _say(*lines: str) -> None:
     sys.stdout.writelines(f"{line}\n" for line in lines)
+    sys.stdout.flush()  # (what a server says next comes after)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -198,7 +199,6 @@ def _notebooks(arguments: argparse.Namespace) -> int:
             _say("    it was changed or run, and there is a newer one; rename or delete yours to get that")
     if arguments.copy_only:
         return 0
-    sys.stdout.flush()
     return lefs.runner.open_jupyterlab(arguments.folder, options=arguments.rest)
 
 
@@ -212,7 +212,6 @@ def _studio(arguments: argparse.Namespace) -> int:
         "    ssh -N -L PORT:127.0.0.1:PORT NAME@THIS-MACHINE",
         "with the PORT of that address, and opens it; docs/studio.md says more, and what a class needs.",
     )
-    sys.stdout.flush()
     given = {"out": arguments.out, "options": arguments.rest}
     return lefs.runner.open_studio(arguments.generator, arguments.catalog, **given)
 
