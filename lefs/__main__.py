@@ -284,10 +284,9 @@ def _info(arguments: argparse.Namespace) -> None:
     if path.suffix.lower() == ".png":
         recipe = lefs.Recipe.from_png(path)
         _say(json.dumps(recipe.to_json()) if arguments.json else lefs.records.printable(str(recipe)))
-        return
-    if arguments.json and path.is_file() and path.suffix not in (".safetensors", ".json"):
+    elif arguments.json and path.is_file() and path.suffix not in (".safetensors", ".json"):
         raise lefs.ArtifactError(f"{path} is not a file of lefs; leave out --json, or convert it first")
-    if arguments.json:
+    elif arguments.json:
         _say(lefs.records.describe_record(path, whole=True))
     elif path.suffix in (".safetensors", ".json") and (said := lefs.records.describe_record(path)):
         _say(said)
