@@ -343,7 +343,7 @@ _COMMANDS: Mapping[Callable[..., int | None], Sequence[Sequence[Any]]] = {
         ("--sweep-file FILE", "run at the points of a .csv (names above) or a .json (a list of objects)"),
         (
             "--workers N",
-            "how many at a time: notebooks (default: 2 of those of lefs), or runs of a sweep (1)",
+            "how many at a time: notebooks (2 of those of lefs), or runs of a sweep (1)",
             None,
             int,
         ),
