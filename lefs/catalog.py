@@ -20,7 +20,7 @@ from torch.nn.functional import interpolate, one_hot
 
 from lefs.activations import Hypercolumns, Sample
 from lefs.checks import check_choice, check_clusters, check_integer, check_name, check_tensor
-from lefs.energies import measured, shares
+from lefs.energies import measured, narrowest, shares
 from lefs.factorization import Side, check_sides, memberships
 from lefs.generator import Generator, GeneratorId, Sampling
 from lefs.images import of_height
@@ -335,10 +335,8 @@ class Catalog(Shown):
         file = record_file(path, _FORMAT)
         with exclusive(file.parent):
             kept = self._joined(file, check_choice("prefer", prefer, ("refuse", "own", "theirs")))
-            tensors = {n: getattr(kept, n) for n in _TENSORS}
-            for name in (n for n in _OPTIONAL if getattr(kept, n) is not None):
-                wide = getattr(kept, name)  # (in float32 where that holds every value)
-                tensors[name] = wide.float() if wide.float().to(wide).equal(wide) else wide
+            found = {n: getattr(kept, n) for n in (*_TENSORS, *_OPTIONAL)}
+            tensors = {n: t if n == "centers" else narrowest(t) for n, t in found.items() if t is not None}
             content = {
                 "layer": kept.layer,
                 "parts": {n: list(ks) for n, ks in kept.parts.items()},
@@ -383,6 +381,7 @@ class Catalog(Shown):
         """Read what `save` wrote, or an embedded one by its name; an `ArtifactError` says what is wrong."""
         with whole_record(name_or_path, expect=_FORMAT) as (meta, tensors, file):
             given: dict[str, Any] = {name: tensors[name] for name in _TENSORS}
+            given["contributions"] = given["contributions"].double()
             given |= {name: meta[name] for name in _LATER if name in meta}
             measured = meta.get("effects_sampling")
             found = cls(
@@ -392,7 +391,7 @@ class Catalog(Shown):
                 parts=meta["parts"],
                 generator=GeneratorId.from_json(meta["generator"]),
                 sampling=Sampling.from_json(meta["sampling"]),
-                errors=tensors.get("errors"),
+                errors=tensors["errors"].float() if "errors" in tensors else None,
                 effects=tensors["effects"].double() if "effects" in tensors else None,
                 effects_sampling=measured and Sampling.from_json(measured),
             )
