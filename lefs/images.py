@@ -156,7 +156,7 @@ def read_mask(name: str, mask: Picture) -> np.ndarray:
     try:
         image = read_picture(mask, alpha=True)
     except ValueError as error:
-        raise ValueError(f"{name} is no picture and no array (H, W) of numbers: {error}") from None
+        raise ValueError(f"{name} is neither a picture nor an array (H, W) of numbers: {error}") from None
     grey, alpha = (np.asarray(one, np.uint16) for one in (image.convert("L"), image.getchannel("A")))
     return np.asarray(grey * alpha > 127 * 255)
 

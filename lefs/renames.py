@@ -99,7 +99,8 @@ def _teach(kind: type) -> None:
     for name, method in list(vars(kind).items()):
         if isinstance(method, FunctionType):
             setattr(kind, name, _called(method, kind.__name__ if name == "__init__" else name))
-    if "__getattr__" not in vars(kind):
+    # (networks look their parameters up through torch's own; of those, generators are what people hold)
+    if kind.__name__ == "Generator" or not any("__getattr__" in vars(each) for each in kind.__mro__):
         kind.__getattr__ = _Missing()  # type: ignore[attr-defined]
 
 

@@ -943,14 +943,18 @@ def test_a_picture_may_be_a_seed_or_a_file() -> None:
             parameter.convert(wrong)
 
 
-def test_where_there_is_no_part_of_the_wish_the_largest_is_taken(tmp_path: Path) -> None:
-    catalog = lefs.Catalog.load("portraits-64")
+def test_where_there_is_no_part_of_the_wish_the_largest_in_target_and_reference_is_taken(
+    tmp_path: Path,
+) -> None:
+    generator, catalog = lefs.load("portraits-64"), lefs.Catalog.load("portraits-64")
     unnamed = catalog.named([f"cluster {k}" for k in range(catalog.num_clusters)])
     (path,) = find_notebooks(["3_editing"])
     values = {name: p.default for name, p in read_parameters(nbformat.read(path, as_version=4)).items()}
     values |= {"generator": "portraits-64", "catalog": str(unnamed.save(tmp_path)), "parts": []}
+    values |= {"target": 7, "reference": 12}
     lefs.runner.prepare("3_editing", values, part="hair")
-    assert values["part"] == f"cluster {int(catalog.sizes.argmax())}"
+    shown = catalog.membership(generator, generator.sample([7, 12], truncation=values["truncation"]))
+    assert values["part"] == f"cluster {int(shown.sum(dim=(0, 2, 3)).argmax())}"
 
 
 def test_a_label_may_be_a_number_for_each_class(tmp_path: Path) -> None:

@@ -3,9 +3,9 @@ from typing import Any
 
 from lefs.runner.costs import affordable as affordable
 from lefs.runner.costs import affordable_images as affordable_images
+from lefs.runner.costs import choose_clustering as choose_clustering
 from lefs.runner.costs import effects_within as effects_within
 from lefs.runner.domains import choose as choose
-from lefs.runner.domains import choose_clustering as choose_clustering
 from lefs.runner.domains import prepare as prepare
 from lefs.runner.execution import run_notebooks as run_notebooks
 from lefs.runner.findings import record as record

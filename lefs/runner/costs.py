@@ -20,6 +20,7 @@ from lefs.catalog import Catalog
 from lefs.checks import Label, check_integer, check_number
 from lefs.effects import with_effects
 from lefs.generator import Generator
+from lefs.segmenters import segmenter_of
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
@@ -31,6 +32,7 @@ __all__ = [
     "affordable",
     "affordable_images",
     "cell_reporter",
+    "choose_clustering",
     "duration",
     "effects_within",
     "estimate_notebook",
@@ -144,6 +146,38 @@ def _said(what: str, count: float, minutes: float, most: int, least: int) -> int
     return found
 
 
+def choose_clustering(generator: Generator, clusters: int = 0, layer: str = "") -> tuple[int, str]:
+    """How many clusters of which layer notebook 1 makes, where it is not told.
+
+    With a segmenter to name them, 96 of `joined_layers`: enough for small parts to be edited in place. Else
+    24 of the `default_layer`, as many as a person may look through.
+
+    Parameters
+    ----------
+    generator : Generator
+    clusters : int
+        K; 0: chosen.
+    layer : str
+        The layer, or several joined by ``+``; empty: chosen.
+
+    Returns
+    -------
+    (int, str)
+        What was given, and the choice for what was not.
+
+    Examples
+    --------
+    >>> import lefs
+    >>> choose_clustering(lefs.load("portraits")), choose_clustering(lefs.load("portraits"), 12, "b32.conv1")
+    ((96, 'b64.conv0+b128.conv0'), (12, 'b32.conv1'))
+    """
+    if clusters and layer:
+        return clusters, layer
+    named = segmenter_of(generator) is not None
+    layers = generator.joined_layers if named else generator.default_layer
+    return clusters or (96 if named else 24), layer or layers
+
+
 def effects_within(minutes: float, catalog: Catalog, generator: Generator) -> tuple[Catalog, str]:
     """The catalog with its effects, measured where they can be had in time, and what to choose channels by.
 
@@ -234,7 +268,7 @@ def sweep_costs(tasks: Iterable[Task], timed: Callable[[Task], float]) -> tuple[
         except KeyError:  # (one of that name may lack parameters that ours has)
             return math.inf, math.inf
         seconds += count * one + rest
-        space += _COSTS[name][3] + (0.02 * (values["clusters"] or 96) if name == "1_dissection" else 0)
+        space += _COSTS[name][3] + (0.0105 * (values["clusters"] or 96) if name == "1_dissection" else 0)
         if name == "2_catalog":  # (what is in it, under whatever names, is kept once)
             catalogs[values["catalog"], task.generator["fingerprint"]] = task.catalog
     return seconds, space + sum(catalogs.values())

@@ -11,6 +11,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import torch
+
 import lefs
 from lefs.activations import Hypercolumns
 from lefs.catalog import Catalog
@@ -20,12 +22,12 @@ from lefs.records import load_record
 from lefs.runner.costs import estimate_notebook, seconds_per_image
 from lefs.runner.notebooks import ParameterError, complaints
 from lefs.segmenters import segmenter_of
+from lefs.sources import source_styles
 
 __all__ = [
     "DOMAINS",
     "check_values",
     "choose",
-    "choose_clustering",
     "find_catalog",
     "open_catalog",
     "prepare",
@@ -260,38 +262,6 @@ def _owner(path: Path) -> str | None:
     return owner.get("fingerprint") if isinstance(owner, dict) else None
 
 
-def choose_clustering(generator: Generator, clusters: int = 0, layer: str = "") -> tuple[int, str]:
-    """How many clusters of which layer notebook 1 makes, where it is not told.
-
-    With a segmenter to name them, 96 of `joined_layers`: enough for small parts to be edited in place. Else
-    24 of the `default_layer`, as many as a person may look through.
-
-    Parameters
-    ----------
-    generator : Generator
-    clusters : int
-        K; 0: chosen.
-    layer : str
-        The layer, or several joined by ``+``; empty: chosen.
-
-    Returns
-    -------
-    (int, str)
-        What was given, and the choice for what was not.
-
-    Examples
-    --------
-    >>> import lefs
-    >>> choose_clustering(lefs.load("portraits")), choose_clustering(lefs.load("portraits"), 12, "b32.conv1")
-    ((96, 'b64.conv0+b128.conv0'), (12, 'b32.conv1'))
-    """
-    if clusters and layer:
-        return clusters, layer
-    named = segmenter_of(generator) is not None
-    layers = generator.joined_layers if named else generator.default_layer
-    return clusters or (96 if named else 24), layer or layers
-
-
 def choose(name: str, value: str, choices: Collection[str], wish: str = "") -> str:
     """Return `value` if there is such a thing, and something suitable, which is printed, if it is empty.
 
@@ -365,15 +335,30 @@ def prepare(notebook: str, namespace: dict[str, Any], **wishes: Any) -> None:
     if "catalog" in values:
         catalog = open_catalog(values["catalog"], generator)
     names = dict(check_values(notebook, values, generator, catalog))
-    if catalog is not None:  # (the largest first: a picture that lacks it is rare)
-        sizes = {part: int(catalog.sizes[list(some)].sum()) for part, some in catalog.parts.items()}
-        names["part"] = sorted(names["part"], key=lambda part: -sizes.get(part, 0))
+    if catalog is not None:
+        look = not namespace.get("part", ...) and wishes.get("part") not in names["part"]
+        names["part"] = _largest_first(names["part"], catalog, generator, values if look else {})
     for name, wish in wishes.items():
         if not namespace[name]:
             namespace[name] = _suitable(name, wish, names[DOMAINS[name]])
     if not os.environ.get("LEFS_HEADLESS"):  # (lefs run has said it)
         one = seconds_per_image(generator, values.get("label", -1))
         sys.stdout.write(f"time: {estimate_notebook(notebook, values, one)}\n")
+
+
+def _largest_first(
+    parts: Collection[str], catalog: Catalog, generator: Generator, values: Mapping[str, Any]
+) -> list[str]:
+    """Parts by their size, first that in the target or the reference: what neither shows cannot be edited."""
+    sizes, shown = catalog.sizes.double(), torch.zeros(catalog.num_clusters)
+    label = None if values.get("label", -1) == -1 else values["label"]
+    for name in ("target", "reference") if "reference" in values else ():
+        styles = source_styles(generator, values[name], truncation=values["truncation"], label=label)
+        shown += catalog.membership(generator, styles).cpu().float().sum(dim=(0, 2, 3))
+    order = {
+        part: [float(each[list(ks)].sum()) for each in (shown, sizes)] for part, ks in catalog.parts.items()
+    }
+    return sorted(parts, key=lambda part: order.get(part, [0.0, 0.0]), reverse=True)
 
 
 def _found(generator: Generator, results: Path) -> str:

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 import lefs
 from lefs.catalog import Catalog
 from lefs.records import file_sha256
-from lefs.runner.costs import seconds_per_image
-from lefs.runner.domains import check_values, choose_clustering, find_catalog, open_catalog
+from lefs.runner.costs import choose_clustering, seconds_per_image
+from lefs.runner.domains import check_values, find_catalog, open_catalog
 from lefs.runner.notebooks import (
     assign_parameters,
     complaints,
