@@ -249,7 +249,7 @@ def test_what_is_not_a_picture_is_told(tmp_path: Path) -> None:
     for mask in (np.zeros((4, 4)) - 1, np.full((4, 4), np.nan), np.full((4, 4), 256)):
         with pytest.raises(ValueError, match="mask must have numbers"):
             lefs.KeptMask.of(mask)
-    with pytest.raises(ValueError, match="mask is no picture and no array"):
+    with pytest.raises(ValueError, match="mask is neither a picture nor an array"):
         lefs.KeptMask.of([[1]])  # type: ignore[arg-type]
 
 
