@@ -46,10 +46,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     # In this process of its own: jsonschema, which nbformat imports, would build a grammar of web addresses.
     # That takes seconds, and notebooks have none to check.
     sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]
-    for name in (
-        "stdout",
-        "stderr",
-    ):  # (closed by whoever started us: the next file to be opened would be it)
+    # (closed by whoever started us: the next file to be opened would be it)
+    for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:
             setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_WRONLY), "w"))
     parser = _parser()

@@ -35,6 +35,7 @@ Contributions = Literal["energy", "effect", "standardized"]
 CONTRIBUTIONS: tuple[Contributions, ...] = ("energy", "effect", "standardized")
 _FORMAT = "lefs-catalog"
 _TENSORS, _OPTIONAL = ("centers", "contributions", "sizes"), ("errors", "effects")
+_WIDE = {"contributions": torch.float64, "effects": torch.float64, "errors": torch.float32}
 _LATER = ("method", "measure", "sides")  # not in a file, as once in none, where it is the default
 
 
@@ -336,7 +337,7 @@ class Catalog(Shown):
         with exclusive(file.parent):
             kept = self._joined(file, check_choice("prefer", prefer, ("refuse", "own", "theirs")))
             found = {n: getattr(kept, n) for n in (*_TENSORS, *_OPTIONAL)}
-            tensors = {n: t if n == "centers" else narrowest(t) for n, t in found.items() if t is not None}
+            tensors = {n: narrowest(t) if n in _WIDE else t for n, t in found.items() if t is not None}
             content = {
                 "layer": kept.layer,
                 "parts": {n: list(ks) for n, ks in kept.parts.items()},
@@ -380,10 +381,12 @@ class Catalog(Shown):
     def load(cls, name_or_path: str | os.PathLike[str]) -> Catalog:
         """Read what `save` wrote, or an embedded one by its name; an `ArtifactError` says what is wrong."""
         with whole_record(name_or_path, expect=_FORMAT) as (meta, tensors, file):
-            given: dict[str, Any] = {name: tensors[name] for name in _TENSORS}
-            given["contributions"] = given["contributions"].double()
+            there = (name for name in _OPTIONAL if name in tensors)
+            given: dict[str, Any] = {name: tensors[name] for name in (*_TENSORS, *there)}
+            for name in _WIDE.keys() & given.keys():  # (see `narrowest`; other types are somebody else's)
+                if given[name].dtype in (torch.float16, torch.float32):
+                    given[name] = given[name].to(_WIDE[name])
             given |= {name: meta[name] for name in _LATER if name in meta}
-            measured = meta.get("effects_sampling")
             found = cls(
                 **given,
                 layer=meta["layer"],
@@ -391,9 +394,7 @@ class Catalog(Shown):
                 parts=meta["parts"],
                 generator=GeneratorId.from_json(meta["generator"]),
                 sampling=Sampling.from_json(meta["sampling"]),
-                errors=tensors["errors"].float() if "errors" in tensors else None,
-                effects=tensors["effects"].double() if "effects" in tensors else None,
-                effects_sampling=measured and Sampling.from_json(measured),
+                effects_sampling=Sampling.from_json(own) if (own := meta.get("effects_sampling")) else None,
             )
             found._started[file.resolve()] = found.cluster_names
             return found

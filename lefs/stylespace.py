@@ -145,7 +145,7 @@ def check_layers(layers: Sequence[StyleLayer]) -> tuple[StyleLayer, ...]:
 
 
 def check_rows(*shape: int, **given: Any) -> None:
-    """Raise a TypeError or a ValueError unless all are Tensors of real numbers, of shape (N, *shape)."""
+    """Raise a TypeError or a ValueError unless all are Tensors of real numbers, N rows of that shape."""
     expected = f"(N, {', '.join(map(str, shape))})"
     for name, found in given.items():
         if not isinstance(found, Tensor):

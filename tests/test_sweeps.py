@@ -357,7 +357,7 @@ def test_a_sweep_that_does_not_fit_the_disk_does_not_start(
     small = type("Usage", (), {"free": 3_000_000})
     monkeypatch.setattr(sweeps.shutil, "disk_usage", lambda path: small)
     given: dict[str, Any] = {"folder": root / "notebooks", "out": tmp_path / "runs"}
-    with pytest.raises(RunError, match=r"needs 7 MB, and 3 MB are free"):
+    with pytest.raises(RunError, match=r"needs 6 MB, and 3 MB are free"):
         sweep_notebooks(["1"], grid={"clusters": [8, 16, 24]}, **given)
     assert asked == []
 
@@ -369,7 +369,7 @@ def test_it_says_what_it_will_take(
     sweep_notebooks(["1"], grid={"clusters": [8, 16, 24]}, **given)
     said = capsys.readouterr().err
     assert "3 runs to do, 0 there, 2 at a time: about " in said
-    assert " and 7 MB, as estimated; " in said
+    assert " and 6 MB, as estimated; " in said
     assert len(asked) == 3
 
 

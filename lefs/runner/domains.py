@@ -352,8 +352,9 @@ def _largest_first(
     """Parts by their size, first that in the target or the reference: what neither shows cannot be edited."""
     sizes, shown = catalog.sizes.double(), torch.zeros(catalog.num_clusters)
     label = None if values.get("label", -1) == -1 else values["label"]
-    for name in ("target", "reference") if "reference" in values else ():
-        styles = source_styles(generator, values[name], truncation=values["truncation"], label=label)
+    for picture in (values[name] for name in ("target", "reference") if name in values):
+        psi = values.get("truncation", 1.0)
+        styles = source_styles(generator, picture, truncation=psi, label=label)
         shown += catalog.membership(generator, styles).cpu().float().sum(dim=(0, 2, 3))
     order = {
         part: [float(each[list(ks)].sum()) for each in (shown, sizes)] for part, ks in catalog.parts.items()
