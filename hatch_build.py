@@ -1,4 +1,4 @@
-"""What the build adds: the README as a package index can show it, and the changelog inside the package."""
+"""What the build adds: the README as a package index can show it, where nothing lies beside it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import re
 from pathlib import Path
 from typing import Any
 
-from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 from hatchling.metadata.plugin.interface import MetadataHookInterface
 
 REPOSITORY = "LEFS_REPOSITORY"  # the address that links lead to, where pyproject.toml has none yet
@@ -31,12 +30,3 @@ class Readme(MetadataHookInterface):
         address = os.environ.get(REPOSITORY) or metadata.get("urls", {}).get("Repository", "")
         text = (Path(self.root) / "README.md").read_text(encoding="utf-8")
         metadata["readme"] = {"content-type": "text/markdown", "text": portable(text, address.rstrip("/"))}
-
-
-class Changelog(BuildHookInterface[Any]):
-    """Puts the changelog into the package; an editable installation has it beside it."""
-
-    def initialize(self, version: str, build_data: dict[str, Any]) -> None:
-        """Hatchling's entry."""
-        if version == "standard":
-            build_data["force_include"][str(Path(self.root) / "CHANGELOG.md")] = "lefs/CHANGELOG.md"

@@ -22,12 +22,10 @@ import logging
 import os
 import re
 import sys
-from importlib.machinery import PathFinder
+from importlib.util import find_spec
 from pathlib import Path
 from pkgutil import iter_modules
 from typing import Any
-
-from lefs.renames import OldNames, renamed
 
 __version__ = "0.1.0"
 
@@ -35,6 +33,17 @@ __version__ = "0.1.0"
 _STUB = Path(__file__).with_suffix(".pyi").read_text(encoding="utf-8")
 _HOMES = {name: home for home, name in re.findall(r"^from (lefs\.\w+) import \w+ as (\w+)$", _STUB, re.M)}
 __all__ = sorted(_HOMES)
+# What was called otherwise before; CHANGELOG.md has the rest
+_RENAMED = {
+    "StyledGenerator": "lefs.Generator",
+    "StylelessGenerator": "lefs.Generator",
+    "adapters": "lefs.segmenters",
+    "artifacts": "lefs.records",
+    "generators": "lefs.models (architectures), lefs.files (load, convert) and lefs.generator",
+    "hypercolumns": "lefs.activations",
+    "sample": "lefs.activations",
+    "segmenter": "lefs.segmenters",
+}
 
 
 def _let_waiting_threads_sleep() -> None:
@@ -54,7 +63,6 @@ def _let_waiting_threads_sleep() -> None:
 
 
 _let_waiting_threads_sleep()
-sys.meta_path.insert(0, OldNames)
 
 
 def __getattr__(name: str) -> Any:
@@ -62,9 +70,10 @@ def __getattr__(name: str) -> Any:
         value = getattr(importlib.import_module(_HOMES[name]), name)
         globals()[name] = value
         return value
-    if not name.startswith("_") and PathFinder.find_spec(f"lefs.{name}", __path__):
+    if not name.startswith("_") and find_spec(f"lefs.{name}"):
         return importlib.import_module(f"lefs.{name}")
-    raise AttributeError(f"module 'lefs' has no attribute {name!r}{renamed(name)}")
+    now = f"; it is {_RENAMED[name]} now" if name in _RENAMED else ""
+    raise AttributeError(f"module 'lefs' has no attribute {name!r}{now}")
 
 
 def __dir__() -> list[str]:

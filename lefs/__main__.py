@@ -57,7 +57,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments.rest = rest
     # (importing PyTorch makes no garbage; looking for it takes a tenth of the time)
     gc.disable()
-    if arguments.command not in (_notebooks, _studio):  # (which start servers, that have no use for it)
+    if arguments.command not in (_notebooks, _studio):  # (they only start servers)
         _ = lefs.Generator
     gc.enable()
     try:

@@ -135,8 +135,8 @@ def read_mask(name: str, mask: Picture) -> np.ndarray:
     name : str
         Of the argument, for errors.
     mask : path, PIL image, array or Tensor
-        A picture, as `read_picture` takes it; or an array (H, W), also (1, H, W), of any numbers in [0, 1] or
-        [0, 255], whichever its largest one says.
+        A picture, as `read_picture` takes it; or an array (H, W), also (1, H, W), of numbers in [0, 1], or in
+        [0, 255] if one of them exceeds 1.
 
     Raises
     ------

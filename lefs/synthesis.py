@@ -67,7 +67,7 @@ class Cache(Shown):
 
 
 class Placed(nn.Module):
-    """A network that lists the devices that are there where it is sent to another one."""
+    """A network whose `to` lists the devices that are there, if the one asked for is not."""
 
     def to(self, *args: Any, **kwargs: Any) -> Self:
         """As of `torch.nn.Module`; a ValueError lists the devices that are there where one is not."""

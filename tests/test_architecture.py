@@ -18,7 +18,6 @@ FILES = sorted(p for p in PACKAGE.rglob("*.py") if "data" not in p.relative_to(P
 
 # A module imports only from its own row and those above; the first part of its name says which row it is in.
 ROWS = (
-    ("renames",),
     ("checks", "saving", "records", "naming", "checkpoints", "images", "progress", "tables", "stylespace"),
     ("positions", "clustering", "factorization", "likeness", "showing", "synthesis", "rules"),
     ("generator",),

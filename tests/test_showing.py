@@ -142,48 +142,6 @@ def test_an_old_name_says_the_new_one() -> None:
         _ = lefs.artifacts
 
 
-OLD = [
-    ("import lefs.artifacts", ImportError, "lefs.records"),
-    ("from lefs.sample import Sample", ImportError, "lefs.activations"),
-    ("from lefs.generators.base import Noise", ImportError, "lefs.models"),
-    ("from lefs import StyledGenerator", ImportError, "lefs.generator.Generator"),
-    ("from lefs.evaluation import Contestant", ImportError, "Method"),
-    ("from lefs.editing import Editor", ImportError, "lefs.editor"),
-    ("from lefs.plotting.sheet import Sheet", ImportError, "picture_grid"),
-    ("lefs.editing.Editor", AttributeError, "lefs.editor"),
-    ("lefs.evaluation.standard_contestants", AttributeError, "standard_methods"),
-    ("lefs.images.colour_difference", AttributeError, "color_difference"),
-    ("lefs.runner.gallery", AttributeError, "runner.pages"),
-    ("generator.resolution", AttributeError, "generator.size"),
-    ("generator.layers[0].slice", AttributeError, ".span"),
-    ("catalog.query('hair', rho=0.1)", AttributeError, "QuerySettings"),
-    ("lefs.QuerySettings(coarse_resolution=8)", TypeError, "ranges"),
-    ("generator.synthesize(generator.sample([1]), resume=None)", TypeError, "cache="),
-    ("lefs.evaluation.compare(generator, catalog, contestants=[])", TypeError, "compare(methods=)"),
-    ("lefs.evaluation.tune(generator, catalog, leak=0.1)", TypeError, "tune(visible=)"),
-]  # fmt: skip
-
-
-@pytest.mark.parametrize(("code", "error", "new"), OLD, ids=[code for code, *_ in OLD])
-def test_every_error_for_an_old_name_says_the_new_one(
-    generator: lefs.Generator, catalog: lefs.Catalog, code: str, error: type[Exception], new: str
-) -> None:
-    with pytest.raises(error, match=rf"the changelog says: .* → .*{re.escape(new)}.* now$"):
-        exec(code, {"lefs": lefs, "generator": generator, "catalog": catalog})
-
-
-def test_a_name_that_never_was_gets_the_usual_words(catalog: lefs.Catalog) -> None:
-    for thing in (lefs, lefs.evaluation, lefs.dissection, catalog):
-        with pytest.raises(AttributeError, match=r"has no attribute 'nothing'$"):
-            _ = thing.nothing
-    with pytest.raises(ImportError, match="cannot import name 'nothing'"):
-        exec("from lefs.images import nothing")
-    with pytest.raises(ModuleNotFoundError, match=r"No module named 'lefs\.nothing'"):
-        exec("import lefs.nothing")
-    with pytest.raises(TypeError, match=r"unexpected keyword argument 'nothing'$"):
-        lefs.QuerySettings(nothing=1)
-
-
 def test_looking_at_the_core_imports_no_plotting_until_a_notebook_does() -> None:
     code = (
         "import lefs, sys; c = lefs.Catalog.load('portraits-64'); repr(c), str(c), dir(lefs)\n"

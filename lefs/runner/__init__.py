@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from lefs.checks import needs
-from lefs.renames import renamed
 
 _STUB = Path(__file__).with_suffix(".pyi").read_text(encoding="utf-8")
 _HOMES = {n: home for home, n in re.findall(r"^from (lefs\.runner\.\w+) import \w+ as (\w+)$", _STUB, re.M)}
@@ -19,7 +18,7 @@ __all__ = sorted(_HOMES)
 
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
-        raise AttributeError(f"module 'lefs.runner' has no attribute {name!r}{renamed(name)}")
+        raise AttributeError(f"module 'lefs.runner' has no attribute {name!r}")
     with needs("notebooks", f"lefs.runner.{name}"):
         return getattr(importlib.import_module(_HOMES[name]), name)
 
