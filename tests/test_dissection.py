@@ -25,6 +25,7 @@ from lefs.dissection import Estimate, estimate
 from lefs.evaluation import compare_partitions, layers_to_compare, sample_vectors
 from lefs.generator import Generator
 from lefs.images import resample_partition
+from lefs.records import load_record
 from lefs.workers import processes
 
 SEEDS = range(10)
@@ -86,6 +87,25 @@ def test_contributions_of_the_embedded_generator_equal_brute_force(portraits: Ge
     assert np.abs(catalog.sizes.numpy() - sizes).sum() <= 4
     np.testing.assert_allclose(catalog.contributions, expected, atol=1e-3)
     assert np.abs(catalog.contributions.numpy() - expected).mean() < 1e-5
+
+
+def test_what_is_measured_is_kept_in_half_of_the_room(lively: StyleGAN2, tmp_path: Path) -> None:
+    """Shares in steps that single precision holds still sum to one, and are those of float64 to a step."""
+    exact = torch.rand(7, 50, dtype=torch.float64)
+    exact[:, :3] = 0  # (dead channels)
+    exact /= exact.sum(dim=0).clamp_min(1e-300)
+    steps = energies._in_steps(exact)
+    assert (steps - exact).abs().max() < 2**-24
+    assert steps.sum(dim=0).equal((exact.sum(dim=0) > 0).double())
+    catalog = quick(lively)
+    file = catalog.save(tmp_path / "catalog.safetensors")
+    tensors = load_record(file, expect="lefs-catalog").tensors
+    assert (tensors["contributions"].dtype, tensors["errors"].dtype) == (torch.float32, torch.float16)
+    again = Catalog.load(file)
+    assert again.contributions.equal(catalog.contributions)
+    assert again.errors is not None
+    assert catalog.errors is not None
+    assert again.errors.equal(catalog.errors)
 
 
 def test_shares_sum_to_one_and_dead_channels_have_none(lively: StyleGAN2) -> None:

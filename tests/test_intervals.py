@@ -65,17 +65,8 @@ def test_a_rank_correlation_is_resampled_with_its_channels() -> None:
     effect = torch.from_numpy(random.integers(0, 4, 40) / 1.0)
     inside = torch.stack([effect, 4 - effect])
     areas = torch.full((2,), 0.5, dtype=torch.float64)
-    own = ChannelEffects(
-        tuple(catalog.parts),
-        generator.layers,
-        inside,
-        inside.sum(dim=0),
-        areas,
-        12,
-        1.0,
-        1,
-        catalog.generator,
-    )
+    parts, who, total = tuple(catalog.parts), catalog.generator, inside.sum(dim=0)
+    own = ChannelEffects(parts, generator.layers, inside, total, areas, 12, 1.0, 1, who)
     found = agreement(own, catalog)[0]
     rhos = [spearmanr(shares[i], effect[i]).statistic for i in resamples(40)]
     np.testing.assert_allclose(found.rho, [rhos[0], *np.percentile(rhos[1:], [2.5, 97.5])])
