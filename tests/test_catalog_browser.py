@@ -140,16 +140,16 @@ def test_everything_can_be_taken_back_to_the_first_names_and_done_again(browser,
 
 
 def test_colours_stay_whatever_is_renamed_merged_or_opened_again(browser, tiny, catalog, tmp_path):
-    before = browser._steps.now.colors
+    before = browser._history.now.colors
     browser.controls["name 1"].value = "hair"
     browser.controls["name 0"].value = "hair"
-    after = browser._steps.now.colors
+    after = browser._history.now.colors
     np.testing.assert_array_equal(after[[1, 2, 3]], before[[1, 2, 3]])
     np.testing.assert_array_equal(after[0], before[1])
     again = CatalogBrowser(tiny, catalog, range(2), folder=tmp_path / "catalog")
-    np.testing.assert_array_equal(again._steps.now.colors, after)
+    np.testing.assert_array_equal(again._history.now.colors, after)
     browser.controls["undo"].click()
-    np.testing.assert_array_equal(browser._steps.now.colors, before)
+    np.testing.assert_array_equal(browser._history.now.colors, before)
 
 
 def test_what_is_hidden_has_no_colour_and_cannot_be_pointed_at(browser, tiny, catalog, tmp_path):
@@ -160,7 +160,7 @@ def test_what_is_hidden_has_no_colour_and_cannot_be_pointed_at(browser, tiny, ca
     point(browser)
     hidden = sent_regions(browser)
     np.testing.assert_array_equal(hidden, np.where(labels == 2, -1, labels))
-    assert CatalogBrowser(tiny, catalog, range(2), folder=tmp_path / "catalog")._steps.now.hidden == {2}
+    assert CatalogBrowser(tiny, catalog, range(2), folder=tmp_path / "catalog")._history.now.hidden == {2}
     browser.controls["cluster"].value = 2
     assert browser.controls["hide"].description == "Show"
     browser.controls["hide"].click()
@@ -349,7 +349,7 @@ def test_a_heartbeat_is_answered(browser):
 
 def test_a_view_of_other_clusters_is_left_alone(tiny, catalog, tmp_path):
     (tmp_path / "view.json").write_text('{"format": "lefs-catalog-view", "tints": [3], "hidden": []}')
-    assert CatalogBrowser(tiny, catalog, 0, folder=tmp_path)._steps.now.tints == (0, 1, 2, 3)
+    assert CatalogBrowser(tiny, catalog, 0, folder=tmp_path)._history.now.tints == (0, 1, 2, 3)
     (tmp_path / "view.json").write_text('{"format": "lefs-catalog-view", "tints": ["x"] }')
     with pytest.raises(lefs.ArtifactError, match="view"):
         CatalogBrowser(tiny, catalog, 0, folder=tmp_path)

@@ -210,7 +210,9 @@ def test_what_is_not_a_seed_is_refused_in_sight(tuned, seed):
 @pytest.mark.parametrize(("name", "value", "sent"), [("rho", 0.3, 0.302), ("epsilon", 4.0, 4.2)])
 def test_what_the_page_rounds_to_a_step_is_not_a_move(tuned, name, value, sent):
     control = tuned.controls[name]
-    tuned._bring(replace(settings_of(tuned), **{name: value}))
+    state = tuned.state
+    state["recipe"]["changes"][0]["settings"][name] = value
+    tuned.state = state
     control.set_state({"value": sent})  # as a page does when it draws the slider
     assert control.value == value
     tuned.controls["part"].value = "cluster 1"

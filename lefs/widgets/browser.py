@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -21,10 +21,10 @@ from lefs.evaluation import NamedSegmenter, confusion, name_by_truth
 from lefs.generator import Generator
 from lefs.naming import NameClash
 from lefs.plotting import membership_overlays
-from lefs.widgets.browser_controls import ALL, EVERY_PART, Controls
+from lefs.widgets import cluster_pictures
 from lefs.widgets.canvas import Canvas, Picture
-from lefs.widgets.cluster_pictures import COLUMNS, ClusterPictures, channel_pictures, facts, share
-from lefs.widgets.controls import field, line, row, show_if
+from lefs.widgets.cluster_pictures import ALL, EVERY_PART, ClusterPictures
+from lefs.widgets.controls import field, line, offer, row, show_if
 from lefs.widgets.steps import Step, check_name, folded, is_default, moved, renamed, stamp, with_saved_names
 
 __all__ = ["CatalogBrowser"]
@@ -92,23 +92,21 @@ class CatalogBrowser(ClusterPictures):
         folder: str | os.PathLike[str] | None = None,
         segmenter: NamedSegmenter | None = None,
     ) -> None:
-        self._folder = None if folder is None else Path(folder)
-        self._segmenter = segmenter
+        place = None if folder is None else Path(folder)
         self._given = replace(catalog, _started={})  # (what is noted of others there is this panel's own)
-        catalog = with_saved_names(self._given, self._folder)
-        if self._folder is not None:
-            catalog = replace(catalog, _started=self._given._started).beside_others(self._folder)
-        self._stamp = stamp(self._folder)
-        super().__init__(generator, Step.of(catalog, self._folder), seeds)
+        catalog = with_saved_names(self._given, place)
+        if place is not None:
+            catalog = replace(catalog, _started=self._given._started).beside_others(place)
+        self._stamp = stamp(place)
+        super().__init__(generator, Step.of(catalog, place), seeds, place)
+        self._segmenter = segmenter
         self._truth: np.ndarray | None = None  # pixels of clusters in true parts
         self._told: tuple[int, ...] = ()  # about which clusters
-        self._answers: tuple[Callable[[], None], ...] = ()
-        self.controls = Controls(self._field)
+        self.controls = cluster_pictures.Controls(self._field)
         # Made when they come in sight: thousands of messages at once are more than a server keeps in line,
         # and it drops the rest.
         self._fields: dict[int, ipywidgets.Box] = {}
-        self._status, self._chosen, self._notice, self._facts = (line() for _ in range(4))
-        self._channels = Canvas(columns=7, widest=160)
+        self._facts, self._channels = line(), Canvas(columns=7, widest=160)
         self._lay_out()
         self._begin(partial(self._turn, 0))
         self._begin(self._relabel)
@@ -126,9 +124,9 @@ class CatalogBrowser(ClusterPictures):
             torch.stack([self._pictures[s] for s in self._shown]),
             torch.from_numpy(owner[:, None] == np.arange(len(parts))[:, None, None]).float(),
             names=parts,
-            colors=self._steps.now.colors[[ks[0] for ks in self.catalog.parts.values()]],
+            colors=self._history.now.colors[[ks[0] for ks in self.catalog.parts.values()]],
             opacity=self.controls["opacity"].value,
-            columns=COLUMNS,
+            columns=cluster_pictures.COLUMNS,
         )
 
     def close(self) -> None:
@@ -143,19 +141,16 @@ class CatalogBrowser(ClusterPictures):
         turn.add_class("lefs-turn")
         chosen = ("name", "alone", "hide", *_SPLITS, "earlier", "later", "about")
         tools = ("find", "unnamed", "sort", "undo", "redo", "reset", "judge")
-        self._question = row(self._notice, c["yes"], c["no"], kind="notice")
         self._about = ipywidgets.VBox([self._channels, self._facts])
-        show_if(False, self._question)
         show_if(self._segmenter is not None, c["judge"])
         self._arrange(
             row(c["part"], c["cluster"], c["opacity"], turn, kind="four"),
             self.canvas,
-            row(self._chosen, *(c[n] for n in chosen), kind="tools"),
-            self._question,
+            row(self._summary, *(c[n] for n in chosen), kind="tools"),
+            self._answered_by("yes", "no"),
             self._about,
             row(*(c[n] for n in tools), kind="tools"),
             self._names,
-            self._status,
         )
         self._on(self.canvas, self._picked, "picked")
         self._connect({"part": self._choose_part, "cluster": self._choose_cluster, "name": self._name_chosen})
@@ -165,8 +160,7 @@ class CatalogBrowser(ClusterPictures):
         self._connect({"previous": partial(self._turn, -1), "next": partial(self._turn, 1)})
         self._connect({"hide": self._hide, "about": self._tell, "judge": self._judge, "reset": self._reset})
         self._connect({"earlier": partial(self._move, -1), "later": partial(self._move, 1)})
-        self._connect({"undo": partial(self._step, True), "redo": partial(self._step, False)})
-        self._connect({"yes": partial(self._answer, 0), "no": partial(self._answer, 1)})
+        self._undo_by(self._adopt)
 
     # -- names ------------------------------------------------------------------------------------
     def _field(self, k: int) -> ipywidgets.Box:
@@ -184,10 +178,8 @@ class CatalogBrowser(ClusterPictures):
     def _list(self) -> None:
         """Show the name fields of the clusters in sight; of many, the largest of each part, then the next."""
         names, c, sizes = self.catalog.cluster_names, self.controls, (-self.catalog.sizes).tolist()
-        wanted, unnamed = folded(c["find"].value), c["unnamed"].value
-        rank: dict[int, int] = {}
-        for clusters in self.catalog.parts.values():
-            rank |= {k: r for r, k in enumerate(sorted(clusters, key=sizes.__getitem__))}
+        wanted, unnamed, parts = folded(c["find"].value), c["unnamed"].value, self.catalog.parts.values()
+        rank = {k: r for ks in parts for r, k in enumerate(sorted(ks, key=sizes.__getitem__))}
         inside = [
             k
             for k in {*self._inside, *self.selected}
@@ -207,8 +199,8 @@ class CatalogBrowser(ClusterPictures):
             apart = partial(self._change, renamed(self.catalog, clusters, name))
             if same and name not in self.catalog.parts:
                 join = partial(self._change, renamed(self.catalog, clusters, same[0]))
-                question = f"There is a part {same[0]!r}. Is {name!r} the same?"
-                self._ask(question, {f"Join {same[0]}": join, f"Keep {name} apart": apart})
+                ways = {"yes": (f"Join {same[0]}", join), "no": (f"Keep {name} apart", apart)}
+                self._ask(f"There is a part {same[0]!r}. Is {name!r} the same?", **ways)
             else:
                 apart()
         finally:
@@ -228,25 +220,26 @@ class CatalogBrowser(ClusterPictures):
         part = c["part"].value
         if part not in {EVERY_PART, *self.catalog.parts}:
             part = names[self._inside[0]]
-        self._offer("part", [("all", EVERY_PART), *((name, name) for name in self.catalog.parts)], part)
         only = self.selected[0] if len(chosen) == 1 else ALL
         clusters = sorted({*self._inside, *chosen})
         called = [names[k] if is_default(names[k]) else f"cluster {k}: {names[k]}" for k in clusters]
-        self._offer("cluster", [("all", ALL), *zip(called, clusters, strict=True)], only)
+        with self._silently():
+            offer(c["part"], [("all", EVERY_PART), *((name, name) for name in self.catalog.parts)], part)
+            offer(c["cluster"], [("all", ALL), *zip(called, clusters, strict=True)], only)
         self._list()
         self._label_fields(names)
         show_if(bool(chosen) and self._told == self.selected, self._about)
         told = html.escape(", ".join(dict.fromkeys(names[k] for k in self.selected))[:60])
         nothing = "nothing chosen: click a picture, or a branch of the tree"
-        self._chosen.value = f"<b>{len(chosen)}</b> chosen: {told}" if chosen else nothing
+        self._summary.value = f"<b>{len(chosen)}</b> chosen: {told}" if chosen else nothing
         for name in ("name", "hide", "earlier", "later", "about", *_SPLITS):
             c[name].disabled = not chosen
-        self._can_go(self._steps)
-        c["hide"].description = "Show" if chosen and chosen <= self._steps.now.hidden else "Hide"
+        self._can_go()
+        c["hide"].description = "Show" if chosen and chosen <= self._history.now.hidden else "Hide"
 
     def _label_fields(self, names: list[str]) -> None:
         """What each name field says of its cluster."""
-        colors, sizes = self._colors(), share(self.catalog)
+        colors, sizes = self._colors(), cluster_pictures.share(self.catalog)
         pure = None if self._truth is None else self._truth.max(axis=1) / self._truth.sum(axis=1).clip(1)
         for k, box in self._fields.items():
             swatch, text = box.children
@@ -257,27 +250,15 @@ class CatalogBrowser(ClusterPictures):
             swatch.value = f"{square}<span>{k} · {sizes[k]:.1%}{sure}</span>"
             (box.add_class if k in self.selected else box.remove_class)("lefs-selected")
 
-    def _offer(self, control: str, options: list[tuple[str, Any]], chosen: object) -> None:
-        picker = self.controls[control]
-        with self._silently():  # (new options choose the first of them, which nobody did)
-            if picker.options != tuple(options):
-                picker.options = options
-            picker.value = chosen
-
     # -- changes ----------------------------------------------------------------------------------
-    def _change(self, catalog: Catalog, hidden: frozenset[int] | None = None) -> None:
-        before = self._steps.now
-        step = before.to(catalog)
-        self._adopt(before, self._steps.push(step if hidden is None else replace(step, hidden=hidden)))
+    def _change(self, catalog: Catalog, **view: Any) -> None:
+        self._adopt(self._history.push(replace(self._history.now.to(catalog), **view)))
 
-    def _step(self, back: bool) -> None:
-        self._adopt(self._steps.now, self._steps.go(back))
-
-    def _adopt(self, before: Step, now: Step) -> None:
+    def _adopt(self, step: Step) -> None:
         """Show what a step has changed, and save it."""
-        show_if(False, self._question)
-        old, new = before.catalog, now.catalog
-        others = not old.centers.equal(new.centers) or old.sides != new.sides
+        self._ask("")
+        new, (centers, sides) = step.catalog, self._known
+        others = not centers.equal(new.centers) or sides != new.sides
         if others:
             self._truth, self.selected = None, ()
             self._forget()
@@ -293,11 +274,11 @@ class CatalogBrowser(ClusterPictures):
 
     def _reset(self) -> None:
         if self.catalog is not self._given:
-            self._change(self._given, frozenset())
+            self._change(self._given, hidden=frozenset())
 
     def _hide(self) -> None:
-        hidden, chosen = self._steps.now.hidden, {*self.selected}
-        self._change(self.catalog, hidden - chosen if chosen <= hidden else hidden | chosen)
+        hidden, chosen = self._history.now.hidden, {*self.selected}
+        self._change(self.catalog, hidden=hidden - chosen if chosen <= hidden else hidden | chosen)
 
     def _move(self, by: int) -> None:
         self._change(moved(self.catalog, self.catalog.cluster_names[self.selected[0]], by))
@@ -339,7 +320,9 @@ class CatalogBrowser(ClusterPictures):
         about, truth, shown = (self._generator, self.catalog, part), self._truth, self._shown
 
         def work() -> tuple[str, list[Picture]]:
-            return facts(*about, known, truth, names), channel_pictures(*about, shown)
+            return cluster_pictures.facts(*about, known, truth, names), cluster_pictures.channel_pictures(
+                *about, shown
+            )
 
         def then(found: tuple[str, list[Picture]]) -> None:
             self._facts.value, self._told = found[0], part
@@ -347,17 +330,6 @@ class CatalogBrowser(ClusterPictures):
             self._relabel()
 
         self._in_background(work, then)
-
-    # -- questions --------------------------------------------------------------------------------
-    def _ask(self, question: str, answers: dict[str, Callable[[], None]]) -> None:
-        self._notice.value, self._answers = html.escape(question), tuple(answers.values())
-        for name, words in zip(("yes", "no"), answers, strict=True):
-            self.controls[name].description = words
-        show_if(True, self._question)
-
-    def _answer(self, which: int) -> None:
-        show_if(False, self._question)
-        self._answers[which]()
 
     def _save(self, *, prefer: Literal["refuse", "own", "theirs"] = "refuse") -> None:
         named = sum(not is_default(part) for part in self.catalog.parts)
@@ -371,13 +343,13 @@ class CatalogBrowser(ClusterPictures):
             self.catalog.save(self._folder, prefer=prefer)
         except NameClash as clash:
             own, theirs = partial(self._save, prefer="own"), partial(self._save, prefer="theirs")
-            self._ask(f"{str(clash).partition(';')[0]}. Which name holds?", {"Mine": own, "Theirs": theirs})
-            return
-        self._steps.now.save(self._folder)
+            ways = {"yes": ("Mine", own), "no": ("Theirs", theirs)}
+            return self._ask(f"{str(clash).partition(';')[0]}. Which name holds?", **ways)
+        self._history.now.save(self._folder)
         self._stamp = stamp(self._folder)
         names = Catalog.load(self._folder).cluster_names if touched else self.catalog.cluster_names
         if names != self.catalog.cluster_names:
-            self._steps.push(self._steps.now.to(self.catalog.named(names)))
+            self._history.push(self._history.now.to(self.catalog.named(names)))
             self._relabel()
             self._draw()
             told += ", with those that others have named"

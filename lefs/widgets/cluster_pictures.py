@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any
 
+import ipywidgets
 import numpy as np
 import torch
 from matplotlib.colors import to_hex
@@ -20,13 +21,41 @@ from lefs.images import color_difference, opaque, to_uint8
 from lefs.plotting import cluster_colors
 from lefs.plotting.arrays import overlay
 from lefs.progress import track
-from lefs.widgets.browser_controls import ALL, EVERY_PART
 from lefs.widgets.canvas import Canvas, Picture
-from lefs.widgets.controls import line
-from lefs.widgets.panel import History, Panel, joined
+from lefs.widgets.controls import button, checkbox, choice, field, line, slider
+from lefs.widgets.panel import Folder, History, Panel, joined
 from lefs.widgets.steps import Step, is_default
 
-__all__ = ["COLUMNS", "ClusterPictures", "channel_pictures", "facts", "likeness_tree", "share"]
+__all__ = [
+    "ALL",
+    "COLUMNS",
+    "EVERY_PART",
+    "ClusterPictures",
+    "Controls",
+    "channel_pictures",
+    "facts",
+    "likeness_tree",
+    "share",
+]
+
+ALL, EVERY_PART = -1, ""  # what the lists of clusters and of parts begin with
+_BUTTONS = {
+    "previous": ("", "chevron-left", "The images before these"),
+    "next": ("", "chevron-right", "The next images"),
+    "hide": ("Hide", "eye-slash", "Leave the chosen clusters uncoloured"),
+    "halves": ("In two", "cut", "Divide each chosen cluster by likeness; the catalog is measured again"),
+    "sides": ("Left | right", "arrows-h", "Divide each at the middle; the catalog keeps the rule"),
+    "levels": ("Upper | lower", "arrows-v", "Divide each at half the height; the catalog keeps the rule"),
+    "earlier": ("", "arrow-up", "The chosen part earlier in lists and legends"),
+    "later": ("", "arrow-down", "The chosen part later in lists and legends"),
+    "about": ("About", "info-circle", "What the chosen clusters cover, and what their strongest channels do"),
+    "undo": ("", "undo", "Take the last change back"),
+    "redo": ("", "repeat", "Do again what was taken back"),
+    "reset": ("Original names", "history", "Everything as the catalog was given; can be taken back, too"),
+    "judge": ("Name all", "magic", "Name every cluster after the segmenter, and say how sure that is"),
+    "yes": ("", "", "The first answer"),
+    "no": ("", "", "The second answer"),
+}
 
 COLUMNS = 6
 _PAGE = 12
@@ -37,14 +66,46 @@ _CHANNELS, _FAR, _TIMES = 6, 3.0, 4
 _IMAGES, _VECTORS = 128, 16_384  # that clusters are found again from
 
 
+class Controls(dict[str, ipywidgets.Widget]):
+    """Controls by name; "name 7" is made when somebody asks for it."""
+
+    def __init__(self, make: Callable[[int], object]) -> None:
+        super().__init__({name: button(*words) for name, words in _BUTTONS.items()})
+        self._make = make
+        whose, one = (
+            "Colour all parts, or the clusters of one, and list them",
+            "Choose one, and colour it alone",
+        )
+        name = "One name for all that is chosen; a name that is there joins that part"
+        found = "List the clusters whose name or number has this in it"
+        sorts = ["number", "likeness", "size"]
+        self |= {
+            "opacity": slider("opacity", 0.6, 1, 0.05, "0: the pictures; 1: the clusters only"),
+            "part": choice("part", [("all", EVERY_PART)], EVERY_PART, whose),
+            "cluster": choice("cluster", [("all", ALL)], ALL, one),
+            "name": field("a name for these", name, continuous_update=False),
+            "alone": checkbox("only these", False, "Colour only what is chosen"),
+            "find": field("name or number", found, description="find"),
+            "unnamed": checkbox("only unnamed", False, "List clusters without a name"),
+            "sort": choice("order", sorts, "likeness", "How the fields below are sorted"),
+        }
+
+    def __missing__(self, name: str) -> ipywidgets.Widget:
+        word, _, number = name.partition(" ")
+        if word != "name" or not number.isdigit():
+            raise KeyError(f"no control {name!r}; there are {', '.join(self)} and 'name 0', 'name 1', ...")
+        self._make(int(number))
+        return self[name]
+
+
 class ClusterPictures(Panel):
     """The part of the catalog browser that shows clusters; naming them is `CatalogBrowser`'s."""
 
     selected: tuple[int, ...] = ()
 
-    def __init__(self, generator: Generator, step: Step, seeds: int | Iterable[int]) -> None:
-        super().__init__(generator, step.catalog)
-        self._steps = History(step)
+    def __init__(self, generator: Generator, step: Step, seeds: int | Iterable[int], folder: Folder) -> None:
+        super().__init__(generator, step.catalog, folder=folder)
+        self._history = History(step)
         self._seeds = check_seeds(seeds)
         self._first, self._order, self._looking = 0, self._seeds, False
         self._pictures: dict[int, torch.Tensor] = {}
@@ -55,10 +116,11 @@ class ClusterPictures(Panel):
     @property
     def catalog(self) -> Catalog:
         """The newest, with every change made here."""
-        return self._steps.now.catalog
+        return self._history.now.catalog
 
     def _forget(self) -> None:
         """These are other clusters: nothing that was known of them holds."""
+        self._known = self.catalog.centers, self.catalog.sides  # which clusters these are
         self._looks: dict[int, np.ndarray] = {}  # seed → the cluster of each position
         self._tree = likeness_tree(self.catalog.centers)
         self._inside = list(range(self.catalog.num_clusters))
@@ -109,7 +171,7 @@ class ClusterPictures(Panel):
         labels = np.stack([self._looks[s] for s in self._shown])
         seen = np.zeros(self.catalog.num_clusters, bool)
         seen[chosen if self.controls["alone"].value and chosen else self._inside] = True
-        regions = np.where(np.isin(labels, list(self._steps.now.hidden)), -1, labels)
+        regions = np.where(np.isin(labels, list(self._history.now.hidden)), -1, labels)
         tinted = np.where(seen[labels], regions, -1)
         pictures = to_uint8(opaque(torch.stack([self._pictures[s] for s in self._shown])))
         drawn = overlay(pictures, tinted, colors, self.controls["opacity"].value, side=_SIDE)
@@ -125,7 +187,7 @@ class ClusterPictures(Panel):
 
     def _colors(self) -> np.ndarray:
         """The colour of each cluster, (K, 3): its part's, but in a chosen part one for each."""
-        colors = self._steps.now.colors
+        colors = self._history.now.colors
         if self.controls["part"].value != EVERY_PART:
             colors[self._inside] = cluster_colors(len(self._inside))
         return colors

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import ipywidgets
@@ -19,6 +19,7 @@ __all__ = [
     "field",
     "line",
     "move_to",
+    "offer",
     "row",
     "show_if",
     "slider",
@@ -66,10 +67,18 @@ def slider(
     return Slider(value, min=low, max=high, step=step, **words)
 
 
-def move_to(control: Slider | PriceSlider, value: float) -> None:
-    """Set a slider to a value that may lie beyond its end."""
-    end = math.log10(value) if value and isinstance(control, PriceSlider) else value
-    control.max = max(control.max, end)
+def move_to(control: Any, value: Any) -> None:
+    """Set a control to a value, which may lie beyond a slider's end."""
+    if isinstance(control, _Exact):
+        end = math.log10(value) if value and isinstance(control, PriceSlider) else value
+        control.max = max(control.max, end)
+    control.value = value
+
+
+def offer(control: Any, options: Iterable[Any], value: object) -> None:
+    """Let a list offer these, and choose one of them (by itself it chooses the first of new ones)."""
+    if control.options != (options := tuple(options)):
+        control.options = options
     control.value = value
 
 

@@ -23,11 +23,10 @@ from lefs.images import color_difference, opaque, to_uint8
 from lefs.plotting import comparison_strip
 from lefs.plotting.style import LINES
 from lefs.progress import track
-from lefs.units import UnitDissection
+from lefs.units import UnitDissection, cells_of, pixels_of, replacement
 from lefs.units.concepts import Concepts
-from lefs.units.interventions import cells_of, pixels_of, replacement
 from lefs.widgets.canvas import Canvas, Picture, change_picture
-from lefs.widgets.controls import SeedField, button, choice, line, row, slider
+from lefs.widgets.controls import SeedField, button, choice, line, offer, row, slider
 from lefs.widgets.panel import History, Panel, joined
 from lefs.widgets.unit_search import TESTED, UnitSearch, countable, largest_iou
 
@@ -129,7 +128,7 @@ class UnitPainter(Panel):
         if order is not None:
             self._search.put_first(order, concept, layer)
         # (a step is a stroke, also one that paints what is painted; what is painted is kept small)
-        self._strokes: History[tuple[object, bytes]] = History((None, _packed(np.zeros(generator.size))))
+        self._history = History[tuple[object, bytes]]((None, _packed(np.zeros(generator.size))))
         self._stroke: tuple[Any, int] = (None, 0)  # the number of the last, and how many points of it came
         self._shown, self._was = shown, concept
         self._acts: dict[tuple[str, str], bool] = {}  # on a concept, of a layer: as far as is known
@@ -160,7 +159,7 @@ class UnitPainter(Panel):
     @property
     def painted(self) -> np.ndarray:
         """What is painted on each pixel: 0 as it is, 1 ablated, 2 inserted; (H, W), int8."""
-        packed = zlib.decompress(self._strokes.now[1])
+        packed = zlib.decompress(self._history.now[1])
         return np.frombuffer(packed, np.int8).reshape(self._generator.size)
 
     @property
@@ -173,7 +172,8 @@ class UnitPainter(Panel):
         """What was painted, what came of it, and where it changed, as a figure."""
         tinted = torch.from_numpy(self._tinted()).movedim(-1, 0).float() / 127.5 - 1
         images = {"picture": self.image, "painted": tinted, "result": self.result}
-        return comparison_strip(images, changes={"result": self._change()}, title=self._stated())
+        changes = {"result": color_difference(self.image, self.result)}
+        return comparison_strip(images, changes=changes, title=self._stated())
 
     def paint(self, points: Sequence[Sequence[float]], *, action: str | None = None) -> None:
         """Paint along points (x, y) in [0, 1] from the upper left, with the brush of the controls.
@@ -184,19 +184,11 @@ class UnitPainter(Panel):
         action : {"insert", "ablate", "erase"}, optional
             None: what the control says.
         """
-        self._paint(points, action, grown=False)
-
-    def _paint(self, points: Sequence[Sequence[float]], action: str | None, *, grown: bool) -> None:
-        """Paint a stroke, or more of the last one."""
         kind = check_choice("action", self.controls["action"].value if action is None else action, _ACTIONS)
         places = [tuple(check_number("points", v, minimum=0, maximum=1) for v in p) for p in points]
         painted = self.painted.copy()
         _brush(painted, _ACTIONS[kind], self.controls["brush"].value, places)
-        stroke = (object(), _packed(painted))
-        if grown:  # (one step with what it has grown from)
-            self._strokes.now = stroke
-        else:
-            self._strokes.push(stroke)
+        self._history.push((object(), _packed(painted)))
         self._begin(self._draw)
 
     def _stated(self) -> str:
@@ -205,8 +197,7 @@ class UnitPainter(Panel):
 
     # -- controls ---------------------------------------------------------------------------------
     def _build(self) -> None:
-        self.canvas, c = Canvas(columns=3), self.controls
-        self._summary, self._notice = line(), line()
+        self.canvas, self._notice, c = Canvas(columns=3), line(), self.controls
         self._arrange(
             row(c["concept"], c["layer"], c["units"], c["seed"], kind="four"),
             row(c["action"], c["force"], c["size"], c["brush"], kind="four"),
@@ -214,10 +205,13 @@ class UnitPainter(Panel):
             self.canvas,
             row(self._summary, row(c["undo"], c["redo"], c["clear"], kind="tools"), kind="ends"),
         )
-        self._connect({"concept": self._choose_concept, "layer": self._turn_to_layer, "size": self._size})
-        self._connect({"units": self._draw, "force": self._draw, "brush": self._own_size})
-        self._connect({"undo": partial(self._step, True), "redo": partial(self._step, False)})
-        self._connect({"seed": self._turn_to_seed, "clear": self._clear})
+        self._connect({"concept": self._choose_concept, "layer": self._turn_to_layer})
+        self._connect({"units": self._draw, "force": self._draw, "seed": self._turn_to_seed})
+        brush = c["brush"]
+        self._connect({"size": lambda size: brush.set_trait("value", size or brush.value)})
+        self._connect({"brush": self._own_size})
+        self._connect({"clear": lambda: self._draw(self._history.push(self._history.first))})
+        self._undo_by(self._draw)
         self._on(self.canvas, self._stroked, "stroke")
         self._begin(self._turn_to_seed)
 
@@ -225,22 +219,10 @@ class UnitPainter(Panel):
         if stroke and stroke["panel"] == 0:
             number, done = self._stroke
             grown = number == stroke["number"]
-            new = stroke["points"][max(0, done - 1) if grown else 0 :]
             self._stroke = (stroke["number"], len(stroke["points"]))
-            self._paint(new, None, grown=grown)
-
-    def _step(self, back: bool) -> None:
-        """The picture as it was painted before, or after, a stroke."""
-        self._strokes.go(back)
-        self._draw()
-
-    def _clear(self) -> None:
-        self._strokes.push(self._strokes.first)
-        self._draw()
-
-    def _size(self, size: float) -> None:
-        if size:
-            self.controls["brush"].value = size
+            self.paint(stroke["points"][max(0, done - 1) if grown else 0 :])
+            if grown:  # (one step with what it has grown from)
+                del self._history.past[-1]
 
     def _own_size(self, brush: float) -> None:
         with self._silently():
@@ -250,7 +232,6 @@ class UnitPainter(Panel):
         self.controls["units"].max = self._generator.layer(name).channels
         if self._surveyed:
             self._survey()
-            self._offer()
         self._draw()
 
     def _turn_to_seed(self, _: object = None) -> None:
@@ -274,16 +255,16 @@ class UnitPainter(Panel):
 
         if self._search.possible and layer not in self._surveyed:
             self._surveyed.add(layer)
-            self._offer()
             self._in_background(work, self._draw)
+        self._offer()
 
     def _offer(self) -> None:
         """The concepts that units of the layer act on, as far as is known, and the one that is chosen."""
         picker, layer = self.controls["concept"], self.controls["layer"].value
         chosen, unknown = picker.value, layer not in self._surveyed
         with self._silently():
-            picker.options = [c for c in self._shown if c == chosen or self._acts.get((c, layer), unknown)]
-            picker.value = chosen
+            known = (c for c in self._shown if c == chosen or self._acts.get((c, layer), unknown))
+            offer(picker, known, chosen)
         idle = escape(", ".join(c for c in self._shown if not self._acts.get((c, layer), True)))
         told = f"No units of {escape(layer)} act on <b>{idle}</b>, as far as {TESTED} pictures show."
         self._notice.value = told if idle else ""
@@ -309,11 +290,11 @@ class UnitPainter(Panel):
         self.image, labels = self._look({})
         self.result, relabelled = self._look(self._edits())
         self._summary.value = self._measures(labels, relabelled)
-        self._can_go(self._strokes)
+        self._can_go()
         self.canvas.show(
             Picture(self._tinted(), "paint here", "orange: ablated, blue: inserted", paint=True),
             Picture(to_uint8(opaque(self.result)), "result", f"seed {self.controls['seed'].value}"),
-            change_picture(self._change()),
+            change_picture(color_difference(self.image, self.result)),
         )
 
     def _look(self, edits: dict[str, Any]) -> tuple[Tensor, Tensor | None]:
@@ -349,16 +330,13 @@ class UnitPainter(Panel):
             picture[where] = 0.55 * picture[where] + 0.45 * 255 * np.array(color, np.float32)
         return picture.round().astype(np.uint8)
 
-    def _change(self) -> Tensor:
-        return color_difference(self.image, self.result)
-
-    def _measures(self, before: Tensor | None, after: Tensor | None) -> str:
+    def _measures(self, before: Any, after: Any) -> str:
         units, concept = self.units, self.controls["concept"].value
         listed = ", ".join(map(str, units[:6])) + (", …" if len(units) > 6 else "")
         how = "by effect" if (concept, self.controls["layer"].value) in self._search.orders else "by IoU"
         texts = [f"units {listed}, {how}"]
         where = torch.from_numpy(self._pixels(_ABLATED) | self._pixels(_INSERTED))
-        if self._concepts is not None and before is not None and after is not None and bool(where.any()):
+        if self._concepts is not None and bool(where.any()):
             label = self._concepts.index(concept)
             first, last = (int(((labels == label) & where).sum()) for labels in (before, after))
             what = f"{escape(concept)} on the painted positions"

@@ -11,6 +11,8 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 import ipywidgets
@@ -21,11 +23,12 @@ from PIL import Image
 from lefs.generator import Generator
 from lefs.progress import headless, told_by
 from lefs.widgets.canvas import Canvas
-from lefs.widgets.controls import line, show_if
+from lefs.widgets.controls import line, row, show_if
 
-__all__ = ["History", "Panel", "inside_and_outside", "joined"]
+__all__ = ["Folder", "History", "Panel", "inside_and_outside", "joined"]
 
 State = TypeVar("State")
+Folder = str | os.PathLike[str] | None
 
 _TOGETHER = 1.0  # seconds in which moves of one control are taken back together
 # The picture is seen where the panel is not alive, and there instead of JupyterLab's "model not found".
@@ -88,18 +91,19 @@ class Panel:
 
     controls: dict[str, ipywidgets.Widget]
     canvas: Canvas
+    _history: History[Any]
 
-    def __init__(self, generator: Generator, *owned: Any) -> None:
+    def __init__(self, generator: Generator, *owned: Any, folder: Folder = None) -> None:
         for each in owned:  # (catalogs and the like, which know whose they are)
             if not hasattr(each, "check_generator"):
                 raise TypeError(f"expected what lefs.Catalog.load or its like has read, got {each!r:.80}")
             each.check_generator(generator)
-        self._generator = generator
+        self._generator, self._folder = generator, None if folder is None else Path(folder)
         self._lock, self._latest = threading.RLock(), object()
         self._silent = self._closed = False
         self.error = ""
-        self._error, self._bar = ipywidgets.HTML(), line()
-        self._help = ipywidgets.HTML(_dom_classes=("lefs-help",))
+        self._summary, self._status, self._bar = line(), line(), line()
+        self._error, self._help = ipywidgets.HTML(), ipywidgets.HTML(_dom_classes=("lefs-help",))
         show_if(False, self._error, self._bar)
         self._root = ipywidgets.VBox()
         self._root._dom_classes = ("lefs-panel", f"lefs-live-{self._root.model_id}")
@@ -119,7 +123,7 @@ class Panel:
             widget.close()
 
     def _arrange(self, *children: ipywidgets.Widget) -> None:
-        self._root.children = [*children, self._bar, self._help, self._error]
+        self._root.children = [*children, self._status, self._bar, self._help, self._error]
         # (a tooltip is not read out, and of some controls never shown)
         known = [w for w in self.controls.values() if getattr(w, "tooltip", None)]
         self.canvas.help = {w.description or w.tooltip: w.tooltip for w in known}
@@ -199,7 +203,8 @@ class Panel:
         if isinstance(widget, ipywidgets.Button):
             widget.on_click(lambda _: run())
         else:
-            widget.observe(lambda event: run(event["new"]), names=trait)
+            # (the event has what a page has sent, before it was looked at)
+            widget.observe(lambda _: run(getattr(widget, trait)), names=trait)
         _answer_while_cells_run(widget)
 
     def _connect(self, acts: Mapping[str, Callable[..., object]]) -> None:
@@ -207,10 +212,44 @@ class Panel:
         for name, act in acts.items():
             self._on(self.controls[name], act)
 
-    def _can_go(self, history: History[Any]) -> None:
+    def _undo_by(self, show: Callable[[Any], object]) -> None:
+        """Let the buttons go back and forward through the states, and `show` the one that is reached."""
+        ways = {"undo": True, "redo": False}
+        self._connect({name: lambda back=back: show(self._history.go(back)) for name, back in ways.items()})
+
+    def _can_go(self) -> None:
         """Whether there is something to undo, and to redo."""
-        self.controls["undo"].disabled = not history.past
-        self.controls["redo"].disabled = not history.future
+        self.controls["undo"].disabled = not self._history.past
+        self.controls["redo"].disabled = not self._history.future
+
+    # -- questions --------------------------------------------------------------------------------
+    def _answered_by(self, *names: str) -> ipywidgets.Box:
+        """The row in which `_ask` speaks, with the buttons of these names."""
+        self._notice, self._answers = line(), {name: self.controls[name] for name in names}
+        self._question = row(self._notice, *self._answers.values(), kind="notice")
+        self._connect({name: partial(self._answer, name) for name in names})
+        self._ask("")
+        return self._question
+
+    def _ask(self, text: str, **ways: tuple[str, Callable[[], object]]) -> None:
+        """Say this and offer ways to answer: a button's words, and what it does. Without a text, nothing."""
+        self._notice.value, self._ways = html.escape(text), ways
+        show_if(bool(text), self._question)
+        for name, button in self._answers.items():
+            show_if(name in ways, button)
+            if name in ways:
+                button.description = ways[name][0]
+
+    def _answer(self, name: str) -> None:
+        _, act = self._ways[name]
+        self._ask("")
+        act()
+
+    def _saved_in(self) -> Path:
+        """The folder; a ValueError if there is none."""
+        if self._folder is None:
+            raise ValueError(f"there is no folder to save to; make {type(self).__name__}(..., folder=...)")
+        return self._folder
 
     # -- where it is shown ------------------------------------------------------------------------
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
@@ -244,20 +283,15 @@ class Panel:
 
 
 _OF_CELLS: dict[str, list[Panel]] = {}  # panels by the cell that made them
-_WATCHED: list[Any] = []  # shells that tell when a cell begins
 
 
 def _end_with_cell(panel: Panel) -> None:
     """Close the panel when the cell that is running now runs again; nothing outside of a notebook."""
     shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
     parent: Any = getattr(shell, "get_parent", dict)()
-    cell = parent.get("metadata", {}).get("cellId") if isinstance(parent, dict) else None
-    if shell is None or cell is None:
-        return
-    if shell not in _WATCHED:
-        _WATCHED.append(shell)
-        shell.events.register("pre_run_cell", _close_panels_of)
-    _OF_CELLS.setdefault(cell, []).append(panel)
+    if shell is not None and (cell := parent.get("metadata", {}).get("cellId")) is not None:
+        shell.events.register("pre_run_cell", _close_panels_of)  # (which IPython does once)
+        _OF_CELLS.setdefault(cell, []).append(panel)
 
 
 def _close_panels_of(cell: Any) -> None:

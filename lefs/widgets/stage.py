@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import copy
-import os
+import html
 import threading
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from functools import partial
 from itertools import count
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -29,16 +28,17 @@ from lefs.query import QuerySettings
 from lefs.retrieval import PartBank, retrieve
 from lefs.saving import exclusive
 from lefs.sources import Source
-from lefs.widgets.panel import History, Panel
+from lefs.widgets.controls import offer
+from lefs.widgets.panel import Folder, History, Panel
 from lefs.widgets.strips import name_of
 from lefs.widgets.studio_state import StudioState, as_code, as_parameters
-from lefs.widgets.studio_view import View
+from lefs.widgets.studio_view import TUNED, View
 
 __all__ = ["Stage", "Tables", "preview_of", "tuned_settings"]
 
 Tables = Mapping[str, QuerySettings] | Iterable[Mapping[str, QuerySettings]]
 
-_FEW, _SMALL = 8, 32  # pictures that a studio begins with one of; side in pixels at which they are compared
+_FEW = 8  # pictures that a studio begins with one of
 _REST = 0.25  # seconds after which a control that has not moved is taken to rest
 _TO_CHOOSE = 128  # side in pixels of a picture to choose from
 _BANK, _OFFERS = 96, 8  # seeds that suggestions are looked for among, and how many are shown
@@ -52,29 +52,27 @@ class Stage(Panel):
     edit: Edit
 
     def __init__(
-        self,
-        generator: Generator,
-        catalog: Catalog,
-        recipe: Recipe | None,
-        folder: str | os.PathLike[str] | None,
-        frame: float,
+        self, generator: Generator, catalog: Catalog, recipe: Recipe | None, folder: Folder, frame: float
     ) -> None:
-        super().__init__(generator, catalog)
-        self._catalog, self._editor = catalog, Editor(generator, catalog)
-        self._view = View(self._editor)
+        super().__init__(generator, catalog, folder=folder)
         self._frame = check_number("frame", frame, minimum=0, finite=False)
-        recipe = _plain_to_see(self._editor) if recipe is None else recipe
-        self._check(recipe)
-        self._history = History(StudioState(self._editor.sign(recipe)))
-        self._hasty: tuple[Editor, int] | None = None  # for previews; chosen when a control moves
-        self._moves = 0
         whole = generator.size[0]
         small = max((s for s in generator.preview_sizes if s <= _TO_CHOOSE), default=whole)
         self._upto = None if small == whole else small  # (of pictures to choose from)
+        self._catalog = catalog
+        self._begin_anew()
+        recipe = self._plain_to_see() if recipe is None else recipe
+        self._check(recipe)
+        self._history = History(StudioState(self._editor.sign(recipe)))
+        self._moves = 0
+        self._moved = self._asking = False  # whose settings hold: see `EditStudio._change`
+
+    def _begin_anew(self) -> None:
+        """Nothing is kept of what was rendered."""
+        self._editor = Editor(self._generator, self._catalog)
+        self._view = View(self._editor)
+        self._hasty: tuple[Editor, int] | None = None  # for previews; chosen when a control moves
         self._bank: PartBank | None = None
-        self._folder = None if folder is None else Path(folder)
-        found = [] if self._folder is None else sorted((self._folder / "presets").glob("*.json"))
-        self._presets: dict[str, Recipe | Path] = {path.stem: path for path in found[:_PRESETS]}
 
     # -- the state and its views ------------------------------------------------------------------
     @property
@@ -123,9 +121,7 @@ class Stage(Panel):
         """Take the panel out of the page and out of memory; `edit`, `state` and `recipe` stay."""
         self._moves += 1
         super().close()
-        # (somebody may hold on to the panel, such as a notebook that counts its outputs)
-        self._editor, self._hasty, self._bank = Editor(self._generator, self._catalog), None, None
-        self._view = View(self._editor)
+        self._begin_anew()  # (somebody may hold on to the panel, such as a notebook that counts its outputs)
 
     def _check(self, recipe: Recipe) -> None:
         """Whether there are controls for it: sliders would silently pull a wrong value into their range."""
@@ -144,7 +140,6 @@ class Stage(Panel):
             if change.mask is None:
                 anything = torch.zeros(1, self._generator.num_styles)
                 settings.query(self._catalog, change.part, anything, anything)
-            check_number("strength", change.strength, minimum=0, maximum=1)
             _check_ends(settings)
 
     # -- rows -------------------------------------------------------------------------------------
@@ -152,59 +147,53 @@ class Stage(Panel):
         state = self._history.now
         self._turn_to(replace(state, off=state.off - {state.row} if on else state.off | {state.row}))
 
-    def _move(self, by: int) -> None:
-        """The present row earlier or later."""
-        state = self._history.now
-        order = list(range(len(state.recipe.changes)))
-        if 0 <= state.row + by < len(order):
-            order.insert(state.row + by, order.pop(state.row))
-            self._turn_to(state.ordered(order))
-
-    def _remove(self) -> None:
+    def _order(self, by: int | None) -> None:
+        """The present row earlier or later; None: out of the list."""
         state = self._history.now
         order = [i for i in range(len(state.recipe.changes)) if i != state.row]
+        if by is not None:
+            order.insert(max(0, state.row + by), state.row)
         if order:
             self._turn_to(state.ordered(order))
 
-    def _go(self, back: bool) -> None:
-        self._turn_to(self._history.go(back))
-
-    def _reset(self) -> None:
-        self._turn_to(self._history.first)
-
     # -- what is kept, and what is suggested ------------------------------------------------------
-    def _kept_as(self, name: str) -> str:
-        """Keep the edits, for any target, under a name, and return what that became."""
-        if not (slug := _slug(name)):
+    def _offer_presets(self) -> None:
+        found = [] if self._folder is None else sorted(self._folder.glob("presets/*.json"))[:_PRESETS]
+        with self._silently():
+            offer(self.controls["preset"], [("–", ""), *((path.stem, path.stem) for path in found)], "")
+
+    def _keep_preset(self) -> None:
+        """Keep the edits, for any target, under a name."""
+        if not (name := _slug(self.controls["preset name"].value)):
             raise ValueError("preset name: type a name first, of letters and digits")
-        recipe, folder = self._history.now.recipe, self._folder
-        kept = recipe if folder is None else recipe.save(folder / "presets" / f"{slug}.json")
-        self._presets[slug] = kept
-        return slug
+        self._history.now.recipe.save(self._saved_in() / "presets" / f"{name}.json")
+        self._offer_presets()
+        self._status.value = f"kept as {html.escape(name)}"
 
-    def _take_kept(self, name: str) -> None:
+    def _take_preset(self, name: str) -> None:
         """Show kept edits on the present target."""
-        kept = self._presets[name]
-        recipe = Recipe.load(kept) if isinstance(kept, Path) else kept
-        self._check(recipe)
-        self._turn_to(StudioState(replace(self._history.now.recipe, changes=recipe.changes)))
+        if name:
+            self._offer_presets()
+            recipe = Recipe.load(self._saved_in() / "presets" / f"{name}.json")
+            self._check(recipe)
+            self._turn_to(StudioState(replace(self._history.now.recipe, changes=recipe.changes)))
 
-    def _saved(self) -> Path:
+    def _save(self) -> None:
         """Write the picture at full size under the next free number."""
-        if self._folder is None:
-            raise ValueError("there is no folder to save to; make EditStudio(..., folder=...)")
-        edit = self._editor.render(self.recipe)
+        folder, edit = self._saved_in(), self._editor.render(self.recipe)
         taken = "-".join(f"{change.part}-{change.reference}" for change in edit.recipe.changes)
         stem = _slug(f"{taken[:100]}-onto-{edit.recipe.target}")
-        with exclusive(self._folder):  # (so that nobody takes the number meanwhile)
-            numbered = (self._folder / f"{stem}-{number:03}.png" for number in count(1))
-            return edit.save(next(path for path in numbered if not path.exists()))
+        with exclusive(folder):  # (so that nobody takes the number meanwhile)
+            numbered = (folder / f"{stem}-{number:03}.png" for number in count(1))
+            saved = edit.save(next(path for path in numbered if not path.exists()))
+        self._status.value = f"saved {html.escape(str(saved))}, with its recipe inside"
 
     def _small(self, sources: Iterable[Source]) -> Tensor:
         """Pictures to choose from, (N, 3, H, W)."""
         recipe = self._history.now.recipe
-        options: dict[str, Any] = {"truncation": recipe.truncation, "label": recipe.label}
-        return self._editor.pictures(sources, upto=self._upto, **options)
+        return self._editor.pictures(
+            sources, upto=self._upto, truncation=recipe.truncation, label=recipe.label
+        )
 
     def _results(self, state: StudioState, by: Any) -> list[tuple[int, Tensor]]:
         """Edits with the references that come first: their seeds and pictures."""
@@ -217,23 +206,32 @@ class Stage(Panel):
         if change.settings.where == "part":
             areas = bank.areas[:, list(bank.parts).index(change.part)]
             found = [match for match in found if areas[bank.seeds.index(match.seed)] > 0]
-        results = []
-        best = found[:_OFFERS]
+        results, best = [], found[:_OFFERS]
         for match in track(best, total=len(best), description="trying them", show=True):
-            tried = state.with_change(replace(change, reference=match.seed)).shown
+            tried = state.having(reference=match.seed).shown
             results.append((match.seed, self._editor.render(tried, upto=self._upto).image))
         return results
+
+    def _plain_to_see(self) -> Recipe:
+        """One edit in place that changes much: of hair, or of the second largest part, in another colour."""
+        target, *others = self._editor.pictures(range(_FEW), upto=self._upto)
+        apart = torch.stack([color_difference(target, other).mean() for other in others])
+        reference = 1 + int(apart.argmax())
+        seen = self._view.seen_parts(Recipe(0), reference)
+        part = "hair" if "hair" in seen else seen[min(1, len(seen) - 1)]
+        return Recipe(0, (Change(part, reference, settings=QuerySettings(where="part")),))
 
     # -- drawing ----------------------------------------------------------------------------------
     def _draw(self, edit: Edit) -> None:
         raise NotImplementedError
 
-    def _write(self) -> None:
-        """Let the controls show the present state."""
+    def _write(self, state: StudioState) -> None:
+        """Let the controls say what is wanted."""
         raise NotImplementedError
 
     def _turn_to(self, state: StudioState, what: str = "") -> None:
         """Show a state that the controls did not make."""
+        self._moved = self._asking = False
         self._show(state, what)
 
     def _show(self, state: StudioState, what: str) -> None:
@@ -247,7 +245,7 @@ class Stage(Panel):
         whole = side == self._generator.size[0]
         edit = editor.render(state.shown, upto=None if whole else side)
         self._history.push(replace(state, recipe=self._editor.sign(state.recipe)), what)
-        self._write()
+        self._write(self._history.now)
         self._draw(edit)
         if not whole:
             self._wait_for_rest()
@@ -277,31 +275,20 @@ def _check_ends(settings: QuerySettings) -> None:
         check_number(name, getattr(settings, name), minimum=0)
 
 
-def tuned_settings(catalog: Catalog, tables: Tables | None) -> dict[tuple[str, str], QuerySettings]:
-    """The settings of each kind of contributions and each part."""
+def tuned_settings(catalog: Catalog, tables: Tables | None) -> dict[tuple[str, str], dict[str, Any]]:
+    """What was tuned for each kind of contributions and each part, by the names of the settings."""
     found = {}
     for table in [] if tables is None else [tables] if isinstance(tables, Mapping) else tables:
         for part, settings in table.items():
             check_name("settings", part, list(catalog.parts), what="part")
             _check_ends(settings)
-            found[settings.contributions or catalog.measure, part] = settings
+            own = {name: getattr(settings, name) for name in TUNED}
+            found[settings.contributions or catalog.measure, part] = own
     return found
 
 
 def _slug(text: str) -> str:
     return "".join(c if c.isalnum() else "-" for c in text.strip())[:120]
-
-
-def _plain_to_see(editor: Editor) -> Recipe:
-    """One edit in place that changes much: of hair, or of the second largest part, from another colour."""
-    sizes, whole = editor.generator.preview_sizes, editor.generator.size[0]
-    small = next((s for s in sizes if s >= _SMALL), whole)
-    target, *others = editor.pictures(range(_FEW), upto=None if small == whole else small)
-    apart = torch.stack([color_difference(target, other).mean() for other in others])
-    reference = 1 + int(apart.argmax())
-    seen = View(editor).seen_parts(Recipe(0), reference)
-    part = "hair" if "hair" in seen else seen[min(1, len(seen) - 1)]
-    return Recipe(0, (Change(part, reference, settings=QuerySettings(where="part")),))
 
 
 def preview_of(generator: Generator, seconds: float) -> tuple[Generator, int]:
@@ -313,29 +300,23 @@ def preview_of(generator: Generator, seconds: float) -> tuple[Generator, int]:
     no smaller images than the whole, that.
     """
     useful = {s for s in generator.preview_sizes if _LEAST <= s <= generator.preview_size}
-    sizes = sorted({*useful, generator.size[0]})
-    if len(sizes) == 1:
-        return generator, sizes[0]
-    side, spent = _largest(generator, sizes, seconds)
-    if side == sizes[-1] or generator.dtype != torch.float32:
-        return generator, side
+    *sizes, whole = sorted({*useful, generator.size[0]})
+    own = _largest(generator, [*sizes, whole], seconds) if sizes else (whole, 0.0)
+    if own[0] == whole or generator.dtype != torch.float32:
+        return generator, own[0]
     half = copy.deepcopy(generator).to(torch.bfloat16)
-    other, sooner = _largest(half, sizes[:-1], seconds)
-    better = other > side or (other == side and sooner < spent)
-    return (half, other) if better else (generator, side)
+    other = _largest(half, sizes, seconds)
+    return (half, other[0]) if other > own else (generator, own[0])
 
 
 def _largest(generator: Generator, sizes: list[int], seconds: float) -> tuple[int, float]:
-    """The largest of the sizes that is made in time (else the first), and what it takes."""
-    found = sizes[0], _seconds(generator, sizes[0])
+    """The largest of the sizes that is made in time (else the first), and how much time it leaves."""
+    best = sizes[0], seconds - _seconds(generator, sizes[0])
     for size in sizes[1:]:
-        if found[1] > seconds:
+        if best[1] < 0 or (left := seconds - _seconds(generator, size)) < 0:
             break
-        spent = _seconds(generator, size)
-        if spent > seconds:
-            break
-        found = size, spent
-    return found
+        best = size, left
+    return best
 
 
 def _seconds(generator: Generator, size: int) -> float:

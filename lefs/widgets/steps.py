@@ -83,14 +83,11 @@ class Step:
 
 def renamed(catalog: Catalog, clusters: Collection[int], name: str) -> Catalog:
     """These clusters under one name; a new part takes the place of the first that it takes some of."""
-    parts: dict[str, tuple[int, ...]] = {}
-    for part, own in catalog.parts.items():
-        rest = tuple(k for k in own if k not in clusters)
-        if part == name or (len(rest) < len(own) and name not in {*parts, *catalog.parts}):
-            parts[name] = ()
-        parts[part] = rest if part != name else ()
-    parts[name] = tuple({*catalog.parts.get(name, ()), *clusters})
-    return replace(catalog, parts={n: ks for n, ks in parts.items() if ks})
+    before, place = catalog.cluster_names, {part: float(i) for i, part in enumerate(catalog.parts)}
+    parts = catalog.named([name if k in clusters else old for k, old in enumerate(before)]).parts
+    for part, own in parts.items():
+        place.setdefault(part, min(place[before[k]] for k in own) - 0.5)
+    return replace(catalog, parts={part: parts[part] for part in sorted(parts, key=place.__getitem__)})
 
 
 def moved(catalog: Catalog, part: str, by: int) -> Catalog:

@@ -19,18 +19,17 @@ from lefs.images import opaque, to_uint8
 from lefs.query import QuerySettings
 from lefs.sources import Source
 from lefs.widgets.canvas import Canvas, Picture
-from lefs.widgets.controls import line, move_to, row, show_if
+from lefs.widgets.controls import move_to, offer, show_if
+from lefs.widgets.panel import History
 from lefs.widgets.stage import Stage, Tables, tuned_settings
 from lefs.widgets.strips import Strip, name_of, source_of
 from lefs.widgets.studio_controls import lay_out, studio_controls
 from lefs.widgets.studio_state import StudioState
-from lefs.widgets.studio_view import OWN_CONTROLS, SIGNS, lower_price, stated, why_nothing_moves
+from lefs.widgets.studio_view import OWN_CONTROLS, SIGNS, TUNED, stated, why_nothing_moves
 
 __all__ = ["EditStudio"]
 
-_TUNED = (*SIGNS, "coarse", "rgb")  # what a part brings with it
-_SHOWN = ("target", "reference", "method", "tone", "strength")  # what is drawn as it is set
-_ANSWERS = ("keep", "take", "lower", "instead")
+_CHANGED = ("target", "reference", "part", "where", "contributions", "method", "tone", "strength", *TUNED)
 
 
 class EditStudio(Stage):
@@ -110,23 +109,20 @@ class EditStudio(Stage):
     ) -> None:
         super().__init__(generator, catalog, recipe, folder, frame)
         self._tuned = tuned_settings(catalog, settings)
-        self._moved = self._asking = False  # whose settings hold: see `_choose`
         self._methods = {where: QuerySettings(where=where).method for where in ("everywhere", "part")}
-        self._price: float | None = None  # at which something would move, where nothing does for its sake
         state = self._history.now
-        begins = {"target": state.recipe.target, "reference": state.change.reference}
-        self._strips = {name: Strip(name, self._small, source) for name, source in begins.items()}
+        if state.change.settings.method == "global":  # (which asks no slider: they stand ready for another)
+            state = state.having(**self._own(state.change))
+            self._history = History(state)
         channels = generator.has_styles and catalog.measure != "none"
         self.controls = studio_controls(catalog, channels=channels)
-        self.controls["save"].disabled = folder is None
-        self._write()
-        if state.change.settings.method == "global":  # (which asks no slider: they stand ready for another)
-            self._bring(self._own)
+        self.controls["save"].disabled = self.controls["keep preset"].disabled = folder is None
+        begins = {"target": state.recipe.target, "reference": state.change.reference}
+        self._strips = {name: Strip(name, self._small, source) for name, source in begins.items()}
         self.canvas = Canvas(arrangement="hero", widest=420)
         self._offers, self._offered, self._asked = Canvas(arrangement="strip"), list[int](), state.asked
-        self._summary, self._status, self._notice = line(), line(), line()
-        self._question = row(self._notice, *(self.controls[n] for n in _ANSWERS), kind="notice")
         self._build()
+        self._write(state)
         self._begin(lambda: self._draw(self._editor.render(self.recipe)))
 
     def __repr__(self) -> str:
@@ -138,108 +134,72 @@ class EditStudio(Stage):
     # -- layout -----------------------------------------------------------------------------------
     def _build(self) -> None:
         acts: dict[str, Callable[..., object]] = {
-            **{name: partial(self._preview, name) for name in _SHOWN},
-            **{name: partial(self._choose, name) for name in ("part", "contributions")},
-            **{name: partial(self._set, name) for name in _TUNED},
+            **{name: partial(self._change, name) for name in _CHANGED},
             **{name: partial(self._copy, name) for name in ("code", "parameters")},
-            "where": self._place, "row": self._turn, "on": self._switch, "add": self._add,
-            "up": partial(self._move, -1), "down": partial(self._move, 1), "remove": self._remove,
-            "undo": partial(self._go, True), "redo": partial(self._go, False), "reset": self._reset,
+            "row": self._turn, "on": self._switch, "add": self._add, "remove": partial(self._order, None),
+            "up": partial(self._order, -1), "down": partial(self._order, 1),
+            "reset": lambda: self._turn_to(self._history.first), "find": self._suggest,
             "preset": self._take_preset, "keep preset": self._keep_preset, "save": self._save,
-            "find": self._suggest, "keep": self._keep, "take": self._take,
-            "lower": lambda: self.controls["rho"].set_trait("value", self._price),
-            "instead": lambda: self.controls["part"].set_trait("value", self._other),
         }  # fmt: skip
         self._connect(acts)
+        self._undo_by(self._turn_to)
         for which, strip in self._strips.items():
             self.controls |= strip.controls
-            strip.connect(self._on, partial(self._source, which), partial(self._file, which))
+            strip.connect(self._on, partial(self._change, which), partial(self._file, which))
         self._on(self.canvas, self._picked, "picked")
-        self._on(self._offers, lambda new: self._source("reference", self._offered[new["panel"]]), "picked")
-        strips, main = [s.box for s in self._strips.values()], [self._question, self.canvas, self._summary]
-        self._arrange(*lay_out(self.controls, strips, main, self._offers, self._status))
+        self._on(self._offers, lambda new: self._change("reference", self._offered[new["panel"]]), "picked")
+        question = self._answered_by("keep", "take", "lower", "instead")
+        strips, main = [s.box for s in self._strips.values()], [question, self.canvas, self._summary]
+        self._arrange(*lay_out(self.controls, strips, main, self._offers))
         self._offer_presets()
 
     # -- from controls to a state, and back -------------------------------------------------------
-    def _read(self, **chosen: Source) -> StudioState:
-        """The state that the controls say, with what was chosen by looking instead of a seed of theirs."""
-        state, old = self._history.now, self._history.now.change
-        value = {name: control.value for name, control in self.controls.items() if hasattr(control, "value")}
-        value |= chosen
-        names = ("where", "method", "contributions", "tone", *_TUNED)
-        settings = replace(old.settings, **{name: value[name] for name in names})
-        part, reference, target = value["part"], value["reference"], value["target"]
-        mask = old.mask if part == old.part and settings.where == "part" else None
-        reference = old.reference if reference == "" else reference  # (of one's own)
-        state = state.with_change(Change(part, reference, value["strength"], settings, mask))
-        return state if target == "" else replace(state, recipe=replace(state.recipe, target=target))
+    def _own(self, change: Change) -> dict[str, Any]:
+        """What was tuned for the part, for the contributions that are chosen."""
+        return self._tuned.get((str(change.settings.contributions), change.part), {})
 
-    def _write(self) -> None:
-        state, c = self._history.now, self.controls
-        change = state.change
-        with self._silently():
-            for name, source in (("target", state.recipe.target), ("reference", change.reference)):
-                c[name].value = source if isinstance(source, int) else ""
-            if change.part not in c["part"].options:
-                c["part"].options = (*c["part"].options, change.part)
-            c["part"].value, c["on"].value = change.part, state.row not in state.off
-            for name in ("where", "method", "tone", "contributions"):
-                c[name].value = getattr(change.settings, name)
-            move_to(c["strength"], change.strength)
-        self._bring(change.settings)
-
-    def _preview(self, what: str, _: object = None) -> None:
-        state = self._read()
+    def _change(self, name: str, value: Any) -> None:
+        """A control has moved, or a picture was chosen."""
+        was = self._wanted.change.settings
+        state = self._wanted.having(**{name: value})
+        if name in TUNED:
+            self._moved, self._asking = True, False
+        elif name in ("part", "contributions"):
+            # They bring their settings with them; whoever has moved a slider is asked first.
+            own = self._own(state.change)
+            self._asking = self._moved and was.method != "global" and not own.items() <= vars(was).items()
+            state = state if self._moved else state.having(**own)
+        elif name == "where":
+            # In place and everywhere have a method each: the one that was chosen last, or the usual one.
+            self._methods[was.where] = was.method
+            state = state.having(method=self._methods[value])
+        self._write(state)
         if self._possible(state):
-            self._show(state, what)
+            self._show(state, name)
 
-    def _turn_to(self, state: StudioState, what: str = "") -> None:
-        """Show a state that the controls did not make."""
-        self._moved = self._asking = False
-        self._show(state, what)
-
-    # -- whose settings hold ----------------------------------------------------------------------
-    @property
-    def _own(self) -> QuerySettings | None:
-        """The settings that were tuned for the part, for the contributions that are chosen."""
-        return self._tuned.get((self.controls["contributions"].value, self.controls["part"].value))
-
-    def _differ(self) -> bool:
-        own = self._own
-        return own is not None and any(self.controls[n].value != getattr(own, n) for n in _TUNED)
-
-    def _choose(self, what: str, _: object) -> None:
-        """A part brings its settings with it; whoever has moved a slider is asked first."""
-        sliders = self.controls["method"].value != "global"  # (which has none to ask about)
-        self._asking = self._moved and self._differ() and sliders
-        if not self._moved:
-            self._bring(self._own)
-        self._preview(what)
-
-    def _place(self, where: str) -> None:
-        """In place and everywhere have a method each: the one that was chosen last, or the usual one."""
-        self._methods["everywhere" if where == "part" else "part"] = self.controls["method"].value
+    def _write(self, state: StudioState) -> None:
+        """Let the controls say what is wanted, also where it cannot be shown."""
+        self._wanted, change, c = state, state.change, self.controls
+        told = [f"{i + 1}  {stated(e)}, {name_of(e.reference)}" for i, e in enumerate(state.recipe.changes)]
+        rows = [(t + " (off)" * (i in state.off), i) for i, t in enumerate(told)]
+        values: dict[str, Any] = {**vars(change.settings), **vars(change), "target": state.recipe.target}
+        for name in ("target", "reference"):
+            values[name] = values[name] if isinstance(values[name], int) else ""
         with self._silently():
-            self.controls["method"].value = self._methods[where]
-        self._preview("where")
-
-    def _set(self, what: str, _: object) -> None:
-        self._moved, self._asking = True, False
-        self._preview(what)
-
-    def _bring(self, settings: QuerySettings | None) -> None:
-        with self._silently():
-            for name in _TUNED if settings is not None else ():
-                move_to(self.controls[name], getattr(settings, name))
-
-    def _keep(self) -> None:
-        self._asking = False
-        self._advise()
-
-    def _take(self) -> None:
-        self._moved = self._asking = False
-        self._bring(self._own)
-        self._preview("take")
+            offer(c["row"], rows, state.row)
+            # (with a mask of one's own it has any name)
+            offer(c["part"], dict.fromkeys([*self._catalog.parts, change.part]), change.part)
+            c["on"].value, c["row"].rows = state.row not in state.off, min(5, max(2, len(rows)))
+            for name in _CHANGED:
+                move_to(c[name], values[name])
+        c["up"].disabled, c["down"].disabled = state.row == 0, state.row == len(rows) - 1
+        c["remove"].disabled = len(rows) == 1
+        own = OWN_CONTROLS[change.settings.method]
+        for name in SIGNS:
+            show_if(name in own, c[name])
+        show_if("contributions" in own and len(c["contributions"].options) > 1, c["contributions"])
+        show_if(change.settings.where == "part", c["tone"])
+        self._can_go()
 
     def _possible(self, state: StudioState) -> bool:
         """Whether there is a place for the present edit; if not, say so and offer another part."""
@@ -249,64 +209,44 @@ class EditStudio(Stage):
         seen = self._view.seen_parts(state.recipe, change.reference)
         if not seen or change.part in seen:
             return True
-        self._other = seen[min(1, len(seen) - 1)]
-        self._notice.value = html.escape(
+        other = seen[min(1, len(seen) - 1)]
+        self._ask(
             f"{change.part} is in neither picture, so there is no place to edit; these are: "
-            f"{', '.join(seen)}. Suggest finds references that have it."
+            f"{', '.join(seen)}. Suggest finds references that have it.",
+            instead=(f"Edit {other} instead", partial(self._change, "part", other)),
         )
-        self.controls["instead"].description = f"Edit {self._other} instead"
-        self._ask("instead")
         return False
-
-    def _ask(self, *ways: str) -> None:
-        """Show what the notice says, and the buttons that answer it."""
-        for name in _ANSWERS:
-            show_if(name in ways, self.controls[name])
-        show_if(bool(self._notice.value), self._question)
 
     def _advise(self) -> None:
         """Say why nothing moves and offer the ways out, or ask whose settings are to hold."""
-        state, c = self._history.now, self.controls
-        change, shown = state.change, self.edit.recipe.changes
+        state, texts, ways = self._history.now, list[str](), dict[str, tuple[str, Callable[[], object]]]()
+        change, shown, own = state.change, self.edit.recipe.changes, self._own(state.change)
         still = change in shown and not bool(self.edit.queries[shown.index(change)].any())
-        self._price, texts, ways = None, [], []
         if still:
-            about = (change.settings, self._catalog, change.part)
             pair = (self._view.styles(s, state.recipe) for s in (state.recipe.target, change.reference))
-            self._price = lower_price(*about, *pair)
-            texts.append(f"Nothing moves: {why_nothing_moves(*about, self._price)}.")
+            why, price = why_nothing_moves(change.settings, self._catalog, change.part, *pair)
+            texts.append(f"Nothing moves: {why}.")
+            if price is not None:
+                ways["lower"] = f"Take ρ = {price:g}", partial(self._change, "rho", price)
         elif change.strength == 0:
             texts.append("Nothing moves: the strength λ is 0.")
-        if self._price is not None:
-            c["lower"].description = f"Take ρ = {self._price:g}"
-            ways.append("lower")
         if self._asking:
             texts.append(f"The sliders are as you set them. {change.part} has settings of its own.")
-            ways.append("keep")
-        if (self._asking or still) and self._differ():
-            c["take"].description = f"Take those tuned for {change.part}"
-            ways.append("take")
-        self._notice.value = html.escape(" ".join(texts))
-        self._ask(*ways)
+            ways["keep"] = "Keep mine", self._keep
+        if (self._asking or still) and not own.items() <= vars(change.settings).items():
+            take = partial(self._turn_to, state.having(**own), "take")
+            ways["take"] = f"Take those tuned for {change.part}", take
+        self._ask(" ".join(texts), **ways)
+
+    def _keep(self) -> None:
+        self._asking = False
+        self._advise()
 
     # -- several edits ----------------------------------------------------------------------------
-    def _list(self) -> None:
-        """The rows, as the list shows them."""
-        state, c = self._history.now, self.controls
-        told = [f"{i + 1}  {stated(e)}, {name_of(e.reference)}" for i, e in enumerate(state.recipe.changes)]
-        options = tuple((t + " (off)" * (i in state.off), i) for i, t in enumerate(told))
-        with self._silently():
-            if c["row"].options != options:
-                c["row"].options = options
-            c["row"].rows, c["row"].value = min(5, max(2, len(options))), state.row
-        c["up"].disabled, c["down"].disabled = state.row == 0, state.row == len(options) - 1
-        c["remove"].disabled = len(options) == 1
-        self._can_go(self._history)
-
     def _turn(self, number: int) -> None:
         self._history.now = replace(self._history.now, row=number)
         self._moved = self._asking = False
-        self._write()
+        self._write(self._history.now)
         self._draw(self.edit)
 
     def _add(self, part: str | None = None) -> None:
@@ -314,10 +254,8 @@ class EditStudio(Stage):
         change, taken = state.change, {each.part for each in state.recipe.changes}
         seen = self._view.seen_parts(state.recipe, change.reference)
         part = next((p for p in seen[1:] if p not in taken), seen[0]) if part is None else part
-        tuned = self._tuned.get((str(change.settings.contributions), part))
-        brought = {} if tuned is None else {name: getattr(tuned, name) for name in _TUNED}
-        settings = replace(change.settings, **brought)
-        self._turn_to(state.added(Change(part, change.reference, settings=settings)))
+        state = state.added(Change(part, change.reference, settings=change.settings))
+        self._turn_to(state.having(**self._own(state.change)))
 
     # -- by looking -------------------------------------------------------------------------------
     def _picked(self, new: Mapping[str, Any]) -> None:
@@ -328,25 +266,19 @@ class EditStudio(Stage):
         if new["shift"]:
             self._add(names[new["region"]])
         else:
-            self.controls["part"].value = names[new["region"]]
-
-    def _source(self, which: str, source: Source) -> None:
-        state = self._read(**{which: source})
-        if self._possible(state):
-            self._turn_to(state, which)
+            self._change("part", names[new["region"]])
 
     def _file(self, which: str, name: str, content: Any) -> None:
         """A picture (which is inverted while the panel goes on) or a w of somebody's own."""
         read = partial(source_of, self._generator, name, content)
-        self._in_background(read, partial(self._source, which))
+        self._in_background(read, partial(self._change, which))
 
     def _suggest(self) -> None:
-        state = self._read()
-        find = partial(self._results, state, self.controls["suggest"].value)
-        self._in_background(find, partial(self._offer, state.asked))
+        find = partial(self._results, self._wanted, self.controls["suggest"].value)
+        self._in_background(find, partial(self._offer, self._wanted.asked))
 
     def _offer(self, asked: tuple[str, int, Source], results: Sequence[tuple[int, Tensor]]) -> None:
-        if asked != self._read().asked:
+        if asked != self._wanted.asked:
             raise ValueError(f"the suggestions were for {asked[0]}, which is not edited now: suggest again")
         self._asked, self._offered = asked, [seed for seed, _ in results]
         pictures = [Picture(to_uint8(opaque(image)), str(seed), pick=True) for seed, image in results]
@@ -355,24 +287,6 @@ class EditStudio(Stage):
         self._status.value = f"{len(results)} references for {part}, tried: click one to take it"
 
     # -- taking home ------------------------------------------------------------------------------
-    def _offer_presets(self) -> None:
-        with self._silently():
-            self.controls["preset"].options = [("–", ""), *((name, name) for name in self._presets)]
-            self.controls["preset"].value = ""
-
-    def _keep_preset(self) -> None:
-        name = self._kept_as(self.controls["preset name"].value)
-        self._offer_presets()
-        self._status.value = f"kept as {html.escape(name)}"
-
-    def _take_preset(self, name: str) -> None:
-        if name:
-            self._offer_presets()
-            self._take_kept(name)
-
-    def _save(self) -> None:
-        self._status.value = f"saved {html.escape(str(self._saved()))}, with its recipe inside"
-
     def _copy(self, what: str) -> None:
         text = getattr(self, what)
         self.canvas.copy(text)
@@ -383,15 +297,9 @@ class EditStudio(Stage):
 
     # -- drawing ----------------------------------------------------------------------------------
     def _draw(self, edit: Edit) -> None:
-        self.edit, state, c = edit, self._history.now, self.controls
-        shown = OWN_CONTROLS[c["method"].value]
-        for name in SIGNS:
-            show_if(name in shown, c[name])
-        show_if("contributions" in shown and len(c["contributions"].options) > 1, c["contributions"])
-        show_if(c["where"].value == "part", c["tone"])
+        self.edit, state = edit, self._history.now
         self.canvas.show(*self._view.pictures(edit, state.change))
         self._summary.value = self._view.measures(edit, state.change)
-        self._list()
         self._strips["target"].show(state.recipe.target)
         self._strips["reference"].show(state.change.reference)
         if self._offered and self._asked != state.asked:  # (they were for another part, row or target)

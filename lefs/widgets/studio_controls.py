@@ -89,7 +89,7 @@ def studio_controls(catalog: Catalog, *, channels: bool) -> dict[str, Any]:
 
 
 def lay_out(
-    c: Mapping[str, Any], strips: Sequence[Any], main: Sequence[Any], offers: Any, status: Any
+    c: Mapping[str, Any], strips: Sequence[Any], main: Sequence[Any], offers: Any
 ) -> list[ipywidgets.Widget]:
     """The rows of the panel, from top to bottom; a wide one has the controls beside what is in `main`."""
 
@@ -111,5 +111,4 @@ def lay_out(
         row(*(ipywidgets.VBox(children, _dom_classes=(name,)) for children, name in both), kind="body"),
         offers,
         row(some("undo", "redo", "reset"), some("save", "code", "parameters"), kind="ends"),
-        status,
     ]

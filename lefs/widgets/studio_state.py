@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -52,11 +52,16 @@ class StudioState:
         on = (change for i, change in enumerate(self.recipe.changes) if i not in self.off)
         return replace(self.recipe, changes=tuple(on))
 
-    def with_change(self, change: Change) -> StudioState:
-        """With another one in the present row."""
-        changes = list(self.recipe.changes)
-        changes[self.row] = change
-        return replace(self, recipe=replace(self.recipe, changes=tuple(changes)))
+    def having(self, **values: Any) -> StudioState:
+        """With other values of the present change, of its settings, or another target, by their names."""
+        recipe, old, changes = self.recipe, self.change, list(self.recipe.changes)
+        settings = replace(old.settings, **{n: v for n, v in values.items() if n in vars(old.settings)})
+        own = {n: v for n, v in values.items() if n in vars(old)}
+        if settings.where != "part" or own.get("part", old.part) != old.part:
+            own["mask"] = None  # (which somebody drew for that part, in place)
+        changes[self.row] = replace(old, settings=settings, **own)
+        target = values.get("target", recipe.target)
+        return replace(self, recipe=replace(recipe, target=target, changes=tuple(changes)))
 
     def added(self, change: Change) -> StudioState:
         """With one more row, which the controls then show."""
@@ -90,10 +95,9 @@ class StudioState:
 def as_code(recipe: Recipe, generator: Generator) -> str:
     """Python that gives the same picture."""
     where = generator.source
-    name = str(where or generator.name)
-    if where is not None and where.parent.name in embedded_names() and where.stem == "generator":
-        name = where.parent.name
-    catalog = name if where is None or name != str(where) else str(where.parent)
+    name, catalog = (str(where), str(where.parent)) if where else (generator.name, generator.name)
+    if where and where.stem == "generator" and where.parent.name in embedded_names():
+        name = catalog = where.parent.name
     changes = "".join(f"        {_written(change)},\n" for change in recipe.changes)
     label = "" if recipe.label is None else f"    label={recipe.label},\n"
     return (
@@ -105,43 +109,30 @@ def as_code(recipe: Recipe, generator: Generator) -> str:
 
 
 def _written(change: Change) -> str:
-    settings = change.settings
-    usual = QuerySettings(where=settings.where)
-    told = {"where": settings.where}
-    for name in (f.name for f in fields(usual)):
-        if getattr(settings, name) != getattr(usual, name):
-            told[name] = getattr(settings, name)
-    chosen = ", ".join(f"{name}={value!r}" for name, value in told.items())
+    usual, told = QuerySettings(where=change.settings.where), {"where": change.settings.where}
+    told |= {name: v for name, v in vars(change.settings).items() if v != getattr(usual, name)}
+    settings, reference = _call("QuerySettings", told), _source(change.reference)
     mask = "" if change.mask is None else f", {_source(change.mask)}"
-    reference = _source(change.reference)
-    return (
-        f"lefs.Change({change.part!r}, {reference}, {change.strength!r}, lefs.QuerySettings({chosen}){mask})"
-    )
+    return f"lefs.Change({change.part!r}, {reference}, {change.strength!r}, {settings}{mask})"
 
 
 def _source(source: Any) -> str:
     """A seed, or kept styles or a mask in full (their repr is cut short)."""
-    if isinstance(source, int):
-        return repr(source)
-    told = ", ".join(f"{f.name}={getattr(source, f.name)!r}" for f in fields(source))
-    return f"lefs.sources.{type(source).__name__}({told})"
+    return f"{source}" if isinstance(source, int) else _call(f"sources.{type(source).__name__}", vars(source))
+
+
+def _call(name: str, values: Mapping[str, Any]) -> str:
+    return f"lefs.{name}({', '.join(f'{key}={value!r}' for key, value in values.items())})"
 
 
 def as_parameters(state: StudioState, catalog: Catalog) -> str:
     """The present row as parameters of the editing notebook, for ``papermill -f`` (YAML)."""
     recipe, change, settings = state.recipe, state.change, state.change.settings
-    values = {
-        "target": recipe.target,
-        "reference": change.reference,
-        "part": change.part,
-        "contributions": settings.contributions or catalog.measure,
-        "method": settings.method,
-        "rho": settings.rho,
-        "epsilon": settings.epsilon,
-        "truncation": recipe.truncation,
-    }
+    values = {"target": recipe.target, "reference": change.reference, "part": change.part}
+    values |= {"contributions": settings.contributions or catalog.measure}
+    values |= {name: getattr(settings, name) for name in ("method", "rho", "epsilon")}
     lines = []
-    for name, value in values.items():
+    for name, value in {**values, "truncation": recipe.truncation}.items():
         if isinstance(value, KeptStyles):
             lines.append(f"# {name}: of a picture of one's own, {value}: give the file of its inversion")
         elif name == "method" and value not in ("sequential", "simultaneous"):

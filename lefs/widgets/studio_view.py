@@ -22,7 +22,7 @@ from lefs.widgets.canvas import Picture, change_picture
 from lefs.widgets.panel import inside_and_outside, joined
 from lefs.widgets.strips import name_of
 
-__all__ = ["OWN_CONTROLS", "SIGNS", "View", "lower_price", "stated", "why_nothing_moves"]
+__all__ = ["OWN_CONTROLS", "SIGNS", "TUNED", "View", "stated", "why_nothing_moves"]
 
 OWN_CONTROLS = {
     "sequential": ("contributions", "rho", "epsilon"),
@@ -32,16 +32,9 @@ OWN_CONTROLS = {
     "pair": ("rho", "leak"),
 }
 SIGNS = {"rho": "ρ", "epsilon": "ε", "slope": "slope", "leak": "leak"}
+TUNED = (*SIGNS, "coarse", "rgb")  # what a part brings with it
 _OUTLINE = 64  # positions along a side
 _PRICES = (1.0, 0.5, 0.3, 0.2, 0.1, 0.05, 0.03, 0.02, 0.01, 0.005, 0.003, 0.002, 0.0)
-# What a method cannot do without, and what to say where it is 0.
-_BUDGET = ("epsilon", "budget ε")
-_NEEDS = {
-    "sequential": _BUDGET,
-    "released": _BUDGET,
-    "simultaneous": ("slope", "slope"),
-    "pair": ("leak", "leak"),
-}
 
 
 class View:
@@ -53,10 +46,9 @@ class View:
 
     def styles(self, source: Source, recipe: Recipe) -> Tensor:
         """Styles of a target or reference of a recipe."""
-        options: dict[str, Any] = {"truncation": recipe.truncation, "label": recipe.label}
-        return source_styles(self._editor.generator, source, **options)
+        return source_styles(self._editor.generator, source, truncation=recipe.truncation, label=recipe.label)
 
-    def place(self, recipe: Recipe, change: Change, size: int) -> Tensor:
+    def place(self, recipe: Recipe, change: Change, size: torch.Size) -> Tensor:
         """Where a change is meant to act: the part in target or reference, or the mask that somebody drew."""
         if isinstance(change.mask, KeptMask):
             found = change.mask.mask()
@@ -64,9 +56,7 @@ class View:
             pair: list[Any] = [recipe.target, change.reference]
             masks = [self._editor.part_masks(s, recipe.truncation, recipe.label) for s in pair]
             found = masks[0][change.part] | masks[1][change.part]
-        height, width = self._editor.generator.size
-        shape = size, size * width // height
-        return interpolate(found[None, None].float(), shape, mode="nearest")[0, 0] > 0
+        return interpolate(found[None, None].float(), tuple(size), mode="nearest")[0, 0] > 0
 
     def _found(self, source: Any, truncation: float, label: int | None) -> tuple[np.ndarray, np.ndarray]:
         """Which part is where, no finer than an outline needs; and the size of each."""
@@ -112,7 +102,7 @@ class View:
         if change not in recipe.changes:
             return "this edit is off"
         at = recipe.changes.index(change)
-        places = [self.place(recipe, each, edit.change.shape[-2]) for each in recipe.changes]
+        places = [self.place(recipe, each, edit.change.shape) for each in recipe.changes]
         arrived = _arrival(edit, edit.references[at], places[at])
         return joined(
             [
@@ -171,10 +161,10 @@ def stated(change: Change) -> str:
     return ", ".join([change.part, *place, f"λ = {change.strength:.3g}", *numbers])
 
 
-def lower_price(
+def why_nothing_moves(
     settings: QuerySettings, catalog: Catalog, part: str, target: Tensor, reference: Tensor
-) -> float | None:
-    """The highest round price below ρ at which a channel moves; None where it is not to blame.
+) -> tuple[str, float | None]:
+    """Why no channel moves, in words, and the highest round price below ρ at which one does.
 
     Parameters
     ----------
@@ -184,27 +174,26 @@ def lower_price(
     part : str
     target, reference : Tensor of shape (1, S)
         Styles of the pair.
+
+    Returns
+    -------
+    str, float or None
+        No price where ρ is not to blame.
     """
-    if "rho" in OWN_CONTROLS[settings.method]:
-        for price in (p for p in _PRICES if p < settings.rho):
-            if bool(replace(settings, rho=price).query(catalog, part, target, reference).any()):
-                return price
-    return None
-
-
-def why_nothing_moves(settings: QuerySettings, catalog: Catalog, part: str, price: float | None) -> str:
-    """A sentence for the reader, given what `lower_price` has found."""
-    rho = f"ρ = {settings.rho:.3g}"
-    if price is not None and settings.method == "sequential":
+    own, rho = OWN_CONTROLS[settings.method], f"ρ = {settings.rho:.3g}"
+    for price in (p for p in _PRICES if "rho" in own and p < settings.rho):
+        if not bool(replace(settings, rho=price).query(catalog, part, target, reference).any()):
+            continue
+        if settings.method != "sequential":
+            return f"no channel changes {part} enough for what it changes elsewhere at {rho}", price
         least = settings.rho / (1 + settings.rho)
         most = float(settings.contribution(catalog, part).max())
         if most > least:
-            return f"at {rho} no channel of the layers that are open has enough of its contribution in {part}"
-        only = f"only channels with more than {least:.1%} of their contribution in {part} move"
-        return f"at {rho} {only}, and the largest share there is {most:.1%}"
-    if price is not None:
-        return f"no channel changes {part} enough for what it changes elsewhere at {rho}"
-    name, words = _NEEDS.get(settings.method, ("", ""))
-    if name and getattr(settings, name) == 0:
-        return f"the {words} is 0"
-    return f"no channel of the layers that are open has a share in {part}; open the others under More"
+            why = f"no channel of the layers that are open has enough of its contribution in {part}"
+        else:
+            why = f"only channels with more than {least:.1%} of their contribution in {part} move"
+            why += f", and the largest share there is {most:.1%}"
+        return f"at {rho} {why}", price
+    if own and getattr(settings, own[-1]) == 0:  # (what the method cannot do without)
+        return f"the {'budget ε' if own[-1] == 'epsilon' else own[-1]} is 0", None
+    return f"no channel of the layers that are open has a share in {part}; open the others under More", None

@@ -53,24 +53,23 @@ class UnitSearch:
     def acts(self, concept: str, layer: str, count: int) -> bool:
         """Whether the first units of their order act on a concept, or those that a search finds."""
         try:
-            rules, order = self._rules(concept, layer) | {"progress": False}, self.order(concept, layer)
-            return self._effect(order[:count], rules) or self._found(count, rules)
+            first = self.order(concept, layer)[:count]
+            return self._effect(concept, layer, first, False) or self.find(concept, layer, count, False)
         except ValueError:  # (none of the pictures shows it)
             return False
 
-    def find(self, concept: str, layer: str, count: int) -> bool:
+    def find(self, concept: str, layer: str, count: int, progress: bool = True) -> bool:
         """Order the units by what so many do for a concept; whether the first of them act at all."""
-        return self._found(count, self._rules(concept, layer))
-
-    def _found(self, count: int, rules: dict[str, Any]) -> bool:
-        concept, layer = rules["concept"], rules["layer"]
-        weights = optimize_units(**rules, seeds=self._unseen(0, _SEARCHED), budget=count, steps=_STEPS)
+        rules = {**self._rules(concept, layer), "budget": count, "steps": _STEPS, "progress": progress}
+        weights = optimize_units(self._generator, self._unseen(0, _SEARCHED), layer, concept, **rules)
         self.orders[concept, layer] = order = rankings(self._dissection, layer, concept, weights)["optimised"]
-        return self._effect(order[:count], rules)
+        return self._effect(concept, layer, order[:count], progress)
 
-    def _effect(self, units: Sequence[int], rules: dict[str, Any]) -> bool:
+    def _effect(self, concept: str, layer: str, units: Sequence[int], progress: bool) -> bool:
         """Whether these units surely add to a concept."""
-        found = causal_effects(**rules, seeds=self._unseen(1000, TESTED), sets={"": units})
+        rules = {**self._rules(concept, layer), "progress": progress}
+        seeds = self._unseen(1000, TESTED)
+        found = causal_effects(self._generator, seeds, layer, {"": units}, concept, **rules)
         return bool(found[""].estimate().low > 0)
 
     def _unseen(self, after: int, count: int) -> range:
@@ -79,15 +78,9 @@ class UnitSearch:
 
     def _rules(self, concept: str, layer: str) -> dict[str, Any]:
         found = self._dissection
-        return {
-            "generator": self._generator,
-            "layer": layer,
-            "concept": concept,
-            "segmenter": self._judge,
-            "levels": found.levels_of(layer, concept),
-            "truncation": found.sampling.truncation,
-            "where": found.usual_place(concept),
-        }
+        where, levels = found.usual_place(concept), found.levels_of(layer, concept)
+        judged = {"segmenter": self._judge, "truncation": found.sampling.truncation}
+        return {**judged, "where": where, "levels": levels}
 
 
 def countable(dissection: UnitDissection, concepts: Concepts | None) -> tuple[list[str], list[str]]:

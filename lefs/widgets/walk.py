@@ -6,7 +6,6 @@ import html
 import os
 from dataclasses import replace
 from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 import ipywidgets
@@ -16,13 +15,14 @@ from torch import Tensor
 
 from lefs.catalog import Catalog
 from lefs.checks import check_choice, check_integer, check_name, check_number, check_seed
-from lefs.directions import RANGES, Direction, Directions, layer_range, move
+from lefs.directions import RANGES, Direction, Directions, move
 from lefs.generator import Generator
 from lefs.images import color_difference, opaque, to_uint8
 from lefs.plotting import comparison_strip
 from lefs.query import QuerySettings
+from lefs.stylespace import ranges
 from lefs.widgets.canvas import Canvas, Picture, change_picture
-from lefs.widgets.controls import SeedField, button, choice, field, line, move_to, row, slider
+from lefs.widgets.controls import SeedField, button, choice, field, row, slider
 from lefs.widgets.panel import Panel, inside_and_outside, joined
 
 __all__ = ["DirectionWalker"]
@@ -105,33 +105,48 @@ class DirectionWalker(Panel):
         pictures: int = 1,
         folder: str | os.PathLike[str] | None = None,
     ) -> None:
-        super().__init__(generator, directions, catalog)
+        super().__init__(generator, directions, catalog, folder=folder)
         if part is not None:
             check_name("part", part, list(catalog.parts), what="part")
         check_choice("settings.where", settings.where, ("everywhere",))  # (a walk is along channels)
         check_number("limit", limit, minimum=0)
-        self._directions, self._catalog, self._settings = directions, catalog, settings
         check_number("truncation", truncation)
         check_integer("pictures", pictures, minimum=1, maximum=_MOST)
-        self._folder = None if folder is None else Path(folder)
+        self._directions, self._catalog, self._settings = directions, catalog, settings
         self._added: list[tuple[Direction, float]] = []
         self._sample = lru_cache(maxsize=1)(generator.sample_styles)
-        seed = check_seed("target", target)
-        ranges = [name for name in RANGES if _moves(generator, directions, name)]
-        self.controls = _controls(directions, ranges, list(catalog.parts), limit)
-        for name, value in {"part": part or _EVERYWHERE, "pictures": pictures, "target": seed}.items():
-            self.controls[name].value = value
-        move_to(self.controls["truncation"], truncation)
-        self.controls["save"].disabled = folder is None
-        self.canvas, self._summary, self._status = Canvas(columns=3), line(), line()
-        c = self.controls
+        offered = [(d.name, i) for i, d in enumerate(directions)]
+        known, own = {"all": directions.layers, **ranges(generator.layers)}, {*directions.layers}
+        among = [name for name in RANGES if own & {*known[name]}]  # (a small generator may have none in one)
+        places = [("everywhere", _EVERYWHERE), *((name, name) for name in catalog.parts)]
+        far = "How far, in standard deviations of w along the direction; 0 is the target"
+        together = {"description": "pictures", "tooltip": "How many walk together, from that seed on"}
+        seed = {"description": "target", "tooltip": "Seed of the image to start from"}
+        where, psi = part or _EVERYWHERE, "ψ of the pictures: 0 is the mean of all"
+        self.controls = {
+            "direction": choice("direction", offered, 0, "Where to walk along, the most important first"),
+            "layers": choice("layers", among, among[0], "Coarse ones carry shape and pose, fine ones colour"),
+            "part": choice("part", places, where, "Walk in the channels of one part, or in all"),
+            "target": SeedField(check_seed("target", target), **seed),
+            "amount": slider("amount", min(2.0, limit), limit, 0.1, far, low=-limit, sign="+"),
+            "truncation": slider("truncation", truncation, max(1.0, truncation), 0.05, psi),
+            "pictures": ipywidgets.BoundedIntText(pictures, min=1, max=_MOST, **together),
+            "add": button("Add another", "plus", "Keep this step, and go on along another direction as well"),
+            "drop": button("Drop", "trash", "Drop all that were added"),
+            "name": field("a name for this walk", "What the saved direction is called"),
+            "save": button("Save", "save", "Save this walk as a direction", disabled=folder is None),
+        }
+        self._build()
+
+    def _build(self) -> None:
+        self.canvas, c = Canvas(columns=3), self.controls
         tools = row(c["add"], c["drop"], kind="tools")
         self._arrange(
             row(c["direction"], c["layers"], c["part"], c["amount"], kind="four"),
             row(c["target"], c["pictures"], c["truncation"], tools, kind="four"),
             self.canvas,
             self._summary,
-            row(c["name"], c["save"], self._status, kind="tools"),
+            row(c["name"], c["save"], kind="tools"),
         )
         self._connect({"add": self._add, "drop": self._drop, "save": self._save})
         drawn = ("direction", "layers", "part", "target", "amount", "pictures", "truncation")
@@ -205,14 +220,13 @@ class DirectionWalker(Panel):
         self._redraw()
 
     def _save(self) -> None:
-        if self._folder is None:
-            raise ValueError("there is no folder to save to; make DirectionWalker(..., folder=...)")
-        if not (name := self.controls["name"].value.strip()):
+        folder, name = self._saved_in(), self.controls["name"].value.strip()
+        if not name:
             raise ValueError("a name for this walk: type one first")
         found = _combined(name, self._walks, q=self._query())
-        if (self._folder / "directions.safetensors").exists():
-            found = _joined(Directions.load(self._folder), found)
-        path = found.save(self._folder)
+        if (folder / "directions.safetensors").exists():
+            found = _joined(Directions.load(folder), found)
+        path = found.save(folder)
         self._status.value = f"{html.escape(name)} is in {html.escape(str(path))}, of {len(found)}"
 
     def _measures(self, part: str, count: int) -> str:
@@ -246,33 +260,3 @@ def _joined(saved: Directions, new: Directions) -> Directions:
     tensors: dict[str, Any] = {n: torch.cat([getattr(saved, n)[kept], getattr(new, n)]) for n in _TENSORS}
     layers = tuple(dict.fromkeys(saved.layers + new.layers))
     return replace(new, **tensors, layers=layers, names=(*(saved.names[i] for i in kept), *new.names))
-
-
-def _moves(generator: Generator, directions: Directions, layers: str) -> bool:
-    """Whether the directions move any layer of a range (a small generator may have none in it)."""
-    try:
-        return bool(set(layer_range(generator, layers)) & set(directions.layers))
-    except ValueError:
-        return False
-
-
-def _controls(
-    directions: Directions, ranges: list[str], parts: list[str], limit: float
-) -> dict[str, ipywidgets.Widget]:
-    offered = [(d.name, i) for i, d in enumerate(directions)]
-    places = [("everywhere", _EVERYWHERE), *((name, name) for name in parts)]
-    far = "How far, in standard deviations of w along the direction; 0 is the target"
-    together = {"description": "pictures", "tooltip": "How many walk together, from that seed on"}
-    return {
-        "direction": choice("direction", offered, 0, "Where to walk along, the most important first"),
-        "layers": choice("layers", ranges, ranges[0], "Coarse ones carry shape and pose, fine ones colour"),
-        "part": choice("part", places, _EVERYWHERE, "Walk in the channels of one part, or in all"),
-        "target": SeedField(description="target", tooltip="Seed of the image to start from"),
-        "amount": slider("amount", min(2.0, limit), limit, 0.1, far, low=-limit, sign="+"),
-        "truncation": slider("truncation", 0.7, 1, 0.05, "ψ of the pictures: 0 is the mean of all"),
-        "pictures": ipywidgets.BoundedIntText(1, min=1, max=_MOST, **together),
-        "add": button("Add another", "plus", "Keep this step, and go on along another direction as well"),
-        "drop": button("Drop", "trash", "Drop all that were added"),
-        "name": field("a name for this walk", "What the saved direction is called"),
-        "save": button("Save", "save", "Save this walk as a direction"),
-    }
