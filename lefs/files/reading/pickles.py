@@ -16,7 +16,7 @@ from typing import Any
 
 from lefs.files.reading.calls import call
 from lefs.files.reading.policy import name_global
-from lefs.files.reading.tensors import array
+from lefs.files.reading.tensors import array_of
 from lefs.files.reading.values import (
     LONGEST_KEY,
     Global,
@@ -255,7 +255,9 @@ class Pickle(_Python):
         """Give the record below `state` its attributes, or the array its content."""
         state, target = self.stack.pop(), self.stack[-1]
         if target.__class__ is Unfinished:
-            self._finish(target, state)
+            # (what the memo has of it stands for its content from now on)
+            target.content = self.stack[-1] = array_of(state, self.session)
+            self.unfinished -= 1
         elif target.__class__ is Instance:
             match state:
                 case (None | dict() as attributes, dict(slots)):  # (of an object with slots)
@@ -267,16 +269,6 @@ class Pickle(_Python):
             # A dictionary's own attributes (as PyTorch's `_metadata`) are of no use here.
             what = target if isinstance(target, Global) else type(target).__name__
             raise refused(f"it sets attributes of {what}")
-
-    def _finish(self, target: Unfinished, state: Any) -> None:
-        match state:
-            case (int(), shape, dtype, fortran, raw) | (shape, dtype, fortran, raw):
-                made = array(shape, dtype, raw, self.session, fortran=bool(fortran))
-            case _:
-                raise damaged("an array's content is not what numpy writes")
-        # (what the memo has of it stands for its content from now on)
-        target.content = self.stack[-1] = made
-        self.unfinished -= 1
 
 
 # -- instructions that are left to Python --------------------------------------------------------------------

@@ -12,7 +12,18 @@ from torch import Tensor
 
 from lefs.files.reading.values import Instance, Session, damaged, refused
 
-__all__ = ["DTYPES", "STORAGES", "aligned", "array", "as_bytes", "as_memory", "scalar", "storage", "strided"]
+__all__ = [
+    "DTYPES",
+    "STORAGES",
+    "aligned",
+    "array",
+    "array_of",
+    "as_bytes",
+    "as_memory",
+    "scalar",
+    "storage",
+    "strided",
+]
 
 # what PyTorch calls storages of a type, and numpy the type
 _TYPES = (
@@ -191,6 +202,14 @@ def array(shape: Any, dtype: Any, raw: Any, session: Session, *, fortran: bool =
     if fortran:
         return flat.view(shape[::-1]).permute(*reversed(range(len(shape))))
     return flat.view(shape)
+
+
+def array_of(content: Any, session: Session) -> Tensor | Instance:
+    """The same, from what numpy writes of an array besides its class."""
+    match content:
+        case (int(), shape, dtype, fortran, raw) | (shape, dtype, fortran, raw):
+            return array(shape, dtype, raw, session, fortran=bool(fortran))
+    raise damaged("an array's content is not what numpy writes")
 
 
 def scalar(dtype: Any, raw: Any, session: Session) -> Any:
