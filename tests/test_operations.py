@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -117,7 +118,8 @@ def test_random_starts_have_a_shape_only_on_the_meta_device() -> None:
 
 @pytest.mark.parametrize("normalize", ["each", "joint", "no"])
 def test_latents_are_normalised_as_asked(normalize: str) -> None:
-    mapping = Mapping(4, 6, 3, depth=1, normalize=normalize).double()
+    config = SimpleNamespace(z_dim=4, w_dim=6, label_dim=3, mapping_layers=1, mapping_lr=0.01)
+    mapping = Mapping(config, normalize=normalize).double()
     z, one_hot = 5 * torch.randn(2, 4).double(), torch.eye(3).double()[[0, 2]]
     shown = torch.cat([z, mapping.embed(one_hot)], dim=1)
     expected = shown / shown.square().mean(dim=1, keepdim=True).sqrt() if normalize == "joint" else shown

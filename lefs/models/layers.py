@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import lru_cache
 from itertools import pairwise
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -16,12 +17,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.functional import conv2d, conv_transpose2d, interpolate, linear, pad
 
-from lefs.stylespace import StyleLayer
-
 __all__ = [
     "ACTIVATIONS", "DEFAULT_FILTER", "HOMOGENEOUS", "Filter", "FullyConnected", "Mapping", "Precise",
-    "activate", "activate_", "check_filter", "constant", "enlarging_convolution", "filtered", "in_a_row",
-    "memory_format", "normal", "seeded_map", "set_up", "shapes_only", "uniform", "unit_variance",
+    "activate", "activate_", "check_filter", "constant", "enlarging_convolution", "filtered",
+    "memory_format", "normal", "seeded_map", "shapes_only", "uniform", "unit_variance",
     "up_convolution", "upsample", "working_type",
 ]  # fmt: skip
 
@@ -284,91 +283,44 @@ def unit_variance(x: Tensor) -> Tensor:
     return x * (x.square().mean(dim=1, keepdim=True) + 1e-8).rsqrt()
 
 
+# settings of a mapping network that not every configuration has
+_SETTINGS: dict[str, Any] = {"mapping_width": None, "mapping_activation": "lrelu", "embed_dim": None}
+_SETTINGS |= {"normalize": "each", "average": True}
+
+
 class Mapping(Precise):
     """Fully connected layers ``fc0``, ``fc1``, ... after a normalisation; classes are embedded by ``embed``.
 
     Parameters
     ----------
-    z_dim, w_dim, label_dim : widths of latents and results, number of classes (0: none)
-    depth, lr, act : number of layers, their learning-rate multiplier and activation
-    width, embed_dim : widths between the layers and of the embedded class; None: `w_dim`
-    normalize : latents and embedded class are brought to unit variance ``"each"``, ``"joint"``-ly, or not
-        (``"no"``)
-    average : whether there is a buffer ``w_avg``, the mean w; an int: that many
+    config : has the settings of a `StyleGAN2Config` about latents, classes and the mapping network, or most
+    **given : those that it does not have
     """
 
     w_avg: Tensor
 
-    def __init__(
-        self,
-        z_dim: int,
-        w_dim: int,
-        label_dim: int = 0,
-        *,
-        depth: int = 8,
-        lr: float = 0.01,
-        act: str = "lrelu",
-        width: int | None = None,
-        embed_dim: int | None = None,
-        normalize: str = "each",
-        average: bool | int = True,
-    ) -> None:
+    def __init__(self, config: Any, **given: Any):
         super().__init__()
-        self.depth, self.normalize = depth, normalize
-        first = z_dim
-        if label_dim:
-            self.embed = FullyConnected(label_dim, embed_dim or w_dim)
-            first += embed_dim or w_dim
-        widths = [first, *[width or w_dim] * (depth - 1), *[w_dim] * min(depth, 1)]
+        own = SimpleNamespace(**{**_SETTINGS, **vars(config), **given})
+        self.depth, self.normalize, first = own.mapping_layers, own.normalize, own.z_dim
+        if own.label_dim:
+            self.embed = FullyConnected(own.label_dim, own.embed_dim or own.w_dim)
+            first += own.embed_dim or own.w_dim
+        widths = [first, *[own.mapping_width or own.w_dim] * (self.depth - 1), own.w_dim]
         for i, (inputs, outputs) in enumerate(pairwise(widths)):
-            setattr(self, f"fc{i}", FullyConnected(inputs, outputs, lr=lr, act=act))
-        if average:
-            self.register_buffer("w_avg", constant(0, *[average] * (average is not True), w_dim))
+            layer = FullyConnected(inputs, outputs, lr=own.mapping_lr, act=own.mapping_activation)
+            self.add_module(f"fc{i}", layer)
+        if own.average:
+            self.register_buffer("w_avg", constant(0, *[own.average] * (own.average is not True), own.w_dim))
 
     def forward(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
         """Latents (N, z_dim) and labels (N, label_dim), None for an unconditional network → w (N, w_dim)."""
-        each = unit_variance if self.normalize == "each" else _as_is
-        x = each(z)
-        if labels is not None:
-            x = torch.cat([x, each(self.embed(labels))], dim=1)
+        parts = [z] if labels is None else [z, self.embed(labels)]
+        x = torch.cat([unit_variance(p) for p in parts] if self.normalize == "each" else parts, dim=1)
         x = unit_variance(x) if self.normalize == "joint" else x
         for i in range(self.depth):
-            x = getattr(self, f"fc{i}")(x)
+            x = self.get_submodule(f"fc{i}")(x)
         return x
-
-
-def _as_is(x: Tensor) -> Tensor:
-    return x
-
-
-# arguments of `Mapping` → what a configuration calls them, where it has them
-_MAPPING = {"depth": "mapping_layers", "lr": "mapping_lr", "act": "mapping_activation"}
-_MAPPING |= {"width": "mapping_width", **{name: name for name in ("embed_dim", "normalize", "average")}}
-
-
-def set_up(generator: Any, config: Any, **mapping: Any) -> None:
-    """Take over what every configuration has; make the mapping network, and room for the synthesis.
-
-    `mapping` are arguments of `Mapping` that are not settings of the configuration.
-    """
-    generator.config, generator.truncation_cutoff = config, getattr(config, "truncation_cutoff", None)
-    generator.size, generator.label_dim = (config.resolution,) * 2, config.label_dim
-    generator.z_dim, generator.w_dim = config.z_dim, config.w_dim
-    for argument, name in _MAPPING.items():
-        if hasattr(config, name):
-            mapping.setdefault(argument, getattr(config, name))
-    generator.mapping = Mapping(config.z_dim, config.w_dim, config.label_dim, **mapping)
-    generator.synthesis = nn.Module()
-
-
-def in_a_row(layers: Iterable[tuple[str, tuple[int, int], int]]) -> tuple[StyleLayer, ...]:
-    """Style layers (name, size, channels) whose styles follow one another; "torgb" makes colors."""
-    made, start = list[StyleLayer](), 0
-    for name, size, channels in layers:
-        kind: Any = "rgb" if name.endswith("torgb") else "conv"
-        made.append(StyleLayer(name, kind, size, channels, slice(start, start + channels)))
-        start += channels
-    return tuple(made)
 
 
 def seeded_map(seed: int, resolution: int, index: int, size: tuple[int, int] | None = None) -> Tensor:

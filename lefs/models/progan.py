@@ -3,46 +3,23 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import conv2d, conv_transpose2d, interpolate, leaky_relu, pad
 
-from lefs.checks import check_choice, check_number
-from lefs.generator import Generator
-from lefs.models.layers import constant, in_a_row, normal
-from lefs.models.settings import check_pyramid, check_settings, resolutions_of, settings_of
+from lefs.models.layers import constant, normal
+from lefs.models.networks import Network, in_a_row
+from lefs.models.settings import check_pyramid, check_settings, resolutions_of
 from lefs.stylespace import StyleLayer
 from lefs.synthesis import Noise, State
 
-__all__ = [
-    "Colors", "ProGAN", "ProGANConfig", "Progressive", "blur", "check_blur", "check_images", "pixel_norm",
-    "up_convolution",
-]  # fmt: skip
+__all__ = ["Colors", "ProGAN", "ProGANConfig", "Progressive", "blur", "pixel_norm", "up_convolution"]
 
 # From this size on the official code convolves and doubles the size in one operation.
 _FUSED_FROM = 128
-
-
-def check_images(config: Any) -> None:
-    """Check the resolutions at which a configuration has images: if None, the last one."""
-    chosen = [config.resolution] if config.images is None else sorted(config.images)
-    for r in chosen:
-        check_choice("images", r, resolutions_of(config.resolution))
-    if config.resolution not in chosen:
-        raise ValueError(f"images must contain the resolution {config.resolution}, got {chosen}")
-    object.__setattr__(config, "images", chosen)
-
-
-def check_blur(taps: Sequence[float]) -> tuple[float, ...]:
-    """Return `taps` if there are none, or an odd number of them with a sum to divide by."""
-    found = tuple(check_number("blur", tap) for tap in taps)
-    if found and (len(found) % 2 == 0 or sum(found) == 0):
-        raise ValueError(f"blur must have an odd number of taps and a sum, got {found}")
-    return found
 
 
 def pixel_norm(x: Tensor) -> Tensor:
@@ -98,16 +75,17 @@ class Colors(nn.Module):
         return image + self.bias.to(precise)[:, None, None]
 
 
-class Progressive(Generator):
+class Progressive(Network):
     """What grew resolution by resolution: each may still have a layer of its own that makes an image."""
 
-    config: Any
-    synthesis: nn.Module
-
-    @property
-    def architecture_config(self) -> dict[str, Any]:
-        """The configuration as plain JSON values; what is at its default is left out."""
-        return settings_of(self.config)
+    def _grow(self, layer: Callable[[int, int, int, int], nn.Module]) -> None:
+        """Make the blocks, of two layers each, which `layer` gives: (inputs, outputs, resolution, index)."""
+        for r in resolutions_of(self.config.resolution):
+            inputs, outputs = self.config.channels.get(r // 2, 0), self.config.channels[r]
+            parts = {"conv0": layer(inputs, outputs, r, 0), "conv1": layer(outputs, outputs, r, 1)}
+            if r in self.config.images:
+                parts["torgb"] = Colors(outputs)
+            self.synthesis.add_module(f"b{r}", nn.ModuleDict(parts))
 
     @property
     def preview_size(self) -> int:
@@ -119,8 +97,7 @@ class Progressive(Generator):
         return image
 
     def _stage(self, layer: StyleLayer) -> int:
-        made = int(layer.name.partition(".")[0][1:])
-        return next(r for r in self.config.images if r >= made)
+        return next(r for r in self.config.images if r >= self._resolution(layer))
 
 
 @dataclass(frozen=True)
@@ -157,52 +134,30 @@ class ProGANConfig:
 
     def __post_init__(self) -> None:
         check_pyramid(self)
-        check_images(self)
         check_settings(self)
 
 
-class _Dense(nn.Module):
-    """From the latent to maps of 4 × 4."""
+class _Layer(nn.Module):
+    """A 3 × 3 convolution, after doubling the size at index 0; leaky ReLU and pixel norm.
 
-    def __init__(self, inputs: int, outputs: int):
+    The first layer of all makes maps of 4 × 4 from the latent.
+    """
+
+    def __init__(self, inputs: int, outputs: int, resolution: int, index: int):
         super().__init__()
-        self.weight = nn.Parameter(normal(16 * outputs, inputs))
+        self.first, self.up = resolution == 4 and index == 0, index == 0
+        shape = (16 * outputs, inputs) if self.first else (outputs, inputs, 3, 3)
+        self.weight = nn.Parameter(normal(*shape))
         self.bias = nn.Parameter(constant(0, outputs))
-        self.gain = math.sqrt(2 / inputs) / 4
-
-    def forward(self, x: Tensor) -> Tensor:
-        maps = (x @ (self.weight * self.gain).t()).unflatten(1, (-1, 4, 4))
-        return pixel_norm(leaky_relu(maps + self.bias[:, None, None], 0.2))
-
-
-class _Convolution(nn.Module):
-    """3 × 3 convolution, doubling the size first if `up`, leaky ReLU, pixel norm."""
-
-    def __init__(self, inputs: int, outputs: int, *, up: bool):
-        super().__init__()
-        self.weight = nn.Parameter(normal(outputs, inputs, 3, 3))
-        self.bias = nn.Parameter(constant(0, outputs))
-        self.gain, self.up = math.sqrt(2 / (9 * inputs)), up
+        self.gain = math.sqrt(2 / inputs) / 4 if self.first else math.sqrt(2 / (9 * inputs))
 
     def forward(self, x: Tensor) -> Tensor:
         weight = self.weight * self.gain
-        x = up_convolution(x, weight) if self.up else conv2d(x, weight, padding=1)
-        return pixel_norm(leaky_relu(x + self.bias[:, None, None], 0.2))
-
-
-class _Block(nn.Module):
-    """All layers of one resolution."""
-
-    def __init__(self, resolution: int, config: ProGANConfig):
-        super().__init__()
-        outputs = config.channels[resolution]
-        if resolution == 4:
-            self.conv0: nn.Module = _Dense(config.z_dim + config.label_dim, outputs)
+        if self.first:
+            x = (x @ weight.t()).unflatten(1, (-1, 4, 4))
         else:
-            self.conv0 = _Convolution(config.channels[resolution // 2], outputs, up=True)
-        self.conv1 = _Convolution(outputs, outputs, up=False)
-        if resolution in (config.images or ()):
-            self.torgb = Colors(outputs)
+            x = up_convolution(x, weight) if self.up else conv2d(x, weight, padding=1)
+        return pixel_norm(leaky_relu(x + self.bias[:, None, None], 0.2))
 
 
 class ProGAN(Progressive):
@@ -231,26 +186,19 @@ class ProGAN(Progressive):
     has_styles = False
 
     def __init__(self, config: ProGANConfig):
-        super().__init__()
-        self.config = config
-        self.size, self.z_dim, self.label_dim = (config.resolution,) * 2, config.z_dim, config.label_dim
-        self.synthesis = nn.Module()
-        for r in resolutions_of(config.resolution):
-            self.synthesis.add_module(f"b{r}", _Block(r, config))
-        self.layers = self._tabulate()
-
-    def _tabulate(self) -> tuple[StyleLayer, ...]:
-        channels, last = self.config.channels, self.config.resolution
+        super().__init__(config)
+        codes, channels, last = config.z_dim + config.label_dim, config.channels, config.resolution
+        self._grow(lambda inputs, *rest: _Layer(inputs or codes, *rest))
         names = [(r, part) for r in resolutions_of(last) for part in ("conv0", "conv1")][1:]
         sides = [(r, part, r // 2 if part == "conv0" else r) for r, part in [*names, (last, "torgb")]]
-        return in_a_row((f"b{r}.{part}", (side, side), channels[side]) for r, part, side in sides)
+        self.layers = in_a_row((f"b{r}.{part}", (side, side), channels[side]) for r, part, side in sides)
 
     def _begin(self, styles: Tensor) -> State:
         return (self.synthesis.get_submodule("b4.conv0")(self._normalized(styles)),)
 
     def _step(self, layer: StyleLayer, state: State, styles: Tensor, noise: Noise) -> State:
         # (what makes an image comes last, in `_finish`)
-        return state if layer.kind == "rgb" else (self.synthesis.get_submodule(layer.name)(state[0]),)
+        return state if layer.kind == "rgb" else (self._module(layer)(state[0]),)
 
     def _normalized(self, codes: Tensor) -> Tensor:
         if self.config.normalize_z:

@@ -23,6 +23,14 @@ def _check_pair(name: str, value: Iterable[int]) -> tuple[int, ...]:
     return pair
 
 
+def _check_blur(name: str, taps: Iterable[float]) -> tuple[float, ...]:
+    """Return `taps` if there are none, or an odd number of them with a sum to divide by."""
+    found = tuple(check_number(name, tap) for tap in taps)
+    if found and (len(found) % 2 == 0 or sum(found) == 0):
+        raise ValueError(f"{name} must have an odd number of taps and a sum, got {found}")
+    return found
+
+
 _SIDES = "size inputs outputs in_size out_size kernel up down up_taps down_taps"
 _RATES = "sampling_rate bandwidth in_rate out_rate in_cutoff out_cutoff in_half_width out_half_width"
 # names of settings → the check of each
@@ -38,6 +46,7 @@ _ALLOWED: dict[str, Callable[[str, Any], object]] = {
     "truncation_cutoff": check_integer,
     "kernel_size": partial(check_integer, minimum=1, maximum=15),
     "filter image_filter": check_filter,
+    "blur": _check_blur,
     "start padding": _check_pair,
     "clamp": partial(check_number, minimum=0),
     "conv_clamp": partial(check_number, minimum=0, maximum=1e6),
@@ -87,7 +96,10 @@ def resolutions_of(resolution: int) -> list[int]:
 
 
 def check_pyramid(config: Any) -> None:
-    """Check the resolution and the channels of a configuration, whose keys become integers."""
+    """Check the resolution and the channels of a configuration, whose keys become integers.
+
+    Of one that has `images`, check that these are resolutions, the last among them; None stands for that.
+    """
     if check_integer("resolution", config.resolution, minimum=4, maximum=LARGEST) & (config.resolution - 1):
         raise ValueError(f"resolution must be a power of two from 4 on, got {config.resolution}")
     # (JSON turns integer keys into strings)
@@ -97,3 +109,10 @@ def check_pyramid(config: Any) -> None:
             raise ValueError(f"channels lacks the resolution {r}; got {channels}")
         check_integer(f"channels[{r}]", channels[r], minimum=1, maximum=2**16)
     object.__setattr__(config, "channels", channels)
+    if hasattr(config, "images"):
+        chosen = [config.resolution] if config.images is None else sorted(config.images)
+        for r in chosen:
+            check_choice("images", r, resolutions_of(config.resolution))
+        if config.resolution not in chosen:
+            raise ValueError(f"images must contain the resolution {config.resolution}, got {chosen}")
+        object.__setattr__(config, "images", chosen)

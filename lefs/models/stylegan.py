@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from functools import partial
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import conv2d, instance_norm, leaky_relu
 
 from lefs.checks import check_choice
-from lefs.models.layers import FullyConnected, constant, in_a_row, normal, seeded_map, set_up
-from lefs.models.progan import Colors, Progressive, blur, check_blur, check_images, up_convolution
+from lefs.models.layers import FullyConnected, constant, normal, seeded_map
+from lefs.models.networks import in_a_row
+from lefs.models.progan import Progressive, blur, up_convolution
 from lefs.models.settings import check_pyramid, check_settings, resolutions_of
 from lefs.stylespace import StyleLayer
 from lefs.synthesis import Noise, State
@@ -80,10 +82,8 @@ class StyleGANConfig:
 
     def __post_init__(self) -> None:
         check_pyramid(self)
-        check_images(self)
         check_settings(self)
         check_choice("noise", self.noise, ("stored", "drawn", "shared", "none"))
-        object.__setattr__(self, "blur", check_blur(self.blur))
 
 
 class _Layer(nn.Module):
@@ -91,7 +91,7 @@ class _Layer(nn.Module):
 
     noise_const: Tensor
 
-    def __init__(self, inputs: int, outputs: int, config: StyleGANConfig, *, resolution: int, index: int):
+    def __init__(self, config: StyleGANConfig, inputs: int, outputs: int, resolution: int, index: int):
         super().__init__()
         self.resolution, self.index, self.config = resolution, index, config
         if inputs:
@@ -138,18 +138,6 @@ class _Layer(nn.Module):
         return seeded_map(seed, self.resolution, index).to(self.bias.device)
 
 
-class _Block(nn.Module):
-    """All layers of one resolution."""
-
-    def __init__(self, resolution: int, config: StyleGANConfig):
-        super().__init__()
-        outputs, inputs = config.channels[resolution], config.channels.get(resolution // 2, 0)
-        self.conv0 = _Layer(inputs, outputs, config, resolution=resolution, index=0)
-        self.conv1 = _Layer(outputs, outputs, config, resolution=resolution, index=1)
-        if resolution in (config.images or ()):
-            self.torgb = Colors(outputs)
-
-
 class StyleGAN(Progressive):
     """StyleGAN: a learned constant grows through layers that end in adaptive instance normalisation.
 
@@ -175,22 +163,14 @@ class StyleGAN(Progressive):
     architecture = "stylegan"
 
     def __init__(self, config: StyleGANConfig):
-        super().__init__()
-        set_up(self, config, embed_dim=config.z_dim, normalize="joint", average=config.mean)
-        for r in resolutions_of(config.resolution):
-            self.synthesis.add_module(f"b{r}", _Block(r, config))
-        self.layers = self._tabulate()
-        self.num_ws = len(self.layers)
-
-    def _tabulate(self) -> tuple[StyleLayer, ...]:
-        names = [(r, part) for r in resolutions_of(self.config.resolution) for part in ("conv0", "conv1")]
-        layers = in_a_row((f"b{r}.{part}", (r, r), self.config.channels[r]) for r, part in names)
+        super().__init__(config, embed_dim=config.z_dim, normalize="joint", average=config.mean)
+        self._grow(partial(_Layer, config))
+        names = [(r, part) for r in resolutions_of(config.resolution) for part in ("conv0", "conv1")]
+        layers = in_a_row((f"b{r}.{part}", (r, r), config.channels[r]) for r, part in names)
         scales = layers[-1].span.stop
         shifts = (slice(scales + la.span.start, scales + la.span.stop) for la in layers)
-        return tuple(replace(layer, shift=shift) for layer, shift in zip(layers, shifts, strict=True))
-
-    def _module(self, layer: StyleLayer) -> Any:
-        return self.synthesis.get_submodule(layer.name)
+        self.layers = tuple(replace(layer, shift=own) for layer, own in zip(layers, shifts, strict=True))
+        self.num_ws = len(layers)
 
     # -- latents → styles -------------------------------------------------------------------------
     def _styles(self, w: Tensor) -> Tensor:

@@ -4,26 +4,22 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from lefs.generator import Generator
 from lefs.models.configs import StyleGAN2Config
 from lefs.models.layers import (
     DEFAULT_FILTER,
     Precise,
-    in_a_row,
     memory_format,
     normal,
-    set_up,
     up_convolution,
     upsample,
     working_type,
 )
 from lefs.models.modulated import ModulatedConvolution, ToRGB
-from lefs.models.settings import settings_of
+from lefs.models.networks import Network, in_a_row
 from lefs.models.tiles import needs_tiles
 from lefs.stylespace import StyleLayer
 from lefs.synthesis import Noise, State
@@ -68,7 +64,7 @@ class _Block(Precise):
         return self.coarse
 
 
-class StyleGAN2(Generator):
+class StyleGAN2(Network):
     """StyleGAN2 in all its architectures.
 
     Tensors carry the names of the official PyTorch code: ``mapping.fc0.weight``,
@@ -89,30 +85,26 @@ class StyleGAN2(Generator):
 
     architecture = "stylegan2"
     config: StyleGAN2Config
-    synthesis: nn.Module
+    _always = (
+        "resolution",
+        "z_dim",
+        "w_dim",
+        "channels",
+        "label_dim",
+        "mapping_layers",
+        "mapping_lr",
+        "noise",
+    )
 
     def __init__(self, config: StyleGAN2Config):
-        super().__init__()
-        set_up(self, config)
+        super().__init__(config)
         self.size, self.channels = config.size_at(config.resolution), max(3, config.image_channels)
         for r in config.resolutions:
             self.synthesis.add_module(f"b{r}", _Block(r, config))
-        self.layers = self._tabulate()
-        self.num_ws = 2 * len(config.resolutions)
-
-    def _tabulate(self) -> tuple[StyleLayer, ...]:
-        config = self.config
         parts = [(r, part) for r in config.resolutions for part in config.parts(r)]
         before = [(r, part, r // 2 if part == "conv0" else r) for r, part in parts]
-        return in_a_row((f"b{r}.{part}", config.size_at(b), config.channels[b]) for r, part, b in before)
-
-    @property
-    def architecture_config(self) -> dict[str, Any]:
-        """The `StyleGAN2Config` as plain JSON values; what is at its default is left out."""
-        return settings_of(self.config, _ALWAYS)
-
-    def _module(self, layer: StyleLayer) -> Any:
-        return self.synthesis.get_submodule(layer.name)
+        sizes = ((f"b{r}.{part}", config.size_at(b), config.channels[b]) for r, part, b in before)
+        self.layers, self.num_ws = in_a_row(sizes), 2 * len(config.resolutions)
 
     def _styles(self, w: Tensor) -> Tensor:
         parts, index = [], 0
@@ -138,7 +130,7 @@ class StyleGAN2(Generator):
 
     def _is_large(self, layer: StyleLayer, count: int) -> bool:
         """Whether the maps around `layer` are better made image by image, in row tiles."""
-        resolution = int(layer.name.partition(".")[0][1:])
+        resolution = self._resolution(layer)
         numbers = math.prod(self.config.size_at(resolution)) * self.config.channels[resolution] * count
         if not needs_tiles(numbers * 8) or self.device.type != "cpu":  # (most layers of small networks)
             return False
@@ -174,16 +166,9 @@ class StyleGAN2(Generator):
     ) -> State:
         """Through several layers in row tiles; without `keep`, the maps behind the last one are dropped."""
         if len(styles) > 1:
-            alone = [
-                self._tiled(
-                    layers,
-                    tuple(t if t is None else t[i : i + 1] for t in state),
-                    styles[i : i + 1],
-                    noise,
-                    keep=keep,
-                )
-                for i in range(len(styles))
-            ]
+            each = [tuple(t if t is None else t[i : i + 1] for t in state) for i in range(len(styles))]
+            rows = zip(each, styles.split(1), strict=True)
+            alone = [self._tiled(layers, one, row, noise, keep=keep) for one, row in rows]
             return tuple(map(_joined, zip(*alone, strict=True)))
         (x, image, _), colors = state, list[list[Tensor]]()
         assert x is not None
@@ -206,7 +191,7 @@ class StyleGAN2(Generator):
         return image.expand(-1, self.channels, -1, -1)  # (grey images have one channel)
 
     def _stage(self, layer: StyleLayer) -> int:
-        made = int(layer.name.partition(".")[0][1:])
+        made = self._resolution(layer)
         return self.config.size_at(made)[0] if self.config.architecture == "skip" else self.size[0]
 
 
@@ -214,7 +199,3 @@ def _joined(parts: tuple[Tensor | None, ...]) -> Tensor | None:
     """One tensor of those of single images."""
     found = [t for t in parts if t is not None]
     return torch.cat(found) if found else None
-
-
-# what has always been written into the configuration, and so into fingerprints
-_ALWAYS = ("resolution", "z_dim", "w_dim", "channels", "label_dim", "mapping_layers", "mapping_lr", "noise")

@@ -12,11 +12,11 @@ from torch import Tensor, nn
 from torch.nn.functional import conv2d, linear, pad
 
 from lefs.checks import check_number
-from lefs.generator import Generator, Labels
+from lefs.generator import Labels
 from lefs.models.alias_free import FilteredLeakyReLU, spare_border
 from lefs.models.configs import FourierPlan, LayerPlan, StyleGAN3Config
-from lefs.models.layers import FullyConnected, Precise, constant, in_a_row, normal, set_up, uniform
-from lefs.models.settings import settings_of
+from lefs.models.layers import FullyConnected, Precise, constant, normal, uniform
+from lefs.models.networks import Network, in_a_row
 from lefs.stylespace import StyleLayer
 from lefs.synthesis import Noise, State
 
@@ -133,7 +133,13 @@ class _Layer(Precise):
         return conv2d(x, self.weight, padding=max(rim, 0)), (before + moved, after + moved)
 
 
-class StyleGAN3(Generator):
+def _inside_margins(layer: StyleLayer, plan: LayerPlan) -> StyleLayer:
+    kind: Any = "rgb" if plan.rgb else "conv"
+    detail = round(min(2 * plan.in_cutoff, plan.in_rate), 6)
+    return replace(layer, kind=kind, margin=plan.margin, detail=detail)
+
+
+class StyleGAN3(Network):
     """StyleGAN3, config T (translation) or R (translation and rotation).
 
     Tensors and layers carry the names of the official code: ``synthesis.L0_36_512.affine.bias``.
@@ -164,37 +170,19 @@ class StyleGAN3(Generator):
 
     architecture = "stylegan3"
     config: StyleGAN3Config
-    synthesis: nn.Module
     extra_styles = 4
+    _always = ("label_dim", "mapping_layers", "mapping_lr", "output_scale", "embed_dim", "class_means")
 
     def __init__(self, config: StyleGAN3Config):
-        super().__init__()
-        set_up(self, config)
+        super().__init__(config)
         self.num_ws = len(config.layers) + 1
         if config.class_means:
             self.mapping.register_buffer("w_avg", constant(0, config.label_dim, config.w_dim))
         self.synthesis.add_module("input", _FourierInput(config.input, config.w_dim))
         for plan in config.layers:
             self.synthesis.add_module(plan.name, _Layer(plan, config.w_dim))
-        self.layers = self._tabulate()
-
-    def _tabulate(self) -> tuple[StyleLayer, ...]:
-        plans = self.config.layers
-        layers = in_a_row((plan.name, (plan.in_size,) * 2, plan.inputs) for plan in plans)
-        return tuple(
-            replace(
-                layer,
-                kind="rgb" if plan.rgb else "conv",
-                margin=plan.margin,
-                detail=round(min(2 * plan.in_cutoff, plan.in_rate), 6),
-            )
-            for plan, layer in zip(plans, layers, strict=True)
-        )
-
-    @property
-    def architecture_config(self) -> dict[str, Any]:
-        """The `StyleGAN3Config` as plain JSON values."""
-        return settings_of(self.config, _ALWAYS)
+        layers = in_a_row((plan.name, (plan.in_size,) * 2, plan.inputs) for plan in config.layers)
+        self.layers = tuple(map(_inside_margins, layers, config.layers))
 
     def place(self, *, rotation: float = 0.0, shift: tuple[float, float] = (0.0, 0.0)) -> None:
         """Turn and shift every image from now on; caches made before no longer fit.
@@ -234,7 +222,7 @@ class StyleGAN3(Generator):
         return shares.to(means) @ means
 
     def _styles(self, w: Tensor) -> Tensor:
-        modules = [*(self.synthesis.get_submodule(layer.name) for layer in self.layers), self._input]
+        modules = [*map(self._module, self.layers), self._input]
         # The first w is the input's, whose styles come last.
         order = [*range(1, self.num_ws), 0]
         return torch.cat([m.affine(w[:, i]) for m, i in zip(modules, order, strict=True)], dim=1)
@@ -243,13 +231,9 @@ class StyleGAN3(Generator):
         return (self._input(styles[:, -self.extra_styles :]),)
 
     def _step(self, layer: StyleLayer, state: State, styles: Tensor, noise: Noise) -> State:
-        return (self.synthesis.get_submodule(layer.name)(state[0], styles[:, layer.span]),)
+        return (self._module(layer)(state[0], styles[:, layer.span]),)
 
     def _finish(self, state: State, size: int) -> Tensor:
         assert state[0] is not None
         image = state[0].to(self._input.weight.dtype) * self.config.output_scale
         return image.contiguous().expand(-1, 3, -1, -1)  # (grey images have one channel)
-
-
-# what has always been written into the configuration, and so into fingerprints
-_ALWAYS = ("label_dim", "mapping_layers", "mapping_lr", "output_scale", "embed_dim", "class_means")
