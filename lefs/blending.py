@@ -7,7 +7,7 @@ labelled, those of the catalog's clusters, and not the method of Editing in Styl
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from weakref import WeakKeyDictionary
 
@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from lefs.catalog import Catalog
-from lefs.editing import transfer
+from lefs.editing import Change, transfer
 from lefs.generator import Generator
 from lefs.images import resized
 from lefs.positions import grown, main_pieces, offsets, on_map, shifted
@@ -88,15 +88,16 @@ def in_place(
     >>> in_place(generator, catalog, "mouth", generator.sample([1]), generator.sample([2, 3])).shape
     torch.Size([2, 3, 64, 64])
     """
+    target_styles, reference_styles = map(torch.as_tensor, (target_styles, reference_styles))
+    change = Change(part, reference_styles, strength, settings)
     work = Blending(generator, catalog, noise=noise, upto=upto)
     # (with masks the catalog need not be asked where the parts are, unless their tones are)
-    known: dict[str, Tensor] | None = {} if masks is not None and not settings.tone else None
-    target, reference = (work.side(styles, masks=known) for styles in (target_styles, reference_styles))
+    known: dict[str, Tensor] | None = None if masks is None or settings.tone else {}
+    target, reference = (work.side(styles, known) for styles in (target_styles, reference_styles))
     if masks is not None:
-        target, reference = work.marked(target, part, masks[0]), work.marked(reference, part, masks[1])
+        target, reference = (work.marked(s, part, m) for s, m in zip((target, reference), masks, strict=True))
     q = work.query(part, settings, target, reference)
-    made, where = work.blend(part, settings, target, reference, q, strength=strength)
-    made = work.refined(target.state, made, where, settings.refine)
+    made = work.edited(target.state, [(change, q, target, reference)])
     return generator.walk(made.styles, noise=noise, upto=upto, cache=made)
 
 
@@ -134,6 +135,7 @@ class Side(Shown):
     tones: WeakKeyDictionary[Side, dict[str, Cache]] = field(default_factory=WeakKeyDictionary, repr=False)
 
 
+@dataclass
 class Blending:
     """The steps of edits in place, of one generator by one catalog's masks; `in_place` takes them in turn.
 
@@ -143,6 +145,8 @@ class Blending:
     noise : {"const", "none"} or int
     upto : int, optional
         A lower resolution, for a preview.
+    cache : Cache, optional
+        All states of the target, where they are kept.
 
     Attributes
     ----------
@@ -155,10 +159,14 @@ class Blending:
         Height of the masks, in pixels: two for each position of the finest clustered map.
     """
 
-    def __init__(
-        self, generator: Generator, catalog: Catalog, *, noise: Noise = "const", upto: int | None = None
-    ):
-        self.generator, self.catalog, self.noise, self.upto = generator, catalog, noise, upto
+    generator: Generator
+    catalog: Catalog
+    noise: Noise = "const"
+    upto: int | None = None
+    cache: Cache | None = None
+
+    def __post_init__(self) -> None:
+        catalog = self.catalog
         self.layer, columns = blending_layer(catalog), catalog.columns
         begin = next(layer for layer in catalog.layers if layer.name == self.layer)
         finer = (la.name for la in catalog.layers if la.kind == "conv" and la.side > begin.side)
@@ -166,27 +174,23 @@ class Blending:
         self.mask_side = 2 * columns.side
         self._position = self.mask_side // min(la.side for la in columns.layers)  # of the map that is mixed
 
-    def state(self, styles: Tensor, layer: str | None = None, *, cache: Cache | None = None) -> Cache:
-        """The state before a layer, that of the blend unless told otherwise."""
-        layer = self.layer if layer is None else layer
-        return self.generator.state(styles, layer, noise=self.noise, upto=self.upto, cache=cache)
+    def state(self, styles: Tensor, layer: str | None = None, cache: Cache | None = None) -> Cache:
+        """The state before a layer, that of the blend unless told otherwise, from what is kept on."""
+        begin, layer = cache or self.cache, layer or self.layer
+        return self.generator.state(styles, layer, noise=self.noise, upto=self.upto, cache=begin)
 
-    def side(
-        self, styles: Tensor, *, cache: Cache | None = None, masks: Mapping[str, Tensor] | None = None
-    ) -> Side:
-        """What is needed of some styles, whose states may be kept; masks are the catalog's, unless given."""
+    def side(self, styles: Tensor, masks: Mapping[str, Tensor] | None = None) -> Side:
+        """What is needed of some styles; masks are the catalog's, unless given."""
         if masks is None:
             masks = self.catalog.part_masks(self.generator, styles, size=self.mask_side)
-        return Side(styles, self.state(styles, cache=cache), masks)
+        return Side(styles, self.state(styles), masks)
 
     def marked(self, side: Side, part: str, mask: Tensor) -> Side:
         """The same with a mask (N, H, W) of one's own for a part, which then is no other's."""
-        height, width = self.generator.size
-        if mask.shape[-1] * height != mask.shape[-2] * width:
-            raise ValueError(
-                f"mask must have the proportions of the images, {height}:{width}; got {mask.shape[-2]} x "
-                f"{mask.shape[-1]} pixels"
-            )
+        mask, (height, width) = torch.as_tensor(mask), self.generator.size
+        if mask.ndim != 3 or mask.shape[2] * height != mask.shape[1] * width:
+            wanted = f"shape (N, H, W) in the proportions of the images, {height}:{width}"
+            raise ValueError(f"mask must have {wanted}; got {tuple(mask.shape)}")
         # (any pixel counts: a thin part must not vanish on the way down)
         size = self.mask_side, self.mask_side * width // height
         own = resized(mask[:, None].to(side.styles), size)[:, 0] > 0
@@ -195,37 +199,50 @@ class Blending:
 
     def query(self, part: str, settings: QuerySettings, target: Side, reference: Side) -> Tensor:
         """Which channels of the reference are mixed in: (S,) or (N, S)."""
-        if settings.method != "global":
-            self.generator.check_styles()
         pair = target.styles, reference.styles
         return settings.query(self.catalog, part, *pair, generator=self.generator, noise=self.noise)
 
+    def edited(self, outer: Cache, edits: Iterable[tuple[Change, Tensor, Side, Side]]) -> Cache:
+        """Where a walk goes on once changes in place are mixed into a state, one over the other.
+
+        Parameters
+        ----------
+        outer : Cache
+            The state before the blending layer without them.
+        edits : iterable of (Change, q, target, reference)
+            As `blend` takes them.
+        """
+        found, places, growth = outer, list[Tensor](), list[int | None]()
+        for edit in edits:
+            found, place = self.blend(*edit, found)
+            if edit[0].strength:
+                places.append(place)
+                growth.append(edit[0].settings.refine)
+        if not places or None in growth or self.finest is None:
+            return found  # (what one change mixes in without a second blend is not cut by another's)
+        # A second blend, one size finer: beside the parts the maps are the outer's again.
+        known = self.cache is not None and torch.equal(self.cache.styles, outer.styles)
+        finer = self.state(outer.styles, self.finest, None if known else outer)
+        weights = grown(
+            torch.stack(places).any(dim=0), max(pixels for pixels in growth if pixels is not None)
+        )
+        return mix(self.generator, finer, self.state(found.styles, self.finest, found), weights)
+
     def blend(
-        self,
-        part: str,
-        settings: QuerySettings,
-        target: Side,
-        reference: Side,
-        q: Tensor,
-        *,
-        strength: float = 1.0,
-        over: Cache | None = None,
-        cache: Cache | None = None,
+        self, change: Change, q: Tensor, target: Side, reference: Side, over: Cache
     ) -> tuple[Cache, Tensor]:
         """Mix one part of a reference into the state before the blending layer; `in_place` says how.
 
         Parameters
         ----------
-        part, settings, strength
-            As of `in_place`.
-        target, reference : Side
-            Of N images, or of one against N.
+        change : Change
+            Its part, strength and settings.
         q : Tensor of shape (S,) or (N, S)
             Which channels of the reference are mixed in, as `query` finds them.
-        over : Cache, optional
-            The state to mix into, of an edit that was made before; the target's unless told otherwise.
-        cache : Cache, optional
-            All states of the target, where they are kept.
+        target, reference : Side
+            Of N images, or of one against N.
+        over : Cache
+            The state to mix into: the target's, or that of an edit that was made before.
 
         Returns
         -------
@@ -234,6 +251,7 @@ class Blending:
         Tensor of shape (N, side, side), bool
             Where the part is, in either.
         """
+        part, settings, strength = change.part, change.settings, change.strength
         if part not in target.masks:
             self.catalog.clusters(part)  # (an error that lists those there are)
         own, other = (
@@ -244,69 +262,37 @@ class Blending:
                 f"part: {part!r} is in neither target nor reference, so there is no place to edit; "
                 'take another reference, or where="everywhere"'
             )
-        begin = target.state if over is None else over
-        inner = self._moved(target, reference, q, strength, cache)
+        inner = self._moved(q, target, reference, strength)
         if settings.tone and len(target.masks) > 1:
             inner = self._toned(part, target, reference, inner, strength)
         if settings.align:
             inner, other = self._aligned(inner, own, other, only_apart=settings.align == "apart")
-        inner = self._beside(inner, begin, target, strength)
+        inner = self._beside(inner, over, target, strength)
         union = place = own | other
         if settings.transplant:
             # (where only the target shows the part, the reference shows what lies behind it there: its own)
             chosen = replace(_TRANSPLANT, contributions=settings.contributions)
-            own_q = self.query(part, chosen, target, reference)
-            behind = self._moved(target, reference, own_q, strength, cache)
-            behind = self._beside(behind, begin, target, strength)
-            begin, place = self._mixed(begin, behind, union), other
-        return self._mixed(begin, inner, place), union
+            behind = self._moved(self.query(part, chosen, target, reference), target, reference, strength)
+            behind = self._beside(behind, over, target, strength)
+            over, place = mix(self.generator, over, behind, grown(union, self._position)), other
+        return mix(self.generator, over, inner, grown(place, self._position)), union
 
-    def _moved(self, target: Side, reference: Side, q: Tensor, strength: float, cache: Cache | None) -> Cache:
+    def _moved(self, q: Tensor, target: Side, reference: Side, strength: float) -> Cache:
         """The state of the target's styles once the channels have moved."""
         if strength == 1 and bool((q == 1).all()):
             return reference.state
-        return self.state(transfer(target.styles, reference.styles, q, strength=strength), cache=cache)
+        return self.state(transfer(target.styles, reference.styles, q, strength=strength))
 
-    def _beside(self, made: Cache, begin: Cache, target: Side, strength: float) -> Cache:
+    def _beside(self, made: Cache, over: Cache, target: Side, strength: float) -> Cache:
         """What a part is to become where earlier changes were made: at full strength `made`, at none of it
         what they left.
         """
-        if strength == 1 or begin is target.state:
+        if strength == 1 or over is target.state:
             return made
-
-        def mixed(_: int, made: Tensor, begin: Tensor, own: Tensor) -> Tensor:
-            return made + (1 - strength) * (begin - own)
-
-        return _each(self.generator, mixed, made.styles, made, begin, target.state)
-
-    def refined(
-        self, outer: Cache, inner: Cache, mask: Tensor, growth: int | None, *, cache: Cache | None = None
-    ) -> Cache:
-        """A second blend, one size finer: beside the part the maps are `outer`'s again.
-
-        Parameters
-        ----------
-        outer, inner : Cache
-            The states before the blending layer without the edit and with it.
-        mask : bool Tensor of shape (N, side, side)
-            Where the part is.
-        growth : int or None
-            So many pixels around it are still the edit's; None leaves the second blend out.
-        cache : Cache, optional
-            All states without the edit, where they are kept.
-
-        Returns
-        -------
-        Cache
-            `inner`, where there is no finer layer.
-        """
-        if growth is None or self.finest is None:
-            return inner
-        a = self.state(outer.styles, self.finest, cache=cache or outer)
-        return mix(self.generator, a, self.state(inner.styles, self.finest, cache=inner), grown(mask, growth))
-
-    def _mixed(self, outer: Cache, inner: Cache, place: Tensor) -> Cache:
-        return mix(self.generator, outer, inner, grown(place, self._position))
+        states = made, over, target.state
+        return _each(
+            self.generator, lambda _, new, old, own: new + (1 - strength) * (old - own), made.styles, *states
+        )
 
     def _aligned(self, inner: Cache, own: Tensor, other: Tensor, *, only_apart: bool) -> tuple[Cache, Tensor]:
         """The reference's state and mask moved over the target's part; or only where they lie apart before it
@@ -334,11 +320,9 @@ class Blending:
         known = reference.tones.setdefault(target, {})
         if part not in known:  # (strength and settings have no say in it)
             known[part] = self._tones(part, target, reference)
-
-        def toned(_: int, made: Tensor, move: Tensor) -> Tensor:
-            return made + strength * move
-
-        return _each(self.generator, toned, inner.styles, inner, known[part])
+        return _each(
+            self.generator, lambda _, made, move: made + strength * move, inner.styles, inner, known[part]
+        )
 
     def _tones(self, part: str, target: Side, reference: Side) -> Cache:
         """How far `_toned` moves each tensor of the state before the blending layer, at full strength."""
@@ -370,12 +354,8 @@ def mix(generator: Generator, outer: Cache, inner: Cache, weights: Tensor) -> Ca
     weights : Tensor of shape (N, 1, side, side) in [0, 1]
         Over the picture.
     """
-
-    def mixed(margin: int, a: Tensor, b: Tensor) -> Tensor:
-        return torch.lerp(a, b, on_map(weights, a, margin))
-
-    count = max(len(outer.styles), len(inner.styles), len(weights))
-    return _each(generator, mixed, outer.styles.expand(count, -1), outer, inner)
+    styles = outer.styles.expand(max(len(outer.styles), len(inner.styles), len(weights)), -1)
+    return _each(generator, lambda m, a, b: torch.lerp(a, b, on_map(weights, a, m)), styles, outer, inner)
 
 
 def _overlap(a: Tensor, b: Tensor) -> Tensor:
@@ -391,8 +371,8 @@ def _each(generator: Generator, make: Callable[..., Tensor], styles: Tensor, *ca
     """
     index, layers = len(caches[0].states) - 1, generator.layers
     margin = layers[index].margin if index < len(layers) else 0
-    found = list[Tensor | None]()
-    for i, tensors in enumerate(zip(*(cache.states[index] for cache in caches), strict=True)):
-        lacks = any(tensor is None for tensor in tensors)
-        found.append(None if lacks else make(0 if i else margin, *tensors))
-    return Cache.only(index, tuple(found), styles, caches[0].noise)
+    found = tuple(
+        None if any(tensor is None for tensor in tensors) else make(0 if i else margin, *tensors)
+        for i, tensors in enumerate(zip(*(cache.states[index] for cache in caches), strict=True))
+    )
+    return Cache.only(index, found, styles, caches[0].noise)

@@ -7,14 +7,15 @@ import math
 import operator
 from collections.abc import Collection, Iterable, Iterator, Sized
 from contextlib import contextmanager
-from typing import Any, cast
+from typing import Any, TypeVar
 
 __all__ = [
-    "MAX_SEED", "check_choice", "check_clusters", "check_counts", "check_device", "check_integer",
-    "check_label", "check_name", "check_number", "check_seed", "check_seeds", "check_tensor", "check_text",
-    "needs",
+    "MAX_SEED", "check_choice", "check_clusters", "check_counts", "check_device", "check_filled",
+    "check_integer", "check_label", "check_name", "check_number", "check_seed", "check_seeds",
+    "check_tensor", "check_text", "needs",
 ]  # fmt: skip
 
+Item = TypeVar("Item")
 Seeds = int | Iterable[int]
 #: A class, or a number for each: classes mixed, or the attributes that a network was trained with.
 Label = int | tuple[float, ...]
@@ -34,11 +35,8 @@ def check_number(
     ValueError
         If it is NaN, outside the interval, or infinite where `finite` is asked for.
     """
-    try:
-        # float() would also read "0.5" and take True for 1
-        if isinstance(value, str | bytes | bool):
-            raise TypeError
-        number = float(value)
+    try:  # (float() would also read "0.5" and take True for 1)
+        number = float(None if isinstance(value, str | bytes | bool) else value)  # type: ignore[arg-type]
     except (RuntimeError, TypeError, ValueError):
         raise TypeError(f"{name} must be a number, got {value!r} ({type(value).__name__})") from None
     if math.isnan(number) or (finite and math.isinf(number)) or not minimum <= number <= maximum:
@@ -50,9 +48,7 @@ def check_number(
 def check_integer(name: str, value: Any, *, minimum: int = 0, maximum: int | None = None) -> int:
     """Return ``value`` as an int within ``[minimum, maximum]``; floats and bools are refused."""
     try:
-        if isinstance(value, bool):
-            raise TypeError
-        number = operator.index(value)
+        number = operator.index(None if isinstance(value, bool) else value)  # type: ignore[arg-type]
     except TypeError:
         raise TypeError(f"{name} must be an integer, got {value!r} ({type(value).__name__})") from None
     if number < minimum or (maximum is not None and number > maximum):
@@ -73,9 +69,8 @@ def check_label(name: str, value: Any, count: int | None = None) -> Any:
     values = value.tolist() if hasattr(value, "tolist") else value
     numbers = [check_number(f"{name}[{i}]", v, minimum=-1e6, maximum=1e6) for i, v in enumerate(values)]
     if count is not None and len(numbers) != count:
-        raise ValueError(
-            f"{name} must be an integer from 0 to {count - 1}, or {count} numbers, got {len(numbers)} numbers"
-        )
+        given = f"{count} numbers, got {len(numbers)} numbers"
+        raise ValueError(f"{name} must be an integer from 0 to {count - 1}, or {given}")
     return tuple(numbers)
 
 
@@ -100,12 +95,18 @@ def check_seed(name: str, value: Any) -> int:
 
 def check_seeds(seeds: Seeds, *, name: str = "seeds") -> list[int]:
     """Return `seeds` as a non-empty list of ints in [0, 2**32 - 1], what `numpy.random.RandomState` takes."""
-    if not isinstance(seeds, Iterable) or not getattr(seeds, "ndim", 1):
-        seeds = cast("list[int]", [seeds])
-    checked = [check_seed(f"{name}[{i}]", s) for i, s in enumerate(seeds)]
-    if not checked:
-        raise ValueError(f"{name} is empty; give at least one seed, for example range(64)")
-    return checked
+    # (an array without axes is a number)
+    given = seeds if isinstance(seeds, Iterable) and getattr(seeds, "ndim", True) else [seeds]
+    checked = [check_seed(f"{name}[{i}]", s) for i, s in enumerate(given)]
+    return check_filled(name, checked, "at least one seed, for example range(64)")
+
+
+def check_filled(name: str, items: Iterable[Item], wanted: str) -> list[Item]:
+    """Return `items` as a list; a ValueError tells what to give if there are none."""
+    found = list(items)
+    if not found:
+        raise ValueError(f"{name} is empty; give {wanted}")
+    return found
 
 
 def check_counts(**values: Sized) -> None:
@@ -163,17 +164,14 @@ def check_device(device: Any) -> Any:
     import torch
 
     try:
-        found = torch.device(device)
-        if torch.empty(0, device=found).is_meta:
+        if torch.empty(0, device=device).is_meta:
             raise TypeError("it holds no numbers")
+        return torch.device(device)
     except (AssertionError, NotImplementedError, RuntimeError, TypeError) as error:
         there = ["cpu", *(f"cuda:{i}" for i in range(torch.cuda.device_count()))]
-        there += ["mps"] if torch.backends.mps.is_available() else []
-        why = str(error).splitlines()[0]
-        raise ValueError(
-            f"device must be one that is there: {', '.join(there)}; got {str(device)!r} ({why})"
-        ) from None
-    return found
+        there += ["mps"] * torch.backends.mps.is_available()
+        got = f"{str(device)!r} ({str(error).splitlines()[0]})"
+        raise ValueError(f"device must be one that is there: {', '.join(there)}; got {got}") from None
 
 
 @contextmanager

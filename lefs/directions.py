@@ -18,7 +18,16 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize as unit
 
-from lefs.checks import check_choice, check_integer, check_name, check_number, check_seeds, check_tensor
+from lefs.checks import (
+    check_choice,
+    check_filled,
+    check_integer,
+    check_name,
+    check_number,
+    check_seeds,
+    check_tensor,
+)
+from lefs.editing import check_query
 from lefs.generator import Generator, GeneratorId
 from lefs.naming import part_name
 from lefs.records import save_record, whole_record
@@ -49,18 +58,15 @@ def layer_range(generator: Generator, layers: Layers = "all") -> tuple[str, ...]
     layers : str or iterable of str
         One of `RANGES` (`lefs.stylespace.ranges` says what they are), a layer's name, or several.
     """
-    known = [la.name for la in generator.layers]
+    known = tuple(la.name for la in generator.layers)
     table = {"all": known, **ranges(generator.layers)}
-    if isinstance(layers, str) and layers in table:
-        names = list(table[layers])
-    else:
-        wanted = [layers] if isinstance(layers, str) else layers
-        names = [check_name("layers", n, [*table, *known], what="range or style layer") for n in wanted]
-        if several := [n for n in names if n in table]:
-            raise ValueError(f"layers: {several[0]!r} is a range; give it alone, or layers by name")
-    if not names:
-        raise ValueError(f"layers: there are none in {layers!r}; choose one of {RANGES} or layers by name")
-    return tuple(dict.fromkeys(names))
+    wanted = [layers] if isinstance(layers, str) else layers
+    names = [check_name("layers", n, [*table, *known], what="range or style layer") for n in wanted]
+    if len(names) > 1 and (several := [n for n in names if n in table]):
+        raise ValueError(f"layers: {several[0]!r} is a range; give it alone, or layers by name")
+    if found := [layer for name in names for layer in table.get(name, (name,))]:
+        return tuple(dict.fromkeys(found))
+    raise ValueError(f"layers: there are none in {layers!r}; choose one of {RANGES} or layers by name")
 
 
 def style_mask(generator: Generator, layers: Layers = "all") -> Tensor:
@@ -169,8 +175,7 @@ class Directions(Sequence[Direction]):
 
     def __post_init__(self) -> None:
         check_choice("method", self.method, ("principal", "closed-form", "named"))
-        names = tuple(part_name("names", name) for name in self.names)
-        object.__setattr__(self, "names", names)
+        names = vars(self)["names"] = tuple(part_name("names", name) for name in self.names)
         if len(names) not in (0, len(self)) or len(set(names)) < len(names):
             raise ValueError(f"names must be {len(self)} different ones, or none; got {names}")
         widths = self.latents.shape[-1:], self.styles.shape[-1:], (), ()
@@ -191,11 +196,9 @@ class Directions(Sequence[Direction]):
         return Direction(name, self.styles[index], *numbers, self.layers, self.generator)
 
     def __repr__(self) -> str:
-        shares = ", ".join(f"{s:.1%}" for s in self.explained[:4].tolist())
-        return (
-            f"Directions of {self.generator.name!r}: {len(self)} {self.method} in {len(self.layers)} "
-            f"layers, explaining {shares}{', ...' if len(self) > 4 else ''}"
-        )
+        what = f"{len(self)} {self.method} in {len(self.layers)} layers"
+        shares = [f"{share:.1%}" for share in self.explained[:4].tolist()] + ["..."] * (len(self) > 4)
+        return f"Directions of {self.generator.name!r}: {what}, explaining {', '.join(shares)}"
 
     def check_generator(self, generator: Generator) -> None:
         """Raise an `ArtifactError` that names both if these are directions of another generator."""
@@ -203,17 +206,18 @@ class Directions(Sequence[Direction]):
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write ``directions.safetensors`` into a folder, or a file of one's own name, and return that."""
-        content = {"method": self.method, "layers": list(self.layers), "generator": self.generator.to_json()}
-        content |= {"names": list(self.names)} if self.names else {}
-        tensors = {name: getattr(self, name) for name in _TENSORS}
-        return save_record(path, _FORMAT, content, tensors)
+        content = {"method": self.method, "layers": self.layers, "generator": self.generator.to_json()}
+        content |= {"names": self.names} if self.names else {}
+        return save_record(path, _FORMAT, content, {name: getattr(self, name) for name in _TENSORS})
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Directions:
         """Read what `save` wrote; an `ArtifactError` says what is wrong with the file."""
         with whole_record(path, expect=_FORMAT) as (meta, tensors, _):
-            owner = GeneratorId.from_json(meta["generator"])
-            given = {name: tensors[name] for name in _TENSORS}
+            owner, given = (
+                GeneratorId.from_json(meta["generator"]),
+                {name: tensors[name] for name in _TENSORS},
+            )
             names = tuple(meta.get("names", ()))
             return cls(meta["method"], **given, layers=tuple(meta["layers"]), generator=owner, names=names)
 
@@ -244,21 +248,9 @@ def move(
         raise ValueError(f"amount must be one number or {len(styles)}, one an image; got {len(numbers)}")
     step = direction.styles.to(styles) * (styles.new_tensor(numbers) * direction.deviation)[:, None]
     if q is not None:
-        q = torch.as_tensor(q)
-        _check_query(q, max(len(styles), len(step)), styles.shape[1])
+        check_query(q := torch.as_tensor(q), styles=styles + step)
         step = step * q.to(step)
-    # (adding zero would turn −0 into 0)
-    return torch.where(step == 0, styles, styles + step)
-
-
-def _check_query(q: Tensor, images: int, channels: int) -> None:
-    shape = tuple(q.shape)
-    rows = shape[0] if len(shape) == 2 else 1
-    if shape[-1:] != (channels,) or len(shape) > 2 or (images != 1 and rows not in (1, images)):
-        wanted = f"({channels},) or ({images}, {channels})"
-        raise ValueError(f"q must have the {channels} channels of styles, shape {wanted}; got {shape}")
-    if bool(((q < 0) | (q > 1) | q.isnan()).any()):
-        raise ValueError(f"q must lie in [0, 1]; it goes from {float(q.min()):g} to {float(q.max()):g}")
+    return torch.where(step == 0, styles, styles + step)  # (adding zero would turn −0 into 0)
 
 
 def walk(
@@ -274,9 +266,8 @@ def walk(
     """
     if len(styles) != 1:
         raise ValueError(f"styles must be those of one image, (1, S); got {tuple(styles.shape)}")
-    if not len(amounts):
-        raise ValueError("amounts is empty; give steps in standard deviations, for example [-2, 0, 2]")
-    return move(styles, direction, list(amounts), q=q)
+    steps = check_filled("amounts", amounts, "steps in standard deviations, for example [-2, 0, 2]")
+    return move(styles, direction, steps, q=q)
 
 
 def principal_directions(
@@ -381,12 +372,6 @@ def _directions(
     kept = slice(check_integer("count", count, minimum=1))
     (values, vectors), mask = axes, style_mask(generator, layers).cpu()
     effects = vectors[kept] @ style_matrix(generator).cpu().double().t()
-    return Directions(
-        method,
-        latents=vectors[kept].clone(),
-        styles=torch.where(mask, effects, 0.0).float(),
-        deviations=variances[kept].sqrt(),
-        explained=values[kept] / values.sum().clamp_min(1e-300),
-        layers=layer_range(generator, layers),
-        generator=GeneratorId.of(generator),
-    )
+    styles, explained = torch.where(mask, effects, 0.0).float(), values[kept] / values.sum().clamp_min(1e-300)
+    found = vectors[kept].clone(), styles, variances[kept].sqrt(), explained
+    return Directions(method, *found, layer_range(generator, layers), GeneratorId.of(generator))

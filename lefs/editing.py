@@ -26,7 +26,7 @@ from lefs.records import printable, read_json, whole, write_json
 from lefs.showing import Shown
 from lefs.sources import KeptMask, KeptStyles, Source, check_source
 
-__all__ = ["Change", "Recipe", "compose", "resolve_claims", "transfer"]
+__all__ = ["Change", "Recipe", "check_query", "compose", "resolve_claims", "transfer"]
 
 _FORMAT = "lefs-recipe"
 _MOST = 256  # changes of a recipe in a file
@@ -58,17 +58,20 @@ def transfer(target_styles: Tensor, reference_styles: Tensor, q: Tensor, *, stre
     """
     strength = check_number("strength", strength, minimum=0, maximum=1)
     target_styles, reference_styles, q = map(torch.as_tensor, (target_styles, reference_styles, q))
-    if target_styles.shape[-1] != reference_styles.shape[-1] or q.shape[-1] != target_styles.shape[-1]:
-        raise ValueError(
-            "target_styles, reference_styles and q must have the same number of channels S; got "
-            f"{target_styles.shape[-1]}, {reference_styles.shape[-1]} and {q.shape[-1]}"
-        )
-    rows = {"q": q} if q.ndim > 1 else {}
-    check_counts(target_styles=target_styles, reference_styles=reference_styles, **rows)
-    if bool(((q < 0) | (q > 1) | q.isnan()).any()):
-        raise ValueError(f"q must lie in [0, 1]; it ranges from {float(q.min()):g} to {float(q.max()):g}")
+    check_query(q, target_styles=target_styles, reference_styles=reference_styles)
     # lerp, unlike the formula as written, is exact at both ends
     return torch.lerp(target_styles, reference_styles.to(target_styles), (strength * q).to(target_styles))
+
+
+def check_query(q: Tensor, **styles: Tensor) -> None:
+    """Raise a ValueError unless q, (S,) or (N, S), lies in [0, 1] and fits all of these styles (N, S)."""
+    given = {**styles, "q": q}
+    if q.ndim not in (1, 2) or len({x.shape[-1:] for x in given.values()}) > 1:
+        shapes = ", ".join(str(tuple(x.shape)) for x in given.values())
+        raise ValueError(f"{', '.join(given)} must have the same number of channels S; got {shapes}")
+    check_counts(**{name: x for name, x in given.items() if x.ndim > 1})
+    if bool(((q < 0) | (q > 1) | q.isnan()).any()):
+        raise ValueError(f"q must lie in [0, 1]; it ranges from {float(q.min()):g} to {float(q.max()):g}")
 
 
 def resolve_claims(queries: Tensor, contributions: Tensor) -> Tensor:
@@ -143,17 +146,14 @@ class Change:
                 f"part must be a name and settings QuerySettings, got {self.part!r:.80} and "
                 f"{self.settings!r:.80}; give the latter by name: Change(part, reference, settings=...)"
             )
-        strength = check_number("strength", self.strength, minimum=0, maximum=1)
-        object.__setattr__(self, "strength", strength)
-        object.__setattr__(self, "part", as_written(self.part))
-        object.__setattr__(self, "reference", check_source("reference", self.reference))
-        if self.mask is None:
-            return
-        if self.settings.where != "part":
-            raise ValueError(
-                'mask: channels act wherever they are active; a mask needs QuerySettings(where="part")'
-            )
-        object.__setattr__(self, "mask", KeptMask.of(self.mask))
+        if self.mask is not None and self.settings.where != "part":
+            told = "channels act wherever they are active; a mask needs"
+            raise ValueError(f'mask: {told} QuerySettings(where="part")')
+        found = vars(self)
+        found["part"] = as_written(self.part)
+        found["reference"] = check_source("reference", self.reference)
+        found["strength"] = check_number("strength", self.strength, minimum=0, maximum=1)
+        found["mask"] = None if self.mask is None else KeptMask.of(self.mask)
 
     def __str__(self) -> str:
         kind = self.settings.method if self.settings.where == "everywhere" else "in place"
@@ -192,13 +192,13 @@ class Recipe(Shown):
     parts: tuple[tuple[str, str], ...] = ()
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "target", check_source("target", self.target))
-        object.__setattr__(self, "label", check_label("label", self.label))
-        object.__setattr__(self, "truncation", check_number("truncation", self.truncation))
-        changes = tuple(self.changes) if isinstance(self.changes, Iterable) else self.changes
-        if not isinstance(changes, tuple) or not all(isinstance(one, Change) for one in changes):
-            raise TypeError(f"changes must be a tuple of lefs.Change, such as (change,); got {changes!r:.80}")
-        object.__setattr__(self, "changes", changes)
+        given, found = self.changes, vars(self)
+        found["target"] = check_source("target", self.target)
+        found["label"] = check_label("label", self.label)
+        found["truncation"] = check_number("truncation", self.truncation)
+        found["changes"] = tuple(given) if isinstance(given, Iterable) else (None,)
+        if not all(isinstance(one, Change) for one in self.changes):
+            raise TypeError(f"changes must be a tuple of lefs.Change, such as (change,); got {given!r:.80}")
 
     def __str__(self) -> str:
         """What it does, in a sentence."""
@@ -206,13 +206,12 @@ class Recipe(Shown):
 
     def to_json(self) -> dict[str, Any]:
         """Plain values that `from_json` reads; what is not a seed as its styles, if an `Editor` signed it."""
-        for source in (self.target, *(change.reference for change in self.changes)):
-            if not isinstance(source, int | KeptStyles):
-                kind = type(source).__name__
-                raise TypeError(
-                    f"recipes are saved with seeds or kept styles, and this one has a {kind}: "
-                    "save editor.sign(recipe), or the recipe of a rendered edit"
-                )
+        sources = self.target, *(change.reference for change in self.changes)
+        if others := [type(one).__name__ for one in sources if not isinstance(one, int | KeptStyles)]:
+            raise TypeError(
+                f"recipes are saved with seeds or kept styles, and this one has a {others[0]}: "
+                "save editor.sign(recipe), or the recipe of a rendered edit"
+            )
         owner = self.generator and self.generator.to_json()
         return {"format": _FORMAT, "version": 1, **asdict(self), "generator": owner}
 
@@ -286,17 +285,9 @@ def _read(name: str, source: Any) -> int | KeptStyles:
     return replace(kept, name=printable(kept.name, 300))  # (longer than any file's)
 
 
-def _read_mask(entry: Any) -> KeptMask | None:
-    """A mask as a recipe's file has it; an `ArtifactError` if it was changed."""
-    if entry is None:
-        return None
-    kept = KeptMask(**entry)
-    kept.mask()
-    return kept
-
-
 def _read_change(entry: Any) -> Change:
-    """A change as a recipe's file has it."""
+    """A change as a recipe's file has it; an `ArtifactError` if its styles or mask were changed."""
     settings, reference = QuerySettings(**entry["settings"]), _read("reference", entry["reference"])
-    read = {"settings": settings, "reference": reference}
-    return Change(**{**entry, **read, "mask": _read_mask(entry.get("mask"))})
+    if mask := entry.get("mask") and KeptMask(**entry["mask"]):
+        mask.mask()
+    return Change(**{**entry, "settings": settings, "reference": reference, "mask": mask})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -15,14 +15,14 @@ from torch import Tensor
 
 from lefs.blending import Blending, Side
 from lefs.catalog import Catalog
-from lefs.checks import Label, check_choice, check_label
-from lefs.editing import Change, Recipe, compose, resolve_claims, transfer
+from lefs.checks import Label, check_choice, check_filled, check_label, check_name
+from lefs.editing import Change, Recipe, compose, resolve_claims
 from lefs.generator import Generator
 from lefs.images import color_difference, save_png
 from lefs.query import QuerySettings
 from lefs.records import ArtifactError
 from lefs.showing import Shown
-from lefs.sources import KeptMask, KeptStyles, Source, keep_source, source_styles
+from lefs.sources import KeptMask, Source, keep_source, source_styles
 from lefs.synthesis import Cache, Noise, Stop
 
 __all__ = ["Edit", "Editor", "Superseded"]
@@ -48,11 +48,11 @@ class _Latest(dict[Any, Any]):
         super().__init__()
         self.most = most
 
-    def made(self, key: object, make: Callable[..., Any], *given: Any, **options: Any) -> Any:
+    def made(self, key: object, make: Callable[[], Any]) -> Any:
         """What there is by a key, made if there is nothing."""
         if key in self:
             return self[key]
-        found = self[key] = make(*given, **options)
+        found = self[key] = make()
         while len(self) > self.most or sum(getattr(one, "nbytes", 0) for one in self.values()) > _KEPT:
             del self[next(iter(self))]
         return found
@@ -128,7 +128,7 @@ class Editor(Shown):
 
     Parameters
     ----------
-    generator, catalog : must belong together
+    generator, catalog : must belong together; the latter also as `Catalog.load` takes it, such as by its name
     noise : of every image, fixed between target and edit
 
     Examples
@@ -139,25 +139,24 @@ class Editor(Shown):
     torch.Size([2, 3, 64, 64])
     """
 
-    def __init__(self, generator: Generator, catalog: Catalog, *, noise: Noise = "const"):
-        catalog.check_generator(generator)
-        self.generator, self.catalog, self.noise = generator, catalog, noise
+    def __init__(
+        self, generator: Generator, catalog: Catalog | str | os.PathLike[str], *, noise: Noise = "const"
+    ):
+        self.catalog = catalog if isinstance(catalog, Catalog) else Catalog.load(catalog)
+        self.catalog.check_generator(generator)
+        self.generator, self.noise = generator, noise
         self._lock = threading.RLock()
-        self._cache: tuple[_Image, Cache] | None = None
-        self._pictures = _Latest(512)  # (many small ones weigh more than their pixels)
+        self._caches, self._pictures = (
+            _Latest(1),
+            _Latest(512),
+        )  # (many small ones weigh more than their pixels)
         self._styled, self._sides, self._fitted = _Latest(), _Latest(), _Latest()
 
     def cache(self, target: Source, truncation: float, *, label: Label | None = None) -> Cache:
         """The kept states of a target; the last one asked for stays in memory."""
         image = self._image(target, truncation, label)
         with self._lock, torch.no_grad():
-            if (found := self._cache_of(image)) is None:
-                found = self.generator.cache(self._styles([image]), self.noise)
-                self._cache = image, found
-            return found
-
-    def _cache_of(self, image: _Image) -> Cache | None:
-        return self._cache[1] if self._cache is not None and self._cache[0] == image else None
+            return self._caches.made(image, lambda: self.generator.cache(self._styles([image]), self.noise))
 
     def render(
         self, recipe: Recipe, *, upto: int | None = None, stop: Callable[[], bool] | None = None
@@ -178,68 +177,43 @@ class Editor(Shown):
         """
         self.check_owner(recipe)
         recipe = self.sign(recipe)
-        changes = recipe.changes
-        sources = recipe.target, *(change.reference for change in changes)
-        images = [_Image(source, recipe.truncation, recipe.label) for source in sources]
+        changes, how = recipe.changes, (recipe.truncation, recipe.label)
+        images = [_Image(one, *how) for one in (recipe.target, *(change.reference for change in changes))]
         with self._lock, torch.no_grad():
             # (a cache costs a full rendering, many times what a preview costs)
-            kept = self._cache_of(images[0]) if upto else self.cache(*images[0][:2], label=recipe.label)
-            target = kept.styles if kept else self._styles(images[:1])
-            references = self._styles(images[1:]) if changes else target[:0]
-            queries, chosen = self._queries(changes, target, references), _everywhere(changes)
+            kept = self._caches.get(images[0]) if upto else self.cache(*images[0][:2], label=recipe.label)
+            styles, queries = self._styles(images), self._queries(changes, images)
+            chosen = _everywhere(changes)
             strengths = [changes[i].strength for i in chosen]
-            styles, begin = compose(target, references[chosen], queries[chosen], strengths), kept
+            moved, begin = compose(styles[:1], styles[1:][chosen], queries[chosen], strengths), kept
             if len(chosen) < len(changes):
-                begin = self._blended(changes, images, queries, styles, kept, upto)
-            pictures = self._drawn(images, upto)
-            return Edit(
-                recipe=recipe,
-                target=pictures[0],
-                image=self._synthesize(styles, begin, upto, stop)[0],
-                references=pictures[1:],
-                queries=queries,
-                styles=styles,
-            )
+                work = Blending(self.generator, self.catalog, self.noise, upto, kept)
+                begin = work.edited(work.state(moved), self._placed(work, changes, images, queries))
+            drawn, image = self._drawn(images, upto), self._synthesize(moved, begin, upto, stop)[0]
+            return Edit(recipe, drawn[0], image, drawn[1:], queries, moved)
 
-    def _blended(
-        self,
-        changes: Sequence[Change],
-        images: Sequence[_Image],
-        queries: Tensor,
-        styles: Tensor,
-        kept: Cache | None,
-        upto: int | None,
-    ) -> Cache:
-        """Where the walk of `styles` goes on once all changes in place are mixed in, one over the other."""
-        work = Blending(self.generator, self.catalog, noise=self.noise, upto=upto)
-        target, outer = self._side(work, images[0], kept), work.state(styles, cache=kept)
-        found, places, growth = outer, list[Tensor](), list[int | None]()
+    def _placed(
+        self, work: Blending, changes: Sequence[Change], images: Sequence[_Image], queries: Tensor
+    ) -> Iterator[tuple[Change, Tensor, Side, Side]]:
+        """Each change in place, with its query and what is needed of target and reference."""
         for change, image, q in zip(changes, images[1:], queries, strict=True):
-            if change.settings.where == "everywhere":
-                continue
-            own, other = target, self._side(work, image)
-            if isinstance(change.mask, KeptMask):
-                drawn = change.mask.mask()[None]
-                own, other = (work.marked(side, change.part, drawn) for side in (own, other))
-            mixed = partial(work.blend, change.part, change.settings, own, other, q, strength=change.strength)
-            found, place = mixed(over=found, cache=kept)
-            if change.strength:
-                places.append(place)
-                growth.append(change.settings.refine)
-        if not places:
-            return found
-        # (what one change mixes in without a second blend is not cut by another's)
-        widest = None if None in growth else max(g for g in growth if g is not None)
-        alone = kept if len(places) == len(changes) else None
-        return work.refined(outer, found, torch.stack(places).any(dim=0), widest, cache=alone)
+            if change.settings.where == "part":
+                sides = self._side(work, images[0]), self._side(work, image)
+                if isinstance(change.mask, KeptMask):
+                    drawn = change.mask.mask()[None]
+                    sides = (
+                        work.marked(sides[0], change.part, drawn),
+                        work.marked(sides[1], change.part, drawn),
+                    )
+                yield change, q, *sides
 
-    def _side(self, work: Blending, image: _Image, cache: Cache | None = None) -> Side:
+    def _side(self, work: Blending, image: _Image) -> Side:
         """What changes in place need of an image; of the latest it is kept."""
-        return self._sides.made((image, work.upto), work.side, self._styles([image]), cache=cache)
+        return self._sides.made((image, work.upto), lambda: work.side(self._styles([image])))
 
     def part_masks(self, source: Source, truncation: float, label: Label | None) -> dict[str, Tensor]:
         """Where each part is in an unedited image: bool (side, W), of the side that edits in place take."""
-        work = Blending(self.generator, self.catalog, noise=self.noise)
+        work = Blending(self.generator, self.catalog, self.noise)
         with self._lock, torch.no_grad():
             side = self._side(work, self._image(source, truncation, label))
         return {name: mask[0] for name, mask in side.masks.items()}
@@ -257,13 +231,14 @@ class Editor(Shown):
             return self._drawn([self._image(source, truncation, label) for source in sources], upto)
 
     def _drawn(self, images: Sequence[_Image], upto: int | None) -> Tensor:
-        found = [self._pictures.made((image, upto), self._draw, image, upto) for image in images]
+        def draw(image: _Image) -> Tensor:
+            return self._synthesize(self._styles([image]), self._caches.get(image), upto)[0]
+
         (height, width), channels = self.generator.size, self.generator.channels
         side = upto or height
-        return torch.stack(found) if found else torch.empty(0, channels, side, side * width // height)
-
-    def _draw(self, image: _Image, upto: int | None) -> Tensor:
-        return self._synthesize(self._styles([image]), self._cache_of(image), upto)[0]
+        none = torch.empty(0, channels, side, side * width // height)
+        found = [self._pictures.made((image, upto), partial(draw, image)) for image in images]
+        return torch.stack(found) if found else none
 
     def grid(
         self,
@@ -282,28 +257,19 @@ class Editor(Shown):
         neither picture shows a part, an edit in place leaves the target as it is.
         """
         rows = {}
-        with self._lock, torch.no_grad():
-            images = [self._image(one, truncation, label) for one in (target, *references)]
-            cache, styles = self.cache(target, truncation, label=label), self._styles(images[1:])
-            for part in parts:
-                self.catalog.clusters(part)  # (an unknown name is an error that lists the others)
-                chosen = settings if isinstance(settings, QuerySettings) else settings[part]
-                if chosen.where == "part":
-                    options = part, strength, chosen
-                    rows[part] = torch.stack([self._placed(images[0], one, *options) for one in images[1:]])
-                    continue
-                q = self._query(part, chosen, cache.styles, styles)
-                edited = transfer(cache.styles, styles, q, strength=strength)
-                rows[part] = self._synthesize(edited, cache, None)
+        for part in check_filled("parts", parts, "the names of some"):
+            self.catalog.clusters(part)  # (an unknown name is an error that lists the others)
+            table = {part: settings} if isinstance(settings, QuerySettings) else settings
+            chosen = table[check_name("settings", part, list(table), what="part")]
+            row = []
+            for reference in check_filled("references", references, "at least one seed"):
+                sides = (target, reference) if chosen.where == "part" else ()
+                masks = [self.part_masks(one, truncation, label)[part] for one in sides]
+                shown = not masks or bool((masks[0] | masks[1]).any())
+                changes = (Change(part, reference, strength, chosen),) if shown else ()
+                row.append(self.render(Recipe(target, changes, truncation, label=label)).image)
+            rows[part] = torch.stack(row)
         return rows
-
-    def _placed(
-        self, target: _Image, reference: _Image, part: str, strength: float, settings: QuerySettings
-    ) -> Tensor:
-        """One edit in place; of what neither picture shows, the target."""
-        seen = bool((self.part_masks(*target)[part] | self.part_masks(*reference)[part]).any())
-        changes = (Change(part, reference.source, strength, settings),) if seen else ()
-        return self.render(Recipe(*target[:1], changes, target.truncation, label=target.label)).image
 
     def filmstrip(self, recipe: Recipe, name: str, values: Sequence[float]) -> Tensor:
         """One image for each value of one knob of the recipe's changes: (V, 3, H, W).
@@ -314,8 +280,11 @@ class Editor(Shown):
         values : what it takes in turn
         """
         check_choice("name", name, _KNOBS)
-        turned = [[_turned(change, name, value) for change in recipe.changes] for value in values]
-        return torch.stack([self.render(replace(recipe, changes=tuple(one))).image for one in turned])
+        frames = []
+        for value in check_filled("values", values, "what the knob takes in turn, for example [0, 0.5, 1]"):
+            changes = tuple(_turned(change, name, value) for change in recipe.changes)
+            frames.append(self.render(replace(recipe, changes=changes)).image)
+        return torch.stack(frames)
 
     def sign(self, recipe: Recipe) -> Recipe:
         """The recipe with what it takes to replay it: whose it is, the class of its images, which parts are
@@ -339,35 +308,23 @@ class Editor(Shown):
         return _Image(keep_source(self.generator, source), truncation, label)
 
     def _styles(self, images: Sequence[_Image]) -> Tensor:
-        """Those of several images of one ψ and class: (N, S)."""
-        sources, (_, truncation, label) = [image.source for image in images], images[0]
-        if all(isinstance(one, int) for one in sources):  # (together, so that they round as they always have)
-            labels = None if label is None else [label] * len(sources)
-            sample = partial(self.generator.sample, truncation=truncation, labels=labels)
-            return self._styled.made(tuple(images), sample, sources)
-        options: dict[str, Any] = {"truncation": truncation, "label": label}
-        return torch.cat([source_styles(self.generator, one, **options) for one in sources])
+        """Those of several images: (N, S)."""
+        make = partial(source_styles, self.generator)
+        return torch.cat([self._styled.made(one, partial(make, **one._asdict())) for one in images])
 
-    def _queries(self, changes: Sequence[Change], target: Tensor, references: Tensor) -> Tensor:
+    def _queries(self, changes: Sequence[Change], images: Sequence[_Image]) -> Tensor:
         """The query of each change, after claims of those that act everywhere were resolved: (R, S)."""
-        found, claims = torch.ones_like(references), _everywhere(changes)
-        for i, change in enumerate(changes):
-            found[i] = self._query(change.part, change.settings, target, references[i : i + 1])
+        target, *references = self._styles(images).split(1)
+        found, claims = torch.ones(len(changes), target.shape[1]).to(target), _everywhere(changes)
+        for i, (change, reference) in enumerate(zip(changes, references, strict=True)):
+            make = partial(change.settings.query, self.catalog, change.part, target, reference)
+            make = partial(make, generator=self.generator, noise=self.noise)
+            fitted, key = change.settings.method == "fit", (change.part, images[0], images[i + 1])
+            found[i] = self._fitted.made(key, make) if fitted else make()
         if claims:
             of = [changes[i].settings.contribution(self.catalog, changes[i].part) for i in claims]
             found[claims] = resolve_claims(found[claims], torch.stack(of))
         return found
-
-    def _query(self, part: str, settings: QuerySettings, target: Tensor, references: Tensor) -> Tensor:
-        """Of (1, S) against (N, S); what is fitted to a pair is kept."""
-        if settings.where == "everywhere" or settings.method != "global":
-            self.generator.check_styles()
-        if settings.method != "fit":
-            return settings.query(self.catalog, part, target, references)
-        fit = partial(settings.query, self.catalog, part, target, generator=self.generator, noise=self.noise)
-        digests = [KeptStyles.of(styles).sha256 for styles in (target, *references.split(1))]
-        pairs = zip(digests[1:], references.split(1), strict=True)
-        return torch.cat([self._fitted.made((part, digests[0], digest), fit, one) for digest, one in pairs])
 
     def _synthesize(
         self, styles: Tensor, cache: Cache | None, upto: int | None, stop: Callable[[], bool] | None = None
@@ -386,6 +343,10 @@ class Editor(Shown):
 
     def check_owner(self, recipe: Recipe) -> None:
         """Raise an `ArtifactError` if a recipe is of another generator, or of other parts of that name."""
+        if not isinstance(recipe, Recipe):
+            raise TypeError(
+                f"recipe must be a Recipe, which Recipe.load reads from a file; got {recipe!r:.80}"
+            )
         owner = recipe.generator
         if owner is not None and owner.fingerprint != self.generator.fingerprint:
             raise ArtifactError(

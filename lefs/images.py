@@ -107,16 +107,15 @@ def read_picture(picture: Picture, *, alpha: bool = False) -> Image.Image:
     """
     if isinstance(picture, str | os.PathLike):
         with _opened(looked_up(picture), _FORMATS, "picture that can be read") as file:
-            return _colors(ImageOps.exif_transpose(file), alpha)
+            return read_picture(file, alpha=alpha)
     if isinstance(picture, Image.Image):
         return _colors(ImageOps.exif_transpose(picture), alpha)
-    if isinstance(picture, torch.Tensor):
-        if picture.is_floating_point() and picture.ndim == 3 and len(picture) in (3, 4):
-            if not bool(picture.isfinite().all()):
-                raise ValueError("picture has NaN or infinite numbers; give values in [-1, 1]")
-            return _colors(Image.fromarray(to_uint8(picture)), alpha)
-        picture = picture.cpu().numpy()
-    values = np.asarray(picture)
+    values = picture.cpu() if isinstance(picture, torch.Tensor) else picture
+    if isinstance(values, torch.Tensor) and values.is_floating_point() and values.shape[:-2] in ((3,), (4,)):
+        if not bool(values.isfinite().all()):
+            raise ValueError("picture has NaN or infinite numbers; give values in [-1, 1]")
+        values = to_uint8(values)
+    values = np.asarray(values)
     colors = values.shape[2:] in ((), (3,), (4,)) and values.ndim > 1 and values.size > 0
     if not colors or values.dtype not in (np.uint8, bool):
         raise ValueError(
@@ -150,9 +149,9 @@ def read_mask(name: str, mask: Picture) -> np.ndarray:
         values = values[0] if values.ndim == 3 and len(values) == 1 else values
         if values.ndim == 2 and values.size and values.dtype.kind in "biuf":
             top = 1 if values.max() <= 1 else 255
-            if values.min() >= 0 and values.max() <= top:
-                return np.asarray(values > top / 2)
-            raise ValueError(f"{name} must have numbers in [0, 1] or [0, 255], brighter where it is set")
+            if not (values.min() >= 0 and values.max() <= top):
+                raise ValueError(f"{name} must have numbers in [0, 1] or [0, 255], brighter where it is set")
+            return np.asarray(values > top / 2)
     try:
         image = read_picture(mask, alpha=True)
     except ValueError as error:
@@ -187,14 +186,14 @@ def check_crop(
         tall, wide = (max(1, round(scale * side)) for side in wanted)
         left, top = (width - wide) // 2, (height - tall) // 2
         return left, top, left + wide, top + tall
-    names = ("left", "top", "right", "bottom")
-    if len(crop) != len(names):
+    if len(crop) != 4:
         raise ValueError(f"crop must be (left, top, right, bottom) in pixels, got {crop!r}")
-    limits = (width - 1, height - 1, width, height)
-    box = [check_integer(f"crop's {n}", v, maximum=m) for n, v, m in zip(names, crop, limits, strict=True)]
-    if box[0] >= box[2] or box[1] >= box[3]:
-        raise ValueError(f"crop must have left < right and top < bottom, got {tuple(box)}")
-    return box[0], box[1], box[2], box[3]
+    limits = {"left": width - 1, "top": height - 1, "right": width, "bottom": height}.items()
+    box = (check_integer(f"crop's {n}", v, maximum=m) for v, (n, m) in zip(crop, limits, strict=True))
+    left, top, right, bottom = box
+    if left >= right or top >= bottom:
+        raise ValueError(f"crop must have left < right and top < bottom, got {tuple(crop)}")
+    return left, top, right, bottom
 
 
 def crop_picture(image: Image.Image, box: tuple[int, int, int, int], size: tuple[int, int]) -> torch.Tensor:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import os
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -80,10 +80,9 @@ class Inversion(Shown):
         check_choice("space", self.space, _SPACES)
         check_number("seconds", self.seconds, minimum=0)
         size, kept = tuple(self.picture.shape[1:]), self.kept
-        check_tensor("styles", self.styles, (1, *self.styles.shape[1:2]))
-        check_tensor("errors", self.errors, (len(self.errors),))
-        for name in ("image", "picture"):
-            check_tensor(name, getattr(self, name), (3, *size))
+        shapes = {"styles": (1, *self.styles.shape[1:2]), "errors": (len(self.errors),)}
+        for name, shape in {**shapes, "image": (3, *size), "picture": (3, *size)}.items():
+            check_tensor(name, getattr(self, name), shape)
         if (tuple(kept.shape), kept.dtype, len(self.crop)) != (size, torch.bool, 4):
             raise ValueError(f"kept must be bool of shape {size}, crop four numbers; got {kept}, {self.crop}")
 
@@ -144,13 +143,14 @@ class Inversion(Shown):
         Generator
         """
         self.generator.check(generator, what="inversion", remedy="tune that one")
-        wanted = Likeness.of(self.picture, self.kept, loss, weight, device=generator.device)
+        check_integer("steps", steps, minimum=1)
+        wanted = Likeness(self.picture, self.kept, loss, weight, device=generator.device)
         styles = self.styles.to(generator.device)
         with torch.inference_mode(False), torch.enable_grad():
             tuned = copy.deepcopy(generator).requires_grad_(True)
             styles, moving = styles.clone(), [p for p in tuned.parameters() if p.is_floating_point()]
             adam = torch.optim.Adam(moving, lr=_TUNING_RATE)
-            for _ in _steps(steps, "tuning", progress):
+            for _ in track(range(steps), total=steps, description="tuning", show=progress):
                 adam.zero_grad()
                 # (mapping and the layers that make styles are not on the way: they have no gradient)
                 wanted.loss(tuned.synthesize(styles, noise)).sum().backward()
@@ -285,6 +285,7 @@ def invert(
     generator.check_styles()
     check_choice("space", space, _SPACES)
     check_integer("samples", samples, minimum=1)
+    check_integer("steps", steps, minimum=1)
     prior = check_number("prior", prior, minimum=0)
     original = read_picture(picture, alpha=generator.channels == 4)
     box = check_crop(crop, original.size, generator.size)
@@ -293,24 +294,34 @@ def invert(
     with torch.inference_mode(False):
         kept = _kept(masked, original.size, box, generator.size)
         cut = opaque(crop_picture(original, box, generator.size))
-        wanted = Likeness.of(cut, kept, loss, weight, device=generator.device)
+        wanted = Likeness(cut, kept, loss, weight, device=generator.device)
         with torch.no_grad():
             labels = None if label is None else [label] * samples
             w = generator.map(generator.latents(range(samples)), truncation, labels)
             styles = generator.styles(w)
             first = _nearest(generator, styles, wanted, noise, show=progress)
-        codes = {"w": w[:, :1], "w+": w, "styles": styles}[space]
-        found, errors = _fit(generator, codes, first, wanted, prior, noise, steps, show=progress)
+            codes = {"w": w[:, :1], "w+": w, "styles": styles}[space]
+        # (in standard deviations, so that all directions are about as steep)
+        begin, spread = codes[first : first + 1], codes.std(dim=0, correction=0).clamp_min(1e-3)
+
+        def made(moved: Tensor) -> Tensor:
+            code = begin + moved * spread
+            return code if space == "styles" else generator.styles(code.expand(1, generator.num_ws, -1))
+
+        def error(moved: Tensor) -> Tensor:
+            far = wanted.loss(generator.synthesize(made(moved), noise)).sum()
+            return far + prior * moved.square().mean()
+
+        moved, errors = _least(error, torch.zeros_like(begin), steps, progress)
         with torch.no_grad():
+            found = made(moved)
             image = opaque(generator.synthesize(found, noise)[0].float())
     name = Path(picture).stem if isinstance(picture, str | os.PathLike) else "picture"
-    made = (found, image, wanted.picture, wanted.kept, torch.tensor(errors), time.perf_counter() - start)
-    return Inversion(*made, space, box, GeneratorId.of(generator), name)
+    fitted = found, image, wanted.picture, wanted.kept, errors, time.perf_counter() - start
+    return Inversion(*fitted, space, box, GeneratorId.of(generator), name)
 
 
-def _kept(
-    masked: Picture | None, size: tuple[int, int], box: tuple[int, int, int, int], shape: tuple[int, int]
-) -> Tensor:
+def _kept(masked: Picture | None, size: Sequence[int], box: Any, shape: tuple[int, int]) -> Tensor:
     """Where a picture of (width, height) pixels counts, as it is cut out: of that shape, bool."""
     if masked is None:
         return torch.ones(shape, dtype=torch.bool)
@@ -335,51 +346,26 @@ def _nearest(generator: Generator, styles: Tensor, wanted: Likeness, noise: Any,
     return int(torch.cat(errors).argmin())
 
 
-def _steps(steps: int, description: str, show: bool) -> Iterable[int]:
-    check_integer("steps", steps, minimum=1)
-    return track(range(steps), total=steps, description=description, show=show)
-
-
-def _fit(
-    generator: Generator,
-    codes: Tensor,
-    first: int,
-    wanted: Likeness,
-    prior: float,
-    noise: Any,
-    steps: int,
-    *,
-    show: bool,
-) -> tuple[Tensor, list[float]]:
-    """The styles of the code that was fitted, (1, S), and the loss of each trial."""
-    # (in standard deviations, so that all directions are about as steep)
-    start, spread = codes[first : first + 1].clone(), codes.std(dim=0, correction=0).clamp_min(1e-3)
-    moved = torch.zeros_like(start, requires_grad=True)
-
-    def styles() -> Tensor:
-        code = start + moved * spread
-        return code if code.ndim == 2 else generator.styles(code.expand(1, generator.num_ws, -1))
-
-    bar, errors, nearest = iter(_steps(steps, "inverting", show)), list[float](), moved.detach().clone()
+def _least(error: Callable[[Tensor], Tensor], at: Tensor, steps: int, show: bool) -> tuple[Tensor, Tensor]:
+    """Where an error is least, of so many trials of L-BFGS from a place on; and the error of each."""
+    trials = iter(track(range(steps), total=steps, description="inverting", show=show))
+    errors, nearest, moved = list[float](), at.clone(), at.clone().requires_grad_(True)
     search = torch.optim.LBFGS(
         [moved], max_iter=steps, history_size=_HISTORY, line_search_fn="strong_wolfe",
         tolerance_grad=0, tolerance_change=0,
     )  # fmt: skip
 
     def look() -> Tensor:
-        next(bar)
+        next(trials)
         with torch.enable_grad():
-            loss = wanted.loss(generator.synthesize(styles(), noise)).sum()
-            error = _SCALE * (loss + prior * moved.square().mean())
+            found = _SCALE * error(moved)
             # (of nothing but the code: the weights of generator and loss are left alone)
-            (moved.grad,) = torch.autograd.grad(error, moved)
-        errors.append(float(error.detach()) / _SCALE)
+            (moved.grad,) = torch.autograd.grad(found, moved)
+        errors.append(float(found.detach()) / _SCALE)
         if errors[-1] <= min(errors):
             nearest.copy_(moved.detach())
-        return error
+        return found
 
     with suppress(StopIteration):  # (whatever the search is about to try)
         search.step(look)
-    with torch.no_grad():
-        moved.copy_(nearest)
-        return styles(), errors
+    return nearest, torch.tensor(errors)

@@ -6,11 +6,11 @@ catalog: ``settings.query(catalog, part)``.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -20,7 +20,7 @@ from lefs.fitting import fit_query
 from lefs.generator import Generator
 from lefs.rules import pair_query, predicted_change, released_query, sequential_query, simultaneous_query
 from lefs.showing import Shown
-from lefs.stylespace import StyleLayer, check_styles_shape, ranges
+from lefs.stylespace import check_styles_shape, ranges
 from lefs.synthesis import Noise
 
 __all__ = ["METHODS", "Method", "PartEffects", "QuerySettings"]
@@ -31,6 +31,9 @@ METHODS: tuple[Method, ...] = ("sequential", "simultaneous", "released", "global
 ByLayer = Any
 
 _LEVELS = 127.5  # 8-bit levels in one unit of an image in [-1, 1]
+_CHOICES: dict[str, tuple[Any, ...]] = {"where": ("everywhere", "part"), "align": (False, "apart", True)}
+_CHOICES |= dict.fromkeys(("shifts", "tone", "transplant"), (False, True))
+_CHOICES["contributions"] = (None, *CONTRIBUTIONS)
 
 
 @dataclass(frozen=True)
@@ -114,24 +117,20 @@ class QuerySettings:
     refine: int | None = 1
 
     def __post_init__(self) -> None:
-        check_choice("where", self.where, ("everywhere", "part"))
-        if str(self.method) in ("", "None"):
-            object.__setattr__(self, "method", "global" if self.where == "part" else "sequential")
-        check_choice("method", self.method, METHODS)
-        check_choice("align", self.align, (False, "apart", True))
-        check_choice("contributions", self.contributions, (None, *CONTRIBUTIONS))
         # (as Python's own numbers, which go through JSON)
-        most: dict[str, dict[str, Any]] = {"slope": {}, "coarse": {"maximum": 1}, "rgb": {"maximum": 1}}
-        for name, bounds in {**most, "leak": {"finite": False}}.items():
-            object.__setattr__(self, name, check_number(name, getattr(self, name), minimum=0, **bounds))
-        for name in ("shifts", "tone", "transplant"):
-            object.__setattr__(self, name, bool(check_choice(name, getattr(self, name), (False, True))))
+        found = vars(self)
+        for name, choices in _CHOICES.items():
+            found[name] = check_choice(name, found[name], choices)
+        usual = "global" if self.where == "part" else "sequential"
+        found["method"] = check_choice("method", found["method"] or usual, METHODS)
+        for name, most in {"slope": math.inf, "coarse": 1, "rgb": 1, "leak": math.inf}.items():
+            found[name] = check_number(name, found[name], minimum=0, maximum=most, finite=name != "leak")
         for name in ("rho", "epsilon"):
-            object.__setattr__(self, name, _by_layer(name, getattr(self, name), finite=name == "rho"))
+            found[name] = _by_layer(name, found[name], finite=name == "rho")
         if self.method == "pair" and isinstance(self.rho, tuple):
             raise ValueError('rho must be one number for method="pair", which looks at all layers together')
         if self.refine is not None:
-            object.__setattr__(self, "refine", check_integer("refine", self.refine, maximum=64))
+            found["refine"] = check_integer("refine", self.refine, maximum=64)
 
     def contribution(self, catalog: Catalog, part: str) -> Tensor:
         """Contribution of every channel to a part, of the kind that is chosen by: (S,), float64 in [0, 1]."""
@@ -168,74 +167,59 @@ class QuerySettings:
         ValueError
             For a part that does not exist; for ``"pair"`` and ``"fit"`` without what they need.
         """
+        if generator is not None and (self.where == "everywhere" or self.method != "global"):
+            generator.check_styles()
         if self.method == "global":
             if self.where == "everywhere":  # (in place a mask of one's own may have a name of its own)
                 catalog.clusters(part)
             # (ProGAN's latents, which edits in place exchange, are no channels)
-            return torch.ones(
-                catalog.contributions.shape[1] if target_styles is None else target_styles.shape[1]
-            )
-        if self.method == "fit":
-            if generator is None or target_styles is None or reference_styles is None:
-                raise ValueError('method="fit" needs the generator and the styles of the pair, or an Editor')
+            given = catalog.contributions if target_styles is None else target_styles
+            return torch.ones(given.shape[1])
+        gates = self.gates(catalog)
+        if self.method not in ("fit", "pair"):
+            m, prices = self.contribution(catalog, part), self._numbers("rho", catalog)
+            layers = zip(catalog.layers, gates, prices, self.budgets(catalog), strict=True)
+            return self._spread(catalog, (self._rule(m[la.span], *given) for la, *given in layers)).float()
+        if target_styles is None or reference_styles is None or (self.method == "fit" and generator is None):
+            needed = "the generator and " * (self.method == "fit") + "the styles of targets and references"
+            raise ValueError(f'method="{self.method}" needs {needed}; an Editor has them')
+        if generator is not None and self.method == "fit":
             return fit_query(generator, catalog, part, target_styles, reference_styles, noise=noise)
-        contribution, gates = self.contribution(catalog, part), self.gates(catalog)
-        if self.method == "pair":
-            if target_styles is None or reference_styles is None:
-                raise ValueError('method="pair" needs the styles of targets and references as well')
-            acts = PartEffects.of(catalog, part)
-            difference = acts.difference(target_styles, reference_styles)
-            bounds = {"epsilon": acts.budget(self.leak), "rho": self.rho}
-            return pair_query(
-                difference, acts.inside, acts.outside, **bounds, gate=self._by_channel(catalog, gates)
-            )
-        # What belongs to no layer (where an input lies) stays the target's.
-        q = torch.zeros_like(contribution)
-        prices, budgets = self._numbers("rho", catalog), self.budgets(catalog)
-        for layer, gate, rho, epsilon in zip(catalog.layers, gates, prices, budgets, strict=True):
-            for span in self._spans(layer) if gate else ():
-                q[span] = self._of_layer(contribution[layer.span], gate, rho, epsilon)
-        return q.float()
+        acts, limits = PartEffects.of(catalog, part), {"rho": self.rho, "gate": self._spread(catalog, gates)}
+        difference = acts.difference(target_styles, reference_styles)
+        return pair_query(difference, acts.inside, acts.outside, epsilon=acts.budget(self.leak), **limits)
 
-    def _spans(self, layer: StyleLayer) -> tuple[slice, ...]:
-        """Where the styles of a layer that may move lie."""
-        return layer.spans if self.shifts else (layer.span,)
-
-    def _of_layer(self, m: Tensor, gate: float, rho: float, epsilon: float) -> Tensor:
+    def _rule(self, m: Tensor, gate: float, rho: float, epsilon: float) -> Tensor | float:
+        """The query of one layer."""
         if self.method == "simultaneous":
             return simultaneous_query(m, slope=self.slope * gate)
         rule = released_query if self.method == "released" else sequential_query
-        return rule(m, rho=rho, epsilon=epsilon)
+        return rule(m, rho=rho, epsilon=epsilon) if gate else 0.0  # (some channels cost nothing)
+
+    def _spread(self, catalog: Catalog, values: Iterable[Tensor | float]) -> Tensor:
+        """What each layer has at those of its styles that may move, 0 at all others: (S,), float64."""
+        found = torch.zeros(catalog.contributions.shape[1], dtype=torch.float64)
+        for layer, value in zip(catalog.layers, values, strict=True):
+            for span in layer.spans if self.shifts else (layer.span,):
+                found[span] = value
+        return found
 
     def _numbers(self, name: str, catalog: Catalog) -> list[float]:
         """What ρ or ε is in each layer: L numbers."""
         chosen, names = getattr(self, name), [layer.name for layer in catalog.layers]
         if not isinstance(chosen, tuple):
             return [chosen] * len(names)
-        if not any(isinstance(one, tuple) for one in chosen):
-            if len(chosen) != len(names):
-                raise ValueError(
-                    f"{name} must be one number, or {len(names)}, one for each layer; got {len(chosen)}"
-                )
-            return list(chosen)
-        table = {check_name(name, layer, names, what="layer"): value for layer, value in chosen}
-        return [table.get(layer, 0.0) for layer in names]
-
-    def _by_channel(self, catalog: Catalog, gates: list[float]) -> Tensor:
-        """A layer's gate at each of its channels: (S,) float64, 0 for what belongs to no layer."""
-        found = torch.zeros(catalog.contributions.shape[1], dtype=torch.float64)
-        for layer, gate in zip(catalog.layers, gates, strict=True):
-            for span in self._spans(layer):
-                found[span] = gate
-        return found
+        if any(isinstance(one, tuple) for one in chosen):
+            table = {check_name(name, layer, names, what="layer"): value for layer, value in chosen}
+            return [table.get(layer, 0.0) for layer in names]
+        if len(chosen) != len(names):
+            raise ValueError(f"{name} must be one number, or {len(names)}, one a layer; got {len(chosen)}")
+        return list(chosen)
 
     def gates(self, catalog: Catalog) -> list[float]:
         """What multiplies the budget, slope or worth of each layer: L numbers in [0, 1]."""
         coarse = ranges(catalog.layers)["coarse"]
-        return [
-            (self.rgb if layer.kind == "rgb" else 1.0) * (self.coarse if layer.name in coarse else 1.0)
-            for layer in catalog.layers
-        ]
+        return [self.rgb ** (la.kind == "rgb") * self.coarse ** (la.name in coarse) for la in catalog.layers]
 
     def budgets(self, catalog: Catalog) -> list[float]:
         """The budget ε of each layer after its gate: L numbers, in channels."""
@@ -244,19 +228,16 @@ class QuerySettings:
 
 def _by_layer(name: str, value: Any, *, finite: bool) -> Any:
     """A number as it is; a list or table of them as tuples, which compare and go through JSON."""
-    if isinstance(value, Mapping):
-        value = list(value.items())
-    value = value.tolist() if isinstance(value, Tensor | np.ndarray) else value
-    if not isinstance(value, list | tuple):
-        return check_number(name, value, minimum=0, finite=finite)
-    pairs = [one if isinstance(one, list | tuple) else (None, one) for one in value]
+    limits: dict[str, Any] = {"minimum": 0, "finite": finite}
+    value = value.tolist() if hasattr(value, "tolist") else value
+    if not isinstance(value, list | tuple | Mapping):
+        return check_number(name, value, **limits)
+    given = list(value.items()) if isinstance(value, Mapping) else value
+    pairs = [one if isinstance(one, list | tuple) else (None, one) for one in given]
     if len({layer is None for layer, _ in pairs}) > 1:
         raise ValueError(f"{name} must name all of its layers or none, got {value!r}")
-    numbers = [
-        check_number(f"{name}[{layer or i}]", x, minimum=0, finite=finite)
-        for i, (layer, x) in enumerate(pairs)
-    ]
-    return tuple((layer, x) if layer else x for (layer, _), x in zip(pairs, numbers, strict=True))
+    checked = [(la, check_number(f"{name}[{la or i}]", x, **limits)) for i, (la, x) in enumerate(pairs)]
+    return tuple(pair if pair[0] else pair[1] for pair in checked)
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -34,7 +34,7 @@ from typing import Any, Literal, NamedTuple
 import torch
 from torch import Tensor
 
-from lefs.activations import Batch, Sample, default_batch
+from lefs.activations import Batch, Sample
 from lefs.blending import in_place
 from lefs.catalog import Catalog
 from lefs.checks import Label, check_choice, check_label, check_number, check_seeds, check_tensor
@@ -43,7 +43,6 @@ from lefs.factorization import memberships
 from lefs.generator import Generator, GeneratorId
 from lefs.images import color_difference
 from lefs.positions import grown
-from lefs.progress import track
 from lefs.query import QuerySettings
 from lefs.records import ArtifactError, save_record, whole_record
 from lefs.showing import Shown
@@ -51,7 +50,7 @@ from lefs.sources import Source, check_source, source_styles
 
 __all__ = ["Match", "PartBank", "retrieve"]
 
-_FORMAT = "lefs-bank"
+_FORMAT, _IN_PLACE = "lefs-bank", QuerySettings(where="part")
 _PREVIEW, _VISIBLE = 64, 5.0  # side of the pictures in which edits are tried; ΔE that is seen
 _AREA = 0.3  # what a part's size weighs beside its look, each in its own spread over the bank
 
@@ -129,11 +128,6 @@ class PartBank(Shown):
         label = generator.default_label
         return cls(tuple(sample.seeds), sample.truncation, label, vectors, areas, parts, catalog.generator)
 
-    def row(self, target: Source, truncation: float) -> int | None:
-        """Which picture of the bank a target is: None if it is no seed of this ψ, or not in it."""
-        known = isinstance(target, int) and truncation == self.truncation and target in self.seeds
-        return self.seeds.index(target) if known else None
-
     def check(self, catalog: Catalog) -> None:
         """Raise an `ArtifactError` unless it was made with this catalog."""
         if list(self.parts.items()) != [(name, catalog.part_digest(name)) for name in catalog.parts]:
@@ -146,20 +140,19 @@ class PartBank(Shown):
         """Write ``bank.safetensors`` into a folder, such as the catalog's, and return that."""
         content = {name: getattr(self, name) for name in ("seeds", "truncation", "label")}
         content |= {"generator": self.generator.to_json(), "parts": list(self.parts.items())}
-        tensors = {"vectors": self.vectors, "areas": self.areas}
-        return save_record(path, _FORMAT, content, tensors)
+        return save_record(path, _FORMAT, content, {"vectors": self.vectors, "areas": self.areas})
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> PartBank:
         """Read what `save` wrote; an `ArtifactError` says what is wrong with the file."""
         with whole_record(path, expect=_FORMAT) as (meta, tensors, _):
-            seeds, owner = tuple(check_seeds(meta["seeds"])), GeneratorId.from_json(meta["generator"])
-            truncation, label = (
-                check_number("truncation", meta["truncation"]),
-                check_label("label", meta["label"]),
+            owner, parts = (
+                GeneratorId.from_json(meta["generator"]),
+                {str(n): str(d) for n, d in meta["parts"]},
             )
-            found, parts = (tensors["vectors"], tensors["areas"]), {str(n): str(d) for n, d in meta["parts"]}
-            return cls(seeds, truncation, label, *found, parts, owner)
+            how = check_number("truncation", meta["truncation"]), check_label("label", meta["label"])
+            found = *how, tensors["vectors"], tensors["areas"]
+            return cls(tuple(check_seeds(meta["seeds"])), *found, parts, owner)
 
 
 def retrieve(
@@ -217,18 +210,24 @@ def retrieve(
         bank = PartBank.of(generator, catalog, bank, truncation=truncation, progress=progress)
     bank.check(catalog)
     target = check_source("target", target)
-    row = bank.row(target, truncation)
-    styles = source_styles(generator, target, truncation=truncation, label=bank.label)
+    known = isinstance(target, int) and truncation == bank.truncation
+    others = [i for i, seed in enumerate(bank.seeds) if not (known and seed == target)]
+    if not others or (by != "cleanest" and len({*bank.seeds}) < 2):
+        needed = "other pictures than the target, and two at least, in whose spread distances are told"
+        raise ValueError(f"bank must hold {needed}; got seeds {bank.seeds}: give more")
+    if bank.label is not None:
+        generator = generator.with_label(bank.label)
+    styles = source_styles(generator, target, truncation=truncation)
     if by == "cleanest":
-        usual = QuerySettings(where="part")
-        scores = _share_inside(generator, catalog, styles, part, bank, settings or usual, progress)
-    elif row is None:
-        scores = _distance(catalog, part, bank, _describe(generator, styles, catalog=catalog))
+        job = partial(
+            _share_inside, catalog=catalog, part=part, target=styles, settings=settings or _IN_PLACE
+        )
+        sample = Sample(generator, bank.seeds, truncation=bank.truncation, progress=progress)
+        scores = torch.cat([share for (share,) in sample.each(job, f"taking over {part}")])
     else:
-        scores = _distance(catalog, part, bank, (bank.vectors[[row]], bank.areas[[row]]))
+        scores = _distance(catalog, part, bank, _describe(generator, styles, catalog=catalog))
     order = scores.argsort(descending=by != "similar", stable=True).tolist()
-    own = None if row is None else bank.seeds[row]
-    return [Match(bank.seeds[i], float(scores[i])) for i in order if bank.seeds[i] != own]
+    return [Match(bank.seeds[i], float(scores[i])) for i in order if i in others]
 
 
 def _describe(
@@ -263,33 +262,19 @@ def _distance(catalog: Catalog, part: str, bank: PartBank, own: tuple[Tensor, Te
 
 @torch.inference_mode()
 def _share_inside(
-    generator: Generator,
-    catalog: Catalog,
-    target: Tensor,
-    part: str,
-    bank: PartBank,
-    settings: QuerySettings,
-    progress: bool,
-) -> Tensor:
+    generator: Generator, references: Tensor, chunk: Batch = (), *, target: Tensor, part: str, **how: Any
+) -> tuple[Tensor]:
     """Of the pixels that change visibly when each picture's part is taken over, the share inside it: (N,)."""
-    side = next((s for s in generator.preview_sizes if s >= _PREVIEW), generator.size[0])
-    small: dict[str, Any] = {"upto": None if side == generator.size[0] else side}
-    before = generator.synthesize(target, **small)
-    own = catalog.part_masks(generator, target, size=side)[part]
-    found, batch = [], default_batch(generator)
-    starts = range(0, len(bank.seeds), batch)
-    for start in track(starts, total=len(starts), description=f"taking over {part}", show=progress):
-        seeds = bank.seeds[start : start + batch]
-        labels = None if bank.label is None else [bank.label] * len(seeds)
-        references = generator.sample(seeds, truncation=bank.truncation, labels=labels)
-        inside = grown(own | catalog.part_masks(generator, references, size=side)[part], 1)[:, 0] > 0
-        images, at = before.repeat(len(seeds), 1, 1, 1), inside.flatten(1).any(dim=1)
-        if settings.where == "everywhere":
-            q = settings.query(catalog, part, target, references, generator=generator)
-            images = generator.synthesize(transfer(target, references, q), **small)
-        elif bool(at.any()):
-            options = {"settings": settings, **small}
-            images[at] = in_place(generator, catalog, part, target, references[at], **options)
-        seen = color_difference(before, images) > _VISIBLE
-        found.append((seen & inside).sum((1, 2)) / seen.sum((1, 2)).clamp_min(1))
-    return torch.cat(found).cpu()
+    catalog, settings = how["catalog"], how["settings"]
+    generator = generator.at(next((s for s in generator.preview_sizes if s >= _PREVIEW), generator.size[0]))
+    before = generator.synthesize(target)
+    masks = (catalog.part_masks(generator, styles)[part] for styles in (target, references))
+    inside = grown(next(masks) | next(masks), 1)[:, 0] > 0
+    images, at = before.repeat(len(references), 1, 1, 1), inside.flatten(1).any(dim=1)
+    if settings.where == "everywhere":
+        q = settings.query(catalog, part, target, references, generator=generator)
+        images = generator.synthesize(transfer(target, references, q))
+    elif bool(at.any()):
+        images[at] = in_place(generator, catalog, part, target, references[at], settings=settings)
+    seen = color_difference(before, images) > _VISIBLE
+    return (((seen & inside).sum((1, 2)) / seen.sum((1, 2)).clamp_min(1)).cpu(),)

@@ -8,7 +8,7 @@ import re
 import secrets
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -102,23 +102,19 @@ def exclusive(folder: str | os.PathLike[str], *, wait: bool = True) -> Iterator[
     Yields whether nobody else holds it, which without `wait` somebody may. The lock ends with its process.
     Where the system (Windows) or the file system has none, go on without.
     """
-    try:
-        import fcntl
-
-        Path(folder).mkdir(parents=True, exist_ok=True)
-        number = os.open(folder, os.O_RDONLY)
-    except (ImportError, OSError):  # (whoever writes there says what is wrong with it)
-        yield True
-        return
-    try:
+    with ExitStack() as stack:
         free = True
         try:
+            import fcntl
+
+            Path(folder).mkdir(parents=True, exist_ok=True)
+            stack.callback(os.close, number := os.open(folder, os.O_RDONLY))
             fcntl.flock(number, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-        except OSError as error:
-            free = not isinstance(error, BlockingIOError)
+        except BlockingIOError:
+            free = False
+        except (ImportError, OSError):  # (whoever writes there says what is wrong with it)
+            pass
         yield free
-    finally:
-        os.close(number)
 
 
 def write_json(path: str | os.PathLike[str], content: Mapping[str, Any]) -> Path:

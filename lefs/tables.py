@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import Field, dataclass, fields, is_dataclass
 from html import escape
+from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,7 @@ __all__ = ["Table", "Tabular"]
 
 Cell = str | float | None
 
+_ENDINGS = ("", " low", " high")  # of the columns of an interval
 _NUMBER = r"([−+-]?\d[\d,]*\.?\d*(?:e[+-]?\d+)?)\s?(%?)"
 _INTERVAL = re.compile(rf"{_NUMBER}(?: \[{_NUMBER}, {_NUMBER}\])?")
 
@@ -104,31 +106,25 @@ class Table(Tabular):
         | b4.conv1 | hair | 0.5 | 0.3 | 0.7 | 128 |
         """
         columns: dict[str, list[Cell]] = {}
-        for cells in (_cells(record) for record in records):
-            arrays = {name: cell.tolist() for name, cell in cells.items() if isinstance(cell, np.ndarray)}
-            count = len(next(iter(arrays.values()), [None]))
-            alone = {name: [cell] * count for name, cell in cells.items() if name not in arrays}
-            for name, values in (alone | arrays).items():
+        for cells in map(_cells, records):
+            count = next((len(cell) for cell in cells.values() if isinstance(cell, np.ndarray)), 1)
+            for name, cell in cells.items():
+                values = cell.tolist() if isinstance(cell, np.ndarray) else [cell] * count
                 columns.setdefault(name, []).extend(values)
         named = [name for field in (fields(kind) if kind else ()) for name in _names(field)]
         return cls(tuple(columns or named), list(zip(*columns.values(), strict=True)))
 
     def __post_init__(self) -> None:
         if any(len(row) != len(self.columns) for row in self.rows):
-            raise ValueError(
-                f"rows must each hold {len(self.columns)} cells, one for each of {list(self.columns)}"
-            )
+            raise ValueError(f"rows must each hold {len(self.columns)} cells, for {list(self.columns)}")
 
     def numbers(self) -> Table:
         """The same with numbers read: ``"4.2%"`` is 0.042, and ``"value [low, high]"`` is three columns."""
-        columns: dict[str, list[Cell]] = {}
+        columns: dict[str, Sequence[Cell]] = {}
         for name, cells in zip(self.columns, zip(*self.rows, strict=True), strict=False):
-            read = [list(_values(cell)) for cell in cells]
-            width = max(len(values) for values in read)
-            for i, ending in enumerate(("", " low", " high")[:width]):
-                columns[name + ending] = [values[i] if i < len(values) else None for values in read]
-        names = columns or {name: [] for name in self.columns}
-        return Table(tuple(names), list(zip(*columns.values(), strict=True)))
+            read = zip_longest(*map(_values, cells))  # (where another cell is an interval, None)
+            columns |= {name + ending: values for ending, values in zip(_ENDINGS, read, strict=False)}
+        return Table(tuple(columns or self.columns), list(zip(*columns.values(), strict=True)))
 
     def __str__(self) -> str:
         lines = [self.columns, ["---"] * len(self.columns), *([_text(c) for c in row] for row in self.rows)]
@@ -138,16 +134,14 @@ class Table(Tabular):
 
     def _repr_html_(self) -> str:
         head = "".join(f"<th>{escape(c)}</th>" for c in self.columns)
-        body = "".join(
-            "<tr>" + "".join(f"<td>{escape(_text(c))}</td>" for c in row) + "</tr>" for row in self.rows
-        )
+        rows = ("".join(f"<td>{escape(_text(c))}</td>" for c in row) for row in self.rows)
+        body = "".join(f"<tr>{row}</tr>" for row in rows)
         return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 
 
 def _names(field: Field[Any]) -> list[str]:
     """The columns of a field: three of an interval."""
-    endings = ("", " low", " high") if "Estimate" in str(field.type) else ("",)
-    return [field.name + ending for ending in endings]
+    return [field.name + ending for ending in (_ENDINGS if "Estimate" in str(field.type) else ("",))]
 
 
 def _cells(record: Any) -> dict[str, Any]:

@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from lefs.checks import check_choice, check_integer, needs
+from lefs.checks import check_choice, check_filled, check_integer, needs
 from lefs.editing import Recipe
 from lefs.editor import Editor
 from lefs.images import opaque, save_png, to_uint8
@@ -86,12 +86,14 @@ def animate(
     path = Path(path)
     ending = check_choice("path's ending", path.suffix.lower(), _ENDINGS)
     steps = np.linspace(0, 1, check_integer("frames", frames, minimum=2)).tolist()
-    if not isinstance(recipe, Recipe) and len(recipe) == 1:
-        recipe = recipe[0]
-    if isinstance(recipe, Recipe):
-        ways = [partial(editor.filmstrip, recipe, knob, [float(v)]) for v in (values or steps)]
+    recipes = check_filled("recipe", [recipe] if isinstance(recipe, Recipe) else recipe, "at least one")
+    for one in recipes:
+        editor.check_owner(one)
+    if len(recipes) == 1:
+        turns = check_filled("values", steps if values is None else values, "what the knob takes in turn")
+        ways = [partial(editor.filmstrip, recipes[0], knob, [float(v)]) for v in turns]
     else:
-        pairs = pairwise([editor.sign(one) for one in recipe])
+        pairs = pairwise([editor.sign(one) for one in recipes])
         ways = [partial(_between, editor, a, b, t) for a, b in pairs for t in steps]
     bar = track(ways, total=len(ways), description="animating", show=progress)
     made = opaque(torch.cat([draw().cpu() for draw in bar]))

@@ -289,7 +289,8 @@ def test_changes_in_place_lie_one_over_the_other(lively: StyleGAN2, catalog: Cat
     def blended(*changes: Change) -> Cache:
         images = [editor._image(source, 1.0, None) for source in (0, *(c.reference for c in changes))]
         queries = torch.ones(len(changes), lively.num_styles)
-        return editor._blended(changes, images, queries, styles[:1], None, None)
+        work = Blending(lively, catalog)
+        return work.edited(work.state(styles[:1]), editor._placed(work, changes, images, queries))
 
     first, last = (Change(part, seed, 1.0, IN_PLACE) for seed in (1, 2))
     assert not torch.equal(render(first, last), render(last, first))

@@ -436,7 +436,7 @@ def test_bad_arguments_are_named(deep: StyleGAN2, found: Directions) -> None:
         move(styles, direction, "far")
     with pytest.raises(ValueError, match="amount must be one number or 2, one an image; got 3"):
         move(styles, direction, [1.0, 2.0, 3.0])
-    with pytest.raises(ValueError, match=f"q must have the {size} channels"):
+    with pytest.raises(ValueError, match=rf"same number of channels S; got \(2, {size}\), \(3,\)"):
         move(styles, direction, 1.0, q=torch.zeros(3))
     for bad in (-0.1, 1.1, math.nan):
         with pytest.raises(ValueError, match=r"q must lie in \[0, 1\]"):

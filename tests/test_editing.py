@@ -126,7 +126,9 @@ def test_bad_queries(pair: tuple[Tensor, Tensor]) -> None:
     for bad in (-0.1, 1.1, math.nan):
         with pytest.raises(ValueError, match=r"q must lie in \[0, 1\]"):
             transfer(*pair, torch.full((width,), bad))
-    with pytest.raises(ValueError, match=f"same number of channels S; got {width}, {width} and 3"):
+    with pytest.raises(
+        ValueError, match=rf"same number of channels S; got \(1, {width}\), \(1, {width}\), \(3,\)"
+    ):
         transfer(*pair, torch.zeros(3))
     with pytest.raises(ValueError, match="and q must hold as many images"):
         transfer(pair[0], pair[1].expand(3, -1), torch.zeros(2, width))

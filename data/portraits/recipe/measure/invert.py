@@ -76,8 +76,8 @@ class Bench:
         start = time.process_time()
         found = lefs.invert(self.generator, picture, progress=False, **options)
         seconds = time.process_time() - start
-        seen = Likeness.of(found.picture, found.kept, self.judge, 1.0, device=found.picture.device)
-        pixels = Likeness.of(found.picture, found.kept, None, 0.0, device=found.picture.device)
+        seen = Likeness(found.picture, found.kept, self.judge, 1.0, device=found.picture.device)
+        pixels = Likeness(found.picture, found.kept, None, 0.0, device=found.picture.device)
         with torch.no_grad():
             image = found.image.clamp(-1, 1)[None]
             apart = float(seen.loss(image) - pixels.loss(image))
