@@ -9,9 +9,10 @@ or one frozen dataclass::
     σ_target, σ_reference, Catalog, (part, ρ, ε | slope, strength) ──query──▶ q ──transfer──▶ σ_edit ──▶ image
 
 To read the code, follow the data: `stylespace`, `synthesis`, `generator` → `activations` → `clustering` (or
-`factorization`) → `dissection` → `catalog` → `rules`, `query` → `effects` → `editing`, `editor` →
-`directions`. `checks`, `records`, `images`, `tables` and `progress` serve them all. Behind this core stand
-`models` (architectures), `files`, `segmenters`, `evaluation`, `units`, `plotting`, `widgets` and `runner`.
+`factorization`) → `dissection` → `catalog`, `energies` → `rules`, `query` → `effects` → `editing`, `editor`
+→ `directions`. `checks`, `records`, `images` and `tables` serve them all. Behind this core stand `workers`
+(long work: batches, processes, what is kept, bars), `models` (architectures), `files`, `segmenters`,
+`evaluation`, `units`, `plotting`, `widgets` and `runner`.
 
 Dimension key: N images · L style layers · C channels of a layer · S all style channels, flat · K clusters ·
 P named parts · D latent size · H, W.
@@ -39,9 +40,11 @@ _RENAMED = {
     "StylelessGenerator": "lefs.Generator",
     "adapters": "lefs.segmenters",
     "artifacts": "lefs.records",
+    "checkpoints": "lefs.workers",
     "generators": "lefs.models (architectures), lefs.files (load, convert) and lefs.generator",
     "hypercolumns": "lefs.activations",
-    "sample": "lefs.activations",
+    "progress": "lefs.workers",
+    "sample": "lefs.workers",
     "segmenter": "lefs.segmenters",
 }
 

@@ -263,7 +263,7 @@ def _asked_for(generator: lefs.Generator, arguments: argparse.Namespace) -> lefs
 
 def _source(generator: lefs.Generator, text: str, arguments: argparse.Namespace) -> Any:
     """A seed, a file, or the inversion of a picture."""
-    if not lefs.sources.is_picture(text):
+    if not lefs.files.is_picture(text):
         return int(text) if text.removeprefix("-").isdecimal() else text
     return lefs.invert(generator, text, space=arguments.space, steps=arguments.steps)
 

@@ -1,42 +1,24 @@
-"""What a generator does inside, a batch of images at a time: activation vectors.
-
-`Hypercolumns` are the vectors over each position of a picture; a `Sample` streams them through memory.
-"""
+"""What a generator does inside: the activation vectors over each position of a picture."""
 
 from __future__ import annotations
 
-import math
-import os
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import Executor
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import interpolate, normalize
 
-from lefs.checkpoints import Checkpoint, digest_of
-from lefs.checks import Seeds, check_integer, check_name, check_number, check_seeds
+from lefs.checks import check_integer, check_name
 from lefs.generator import Generator
 from lefs.images import of_height
-from lefs.records import ArtifactError
 from lefs.stylespace import StyleLayer
-from lefs.workers import Chunks, Source, check_executor, loaded, map_chunks, travelling
+from lefs.workers import Sample
+from lefs.workers.samples import Batch
 
-__all__ = ["Batch", "Hypercolumns", "Sample", "batch_bytes", "default_batch"]
-
-_IMAGES = 1024  # that vectors come from, at most: more add little to where the centres are, and cost a pass
-_BATCH = 16  # images in a batch, at most
-_SPREAD = 8  # chunks of what is added up: so many times the root of the number of batches, or a batch each
-# Bytes that a batch may take: on a processor larger ones are no faster, other devices want to be kept busy.
-_BUDGET, _BUDGET_ELSEWHERE = 2**29, 2**31
-_COPIES = 5  # of the largest maps that a synthesis holds at once: scaled, convolved, filtered, sums
-
-Batch = Sequence[tuple[int, int]]  # position in the sample and seed of each image
-Job = partial[Any]  # of a generator, what it makes a batch of images from, and the batch: gives tensors
+__all__ = ["Hypercolumns", "collect", "vector_count"]
 
 
 @dataclass(frozen=True)
@@ -117,135 +99,51 @@ class Hypercolumns:
         return self.join(generator.record(styles, self.names))
 
 
-class Sample:
-    """Batches of one sample, in one process or on an executor, always reduced in order.
+def collect(sample: Sample, layer: str, *, max_vectors: int, random_state: int = 0) -> Tensor:
+    """Activation vectors of a layer, at positions inside the picture drawn once for all: (n, C).
+
+    Of more than 1,024 images, that many are looked at, evenly spread.
 
     Parameters
     ----------
-    generator : Generator
-    seeds : iterable of int
-        One for each image.
-    truncation : float
-        ψ of the images.
-    batch_size : int, optional
-        Images at a time; None: `default_batch`.
-    executor : concurrent.futures.Executor, optional
-        Any. Threads share the generator, other processes read its file once.
-    checkpoint, progress : path or Checkpoint, bool
-        A folder that keeps what is done; whether to show a bar.
+    sample : Sample
+        The images.
+    layer : str
+        Its name, or several names joined by ``+`` (`Hypercolumns`).
+    max_vectors : int
+        Most vectors; one for each image at least.
+    random_state : int
+        Seeds the positions.
+
+    Examples
+    --------
+    >>> import lefs
+    >>> sample = lefs.workers.Sample(lefs.load("portraits-64"), range(4), progress=False)
+    >>> lefs.activations.collect(sample, "b16.conv1", max_vectors=100).shape[0]
+    100
     """
-
-    def __init__(
-        self,
-        generator: Generator,
-        seeds: Seeds,
-        *,
-        truncation: float = 1.0,
-        batch_size: int | None = None,
-        executor: Executor | None = None,
-        checkpoint: str | os.PathLike[str] | Checkpoint | None = None,
-        progress: bool = True,
-    ):
-        self.generator, self.seeds = generator, check_seeds(seeds)
-        self.truncation = check_number("truncation", truncation)
-        self.executor, self.progress = check_executor(executor), progress
-        self.checkpoint = Checkpoint.of(checkpoint)
-        size = default_batch(generator) if batch_size is None else batch_size
-        self.batch_size = check_integer("batch_size", size, minimum=1)
-        # positions of the images that give vectors
-        count = len(self.seeds)
-        self.spread = range(count) if count <= _IMAGES else [i * count // _IMAGES for i in range(_IMAGES)]
-
-    def count(self, layer: str, max_vectors: int) -> int:
-        """How many vectors `vectors` gives: `max_vectors`, or all there are in the images that it looks at if
-        those are fewer; one per image at least.
-        """
-        return self._per_image(layer, max_vectors) * len(self.spread)
-
-    def vectors(self, layer: str, *, max_vectors: int, random_state: int) -> Tensor:
-        """Activation vectors of a layer, at positions inside the picture drawn once for all: (n, C).
-
-        Of more than 1,024 images, that many are looked at, evenly spread.
-        """
-        per_image = self._per_image(layer, max_vectors)
-        job = partial(_vectors, layer=layer, per_image=per_image, random_state=random_state)
-        found, start = torch.empty(0), 0
-        for (rows,) in self.each(job, f"activations of {layer}", self.spread):
-            if not start:  # filled as they come: two copies are never held
-                shape = self.count(layer, max_vectors), rows.shape[1]
-                found = rows.new_empty(shape, device=self.generator.device)
-            found[start : start + len(rows)] = rows
-            start += len(rows)
-        return found
-
-    def _per_image(self, layer: str, max_vectors: int) -> int:
-        check_integer("max_vectors", max_vectors, minimum=1)
-        positions = Hypercolumns.of(layer, self.generator.layers).positions
-        return max(1, min(positions, max_vectors // len(self.spread)))
-
-    def each(
-        self, job: Job, description: str, positions: Sequence[int] | None = None, *, together: int = 1
-    ) -> Iterator[tuple[Tensor, ...]]:
-        """The tensors that `job` makes of each batch of the images at `positions` (all if None), in order; of
-        several batches together, added up.
-        """
-        it, given = self.generator, (self.truncation, self.batch_size)
-        places = range(len(self.seeds)) if positions is None else positions
-        chunks = Chunks(self.seeds, places, self.batch_size * together)
-        kept: dict[str, Any] = {}
-        if self.checkpoint is not None:
-            of = it.fingerprint, it.dtype, it.device.type, it.default_label, *given, job.func.__name__
-            kept = {"checkpoint": self.checkpoint, "work": digest_of(of, chunks, job.keywords)}
-            kept["finish"] = len(places) <= _IMAGES
-        work = partial(_of_chunk, job, travelling(it, self.executor), *given)
-        options = {"executor": self.executor, "description": description, "show": self.progress, **kept}
-        found = map_chunks(work, chunks, name=lambda c: f"seeds {c[0][1]} … {c[-1][1]}", **options)
-        return (tuple(map(torch.as_tensor, each)) for each in found)
-
-    def sums(
-        self, job: Job, description: str, *shapes: tuple[int, ...], positions: Sequence[int] | None = None
-    ) -> list[Tensor]:
-        """What `job` makes of each batch, tensors of these shapes, added up over all, in float64.
-
-        A chunk is a batch, or several, as many as grow with the root of their number: then there are neither
-        too few chunks for many workers nor too many to be given away and kept.
-        """
-        batches = math.ceil(len(self.seeds if positions is None else positions) / self.batch_size)
-        together = math.ceil(math.sqrt(batches) / _SPREAD)
-        totals = [torch.zeros(shape, dtype=torch.float64) for shape in shapes]
-        for found in self.each(job, description, positions, together=together):
-            if (shown := tuple(tuple(part.shape) for part in found)) != shapes:
-                raise ArtifactError(f"{self.checkpoint}: a chunk of shapes {shown}, not {shapes}; delete it")
-            for total, part in zip(totals, found, strict=True):
-                total += part
-        return totals
+    per_image, found, start = _per_image(sample, layer, max_vectors), torch.empty(0), 0
+    job = partial(_vectors, layer=layer, per_image=per_image, random_state=random_state)
+    for (rows,) in sample.each(job, f"activations of {layer}", sample.spread):
+        if not start:  # filled as they come: two copies are never held
+            shape = per_image * len(sample.spread), rows.shape[1]
+            found = rows.new_empty(shape, device=sample.generator.device)
+        found[start : start + len(rows)] = rows
+        start += len(rows)
+    return found
 
 
-def batch_bytes(generator: Generator, clusters: int = 0) -> int:
-    """About how much memory one image takes on its way through the generator, in bytes.
-
-    Several copies of the largest maps, the maps that wait for the clustered layer, and the memberships.
+def vector_count(sample: Sample, layer: str, max_vectors: int) -> int:
+    """How many vectors `collect` gives: `max_vectors`, or all there are in the images that it looks at if
+    those are fewer; one per image at least.
     """
-    maps = [la.channels * math.prod(la.size) for la in generator.layers]
-    waiting = sum(m for m, la in zip(maps, generator.layers, strict=True) if la.size[0] <= 32)
-    memberships = clusters * max(math.prod(la.size) for la in generator.layers)
-    return generator.dtype.itemsize * (_COPIES * max(maps) + waiting) + 4 * memberships
+    return _per_image(sample, layer, max_vectors) * len(sample.spread)
 
 
-def default_batch(generator: Generator) -> int:
-    """Images in a batch: 16, or fewer where they would take more than 0.5 GiB (2 GiB on a GPU)."""
-    budget = _BUDGET if generator.device.type == "cpu" else _BUDGET_ELSEWHERE
-    return max(1, min(_BATCH, budget // batch_bytes(generator)))
-
-
-def _of_chunk(job: Job, source: Source, truncation: float, batch_size: int, chunk: Batch) -> Sequence[Any]:
-    """What `job` makes of a chunk's batches, added up."""
-    generator, total = loaded(source), list[Tensor]()
-    for start in range(0, len(chunk), batch_size):
-        some = chunk[start : start + batch_size]
-        found = job(generator, generator.sample([seed for _, seed in some], truncation=truncation), some)
-        total = [a + b for a, b in zip(total, found, strict=True)] if total else list(found)
-    return total
+def _per_image(sample: Sample, layer: str, max_vectors: int) -> int:
+    check_integer("max_vectors", max_vectors, minimum=1)
+    positions = Hypercolumns.of(layer, sample.generator.layers).positions
+    return max(1, min(positions, max_vectors // len(sample.spread)))
 
 
 def _vectors(

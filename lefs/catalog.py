@@ -6,7 +6,6 @@ Editing in Style is Collins, Bala, Price & Süsstrunk, CVPR 2020, arXiv 2004.143
 from __future__ import annotations
 
 import hashlib
-import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -18,9 +17,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate, one_hot
 
-from lefs.activations import Hypercolumns, Sample
+from lefs.activations import Hypercolumns
 from lefs.checks import check_choice, check_clusters, check_integer, check_name, check_tensor
-from lefs.energies import measured, narrowest, shares
 from lefs.factorization import Side, check_sides, memberships
 from lefs.generator import Generator, GeneratorId, Sampling
 from lefs.images import of_height
@@ -28,8 +26,9 @@ from lefs.naming import as_written, merged_names, part_name
 from lefs.records import ArtifactError, exclusive, record_file, save_record, whole_record
 from lefs.showing import Names, Shown
 from lefs.stylespace import StyleLayer, check_layers
+from lefs.workers import Sample
 
-__all__ = ["CONTRIBUTIONS", "Catalog", "Contributions"]
+__all__ = ["CONTRIBUTIONS", "Catalog", "Contributions", "shares"]
 
 Contributions = Literal["energy", "effect", "standardized"]
 CONTRIBUTIONS: tuple[Contributions, ...] = ("energy", "effect", "standardized")
@@ -102,34 +101,27 @@ class Catalog(Shown):
 
     @classmethod
     def of(
-        cls,
-        sample: Sample,
-        layer: str,
-        centers: Tensor,
-        *,
-        method: Literal["kmeans", "nmf"] = "kmeans",
-        measure: Contributions | Literal["none"] = "energy",
-        random_state: int = 0,
-        **options: Any,
+        cls, sample: Sample, layer: str, centers: Tensor, *, method: Any = "kmeans", **how: Any
     ) -> Catalog:
-        """The catalog of the clusters of these centres, contributions measured on a sample.
+        """The catalog of the clusters of these centres, found with a sample; contributions are 0 until
+        `lefs.energies.measured` finds them.
 
-        Parts are named ``"cluster 0"``, ``"cluster 1"``, ...; `random_state` and `options`, further fields of
-        `Sampling`, say how the clusters were found.
+        Parts are named ``"cluster 0"``, ``"cluster 1"``, ...; `how` are further fields of `Sampling`.
         """
-        generator, default = sample.generator, sample.generator.default_label
-        precision = options.get("precision") or 0.0
-        found = measured(sample, layer, centers, method=method, kind=measure, precision=precision)
+        generator, names = sample.generator, [f"cluster {k}" for k in range(len(centers))]
+        blank = torch.zeros(len(centers), generator.num_styles, dtype=torch.float64)
+        how = {"random_state": 0, "label": generator.default_label, **how}
         return cls(
             centers=centers.float().cpu(),
             layer=layer,
-            **vars(found),
+            contributions=blank,
+            sizes=blank[:, 0].long(),
             layers=generator.layers,
-            parts={f"cluster {k}": (k,) for k in range(len(centers))},
+            parts={name: (k,) for k, name in enumerate(names)},
             generator=GeneratorId.of(generator),
-            sampling=Sampling(tuple(sample.seeds), sample.truncation, random_state, default, **options),
+            sampling=Sampling(tuple(sample.seeds), sample.truncation, **how),
             method=method,
-            measure=measure,
+            measure="none",
         )
 
     def __post_init__(self) -> None:
@@ -137,22 +129,17 @@ class Catalog(Shown):
         check_choice("measure", self.measure, (*CONTRIBUTIONS, "none"))
         parts = {part_name("parts", n): check_clusters(ks) for n, ks in self.parts.items()}
         object.__setattr__(self, "parts", Names(parts))
-        clusters = sorted(k for ks in parts.values() for k in ks)
-        if clusters != list(range(self.num_clusters)) or not all(parts.values()):
-            known = f"0..{self.num_clusters - 1} without rest, overlap or an empty part"
+        clusters, count = sorted(k for ks in parts.values() for k in ks), self.num_clusters
+        if clusters != list(range(count)) or not all(parts.values()):
+            known = f"0..{count - 1} without rest, overlap or an empty part"
             raise ValueError(f"parts must divide the clusters {known}, got {parts}")
-        object.__setattr__(self, "sides", check_sides(self.sides, self.num_clusters))
-        self._check_shapes()
-
-    def _check_shapes(self) -> None:
-        clusters, channels = self.num_clusters, self.columns.channels
+        object.__setattr__(self, "sides", check_sides(self.sides, count))
+        check_tensor("centers", self.centers, (count, self.columns.channels))
+        check_tensor("sizes", self.sizes, (count,), whole=True, least=0)
         width = max([self.layers[-1].span.stop, *self.contributions.shape[1:2]])
-        expected: dict[str, tuple[int, ...]] = {"centers": (clusters, channels), "sizes": (clusters,)}
-        wide = [n for n in ("contributions", *_OPTIONAL) if getattr(self, n) is not None]
-        expected |= dict.fromkeys(wide, (clusters, width))
-        for name, shape in expected.items():
-            least = -math.inf if name == "centers" else 0
-            check_tensor(name, getattr(self, name), shape, whole=name == "sizes", least=least)
+        for name in ("contributions", *_OPTIONAL):
+            if (found := getattr(self, name)) is not None:
+                check_tensor(name, found, (count, width), least=0)
         if not bool(self.centers.any(dim=1).all()):
             raise ValueError("centers must be directions, got one of length 0")
 
@@ -297,14 +284,10 @@ class Catalog(Shown):
 
     def part_digest(self, part: str) -> str:
         """The first 12 digits of the SHA-256 over the centres of a part's clusters."""
-        self.clusters(part)
-        return self._digests[as_written(part)]
-
-    @cached_property  # (an editor looks at them with every rendering)
-    def _digests(self) -> dict[str, str]:
-        rows = {name: self.centers[list(ks)].cpu().numpy().tobytes() for name, ks in self.parts.items()}
-        rules = {n: "".join(f"{s}" for s in self.sides if {*s[:2]} & {*ks}) for n, ks in self.parts.items()}
-        return {n: hashlib.sha256(row + rules[n].encode()).hexdigest()[:12] for n, row in rows.items()}
+        clusters = self.clusters(part)
+        rules = "".join(f"{side}" for side in self.sides if {*side[:2]} & {*clusters})
+        rows = self.centers[list(clusters)].cpu().numpy().tobytes()
+        return hashlib.sha256(rows + rules.encode()).hexdigest()[:12]
 
     # -- files ------------------------------------------------------------------------------------
     def save(
@@ -337,7 +320,7 @@ class Catalog(Shown):
         with exclusive(file.parent):
             kept = self._joined(file, check_choice("prefer", prefer, ("refuse", "own", "theirs")))
             found = {n: getattr(kept, n) for n in (*_TENSORS, *_OPTIONAL)}
-            tensors = {n: narrowest(t) if n in _WIDE else t for n, t in found.items() if t is not None}
+            tensors = {n: _narrowest(t) if n in _WIDE else t for n, t in found.items() if t is not None}
             content = {
                 "layer": kept.layer,
                 "parts": {n: list(ks) for n, ks in kept.parts.items()},
@@ -383,7 +366,7 @@ class Catalog(Shown):
         with whole_record(name_or_path, expect=_FORMAT) as (meta, tensors, file):
             there = (name for name in _OPTIONAL if name in tensors)
             given: dict[str, Any] = {name: tensors[name] for name in (*_TENSORS, *there)}
-            for name in _WIDE.keys() & given.keys():  # (see `narrowest`; other types are somebody else's)
+            for name in _WIDE.keys() & given.keys():  # (see `_narrowest`; other types are somebody else's)
                 if given[name].dtype in (torch.float16, torch.float32):
                     given[name] = given[name].to(_WIDE[name])
             given |= {name: meta[name] for name in _LATER if name in meta}
@@ -398,3 +381,15 @@ class Catalog(Shown):
             )
             found._started[file.resolve()] = found.cluster_names
             return found
+
+
+def shares(energy: Tensor) -> Tensor:
+    """M = energy in a cluster / energy altogether (Editing in Style, Eq. 1); a dead channel gets 0."""
+    total = energy.sum(dim=0)
+    return torch.where(total > 0, energy / total, 0.0)
+
+
+def _narrowest(tensor: Tensor) -> Tensor:
+    """In half precision where that holds every value, else in single precision where that does."""
+    kinds = (torch.float16, torch.float32) if tensor.is_floating_point() else ()
+    return next((t for t in map(tensor.to, kinds) if t.to(tensor.dtype).equal(tensor)), tensor)

@@ -3,28 +3,29 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
-from concurrent.futures import Executor
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from timeit import timeit
-from typing import Any, Literal
+from typing import Any, Literal, Unpack
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from lefs.activations import Hypercolumns, Sample, batch_bytes
+from lefs.activations import Hypercolumns, collect, vector_count
 from lefs.catalog import CONTRIBUTIONS, Catalog, Contributions
-from lefs.checkpoints import Checkpoint, Unfinished
 from lefs.checks import check_choice, check_clusters, check_integer, check_seed
 from lefs.clustering import SphericalKMeans, sample_limit
 from lefs.effects import by_effect, measure_effects
 from lefs.energies import measured, predicted_seconds
-from lefs.factorization import factorize
+from lefs.factorization import Side, factorize
 from lefs.generator import Generator, check_generator
+from lefs.workers import Checkpoint, Sample
+from lefs.workers.checkpoints import Unfinished
+from lefs.workers.samples import WorkOptions, batch_bytes
 
 __all__ = ["Estimate", "dissect", "dissect_shard", "divide", "estimate", "remeasure"]
 
@@ -42,15 +43,12 @@ def dissect(
     truncation: float = 1.0,
     random_state: int = 0,
     n_init: int = 4,
-    batch_size: int | None = None,
     max_vectors: int = 65_536,
     sample_size: int | Literal["auto"] | None = "auto",
     contributions: Contributions | Literal["none"] = "energy",
     precision: float = 0.025,
     probes: int = 1,
-    progress: bool = True,
-    executor: Executor | None = None,
-    checkpoint: str | os.PathLike[str] | Checkpoint | None = None,
+    **options: Unpack[WorkOptions],
 ) -> Catalog:
     """Find the parts that a generator knows and the channels that make them.
 
@@ -78,9 +76,6 @@ def dissect(
         Seeds the subset and the clustering; the same one gives the same catalog.
     n_init : int
         Runs of k-means, the best of which is kept; a factorisation starts from an SVD, once.
-    batch_size : int, optional
-        Images at a time; any size gives the same contributions to 1e-6. None: 16, or fewer where they would
-        take more than 0.5 GiB (2 GiB on a GPU).
     max_vectors : int
         Most vectors that are clustered at once.
     sample_size : int, "auto" or None
@@ -95,12 +90,12 @@ def dissect(
         maps (of 4 million numbers or more) see no more images; `Catalog.errors` are those reached. 0: all.
     probes : int
         Of `lefs.by_effect`, random signs for each image.
-    progress : bool
-        Show a bar.
-    executor : concurrent.futures.Executor, optional
-        Any, such as `lefs.workers.processes`, or a Dask client; the result is the serial one bit for bit.
-    checkpoint : path, optional
-        A folder that keeps what is done, so that the same call goes on from there if it was ended.
+    **options
+        `progress`, whether to show a bar; `batch_size`, images at a time (any size gives the same
+        contributions to 1e-6; None: 16, or fewer where they would take more than 0.5 GiB, 2 GiB on a GPU);
+        `executor`, any, such as `lefs.workers.processes`, or a Dask client (the result is the serial one bit
+        for bit); `checkpoint`, a folder that keeps what is done, so that the same call goes on from there if
+        it was ended.
 
     Returns
     -------
@@ -127,73 +122,26 @@ def dissect(
         check_integer(name, count, minimum=1)
     if check_choice("contributions", contributions, (*CONTRIBUTIONS, "none")) == "effect":
         generator.check_styles()
-    options: dict[str, Any] = {"batch_size": batch_size, "progress": progress, "executor": executor}
-    options["checkpoint"] = checkpoint
     sample = Sample(generator, seeds, truncation=truncation, **options)
-    if clusters > (given := sample.count(layer, max_vectors)):
+    if clusters > (given := vector_count(sample, layer, max_vectors)):
         raise ValueError(
             f"clusters={clusters} is more than the {given} activation vectors of {len(sample.seeds)} images "
             f"at layer {layer!r}; ask for fewer clusters or give more seeds"
         )
-    vectors = sample.vectors(layer, max_vectors=max_vectors, random_state=random_state)
+    vectors = collect(sample, layer, max_vectors=max_vectors, random_state=random_state)
     if method == "nmf":
         centers = factorize(vectors, clusters, random_state=random_state)
     else:
         kmeans: dict[str, Any] = {"n_init": n_init, "sample_size": sample_size, "random_state": random_state}
         centers = SphericalKMeans(clusters, **kmeans).fit(vectors).cluster_centers_
     del vectors  # (a second pass needs the room)
-    seen: Any = "all" if sample_size is None else sample_size
     how: dict[str, Any] = {"random_state": random_state, "n_init": n_init, "max_vectors": max_vectors}
-    how |= {"method": method, "sample_size": seen, "precision": precision}
+    how["sample_size"] = "all" if sample_size is None else sample_size
+    catalog = Catalog.of(sample, layer, centers, method=method, **how)
     if contributions != "effect":
-        return Catalog.of(sample, layer, centers, measure=contributions, **how)
-    catalog = Catalog.of(sample, layer, centers, measure="none", **how)
+        return measured(sample, catalog, kind=contributions, precision=precision)
+    catalog = measured(sample, catalog, kind="none", precision=precision)
     return by_effect(catalog, generator, probes=probes, random_state=random_state, **options)
-
-
-def dissect_shard(
-    generator: Generator,
-    seeds: Iterable[int],
-    shard: tuple[int, int],
-    *,
-    checkpoint: str | os.PathLike[str],
-    **options: Any,
-) -> int:
-    """A share of the work of `dissect`, left in a common folder: for clusters without a scheduler of ours.
-
-    When all shards are through, in any order, `dissect` with the same arguments finds everything there.
-    Passes over 1,024 images at most, such as that for the vectors, each shard finishes after its share.
-
-    Parameters
-    ----------
-    generator, seeds, **options
-        As `dissect` gets them, and the same for all shards.
-    shard : (int, int)
-        i and n: which one of how many, counted from 0.
-    checkpoint : path
-        The folder.
-
-    Returns
-    -------
-    int
-        Chunks of other shards that are not there yet. What has several passes (`precision`, standardised
-        contributions, effects) needs what all have found before: call it again until nothing is missing.
-
-    Examples
-    --------
-    >>> import lefs, tempfile
-    >>> from lefs.dissection import dissect_shard
-    >>> generator, folder = lefs.load("portraits-64"), tempfile.mkdtemp()
-    >>> options = {"clusters": 4, "batch_size": 2, "progress": False}
-    >>> [dissect_shard(generator, range(8), (i, 2), checkpoint=folder, **options) for i in (1, 0)]
-    [0, 0]
-    """
-    index, count = shard
-    try:
-        dissect(generator, seeds, checkpoint=Checkpoint(Path(checkpoint), index, count), **options)
-    except Unfinished as left:
-        return left.missing
-    return 0
 
 
 def remeasure(
@@ -233,10 +181,7 @@ def remeasure(
     check_choice("contributions", contributions, ("energy", "standardized"))
     given = catalog.sampling.seeds if seeds is None else seeds
     sample = Sample(generator, given, truncation=catalog.sampling.truncation, **options)
-    ways: dict[str, Any] = {"method": catalog.method, "sides": catalog.sides, "kind": contributions}
-    found = measured(sample, catalog.layer, catalog.centers, precision=precision, **ways)
-    sampling = replace(catalog.sampling, seeds=tuple(sample.seeds), precision=precision)
-    return replace(catalog, **vars(found), measure=contributions, sampling=sampling)
+    return measured(sample, catalog, kind=contributions, precision=precision)
 
 
 def divide(
@@ -281,18 +226,18 @@ def divide(
     check_choice("how", how, ("likeness", "x", "y"))
     chosen = check_clusters([clusters] if isinstance(clusters, int) else clusters)
     check_integer("clusters", max(chosen, default=0), maximum=(count := catalog.num_clusters) - 1)
-    halves = _halves(catalog, generator, chosen, progress) if how == "likeness" else {}
-    centers = torch.cat([catalog.centers, catalog.centers[list(chosen)]])
-    for i, k in enumerate(chosen):
-        if k in halves:
-            centers[k], centers[count + i] = halves[k]
-    sides: Any = () if halves else tuple((k, count + i, how, at) for i, k in enumerate(chosen))
+    centers, sides = torch.cat([catalog.centers, catalog.centers[list(chosen)]]), catalog.sides
+    if how == "likeness":
+        halves = _halves(catalog, generator, chosen, progress)
+        centers[list(chosen)], centers[count:] = halves[:, 0], halves[:, 1]
+    else:
+        sides += tuple(Side(k, count + i, how, at) for i, k in enumerate(chosen))
     blank = torch.zeros(len(centers), *catalog.contributions.shape[1:], dtype=torch.float64)
     parts = {**catalog.parts, **{f"cluster {count + i}": (count + i,) for i in range(len(chosen))}}
     kind: Any = catalog.measure if catalog.measure == "standardized" else "energy"
     whole = replace(
         catalog, centers=centers, contributions=blank, sizes=blank[:, 0].long(), parts=parts, measure=kind,
-        sides=catalog.sides + sides, errors=None, effects=None, effects_sampling=None, _started={},
+        sides=sides, errors=None, effects=None, effects_sampling=None, _started={},
     )  # fmt: skip
     precision = catalog.sampling.precision or 0.0
     found = remeasure(whole, generator, contributions=kind, precision=precision, progress=progress)
@@ -302,20 +247,20 @@ def divide(
     return found.by_effect() if catalog.measure == "effect" else found
 
 
-def _halves(catalog: Catalog, generator: Generator, clusters: Iterable[int], show: bool) -> dict[int, Tensor]:
-    """Two centres for each of these clusters, (2, C), among the vectors that belong to it."""
+def _halves(catalog: Catalog, generator: Generator, clusters: Sequence[int], show: bool) -> Tensor:
+    """Two centres for each of these clusters, among the vectors that belong to it: (clusters, 2, C)."""
     own = catalog.sampling
     sample, many = Sample(generator, own.seeds, truncation=own.truncation, progress=show), 65_536
-    vectors = sample.vectors(catalog.layer, max_vectors=many, random_state=own.random_state)
+    vectors = collect(sample, catalog.layer, max_vectors=many, random_state=own.random_state)
     if catalog.method == "nmf":
         vectors = vectors.clamp_min(0)
     nearest = (vectors @ catalog.centers.to(vectors).t()).argmax(dim=1)
-    halves = {}
-    for k in clusters:
+    halves = catalog.centers.new_zeros(len(clusters), 2, vectors.shape[1])
+    for i, k in enumerate(clusters):
         mine = vectors[nearest == k]
         if any(k in rule[:2] for rule in catalog.sides) or len(mine) < 2:
             raise ValueError(f"clusters: {k} is divided by side already, or too small; divide it by side")
-        halves[k] = SphericalKMeans(2, random_state=0).fit(mine).cluster_centers_.to(catalog.centers)
+        halves[i] = SphericalKMeans(2, random_state=0).fit(mine).cluster_centers_
     return halves
 
 
@@ -370,11 +315,11 @@ def estimate(
         check_integer(name, number, minimum=1)
     sample = Sample(generator, range(images), batch_size=batch_size, progress=False)
     one = Sample(generator, sample.seeds[: sample.batch_size], batch_size=batch_size, progress=False)
-    count = sample.count(layer, max_vectors)
+    count = vector_count(sample, layer, max_vectors)
     given = min(max_vectors, 1024 * len(one.seeds))
     # (the first call of all is the slow one; a device is waited for by reading a value)
-    vectors = one.vectors(layer, max_vectors=given, random_state=0)
-    first = _once(lambda: float(one.vectors(layer, max_vectors=given, random_state=0)[0, 0]))
+    vectors = collect(one, layer, max_vectors=given, random_state=0)
+    first = _once(lambda: float(collect(one, layer, max_vectors=given, random_state=0)[0, 0]))
     centers = normalize(vectors.new_ones(clusters, vectors.shape[1]), dim=1)
     passes = first * len(sample.spread) / len(one.seeds) + predicted_seconds(one, layer, centers, images)
     seconds = passes + _kmeans_seconds(vectors, clusters, count, n_init)
@@ -397,3 +342,48 @@ def _peak_bytes(sample: Sample, clusters: int, count: int, width: int) -> int:
     kmeans = (4 * seen * width if seen < count else 0) + 40 * count + 150 * seen
     walk = batch_bytes(sample.generator, clusters) * together * 7 // 10  # (of what a batch may take at most)
     return max(vectors + walk, vectors + kmeans)
+
+
+def dissect_shard(
+    generator: Generator,
+    seeds: Iterable[int],
+    shard: tuple[int, int],
+    *,
+    checkpoint: str | os.PathLike[str],
+    **options: Any,
+) -> int:
+    """A share of the work of `dissect`, left in a common folder: for clusters without a scheduler of ours.
+
+    When all shards are through, in any order, `dissect` with the same arguments finds everything there.
+    Passes over 1,024 images at most, such as that for the vectors, each shard finishes after its share.
+
+    Parameters
+    ----------
+    generator, seeds, **options
+        As `dissect` gets them, and the same for all shards.
+    shard : (int, int)
+        i and n: which one of how many, counted from 0.
+    checkpoint : path
+        The folder.
+
+    Returns
+    -------
+    int
+        Chunks of other shards that are not there yet. What has several passes (`precision`, standardised
+        contributions, effects) needs what all have found before: call it again until nothing is missing.
+
+    Examples
+    --------
+    >>> import lefs, tempfile
+    >>> from lefs.dissection import dissect_shard
+    >>> generator, folder = lefs.load("portraits-64"), tempfile.mkdtemp()
+    >>> options = {"clusters": 4, "batch_size": 2, "progress": False}
+    >>> [dissect_shard(generator, range(8), (i, 2), checkpoint=folder, **options) for i in (1, 0)]
+    [0, 0]
+    """
+    index, count = shard
+    try:
+        dissect(generator, seeds, checkpoint=Checkpoint(Path(checkpoint), index, count), **options)
+    except Unfinished as left:
+        return left.missing
+    return 0

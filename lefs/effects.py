@@ -23,11 +23,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lefs.activations import Batch, Sample
 from lefs.catalog import Catalog
 from lefs.checks import Seeds, check_integer, check_seed
 from lefs.generator import Generator, Sampling
 from lefs.images import resample_partition
+from lefs.workers import Sample
+from lefs.workers.samples import Batch
 
 __all__ = ["by_effect", "measure_effects", "squared_gradients", "with_effects"]
 

@@ -9,71 +9,43 @@ from __future__ import annotations
 
 import math
 import weakref
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import replace
 from functools import partial
 from timeit import timeit
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
-from lefs.activations import Batch, Hypercolumns, Sample
+from lefs.activations import Hypercolumns
+from lefs.catalog import Catalog, shares
 from lefs.checks import check_number
 from lefs.factorization import Side, memberships
 from lefs.generator import Generator
 from lefs.images import resample_partition
-from lefs.showing import Shown
 from lefs.stylespace import StyleLayer
 from lefs.synthesis import Stop
+from lefs.workers import Sample
+from lefs.workers.samples import Batch
 
-__all__ = ["Measured", "measured", "predicted_seconds", "shares"]
+__all__ = ["measured", "predicted_seconds"]
 
 _STRIP = 2**20  # squares that are formed at once: enough for a matrix product, few enough for the cache
 _CHEAP = 2**22  # numbers in a layer's maps of one image from which on images are spared
 _FIRST = 32  # images after which errors are looked at first; then whenever their number has doubled
 
 
-@dataclass(frozen=True, eq=False, repr=False)
-class Measured(Shown):
-    """What `measured` found.
-
-    Attributes
-    ----------
-    contributions : Tensor of shape (K, S), float64
-        Each live channel's shares of energy, 0 for a dead one.
-    errors : Tensor of shape (K, S), float32
-        Their standard errors, in [0, 1]: how far off, as a rule, they are for all that the generator makes.
-    sizes : Tensor of shape (K,), int64
-        Positions in each cluster; of soft clusters their membership added up over all positions, rounded.
-    """
-
-    contributions: Tensor
-    errors: Tensor
-    sizes: Tensor
-
-
-def measured(
-    sample: Sample,
-    layer: str,
-    centers: Tensor,
-    *,
-    method: str = "kmeans",
-    sides: Sequence[Side] = (),
-    kind: str = "energy",
-    precision: float = 0.0,
-) -> Measured:
-    """M (Editing in Style, Eq. 1) of every style channel to the clusters of these centres.
+def measured(sample: Sample, catalog: Catalog, *, kind: Any = "energy", precision: float = 0.0) -> Catalog:
+    """The catalog with M (Editing in Style, Eq. 1) of every style channel to its clusters, as a sample shows.
 
     Parameters
     ----------
     sample : Sample
-    layer : str
-        The clustered layer, or several joined by ``+``.
-    centers : Tensor of shape (K, C), unit norm
-    method, sides : {"kmeans", "nmf"}, sequence of Side
-        What the centres are, and rules of position; as of a catalog.
+    catalog : Catalog
+        Its clusters: centres, method, and rules of position.
     kind : {"energy", "standardized", "none"}
         ``"standardized"`` is of maps less their channel's mean over the sample, which another pass finds:
         then energy is variance, as Eq. 1 has it (where its size cancels). ``"none"`` finds the sizes alone.
@@ -81,30 +53,38 @@ def measured(
         Layers of large maps see further images until this is their error, in the root mean square over
         clusters and live channels: 32, 64, 128, ... of them; 0: all.
     """
-    layers, count = sample.generator.layers, len(sample.seeds)
-    clustered, cheap = _depths(layers, layer)
+    layers, count, clusters = sample.generator.layers, len(sample.seeds), catalog.num_clusters
+    clustered, cheap = _depths(layers, catalog.layer)
     spared = check_number("precision", precision, minimum=0, maximum=1) > 0 and cheap < len(layers)
     means: Tensor | None = None
     if kind == "standardized":
         first = range(min(count, _FIRST) if spared else count)
         (total,) = sample.sums(partial(_means), "means", (sample.generator.num_styles,), positions=first)
         means = total / len(first)
-    job = partial(_energy, layer=layer, centers=centers.cpu(), method=method, sides=sides, means=means)
-    sums = torch.zeros(4, len(centers), sample.generator.num_styles, dtype=torch.float64)
-    sizes, images = sums.new_zeros(len(centers)), sums.new_zeros(sums.shape[2])
-    depth = clustered if kind == "none" else len(layers)
-    for some in _rounds(count, spared):
-        shapes: tuple[tuple[int, ...], ...] = (tuple(sums.shape), (len(centers),))
-        found = sample.sums(partial(job, depth=depth), "contributions", *shapes, positions=some)
+    what: Any = {name: getattr(catalog, name) for name in ("layer", "centers", "method", "sides")}
+    sums = torch.zeros(4, clusters, sample.generator.num_styles, dtype=torch.float64)
+    sizes, images = sums.new_zeros(clusters), sums.new_zeros(sums.shape[2])
+    depth, done = clustered if kind == "none" else len(layers), 0
+    while done < count:
+        some = range(done, min(count, max(_FIRST, 2 * done)) if spared else count)
+        job = partial(_energy, **what, means=means, depth=depth)
+        found = sample.sums(job, "contributions", tuple(sums.shape), (clusters,), positions=some)
         sums, sizes = sums + found[0], sizes + found[1]
         for span in (span for la in layers[:depth] for span in la.spans):
             images[span] += len(some)
+        done = some.stop
         errors = _errors(sums, images)
         live = sums[0].sum(dim=0) > 0
         rough = [i < cheap or _rms(errors, live, la.span) > precision for i, la in enumerate(layers)]
         depth = min(depth, _depth(rough))
-    contributions = _in_steps(shares(sums[0] * (kind != "none")))
-    return Measured(contributions, errors.half().float(), sizes.round().long())
+    return replace(
+        catalog,
+        contributions=_in_steps(shares(sums[0] * (kind != "none"))),
+        errors=errors.half().float(),
+        sizes=sizes.round().long(),
+        measure=kind,
+        sampling=replace(catalog.sampling, seeds=tuple(sample.seeds), precision=precision),
+    )
 
 
 def _in_steps(found: Tensor) -> Tensor:
@@ -117,18 +97,6 @@ def _in_steps(found: Tensor) -> Tensor:
     missing = (steps - whole).sum(dim=0).round()
     rank = (whole - steps).argsort(dim=0, stable=True).argsort(dim=0, stable=True)
     return (whole + (rank < missing)) / 2**24
-
-
-def narrowest(tensor: Tensor) -> Tensor:
-    """In half precision where that holds every value, else in single precision where that does."""
-    kinds = (torch.float16, torch.float32) if tensor.is_floating_point() else ()
-    return next((t for t in map(tensor.to, kinds) if t.to(tensor.dtype).equal(tensor)), tensor)
-
-
-def shares(energy: Tensor) -> Tensor:
-    """M = energy in a cluster / energy altogether (Editing in Style, Eq. 1); a dead channel gets 0."""
-    total = energy.sum(dim=0)
-    return torch.where(total > 0, energy / total, 0.0)
 
 
 def predicted_seconds(sample: Sample, layer: str, centers: Tensor, count: int) -> float:
@@ -153,15 +121,6 @@ def _depths(layers: Sequence[StyleLayer], clustered: str) -> tuple[int, int]:
 def _depth(wanted: Iterable[bool]) -> int:
     """How many layers have to be walked for those that are wanted."""
     return max((number for number, each in enumerate(wanted, start=1) if each), default=0)
-
-
-def _rounds(count: int, spared: bool) -> Iterator[range]:
-    """The images of each round, after which there may be enough."""
-    done = 0
-    while done < count:
-        end = min(count, max(_FIRST, 2 * done)) if spared else count
-        yield range(done, end)
-        done = end
 
 
 def _errors(sums: Tensor, images: Tensor) -> Tensor:

@@ -8,30 +8,27 @@ have unit norm here, so that W counts activation: how long a piece of the vector
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
+from functools import partial
 from typing import Any, Literal, NamedTuple
 
 import torch
+from sklearn.exceptions import ConvergenceWarning
 from torch import Tensor
 from torch.nn.functional import normalize
 
 from lefs.checks import check_choice, check_integer, check_number
 
 __all__ = [
-    "Side",
-    "assign",
-    "by_side",
-    "check_sides",
-    "factorize",
-    "memberships",
-    "non_negative_weights",
+    "Side", "assign", "by_side", "check_sides", "factorize", "memberships", "non_negative_weights",
     "soft_assign",
-]
+]  # fmt: skip
 
 _PASSES = 100  # over the vectors; on activations the error falls by less than 5 % from there on
 _SWEEPS, _STILL = 2000, 1e-12  # most passes over the factors, and the share of the first step that ends them
 _ROWS = 8192  # vectors that are solved together
+# Without warnings that it has not converged: passes are chosen, or what is missing is below `_STILL`.
+_unhurried = partial(warnings.catch_warnings, action="ignore", category=ConvergenceWarning)
 
 
 def factorize(vectors: Tensor, factors: int, *, random_state: int = 0) -> Tensor:
@@ -94,25 +91,14 @@ def non_negative_weights(vectors: Tensor, factors: Tensor) -> Tensor:
     from sklearn.decomposition import non_negative_factorization
 
     h = factors.detach().double().cpu().numpy()
-    found = [vectors.new_zeros(0, len(h))]
+    found = vectors.new_zeros(len(vectors), len(h))
+    options: dict[str, Any] = {"init": "custom", "update_H": False, "n_components": len(h)}
+    options |= {"H": h, "tol": _STILL, "max_iter": _SWEEPS}
     with _unhurried():
-        for rows in vectors.detach().split(_ROWS):
-            if len(rows) and h.any():
-                x = rows.cpu().double().clamp_min(0).numpy()
-                options: dict[str, Any] = {"init": "custom", "update_H": False, "n_components": len(h)}
-                w, _, _ = non_negative_factorization(x, H=h, tol=_STILL, max_iter=_SWEEPS, **options)
-                found.append(torch.from_numpy(w).to(vectors))
-    return torch.cat(found) if h.any() else vectors.new_zeros(len(vectors), len(h))
-
-
-@contextmanager
-def _unhurried() -> Iterator[None]:
-    """Without warnings that it has not converged: passes are chosen, or what is missing is below `_STILL`."""
-    from sklearn.exceptions import ConvergenceWarning
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        yield
+        for start in range(0, len(vectors) if h.any() else 0, _ROWS):
+            x = vectors[start : start + _ROWS].detach().cpu().double().clamp_min(0).numpy()
+            found[start : start + _ROWS] = torch.from_numpy(non_negative_factorization(x, **options)[0])
+    return found
 
 
 def assign(maps: Tensor, centers: Tensor) -> Tensor:

@@ -14,8 +14,8 @@ from lefs.checks import check_counts, check_integer, check_number
 from lefs.generator import Generator
 from lefs.images import to_lab
 from lefs.positions import grown
-from lefs.progress import track
 from lefs.synthesis import Noise
+from lefs.workers.progress import track
 
 __all__ = ["fit_query"]
 

@@ -21,10 +21,10 @@ from lefs.checks import Label, check_choice, check_integer, check_number, check_
 from lefs.generator import Generator, GeneratorId, check_generator
 from lefs.images import Picture, check_crop, crop_picture, opaque, read_mask, read_picture
 from lefs.likeness import Features, Likeness
-from lefs.progress import track
 from lefs.records import ArtifactError, record_file, save_record, whole_record
 from lefs.showing import Shown
 from lefs.sources import INVERSION
+from lefs.workers.progress import track
 
 __all__ = ["Inversion", "catalog_for", "invert"]
 

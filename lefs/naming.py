@@ -72,11 +72,9 @@ def merged_names(
     >>> merged_names(["hair", "b"], ["a", "skin"], ["a", "b"])
     ['hair', 'skin']
     """
-    triples = enumerate(zip(own, there, start, strict=True))
-    clashes = {k: (mine, theirs) for k, (mine, theirs, old) in triples if old not in (mine, theirs)}
-    clashes = {k: both for k, both in clashes.items() if both[0] != both[1]}
+    triples = [*zip(own, there, start, strict=True)]
+    clashes = {k: names[:2] for k, names in enumerate(triples) if len(set(names)) == 3}
     if clashes and prefer == "refuse":
         raise NameClash(clashes, '; save with prefer="own" or prefer="theirs"')
-    taken = own if prefer == "own" else there
-    found = [theirs if mine == old else mine for mine, theirs, old in zip(own, there, start, strict=True)]
-    return [taken[k] if k in clashes else name for k, name in enumerate(found)]
+    given_up = clashes if prefer == "theirs" else ()
+    return [theirs if mine == old or k in given_up else mine for k, (mine, theirs, old) in enumerate(triples)]

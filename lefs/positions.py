@@ -17,13 +17,9 @@ _SPECK = 0.05  # of the largest piece of a part: smaller ones are not taken for 
 
 def grown(mask: Tensor, pixels: int) -> Tensor:
     """A mask (N, side, side) and so many pixels around it, as weights (N, 1, side, side)."""
-    found, size = mask[:, None].float(), 2 * pixels + 1
-    for kernel, padding in (
-        ((size, 1), (pixels, 0)),
-        ((1, size), (0, pixels)),
-    ):  # (a square's is both in turn)
-        found = max_pool2d(found, kernel, stride=1, padding=padding)
-    return found
+    size = 2 * pixels + 1
+    rows = max_pool2d(mask[:, None].float(), (size, 1), stride=1, padding=(pixels, 0))
+    return max_pool2d(rows, (1, size), stride=1, padding=(0, pixels))  # (a square's is both in turn)
 
 
 def main_pieces(masks: Tensor) -> Tensor:

@@ -34,7 +34,6 @@ from typing import Any, Literal, NamedTuple
 import torch
 from torch import Tensor
 
-from lefs.activations import Batch, Sample
 from lefs.blending import in_place
 from lefs.catalog import Catalog
 from lefs.checks import Label, check_choice, check_label, check_number, check_seeds, check_tensor
@@ -47,6 +46,8 @@ from lefs.query import QuerySettings
 from lefs.records import ArtifactError, save_record, whole_record
 from lefs.showing import Shown
 from lefs.sources import Source, check_source, source_styles
+from lefs.workers import Sample
+from lefs.workers.samples import Batch
 
 __all__ = ["Match", "PartBank", "retrieve"]
 

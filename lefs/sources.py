@@ -10,7 +10,6 @@ import base64
 import binascii
 import hashlib
 import os
-import zipfile
 import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -29,16 +28,12 @@ from lefs.showing import Shown
 
 __all__ = [
     "INVERSION", "Inverted", "KeptMask", "KeptStyles", "Source",
-    "check_source", "is_picture", "keep_source", "source_styles",
+    "check_source", "keep_source", "source_styles",
 ]  # fmt: skip
 
 INVERSION = "lefs-inversion"  # the format of a saved `lefs.Inversion`
 
-_MOST = 2**26  # bytes of a file of latents
-_KEYS = ("w", "latent", "latents", "w_plus", "w_pivot", "styles")
 _WIDEST = 8192  # side of a mask, in pixels
-_DEPTH = 4  # of mappings and lists around the one tensor of a file
-_PICTURES = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"BM", b"RIFF", b"II*\0", b"MM\0*")
 
 
 @runtime_checkable
@@ -267,12 +262,10 @@ def keep_source(
 
 def _fitting(generator: Generator, given: Any, what: str) -> Tensor:
     """The styles of a w, W+ or σ; a ValueError if it is of another size."""
-    # (a copy in this machine's byte order, with ordinary strides: torch takes no others)
-    if isinstance(given, np.ndarray):
-        given = np.array(given, given.dtype.newbyteorder("="), order="C")
-        given = given.astype(np.float64) if given.dtype.kind == "f" else given
     if not (given.is_floating_point() if isinstance(given, Tensor) else given.dtype.kind == "f"):
         raise TypeError(f"{what} must hold floating-point numbers, got {given.dtype}")
+    if isinstance(given, np.ndarray):  # (torch takes no other machine's byte order, and no unusual strides)
+        given = np.array(given, np.float64, order="C")
     values = torch.as_tensor(given).detach().to(generator.device, torch.float32)
     sizes: tuple[tuple[int, ...], ...]
     if generator.has_styles:
@@ -298,12 +291,6 @@ def _fitting(generator: Generator, given: Any, what: str) -> Tensor:
         return generator.styles((values if values.ndim == 3 else values[:, None]).expand(1, *sizes[-1]))
 
 
-def is_picture(source: Source) -> bool:
-    """Whether a source is the file of a picture, of which `lefs.invert` finds the styles first."""
-    path = looked_up(source) if isinstance(source, str | os.PathLike) else None
-    return path is not None and path.is_file() and _head(path).startswith(_PICTURES)
-
-
 def _check_owner(generator: Generator, owner: GeneratorId) -> None:
     """Raise an `ArtifactError` unless an inversion is of this generator, or of the one it was tuned from."""
     tuned_from = (generator.origin or {}).get("tuned_from")
@@ -320,61 +307,10 @@ def _from_file(generator: Generator, path: Path) -> Tensor:
             owner, given = GeneratorId.from_json(content["generator"]), tensors["styles"]
         _check_owner(generator, owner)
     else:
-        given = _read(path)
+        import lefs  # (the readers of other people's files lie further to the right)
+
+        given = lefs.files.read_latent(path)
     try:
         return _fitting(generator, given, "its tensor")
     except (TypeError, ValueError) as error:
         raise ArtifactError(f"{path}: {error}") from None
-
-
-def _read(path: Path) -> Any:
-    """The one tensor of a file of somebody else's."""
-    if not path.is_file():
-        raise ArtifactError(f"{path} is not a file; give a seed, or a .npz, .npy, .pt or saved inversion")
-    head = _head(path)
-    if head.startswith(_PICTURES):
-        raise ArtifactError(
-            f"{path} is a picture; lefs.invert(generator, {str(path)!r}) finds its styles first"
-        )
-    if head.startswith((b"\x93NUMPY", b"PK")) and (arrays := _arrays(path)) is not None:
-        return _only(arrays, path)
-    import lefs  # (the reader of other people's files lies further to the right)
-
-    return _only(lefs.files.reading.read_tree(path), path)
-
-
-def _head(path: Path) -> bytes:
-    with path.open("rb") as file:
-        return file.read(16)
-
-
-def _arrays(path: Path) -> Any:
-    """What numpy reads without unpickling: an array, or those of a ``.npz``; None for any other archive."""
-    try:
-        with path.open("rb") as file:
-            read = np.load(file, allow_pickle=False)
-            if isinstance(read, np.ndarray):
-                return read
-            sizes = [m.file_size for m in read.zip.infolist() if m.filename.endswith(".npy")]
-            if sum(sizes) > _MOST:
-                raise ValueError(f"{sum(sizes):,} bytes are more than the latents of one image can have")
-            return dict(read) if sizes else None
-    except zipfile.BadZipFile:  # (torn: whoever reads checkpoints says how)
-        return None
-    except Exception as error:  # (damaged files make numpy raise nearly anything)
-        raise ArtifactError(f"{path} is not a whole file of numpy arrays: {error}") from None
-
-
-def _only(tree: Any, path: Path, depth: int = 0) -> Any:
-    """The tensor in a file's tree: under a usual key, or the only value at all."""
-    if isinstance(tree, Tensor | np.ndarray):
-        return tree
-    if isinstance(tree, Mapping):
-        known = [tree[k] for k in _KEYS if k in tree]
-        tree = known[:1] or list(tree.values())
-    if isinstance(tree, list | tuple) and len(tree) == 1 and depth < _DEPTH:
-        return _only(tree[0], path, depth + 1)
-    raise ArtifactError(
-        f"{path} does not hold one tensor, by itself or under {', '.join(map(repr, _KEYS))}; "
-        "take the w of one image out of it"
-    )

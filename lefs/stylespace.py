@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from torch import Tensor
@@ -86,11 +86,10 @@ class StyleLayer:
 
     def to_json(self) -> dict[str, Any]:
         """Plain values that `from_json` reads."""
-        names = {"span": "slice", "size": "resolution"}  # of files since the first
-        entry = {names.get(name, name): value for name, value in asdict(self).items()}
         height, width = self.size
-        ends = {name: s and [s.start, s.stop] for name, s in (("slice", self.span), ("shift", self.shift))}
-        return {**entry, **ends, "resolution": height if height == width else [height, width]}
+        spans = {name: s and [s.start, s.stop] for name, s in (("slice", self.span), ("shift", self.shift))}
+        kept = {name: getattr(self, name) for name in ("name", "kind", "channels", "margin", "detail")}
+        return {**kept, **spans, "resolution": height if height == width else [height, width]}
 
     @classmethod
     def from_json(cls, entry: Mapping[str, Any]) -> StyleLayer:

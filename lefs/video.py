@@ -19,9 +19,9 @@ from lefs.checks import check_choice, check_filled, check_integer, needs
 from lefs.editing import Recipe
 from lefs.editor import Editor
 from lefs.images import opaque, save_png, to_uint8
-from lefs.progress import track
 from lefs.records import write_atomically
 from lefs.sources import KeptStyles, Source, source_styles
+from lefs.workers.progress import track
 
 __all__ = ["animate"]
 

@@ -7,11 +7,11 @@ import torch
 from torch import Tensor, nn
 
 from lefs import Catalog
-from lefs.activations import Sample
 from lefs.energies import measured
-from lefs.generator import Generator, GeneratorId, Sampling
+from lefs.generator import Generator
 from lefs.stylespace import StyleLayer
 from lefs.synthesis import Noise, State
+from lefs.workers import Sample
 
 CHANNELS, SIDE, SIZE = 6, 4, 8
 # channel → colour: two channels make red, two green, two blue
@@ -104,13 +104,6 @@ def labels_by_hand(images: np.ndarray) -> np.ndarray:
 def catalog_of(generator: Linear, seeds: range = range(6)) -> Catalog:
     """Six clusters, the supports of the six channels; contributions as lefs measures them."""
     centers = torch.eye(CHANNELS)
-    found = measured(Sample(generator, seeds, progress=False), "a", centers)
-    return Catalog(
-        centers=centers,
-        layer="a",
-        **vars(found),
-        layers=generator.layers,
-        parts={f"part {c}": (c,) for c in range(CHANNELS)},
-        generator=GeneratorId(generator.fingerprint, generator.name),
-        sampling=Sampling(tuple(seeds), 1.0, 0),
-    )
+    sample = Sample(generator, seeds, progress=False)
+    found = measured(sample, Catalog.of(sample, "a", centers))
+    return found.named([f"part {c}" for c in range(CHANNELS)])

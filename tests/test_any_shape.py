@@ -14,7 +14,7 @@ from torch import Tensor
 
 import lefs
 from lefs import directions, plotting, units
-from lefs.activations import Hypercolumns, Sample
+from lefs.activations import Hypercolumns, collect, vector_count
 from lefs.effects import by_effect
 from lefs.files.publishers import tensorflow
 from lefs.files.reading import read_tree
@@ -22,6 +22,7 @@ from lefs.images import color_difference, opaque, resample_partition, save_png
 from lefs.models import StyleGAN2, StyleGAN2Config
 from lefs.segmenters import ImageSegmenter
 from lefs.widgets import DirectionWalker, EditStudio, UnitPainter
+from lefs.workers import Sample
 
 FIXTURES = Path(__file__).parent / "fixtures"
 CHANNELS = {4: 8, 8: 6, 16: 6, 32: 4}
@@ -193,9 +194,9 @@ def test_pictures_with_alpha_keep_it_where_it_is_inverted(tmp_path: Path) -> Non
 def test_every_position_is_a_vector_and_nothing_else(generator: StyleGAN2) -> None:
     sample = Sample(generator, range(3), progress=False)
     maps = generator.record(generator.sample(range(3)), "b16.conv1")["b16.conv1"]
-    found = sample.vectors("b16.conv1", max_vectors=10**6, random_state=0)
+    found = collect(sample, "b16.conv1", max_vectors=10**6, random_state=0)
     torch.testing.assert_close(found.sum(dim=0), maps.sum(dim=(0, 2, 3)), rtol=1e-3, atol=1e-3)
-    assert len(found) == maps[:, 0].numel() == sample.count("b16.conv1", 10**6)
+    assert len(found) == maps[:, 0].numel() == vector_count(sample, "b16.conv1", 10**6)
 
 
 def test_joined_layers_keep_proportions(generator: StyleGAN2) -> None:

@@ -18,14 +18,13 @@ FILES = sorted(p for p in PACKAGE.rglob("*.py") if "data" not in p.relative_to(P
 
 # A module imports only from its own row and those above; the first part of its name says which row it is in.
 ROWS = (
-    ("checks", "saving", "records", "naming", "checkpoints", "images", "progress", "tables", "stylespace"),
+    ("checks", "saving", "records", "naming", "images", "tables", "stylespace"),
     ("positions", "clustering", "factorization", "likeness", "showing", "synthesis", "rules"),
     ("generator",),
     ("workers",),
     ("activations", "sources"),
-    ("energies",),
     ("catalog",),
-    ("effects", "fitting", "inversion", "query"),
+    ("energies", "effects", "fitting", "inversion", "query"),
     ("dissection", "directions", "editing"),
     ("blending", "retrieval"),
     ("editor",),
@@ -119,7 +118,7 @@ FORBIDDEN_IMPORTS = {
 }
 # Python's unpickler without what could run code (tests/test_pickles.py looks at what is left of it); and what
 # this process sends to its own workers, as any pool does.
-ALLOWED_IMPORTS = {("files/reading/pickles.py", "pickle"), ("workers.py", "pickle")}
+ALLOWED_IMPORTS = {("files/reading/pickles.py", "pickle"), ("workers/pools.py", "pickle")}
 FORBIDDEN_CALLS = {
     "print": "return text, or show a progress bar",
     "torch.load": "a pickle runs code: use lefs.records",

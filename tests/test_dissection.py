@@ -19,14 +19,13 @@ from helpers import random_network
 
 import lefs
 from lefs import ArtifactError, Catalog, StyleGAN2, dissect, energies, save_generator
-from lefs import activations as sample_module
-from lefs.activations import Sample
 from lefs.dissection import Estimate, estimate
 from lefs.evaluation import compare_partitions, layers_to_compare, sample_vectors
 from lefs.generator import Generator
 from lefs.images import resample_partition
 from lefs.records import load_record
-from lefs.workers import processes
+from lefs.workers import Sample, processes
+from lefs.workers import samples as sample_module
 
 SEEDS = range(10)
 

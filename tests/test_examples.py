@@ -14,6 +14,7 @@ import lefs
 MODULES = sorted(
     m.name for m in pkgutil.walk_packages(lefs.__path__, "lefs.") if not m.name.endswith("__main__")
 )
+ROOMS = ["", *(f".{m.name}" for m in pkgutil.iter_modules(lefs.__path__) if m.ispkg and m.name != "data")]
 
 
 @pytest.mark.parametrize("name", MODULES)
@@ -26,10 +27,7 @@ def test_examples_print_what_they_say(name: str) -> None:
     assert not wrong, "".join(wrong)
 
 
-@pytest.mark.parametrize(
-    "room",
-    ["", ".evaluation", ".files", ".models", ".plotting", ".runner", ".segmenters", ".units", ".widgets"],
-)
+@pytest.mark.parametrize("room", ROOMS)
 def test_every_name_of_a_face_has_an_example(room: str) -> None:
     face = importlib.import_module(f"lefs{room}")
     things = {name: getattr(face, name) for name in face.__all__}

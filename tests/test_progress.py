@@ -6,8 +6,8 @@ import re
 
 import pytest
 
-from lefs import progress
-from lefs.progress import told_by, track
+from lefs.workers import progress
+from lefs.workers.progress import told_by, track
 
 
 class Shown:

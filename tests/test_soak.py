@@ -25,8 +25,8 @@ import pytest
 import torch
 
 import lefs
-from lefs import ArtifactError, StyleGAN2, activations
-from lefs.workers import map_chunks
+from lefs import ArtifactError, StyleGAN2
+from lefs.workers import map_chunks, samples
 
 pytestmark = [
     pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork"),
@@ -75,7 +75,7 @@ def test_a_dissection_killed_at_any_moment_loses_no_finished_chunk(
     """Each kill costs what was being computed: one chunk at most."""
     seeds, random = range(400 if count > 3 else 20), np.random.default_rng(0)
     expected = lefs.dissect(lively, seeds, **OPTIONS)
-    original, log = activations._of_chunk, tmp_path / "log"
+    original, log = samples._of_chunk, tmp_path / "log"
 
     def noted(*given: Any) -> Any:
         with log.open("a") as file:
@@ -83,7 +83,7 @@ def test_a_dissection_killed_at_any_moment_loses_no_finished_chunk(
         time.sleep(0.02)  # (as if it were more to do)
         return original(*given)
 
-    monkeypatch.setattr(activations, "_of_chunk", noted)
+    monkeypatch.setattr(samples, "_of_chunk", noted)
     dissect = partial(lefs.dissect, lively, seeds, checkpoint=tmp_path / "kept", **OPTIONS)
     dissect_all = partial(lefs.dissect, lively, seeds, checkpoint=tmp_path / "all", **OPTIONS)
     dissect_all()

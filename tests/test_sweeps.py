@@ -8,9 +8,10 @@ import random
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import BrokenExecutor, ProcessPoolExecutor, ThreadPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -440,6 +441,28 @@ def test_any_executor_will_do(book: Path, tmp_path: Path) -> None:
         sweep = sweep_notebooks(grid={"clusters": [8, 9]}, executor=pool, **given)
         assert sweep.table["double"].tolist() == [16, 18]
         assert pool.submit(int, 3).result() == 3  # (it is not ours to close)
+
+
+@pytest.mark.slow
+def test_points_lost_with_a_process_are_run_again(book: Path, tmp_path: Path) -> None:
+    """Killed once while two points run: a fresh pool runs them, and those that waited."""
+    out, pool = tmp_path / "runs", ProcessPoolExecutor(2, mp_context=get_context("spawn"))
+
+    def kill() -> None:
+        wait_for(lambda: len(list(out.glob("*/*/run.json"))) == 2)
+        os.kill(next(iter(pool._processes)), signal.SIGKILL)
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    given: dict[str, Any] = {"folder": book, "out": out, "progress": False, "parameters": [("wait", 2.0)]}
+    sweep = sweep_notebooks(grid={"clusters": [8, 9, 10]}, executor=pool, **given)
+    killer.join()
+    assert not sweep.failed
+    assert sorted(sweep.table["double"]) == [16, 18, 20]
+    with pytest.raises(BrokenExecutor):
+        pool.submit(int, 3)
+    assert len(list(out.glob("*/*/run.json"))) == 3, "attempts that were lost are gone"
+    pool.shutdown()
 
 
 def start(book: Path, out: Path, points: int, wait: float) -> subprocess.Popen[bytes]:

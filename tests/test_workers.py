@@ -19,13 +19,13 @@ import pytest
 import torch
 
 import lefs
-from lefs import ArtifactError, StyleGAN2, activations
-from lefs.checkpoints import Checkpoint, Unfinished, digest_of
+from lefs import ArtifactError, StyleGAN2
 from lefs.directions import principal_directions
 from lefs.dissection import dissect_shard
 from lefs.evaluation import compare, seed_pairs, standard_methods
 from lefs.evaluation.methods import path_methods
-from lefs.workers import Chunks, check_executor, map_chunks, processes
+from lefs.workers import Checkpoint, Chunks, Sample, check_executor, map_chunks, processes, samples
+from lefs.workers.checkpoints import Unfinished, digest_of
 
 FORKS = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
 QUICK: dict[str, Any] = {"clusters": 3, "n_init": 1, "batch_size": 2, "progress": False}
@@ -134,6 +134,30 @@ def test_what_a_dead_worker_had_is_computed_again(tmp_path: Path, caplog) -> Non
     assert "a worker died" in caplog.text
 
 
+@pytest.mark.slow  # real pools of new processes, and a real cluster
+@pytest.mark.parametrize("pool", ["processes", "dask"])
+def test_what_a_dead_worker_had_is_computed_again_in_other_pools(tmp_path: Path, pool: str) -> None:
+    script = f"""
+import sys
+from functools import partial
+from pathlib import Path
+sys.path[:0] = [{str(Path(__file__).parent)!r}]
+from test_workers import dies_once
+from lefs.workers import check_executor, map_chunks, processes
+if __name__ == "__main__":
+    if {pool!r} == "dask":
+        from distributed import Client
+        pool = Client(n_workers=2, threads_per_worker=1, dashboard_address=None)
+    else:
+        pool = processes(2)
+    with pool as given:
+        work = partial(dies_once, folder=Path({str(tmp_path)!r}))
+        assert list(map_chunks(work, range(20), executor=check_executor(given))) == list(range(20))
+"""
+    run_script(script, tmp_path)
+    assert {p.name for p in tmp_path.glob("*[0-9]")} == {"3", "11"}, "both were killed"
+
+
 @FORKS
 def test_a_chunk_that_kills_its_workers_is_named_and_the_others_are_kept(tmp_path: Path) -> None:
     kept: dict[str, Any] = {"checkpoint": Checkpoint(tmp_path), "work": digest_of("test")}
@@ -152,18 +176,29 @@ def test_a_chunk_that_kills_its_workers_is_named_and_the_others_are_kept(tmp_pat
 def test_a_dissection_is_the_same_bit_for_bit(
     saved: StyleGAN2, contributions: Any, pool: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(activations, "_SPREAD", 2)  # chunks of several batches
+    monkeypatch.setattr(samples, "_SPREAD", 2)  # chunks of several batches
     options: dict[str, Any] = {**QUICK, "contributions": contributions}
     with pool(2) as executor:
         found = lefs.dissect(saved, range(11), executor=executor, **options)
     assert same_catalogs(found, lefs.dissect(saved, range(11), **options))
 
 
+@FORKS
+def test_smaller_pictures_are_as_small_in_other_processes_and_kept_apart(tmp_path: Path) -> None:
+    small = lefs.load("portraits-64").at(32)
+    with forked(1) as executor:
+        found = lefs.dissect(small, range(4), executor=executor, checkpoint=tmp_path, **QUICK)
+    assert same_catalogs(found, lefs.dissect(small, range(4), **QUICK))
+    large = lefs.load("portraits-64")
+    found = lefs.dissect(large, range(4), checkpoint=tmp_path, **QUICK)
+    assert same_catalogs(found, lefs.dissect(large, range(4), **QUICK))
+
+
 def test_chunks_are_fixed_by_the_sample_and_grow_with_its_root(lively: StyleGAN2, monkeypatch) -> None:
     seen: list[int] = []
-    monkeypatch.setattr(activations, "map_chunks", lambda work, chunks, **_: seen.append(chunks.size) or ())
+    monkeypatch.setattr(samples, "map_chunks", lambda work, chunks, **_: seen.append(chunks.size) or ())
     for images in (16, 1024, 1025, 10_000):
-        activations.Sample(lively, range(images), batch_size=16).sums(partial(len), "")
+        Sample(lively, range(images), batch_size=16).sums(partial(len), "")
     assert seen == [16, 16, 32, 64]
 
 
@@ -195,13 +230,13 @@ def test_a_comparison_is_the_same_bit_for_bit(saved: StyleGAN2) -> None:
 def counted(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The first seed of every chunk that is computed."""
     computed: list[int] = []
-    original = activations._of_chunk
+    original = samples._of_chunk
 
     def counting(*given: Any) -> Any:
         computed.append(given[-1][0][1])
         return original(*given)
 
-    monkeypatch.setattr(activations, "_of_chunk", counting)
+    monkeypatch.setattr(samples, "_of_chunk", counting)
     return computed
 
 
@@ -210,7 +245,7 @@ def test_finished_chunks_are_not_computed_again(
 ) -> None:
     expected = lefs.dissect(lively, range(12), **QUICK)
     counted.clear()
-    original = activations.map_chunks
+    original = samples.map_chunks
 
     def ends(*given: Any, **options: Any) -> Any:
         for number, found in enumerate(original(*given, **options)):
@@ -219,7 +254,7 @@ def test_finished_chunks_are_not_computed_again(
             yield found
 
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(activations, "map_chunks", ends)
+        patched.setattr(samples, "map_chunks", ends)
         with pytest.raises(KeyboardInterrupt):
             lefs.dissect(lively, range(12), checkpoint=tmp_path, **QUICK)
     counted.clear()
@@ -304,7 +339,7 @@ def test_effects_and_banks_are_kept_as_well(lively: StyleGAN2, tmp_path: Path, c
 def test_what_is_kept_is_found_in_any_process(lively: StyleGAN2, tmp_path: Path, monkeypatch) -> None:
     """What names it holds no address of a process."""
     catalog, named = lefs.dissect(lively, range(4), **QUICK), list[str]()
-    monkeypatch.setattr(activations, "digest_of", lambda *v: named.append(repr(v)) or digest_of(*v))
+    monkeypatch.setattr(samples, "digest_of", lambda *v: named.append(repr(v)) or digest_of(*v))
     lefs.dissection.remeasure(catalog, lively, batch_size=2, progress=False, checkpoint=tmp_path)
     assert named
     assert not any(" at 0x" in text for text in named)
@@ -318,7 +353,7 @@ def test_shards_in_any_order_make_the_whole(
     lively: StyleGAN2, tmp_path: Path, counted: list[int], contributions: Any, passes: int, monkeypatch
 ) -> None:
     options: dict[str, Any] = {**QUICK, "contributions": contributions}
-    monkeypatch.setattr(activations, "_IMAGES", 6)  # that vectors come from, and that a shard finishes
+    monkeypatch.setattr(samples, "_IMAGES", 6)  # that vectors come from, and that a shard finishes
     expected = lefs.dissect(lively, range(14), **options)
     counted.clear()
     left, rounds = [1], 0
@@ -351,16 +386,18 @@ TEXT = PAGE.read_text(encoding="utf-8") if PAGE.is_file() else ""
 SCRIPTS = re.findall(r"^```python\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL)
 
 
+def run_script(script: str, folder: Path) -> None:
+    (folder / "script.py").write_text(script, encoding="utf-8")
+    environment = {**os.environ, "PYTHONPATH": str(PAGE.parents[1])}
+    command = [sys.executable, folder / "script.py"]
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
 @pytest.mark.slow  # real pools of new processes, and a real cluster
 @pytest.mark.parametrize("script", SCRIPTS, ids=["processes", "devices", "dask", "shards"][: len(SCRIPTS)])
 def test_each_way_of_the_page_gives_the_serial_result(script: str, tmp_path: Path) -> None:
-    way = tmp_path / "way.py"
-    way.write_text(f"{script}\n    catalog.save('found')\n", encoding="utf-8")
-    environment = {**os.environ, "PYTHONPATH": str(PAGE.parents[1])}
-    done = subprocess.run(
-        [sys.executable, way], cwd=tmp_path, env=environment, capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr
+    run_script(f"{script}\n    catalog.save('found')\n", tmp_path)
     found = lefs.Catalog.load(tmp_path / "found")
     options = {"precision": 0.0} if "shard" in script else {}
     expected = lefs.dissect(lefs.load("portraits-64"), range(64), clusters=8, progress=False, **options)

@@ -12,15 +12,16 @@ import torch
 from torch import Tensor
 from torch.nn.functional import one_hot
 
-from lefs.activations import Hypercolumns, Sample
+from lefs.activations import Hypercolumns, collect
 from lefs.catalog import Catalog
 from lefs.checks import check_choice, check_integer, check_seeds
 from lefs.evaluation.masks import NamedSegmenter
 from lefs.factorization import assign, non_negative_weights
 from lefs.generator import Generator
 from lefs.images import resample_partition
-from lefs.progress import track
 from lefs.tables import Table
+from lefs.workers import Sample
+from lefs.workers.progress import track
 
 __all__ = [
     "agreement_table", "agreements", "compare_partitions", "confusion", "explained_share",
@@ -305,7 +306,7 @@ def sample_vectors(
     100
     """
     sample = Sample(generator, seeds, truncation=truncation, batch_size=batch_size, progress=False)
-    return sample.vectors(layer, max_vectors=max_vectors, random_state=random_state)
+    return collect(sample, layer, max_vectors=max_vectors, random_state=random_state)
 
 
 def layers_to_compare(generator: Generator) -> list[str]:
@@ -358,7 +359,7 @@ def compare_partitions(
     styles = generator.sample(sample[:show], truncation=truncation)
     images, found = Sample(generator, sample, truncation=truncation, progress=False), {}
     for layer in layers:
-        vectors = images.vectors(layer, max_vectors=max_vectors, random_state=random_state)
+        vectors = collect(images, layer, max_vectors=max_vectors, random_state=random_state)
         with torch.inference_mode():
             maps = Hypercolumns.of(layer, generator.layers).read(generator, styles)
         for count in counts:

@@ -19,7 +19,7 @@ from lefs.generator import Generator
 from lefs.images import to_lab
 from lefs.positions import main_pieces
 from lefs.showing import Shown
-from lefs.workers import Chunks, Source, check_executor, loaded, map_chunks, travelling
+from lefs.workers import Chunks, check_executor, map_chunks
 
 __all__ = ["PairBatch", "PairOptions", "check_pairs", "map_pairs", "pair_batches", "seed_pairs"]
 
@@ -251,20 +251,20 @@ def map_pairs(
     generator.check_styles()
     check_number("truncation", truncation)
     chunks = Chunks(check_pairs(pairs), range(len(pairs)), check_integer("batch_size", batch_size, minimum=1))
-    executor = check_executor(executor)
-    work = partial(_of_pairs, function, travelling(generator, executor), catalog, truncation, segmenter)
-    yield from map_chunks(work, chunks, executor=executor, description=description, show=progress)
+    work = partial(_of_pairs, function, generator, catalog, truncation, segmenter)
+    options: Any = {"executor": check_executor(executor), "description": description, "show": progress}
+    yield from map_chunks(work, chunks, **options)
 
 
 def _of_pairs(
     function: Callable[[PairBatch], Any],
-    source: Source,
+    generator: Generator,
     catalog: Catalog,
     truncation: float,
     segmenter: Segmenter | None,
     chunk: Sequence[tuple[int, tuple[int, int]]],
 ) -> Any:
-    generator, index = loaded(source), torch.tensor([i for i, _ in chunk])
+    index = torch.tensor([i for i, _ in chunk])
     # (nothing is yielded from inside the context, which would hold for whoever asked)
     with torch.inference_mode():
         sides = ([pair[side] for _, pair in chunk] for side in (0, 1))

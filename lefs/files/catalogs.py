@@ -12,12 +12,13 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from lefs.activations import Sample
 from lefs.catalog import Catalog
+from lefs.energies import measured
 from lefs.files.reading import Instance, aligned, read_tree
 from lefs.generator import Generator
 from lefs.naming import part_name
 from lefs.records import ArtifactError, whole
+from lefs.workers import Sample
 
 __all__ = ["import_catalog"]
 
@@ -65,7 +66,7 @@ def import_catalog(
     sample = Sample(generator, seeds, truncation=truncation, progress=progress)
     taken = {k for clusters in named.values() for k in clusters}
     rest = {f"cluster {k}": (k,) for k in range(len(centers)) if k not in taken}
-    return replace(Catalog.of(sample, layer, centers), parts={**named, **rest})
+    return replace(measured(sample, Catalog.of(sample, layer, centers)), parts={**named, **rest})
 
 
 def _read(path: Path) -> tuple[Tensor, dict[str, tuple[int, ...]]]:

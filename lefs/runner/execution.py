@@ -10,8 +10,8 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -41,8 +41,9 @@ from lefs.runner.notebooks import (
 )
 from lefs.runner.planning import PATHS, Planner, Task
 from lefs.runner.runs import UNFINISHED, Run, make_run, run_name
+from lefs.workers.chunks import as_they_end
 
-__all__ = ["Kernels", "as_they_end", "run_notebooks", "run_tasks"]
+__all__ = ["Kernels", "run_notebooks", "run_tasks"]
 
 # What it and nbclient say of a failure, the run says in its own words.
 logging.getLogger("papermill").addHandler(logging.NullHandler())
@@ -125,17 +126,6 @@ def run_notebooks(
         for done in as_they_end([pool.submit(run_tasks, run, tasks, kernels, workers)]):
             done.result()
     return run
-
-
-def as_they_end(futures: Iterable[Future[Any]]) -> Iterator[Future[Any]]:
-    """Futures in the order in which they end, looking up each second.
-
-    A signal that the system hands to another thread wakes nobody who waits without a limit.
-    """
-    pending = set(futures)
-    while pending:
-        done, pending = wait(pending, timeout=1, return_when=FIRST_COMPLETED)
-        yield from done
 
 
 def run_tasks(run: Run, tasks: Iterable[Task], kernels: Kernels, workers: int = 1) -> None:

@@ -14,8 +14,9 @@ import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,11 +25,12 @@ from tqdm import tqdm
 from lefs.checks import check_integer
 from lefs.records import ArtifactError, exclusive, printable, read_json, whole
 from lefs.runner.costs import duration, sweep_costs
-from lefs.runner.execution import Kernels, as_they_end, run_tasks
+from lefs.runner.execution import Kernels, run_tasks
 from lefs.runner.notebooks import NotebookFailed, ParameterError, RunError, complaints, find_notebooks
 from lefs.runner.pages import results, save_results
 from lefs.runner.planning import Planner, Task, run_key
 from lefs.runner.runs import UNFINISHED, collecting, make_run, run_name
+from lefs.workers.chunks import retried
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -325,20 +327,17 @@ def _work(
     """
     errors, lines, start = dict[str, str](), progress and not sys.stderr.isatty(), time.perf_counter()
     shared = kernels if isinstance(pool, ThreadPoolExecutor) else None
-    with tqdm(total=len(todo), bar_format=_BAR, disable=lines or not progress) as bar, kernels:
-        futures = {pool.submit(_attempt, place, point, shared): point for point in todo}
-        try:
-            for number, future in enumerate(as_they_end(futures), 1):
-                label, error = futures[future].label, future.exception()
-                errors |= {} if error is None else {label: str(error) or repr(error)}
-                done = "failed" if error else future.result()
-                bar.update()
-                if lines:
-                    left = duration((time.perf_counter() - start) / number * (len(todo) - number))
-                    sys.stderr.write(f"{number}/{len(todo)} {printable(label, 200)}: {done}; {left} left\n")
-        finally:
-            for future in futures:
-                future.cancel()
+    shown = tqdm(total=len(todo), bar_format=_BAR, disable=lines or not progress)
+    attempts = retried(pool, partial(_attempt, place, kernels=shared), todo)
+    with shown as bar, kernels, closing(attempts):
+        for number, (point, future) in enumerate(attempts, 1):
+            label, error = point.label, future.exception()
+            errors |= {} if error is None else {label: str(error) or repr(error)}
+            done = "failed" if error else future.result()
+            bar.update()
+            if lines:
+                left = duration((time.perf_counter() - start) / number * (len(todo) - number))
+                sys.stderr.write(f"{number}/{len(todo)} {printable(label, 200)}: {done}; {left} left\n")
     return errors
 
 

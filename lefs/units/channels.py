@@ -14,12 +14,12 @@ from lefs.catalog import Catalog
 from lefs.checks import check_integer, check_name, check_number, check_seeds
 from lefs.evaluation import Estimate, Segmenter, bootstrap, interval, read_masks
 from lefs.generator import Generator, GeneratorId
-from lefs.progress import track
 from lefs.showing import Shown
 from lefs.stylespace import StyleLayer
 from lefs.synthesis import Cache
 from lefs.tables import Table
 from lefs.units.interventions import batch_of, chosen_layers
+from lefs.workers.progress import track
 
 __all__ = ["Agreement", "ChannelEffects", "agreement", "channel_effects", "misleading_channels"]
 

@@ -12,9 +12,9 @@ from torch.nn.functional import adaptive_max_pool2d, interpolate, pad
 from lefs.checks import check_integer
 from lefs.generator import Generator
 from lefs.images import of_height
-from lefs.progress import track
 from lefs.stylespace import StyleLayer
 from lefs.synthesis import Cache
+from lefs.workers.progress import track
 
 __all__ = ["Units", "ablate", "cells_of", "insert", "pixels_of", "replacement", "unit_layers"]
 

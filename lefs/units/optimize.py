@@ -10,11 +10,11 @@ from torch import Tensor
 
 from lefs.checks import check_integer, check_number, check_seeds
 from lefs.generator import Generator
-from lefs.progress import track
 from lefs.units.causal import Site, Where
 from lefs.units.concepts import Judge
 from lefs.units.interventions import kept_cache
 from lefs.units.unit_dissection import UnitDissection
+from lefs.workers.progress import track
 
 __all__ = ["optimize_units", "rankings"]
 

@@ -12,7 +12,7 @@ import torch
 from matplotlib.colors import to_hex
 from torch.nn.functional import interpolate, normalize
 
-from lefs.activations import Sample
+from lefs.activations import collect
 from lefs.catalog import Catalog
 from lefs.checks import check_seeds
 from lefs.evaluation.agreement import part_stability
@@ -20,11 +20,12 @@ from lefs.generator import Generator
 from lefs.images import color_difference, opaque, to_uint8
 from lefs.plotting import cluster_colors
 from lefs.plotting.arrays import overlay
-from lefs.progress import track
 from lefs.widgets.canvas import Canvas, Picture
 from lefs.widgets.controls import button, checkbox, choice, field, line, slider
 from lefs.widgets.panel import Folder, History, Panel, joined
 from lefs.widgets.steps import Step, is_default
+from lefs.workers import Sample
+from lefs.workers.progress import track
 
 __all__ = [
     "ALL",
@@ -303,7 +304,7 @@ def facts(
     own, chosen, sizes = catalog.sampling, list(clusters), share(catalog)
     images = sum(bool(np.isin(look, chosen).any()) for look in looks)
     sample = Sample(generator, own.seeds[:_IMAGES], truncation=own.truncation)
-    vectors = sample.vectors(catalog.layer, max_vectors=_VECTORS, random_state=0)
+    vectors = collect(sample, catalog.layer, max_vectors=_VECTORS, random_state=0)
     stable = part_stability(vectors, catalog.centers, chosen)
     texts = [
         f"covers <b>{sum(sizes[k] for k in chosen):.1%}</b>, in <b>{images}</b> of {len(looks)} images",

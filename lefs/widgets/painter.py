@@ -22,13 +22,13 @@ from lefs.generator import Generator
 from lefs.images import color_difference, opaque, to_uint8
 from lefs.plotting import comparison_strip
 from lefs.plotting.style import LINES
-from lefs.progress import track
 from lefs.units import UnitDissection, cells_of, pixels_of, replacement
 from lefs.units.concepts import Concepts
 from lefs.widgets.canvas import Canvas, Picture, change_picture
 from lefs.widgets.controls import SeedField, button, choice, line, offer, row, slider
 from lefs.widgets.panel import History, Panel, joined
 from lefs.widgets.unit_search import TESTED, UnitSearch, countable, largest_iou
+from lefs.workers.progress import track
 
 __all__ = ["UnitPainter"]
 

@@ -21,9 +21,9 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from lefs.generator import Generator
-from lefs.progress import headless, told_by
 from lefs.widgets.canvas import Canvas
 from lefs.widgets.controls import line, row, show_if
+from lefs.workers.progress import headless, told_by
 
 __all__ = ["Folder", "History", "Panel", "inside_and_outside", "joined"]
 

@@ -23,7 +23,6 @@ from lefs.editor import Edit, Editor, Superseded
 from lefs.generator import Generator
 from lefs.images import color_difference
 from lefs.plotting import comparison_strip, edit_strip
-from lefs.progress import track
 from lefs.query import QuerySettings
 from lefs.retrieval import PartBank, retrieve
 from lefs.saving import exclusive
@@ -33,6 +32,7 @@ from lefs.widgets.panel import Folder, History, Panel
 from lefs.widgets.strips import name_of
 from lefs.widgets.studio_state import StudioState, as_code, as_parameters
 from lefs.widgets.studio_view import TUNED, View
+from lefs.workers.progress import track
 
 __all__ = ["Stage", "Tables", "preview_of", "tuned_settings"]
 

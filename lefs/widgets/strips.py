@@ -12,11 +12,12 @@ import ipywidgets
 import numpy as np
 from torch import Tensor
 
+from lefs.files import is_picture
 from lefs.generator import Generator
 from lefs.images import opaque, to_uint8
 from lefs.inversion import invert
 from lefs.records import printable
-from lefs.sources import KeptStyles, Source, is_picture, keep_source
+from lefs.sources import KeptStyles, Source, keep_source
 from lefs.widgets.canvas import Canvas, Picture
 from lefs.widgets.controls import button, row
 

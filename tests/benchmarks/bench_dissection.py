@@ -18,10 +18,11 @@ from harness import Row, clock, in_process, interleaved, skip
 from torch.nn.functional import interpolate, normalize
 
 import lefs
-from lefs import StyleGAN2, StyleGAN2Config, energies
-from lefs import activations as module
+from lefs import Catalog, StyleGAN2, StyleGAN2Config, energies
+from lefs.activations import collect
 from lefs.factorization import assign
 from lefs.generator import Generator
+from lefs.workers import Sample
 
 CLUSTERS, LAYER = 20, "b32.conv1"
 WIDTHS = {4: 512, 8: 512, 16: 512, 32: 512, 64: 512, 128: 256, 256: 128}  # configuration F
@@ -76,12 +77,12 @@ def bench_passes() -> Iterator[Row]:
     """What one pass over the images could save at most."""
     for name, size in BATCHES.items():
         network = generator(name)
-        sample = module.Sample(network, range(size), batch_size=size, progress=False)
+        sample = Sample(network, range(size), batch_size=size, progress=False)
         layer = network.default_layer
         centers = normalize(torch.ones(CLUSTERS, network.layer(layer).channels))
         first, second = interleaved(
-            functools.partial(sample.vectors, layer, max_vectors=300 * size, random_state=0),
-            functools.partial(energies.measured, sample, layer, centers),
+            functools.partial(collect, sample, layer, max_vectors=300 * size, random_state=0),
+            functools.partial(energies.measured, sample, Catalog.of(sample, layer, centers)),
             repeats=3,
         )
         note = (

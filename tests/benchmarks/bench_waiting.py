@@ -14,8 +14,8 @@ from networks import random_generator
 from torch.nn.functional import normalize
 
 import lefs
-from lefs import energies
-from lefs.activations import Sample
+from lefs import Catalog, energies
+from lefs.workers import Sample
 
 CLUSTERS, IMAGES = 24, 256
 
@@ -46,10 +46,11 @@ def bench_errors() -> Iterator[Row]:
         network, range(IMAGES), clusters=CLUSTERS, contributions="none", progress=False
     ).centers
     sample = Sample(network, range(IMAGES), progress=False)
-    full = energies.measured(sample, network.default_layer, centers)
+    blank = Catalog.of(sample, network.default_layer, centers)
+    full = energies.measured(sample, blank)
     for precision in (0.025, 0.015, 0.01):
         with mock.patch.object(energies, "_CHEAP", 0):
-            found = energies.measured(sample, network.default_layer, centers, precision=precision)
+            found = energies.measured(sample, blank, precision=precision)
         for name in ("b128.conv0", "b128.conv1"):
             span = network.layer(name).span
             off = (found.contributions - full.contributions)[:, span]

@@ -29,11 +29,9 @@ import torch
 from harness import resident
 
 import lefs
-from lefs import activations
-from lefs.activations import Sample
-from lefs.checkpoints import Checkpoint
+from lefs.activations import collect
 from lefs.energies import measured
-from lefs.workers import map_chunks, processes
+from lefs.workers import Checkpoint, Sample, map_chunks, processes, samples
 
 BATCH, CLUSTERS, LOOKED_AT = 16, 20, 1024
 
@@ -71,7 +69,7 @@ def say(*words: object) -> None:
 def chunks_of(images: int) -> tuple[int, int]:
     """How many chunks, and images in each, as `Sample.sums` divides them."""
     batches = math.ceil(images / BATCH)
-    together = math.ceil(math.sqrt(batches) / activations._SPREAD)
+    together = math.ceil(math.sqrt(batches) / samples._SPREAD)
     return math.ceil(batches / together), together * BATCH
 
 
@@ -79,24 +77,24 @@ def measure(name: str, images: int) -> Measured:
     generator = lefs.load(name)
     options: dict[str, Any] = {"batch_size": BATCH, "progress": False}
     sample, layer = Sample(generator, range(images), **options), generator.default_layer
-    sample.vectors(layer, max_vectors=4096, random_state=0)  # (the first is the slow one)
-    vectors = sample.vectors(layer, max_vectors=65_536, random_state=0)
-    collected = seconds(lambda: sample.vectors(layer, max_vectors=65_536, random_state=0)) / images
+    collect(sample, layer, max_vectors=4096, random_state=0)  # (the first is the slow one)
+    vectors = collect(sample, layer, max_vectors=65_536, random_state=0)
+    collected = seconds(lambda: collect(sample, layer, max_vectors=65_536, random_state=0)) / images
     full = vectors.repeat(math.ceil(65_536 / len(vectors)), 1)[:65_536]
     kmeans = lefs.SphericalKMeans(CLUSTERS, n_init=4, random_state=0)
     clustering = seconds(lambda: kmeans.fit(full + 0.01 * full.mean() * torch.rand_like(full)))
     centers = lefs.SphericalKMeans(CLUSTERS, n_init=1, random_state=0).fit(vectors).cluster_centers_
-    wall = time.perf_counter
-    first = measured(sample, layer, centers).contributions
-    image = seconds(lambda: measured(sample, layer, centers)) / images
+    wall, blank = time.perf_counter, lefs.Catalog.of(sample, layer, centers)
+    first = measured(sample, blank).contributions
+    image = seconds(lambda: measured(sample, blank)) / images
     with processes(2) as pool:
         start = seconds(lambda: list(map_chunks(nothing, range(1), executor=pool)), wall)
         shared = Sample(generator, range(images), executor=pool, **options)
-        assert torch.equal(measured(shared, layer, centers).contributions, first)
+        assert torch.equal(measured(shared, blank).contributions, first)
         # (taking turns, as the machine may be busy)
         turns = []
         for _ in range(3):
-            turns.append([seconds(lambda s=s: measured(s, layer, centers), wall) for s in (sample, shared)])
+            turns.append([seconds(lambda s=s: measured(s, blank), wall) for s in (sample, shared)])
         task = seconds(lambda: list(map_chunks(nothing, range(5000), executor=pool))) / 5000
     one, both = (min(times) for times in zip(*turns, strict=True))
     sums = torch.zeros(4, CLUSTERS, generator.num_styles, dtype=torch.float64)

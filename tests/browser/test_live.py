@@ -57,7 +57,7 @@ studio
 """
 STUDIO = """
 import lefs
-from lefs.progress import track
+from lefs.workers.progress import track
 from lefs.widgets import EditStudio
 
 model, found = lefs.load("portraits-64"), lefs.Catalog.load("portraits-64")

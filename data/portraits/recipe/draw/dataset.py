@@ -17,9 +17,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from tqdm.auto import tqdm
 
 from lefs.records import write_atomically
+from lefs.workers import map_chunks
 
 from .choices.portrait import sample_portrait
 from .painting import draw_portrait
@@ -126,16 +126,12 @@ def render_dataset(
     ]
     images = np.empty((count, resolution, resolution, 3), np.uint8)
     masks = np.empty((count, resolution, resolution), np.uint8)
-    with (
-        ProcessPoolExecutor(processes or os.cpu_count()) as pool,
-        tqdm(total=count, desc="rendering", unit="img", disable=not progress) as bar,
-    ):
-        for chunk, (some, parts) in zip(
-            chunks, pool.map(partial(render, resolution=resolution), chunks), strict=True
-        ):
+    with ProcessPoolExecutor(processes or os.cpu_count()) as pool:
+        work = partial(render, resolution=resolution)
+        found = map_chunks(work, chunks, executor=pool, description="rendering", show=progress)
+        for chunk, (some, parts) in zip(chunks, found, strict=True):
             place = slice(chunk.start - first_seed, chunk.stop - first_seed)
             images[place], masks[place] = some, parts
-            bar.update(len(chunk))
     return images, masks
 
 

@@ -28,12 +28,11 @@ def headless() -> bool:
 
 def track(items: Iterable[Item], *, total: int, description: str, show: bool) -> Iterable[Item]:
     """Iterate with a bar: in a live notebook, as text in a terminal, none where nobody watches."""
-    if show and (tell := _TELLER.get()) is not None:
-        return _html_bar(items, total, description, tell)
-    if not show or headless():
+    tell = _TELLER.get()
+    if not show or (tell is None and headless()):
         return items
-    if _in_notebook():
-        return _notebook_bar(items, total, description)
+    if tell is not None or _in_notebook():
+        return _html_bar(items, total, description, tell or _cell())
     return tqdm(items, total=total, desc=description, disable=total < 2, leave=False)
 
 
@@ -53,21 +52,20 @@ def _in_notebook() -> bool:
     return shell is not None and "IPKernelApp" in shell.config
 
 
-def _notebook_bar(items: Iterable[Item], total: int, description: str) -> Iterator[Item]:
-    """A bar without a widget: of a widget that is gone a saved notebook says "model not found"."""
+def _cell() -> Callable[[str], None]:
+    """Show HTML below a cell, without a widget: of one that is gone a saved notebook says "not found"."""
     from IPython.display import HTML, display
 
-    bars: list[Any] = []
+    shown: Any = None
 
     def tell(text: str) -> None:
-        if not bars:
-            bars.append(display(HTML(text), display_id=True))
-        elif text:
-            bars[0].update(HTML(text))
+        nonlocal shown
+        if shown is None:
+            shown = display(HTML(text), display_id=True)
         else:
-            bars[0].update({}, raw=True)
+            shown.update(HTML(text) if text else {}, raw=not text)
 
-    return _html_bar(items, total, description, tell)
+    return tell
 
 
 def _html_bar(
@@ -78,8 +76,7 @@ def _html_bar(
     try:
         for done, item in enumerate(items, start=1):
             yield item
-            now = time.monotonic()
-            if now - drawn >= _EVERY:
+            if (now := time.monotonic()) - drawn >= _EVERY:
                 tell(_bar(done, total, now - start, description))
                 drawn = now
     finally:

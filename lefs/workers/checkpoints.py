@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
-from collections.abc import Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, is_dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,8 @@ from lefs.records import ArtifactError, load_record, save_record
 __all__ = ["Checkpoint", "Unfinished", "digest_of"]
 
 _FORMAT = "lefs-chunk"
+Compute = Callable[[Sequence[int]], Iterator[Any]]  # the results of chunks of these numbers
+_log = logging.getLogger("lefs.workers")
 
 
 class Unfinished(RuntimeError):
@@ -45,6 +49,15 @@ class Checkpoint:
         Of any number of works; to be deleted when they are done.
     shard, shards : int
         Of each work compute the chunks whose number is `shard` modulo `shards` alone.
+
+    Examples
+    --------
+    >>> import lefs, tempfile, torch
+    >>> checkpoint = lefs.workers.Checkpoint(tempfile.mkdtemp())
+    >>> kept = {"checkpoint": checkpoint, "work": "the squares of some numbers"}
+    >>> found = lefs.workers.map_chunks(lambda chunk: (torch.tensor(chunk**2),), range(3), **kept)
+    >>> [int(square) for (square,) in found], checkpoint.has(kept["work"], 2)
+    ([0, 1, 4], True)
     """
 
     folder: Path
@@ -79,6 +92,28 @@ class Checkpoint:
         """Keep a chunk's tensors, nine at most."""
         tensors = {str(i): torch.as_tensor(each) for i, each in enumerate(found)}
         save_record(self._file(work, number), _FORMAT, {"work": work, "chunk": number}, tensors)
+
+    def joined(self, work: str, compute: Compute, every: Sequence[int], *, finish: bool) -> Iterator[Any]:
+        """Results in order: those that are there as they were kept, the others computed and kept."""
+
+        def missing() -> list[int]:
+            return [number for number in every if not self.has(work, number)]
+
+        def written(numbers: Sequence[int]) -> Iterator[Any]:
+            for number, found in zip(numbers, compute(numbers), strict=True):
+                self.write(work, number, found)
+                yield found
+
+        if self.shards > 1:
+            deque(written([number for number in missing() if number % self.shards == self.shard]), maxlen=0)
+            if not finish and (others := missing()):
+                raise Unfinished(len(others))
+        left = missing()
+        _log.info("%s has %d of %d chunks", self.folder, len(every) - len(left), len(every))
+        computed, new = written(left), set(left)
+        for number in every:
+            found = next(computed) if number in new else self.read(work, number)
+            yield next(written([number])) if found is None else found
 
     def _file(self, work: str, number: int) -> Path:
         return self.folder / f"{work[:16]}-{number:06}.safetensors"
