@@ -1,8 +1,10 @@
-"""Numbers of an evaluation that nobody measured, to draw."""
+"""Numbers of an evaluation that nobody measured, to draw; and what a figure shows."""
 
 from __future__ import annotations
 
 import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
 
 from lefs import QuerySettings
 from lefs.evaluation import Curve, Estimate, PartLeak, Report, Row, Trial, Tuning, agreement_table
@@ -11,6 +13,16 @@ from lefs.units import Agreement, CausalEffect
 
 METHODS = tuple(f"method {i}" for i in range(13))
 PARTS = ("hair", "skin", "eyes", "mouth", "a part with a long name")
+
+
+def images_in(figure: Figure) -> list[AxesImage]:
+    """The pictures and maps of a grid, row by row."""
+    return list(figure.axes[0].images)
+
+
+def pictures_in(figure: Figure) -> list[np.ndarray]:
+    """What they hold, before it is brought to the size of the page."""
+    return [np.asarray(image.get_array()) for image in images_in(figure)]
 
 
 def around(value: float) -> tuple[float, float, float]:

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from figure_inputs import images_in
 from generator_of_strips import EACH, STRIPS, StripGenerator
 from helpers import random_network, tamper
 from sklearn.decomposition import PCA
@@ -480,7 +481,8 @@ def test_figures_of_paths(contrasted: list[Curve]) -> None:
     figure = path_strips({"everywhere": images, "hair": images}, [-1, 0, 1], changes={"hair": change})
     texts = [t.get_text() for t in figure.texts]
     assert {"−1", "0", "+1", "everywhere", "hair", "change"} <= set(texts)
-    assert len(figure.axes) == 9 + 1  # and the colour bar
+    assert len(images_in(figure)) == 9
+    assert len(figure.axes) == 1 + 1, "the pictures and the colour bar"
     with pytest.raises(ValueError, match="must hold 2 images, got 3"):
         path_strips({"everywhere": images}, [0, 1])
     with pytest.raises(ValueError, match=r"changes names .*skin.*choose from: everywhere"):
@@ -518,7 +520,7 @@ def test_the_walker_does_what_its_controls_say(disjoint: StripGenerator, strips:
     assert walker.error == ""
     assert all(widget.tooltip for widget in walker.controls.values())
     assert [r for r in RANGES if r in walker.controls["layers"].options] == ["all", "middle", "fine"]
-    assert len(walker.figure().axes) >= 3
+    assert len(images_in(walker.figure())) >= 3
 
 
 def test_the_walker_names_what_is_wrong(disjoint: StripGenerator, strips: Catalog) -> None:

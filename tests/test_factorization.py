@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from figure_inputs import pictures_in
 from generator_of_strips import STRIPS, StripGenerator
 from scipy.optimize import linear_sum_assignment, nnls
 from sklearn.decomposition import NMF
@@ -301,12 +302,12 @@ def test_soft_memberships_blend_the_colours_of_the_first_row() -> None:
     swapped = hard[:, [2, 1, 0]]
     even = torch.full((2, 3, 4, 4), 1 / 3)
     figure = soft_overlays(images, {"hard": hard, "same": swapped, "even": even}, opacity=1)
-    first, same, mixed = (np.asarray(figure.axes[2 * r].images[0].get_array()) for r in (1, 2, 3))
+    first, same, mixed = (pictures_in(figure)[2 * r] for r in (1, 2, 3))
     np.testing.assert_array_equal(first, same)  # the same division, numbered otherwise
     assert not np.array_equal(first[0, 0], first[0, -1])
     expected = 255 * cluster_colors(3).mean(axis=0)
     np.testing.assert_allclose(mixed[0, 0], expected, atol=1)
-    untouched = soft_overlays(images, {"hard": hard}, opacity=0).axes[2].images[0].get_array()
+    untouched = pictures_in(soft_overlays(images, {"hard": hard}, opacity=0))[2]
     assert np.ptp(untouched) == 0
 
 
@@ -317,7 +318,7 @@ def test_factor_maps_grow_darker_with_the_share() -> None:
     figure = factor_maps(torch.ones(1, 3, 6, 6), shares, count=2)
     labels = [t.get_text() for t in figure.texts]
     assert labels[:3] == ["pictures", "factor 0", "factor 1"]  # those that are there
-    row = np.asarray(figure.axes[2].images[0].get_array())[0].sum(axis=-1).astype(int)
+    row = pictures_in(figure)[2][0].sum(axis=-1).astype(int)
     left, middle, right = row[0], row[len(row) // 2], row[-1]
     assert left > middle > right
     named = factor_maps(torch.ones(1, 3, 6, 6), shares, factors=[2], names=["hair", "skin", "eyes"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from figure_inputs import pictures_in
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
@@ -31,7 +32,7 @@ def test_the_active_area_is_bright_and_outlined() -> None:
     active = torch.zeros(2, 16, 16, dtype=torch.bool)
     active[0, 4:12, 4:12] = True
     figure = plotting.unit_gallery(images, active, columns=2, row_labels=["a · 3"])
-    first, second = (ax.get_images()[0].get_array() for ax in figure.axes)
+    first, second = pictures_in(figure)
     assert first[128, 128, 0] == 191
     assert second[128, 128, 0] == int(0.4 * 191)
     assert first[10, 10, 0] == int(0.4 * 191)

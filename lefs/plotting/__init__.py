@@ -7,7 +7,6 @@ seaborn's do. Settings of matplotlib that you have changed are yours, but for co
 """
 
 from lefs.plotting.arrays import similarity_colors
-from lefs.plotting.edits import comparison_strip, edit_strip, filmstrip, path_strips, transfer_grid
 from lefs.plotting.heatmaps import (
     concept_counts,
     confusion,
@@ -16,7 +15,15 @@ from lefs.plotting.heatmaps import (
     strongest_channels,
 )
 from lefs.plotting.overlays import factor_maps, membership_overlays, overlay_grid, soft_overlays
-from lefs.plotting.pictures import image_grid, unit_gallery
+from lefs.plotting.pictures import (
+    comparison_strip,
+    edit_strip,
+    filmstrip,
+    image_grid,
+    path_strips,
+    transfer_grid,
+    unit_gallery,
+)
 from lefs.plotting.plots import agreement_dots, agreement_profile, dose_curves, stability_curve
 from lefs.plotting.profiles import layer_profile, query_profile, sum_to_one
 from lefs.plotting.style import cluster_colors

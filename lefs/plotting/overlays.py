@@ -112,31 +112,25 @@ def overlay_grid(
     >>> import torch
     >>> from lefs.plotting import overlay_grid
     >>> halves = torch.eye(2).reshape(1, 2, 1, 2)
-    >>> len(overlay_grid(torch.zeros(1, 3, 16, 16), {("b8.conv1", 2): halves, ("b16.conv1", 2): halves}).axes)
+    >>> figure = overlay_grid(torch.zeros(1, 3, 16, 16), {("b8.conv1", 2): halves, ("b16.conv1", 2): halves})
+    >>> len(figure.axes[0].images)
     4
     """
     blocks, rows = _blocks(memberships)
     pictures, found = _read(images, memberships, opacity)
-    n = len(pictures)
-    cells: list[Row] = [dict(enumerate(list(pictures) * len(blocks)))]
-    for row in rows:
-        cells.append({})
-        for b, block in enumerate(blocks):
-            key = row if block is None else (block, row)
-            if key in found:
-                colors, labels = cluster_colors(found[key].shape[1]), found[key].argmax(1)
-                cells[-1] |= dict(enumerate(overlay(pictures, labels, colors, opacity), start=b * n))
-    grid = PictureGrid(
-        cells,
-        title=title,
-        max_cell=1.2,
-        row_labels=["", *(f"K = {r}" if isinstance(r, int) else str(r) for r in rows)],
-        above={0: CAPTION if blocks != [None] else 0.0, 1: 0.06},
-        before={n * b: 0.14 for b in range(1, len(blocks))},
-    )
+    n, holes = len(pictures), [None] * len(pictures)
+    made = {
+        key: overlay(pictures, soft.argmax(1), cluster_colors(soft.shape[1]), opacity)
+        for key, soft in found.items()
+    }
+    keys = [[row if block is None else (block, row) for block in blocks] for row in rows]
+    cells: list[Row] = [list(pictures) * len(blocks)]
+    cells += [[cell for key in line for cell in made.get(key, holes)] for line in keys]
+    above, before = {0: CAPTION * (blocks != [None]), 1: 0.06}, {n * b: 0.14 for b in range(1, len(blocks))}
+    labels = ["", *(f"K = {r}" if isinstance(r, int) else str(r) for r in rows)]
+    grid = PictureGrid(cells, title=title, max_cell=1.2, row_labels=labels, above=above, before=before)
     for b, block in enumerate(blocks):
-        if block is not None:
-            grid.caption(0, b * n, str(block), span=n, strong=True)
+        grid.caption(0, b * n, str(block or ""), span=n, strong=True)
     return grid.figure
 
 
@@ -199,8 +193,7 @@ def soft_overlays(
     for membership in soft:
         colors = palette[_counterparts(soft[0], membership, len(palette))]
         rows.append(tinted(pictures, np.einsum("nkhw,kc->nhwc", membership, colors), opacity))
-    cells, labels = [dict(enumerate(row)) for row in rows], ["pictures", *memberships]
-    return PictureGrid(cells, title=title, row_labels=labels, above={1: 0.06}).figure
+    return PictureGrid(rows, title=title, row_labels=["pictures", *memberships], above={1: 0.06}).figure
 
 
 @styled
@@ -254,8 +247,7 @@ def factor_maps(
     for share in (shares[:, k] for k in shown):
         heat = SHARE_MAP(np.clip(share, 0, 1))[..., :3]
         rows.append(tinted(without_hues, heat, 0.25 + 0.65 * share))
-    cells = [dict(enumerate(row)) for row in rows]
-    grid = PictureGrid(cells, max_cell=1.25, title=title, row_labels=labels, above={1: 0.06}, bar=True)
+    grid = PictureGrid(rows, max_cell=1.25, title=title, row_labels=labels, above={1: 0.06}, bar=True)
     grid.bar(1, len(shown), SHARE_MAP, 1.0, "share of the activation")
     return grid.figure
 

@@ -13,8 +13,7 @@ from lefs.editing import Recipe
 from lefs.editor import Edit
 from lefs.generator import Generator
 from lefs.inversion import Inversion
-from lefs.plotting.edits import comparison_strip
-from lefs.plotting.pictures import image_grid
+from lefs.plotting.pictures import comparison_strip, image_grid
 from lefs.plotting.style import cluster_colors, figure_png
 from lefs.tables import Table, Tabular
 
