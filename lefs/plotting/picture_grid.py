@@ -119,10 +119,7 @@ class PictureGrid:
         self.y += height
         self.size = width, height
         self.figure = style.new_figure(width, height, constrained=False)
-        ends = self.x[0], self.x[-1] + self.cell, self.y[-1], self.y[0] + self.tall
-        self.page = self._add_axes(ends[0], ends[2], ends[1] - ends[0], ends[3] - ends[2])
-        self.page.axis(ends)
-        self.page.set_axis_off()
+        self.page = self._add_page()
         self._text(self.x[0], height - 0.04, text, size, va="top", weight="bold")
         for y, (text, size) in zip(self.y, labels, strict=False):
             self._text(left - _PAD, y + self.tall / 2, text, size, ha="right")
@@ -136,6 +133,14 @@ class PictureGrid:
         if maps:
             extend = "max" if max(x.max() for *_, x in cells if x.ndim == 2) > CHANGE_LIMIT else "neither"
             self.bar(maps[0], maps[-1], CHANGE_MAP, CHANGE_LIMIT, "colour change (ΔE)", extend=extend)
+
+    def _add_page(self) -> Axes:
+        """The axes of all pictures, as large as they are together."""
+        (left, _, _, top), (_, right, bottom, _) = self._ends(0, 0), self._ends(-1, -1)
+        page = self._add_axes(left, bottom, right - left, top - bottom)
+        page.axis((left, right, bottom, top))
+        page.set_axis_off()
+        return page
 
     def _show(self, row: int, column: int, cell: np.ndarray) -> None:
         """A picture, enlarged smoothly, or a map pixel by pixel, on the scale of all such maps."""
