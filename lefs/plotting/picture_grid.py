@@ -110,15 +110,13 @@ class PictureGrid:
         width = max(self.x[-1] + self.cell + right, needed, 2.4 if legend else 0)
         spots = _flowing([name for name, _ in legend], width - left, self.legend_size)
         self.legend_line = _LEGEND_LINE * self.legend_size / _LEGEND_SIZE
-        top = 0.27 * wanted / _TITLE_SIZE if title else 0.0
-        top += CAPTION * scale if len(column_labels) else _PAD / 2
+        top = 0.27 * wanted / _TITLE_SIZE * bool(title) + (CAPTION * scale if column_labels else _PAD / 2)
         bottom = (spots[-1][0] + 1) * self.legend_line + 0.1 if spots else _PAD / 2
         self.tall = self.cell * cells[0][2].shape[0] / cells[0][2].shape[1]
         self.y = -top - np.arange(1, len(rows) + 1) * (self.tall + _GAP) + _GAP - down
         height = bottom - self.y[-1]
         self.y += height
-        self.size = width, height
-        self.figure = style.new_figure(width, height, constrained=False)
+        self.size, self.figure = (width, height), style.new_figure(width, height, constrained=False)
         self.page = self._add_page()
         self._text(self.x[0], height - 0.04, text, size, va="top", weight="bold")
         for y, (text, size) in zip(self.y, labels, strict=False):
@@ -128,8 +126,8 @@ class PictureGrid:
         over = self.y[0] + self.tall + CAPTION * scale + 0.06
         self._text(self.x[0], over, heading, _CAPTION_SIZE * scale, va="bottom")
         self._legend(legend, spots, left)
-        for r, c, cell in cells:
-            self._show(r, c, cell)
+        for cell in cells:
+            self._show(*cell)
         if maps:
             extend = "max" if max(x.max() for *_, x in cells if x.ndim == 2) > CHANGE_LIMIT else "neither"
             self.bar(maps[0], maps[-1], CHANGE_MAP, CHANGE_LIMIT, "colour change (ΔE)", extend=extend)
