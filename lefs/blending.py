@@ -7,7 +7,7 @@ labelled, those of the catalog's clusters, and not the method of Editing in Styl
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from weakref import WeakKeyDictionary
 
@@ -93,11 +93,10 @@ def in_place(
     work = Blending(generator, catalog, noise=noise, upto=upto)
     # (with masks the catalog need not be asked where the parts are, unless their tones are)
     known: dict[str, Tensor] | None = None if masks is None or settings.tone else {}
-    target, reference = (work.side(styles, known) for styles in (target_styles, reference_styles))
+    sides = [work.side(styles, known) for styles in (target_styles, reference_styles)]
     if masks is not None:
-        target, reference = (work.marked(s, part, m) for s, m in zip((target, reference), masks, strict=True))
-    q = work.query(part, settings, target, reference)
-    made = work.edited(target.state, [(change, q, target, reference)])
+        sides = [work.marked(side, part, mask) for side, mask in zip(sides, masks, strict=True)]
+    made = work.edited(sides[0].state, [(change, work.query(part, settings, *sides), sides)])
     return generator.walk(made.styles, noise=noise, upto=upto, cache=made)
 
 
@@ -202,30 +201,28 @@ class Blending:
         pair = target.styles, reference.styles
         return settings.query(self.catalog, part, *pair, generator=self.generator, noise=self.noise)
 
-    def edited(self, outer: Cache, edits: Iterable[tuple[Change, Tensor, Side, Side]]) -> Cache:
+    def edited(self, outer: Cache, edits: Iterable[tuple[Change, Tensor, Sequence[Side]]]) -> Cache:
         """Where a walk goes on once changes in place are mixed into a state, one over the other.
 
         Parameters
         ----------
         outer : Cache
             The state before the blending layer without them.
-        edits : iterable of (Change, q, target, reference)
+        edits : iterable of (Change, q, (target, reference))
             As `blend` takes them.
         """
-        found, places, growth = outer, list[Tensor](), list[int | None]()
-        for edit in edits:
-            found, place = self.blend(*edit, found)
-            if edit[0].strength:
+        found, places, growth = outer, list[Tensor](), list[int]()
+        for change, q, (target, reference) in edits:
+            found, place = self.blend(change, q, target, reference, found)
+            if change.strength:
                 places.append(place)
-                growth.append(edit[0].settings.refine)
-        if not places or None in growth or self.finest is None:
+                growth.append(-1 if change.settings.refine is None else change.settings.refine)
+        if self.finest is None or min(growth, default=-1) < 0:
             return found  # (what one change mixes in without a second blend is not cut by another's)
         # A second blend, one size finer: beside the parts the maps are the outer's again.
         known = self.cache is not None and torch.equal(self.cache.styles, outer.styles)
         finer = self.state(outer.styles, self.finest, None if known else outer)
-        weights = grown(
-            torch.stack(places).any(dim=0), max(pixels for pixels in growth if pixels is not None)
-        )
+        weights = grown(torch.stack(places).any(dim=0), max(growth))
         return mix(self.generator, finer, self.state(found.styles, self.finest, found), weights)
 
     def blend(
@@ -290,16 +287,12 @@ class Blending:
         if strength == 1 or over is target.state:
             return made
         states = made, over, target.state
-        return _each(
-            self.generator, lambda _, new, old, own: new + (1 - strength) * (old - own), made.styles, *states
-        )
+        return _each(self.generator, lambda _, new, old, own: new + (1 - strength) * (old - own), *states)
 
     def _aligned(self, inner: Cache, own: Tensor, other: Tensor, *, only_apart: bool) -> tuple[Cache, Tensor]:
         """The reference's state and mask moved over the target's part; or only where they lie apart before it
         and not after it.
         """
-        if only_apart and not bool((_overlap(own, other) < _APART).any()):
-            return inner, other
         moves = offsets(own, other)
         moved = shifted(other[:, None].float(), moves)[:, 0] > 0.5
         at = moves.any(dim=1)
@@ -310,8 +303,7 @@ class Blending:
             found = shifted(maps, moves, 1 - 2 * margin / maps.shape[-1])
             return torch.where(at[:, None, None, None], found, maps)
 
-        styles = inner.styles.expand(len(moves), -1)
-        return _each(self.generator, move, styles, inner), torch.where(at[:, None, None], moved, other)
+        return _each(self.generator, move, inner), torch.where(at[:, None, None], moved, other)
 
     def _toned(self, part: str, target: Side, reference: Side, inner: Cache, strength: float) -> Cache:
         """What a reference shows beside the part, moved by the difference of the means of both sides' maps
@@ -320,9 +312,7 @@ class Blending:
         known = reference.tones.setdefault(target, {})
         if part not in known:  # (strength and settings have no say in it)
             known[part] = self._tones(part, target, reference)
-        return _each(
-            self.generator, lambda _, made, move: made + strength * move, inner.styles, inner, known[part]
-        )
+        return _each(self.generator, lambda _, made, move: made + strength * move, inner, known[part])
 
     def _tones(self, part: str, target: Side, reference: Side) -> Cache:
         """How far `_toned` moves each tensor of the state before the blending layer, at full strength."""
@@ -340,7 +330,7 @@ class Blending:
             shift = torch.where(torch.minimum(*weights) > 0.5, means[0] - means[1], 0.0)
             return torch.einsum("nphw,npc->nchw", on_map(masks[1], both[0], margin), shift)
 
-        return _each(self.generator, tones, target.styles, target.state, reference.state)
+        return _each(self.generator, tones, target.state, reference.state)
 
 
 def mix(generator: Generator, outer: Cache, inner: Cache, weights: Tensor) -> Cache:
@@ -354,8 +344,7 @@ def mix(generator: Generator, outer: Cache, inner: Cache, weights: Tensor) -> Ca
     weights : Tensor of shape (N, 1, side, side) in [0, 1]
         Over the picture.
     """
-    styles = outer.styles.expand(max(len(outer.styles), len(inner.styles), len(weights)), -1)
-    return _each(generator, lambda m, a, b: torch.lerp(a, b, on_map(weights, a, m)), styles, outer, inner)
+    return _each(generator, lambda m, a, b: torch.lerp(a, b, on_map(weights, a, m)), outer, inner)
 
 
 def _overlap(a: Tensor, b: Tensor) -> Tensor:
@@ -363,16 +352,17 @@ def _overlap(a: Tensor, b: Tensor) -> Tensor:
     return (a & b).sum((1, 2)) / (a | b).sum((1, 2)).clamp_min(1)
 
 
-def _each(generator: Generator, make: Callable[..., Tensor], styles: Tensor, *caches: Cache) -> Cache:
-    """What `make` gives of the margin and the tensors of states before one layer, which `styles` follow.
+def _each(generator: Generator, make: Callable[..., Tensor], *caches: Cache) -> Cache:
+    """What `make` gives of the margin and the tensors of states before one layer; the first's styles follow.
 
     The margin is how much of a map lies outside the picture, on each side; what comes after the features has
     none. Where a state lacks a tensor, so does this.
     """
-    index, layers = len(caches[0].states) - 1, generator.layers
-    margin = layers[index].margin if index < len(layers) else 0
+    index = len(caches[0].states) - 1
+    margin = next((la.margin for la in generator.layers[index:]), 0)
     found = tuple(
         None if any(tensor is None for tensor in tensors) else make(0 if i else margin, *tensors)
         for i, tensors in enumerate(zip(*(cache.states[index] for cache in caches), strict=True))
     )
-    return Cache.only(index, found, styles, caches[0].noise)
+    count = max(len(tensor) for tensor in found if tensor is not None)
+    return Cache.only(index, found, caches[0].styles.expand(count, -1), caches[0].noise)

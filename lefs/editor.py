@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -146,10 +146,8 @@ class Editor(Shown):
         self.catalog.check_generator(generator)
         self.generator, self.noise = generator, noise
         self._lock = threading.RLock()
-        self._caches, self._pictures = (
-            _Latest(1),
-            _Latest(512),
-        )  # (many small ones weigh more than their pixels)
+        # (many small pictures weigh more than their pixels)
+        self._caches, self._pictures = _Latest(1), _Latest(512)
         self._styled, self._sides, self._fitted = _Latest(), _Latest(), _Latest()
 
     def cache(self, target: Source, truncation: float, *, label: Label | None = None) -> Cache:
@@ -185,31 +183,23 @@ class Editor(Shown):
             styles, queries = self._styles(images), self._queries(changes, images)
             chosen = _everywhere(changes)
             strengths = [changes[i].strength for i in chosen]
-            moved, begin = compose(styles[:1], styles[1:][chosen], queries[chosen], strengths), kept
-            if len(chosen) < len(changes):
-                work = Blending(self.generator, self.catalog, self.noise, upto, kept)
-                begin = work.edited(work.state(moved), self._placed(work, changes, images, queries))
+            moved = compose(styles[:1], styles[1:][chosen], queries[chosen], strengths)
+            work = Blending(self.generator, self.catalog, self.noise, upto, kept)
+            placed = [
+                (change, q, [self._side(work, one, change) for one in (images[0], image)])
+                for change, q, image in zip(changes, queries, images[1:], strict=True)
+                if change.settings.where == "part"
+            ]
+            begin = work.edited(work.state(moved), placed) if placed else kept
             drawn, image = self._drawn(images, upto), self._synthesize(moved, begin, upto, stop)[0]
             return Edit(recipe, drawn[0], image, drawn[1:], queries, moved)
 
-    def _placed(
-        self, work: Blending, changes: Sequence[Change], images: Sequence[_Image], queries: Tensor
-    ) -> Iterator[tuple[Change, Tensor, Side, Side]]:
-        """Each change in place, with its query and what is needed of target and reference."""
-        for change, image, q in zip(changes, images[1:], queries, strict=True):
-            if change.settings.where == "part":
-                sides = self._side(work, images[0]), self._side(work, image)
-                if isinstance(change.mask, KeptMask):
-                    drawn = change.mask.mask()[None]
-                    sides = (
-                        work.marked(sides[0], change.part, drawn),
-                        work.marked(sides[1], change.part, drawn),
-                    )
-                yield change, q, *sides
-
-    def _side(self, work: Blending, image: _Image) -> Side:
-        """What changes in place need of an image; of the latest it is kept."""
-        return self._sides.made((image, work.upto), lambda: work.side(self._styles([image])))
+    def _side(self, work: Blending, image: _Image, change: Change | None = None) -> Side:
+        """What changes in place need of an image, with the mask of one; of the latest images it is kept."""
+        side: Side = self._sides.made((image, work.upto), lambda: work.side(self._styles([image])))
+        if change is None or not isinstance(change.mask, KeptMask):
+            return side
+        return work.marked(side, change.part, change.mask.mask()[None])
 
     def part_masks(self, source: Source, truncation: float, label: Label | None) -> dict[str, Tensor]:
         """Where each part is in an unedited image: bool (side, W), of the side that edits in place take."""
@@ -227,18 +217,15 @@ class Editor(Shown):
         label: Label | None = None,
     ) -> Tensor:
         """Unedited images of seeds or other sources, (N, 3, H, W); the latest are kept, up to 64 MiB."""
+        given = check_filled("sources", sources, "at least one seed")
         with self._lock, torch.no_grad():
-            return self._drawn([self._image(source, truncation, label) for source in sources], upto)
+            return self._drawn([self._image(source, truncation, label) for source in given], upto)
 
     def _drawn(self, images: Sequence[_Image], upto: int | None) -> Tensor:
         def draw(image: _Image) -> Tensor:
             return self._synthesize(self._styles([image]), self._caches.get(image), upto)[0]
 
-        (height, width), channels = self.generator.size, self.generator.channels
-        side = upto or height
-        none = torch.empty(0, channels, side, side * width // height)
-        found = [self._pictures.made((image, upto), partial(draw, image)) for image in images]
-        return torch.stack(found) if found else none
+        return torch.stack([self._pictures.made((one, upto), partial(draw, one)) for one in images])
 
     def grid(
         self,
@@ -260,8 +247,7 @@ class Editor(Shown):
         for part in check_filled("parts", parts, "the names of some"):
             self.catalog.clusters(part)  # (an unknown name is an error that lists the others)
             table = {part: settings} if isinstance(settings, QuerySettings) else settings
-            chosen = table[check_name("settings", part, list(table), what="part")]
-            row = []
+            chosen, row = table[check_name("settings", part, list(table), what="part")], []
             for reference in check_filled("references", references, "at least one seed"):
                 sides = (target, reference) if chosen.where == "part" else ()
                 masks = [self.part_masks(one, truncation, label)[part] for one in sides]
@@ -344,9 +330,7 @@ class Editor(Shown):
     def check_owner(self, recipe: Recipe) -> None:
         """Raise an `ArtifactError` if a recipe is of another generator, or of other parts of that name."""
         if not isinstance(recipe, Recipe):
-            raise TypeError(
-                f"recipe must be a Recipe, which Recipe.load reads from a file; got {recipe!r:.80}"
-            )
+            raise TypeError(f"recipe must be a Recipe, as Recipe.load reads one; got {recipe!r:.80}")
         owner = recipe.generator
         if owner is not None and owner.fingerprint != self.generator.fingerprint:
             raise ArtifactError(

@@ -124,20 +124,16 @@ def read_json(path: str | os.PathLike[str], *, expect: str | None, text: str | N
     """Read a JSON object of version 1 and of this format; `text` is what a picture holds of it."""
     path, what = Path(path), expect or "record"
     try:
-        # (a pipe would wait for somebody to write to it)
-        if path.exists() and not path.is_file():
-            raise ArtifactError(f"cannot read {path}: it is not a regular file; expected a {what}")
-        text = path.read_text(encoding="utf-8") if text is None else text
+        if path.exists() and not path.is_file():  # (a pipe would wait for somebody to write to it)
+            raise OSError(f"it is not a regular file; expected a {what}")
+        return _parse(path.read_bytes() if text is None else text, path, expect)
     except FileNotFoundError:
         raise ArtifactError(f"{path} does not exist; expected the JSON of a {what}") from None
     except OSError as error:
         raise ArtifactError(f"cannot read {path}: {error}") from error
-    except ValueError as error:
-        raise ArtifactError(f"{path} is not the JSON of a {what}: {error}") from error
-    return _parse(text, path, expect)
 
 
-def _parse(text: str, path: Path, expect: str | None, version: int = 1) -> dict[str, Any]:
+def _parse(text: str | bytes, path: Path, expect: str | None, version: int = 1) -> dict[str, Any]:
     """The JSON object in a file, if it is of this format (None: any) and version."""
     what = expect or "record"
     if len(text) > _LONGEST:
@@ -150,11 +146,8 @@ def _parse(text: str, path: Path, expect: str | None, version: int = 1) -> dict[
     if found != (expect or found) or not isinstance(content, dict):
         raise ArtifactError(f"{path} holds {found!r}, expected format {what!r}")
     if content.get("version", 1) != version:
-        known = "1" if version == 1 else f"1 and {version}"
-        raise ArtifactError(
-            f"{path} has version {content.get('version')!r}, this lefs reads {known}; "
-            "make it again, or use the lefs that wrote it"
-        )
+        told = f"has version {content.get('version')!r}, this lefs reads 1{' and 2' * (version == VERSION)}"
+        raise ArtifactError(f"{path} {told}; make it again, or use the lefs that wrote it")
     return content
 
 
@@ -200,7 +193,7 @@ def save_record(
     text = json.dumps({**content, **header}, ensure_ascii=False, allow_nan=False)
     if len(text) > _LONGEST:
         raise ArtifactError(f"{file}: {len(text):,} characters of JSON are more than lefs reads")
-    _write(file, ready, {_KEY: text})
+    save_tensors(file, ready, {_KEY: text})
     with suppress(ArtifactError, OSError):
         read_json(file.with_suffix(".json"), expect=expect)
         file.with_suffix(".json").unlink()
@@ -280,15 +273,13 @@ def whole(path: Path, what: str) -> Iterator[None]:
         raise ArtifactError(f"{path} is not a whole {what}: {error!r}") from error
 
 
-def save_tensors(path: str | os.PathLike[str], tensors: Mapping[str, Tensor]) -> Path:
+def save_tensors(
+    path: str | os.PathLike[str], tensors: Mapping[str, Tensor], metadata: dict[str, str] | None = None
+) -> Path:
     """Write named tensors as safetensors, atomically; they are copied to the CPU as they are."""
-    return _write(Path(path), _on_cpu(tensors), None)
-
-
-def _write(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str] | None) -> Path:
     from safetensors.torch import save_file
 
-    return write_atomically(path, lambda p: save_file(tensors, p, metadata))
+    return write_atomically(path, lambda p: save_file(_on_cpu(tensors), p, metadata))
 
 
 def load_tensors(path: str | os.PathLike[str]) -> dict[str, Tensor]:
@@ -302,14 +293,17 @@ def _read(path: Path, all_of_it: bool = True) -> tuple[dict[str, str], dict[str,
         problem = "is not a regular file" if path.exists() else "does not exist"
         raise ArtifactError(f"{path} {problem}; expected a safetensors file")
     try:
-        with _opened(path) as file:
-            names = file.keys() if all_of_it else ()
-            found = {name: file.get_tensor(name) for name in names}
-            # Mapped, they would change with the file, or end the process; kernels of one server, which share
-            # the pages of a file, ask for that, and nobody may write into it meanwhile.
-            if os.environ.get("LEFS_MAP_WEIGHTS") != "1":
-                found = {name: tensor.clone() for name, tensor in found.items()}
-            return file.metadata() or {}, found
+        # (safetensors opens a file by its name twice, for its header and for torch to map it: by that of what
+        # is open already, where the system has one, it is the same file both times)
+        with path.open("rb") as held:
+            name = Path(f"/dev/fd/{held.fileno()}")
+            with safetensors.safe_open(name if name.exists() else path, framework="pt") as file:
+                found = {key: file.get_tensor(key) for key in (file.keys() if all_of_it else ())}
+                # Mapped, they would change with the file, or end the process; kernels of one server, which
+                # share the pages of a file, ask for that, and nobody may write into it meanwhile.
+                if os.environ.get("LEFS_MAP_WEIGHTS") != "1":
+                    found = {key: tensor.clone() for key, tensor in found.items()}
+                return file.metadata() or {}, found
     except (safetensors.SafetensorError, MemoryError, OSError, RuntimeError, ValueError) as error:
         if lacks_memory(error):
             raise not_enough_memory(path, path.stat().st_size) from None
@@ -317,25 +311,6 @@ def _read(path: Path, all_of_it: bool = True) -> tuple[dict[str, str], dict[str,
             f"{path} ({path.stat().st_size} bytes) is not a whole safetensors file: {error}; "
             "it may be truncated: copy or make it again"
         ) from error
-
-
-def _opened(path: Path) -> Any:
-    """The file, which safetensors opens by its name twice: for its header, and for torch to map it."""
-    while True:
-        before = _stamp(path)
-        try:
-            file = safetensors.safe_open(path, framework="pt")
-        except (safetensors.SafetensorError, OSError, RuntimeError):
-            if _stamp(path) == before:
-                raise
-        else:
-            if _stamp(path) == before:
-                return file
-
-
-def _stamp(path: Path) -> tuple[int, int, int]:
-    found = path.stat()
-    return found.st_ino, found.st_mtime_ns, found.st_size
 
 
 def _on_cpu(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

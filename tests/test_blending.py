@@ -287,10 +287,9 @@ def test_changes_in_place_lie_one_over_the_other(lively: StyleGAN2, catalog: Cat
         return editor.render(Recipe(0, changes, truncation=1.0)).image
 
     def blended(*changes: Change) -> Cache:
-        images = [editor._image(source, 1.0, None) for source in (0, *(c.reference for c in changes))]
-        queries = torch.ones(len(changes), lively.num_styles)
-        work = Blending(lively, catalog)
-        return work.edited(work.state(styles[:1]), editor._placed(work, changes, images, queries))
+        work, q = Blending(lively, catalog), torch.ones(lively.num_styles)
+        sides = [work.side(one) for one in styles.split(1)]
+        return work.edited(sides[0].state, [(c, q, (sides[0], sides[c.reference])) for c in changes])
 
     first, last = (Change(part, seed, 1.0, IN_PLACE) for seed in (1, 2))
     assert not torch.equal(render(first, last), render(last, first))

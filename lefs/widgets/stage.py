@@ -125,10 +125,6 @@ class Stage(Panel):
 
     def _check(self, recipe: Recipe) -> None:
         """Whether there are controls for it: sliders would silently pull a wrong value into their range."""
-        if not isinstance(recipe, Recipe):
-            raise TypeError(
-                f"recipe must be a Recipe, which Recipe.load reads from a file; got {recipe!r:.80}"
-            )
         self._editor.check_owner(recipe)
         if not recipe.changes:
             raise ValueError("recipe must have at least one change, which the controls show; it has none")
