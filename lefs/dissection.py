@@ -132,8 +132,8 @@ def dissect(
     if method == "nmf":
         centers = factorize(vectors, clusters, random_state=random_state)
     else:
-        kmeans: dict[str, Any] = {"n_init": n_init, "sample_size": sample_size, "random_state": random_state}
-        centers = SphericalKMeans(clusters, **kmeans).fit(vectors).cluster_centers_
+        kmeans = SphericalKMeans(clusters, n_init=n_init, sample_size=sample_size, random_state=random_state)
+        centers = kmeans.fit(vectors).cluster_centers_
     del vectors  # (a second pass needs the room)
     how: dict[str, Any] = {"random_state": random_state, "n_init": n_init, "max_vectors": max_vectors}
     how["sample_size"] = "all" if sample_size is None else sample_size
@@ -151,7 +151,7 @@ def remeasure(
     *,
     contributions: Literal["energy", "standardized"] = "standardized",
     precision: float = 0.025,
-    **options: Any,
+    **options: Unpack[WorkOptions],
 ) -> Catalog:
     """The same clusters and parts with contributions of another kind, or measured on other images.
 

@@ -14,7 +14,7 @@ from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from timeit import timeit
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -38,7 +38,13 @@ _CHEAP = 2**22  # numbers in a layer's maps of one image from which on images ar
 _FIRST = 32  # images after which errors are looked at first; then whenever their number has doubled
 
 
-def measured(sample: Sample, catalog: Catalog, *, kind: Any = "energy", precision: float = 0.0) -> Catalog:
+def measured(
+    sample: Sample,
+    catalog: Catalog,
+    *,
+    kind: Literal["energy", "standardized", "none"] = "energy",
+    precision: float = 0.0,
+) -> Catalog:
     """The catalog with M (Editing in Style, Eq. 1) of every style channel to its clusters, as a sample shows.
 
     Parameters

@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import one_hot
 
 from lefs.checks import Label, Seeds, check_label, check_number, check_seed, check_seeds
 from lefs.records import ArtifactError, printable
@@ -170,11 +171,8 @@ class Generator(Shown, Synthesis):
             )
         rows = torch.zeros(count, self.label_dim)
         for i, given in enumerate(labels):
-            label = check_label(f"labels[{i}]", given, self.label_dim)
-            if isinstance(label, tuple):
-                rows[i] = torch.tensor(label)
-            else:
-                rows[i, label] = 1
+            label = torch.tensor(check_label(f"labels[{i}]", given, self.label_dim))
+            rows[i] = label if label.ndim else one_hot(label, self.label_dim)
         return rows.to(self.device)
 
     def map(self, z: Tensor, truncation: float = 1.0, labels: Labels = None) -> Tensor:
