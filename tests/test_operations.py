@@ -20,7 +20,6 @@ from lefs.models.layers import (
     activate,
     check_filter,
     normal,
-    uniform,
     up_convolution,
     upsample,
 )
@@ -111,9 +110,7 @@ def test_activations_keep_zero_or_are_smooth_there(name: str) -> None:
 def test_random_starts_have_a_shape_only_on_the_meta_device() -> None:
     with torch.device("meta"):
         assert normal(2, 3, deviation=2).is_meta
-        assert uniform(2, 3).shape == (2, 3)
     assert 0.5 < float(normal(100, 100, deviation=2).std()) / 2 < 1.5
-    assert 0 <= float(uniform(100).min()) <= float(uniform(100).max()) <= 1
 
 
 @pytest.mark.parametrize("normalize", ["each", "joint", "no"])

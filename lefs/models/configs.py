@@ -122,19 +122,15 @@ class LayerPlan:
         """Pixels of the input on each side that lie outside the picture."""
         return max(0, round(self.in_size - self.in_rate) // 2)
 
-    def up_filter(self) -> Tensor | None:
-        """What fills in between the samples: (up_taps,), or None."""
-        if self.up_taps == 1:
-            return None
-        rate, width = self.in_rate * self.up, 2 * self.in_half_width
-        return lowpass_filter(self.up_taps, cutoff=self.in_cutoff, width=width, rate=rate)
-
-    def down_filter(self) -> Tensor | None:
-        """What removes too high frequencies: (down_taps,) or, if radial, (down_taps, down_taps); or None."""
-        if self.down_taps == 1:
-            return None
-        rate, width, radial = self.in_rate * self.up, 2 * self.out_half_width, self.radial
-        return lowpass_filter(self.down_taps, cutoff=self.out_cutoff, width=width, rate=rate, radial=radial)
+    def filters(self) -> tuple[Tensor | None, Tensor | None]:
+        """What fills in between the samples, (up_taps,), and what removes too high frequencies, (down_taps,),
+        or (down_taps, down_taps) if radial; None for none.
+        """
+        rate, width = self.in_rate * self.up, 2 * self.out_half_width
+        up = lowpass_filter(self.up_taps, cutoff=self.in_cutoff, width=2 * self.in_half_width, rate=rate)
+        band = {"cutoff": self.out_cutoff, "width": width, "rate": rate}
+        down = lowpass_filter(self.down_taps, **band, radial=self.radial)
+        return up if self.up_taps > 1 else None, down if self.down_taps > 1 else None
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from torch.nn.functional import conv2d, conv_transpose2d, interpolate, linear, p
 __all__ = [
     "ACTIVATIONS", "DEFAULT_FILTER", "HOMOGENEOUS", "Filter", "FullyConnected", "Mapping", "Precise",
     "activate", "activate_", "check_filter", "constant", "enlarging_convolution", "filtered",
-    "memory_format", "normal", "seeded_map", "shapes_only", "uniform", "unit_variance",
+    "memory_format", "normal", "seeded_map", "shapes_only", "unit_variance",
     "up_convolution", "upsample", "working_type",
 ]  # fmt: skip
 
@@ -83,7 +83,7 @@ def working_type(weight: Tensor) -> torch.dtype:
 
 @contextmanager
 def shapes_only() -> Iterator[None]:
-    """Within, `normal`, `uniform` and `constant` make tensors of the meta device, which take no memory.
+    """Within, `normal` and `constant` make tensors of the meta device, which take no memory.
 
     PyTorch's own way, that device as a context, takes as long again as making the modules; its random
     functions and arithmetic would also import half of its compiler there: two seconds.
@@ -105,12 +105,6 @@ def normal(*shape: int, deviation: float = 1.0) -> Tensor:
     return start if start.is_meta else start.normal_(0, deviation)
 
 
-def uniform(*shape: int) -> Tensor:
-    """Numbers between 0 and 1 to start from; within `shapes_only` just a shape."""
-    start = _start(shape)
-    return start if start.is_meta else start.uniform_()
-
-
 def constant(value: float, *shape: int) -> Tensor:
     """Equal numbers to start from; within `shapes_only` just a shape."""
     start = _start(shape)
@@ -121,7 +115,8 @@ def constant(value: float, *shape: int) -> Tensor:
 
 
 def check_filter(name: str, taps: object) -> Filter:
-    """Return `taps` as a tuple of numbers (separable) or a tuple of rows, `DEFAULT_FILTER` if it is that one.
+    """Return `taps` as a tuple of numbers (separable) or a tuple of rows, `DEFAULT_FILTER` if it is a
+    multiple of that one, as is or as its outer product.
 
     Raises
     ------
@@ -138,17 +133,12 @@ def check_filter(name: str, taps: object) -> Filter:
         raise ValueError(
             f"{name} must be a list of numbers or a square of rows, not summing to 0; got {taps!r:.200}"
         )
-    if _is_default_filter(values):
+    usual = np.asarray(DEFAULT_FILTER)
+    usual = usual if values.ndim == 1 else np.outer(usual, usual)
+    if values.shape == usual.shape and np.allclose(values / values.sum(), usual / usual.sum(), rtol=1e-5):
         return DEFAULT_FILTER
     listed = values.tolist()
     return tuple(map(tuple, listed)) if values.ndim == 2 else tuple(listed)
-
-
-def _is_default_filter(taps: np.ndarray) -> bool:
-    """Whether `taps` (n) or (n, n) is a multiple of [1, 3, 3, 1], as is or as its outer product."""
-    usual = np.asarray(DEFAULT_FILTER)
-    usual = usual if taps.ndim == 1 else np.outer(usual, usual)
-    return taps.shape == usual.shape and np.allclose(taps / taps.sum(), usual / usual.sum(), rtol=1e-5)
 
 
 def filtered(x: Tensor, taps: Filter, margins: tuple[int, int], *, up: int = 1, gain: float = 1.0) -> Tensor:
@@ -297,8 +287,6 @@ class Mapping(Precise):
     **given : those that it does not have
     """
 
-    w_avg: Tensor
-
     def __init__(self, config: Any, **given: Any):
         super().__init__()
         own = SimpleNamespace(**{**_SETTINGS, **vars(config), **given})
@@ -311,7 +299,8 @@ class Mapping(Precise):
             layer = FullyConnected(inputs, outputs, lr=own.mapping_lr, act=own.mapping_activation)
             self.add_module(f"fc{i}", layer)
         if own.average:
-            self.register_buffer("w_avg", constant(0, *[own.average] * (own.average is not True), own.w_dim))
+            shape = (own.w_dim,) if own.average is True else (own.average, own.w_dim)
+            self.w_avg = nn.Buffer(constant(0, *shape))
 
     def forward(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
         """Latents (N, z_dim) and labels (N, label_dim), None for an unconditional network → w (N, w_dim)."""

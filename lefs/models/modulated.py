@@ -63,8 +63,6 @@ class ModulatedConvolution(nn.Module):
     up : whether the result is twice as large as the input
     """
 
-    noise_const: Tensor
-
     def __init__(self, inputs: int, outputs: int, config: StyleGAN2Config, *, resolution: int, up: bool):
         super().__init__()
         self.config, self.resolution, self.up = config, resolution, up
@@ -74,7 +72,7 @@ class ModulatedConvolution(nn.Module):
         self.bias = nn.Parameter(constant(0, outputs))
         if config.noise:
             self.noise_strength = nn.Parameter(constant(0))
-            self.register_buffer("noise_const", normal(*self.size))
+            self.noise_const = nn.Buffer(normal(*self.size))
         self._derived: _Derived | None = None
 
     def modulation(self, styles: Tensor, noise: Noise, gain: float = 1.0) -> Modulation:
@@ -181,7 +179,7 @@ class ModulatedConvolution(nn.Module):
         """What is added to every channel: (1, 1, H, W) or None."""
         if not self.config.noise or noise == "none":
             return None
-        maps = self.noise_const
+        maps: Tensor = self.noise_const
         if noise != "const":
             maps = seeded_map(int(noise), self.resolution, int(self.up), self.size).to(maps)
         return maps[None, None] * (self.noise_strength * gain)

@@ -74,12 +74,8 @@ def settings_of(config: Any, always: Sequence[str] = ()) -> dict[str, Any]:
 
     Fingerprints are made from them, and stay as they are when a new setting comes with a default.
     """
-    content: dict[str, Any] = {}
-    for field in fields(config):
-        value = getattr(config, field.name)
-        if field.name in always or value != field.default:
-            content[field.name] = _plain(value)
-    return content
+    found = ((field, getattr(config, field.name)) for field in fields(config))
+    return {f.name: _plain(value) for f, value in found if f.name in always or value != f.default}
 
 
 def _plain(value: Any) -> Any:

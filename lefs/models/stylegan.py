@@ -89,8 +89,6 @@ class StyleGANConfig:
 class _Layer(nn.Module):
     """Convolution (or the learned constant), noise, bias, leaky ReLU, instance norm: what AdaIN scales."""
 
-    noise_const: Tensor
-
     def __init__(self, config: StyleGANConfig, inputs: int, outputs: int, resolution: int, index: int):
         super().__init__()
         self.resolution, self.index, self.config = resolution, index, config
@@ -107,7 +105,7 @@ class _Layer(nn.Module):
         if config.noise != "none":
             self.noise_strength = nn.Parameter(constant(0, outputs))
         if config.noise == "stored":
-            self.register_buffer("noise_const", normal(resolution, resolution))
+            self.noise_const = nn.Buffer(normal(resolution, resolution))
 
     def forward(self, x: Tensor, noise: Noise) -> Tensor:
         x = self._convolved(x)

@@ -15,7 +15,7 @@ from lefs.checks import check_number
 from lefs.generator import Labels
 from lefs.models.alias_free import FilteredLeakyReLU, spare_border
 from lefs.models.configs import FourierPlan, LayerPlan, StyleGAN3Config
-from lefs.models.layers import FullyConnected, Precise, constant, normal, uniform
+from lefs.models.layers import FullyConnected, Precise, constant, normal
 from lefs.models.networks import Network, in_a_row
 from lefs.stylespace import StyleLayer
 from lefs.synthesis import Noise, State
@@ -26,10 +26,7 @@ __all__ = ["StyleGAN3", "StyleGAN3Config"]
 class _FourierInput(Precise):
     """Sine waves of fixed random frequencies, turned and shifted as the styles say, then mixed."""
 
-    transform: Tensor
     placement: Tensor | None
-    freqs: Tensor
-    phases: Tensor
 
     def __init__(self, plan: FourierPlan, w_dim: int):
         super().__init__()
@@ -37,11 +34,11 @@ class _FourierInput(Precise):
         self.affine = FullyConnected(w_dim, 4)
         self.affine.bias.data[:1] = 1  # (no rotation, no shift)
         self.weight = nn.Parameter(normal(plan.channels, plan.channels))
-        self.register_buffer("transform", torch.from_numpy(np.eye(3, dtype=np.float32)))
+        self.transform = nn.Buffer(torch.from_numpy(np.eye(3, dtype=np.float32)))
         # (not among the weights: where images are placed does not belong to who the network is)
         self.register_buffer("placement", None, persistent=False)
-        self.register_buffer("freqs", _frequencies(plan))
-        self.register_buffer("phases", _phases(plan))
+        self.freqs = nn.Buffer(_frequencies(plan))
+        self.phases = nn.Buffer(normal(plan.channels))
 
     def forward(self, pose: Tensor) -> Tensor:
         """Pose (N, 4): a direction (cos, sin) of any length r and a shift (x, y) · r → (N, C, H, W)."""
@@ -66,24 +63,18 @@ class _FourierInput(Precise):
         return torch.cat([turn, shift], dim=2) @ placed
 
 
-def _phases(plan: FourierPlan) -> Tensor:
-    drawn = uniform(plan.channels)
-    return drawn if drawn.is_meta else drawn - 0.5
-
-
 def _frequencies(plan: FourierPlan) -> Tensor:
     """Random frequencies, uniform in a disc: (C, 2), in cycles per image."""
-    angle, area = uniform(plan.channels), uniform(plan.channels)
-    if angle.is_meta:
-        return constant(0, plan.channels, 2)
-    angle = 2 * math.pi * angle
-    return plan.bandwidth * area.sqrt()[:, None] * torch.stack([angle.cos(), angle.sin()], dim=1)
+    drawn = normal(plan.channels, 2)
+    if drawn.is_meta:
+        return drawn
+    radii = drawn.norm(dim=1, keepdim=True)
+    return plan.bandwidth * drawn / radii * (-radii.square() / 4).exp()
 
 
 class _Layer(Precise):
     """Modulated convolution, bias, filtered nonlinearity; toRGB has neither filters nor demodulation."""
 
-    magnitude_ema: Tensor
     up_filter: Tensor | None
     down_filter: Tensor | None
 
@@ -93,9 +84,9 @@ class _Layer(Precise):
         self.affine = FullyConnected(w_dim, plan.inputs, bias=1.0)
         self.weight = nn.Parameter(normal(plan.outputs, plan.inputs, plan.kernel, plan.kernel))
         self.bias = nn.Parameter(constant(0, plan.outputs))
-        self.register_buffer("magnitude_ema", constant(1))
-        self.register_buffer("up_filter", plan.up_filter())
-        self.register_buffer("down_filter", plan.down_filter())
+        self.magnitude_ema = nn.Buffer(constant(1))
+        for name, taps in zip(("up_filter", "down_filter"), plan.filters(), strict=True):
+            self.register_buffer(name, taps)
         self.gain = 1 / math.sqrt(plan.inputs * plan.kernel**2)
 
     def keeps(self, tensor: Tensor) -> bool:

@@ -9,10 +9,9 @@ from __future__ import annotations
 import gc
 import os
 from collections import deque
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from lefs.files.reading.mapped import MappedFile
 from lefs.files.reading.pickles import Pickle
@@ -23,19 +22,9 @@ from lefs.files.reading.torch_files import read_checkpoint
 from lefs.files.reading.values import Global, Instance, Session, damaged, walk
 from lefs.records import ArtifactError, lacks_memory, not_enough_memory
 
-__all__ = [
-    "Global",
-    "Instance",
-    "MappedFile",
-    "aligned",
-    "is_inert",
-    "opened",
-    "read_tree",
-    "walk",
-]
+__all__ = ["Global", "Instance", "MappedFile", "aligned", "is_inert", "opened", "read_tree", "walk"]
 
 Source = str | os.PathLike[str] | bytes | bytearray | memoryview | MappedFile
-_Value = TypeVar("_Value")
 
 
 def read_tree(source: Source) -> Any:
@@ -78,27 +67,17 @@ def opened(path: str | os.PathLike[str]) -> MappedFile:
     ArtifactError
         If it does not exist, may not be read, or is not a regular file.
     """
-    return _guarded(lambda: MappedFile(path), str(path))
+    found: MappedFile = _guarded(lambda: MappedFile(path), str(path))
+    return found
 
 
-@contextmanager
-def _collector_paused() -> Iterator[None]:
-    # Thousands of new objects and none to collect: looking for garbage among all of PyTorch's own takes half
-    # as long again as reading the file.
-    running = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if running:
-            gc.enable()
-
-
-@_collector_paused()
 def _read(data: memoryview) -> Any:
     kind, session = sniff(data), Session(len(data), read_checkpoint)
     if kind == "pickle":
-        tree = _pickle(data, session)
+        pickle = Pickle(data, session)
+        tree = pickle.load()
+        if bytes(data[pickle.end : pickle.end + 2**16]).strip(b"\0\r\n "):
+            raise damaged(f"{len(data) - pickle.end:,} bytes follow after its end")
     elif kind in ("torch-zip", "torch-legacy"):
         tree = read_checkpoint(data, session)
     else:
@@ -107,23 +86,22 @@ def _read(data: memoryview) -> Any:
     return tree
 
 
-def _pickle(data: memoryview, session: Session) -> Any:
-    pickle = Pickle(data, session)
-    value = pickle.load()
-    if bytes(data[pickle.end : pickle.end + 2**16]).strip(b"\0\r\n "):
-        raise damaged(f"{len(data) - pickle.end:,} bytes follow after its end")
-    return value
-
-
-def _guarded(act: Callable[[], _Value], name: str) -> _Value:
+def _guarded(act: Callable[[], Any], name: str) -> Any:
     """What `act` returns.
 
     What it raises comes as a new error, without the frames it came from: they would keep the file mapped.
     """
+    # Thousands of new objects and none to collect: looking for garbage among all of PyTorch's own takes half
+    # as long again as reading the file.
+    running = gc.isenabled()
+    gc.disable()
     try:
         return act()
     except Exception as error:
         told = _told(error, name)
+    finally:
+        if running:
+            gc.enable()
     raise told
 
 

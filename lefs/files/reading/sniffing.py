@@ -90,11 +90,8 @@ def _sniff_zip(data: memoryview) -> str:
         names = members(data)
     except ArtifactError:
         # A torn archive: the beginning still tells.
-        return (
-            "torch-zip"
-            if re.search(rb"PK\x03\x04.{26}[^/]{1,200}/data\.pkl", bytes(data[:_HEAD]), re.S)
-            else "zip"
-        )
+        torn = re.search(rb"PK\x03\x04.{26}[^/]{1,200}/data\.pkl", bytes(data[:_HEAD]), re.S)
+        return "torch-zip" if torn else "zip"
     if len(checkpoints_in(names)) == 1:
         return "torch-zip"
     return "npz" if names and all(n.endswith(".npy") for n in names) else "zip"

@@ -16,19 +16,12 @@ __all__ = [
 _MAX_DEPTH, LONGEST_KEY = 400, 10_000
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True)
 class Global:
     """The name of a class or function that a file mentions. It is never imported."""
 
     module: str
     name: str
-
-    def __eq__(self, other: object) -> bool:
-        # (a subclass's instance is the same name)
-        return isinstance(other, Global) and (self.module, self.name) == (other.module, other.name)
-
-    def __hash__(self) -> int:
-        return hash((self.module, self.name))
 
     def __str__(self) -> str:
         return f"{self.module}.{self.name}"
