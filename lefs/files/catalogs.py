@@ -24,14 +24,9 @@ __all__ = ["import_catalog"]
 
 
 def import_catalog(
-    path: str | os.PathLike[str],
-    generator: Generator,
-    *,
-    layer: str | None = None,
-    seeds: Iterable[int] = range(200),
-    truncation: float = 1.0,
-    progress: bool = True,
-) -> Catalog:
+    path: str | os.PathLike[str], generator: Generator, *, layer: str | None = None,
+    seeds: Iterable[int] = range(200), truncation: float = 1.0, progress: bool = True,
+) -> Catalog:  # fmt: skip
     """Take over the clusters of a catalog that the paper's code or Retrieve in Style has pickled.
 
     Only its arrays and names are read, nothing of it is run. Contributions are measured anew, on `seeds`.

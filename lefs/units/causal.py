@@ -167,19 +167,10 @@ class CausalEffect(Shown):
 
 
 def causal_effects(
-    generator: Generator,
-    seeds: Iterable[int],
-    layer: str,
-    sets: Mapping[str, interventions.Units],
-    concept: str,
-    *,
-    segmenter: Judge,
-    levels: Tensor,
-    where: Where = "everywhere",
-    truncation: float = 1.0,
-    batch_size: int | None = None,
-    progress: bool = True,
-) -> dict[str, CausalEffect]:
+    generator: Generator, seeds: Iterable[int], layer: str, sets: Mapping[str, interventions.Units],
+    concept: str, *, segmenter: Judge, levels: Tensor, where: Where = "everywhere", truncation: float = 1.0,
+    batch_size: int | None = None, progress: bool = True,
+) -> dict[str, CausalEffect]:  # fmt: skip
     """Average causal effect of several sets of units of one layer, on the same images.
 
     ACE = E[pixels of the concept after insertion] − E[pixels of it after ablation] (Bau et al. 2019, Eq. 6);
@@ -247,14 +238,9 @@ def causal_effects(
 
 
 def dose_curve(
-    generator: Generator,
-    seeds: Iterable[int],
-    layer: str,
-    orders: Mapping[str, Sequence[int]],
-    counts: Iterable[int],
-    concept: str,
-    **rules: Any,
-) -> list[CausalEffect]:
+    generator: Generator, seeds: Iterable[int], layer: str, orders: Mapping[str, Sequence[int]],
+    counts: Iterable[int], concept: str, **rules: Any,
+) -> list[CausalEffect]:  # fmt: skip
     """How many units it takes until the object goes: the first k units of several orders, for each k.
 
     Parameters

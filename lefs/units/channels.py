@@ -88,17 +88,10 @@ class ChannelEffects(Shown):
 
 
 def channel_effects(
-    generator: Generator,
-    catalog: Catalog,
-    seeds: Iterable[int],
-    *,
-    layers: str | Iterable[str] | None = None,
-    step: float = 1.0,
-    segmenter: Segmenter | None = None,
-    truncation: float = 1.0,
-    batch_size: int | None = None,
-    progress: bool = True,
-) -> ChannelEffects:
+    generator: Generator, catalog: Catalog, seeds: Iterable[int], *,
+    layers: str | Iterable[str] | None = None, step: float = 1.0, segmenter: Segmenter | None = None,
+    truncation: float = 1.0, batch_size: int | None = None, progress: bool = True,
+) -> ChannelEffects:  # fmt: skip
     """Move style channels one at a time, by `step` of their standard deviations, and see where pixels change.
 
     Parameters

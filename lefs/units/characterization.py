@@ -30,19 +30,11 @@ _Peaks = tuple[Tensor, Tensor]
 
 
 def characterize(
-    generator: Generator,
-    seeds: Iterable[int],
-    *,
-    segmenter: Judge,
-    layers: str | Iterable[str] | None = None,
-    quantile: float = 0.01,
-    truncation: float = 1.0,
-    size: int | None = None,
-    peaks: int = 8,
-    relative_error: float = 0.005,
-    batch_size: int | None = None,
+    generator: Generator, seeds: Iterable[int], *, segmenter: Judge,
+    layers: str | Iterable[str] | None = None, quantile: float = 0.01, truncation: float = 1.0,
+    size: int | None = None, peaks: int = 8, relative_error: float = 0.005, batch_size: int | None = None,
     progress: bool = True,
-) -> UnitDissection:
+) -> UnitDissection:  # fmt: skip
     """Hold every unit against every concept (GAN Dissection, §3.1).
 
     A unit is active where its map, enlarged bilinearly to the picture, exceeds its threshold: the value that

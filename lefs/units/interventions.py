@@ -266,14 +266,9 @@ def ablate(
 
 
 def insert(
-    generator: Generator,
-    styles: Tensor,
-    layer: str,
-    units: Units,
-    levels: Tensor,
-    *,
+    generator: Generator, styles: Tensor, layer: str, units: Units, levels: Tensor, *,
     where: Tensor | None = None,
-) -> Tensor:
+) -> Tensor:  # fmt: skip
     """Images with some units switched on: set to `levels`.
 
     Parameters

@@ -20,22 +20,10 @@ __all__ = ["optimize_units", "rankings"]
 
 
 def optimize_units(
-    generator: Generator,
-    seeds: Iterable[int],
-    layer: str,
-    concept: str,
-    *,
-    segmenter: Judge,
-    levels: Tensor,
-    where: Where = "everywhere",
-    truncation: float = 1.0,
-    budget: float = 8,
-    steps: int = 30,
-    learning_rate: float = 0.1,
-    batch_size: int = 8,
-    random_state: int = 0,
-    progress: bool = True,
-) -> Tensor:
+    generator: Generator, seeds: Iterable[int], layer: str, concept: str, *, segmenter: Judge,
+    levels: Tensor, where: Where = "everywhere", truncation: float = 1.0, budget: float = 8, steps: int = 30,
+    learning_rate: float = 0.1, batch_size: int = 8, random_state: int = 0, progress: bool = True,
+) -> Tensor:  # fmt: skip
     """How much of each unit to take so that together, within a budget, they cause a concept: α in [0, 1].
 
     Maximises E[Σ p(s) after α-insertion − Σ p(s) after α-ablation] over the changed pixels, the ACE with the
@@ -135,13 +123,9 @@ def _slope(site: Site, styles: Tensor, alpha: Tensor) -> tuple[Tensor, int]:
 
 
 def rankings(
-    dissection: UnitDissection,
-    layer: str,
-    concept: str,
-    weights: Tensor | None = None,
-    *,
+    dissection: UnitDissection, layer: str, concept: str, weights: Tensor | None = None, *,
     random_state: int = 0,
-) -> dict[str, list[int]]:
+) -> dict[str, list[int]]:  # fmt: skip
     """The units of a layer in several orders, the first to be tried first.
 
     Parameters
