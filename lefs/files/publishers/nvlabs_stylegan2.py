@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from pathlib import Path
+from types import NoneType
 from typing import Any
 
 from torch import Tensor
@@ -15,7 +16,7 @@ from lefs.files.publishers.shapes import common_filter
 from lefs.files.publishers.state_dict import StateDict
 from lefs.models.layers import ACTIVATIONS
 
-__all__ = ["check_affine", "matches", "read", "read_mapping"]
+__all__ = ["check_linear", "matches", "read", "read_mapping"]
 
 _DENSE = {"affine": "FullyConnectedLayer"}
 _LAYERS = {"conv[01]": "SynthesisLayer", "torgb": "ToRGBLayer", "skip": "Conv2dLayer"}
@@ -60,7 +61,7 @@ def read_mapping(mapping: Module) -> dict[str, Any]:
         raise mapping.error(f"has num_layers = {depth}; expected 1 to 64")
     layers = [mapping.child(f"fc{i}") for i in range(depth)]
     if labels:
-        _check_plain(mapping.child("embed"))
+        check_linear(mapping.child("embed"))
     return {
         "z_dim": mapping.get("z_dim", int),
         "w_dim": mapping.get("w_dim", int),
@@ -85,15 +86,11 @@ def _rate(layer: Module) -> float:
     return float(rate)
 
 
-def _check_plain(layer: Module) -> None:
+def check_linear(layer: Module) -> None:
+    """Raise an `ArtifactError` unless a fully connected layer is plainly linear, as those of styles are."""
     if layer.get("activation", str) != "linear" or layer.get("bias_gain", float) != 1:
         raise layer.error("should be linear with a learning-rate multiplier of 1")
     _rate(layer)
-
-
-def check_affine(owner: Module) -> None:
-    """Raise an `ArtifactError` unless the styles of a layer come from a plain linear one."""
-    _check_plain(owner.child("affine"))
 
 
 def _synthesis(synthesis: Module) -> dict[str, Any]:
@@ -106,19 +103,19 @@ def _synthesis(synthesis: Module) -> dict[str, Any]:
     for layer in layers:
         _check_layer(layer)
 
-    def common(what: str, attribute: str, kind: Any, of: Iterable[Module]) -> Any:
-        return _common(synthesis, what, (module.get(attribute, kind) for module in of))
+    def common(what: str, of: Iterable[Module], attribute: str, *kinds: type) -> Any:
+        return _common(synthesis, what, (module.get(attribute, *kinds) for module in of))
 
     styled = [layer for layer in layers if layer.name != "Conv2dLayer"]
     return {
         "resolution": resolution,
         "channels": {str(r): len(_weight(block.child("conv1"))) for r, block in blocks.items()},
-        "architecture": common("architectures", "architecture", str, blocks.values()),
+        "architecture": common("architectures", blocks.values(), "architecture", str),
         "image_channels": synthesis.get("img_channels", int),
         "start": list(blocks[4].tensor("const").shape[1:]),
-        "activation": common("activations", "activation", str, convolutions),
-        "noise": common("uses of noise", "use_noise", bool, convolutions),
-        "conv_clamp": common("clamps", "conv_clamp", (float, type(None)), styled),
+        "activation": common("activations", convolutions, "activation", str),
+        "noise": common("uses of noise", convolutions, "use_noise", bool),
+        "conv_clamp": common("clamps", styled, "conv_clamp", float, NoneType),
         "kernel_size": _common(synthesis, "kernel sizes", (_weight(la).shape[-1] for la in convolutions)),
     }
 
@@ -126,10 +123,10 @@ def _synthesis(synthesis: Module) -> dict[str, Any]:
 def _check_layer(layer: Module) -> None:
     """Raise an `ArtifactError` if it computes something else than its place in the network says."""
     if layer.name == "Conv2dLayer":
-        if (layer.get("activation", str), layer.get("conv_clamp", (float, type(None)))) != ("linear", None):
+        if (layer.get("activation", str), layer.get("conv_clamp", float, NoneType)) != ("linear", None):
             raise layer.error("should be linear, without a clamp")
         return
-    check_affine(layer)
+    check_linear(layer.child("affine"))
     if layer.name == "SynthesisLayer":
         act, gain, up = layer.get("activation", str), layer.get("act_gain", float), layer.get("up", int)
         if act in ACTIVATIONS and not math.isclose(gain, ACTIVATIONS[act][1], rel_tol=1e-5):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 from pathlib import Path
+from types import NoneType
 from typing import Any
 
 import torch
@@ -12,7 +13,7 @@ from torch import Tensor
 from torch.nn.functional import leaky_relu, linear
 
 from lefs.files.publishers import Parsed
-from lefs.files.publishers.nvlabs_stylegan2 import check_affine, read_mapping
+from lefs.files.publishers.nvlabs_stylegan2 import check_linear, read_mapping
 from lefs.files.publishers.persistence import Module, generator_of, inside
 from lefs.files.reading import aligned
 
@@ -66,7 +67,7 @@ def _read_mapping(mapping: Module) -> tuple[dict[str, Any], dict[str, Tensor]]:
 
 
 def _input(module: Module) -> dict[str, Any]:
-    check_affine(module.check_class("SynthesisInput"))
+    check_linear(module.check_class("SynthesisInput").child("affine"))
     return {
         "channels": module.get("channels", int),
         "size": _side(module, "size"),
@@ -79,7 +80,7 @@ def _layer(synthesis: Module, name: Any) -> dict[str, Any]:
     if not isinstance(name, str):
         raise synthesis.error(f"has a {type(name).__name__} among its layer_names; expected text")
     layer = synthesis.child(name).check_class("SynthesisLayer")
-    check_affine(layer)
+    check_linear(layer.child("affine"))
     return {
         "name": name,
         "rgb": layer.get("is_torgb", bool),
@@ -87,7 +88,7 @@ def _layer(synthesis: Module, name: Any) -> dict[str, Any]:
         "out_size": _side(layer, "out_size"),
         "radial": layer.get("down_radial", bool),
         "padding": _padding(layer),
-        "clamp": layer.get("conv_clamp", (float, type(None))),
+        "clamp": layer.get("conv_clamp", float, NoneType),
         **{ours: layer.get(theirs, int) for ours, theirs in _WHOLE.items()},
         **{ours: layer.get(theirs, float) for ours, theirs in _REAL.items()},
     }
@@ -141,7 +142,7 @@ def _classes(mapping: Module, labels: int) -> Tensor:
     project = mapping.child("embed_proj").check_class("FullyConnectedLayer")
     table, weight, bias = embed.tensor("weight"), project.tensor("weight"), project.tensor("bias")
     fits = table.ndim == 2 and weight.ndim == 2 and table.shape[1] == weight.shape[1]
-    if not fits or not 0 < labels <= len(table) or embed.get("max_norm", (float, type(None))) is not None:
+    if not fits or not 0 < labels <= len(table) or embed.get("max_norm", float, NoneType) is not None:
         shapes = f"{tuple(table.shape)} and {tuple(weight.shape)}"
         raise mapping.error(f"has {labels} classes in tables of shapes {shapes}, which do not fit each other")
     if project.get("activation", str) != "lrelu":

@@ -14,15 +14,8 @@ from lefs.files.reading import is_inert, walk
 from lefs.records import ArtifactError
 
 __all__ = [
-    "NETWORKS",
-    "Kinds",
-    "Module",
-    "check_plain",
-    "find_network",
-    "generator_of",
-    "inside",
-    "is_module",
-]
+    "NETWORKS", "Kinds", "Module", "check_plain", "find_network", "generator_of", "inside", "is_module",
+]  # fmt: skip
 
 # class → (names of the modules inside, as patterns, and their classes; names of its tensors)
 Kinds = Mapping[str, tuple[Mapping[str, str], Collection[str]]]
@@ -39,19 +32,17 @@ class Module:
     record : what the file says about it, a `lefs.files.reading.Instance`
     path : of the file, for error messages
     where : the module's place in the file, such as ``"G_ema.synthesis"``
+
+    Attributes
+    ----------
+    name : of its class
     """
 
     def __init__(self, record: Any, path: Path, where: str):
         self.record, self.path, self.where = record, path, where
-        state = getattr(record, "state", None)
-        if not isinstance(state, Mapping) or not is_module(record):
+        if not is_module(record):
             raise ArtifactError(f"{path}: {where} should be a network module, found {_kind(record)}")
-        self._state = state
-
-    @property
-    def name(self) -> str:
-        """The name of its class."""
-        return str(self.record.name)
+        self.name = str(record.name)
 
     def error(self, problem: str) -> ArtifactError:
         """An `ArtifactError` that names file, place and class."""
@@ -77,12 +68,11 @@ class Module:
             if more:
                 raise module.error(f"has parts that no StyleGAN2 has: {', '.join(more[:4])}")
 
-    def get(self, attribute: str, kind: type | tuple[type, ...]) -> Any:
-        """An attribute that must be there and of a kind."""
-        if attribute not in self._state:
+    def get(self, attribute: str, *kinds: type) -> Any:
+        """An attribute that must be there and of one of these kinds."""
+        if attribute not in self.record.state:
             raise self.error(f"lacks the attribute {attribute!r}")
-        value = self._state[attribute]
-        kinds = kind if isinstance(kind, tuple) else (kind,)
+        value = self.record.state[attribute]
         # 1 is a fine float; True is not a number
         if isinstance(value, int) and not isinstance(value, bool) and float in kinds:
             return float(value)
@@ -94,7 +84,7 @@ class Module:
     @cached_property
     def children(self) -> dict[str, Module]:
         """The modules inside, by name; those that are None are left out."""
-        found = {k: v for k, v in self._inside("_modules").items() if v is not None}
+        found = self._inside("_modules")
         return {k: Module(v, self.path, f"{self.where}.{k}") for k, v in found.items()}
 
     def child(self, name: str) -> Module:
@@ -106,8 +96,7 @@ class Module:
     @cached_property
     def tensors(self) -> dict[str, Tensor]:
         """Its own parameters and buffers, without those of the modules inside."""
-        given = {**self._inside("_parameters"), **self._inside("_buffers")}
-        found = {k: v for k, v in given.items() if v is not None}
+        found = self._inside("_parameters") | self._inside("_buffers")
         for name, value in found.items():
             if not isinstance(value, Tensor):
                 raise self.error(f"has {_kind(value)} where the tensor {name!r} should be")
@@ -121,25 +110,23 @@ class Module:
 
     def walk(self) -> Iterator[tuple[str, Module]]:
         """Yield itself and every module inside as (dotted name with a dot at the end, module)."""
-        waiting, count = [("", self)], 0
-        while waiting:
-            prefix, module = waiting.pop()
+        found = [("", self)]
+        for prefix, module in found:  # (which grows meanwhile)
             yield prefix, module
-            waiting += [(f"{prefix}{name}.", child) for name, child in module.children.items()]
-            count += 1
+            found += [(f"{prefix}{name}.", child) for name, child in module.children.items()]
             # A file may say that a module lies inside itself.
-            if count + len(waiting) > 10_000:
+            if len(found) > 10_000:
                 raise self.error("has more than 10,000 modules inside")
 
     def state_dict(self) -> dict[str, Tensor]:
         """All tensors by their dotted names, as ``torch.nn.Module.state_dict`` would give them."""
         return {f"{prefix}{k}": v for prefix, module in self.walk() for k, v in module.tensors.items()}
 
-    def _inside(self, kind: str) -> Mapping[str, Any]:
-        found = self._state.get(kind, {})
+    def _inside(self, kind: str) -> dict[str, Any]:
+        found = self.record.state.get(kind, {})
         if not isinstance(found, Mapping) or not all(isinstance(k, str) for k in found):
             raise self.error(f"has {_kind(found)} where its {kind} should be")
-        return found
+        return {k: v for k, v in found.items() if v is not None}
 
 
 def check_plain(record: Any, path: Path, where: str) -> None:

@@ -23,24 +23,24 @@ def stylegan2_config(tensors: dict[str, Tensor], source: StateDict, **known: Any
     ArtifactError
         If the tensors are not those of a StyleGAN2.
     """
-    channels = _channels(tensors, source)
-    last = f"synthesis.b{max(channels)}.torgb.weight"
-    if last not in tensors:
-        raise source.error(f"it lacks the colors of its resolution {max(channels)}")
+    sizes = _pyramid(tensors, source)
+    last, images, start = sizes["resolution"], sizes.pop("images"), tensors.get("synthesis.b4.const")
+    if last not in images:
+        raise source.error(f"it lacks the colors of its resolution {last}")
+    residual = _matching(tensors, r"synthesis\.b\d+\.skip\.weight")
     mapping, inputs = _mapping(tensors, source)
-    embed = tensors.get("mapping.embed.weight")
+    embed, mean = tensors.get("mapping.embed.weight"), tensors.get("mapping.w_avg")
     config = {
         **mapping,
-        "resolution": max(channels),
-        "channels": {str(r): channels[r] for r in sorted(channels)},
+        **sizes,
         "z_dim": inputs - (0 if embed is None else len(embed)),
         "embed_dim": None if embed is None else len(embed),
-        "average": _average(tensors),
-        "architecture": _architecture(tensors, len(channels)),
+        "average": len(mean) if mean is not None and mean.ndim == 2 else mean is not None,
+        "architecture": "skip" if len(images) == len(sizes["channels"]) else "resnet" if residual else "orig",
         "noise": bool(_matching(tensors, r"synthesis\..*\.noise_strength")),
-        "kernel_size": tensors[f"synthesis.b{max(channels)}.conv1.weight"].shape[-1],
-        "image_channels": len(tensors[last]),
-        "start": list(tensors["synthesis.b4.const"].shape[1:]) if "synthesis.b4.const" in tensors else [4, 4],
+        "kernel_size": tensors[f"synthesis.b{last}.conv1.weight"].shape[-1],
+        "image_channels": len(tensors[f"synthesis.b{last}.torgb.weight"]),
+        "start": [4, 4] if start is None else list(start.shape[1:]),
     }
     return config | known
 
@@ -61,12 +61,6 @@ def check_classes(tensors: Mapping[str, Tensor], source: StateDict, *, square: b
             )
 
 
-def _average(tensors: dict[str, Tensor]) -> bool | int:
-    """Whether there is a mean w, or how many, if each layer has its own."""
-    mean = tensors.get("mapping.w_avg")
-    return len(mean) if mean is not None and mean.ndim == 2 else mean is not None
-
-
 def common_filter(source: StateDict, pattern: str) -> Any:
     """The taps of the filters that `pattern` names, the same in all layers; older files have none."""
     kernels = [source.take(name).double() for name in source.names(pattern)]
@@ -80,13 +74,8 @@ def common_filter(source: StateDict, pattern: str) -> Any:
 def stylegan_config(tensors: dict[str, Tensor], source: StateDict, **known: Any) -> dict[str, Any]:
     """The same of a `StyleGANConfig`."""
     mapping, inputs = _mapping(tensors, source)
-    z_dim = inputs // 2 if mapping["label_dim"] else inputs
-    return {
-        **_pyramid(tensors, source),
-        **mapping,
-        "z_dim": z_dim,
-        "mean": "mapping.w_avg" in tensors,
-    } | known
+    config = {**_pyramid(tensors, source), **mapping, "mean": "mapping.w_avg" in tensors}
+    return config | {"z_dim": inputs // 2 if mapping["label_dim"] else inputs} | known
 
 
 def progan_config(
@@ -117,28 +106,13 @@ def _mapping(tensors: dict[str, Tensor], source: StateDict) -> tuple[dict[str, A
 
 
 def _pyramid(tensors: Mapping[str, Tensor], source: StateDict) -> dict[str, Any]:
-    channels = _channels(tensors, source)
-    images = [side_of(n) for n in _matching(tensors, r"synthesis\.b\d+\.torgb\.weight")]
-    return {
-        "resolution": max(channels),
-        "channels": {str(r): channels[r] for r in sorted(channels)},
-        "images": sorted(images),
-    }
-
-
-def _channels(tensors: Mapping[str, Tensor], source: StateDict) -> dict[int, int]:
-    """{resolution: number of maps}."""
+    """The resolution, the number of maps at each, and those that have images."""
     found = {side_of(n): len(tensors[n]) for n in _matching(tensors, r"synthesis\.b\d+\.conv1\.weight")}
     if not found or sorted(found) != [4 << i for i in range(len(found))]:
         raise source.error(f"its layers have the resolutions {sorted(found)}; expected 4, 8, 16, ...")
-    return found
-
-
-def _architecture(tensors: Iterable[str], sizes: int) -> str:
-    names = list(tensors)
-    if len(_matching(names, r"synthesis\.b\d+\.torgb\.weight")) == sizes:
-        return "skip"
-    return "resnet" if _matching(names, r"synthesis\.b\d+\.skip\.weight") else "orig"
+    images = sorted(side_of(n) for n in _matching(tensors, r"synthesis\.b\d+\.torgb\.weight"))
+    channels = {str(r): found[r] for r in sorted(found)}
+    return {"resolution": max(found), "channels": channels, "images": images}
 
 
 def _matching(names: Iterable[str], pattern: str) -> list[str]:
