@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lefs import models
+from lefs import models, records
 from lefs.checks import check_choice, check_device
 from lefs.files.publishers import Parsed
 from lefs.files.publishers.unknown import explain
@@ -20,18 +20,7 @@ from lefs.files.reading import MappedFile, opened, read_tree
 from lefs.files.weights import fill
 from lefs.generator import Generator
 from lefs.models.layers import shapes_only
-from lefs.records import (
-    ArtifactError,
-    lacks_memory,
-    load_record,
-    locate,
-    looked_up,
-    not_enough_memory,
-    printable,
-    record_file,
-    save_record,
-    write_atomically,
-)
+from lefs.records import ArtifactError
 
 __all__ = ["ARCHITECTURES", "READERS", "build", "convert", "load", "save_generator"]
 
@@ -92,7 +81,7 @@ def load(
     (64, 64)
     """
     place = None if device is None else check_device(device)
-    path = locate(name_or_path)
+    path = records.locate(name_or_path)
     own = path.is_dir() or path.suffix in (".safetensors", ".json")
     generator = _load_own(path) if own else _load_published(path)
     generator = generator if label is None else generator.with_label(label)
@@ -100,15 +89,15 @@ def load(
 
 
 def _load_own(path: Path) -> Generator:
-    pieces = [*path.glob("data.pkl"), *path.glob("*/data.pkl")] if path.is_dir() else []
-    if path.is_dir() and not (own := record_file(path, _FORMAT)).exists():
-        if pieces:
-            remedy = "zip the whole folder, and load the .zip"
-            raise ArtifactError(f"{path} is an unpacked PyTorch file: {remedy}")
+    if path.is_dir() and not (own := records.record_file(path, _FORMAT)).exists():
+        if [*path.glob("data.pkl"), *path.glob("*/data.pkl")]:
+            raise ArtifactError(
+                f"{path} is an unpacked PyTorch file: zip the whole folder, and load the .zip"
+            )
         inside = sorted(f.name for f in path.iterdir() if f.suffix in (*_WEIGHTS, ".safetensors"))
         listed = f", such as {', '.join(map(repr, inside[:3]))}" if inside else ""
         raise ArtifactError(f"{own} does not exist; give the path of a generator's file{listed}")
-    meta, tensors, file = load_record(path, expect=_FORMAT)
+    meta, tensors, file = records.load_record(path, expect=_FORMAT)
     try:
         parsed = Parsed(meta["architecture"], meta["config"], {})
     except KeyError as error:
@@ -140,8 +129,8 @@ def _parse(tree: Any, path: Path) -> Parsed:
         raise
     except Exception as error:
         # Every known case has its own message; this is for what nobody thought of.
-        if lacks_memory(error):
-            raise not_enough_memory(path) from None
+        if records.lacks_memory(error):
+            raise records.not_enough_memory(path) from None
         told = f"{type(error).__name__}: {error}"
         raise ArtifactError(f"{path} is damaged, or a variant that lefs does not know: {told}") from None
     raise ArtifactError(f"{path} holds no generator that lefs knows: {found}")
@@ -171,7 +160,7 @@ def build(
 
 
 def _finished(generator: Generator, name: str, source: Path, origin: Any) -> Generator:
-    generator.name = printable(name, 200)
+    generator.name = records.printable(name, 200)
     generator.freeze()
     generator.source = source.resolve()
     generator.origin = dict(origin) if isinstance(origin, dict) else {}
@@ -226,7 +215,7 @@ def save_generator(
     }
     if generator.origin:
         meta["origin"] = generator.origin
-    return save_record(path, _FORMAT, meta, generator.state_dict())
+    return records.save_record(path, _FORMAT, meta, generator.state_dict())
 
 
 def convert(source: str | os.PathLike[str], target: str | os.PathLike[str], *, to: str = "lefs") -> Generator:
@@ -267,11 +256,10 @@ def convert(source: str | os.PathLike[str], target: str | os.PathLike[str], *, t
     True
     """
     check_choice("to", to, ("lefs", *_WRITERS))
-    target = looked_up(target)
-    endings = (".pt", ".pth")
+    target = records.looked_up(target)
     if to == "lefs" and target.suffix.lower() in (*_WEIGHTS, ".json", ".bin", ".ckpt"):
         raise ArtifactError(f"{target}: the format of lefs is .safetensors; give such a name, or a folder")
-    if to != "lefs" and target.suffix not in endings:
+    if to != "lefs" and target.suffix not in (".pt", ".pth"):
         raise ArtifactError(f"{target}: this format is written to a file name that ends in .pt or .pth")
     generator = load(source)
     if to == "lefs":
@@ -279,7 +267,7 @@ def convert(source: str | os.PathLike[str], target: str | os.PathLike[str], *, t
     else:
         publisher = importlib.import_module(f"lefs.files.publishers.{_WRITERS[to]}")
         tree = publisher.write(generator)
-        write_atomically(target, partial(_write_checkpoint, tree, generator))
+        records.write_atomically(target, partial(_write_checkpoint, tree, generator))
     return generator
 
 

@@ -9,15 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from lefs.models.configs import StyleGAN2Config
-from lefs.models.layers import (
-    DEFAULT_FILTER,
-    Precise,
-    memory_format,
-    normal,
-    up_convolution,
-    upsample,
-    working_type,
-)
+from lefs.models.layers import DEFAULT_FILTER, Precise, memory_format, normal, up_convolution, upsample
 from lefs.models.modulated import ModulatedConvolution, ToRGB
 from lefs.models.networks import Network, in_a_row
 from lefs.models.tiles import needs_tiles
@@ -130,15 +122,13 @@ class StyleGAN2(Network):
 
     def _is_large(self, layer: StyleLayer, count: int) -> bool:
         """Whether the maps around `layer` are better made image by image, in row tiles."""
-        resolution = self._resolution(layer)
-        numbers = math.prod(self.config.size_at(resolution)) * self.config.channels[resolution] * count
-        if not needs_tiles(numbers * 8) or self.device.type != "cpu":  # (most layers of small networks)
-            return False
-        config, weight = self.config, self._module(layer).weight
-        usual = (
-            config.architecture != "resnet" and config.kernel_size == 3 and config.filter == DEFAULT_FILTER
-        )
-        return usual and needs_tiles(numbers * working_type(weight).itemsize)
+        config, resolution = self.config, self._resolution(layer)
+        pixels = math.prod(config.size_at(resolution)) * count
+        if not needs_tiles(pixels * config.channels[resolution] * 8) or self.device.type != "cpu":
+            return False  # (as most layers of small networks)
+        plain = config.architecture != "resnet" and config.kernel_size == 3
+        usual = plain and config.filter == DEFAULT_FILTER
+        return usual and needs_tiles(pixels * self._module(layer).pixel_size)
 
     def _step(self, layer: StyleLayer, state: State, styles: Tensor, noise: Noise) -> State:
         if self._is_large(layer, len(styles)):

@@ -6,12 +6,13 @@ A change takes a tensor, and the name that it will have in lefs.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 from torch import Tensor
 
 __all__ = [
-    "class_table", "flat", "from_one", "half_from_one", "in_color", "noise_map", "one_more", "over_root_two",
-    "pair", "side_of", "single", "transposed", "turned_if_fused", "turned_up",
+    "at", "class_table", "flat", "from_one", "half_from_one", "in_color", "noise_map", "one_more",
+    "over_root_two", "pair", "side_of", "single", "transposed", "turned_if_fused", "turned_up",
 ]  # fmt: skip
 
 # From this size on StyleGAN's doubling is a transposed convolution, unless told otherwise.
@@ -21,6 +22,11 @@ _FUSED_FROM = 128
 def side_of(name: str) -> int:
     """The resolution of one of our names: ``synthesis.b8.conv0.weight`` → 8."""
     return int(name.split(".")[1][1:])
+
+
+def at(part: str) -> Callable[[str], str]:
+    """That part of resolutions which are counted from 4 on: 1 → ``b8.torgb``."""
+    return lambda number: f"synthesis.b{4 << int(number)}.{part}"
 
 
 def pair(number: str) -> str:

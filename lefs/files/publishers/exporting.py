@@ -14,12 +14,8 @@ __all__ = ["filter_of", "stylegan2_tensors"]
 
 _LR = 0.01  # of the mapping network, where nobody says otherwise
 # what layouts take for granted of a `StyleGAN2Config`, having no place for it
-_USUAL: dict[str, tuple[Any, ...]] = {
-    "activation": ("lrelu",),
-    "mapping_activation": ("lrelu",),
-    "truncation_cutoff": (None,),
-    "average": (True, False),
-}
+_USUAL: dict[str, tuple[Any, ...]] = {"activation": ("lrelu",), "mapping_activation": ("lrelu",)}
+_USUAL |= {"truncation_cutoff": (None,), "average": (True, False)}
 
 
 def stylegan2_tensors(

@@ -44,10 +44,6 @@ def read(tree: Any, path: Path) -> Parsed:
     )
 
 
-def _size(number: str) -> str:
-    return f"synthesis.b{4 << int(number)}"
-
-
 # -- StyleGAN2 -----------------------------------------------------------------------------------------------
 
 _MODULATED: Parts = {
@@ -65,7 +61,7 @@ _STYLEGAN2: Table = (
     (r"truncation", "mapping", same(w_avg=1)),
     (r"synthesis\.early_layer", "synthesis.b4", {".const": (".const", 4, changes.single)}),
     (r"synthesis\.layer(\d\d?)", changes.one_more, _MODULATED),
-    (r"synthesis\.output(\d\d?)", lambda k: f"{_size(k)}.torgb", _MODULATED),
+    (r"synthesis\.output(\d\d?)", changes.at("torgb"), _MODULATED),
 )
 
 
@@ -97,7 +93,7 @@ _STYLEGAN: Table = (
     (r"mapping\.dense(\d\d?)", "mapping.fc{}", _DENSE),
     *_STYLEGAN2[1:4],
     (r"synthesis\.layer(\d\d?)", changes.pair, _NORMALIZED),
-    (r"synthesis\.output(\d\d?)", lambda k: f"{_size(k)}.torgb", _COLORS),
+    (r"synthesis\.output(\d\d?)", changes.at("torgb"), _COLORS),
 )
 
 
@@ -124,7 +120,7 @@ def _read_progan(state: _State, path: Path) -> Parsed:
     source, fused = StateDict(state, path, "a ProGAN of genforce"), _is_fused(state)
     check_grown(source, "lod")
     layer: Parts = {".weight": (".weight", 4, weight), ".bias": (".bias", 1)}
-    colors = (r"output(\d\d?)", lambda k: f"{_size(k)}.torgb", _COLORS)
+    colors = (r"output(\d\d?)", changes.at("torgb"), _COLORS)
     tensors = source.translate(((r"layer(\d\d?)", changes.pair, layer), colors))
     first = tensors.get("synthesis.b4.conv0.weight")
     classes = 0 if first is None else max(0, first.shape[1] - _LATENT)

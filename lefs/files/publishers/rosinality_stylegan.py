@@ -37,33 +37,26 @@ def _strength(noise: Tensor, name: str) -> Tensor:
     return noise.flatten() * math.sqrt(2 / noise.shape[1])
 
 
-def _block(number: str) -> str:
-    return f"synthesis.b{4 << int(number)}"
-
-
-def _first(number: str) -> str:
-    return f"{_block(number)}.conv0"
-
-
 def _layer(number: str, part: str) -> str:
-    return f"{_block(number)}.conv{int(part) - 1}"
+    return changes.at(f"conv{int(part) - 1}")(number)
 
 
 _LEVEL = r"generator\.progression\.(\d\d?)"
 _LINEAR: Parts = {".weight_orig": (".affine.weight", 2, _louder), ".bias": (".affine.bias", 1)}
 _PLAIN: Parts = {".weight_orig": (".weight", 4), ".bias": (".bias", 1)}
+_UP: Parts = {".weight": (".weight", 4, _spread), ".bias": (".bias", 1)}
 _COLORS: Parts = {".weight_orig": (".weight", 4, _louder), ".bias": (".bias", 1)}
 _DENSE: Parts = {".weight_orig": (".weight", 2), ".bias": (".bias", 1, changes.over_root_two)}
 _TABLE: Table = (
     # a pixel norm, then linear layers and activations in turn
     (r"style\.(\d\d?)\.linear", lambda i: f"mapping.fc{(int(i) - 1) // 2}", _DENSE),
-    (rf"{_LEVEL}\.conv1", _first, {".input": (".const", 4, changes.single)}),
-    (rf"{_LEVEL}\.conv1\.0", _first, {".weight": (".weight", 4, _spread), ".bias": (".bias", 1)}),
-    (rf"{_LEVEL}\.conv1\.1\.conv", _first, _PLAIN),
-    (rf"{_LEVEL}\.conv2\.conv", lambda i: f"{_block(i)}.conv1", _PLAIN),
+    (rf"{_LEVEL}\.conv1", changes.at("conv0"), {".input": (".const", 4, changes.single)}),
+    (rf"{_LEVEL}\.conv1\.0", changes.at("conv0"), _UP),
+    (rf"{_LEVEL}\.conv1\.1\.conv", changes.at("conv0"), _PLAIN),
+    (rf"{_LEVEL}\.conv2\.conv", changes.at("conv1"), _PLAIN),
     (rf"{_LEVEL}\.noise([12])", _layer, {".weight_orig": (".noise_strength", 4, _strength)}),
     (rf"{_LEVEL}\.adain([12])\.style\.linear", _layer, _LINEAR),
-    (r"generator\.to_rgb\.(\d\d?)\.conv", lambda i: f"{_block(i)}.torgb", _COLORS),
+    (r"generator\.to_rgb\.(\d\d?)\.conv", changes.at("torgb"), _COLORS),
 )
 
 
@@ -86,4 +79,4 @@ def read(tree: Any, path: Path) -> Parsed:
 
 
 def _size(name: str) -> int:
-    return int(name.split(".")[1][1:]) if name.startswith("synthesis.") else 0
+    return changes.side_of(name) if name.startswith("synthesis.") else 0

@@ -6,7 +6,6 @@ which is not read.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -49,15 +48,14 @@ def read(tree: Any, path: Path) -> Parsed:
             f"{path} was written by the Theano version of ProGAN; load and save it with the TensorFlow "
             "version, or take the file published for that"
         )
-    functions = [network.get("build_func_name") for network in found]
-    names = [name if isinstance(name, str) else "nobody" for name in functions]
-    usable = [i for i, name in enumerate(names) if name in _READERS]
+    names = [n if isinstance(n := network.get("build_func_name"), str) else "nobody" for network in found]
+    usable = [pair for pair in zip(found, names, strict=True) if pair[1] in _READERS]
     if names and all(name.startswith("D_") for name in names):
         raise ArtifactError(f"{path} holds {DISCRIMINATOR}")
     if not usable:
         known = ", ".join(_READERS)
         raise ArtifactError(f"{path} holds networks built by {', '.join(names)}; lefs takes those of {known}")
-    network, name = found[usable[-1]], names[usable[-1]]
+    network, name = usable[-1]
     check_plain(network, path, "generator")
     return _READERS[name](_Network(_variables(network, path), path, name, network.get("static_kwargs")))
 
@@ -77,9 +75,8 @@ def _variables(network: Mapping[str, Any], path: Path) -> dict[str, Tensor]:
 
 
 def _is_pair(pair: Any) -> bool:
-    if not isinstance(pair, tuple | list) or len(pair) != 2 or not isinstance(pair[0], str):
-        return False
-    return isinstance(pair[1], Tensor | int | float)
+    sound = isinstance(pair, tuple | list) and len(pair) == 2 and isinstance(pair[0], str)
+    return sound and isinstance(pair[1], Tensor | int | float)
 
 
 class _Network(StateDict):
@@ -159,16 +156,13 @@ _STYLE: Parts = {
     "/StyleMod/bias": (".affine.bias", 1, changes.half_from_one),
     "/Noise/weight": (".noise_strength", 1),
 }
-_MAPPING: Parts = {
-    "/weight": (".weight", 2, changes.transposed),
-    "/bias": (".bias", 1, changes.over_root_two),
-}
+_MAPPING: Parts = {**_DENSE, "/bias": (".bias", 1, changes.over_root_two)}
 _STYLEGAN: Table = (
     (r"Dense(\d\d?)", "mapping.fc{}", _MAPPING),
     _MEAN,
     _CLASSES,
     (r"4x4/Const", "synthesis.b4.conv0", {"/const": (".const", 4, changes.single), **_STYLE}),
-    (rf"{_SCOPE}/Conv1?", "synthesis.b{}.conv1", {"/weight": (".weight", 4, changes.transposed), **_STYLE}),
+    (rf"{_SCOPE}/Conv1?", "synthesis.b{}.conv1", {**_CONVOLUTION, **_STYLE}),
     (r"noise(\d\d?)", changes.pair, {"": (".noise_const", 4, changes.noise_map)}),
 )
 
@@ -229,9 +223,10 @@ def _read_stylegan2(source: _Network) -> Parsed:
     """A StyleGAN2's variables → ours; also those of the revised StyleGAN of its configurations B to D."""
     source.require(use_wscale=True)
     check_grown(source, "lod")
-    _call_by_resolution(source)
-    normalize = _normalization(source)
-    last = f"synthesis.b{source.largest(rf'{_SCOPE}/.*')}.torgb"
+    # Images that are not square begin with maps of another size than 4x4; scopes are then called as if.
+    height = source.largest(r"(\d{1,5})x\d{1,5}/Const/const") or 4
+    source.rename(r"^(\d{1,5})x\d{1,5}/", lambda scope: "{0}x{0}/".format(4 * int(scope[1]) // height))
+    normalize, last = _normalization(source), f"synthesis.b{source.largest(rf'{_SCOPE}/.*')}.torgb"
     # (others are of the resolutions that it grew through)
     tensors = source.translate((*_STYLEGAN2, (r"ToRGB_lod0", last, _MODULATED)), r"ToRGB_lod[1-9]\d*/.*")
     config = stylegan2_config(
@@ -247,18 +242,6 @@ def _read_stylegan2(source: _Network) -> Parsed:
     )
     psi = source.option("truncation_psi", 0.5, int)
     return Parsed("stylegan2", config, tensors, {"publisher": "NVIDIA, stylegan2", "truncation": psi})
-
-
-def _call_by_resolution(source: _Network) -> None:
-    """Images that are not square begin with maps of another size than 4x4; scopes are then called as if."""
-    first = [re.match(r"\d{1,5}", name) for name in source.names(r"\d{1,5}x\d{1,5}/Const/const")]
-    if first and first[0] and (height := int(first[0][0])):
-
-        def square(scope: re.Match[str]) -> str:
-            side = 4 * int(scope[1]) // height
-            return f"{side}x{side}/"
-
-        source.rename(r"^(\d{1,5})x\d{1,5}/", square)
 
 
 def _normalization(source: _Network) -> str:

@@ -17,16 +17,7 @@ from typing import Any
 from lefs.files.reading.calls import call
 from lefs.files.reading.policy import name_global
 from lefs.files.reading.tensors import array_of
-from lefs.files.reading.values import (
-    LONGEST_KEY,
-    Global,
-    Instance,
-    Session,
-    Unfinished,
-    check_key,
-    damaged,
-    refused,
-)
+from lefs.files.reading.values import Global, Instance, Session, Unfinished, check_key, damaged, refused
 from lefs.records import ArtifactError
 
 __all__ = ["Pickle"]
@@ -197,7 +188,7 @@ class Pickle(_Python):
         keys = items[::2]
         for key in keys:
             # Nearly all are short text, which needs no closer look.
-            if key.__class__ is not str or len(key) > LONGEST_KEY:
+            if key.__class__ is not str or len(key) > 100:
                 check_key(key, self.session)
         target.update(zip(keys, items[1::2], strict=True))
 

@@ -56,13 +56,16 @@ def _external(find: Find) -> Callable[[Any], Any]:
 
     def resolve(name: Any) -> Any:
         match name:
-            case ("storage", Global() as kind, str(key), _, int(items), *view):
+            case ("storage", Global(module, kind), str(key), _, int(items), *view):
+                dtype = STORAGES.get(kind) if module in ("torch", "torch.cuda", "torch.storage") else None
+                if dtype is None or items < 0:
+                    told = f"{items} numbers of the kind {module}.{kind}"
+                    raise refused(f"it stores {told}, which lefs does not know")
                 if key not in found:
-                    found[key] = find(key, _type_of(kind, items), items)
-                whole = found[key]
-                if whole.dtype is not _type_of(kind, items) or len(whole) != items:
+                    found[key] = find(key, dtype, items)
+                if found[key].dtype is not dtype or len(found[key]) != items:
                     raise damaged(f"its storage {key!r:.80} is described in two ways")
-                return _part(whole, view[0]) if view and view[0] is not None else whole
+                return _part(found[key], *view)
             case ("module", Global() as what, *_):
                 return what
         raise damaged("it refers to data outside its pickle in a way that PyTorch does not")
@@ -70,15 +73,10 @@ def _external(find: Find) -> Callable[[Any], Any]:
     return resolve
 
 
-def _type_of(kind: Global, items: int) -> torch.dtype:
-    dtype = STORAGES.get(kind.name) if kind.module in ("torch", "torch.cuda", "torch.storage") else None
-    if dtype is None or items < 0:
-        raise refused(f"it stores {items} numbers of the kind {kind}, which lefs does not know")
-    return dtype
-
-
-def _part(whole: Tensor, view: Any) -> Tensor:
+def _part(whole: Tensor, view: Any = None, *_: Any) -> Tensor:
     match view:
+        case None:
+            return whole
         case (str(), int(offset), int(size)) if 0 <= offset <= offset + size <= len(whole):
             return whole[offset : offset + size]
     raise damaged("a part of a storage reaches beyond it")
@@ -181,11 +179,10 @@ def _read_legacy(data: memoryview, session: Session) -> Any:
         return known[key]
 
     _, behind = _follow(data, session, position, measure)
-    places = _places(data, behind, known, session)
+    contents = _contents(data, behind, known, session)
 
     def find(key: str, dtype: torch.dtype, items: int) -> Tensor:
-        first = places[key]
-        return storage(data[first : first + items * dtype.itemsize], dtype, session, swap=swap)
+        return storage(contents[key], dtype, session, swap=swap)
 
     return _follow(data, session, position, find)[0]
 
@@ -208,20 +205,21 @@ def _header(data: memoryview, session: Session) -> tuple[int, bool]:
     return position, system.get("little_endian") is False
 
 
-def _places(data: memoryview, position: int, known: dict[str, Tensor], session: Session) -> dict[str, int]:
-    """Where each storage's items begin: a list of keys, then a count and the items for each key."""
+def _contents(
+    data: memoryview, position: int, known: dict[str, Tensor], session: Session
+) -> dict[str, memoryview]:
+    """Each storage's items: a list of keys, then a count and the items for each key."""
     keys, position = _follow(data, session, position)
     if not isinstance(keys, list) or len(keys) != len(known):
         raise damaged(f"its list of storages does not name the {len(known)} that its tensors need")
-    places: dict[str, int] = {}
+    found: dict[str, memoryview] = {}
     for key in keys:
-        if not isinstance(key, str) or key not in known or key in places:
+        if not isinstance(key, str) or key not in known or key in found:
             raise damaged("its list of storages has one that no tensor needs, or one twice")
-        items, size = len(known[key]), known[key].nbytes
-        places[key] = position + 8
-        if position + 8 + size > len(data):
+        items, start, end = len(known[key]), position + 8, position + 8 + known[key].nbytes
+        if end > len(data):
             raise damaged(f"it ends after {len(data):,} bytes, within its storage {key!r:.80}")
-        if int.from_bytes(data[position : position + 8], "little") != items:
+        if int.from_bytes(data[position:start], "little") != items:
             raise damaged(f"its storage {key!r:.80} does not have the {items:,} items that its tensors need")
-        position += 8 + size
-    return places
+        found[key], position = data[start:end], end
+    return found

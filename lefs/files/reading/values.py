@@ -9,11 +9,9 @@ from typing import Any
 
 from lefs.records import ArtifactError
 
-__all__ = [
-    "LONGEST_KEY", "Global", "Instance", "Session", "Unfinished", "check_key", "damaged", "refused", "walk",
-]  # fmt: skip
+__all__ = ["Global", "Instance", "Session", "Unfinished", "check_key", "damaged", "refused", "walk"]
 
-_MAX_DEPTH, LONGEST_KEY = 400, 10_000
+_MAX_DEPTH, _LONGEST_KEY = 400, 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +119,7 @@ def check_key(key: Any, session: Session, depth: int = 0) -> Any:
         case int() if abs(key) < 2**61 - 1:
             # Larger ones can be chosen to hash alike, which makes a dictionary of them very slow.
             pass
-        case str() | bytes() if len(key) <= LONGEST_KEY:
+        case str() | bytes() if len(key) <= _LONGEST_KEY:
             pass
         case _:
             raise damaged(f"a value of type {type(key).__name__} is used as a key, expected short text")
