@@ -2,16 +2,19 @@
 ``convert``, also as ``python -m lefs``.
 
 What the user can mend (a wrong name, a missing file) is one message on standard error and exit code 2;
-a notebook that fails is exit code 1.
+a notebook that fails is exit code 1. A command is a function here, and its docstring is its help: a line an
+option, how it is spelled and what it is.
 """
 
 from __future__ import annotations
 
 import argparse
+import ast
 import gc
 import inspect
 import json
 import os
+import re
 import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -27,6 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["main"]
 
 _LONGEST = 20_000  # characters of a message, which may list all parameters of all notebooks
+_WHOLE = ("--workers", "--crop")  # options that are whole numbers, and have no default that would say so
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -52,13 +56,13 @@ def main(argv: Sequence[str] | None = None) -> int:
             setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_WRONLY), "w"))
     parser = _parser()
     arguments, rest = parser.parse_known_args(argv)
-    if rest and (arguments.command not in (_notebooks, _studio) or getattr(arguments, "copy_only", False)):
+    serves = arguments.command in (_notebooks, _studio)
+    if rest and (not serves or getattr(arguments, "copy_only", False)):
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
     arguments.rest = rest
     # (importing PyTorch makes no garbage; looking for it takes a tenth of the time)
     gc.disable()
-    if arguments.command not in (_notebooks, _studio):  # (they only start servers)
-        _ = lefs.Generator
+    _ = serves or lefs.Generator
     gc.enable()
     try:
         code = int(arguments.command(arguments) or 0)
@@ -101,47 +105,62 @@ class _Parser(argparse.ArgumentParser):
 
 
 def _parser() -> argparse.ArgumentParser:
-    about = "See what a StyleGAN has learned, and edit one part."
-    parser = _Parser(prog="lefs", description=about)
+    if not __doc__:
+        raise SystemExit("lefs: its options stand in its docstrings; run Python without -OO (PYTHONOPTIMIZE)")
+    parser = _Parser(prog="lefs", description="See what a StyleGAN has learned, and edit one part.")
     parser.add_argument("--version", action="version", version=f"lefs {lefs.__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for command, options in _COMMANDS.items():
-        text, _, below = inspect.cleandoc(command.__doc__ or "").partition("\n\n")
-        added = commands.add_parser(command.__name__.strip("_"), help=text, epilog=below)
+    for command in (_run, _results, _notebooks, _studio, _invert, _edit, _info, _convert):
+        text, *below, options = inspect.cleandoc(command.__doc__ or "").split("\n\n")
+        added = commands.add_parser(command.__name__.strip("_"), help=text, epilog=" ".join(below))
         added.set_defaults(command=command)
-        for option in options:
-            _add(added, *option)
+        for spelled, said in re.findall(r"^(\S.*?)  +(.+(?:\n  .+)*)", options, re.MULTILINE):
+            _add(added, spelled, said)
     return parser
 
 
-def _add(
-    parser: argparse.ArgumentParser, spelled: str, text: str, default: Any = None, kind: Any = None
-) -> None:
-    """Add ``"--name VALUE"`` or ``"name VALUE*"``, of the kind of its default.
+def _add(parser: argparse.ArgumentParser, spelled: str, text: str) -> None:
+    """Add ``name VALUE``, ``--name VALUE``, ``--name {one,other}`` or ``--name``, of the type of its default.
 
-    False makes a flag; a list collects what is given; of several, one must be chosen, else it is the first.
+    A mark after the last value says how often it is given: ``?`` at most once, ``+`` at least once, ``*`` as
+    often as one likes.
     """
-    name, *values = spelled.split()
-    more: dict[str, Any] = {"type": kind}
-    if isinstance(default, tuple):
-        more, default = {"choices": default}, default[0]
-    if default is False:
+    words = spelled.rstrip("?*+")
+    (name, *values), mark = words.split(), spelled.removeprefix(words)
+    if not values:
         parser.add_argument(name, action="store_true", help=text)
         return
-    if isinstance(default, list):
-        more["action"] = "append"
-    elif default is not None:
-        more["type"], text = type(default), f"{text} (default: %(default)s)"
-    if len(values) > 1:
-        more |= {"nargs": len(values), "metavar": tuple(values)}
-    elif values:
-        value = values[0].rstrip("*+?")
-        more |= {"nargs": values[0][len(value) :] or None, "metavar": value}
-    parser.add_argument(name, default=default, help=text, **more)
+    told = re.search(r"\(default: (\S+)\)$", text)
+    default: Any = told and told[1]
+    with suppress(SyntaxError, ValueError):
+        default = ast.literal_eval(default)
+    more: dict[str, Any] = {"default": default, "type": int if name in _WHOLE else default and type(default)}
+    if values[0].startswith("{"):
+        more["choices"] = values[0].strip("{}").split(",")
+    else:
+        more["metavar"] = values[0] if len(values) == 1 else tuple(values)
+    more["nargs"] = len(values) if len(values) > 1 else None
+    if mark:
+        more |= {"action": "append", "default": []} if name.startswith("-") else {"nargs": mark}
+    parser.add_argument(name, help=text, **more)
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    """Execute the notebooks and collect their figures."""
+    """Execute the notebooks and collect their figures.
+
+    names NOTEBOOK*         such as 1_dissection, 1, or a path; none: all
+    -p NAME VALUE*          set a parameter wherever it is, or of one notebook: 1_dissection.clusters
+    --name NAME             ends the run folder's name, or is a sweep's (default: the notebook's, or 'all')
+    --out DIR               folder that collects runs (default: runs)
+    --notebooks DIR         where they lie (default: ./notebooks, or else those that came with lefs)
+    --list                  list the notebooks and their parameters, and stop
+    --sweep NAME=VALUE,...*  run at each of these values, each a list where it stands in brackets, as in
+                            steps=[1,2],[3]; given again, at each pair of them
+    --sweep-file FILE        run at the points of a .csv (names above) or a .json (a list of objects)
+    --workers N             how many at a time: notebooks (2 of those of lefs), or runs of a sweep (1)
+    --only-failed           run again what failed, and nothing else
+    --shard I/N             the Ith of N machines' share of a sweep (default: 1/1)
+    """
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # (as with Ctrl-C: what was finished is kept)
     names, folder = arguments.names, arguments.notebooks
     if arguments.list:
@@ -177,7 +196,11 @@ def _sweep(arguments: argparse.Namespace, options: Mapping[str, Any]) -> int:
 
 
 def _results(arguments: argparse.Namespace) -> None:
-    """One table over runs, and their figures side by side."""
+    """One table over runs, and their figures side by side.
+
+    folders FOLDER+  a run, or a folder that holds runs
+    --out DIR        where results.csv and index.html go (default: results)
+    """
     _say(f"table: {_shown(lefs.runner.save_results(arguments.folders, arguments.out))}")
 
 
@@ -190,6 +213,9 @@ def _notebooks(arguments: argparse.Namespace) -> int:
     """Copy the notebooks into a folder and open JupyterLab there.
 
     Further options, such as --no-browser or --port=9000, go to JupyterLab.
+
+    folder DIR?  where to; yours are never written over (default: lefs-notebooks)
+    --copy-only  copy them, and stop
     """
     for name, done in lefs.runner.copy_notebooks(arguments.folder).items():
         _say(f"{name:<20} {done}")
@@ -204,6 +230,10 @@ def _studio(arguments: argparse.Namespace) -> int:
     """Open the edit studio alone, as a page in a browser.
 
     Further options, such as --no-browser or --port=9000, go to Voila.
+
+    generator GENERATOR?  as for info (default: portraits)
+    catalog CATALOG?      (default: beside the generator)
+    --out DIR             where pictures are saved (default: lefs-studio)
     """
     _say(
         "Only this machine reaches the page, with the token in its address. To share it, each computer runs",
@@ -215,34 +245,70 @@ def _studio(arguments: argparse.Namespace) -> int:
 
 
 def _invert(arguments: argparse.Namespace) -> None:
-    """Find the styles that make a picture."""
+    """Find the styles that make a picture.
+
+    picture PICTURE             of any size; of faces, cut out as in training
+    --crop LEFT TOP RIGHT BOTTOM  the box to cut out, in pixels (default: the middle)
+    --masked FILE               a mask of the same size: what is white is left out
+    --generator GENERATOR       as for info (default: portraits)
+    --steps N                   of an inversion (default: 200)
+    --space {w+,w,styles}       of an inversion (default: w+)
+    --out NAME                  of the files (default: inversion)
+    """
+    record, row = _files(arguments.out, ".safetensors", ".png")
     generator = lefs.load(arguments.generator)
     options = {name: getattr(arguments, name) for name in ("space", "steps", "crop", "masked")}
     found = lefs.invert(generator, arguments.picture, **options)
-    _save_row(arguments.out, found.pictures)
+    _save_row(row, found.pictures)
     box, size = "{}, {}, {}, {}".format(*found.crop), "{} x {}".format(*generator.size)
     _say(
         f"cut out {box} (left, top, right, bottom), resized to {size}: {found.psnr:.1f} dB",
-        f"saved {found.save(arguments.out)}, a source of lefs edit, and {arguments.out}.png",
+        f"saved {found.save(record)}, a source of lefs edit, and {row}",
     )
 
 
 def _edit(arguments: argparse.Namespace) -> None:
-    """Take parts over from other images, or replay an edit."""
+    """Take parts over from other images, or replay an edit.
+
+    recipes RECIPE*              its JSON, or a picture that holds it; the last one is edited
+    --target SOURCE              a seed, a picture, an inversion, or a file of a w, W+ or styles
+    --reference REFERENCE*       a seed, a picture, ... (as the target); one for each part
+    --part PART*                 such as hair
+    --animate FILE               the way of the strength, or from recipe to recipe: a .png (strip), .gif, .mp4
+    --catalog DIR                (default: beside the generator)
+    --where {part,everywhere}    in the part's place, or by channels, everywhere (default: part)
+    --mask PICTURE*              where, bright, instead of where the catalog finds it; one for each part
+    --strength STRENGTH          from 0 to 1 (default: 1.0)
+    --truncation TRUNCATION      of seeds (default: 0.7)
+    --generator GENERATOR        as for info (default: portraits)
+    --steps N                    of an inversion (default: 200)
+    --space {w+,w,styles}        of an inversion (default: w+)
+    --out NAME                   of the files (default: edit)
+    """
+    picture, kept, row = _files(arguments.out, ".png", ".json", "_row.png")
+    if arguments.animate:
+        lefs.video.check_ending(arguments.animate)
     generator = lefs.load(arguments.generator)
     recipes = [_replayed(path) for path in arguments.recipes]
     if bool(recipes) == (arguments.target is not None):
         raise ValueError("give a recipe's file, or --target with --reference and --part")
     recipes = recipes or [_asked_for(generator, arguments)]
     catalog = lefs.Catalog.load(arguments.catalog or lefs.records.folder_of(arguments.generator))
-    editor, out = lefs.Editor(generator, catalog), arguments.out
+    editor = lefs.Editor(generator, catalog)
     edit = editor.render(recipes[-1])
-    _save_row(f"{out}_row", edit.pictures)
-    saved = edit.save(f"{out}.png"), edit.recipe.save(f"{out}.json")
-    _say(f"saved {saved[0]}, with the recipe inside; {saved[1]}; {out}_row.png")
+    _save_row(row, edit.pictures)
+    _say(f"saved {edit.save(picture)}, with the recipe inside; {edit.recipe.save(kept)}; {row}")
     if arguments.animate:
         way = recipes if len(recipes) > 1 else recipes[0]
         _say(f"saved {lefs.animate(editor, way, arguments.animate)}")
+
+
+def _files(name: str, *endings: str) -> list[str]:
+    """The files that are called so; an error before the work if they cannot be written."""
+    stem = re.sub(r"\.(png|json|safetensors)$", "", name)
+    if stem.endswith(("/", os.sep)) or not stem:
+        raise ValueError(f"out must be a name for files, such as mine or pictures/mine; got {name!r}")
+    return [str(lefs.saving.check_writable(f"{stem}{ending}")) for ending in endings]
 
 
 def _replayed(path: str) -> lefs.Recipe:
@@ -271,11 +337,15 @@ def _source(generator: lefs.Generator, text: str, arguments: argparse.Namespace)
 def _save_row(name: str, pictures: Mapping[str, Tensor]) -> None:
     from torch import cat
 
-    lefs.images.save_png(f"{name}.png", cat(list(pictures.values()), dim=2))
+    lefs.images.save_png(name, cat(list(pictures.values()), dim=2))
 
 
 def _info(arguments: argparse.Namespace) -> None:
-    """Say what a file holds: a generator, a catalog, a recipe, ..."""
+    """Say what a file holds: a generator, a catalog, a recipe, ...
+
+    generator GENERATOR  a file, a folder, or the name of an embedded one, such as portraits
+    --json               print all that a file of lefs says of itself
+    """
     path = lefs.records.locate(arguments.generator)
     if path.is_dir() and not (path / "generator.safetensors").exists():
         path = min(path.glob("*.safetensors"), default=path)
@@ -317,81 +387,15 @@ def _say_generator(generator: lefs.Generator) -> None:
 
 
 def _convert(arguments: argparse.Namespace) -> None:
-    """Write any generator as .safetensors, or for others."""
+    """Write any generator as .safetensors, or for others.
+
+    source IN    as for info
+    target OUT   a folder, or a file name that ends in .safetensors
+    --to {lefs,rosinality,nvidia-state-dict}  a StyleGAN2 also as others have it, in a .pt (default: lefs)
+    """
     generator = lefs.files.formats.convert(arguments.source, arguments.target, to=arguments.to)
     _say(f"{arguments.target}: {generator.name}, {generator.architecture}, {generator.fingerprint[:12]}")
 
-
-_SOURCE = "a seed, a picture, an inversion, or a file of a w, W+ or styles"
-_INVERSION = [
-    ("--generator", "as for info", "portraits"),
-    ("--steps", "of an inversion", 200),
-    ("--space", "of an inversion", ("w+", "w", "styles")),
-]
-# The commands, called as their functions, and their options: how each is spelled, what it is, its default
-_COMMANDS: Mapping[Callable[..., int | None], Sequence[Sequence[Any]]] = {
-    _run: [
-        ("names NOTEBOOK*", "such as 1_dissection, 1, or a path; default: all"),
-        ("-p NAME VALUE", "set a parameter wherever it is, or of one notebook: 1_dissection.clusters", []),
-        ("--name", "ends the run folder's name, or is a sweep's (default: the notebook's, or 'all')"),
-        ("--out DIR", "folder that collects runs", "runs"),
-        ("--notebooks DIR", "where they lie (default: ./notebooks, or else those that came with lefs)"),
-        ("--list", "list the notebooks and their parameters, and stop", False),
-        ("--sweep NAME=VALUE,...", "run at each of these values; given again, at each pair of them", []),
-        ("--sweep-file FILE", "run at the points of a .csv (names above) or a .json (a list of objects)"),
-        (
-            "--workers N",
-            "how many at a time: notebooks (2 of those of lefs), or runs of a sweep (1)",
-            None,
-            int,
-        ),
-        ("--only-failed", "run again what failed, and nothing else", False),
-        ("--shard I/N", "the Ith of N machines' share of a sweep", "1/1"),
-    ],
-    _results: [
-        ("folders FOLDER+", "a run, or a folder that holds runs"),
-        ("--out DIR", "where results.csv and index.html go", "results"),
-    ],
-    _notebooks: [
-        ("folder DIR?", "where to; yours are never written over", "lefs-notebooks"),
-        ("--copy-only", "copy them, and stop", False),
-    ],
-    _studio: [
-        ("generator GENERATOR?", "as for info", "portraits"),
-        ("catalog CATALOG?", "(default: beside the generator)"),
-        ("--out DIR", "where pictures are saved", "lefs-studio"),
-    ],
-    _invert: [
-        ("picture PICTURE", "of any size; of faces, cut out as in training"),
-        ("--crop LEFT TOP RIGHT BOTTOM", "the box to cut out, in pixels (default: the middle)", None, int),
-        ("--masked FILE", "a mask of the same size: what is white is left out"),
-        *_INVERSION,
-        ("--out NAME", "of the files", "inversion"),
-    ],
-    _edit: [
-        ("recipes RECIPE*", "its JSON, or a picture that holds it; the last one is edited"),
-        ("--target SOURCE", _SOURCE),
-        ("--reference REFERENCE", f"{_SOURCE}; one for each part", []),
-        ("--part PART", "such as hair", []),
-        ("--animate FILE", "the way of the strength, or from recipe to recipe: a .png (strip), .gif or .mp4"),
-        ("--catalog DIR", "(default: beside the generator)"),
-        ("--where", "in the part's place, or by channels, everywhere", ("part", "everywhere")),
-        ("--mask PICTURE", "where, bright, instead of where the catalog finds it; one for each part", []),
-        ("--strength", "from 0 to 1", 1.0),
-        ("--truncation", "of seeds", 0.7),
-        *_INVERSION,
-        ("--out NAME", "of the files", "edit"),
-    ],
-    _info: [
-        ("generator", "a file, a folder, or the name of an embedded one, such as portraits"),
-        ("--json", "print all that a file of lefs says of itself", False),
-    ],
-    _convert: [
-        ("source IN", "as for info"),
-        ("target OUT", "a folder, or a file name that ends in .safetensors"),
-        ("--to", "a StyleGAN2 also as others have it, in a .pt", ("lefs", "rosinality", "nvidia-state-dict")),
-    ],
-}
 
 if __name__ == "__main__":
     sys.exit(main())

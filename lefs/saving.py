@@ -11,11 +11,12 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from itertools import islice
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 
 import safetensors
 
-__all__ = ["ArtifactError", "exclusive", "printable", "write_atomically", "write_json"]
+__all__ = ["ArtifactError", "check_writable", "exclusive", "printable", "write_atomically", "write_json"]
 
 _STALE, _MOST = 3600, 10_000  # seconds that a temporary file is left alone; entries looked through for them
 # (the second kind is that of safetensors, which writes to a temporary name, too)
@@ -76,6 +77,18 @@ def write_atomically(path: str | os.PathLike[str], write: Callable[[Path], objec
     with suppress(OSError):  # (not every system can do that with a folder)
         _sync(path.parent, os.O_RDONLY)
     return path
+
+
+def check_writable(path: str | os.PathLike[str]) -> Path:
+    """Return the path; an `ArtifactError`, before the work, if `write_atomically` could not write there."""
+    path = Path(path)
+    try:
+        if path.is_dir():
+            raise IsADirectoryError("it is a folder")
+        with TemporaryFile(dir=next(folder for folder in path.parents if folder.exists())):
+            return path
+    except OSError as error:
+        raise ArtifactError(f"cannot write {path}: {error}; choose a folder you may write to") from error
 
 
 def _sync(path: Path, flags: int) -> None:

@@ -19,11 +19,11 @@ from lefs.checks import check_choice, check_filled, check_integer, needs
 from lefs.editing import Recipe
 from lefs.editor import Editor
 from lefs.images import opaque, save_png, to_uint8
-from lefs.records import write_atomically
+from lefs.saving import check_writable, write_atomically
 from lefs.sources import KeptStyles, Source, source_styles
 from lefs.workers.progress import track
 
-__all__ = ["animate"]
+__all__ = ["animate", "check_ending"]
 
 _ENDINGS = (".png", ".gif", ".mp4")
 
@@ -84,7 +84,7 @@ def animate(
     'way.gif'
     """
     path = Path(path)
-    ending = check_choice("path's ending", path.suffix.lower(), _ENDINGS)
+    ending = check_ending(path)
     steps = np.linspace(0, 1, check_integer("frames", frames, minimum=2)).tolist()
     recipes = check_filled("recipe", [recipe] if isinstance(recipe, Recipe) else recipe, "at least one")
     for one in recipes:
@@ -101,6 +101,17 @@ def animate(
         return save_png(path, torch.cat(list(made), dim=2))
     write = _mp4 if ending == ".mp4" else _gif
     return write_atomically(path, lambda p: write(p, to_uint8(made), rate))
+
+
+def check_ending(path: str | os.PathLike[str]) -> str:
+    """The ending of a film's file, which says of what kind it is; an error if it cannot be written."""
+    ending = str(check_choice("path's ending", Path(path).suffix.lower(), _ENDINGS))
+    check_writable(path)
+    if ending == ".mp4":
+        with needs("video", "an .mp4"):
+            import imageio.v3  # noqa: F401
+            import imageio_ffmpeg  # type: ignore[import-untyped]  # noqa: F401
+    return ending
 
 
 def _between(editor: Editor, a: Recipe, b: Recipe, t: float) -> Tensor:
@@ -132,9 +143,8 @@ def _gif(path: Path, pixels: np.ndarray, rate: int) -> None:
 
 
 def _mp4(path: Path, pixels: np.ndarray, rate: int) -> None:
-    with needs("video", "an .mp4"):
-        import imageio.v3
-        import imageio_ffmpeg  # type: ignore[import-untyped]  # noqa: F401
+    import imageio.v3
+
     options: dict[str, Any] = {"fps": rate, "codec": "libx264", "macro_block_size": 2, "quality": 9}
     written = imageio.v3.imwrite("<bytes>", list(pixels), plugin="FFMPEG", extension=".mp4", **options)
     path.write_bytes(written)

@@ -16,6 +16,7 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,23 +28,12 @@ if TYPE_CHECKING:
     from nbformat import NotebookNode
 
 __all__ = [
-    "NotebookFailed",
-    "Parameter",
-    "ParameterError",
-    "RunError",
-    "assign_parameters",
-    "complaints",
-    "declared_parameters",
-    "describe_notebooks",
-    "find_notebooks",
-    "notebook_digest",
-    "packaged_notebooks",
-    "read_notebook",
-    "read_parameters",
-    "write_text",
-]
+    "NotebookFailed", "Parameter", "ParameterError", "RunError", "assign_parameters", "complaints",
+    "declared_parameters", "describe_notebooks", "find_notebooks", "notebook_digest", "notebook_order",
+    "packaged_notebooks", "read_notebook", "read_parameters", "write_text",
+]  # fmt: skip
 
-_PLAIN = {"int": int, "float": float, "str": str, "bool": bool, "list": list, "dict": dict}
+_PLAIN = ("int", "float", "str", "bool", "list", "dict")
 _WORDS = {"true": True, "false": False, "none": None}
 
 
@@ -120,45 +110,40 @@ class Parameter:
         """Whether `value` is of the declared type, or of one of ``"int or str"``; an int is accepted where a
         float is asked for.
         """
-        return any(_is(kind, value) for kind in self.type.split(" or "))
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        found = {type(value).__name__, "float" if number else ""}
+        # (a list's elements are the notebook's to judge)
+        kinds = {kind.partition("[")[0] for kind in self.type.split(" or ")}
+        return bool(kinds & found or kinds - {*_PLAIN})
 
     def convert(self, value: Any) -> Any:
-        """Return `value` as the declared type; text is read as a Python literal where no text is asked for.
+        """Return `value` as the declared type; text is read as a Python or JSON literal where no text is
+        asked for.
 
         Raises
         ------
         ParameterError
             If it is of another type; the message names the type and the default.
         """
-        converted = value
-        if isinstance(value, str) and (" or " in self.type or not self.accepts(value)):
-            converted = _literal(value)
+        text = isinstance(value, str) and (" or " in self.type or not self.accepts(value))
+        converted = _literal(value) if text else value
         if isinstance(converted, tuple):  # 1, 2 is a tuple to Python, and a list to whoever types it
             converted = list(converted)
-        try:  # (it will stand in the run's record, where bytes that are not text cannot)
+        # (it will stand in the run's record, where bytes that are not text cannot)
+        with suppress(OverflowError, RecursionError, TypeError, ValueError):
             if self.type == "float" and type(converted) is int:
                 converted = float(converted)
             json.dumps(converted, ensure_ascii=False).encode()
-            kept = True
-        except (OverflowError, RecursionError, TypeError, ValueError):
-            kept = False
-        if not kept or not self.accepts(converted):
-            wanted = f"{self.type} (default {self.default!r:.200})"
-            raise ParameterError(f"{self.name} takes {wanted}, not {value!r:.200}")
-        return converted
-
-
-def _is(kind: str, value: Any) -> bool:
-    kind = kind.partition("[")[0]  # (a list's elements are the notebook's to judge)
-    if kind == "float":
-        return isinstance(value, int | float) and not isinstance(value, bool)
-    return type(value) is _PLAIN[kind] if kind in _PLAIN else True
+            if self.accepts(converted):
+                return converted
+        wanted = f"{self.type} (default {self.default!r:.200})"
+        raise ParameterError(f"{self.name} takes {wanted}, not {value!r:.200}")
 
 
 def _literal(text: str) -> Any:
-    """Read ``12``, ``0.5``, ``nan``, ``true``, ``[1, 2]``; what is no literal stays text."""
+    """Read ``12``, ``0.5``, ``nan``, ``true``, ``[1, 2]``, also as in JSON; what is no literal stays text."""
     word = text.strip()
-    for read in (ast.literal_eval, float, lambda word: _WORDS[word.lower()]):
+    for read in (ast.literal_eval, json.loads, float, lambda word: _WORDS[word.lower()]):
         with suppress(KeyError, MemoryError, RecursionError, TypeError, ValueError, SyntaxError):
             return read(word)
     return text
@@ -227,7 +212,14 @@ def assign_parameters(
         if name == "output":
             where = "each run has its own folder; choose where runs go with --out and --name"
             raise ParameterError(f"output cannot be set here: {where}")
-        for notebook in _addressees(address, name, declared):
+        with complaints():
+            books = [check_name(name, address, declared, what="notebook")] if address else [*declared]
+        reached = [notebook for notebook in books if name in declared[notebook]]
+        if not reached:
+            raise ParameterError(
+                _unknown(name, address, {notebook: declared[notebook] for notebook in books})
+            )
+        for notebook in reached:
             if name in values[notebook]:
                 raise ParameterError(f"{notebook}: {name} is given twice; give it once")
             with complaints(f"{notebook}: "):
@@ -235,19 +227,12 @@ def assign_parameters(
     return values
 
 
-def _addressees(address: str, name: str, declared: Mapping[str, Mapping[str, Parameter]]) -> list[str]:
-    """Notebooks that a requested name reaches; at least one."""
-    with complaints():
-        books = {check_name(name, address, declared, what="notebook")} if address else declared
-    reached = [notebook for notebook in books if name in declared[notebook]]
-    if not reached:
-        known = sorted({n for notebook in books for n in declared[notebook]})
-        near = difflib.get_close_matches(name, known, 1)
-        hint = f"; did you mean {near[0]!r}?" if near else "."
-        where = f"{address} has no" if address else "no notebook of this run has a"
-        listing = _describe({notebook: declared[notebook] for notebook in books})
-        raise ParameterError(f"{where} parameter {name!r}{hint} Valid are:\n{listing}")
-    return reached
+def _unknown(name: str, address: str, declared: Mapping[str, Mapping[str, Parameter]]) -> str:
+    """What to say of a parameter that none of these notebooks has."""
+    near = difflib.get_close_matches(name, sorted({n for known in declared.values() for n in known}), 1)
+    hint = f"; did you mean {near[0]!r}?" if near else "."
+    where = f"{address} has no" if address else "no notebook of this run has a"
+    return f"{where} parameter {name!r}{hint} Valid are:\n{_describe(declared)}"
 
 
 @contextmanager
@@ -292,14 +277,13 @@ def find_notebooks(names: Sequence[str] = (), *, folder: str | os.PathLike[str] 
     """
     here = Path("notebooks") if any(Path("notebooks").glob("*.ipynb")) else packaged_notebooks()
     place = here if folder is None else Path(folder)
-    known = sorted(place.glob("*.ipynb"), key=_order)
+    known = sorted(place.glob("*.ipynb"), key=notebook_order)
     if not names and not known:
         raise RunError(f"no notebooks in {place}; name a folder that has some with --notebooks")
-    chosen = {_choose(name, known, place) for name in names} if names else set(known)
-    twice = [p.stem for p in chosen if sum(q.stem == p.stem for q in chosen) > 1]
-    if twice:
+    found = sorted({_choose(name, known, place) for name in names}, key=notebook_order) if names else known
+    if twice := [path.stem for path, after in pairwise(found) if path.stem == after.stem]:
         raise RunError(f"two notebooks are called {twice[0]!r}; a run needs names that differ")
-    return sorted(chosen, key=_order)
+    return found
 
 
 def packaged_notebooks() -> Path:
@@ -309,20 +293,20 @@ def packaged_notebooks() -> Path:
     return beside if any(beside.glob("*.ipynb")) else package / "notebooks"
 
 
-def _order(path: Path) -> tuple[int, str]:
+def notebook_order(path: Path) -> tuple[int, str]:
+    """What notebooks are sorted by: their numbers, then their names."""
     number = re.match(r"\d+", path.stem)
-    return (int(number[0]) if number else sys.maxsize, path.stem)
+    return int(number[0]) if number else sys.maxsize, path.stem
 
 
 def _choose(name: str, known: Sequence[Path], place: Path) -> Path:
     stem = name.removesuffix(".ipynb")
-    for path in known:
-        if stem in (path.stem, path.stem.partition("_")[0]):
-            return path
-    if name.endswith(".ipynb") and Path(name).is_file():
-        return Path(name)
-    listed = ", ".join(p.stem for p in known) or "none"
-    raise RunError(f"no notebook {name!r} in {place} and no such file; there are: {listed}")
+    mine = [Path(name)] if name.endswith(".ipynb") and Path(name).is_file() else []
+    found = [path for path in known if stem in (path.stem, path.stem.partition("_")[0])] + mine
+    if not found:
+        listed = ", ".join(p.stem for p in known) or "none"
+        raise RunError(f"no notebook {name!r} in {place} and no such file; there are: {listed}")
+    return found[0]
 
 
 def describe_notebooks(paths: Iterable[Path]) -> str:
