@@ -17,8 +17,7 @@ import pytest
 import lefs
 from lefs.directions import Directions
 from lefs.generator import GeneratorId
-from lefs.runner.assets import link_pictures
-from lefs.runner.pages import figures
+from lefs.runner.pages import figures, link_pictures
 
 pytestmark = pytest.mark.slow
 

@@ -38,10 +38,9 @@ from lefs.runner import (
     run_notebooks,
     save_results,
 )
-from lefs.runner.assets import link_pictures
 from lefs.runner.costs import estimate_notebook, sweep_costs
 from lefs.runner.html import markdown_to_html, math_to_mathml
-from lefs.runner.pages import figures, gallery_page
+from lefs.runner.pages import figures, gallery_page, link_pictures
 from lefs.runner.planning import Planner
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -34,8 +34,8 @@ from lefs.runner import (
     sweep_notebooks,
     sweeps,
 )
-from lefs.runner.assets import share
 from lefs.runner.findings import numbers, read_findings
+from lefs.runner.runs import share
 
 PARAMETERS = [
     'output: str = "results"  # where to',

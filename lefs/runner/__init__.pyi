@@ -16,9 +16,9 @@ from lefs.runner.notebooks import RunError as RunError
 from lefs.runner.notebooks import describe_notebooks as describe_notebooks
 from lefs.runner.notebooks import find_notebooks as find_notebooks
 from lefs.runner.notebooks import read_parameters as read_parameters
-from lefs.runner.pages import results as results
-from lefs.runner.pages import save_results as save_results
 from lefs.runner.runs import Run as Run
+from lefs.runner.runs import results as results
+from lefs.runner.runs import save_results as save_results
 from lefs.runner.sweeps import Sweep as Sweep
 from lefs.runner.sweeps import read_grid as read_grid
 from lefs.runner.sweeps import read_rows as read_rows

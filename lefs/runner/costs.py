@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from lefs.catalog import Catalog
-from lefs.checks import Label, check_integer, check_number
+from lefs.checks import check_integer, check_number
 from lefs.effects import with_effects
 from lefs.generator import Generator
 from lefs.segmenters import segmenter_of
@@ -28,18 +28,9 @@ if TYPE_CHECKING:
     from lefs.runner.planning import Task
 
 __all__ = [
-    "OURS",
-    "affordable",
-    "affordable_images",
-    "cell_reporter",
-    "choose_clustering",
-    "duration",
-    "effects_within",
-    "estimate_notebook",
-    "picture_seconds",
-    "seconds_per_image",
-    "sweep_costs",
-]
+    "OURS", "affordable", "affordable_images", "cell_reporter", "choose_clustering", "duration",
+    "effects_within", "estimate_notebook", "picture_seconds", "seconds_per_image", "sweep_costs",
+]  # fmt: skip
 
 # Of two usual cores: multiplications a second; seconds for each number in a map (filters of StyleGAN3 take
 # longer) and for each layer.
@@ -49,23 +40,17 @@ _LOOKED, _FULL, _COARSE = 1.3, 32, 64
 _PAIRS = 24  # of notebook 3, at most
 _FEWEST = 4  # images that effects are worth measuring on
 
-_Count = Callable[[Mapping[str, Any]], int]
 
 # The work of each notebook in images, so that the seconds come out as they did on two cores; seconds of what
 # does not depend on the generator (its kernel, figures); megabytes that a run of a sweep leaves. The first
 # images are made whatever `minutes` says, the second as far as it lets them.
-_COSTS: Mapping[str, tuple[_Count, _Count, int, float]] = {
-    "1_dissection": (lambda v: 80, lambda v: 4 * v["images"] + 8 * (v["clusters"] or 96) + 820, 20, 1.9),
-    "2_catalog": (lambda v: 2 * v["images"] + 60, lambda v: 1500, 15, 1.7),
-    "3_editing": (lambda v: 80, lambda v: (2 * (len(v["parts"]) or 5) + 1) * _PAIRS + 700, 20, 2.6),
-    "4_units": (
-        lambda v: 8 * v["images"] + 100 * v["tested"] + 150 * v["search_steps"],
-        lambda v: 0,
-        20,
-        1.8,
-    ),
-    "5_evaluation": (lambda v: 230 * v["pairs"], lambda v: 0, 20, 1.0),
-    "6_directions": (lambda v: 25 * v["targets"] + 300, lambda v: 0, 20, 2.1),
+_COSTS: Mapping[str, tuple[Callable[[Any], tuple[int, int]], int, float]] = {
+    "1_dissection": (lambda v: (80, 4 * v["images"] + 8 * (v["clusters"] or 96) + 820), 20, 1.9),
+    "2_catalog": (lambda v: (2 * v["images"] + 60, 1500), 15, 1.7),
+    "3_editing": (lambda v: (80, (2 * (len(v["parts"]) or 5) + 1) * _PAIRS + 700), 20, 2.6),
+    "4_units": (lambda v: (8 * v["images"] + 100 * v["tested"] + 150 * v["search_steps"], 0), 20, 1.8),
+    "5_evaluation": (lambda v: (230 * v["pairs"], 0), 20, 1.0),
+    "6_directions": (lambda v: (25 * v["targets"] + 300, 0), 20, 2.1),
 }
 OURS = frozenset(_COSTS)  # names of the notebooks that come with lefs
 
@@ -205,13 +190,12 @@ def duration(seconds: float) -> str:
 
 
 @torch.inference_mode()
-def seconds_per_image(generator: Generator, label: Label = -1, threads: int | None = None) -> float:
+def seconds_per_image(generator: Generator, threads: int | None = None) -> float:
     """Time one image as large as it is shown: the best of five, or of as many as a second is enough for."""
-    chosen = (generator if label == -1 else generator.with_label(label)).at(generator.preview_size)
-    taken, before = list[float](), torch.get_num_threads()
+    chosen = (generator.with_label(0) if generator.label_dim else generator).at(generator.preview_size)
+    styles, taken, before = chosen.sample([0]), list[float](), torch.get_num_threads()
     torch.set_num_threads(threads or before)
     try:
-        styles = chosen.sample([0])
         while not taken or (len(taken) < 5 and sum(taken) < 1):
             start = time.perf_counter()
             chosen.synthesize(styles).cpu()
@@ -238,18 +222,22 @@ def estimate_notebook(name: str, values: Mapping[str, Any], one: float) -> str:
     >>> estimate_notebook("2_catalog", {"images": 128, "minutes": 1}, 0.5)
     'about 4 min: 436 images at 0.5 s each, as timed on one, and 15 s for the rest'
     """
-    try:
-        count, rest = _counted(name, values, one)
-    except KeyError:  # (one of that name may lack parameters that ours has)
+    count, rest, _ = _work(name, values, one)
+    if not math.isfinite(count):
         return "not known: this notebook did not come with lefs"
     how = f"{count:,} images at {one:.2g} s each, as timed on one, and {rest} s for the rest"
     return f"about {duration(count * one + rest)}: {how}"
 
 
-def _counted(name: str, values: Mapping[str, Any], one: float) -> tuple[int, int]:
-    """Images, where samples are as large as the minutes allow, and seconds of all else."""
-    whole, some, rest, _ = _COSTS[name]
-    return whole(values) + min(some(values), int(60 * values.get("minutes", 0) / one)), rest
+def _work(name: str, values: Mapping[str, Any], one: float) -> tuple[float, int, float]:
+    """Images, where samples are as large as the minutes allow, seconds of all else, and megabytes."""
+    try:
+        images, rest, space = _COSTS[name]
+        whole, some = images(values)
+    except KeyError:  # (not one of ours; one of that name may lack parameters that ours has)
+        return math.inf, 0, math.inf
+    kept = 0.0105 * (values["clusters"] or 96) if name == "1_dissection" else 0
+    return whole + min(some, int(60 * values.get("minutes", 0) / one)), rest, space + kept
 
 
 def sweep_costs(tasks: Iterable[Task], timed: Callable[[Task], float]) -> tuple[float, float]:
@@ -259,18 +247,13 @@ def sweep_costs(tasks: Iterable[Task], timed: Callable[[Task], float]) -> tuple[
     """
     seconds, space, catalogs = 0.0, 0.0, dict[Any, float]()
     for task in tasks:
-        name, values = task.path.stem, task.values
         if task.generator is None:
             return math.inf, math.inf
         one = timed(task)
-        try:
-            count, rest = _counted(name, values, one)
-        except KeyError:  # (one of that name may lack parameters that ours has)
-            return math.inf, math.inf
-        seconds += count * one + rest
-        space += _COSTS[name][3] + (0.0105 * (values["clusters"] or 96) if name == "1_dissection" else 0)
-        if name == "2_catalog":  # (what is in it, under whatever names, is kept once)
-            catalogs[values["catalog"], task.generator["fingerprint"]] = task.catalog
+        count, rest, megabytes = _work(task.path.stem, task.values, one)
+        seconds, space = seconds + count * one + rest, space + megabytes
+        if task.path.stem == "2_catalog":  # (what is in it, under whatever names, is kept once)
+            catalogs[task.values.get("catalog"), task.generator["fingerprint"]] = task.catalog
     return seconds, space + sum(catalogs.values())
 
 

@@ -6,7 +6,6 @@ import math
 import os
 import sys
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ import torch
 import lefs
 from lefs.activations import Hypercolumns
 from lefs.catalog import Catalog
-from lefs.checks import MAX_SEED, check_integer, check_label, check_name, check_number
+from lefs.checks import MAX_SEED, check_integer, check_label, check_name, check_number, check_seed
 from lefs.generator import Generator
 from lefs.records import load_record
 from lefs.runner.costs import estimate_notebook, seconds_per_image
@@ -24,68 +23,47 @@ from lefs.runner.notebooks import ParameterError, complaints
 from lefs.segmenters import segmenter_of
 from lefs.sources import source_styles
 
-__all__ = [
-    "DOMAINS",
-    "check_values",
-    "choose",
-    "find_catalog",
-    "open_catalog",
-    "prepare",
-]
+__all__ = ["DOMAINS", "check_values", "choose", "find_catalog", "open_catalog", "prepare"]
 
 _MAX_VECTORS = 65_536  # what `dissect` clusters at most
 _NAMING = "2_catalog"  # names the clusters itself, after the truth where there is one
 _PLAIN = (str, int, float, list, tuple, type(None))
 
 
-@dataclass(frozen=True)
-class _Known:
-    """What values are held against: the notebook's others, its generator, and the names that there are."""
-
-    values: Mapping[str, Any]
-    generator: Generator
-    names: Mapping[str, Sequence[str]]
+# What a value is held against: its name, itself, the notebook's other values, its generator
 
 
-def _source(name: str, value: Any, known: _Known) -> None:
+def _source(name: str, value: Any, *_: Any) -> None:
     if not isinstance(value, str):
-        check_integer(name, value, maximum=MAX_SEED)
+        check_seed(name, value)
     elif not Path(value).expanduser().is_file():
-        raise ValueError(
-            f"{name} must be a seed or the file of an inversion, a w or styles; {value!r} is not there"
-        )
+        wanted = "a seed or the file of an inversion, a w or styles"
+        raise ValueError(f"{name} must be {wanted}; {value!r} is not there")
 
 
-def _tuned(name: str, value: Any, known: _Known) -> None:
+def _tuned(name: str, value: Any, *_: Any) -> None:
     if value != -1:
         check_number(f"{name} (-1: tuned)", value, minimum=0)
 
 
-def _label(name: str, value: Any, known: _Known) -> None:
-    classes = known.generator.label_dim
-    if classes:
-        check_label(f"this generator is conditional: {name}", value, classes)
+def _label(name: str, value: Any, _: object, generator: Generator) -> None:
+    if generator.label_dim:
+        check_label(f"this generator is conditional: {name}", value, generator.label_dim)
     elif value != -1:
         raise ValueError(f"{name} must be -1, got {value!r}: this generator is not conditional")
 
 
-def _clusters(name: str, value: Any, known: _Known) -> None:
+def _clusters(name: str, value: Any, others: Mapping[str, Any], generator: Generator) -> None:
     if name == "clusters" and value == 0:
         return  # (the notebook chooses)
-    images = known.values.get("images", 1)
+    images = others.get("images", 1)
     images = min(images, 64) if "[" in name else images  # (what is compared is made from fewer)
-    layer = (
-        known.values.get("layer") or known.generator.default_layer
-    )  # (joined ones have no fewer positions)
-    vectors = min(images * Hypercolumns.of(layer, known.generator.layers).positions, _MAX_VECTORS)
+    # (joined layers have no fewer positions than the one that is usual)
+    layer = others.get("layer") or generator.default_layer
+    vectors = min(images * Hypercolumns.of(layer, generator.layers).positions, _MAX_VECTORS)
     if check_integer(name, value, minimum=2) > vectors:
-        raise ValueError(
-            f"{name} must be at most {vectors:,}, got {value}: {images} images have no more vectors"
-        )
-
-
-def _layer(name: str, value: Any, known: _Known) -> None:
-    Hypercolumns.of(value, known.generator.layers)
+        what = f"{images} images have no more vectors"
+        raise ValueError(f"{name} must be at most {vectors:,}, got {value}: {what}")
 
 
 # What each may be: one of these words; one of the parts, ..., that there are; from the least to the most,
@@ -98,7 +76,7 @@ DOMAINS: Mapping[str, Any] = {
     "truncation": (0.0, 2.0),
     # 1_dissection
     **dict.fromkeys(("clusters", "factors", "tried_clusters"), _clusters),
-    "layer": _layer,
+    "layer": lambda _, value, others, generator: Hypercolumns.of(value, generator.layers),
     "random_state": (0, MAX_SEED),
     # 2_catalog, 3_editing
     "first_seed": (0, MAX_SEED - 2**20),
@@ -124,34 +102,14 @@ DOMAINS: Mapping[str, Any] = {
     "measured": "part",
 }
 _LISTS = ("tried_clusters", "references", "doses", "moved", "parts", "steps", "measured")
-_OPEN = (
-    "layer",
-    "part",
-    "concept",
-    "unit_layer",
-    "moved",
-    "parts",
-    "measured",
-)  # empty: the notebook's choice
+# empty: the notebook's choice
+_OPEN = ("layer", "part", "concept", "unit_layer", "moved", "parts", "measured")
 
 
-def _check(name: str, value: Any, known: _Known) -> None:
-    """Complain of a value that is outside, or of the first such one in a list."""
-    listed = name in _LISTS
-    if listed and not isinstance(value, list | tuple):
-        raise ValueError(f"{name} must be a list, got {value!r}")
-    if not value and name in _OPEN:
-        return
-    if listed and not value:
-        raise ValueError(f"{name} is empty; give at least one")
-    for place, one in enumerate(value if listed else [value]):
-        _check_one(DOMAINS[name], f"{name}[{place}]" if listed else name, one, known)
-
-
-def _check_one(domain: Any, name: str, value: Any, known: _Known) -> None:
+def _check(name: str, value: Any, domain: Any, names: Mapping[str, Sequence[str]], *others: Any) -> None:
     match domain:
         case str():
-            check_name(name, value, known.names[domain], what=domain)
+            check_name(name, value, names[domain], what=domain)
         case list():
             check_name(name, value, domain, what=name)
         case (int() as least, most):
@@ -159,18 +117,16 @@ def _check_one(domain: Any, name: str, value: Any, known: _Known) -> None:
         case (least, most):
             check_number(name, value, minimum=least, maximum=most)
         case _:
-            domain(name, value, known)
+            domain(name, value, *others)
 
 
 def check_values(
     notebook: str,
     values: Mapping[str, Any],
     generator: Generator,
-    catalog: Catalog | None,
-    *,
-    clusters: int = 0,
+    catalog: Catalog | int,
     later: bool = False,
-) -> Mapping[str, Sequence[str]]:
+) -> dict[str, Sequence[str]]:
     """Hold the parameters of a notebook against what there is.
 
     Parameters
@@ -180,15 +136,14 @@ def check_values(
     values : mapping of str to Any
         All its parameters; those that `DOMAINS` lacks are let through.
     generator : Generator
-    catalog : Catalog or None
-        None where an earlier notebook is still to make it, of so many
-    clusters : int
+    catalog : Catalog or int
+        Where an earlier notebook is still to make it, of how many clusters.
     later : bool
         Whether an earlier notebook may still name the clusters after the truth.
 
     Returns
     -------
-    mapping of str to sequence of str
+    dict of str to sequence of str
         What parameters may name, by its kind in `DOMAINS`: ``{"part": ("hair", ...), ...}``.
 
     Raises
@@ -196,25 +151,29 @@ def check_values(
     ParameterError
         For the first that is wrong; lists what there is, the nearest first.
     """
-    known = _Known(values, generator, _names(generator, catalog, clusters, later or notebook == _NAMING))
+    names = _names(generator, catalog, later or notebook == _NAMING)
     with complaints(f"{notebook}: "):
-        for name, value in values.items():
-            if name in DOMAINS:
-                _check(name, value, known)
-    return known.names
+        for name, value in ((name, value) for name, value in values.items() if name in DOMAINS):
+            if (listed := name in _LISTS) and not isinstance(value, list | tuple):
+                raise ValueError(f"{name} must be a list, got {value!r}")
+            if listed and not value and name not in _OPEN:
+                raise ValueError(f"{name} is empty; give at least one")
+            single = [(name, value)] if value or name not in _OPEN else []
+            for place, one in [(f"{name}[{n}]", x) for n, x in enumerate(value)] if listed else single:
+                _check(place, one, DOMAINS[name], names, values, generator)
+    return names
 
 
-def _names(
-    generator: Generator, catalog: Catalog | None, clusters: int, naming: bool
-) -> dict[str, Sequence[str]]:
+def _names(generator: Generator, catalog: Catalog | int, naming: bool) -> dict[str, Sequence[str]]:
     layers = judged = [layer.name for layer in generator.layers]
-    parts = [f"cluster {k}" for k in range(clusters)] if catalog is None else list(catalog.parts)
-    concepts = parts
-    if (truth := segmenter_of(generator)) is not None:
-        concepts = list(truth.names)
-        parts = concepts if naming else parts
-    elif catalog is not None:  # (the judge of concepts, which can say nothing of what comes after its layer)
+    if isinstance(catalog, int):
+        parts = concepts = [f"cluster {k}" for k in range(catalog)]
+    else:  # (the judge of concepts, which can say nothing of what comes after its layer)
+        parts = concepts = [*catalog.parts]
         judged = layers[: layers.index(catalog.columns.names[-1]) + 1]
+    if (truth := segmenter_of(generator)) is not None:
+        concepts, judged = [*truth.names], layers
+        parts = concepts if naming else parts
     return {"part": parts, "concept": concepts, "layer of units": judged, "layer": layers}
 
 
@@ -247,19 +206,15 @@ def find_catalog(generator: Generator, results: Path | None = None) -> Path:
     saved = [] if results is None else results.glob("*/catalog/catalog.safetensors")
     newest = sorted(saved, key=lambda path: path.stat().st_mtime, reverse=True)
     beside = [] if generator.source is None else [generator.source.parent / "catalog.safetensors"]
-    for path in [*newest, *beside]:
-        if path.is_file() and _owner(path) == generator.fingerprint:
+    for path in (path for path in [*newest, *beside] if path.is_file()):
+        owner = load_record(path, expect="lefs-catalog", tensors=False).content.get("generator")
+        if isinstance(owner, dict) and owner.get("fingerprint") == generator.fingerprint:
             return path.parent
     place = "" if results is None else f" in {results.resolve()}, nor"
     raise ParameterError(
         f"catalog: there is none of the generator {generator.name!r}{place} beside its file; "
         "run 1_dissection first, or name one"
     )
-
-
-def _owner(path: Path) -> str | None:
-    owner = load_record(path, expect="lefs-catalog", tensors=False).content.get("generator")
-    return owner.get("fingerprint") if isinstance(owner, dict) else None
 
 
 def choose(name: str, value: str, choices: Collection[str], wish: str = "") -> str:
@@ -329,20 +284,19 @@ def prepare(notebook: str, namespace: dict[str, Any], **wishes: Any) -> None:
     values = {n: namespace[n] for n in DOMAINS if isinstance(namespace.get(n, ...), _PLAIN)}
     if "generator" not in values:
         raise ParameterError(f"{notebook}: its parameters lack generator, which says what to load")
-    generator, catalog = lefs.load(values["generator"]), None
+    generator = lefs.load(values["generator"])
     if values.get("catalog") == "":
         values["catalog"] = namespace["catalog"] = _found(generator, Path(values["output"]).parent)
-    if "catalog" in values:
-        catalog = open_catalog(values["catalog"], generator)
-    names = dict(check_values(notebook, values, generator, catalog))
-    if catalog is not None:
+    catalog = open_catalog(values["catalog"], generator) if "catalog" in values else 0
+    names = check_values(notebook, values, generator, catalog)
+    if isinstance(catalog, Catalog):
         look = not namespace.get("part", ...) and wishes.get("part") not in names["part"]
         names["part"] = _largest_first(names["part"], catalog, generator, values if look else {})
     for name, wish in wishes.items():
         if not namespace[name]:
             namespace[name] = _suitable(name, wish, names[DOMAINS[name]])
     if not os.environ.get("LEFS_HEADLESS"):  # (lefs run has said it)
-        one = seconds_per_image(generator, values.get("label", -1))
+        one = seconds_per_image(generator)
         sys.stdout.write(f"time: {estimate_notebook(notebook, values, one)}\n")
 
 
@@ -364,12 +318,10 @@ def _largest_first(
 
 def _found(generator: Generator, results: Path) -> str:
     folder = find_catalog(generator, results)
-    if generator.source is not None and folder == generator.source.parent:
-        text = f"that of {generator.name}"
-    else:
-        saved = datetime.fromtimestamp((folder / "catalog.safetensors").stat().st_mtime)
-        text = f"{folder}, the newest, saved {saved:%Y-%m-%d %H:%M}"
-    sys.stdout.write(f"catalog: {text}\n")
+    own = generator.source is not None and folder == generator.source.parent
+    saved = datetime.fromtimestamp((folder / "catalog.safetensors").stat().st_mtime)
+    newest = f"{folder}, the newest, saved {saved:%Y-%m-%d %H:%M}"
+    sys.stdout.write(f"catalog: {f'that of {generator.name}' if own else newest}\n")
     return str(folder)
 
 

@@ -12,12 +12,11 @@ import threading
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from contextlib import suppress
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
-import nbformat
 import papermill
 from ipykernel.kernelspec import get_kernel_dict
 from jupyter_client.kernelspec import KernelSpec
@@ -27,20 +26,12 @@ from papermill.exceptions import PapermillExecutionError
 import lefs
 from lefs.checks import check_integer
 from lefs.records import ArtifactError, file_sha256, printable
-from lefs.runner.assets import link_pictures, link_styles, share
 from lefs.runner.costs import OURS, cell_reporter, estimate_notebook
 from lefs.runner.findings import read_findings
-from lefs.runner.html import notebook_to_html
-from lefs.runner.notebooks import (
-    NotebookFailed,
-    RunError,
-    complaints,
-    find_notebooks,
-    read_notebook,
-    write_text,
-)
+from lefs.runner.notebooks import NotebookFailed, complaints, find_notebooks
+from lefs.runner.pages import write_page
 from lefs.runner.planning import PATHS, Planner, Task
-from lefs.runner.runs import UNFINISHED, Run, make_run, run_name
+from lefs.runner.runs import UNFINISHED, Run, make_run, run_name, share
 from lefs.workers.chunks import as_they_end
 
 __all__ = ["Kernels", "run_notebooks", "run_tasks"]
@@ -142,23 +133,23 @@ def run_tasks(run: Run, tasks: Iterable[Task], kernels: Kernels, workers: int = 
 
 
 def _told(run: Run, task: Task) -> dict[str, Any]:
-    """What was asked for, the run's own folder, and the catalog that an earlier notebook left there."""
+    """What was asked for, the run's own folder, and the catalog that an earlier notebook left there.
+
+    Paths are as seen from here: the kernel works in the notebooks' folder.
+    """
     own = {"output": run.artifacts, "catalog": run.artifacts / "catalog"}
     given = {n: str(path) for n, path in own.items() if path.exists()} | dict(task.given)
-    return {n: _absolute(given[n]) if n in PATHS else given[n] for n in task.values if n in given}
-
-
-def _absolute(value: Any) -> Any:
-    """A path as seen from here: the kernel works in the notebooks' folder."""
-    path = Path(value).expanduser() if isinstance(value, str) and value else None
-    return str(path.resolve()) if path is not None and path.exists() else value
+    for name, value in given.items():
+        if name in PATHS and isinstance(value, str) and value and Path(value).expanduser().exists():
+            given[name] = str(Path(value).expanduser().resolve())
+    return {n: given[n] for n in task.values if n in given}
 
 
 def _run_one(run: Run, task: Task, kernels: Kernels) -> None:
     """Execute one notebook; its record is there before, and page and gallery after it, however it ends."""
-    if run.failed or kernels.stopped.is_set():
+    if run.error not in (None, UNFINISHED) or kernels.stopped.is_set():
         return
-    path, parameters = task.path, _told(run, task)
+    path, parameters, start = task.path, _told(run, task), time.perf_counter()
     defaults = {n: v for n, v in task.values.items() if n not in parameters}
     told = json.dumps({"parameters": parameters, "defaults": defaults})
     record: dict[str, Any] = {
@@ -171,12 +162,15 @@ def _run_one(run: Run, task: Task, kernels: Kernels) -> None:
         **({} if task.generator is None else {"generator": task.generator}),
     }
     run.begin(record)
-    executed, start = run.folder / path.name, time.perf_counter()
+    executed = run.folder / path.name
     try:
         try:
             _execute(task, executed, parameters, kernels)
         finally:
-            record["findings"] = _keep(executed, path.parent, kernels.store)
+            shown = write_page(executed, path.parent, linked=kernels.store is not None)
+            record["findings"] = read_findings(shown)
+            if kernels.store is not None:
+                share(run.folder, kernels.store)
         record["error"] = None
     except (ArtifactError, NotebookFailed) as error:
         record["error"] = "interrupted" if kernels.stopped.is_set() else str(error)
@@ -188,24 +182,8 @@ def _run_one(run: Run, task: Task, kernels: Kernels) -> None:
         run.save()
 
 
-def _keep(executed: Path, source: Path, store: Path | None) -> dict[str, Any]:
-    """Write the page of a notebook and its pictures; return what it found."""
-    try:
-        notebook = link_pictures(read_notebook(executed), executed.parent)
-    except RunError:  # (half of it, where a disk was full: make room for the record)
-        with suppress(OSError):
-            executed.unlink()
-        return {}
-    page = notebook_to_html(notebook, title=executed.stem, folder=source)
-    write_text(executed.with_suffix(".html"), link_styles(page, executed.parent))
-    if store is not None:
-        write_text(executed, nbformat.writes(notebook))
-        share(executed.parent, store)
-    return read_findings(notebook)
-
-
 @dataclass
-class Kernels:
+class Kernels(AbstractContextManager["Kernels"]):
     """The kernels that work now; all can be stopped, and are when what is done with them is interrupted.
 
     Attributes
@@ -225,9 +203,6 @@ class Kernels:
     store: Path | None = None
     stopped: threading.Event = field(default_factory=threading.Event)
     started: list[AsyncKernelManager] = field(default_factory=list)
-
-    def __enter__(self) -> Kernels:
-        return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if kind is not None:

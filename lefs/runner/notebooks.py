@@ -141,11 +141,13 @@ class Parameter:
 
 
 def _literal(text: str) -> Any:
-    """Read ``12``, ``0.5``, ``nan``, ``true``, ``[1, 2]``, also as in JSON; what is no literal stays text."""
+    """Read ``12``, ``0.5``, ``nan``, ``true``, ``[a, b]``, also as JSON has them; all else stays text."""
     word = text.strip()
     for read in (ast.literal_eval, json.loads, float, lambda word: _WORDS[word.lower()]):
         with suppress(KeyError, MemoryError, RecursionError, TypeError, ValueError, SyntaxError):
             return read(word)
+    if listed := re.fullmatch(r"\[([^][(){}]*)\]", word):  # (of whose words a shell took the quotes)
+        return [_literal(part.strip()) for part in listed[1].split(",")]
     return text
 
 

@@ -1,38 +1,92 @@
-"""What runs leave to look at: a page with every figure and table of one, and one table over many.
+"""What a run leaves to look at: pictures as files beside its pages, and a page with every figure and table.
 
-The first has each figure under its heading and with its reading; the second what each run was told, what it
-found, where it is, and their figures side by side.
+Each picture and style sheet is one file, named by its content, so that runs can share them. The page has each
+figure under its heading and with its reading.
 """
 
 from __future__ import annotations
 
-import datetime
-import os
+import base64
+import copy
+import hashlib
+import io
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import nbformat
 from markupsafe import Markup
+from PIL import Image
 
-from lefs.records import read_json, whole, write_atomically
-from lefs.runner.assets import link_pictures
+from lefs.records import write_atomically
 from lefs.runner.costs import duration
-from lefs.runner.findings import numbers
-from lefs.runner.html import markdown_to_html, render
+from lefs.runner.html import markdown_to_html, notebook_to_html, render
 from lefs.runner.notebooks import RunError, read_notebook, write_text
 
-if TYPE_CHECKING:
-    from pandas import DataFrame
+__all__ = ["ASSETS", "Figure", "figures", "gallery_page", "link_pictures", "read_shown", "write_page"]
 
-__all__ = ["Figure", "figures", "gallery_page", "results", "save_results"]
-
+ASSETS = "assets"  # folder of a run's pictures and style sheets
+_IMAGES = {"image/png": "png", "image/jpeg": "jpeg", "image/svg+xml": "svg"}
+_STYLES = re.compile(r"<style[^>]*>(.*?)</style>", re.DOTALL)
 _HEADING = re.compile(r"^#{1,6}[ \t]+(.+?)[ \t#]*$", re.MULTILINE)
 _HALF_PAGE = 560  # pixels for a picture in one of the two columns of gallery.html.j2
-_NOTHING = Markup()
 _FEW_COLUMNS = 5  # of a table, that fit there
+
+
+def link_pictures(notebook: nbformat.NotebookNode, folder: Path) -> nbformat.NotebookNode:
+    """Write a notebook's pictures into a folder, and return the notebook with links in their place.
+
+    Parameters
+    ----------
+    notebook : NotebookNode
+        Executed, as nbformat reads it.
+    folder : Path
+        Of the run; pictures go into its ``assets``.
+    """
+    notebook = copy.deepcopy(notebook)
+    for output in (o for cell in notebook.cells for o in cell.get("outputs", [])):
+        data = output.get("data", {})
+        mime = next((mime for mime in _IMAGES if mime in data), None)
+        if mime is not None:
+            picture = _keep("".join(data.pop(mime)), _IMAGES[mime], folder)
+            output.metadata["lefs"] = picture
+            size = f' width="{picture["width"]}" height="{picture["height"]}"' if picture["width"] else ""
+            data["text/html"] = f'<img alt="Figure" src="{picture["source"]}"{size}>'
+    return notebook
+
+
+def _keep(text: str, kind: str, folder: Path) -> dict[str, Any]:
+    raw = text.encode() if kind == "svg" else base64.b64decode(text)
+    source = f"{ASSETS}/{hashlib.sha256(raw).hexdigest()[:24]}.{kind}"
+    image = None if kind == "svg" else Image.open(io.BytesIO(raw))
+    if not (folder / source).exists():
+        small = min(raw, _smaller(image), key=len) if image is not None and kind == "png" else raw
+        write_atomically(folder / source, lambda path: path.write_bytes(small))
+    width, height = (0, 0) if image is None else image.size
+    return {"source": source, "width": width, "height": height}
+
+
+def _smaller(image: Image.Image) -> bytes:
+    """The same pixels as PNG, without a layer of transparency that lets nothing through."""
+    if image.mode == "RGBA" and image.getchannel("A").getextrema() == (255, 255):
+        image = image.convert("RGB")
+    file = io.BytesIO()
+    image.save(file, "PNG")  # (more effort takes four times as long, for a thirtieth of the size)
+    return file.getvalue()
+
+
+def _link_styles(page: str, folder: Path) -> str:
+    """Move the style sheets of a page of HTML, which are those of every page, into a file beside it."""
+    head, _, body = page.partition("</head>")
+    text = "\n".join(_STYLES.findall(head))
+    source = f"{ASSETS}/{hashlib.sha256(text.encode()).hexdigest()[:24]}.css"
+    if not (folder / source).exists():
+        write_text(folder / source, text)
+    return f'{_STYLES.sub("", head)}<link rel="stylesheet" href="{source}">\n</head>{body}'
 
 
 @dataclass(frozen=True)
@@ -51,8 +105,8 @@ class Figure:
         A picture's file, as seen from the run's folder; empty for a table.
     width, height : int
         Of the picture, in pixels; 0 where its format has none.
-    table : Markup
-        A table; empty for a picture.
+    table : str
+        A table's Markup; empty for a picture.
     """
 
     heading: Markup
@@ -61,7 +115,7 @@ class Figure:
     source: str = ""
     width: int = 0
     height: int = 0
-    table: Markup = _NOTHING
+    table: str = ""
 
     @property
     def wide(self) -> bool:
@@ -77,15 +131,14 @@ def figures(notebook: nbformat.NotebookNode) -> list[Figure]:
     notebook : NotebookNode
         Executed, with links to its pictures.
     """
-    found = []
-    heading = ""
-    for place, cell in enumerate(notebook.cells):
+    found, heading = list[Figure](), ""
+    for place, cell in enumerate(notebook.cells, 1):
         if cell.cell_type == "markdown":
             heading = [heading, *_HEADING.findall(cell.source)][-1]
             continue
         shown = [content for output in cell.get("outputs", []) if (content := _content(output))]
-        for number, content in enumerate(shown, 1):
-            reading = _reading(notebook.cells[place + 1 :]) if number == len(shown) else ""
+        readings = [""] * (len(shown) - 1) + [_reading(*notebook.cells[place : place + 1])]
+        for reading, content in zip(readings, shown, strict=False):
             anchor = f"cell-id={cell.get('id', '')}"
             found.append(Figure(_inline(heading), Markup(reading), anchor, **content))
     return found
@@ -93,16 +146,13 @@ def figures(notebook: nbformat.NotebookNode) -> list[Figure]:
 
 def _inline(markdown: str) -> Markup:
     """Render one line of Markdown without the paragraph around it."""
-    rendered = markdown_to_html(markdown).strip()
-    return Markup(rendered.removeprefix("<p>").removesuffix("</p>"))
+    return Markup(markdown_to_html(markdown).strip().removeprefix("<p>").removesuffix("</p>"))
 
 
-def _reading(following: Sequence[nbformat.NotebookNode]) -> str:
-    """Render the first paragraph after a picture, unless that already begins the next section."""
-    if not following or following[0].cell_type != "markdown":
-        return ""
-    paragraph = following[0].source.strip().split("\n\n")[0]
-    return "" if paragraph.startswith("#") else markdown_to_html(paragraph)
+def _reading(cell: Mapping[str, Any] | None = None) -> str:
+    """Render the first paragraph of the cell after a picture, unless that already begins the next section."""
+    text = cell["source"].strip().split("\n\n")[0] if cell and cell["cell_type"] == "markdown" else "#"
+    return "" if text.startswith("#") else markdown_to_html(text)
 
 
 def _content(output: Mapping[str, Any]) -> dict[str, Any]:
@@ -113,11 +163,7 @@ def _content(output: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def gallery_page(
-    folder: Path,
-    records: Sequence[Mapping[str, Any]],
-    *,
-    started: datetime.datetime,
-    versions: Mapping[str, str],
+    folder: Path, records: Sequence[Mapping[str, Any]], *, started: datetime, versions: Mapping[str, str]
 ) -> str:
     """Return the page of a run as HTML.
 
@@ -133,158 +179,46 @@ def gallery_page(
         For the page's head and foot.
     """
     sections = [_section(folder, record) for record in records]
-    generators = {r["generator"]["fingerprint"]: r["generator"] for r in records if "generator" in r}
-    subject = " and ".join(g["name"] for g in generators.values()) or "a generator"
-    return render(
-        "gallery.html.j2",
-        title=sections[0]["title"] if len(sections) == 1 else f"What {subject} knows, and how to edit it",
-        name=folder.name,
-        generators=list(generators.values()),
-        sections=sections,
-        started=started,
-        versions=versions,
-        duration=duration,
-    )
+    about = {"name": folder.name, "started": started, "versions": versions}
+    return render("gallery.html.j2", sections=sections, duration=duration, **about)
 
 
-def _read_shown(folder: Path, name: str) -> nbformat.NotebookNode:
-    """An executed notebook of a run, with links to its pictures; without cells while there is none."""
+def read_shown(path: Path) -> nbformat.NotebookNode:
+    """Read an executed notebook, with links to its pictures; it has no cells while there is none."""
     try:
-        return link_pictures(read_notebook(folder / f"{name}.ipynb"), folder)
+        return link_pictures(read_notebook(path), path.parent)
     except RunError:  # (it has not begun, or the disk is full)
         return nbformat.v4.new_notebook()
 
 
+def write_page(executed: Path, source: Path, *, linked: bool) -> nbformat.NotebookNode:
+    """Write the page of an executed notebook, and its pictures; return the notebook, as `read_shown` does.
+
+    Parameters
+    ----------
+    executed, source : Path
+        The notebook, and the folder where its Markdown cells find their pictures.
+    linked : bool
+        Whether to leave the notebook itself links to its pictures, too.
+    """
+    notebook = read_shown(executed)
+    if not notebook.cells:  # (half of it, where a disk was full: make room for the record)
+        with suppress(OSError):
+            executed.unlink()
+        return notebook
+    page = notebook_to_html(notebook, title=executed.stem, folder=source)
+    write_text(executed.with_suffix(".html"), _link_styles(page, executed.parent))
+    if linked:
+        write_text(executed, nbformat.writes(notebook))
+    return notebook
+
+
 def _section(folder: Path, record: Mapping[str, Any]) -> dict[str, Any]:
-    notebook = _read_shown(folder, record["notebook"])
-    title, lead = _opening(notebook)
-    shown = {"title": _inline(title or record["notebook"]), "lead": Markup(markdown_to_html(lead))}
-    return {**record, **shown, "figures": figures(notebook)}
-
-
-def _opening(notebook: nbformat.NotebookNode) -> tuple[str, str]:
-    """Title of a notebook, without its number, and the paragraph that stands below it."""
-    for cell in notebook.cells:
-        heading = _HEADING.search(cell.source) if cell.cell_type == "markdown" else None
-        if heading:
-            below = cell.source[heading.end() :].strip().split("\n\n")[0]
-            return re.sub(r"^\d+ · ", "", heading[1]), below
-    return "", ""
-
-
-def results(folders: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]) -> DataFrame:
-    """Return a table of runs.
-
-    Parameters
-    ----------
-    folders : str or path, or iterable of them
-        Of runs, or of folders that hold runs.
-
-    Returns
-    -------
-    DataFrame
-        A row for each notebook of each run: ``notebook``, every parameter that any of them was given, every
-        finding (see `record`), ``seconds``, ``error`` (None where there was none) and ``run``, its folder.
-        Its ``attrs["parameters"]`` says which columns are parameters.
-
-    Raises
-    ------
-    RunError
-        If a folder has no run.
-    ArtifactError
-        If the record of a run cannot be read.
-
-    Examples
-    --------
-    >>> frame = results("runs")  # doctest: +SKIP
-    >>> frame.groupby("clusters")["stability"].mean()  # doctest: +SKIP
-    """
-    from pandas import DataFrame
-
-    records = []
-    for folder in [folders] if isinstance(folders, str | os.PathLike) else folders:
-        found = sorted(Path(folder).rglob("run.json"))
-        if not found:
-            raise RunError(f"{folder} holds no run (no run.json); name a folder that `lefs run` has made")
-        for path in found:
-            with whole(path, "record of a run"):
-                every = read_json(path, expect="lefs-run")["notebooks"]
-                records += [(path.parent, *_recorded(record)) for record in every]
-    given = {n: None for run, _, told, *_ in records for n, v in told.items() if not _own(run, v)}
-    rows, last = [], ["seconds", "error", "run"]
-    for run, name, told, defaults, found_out, *ended in records:
-        told = defaults | told
-        row = {"notebook": name, **{n: told[n] for n in given if n in told}}
-        taken = {*given, *row, *last}
-        row |= {f"{n} (found)" if n in taken else n: v for n, v in found_out.items()}
-        rows.append(row | dict(zip(last, [*ended, str(run)], strict=True)))
-    columns = dict.fromkeys(["notebook", *given, *(name for row in rows for name in row)])
-    frame = DataFrame(rows, columns=[*(n for n in columns if n not in last), *last])
-    frame.attrs["parameters"] = [*given]
-    return frame
-
-
-def _recorded(record: Mapping[str, Any]) -> tuple[Any, ...]:
-    """Notebook, parameters, defaults, findings, seconds and error of a record, as far as a file has them."""
-    told, defaults, found = (dict(record.get(n, {})) for n in ("parameters", "defaults", "findings"))
-    return str(record["notebook"]), told, defaults, numbers(found), record["seconds"], record["error"]
-
-
-def _own(run: Path, value: Any) -> bool:
-    """Whether a value is a folder that the run itself has, which no other can have."""
-    return isinstance(value, str) and Path(value).is_relative_to(run.resolve())
-
-
-def save_results(folders: Sequence[str | os.PathLike[str]], out: str | os.PathLike[str]) -> Path:
-    """Write ``results.csv`` and a page, ``index.html``: the table of runs, and their figures side by side.
-
-    Parameters
-    ----------
-    folders : sequence of str or path
-        As for `results`.
-    out : str or path
-        Where to; links lead from there to the runs.
-
-    Returns
-    -------
-    Path
-        Of the page.
-
-    Examples
-    --------
-    >>> save_results(["runs"], "all-runs")  # doctest: +SKIP
-    """
-    frame, out = results(folders), Path(out)
-    told = frame.attrs["parameters"]
-    frame["run"] = [os.path.relpath(run, out) for run in frame["run"]]
-    write_atomically(out / "results.csv", lambda path: frame.to_csv(path, index=False))
-    page = render(
-        "overview.html.j2",
-        sections=[_compared(str(name), part, told, out) for name, part in frame.groupby("notebook")],
-        title=out.resolve().name,
-        runs=frame["run"].nunique(),
-        spelled=_spelled,
-    )
-    return write_text(out / "index.html", page)
-
-
-def _compared(name: str, frame: DataFrame, told: Sequence[str], out: Path) -> dict[str, Any]:
-    """The runs of one notebook: their table, and each of its figures in all of them."""
-    frame = frame.drop(columns="notebook").dropna(axis="columns", how="all")
-    varied = [n for n in told if n in frame and frame[n].map(repr).nunique() > 1]
-    rows = frame.to_dict("records")
-    multiples: dict[int, list[dict[str, Any]]] = {}
-    for row in rows:
-        label = ", ".join(f"{n} {row[n]}" for n in varied)
-        shown = figures(_read_shown(out / row["run"], name))
-        for place, figure in enumerate(f for f in shown if f.source):
-            one = {"run": row["run"], "label": label, "figure": figure}
-            multiples.setdefault(place, []).append(one)
-    columns = [n for n in frame.columns if n != "run"]
-    return {"name": name, "columns": columns, "rows": rows, "multiples": [*multiples.values()]}
-
-
-def _spelled(value: Any) -> str:
-    if value is None or value != value:  # (NaN)
-        return ""
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    """What the page says of a notebook: its title without its number, the paragraph below it, its figures."""
+    notebook = read_shown(folder / f"{record['notebook']}.ipynb")
+    texts = [cell.source for cell in notebook.cells if cell.cell_type == "markdown"]
+    opening = next(filter(_HEADING.search, texts), f"# {record['notebook']}")
+    _, title, below = _HEADING.split(opening, maxsplit=1)
+    lead = markdown_to_html(below.strip().split("\n\n")[0])
+    title = _inline(re.sub(r"^\d+ · ", "", title))
+    return {**record, "title": title, "lead": Markup(lead), "figures": figures(notebook)}

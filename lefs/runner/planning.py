@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import lefs
 from lefs.catalog import Catalog
-from lefs.records import file_sha256
+from lefs.records import file_sha256, locate, record_file
 from lefs.runner.costs import choose_clustering, seconds_per_image
 from lefs.runner.domains import check_values, find_catalog, open_catalog
 from lefs.runner.notebooks import (
@@ -75,38 +75,35 @@ class Planner:
         self._load = functools.cache(lefs.load)
         self._open = functools.cache(lambda name, owner: open_catalog(name, self._load(owner)))
         self._digest = functools.cache(_digest)
-        self._timed = functools.cache(lambda name, label: seconds_per_image(self._load(name), label, threads))
+        self._timed = functools.cache(lambda name: seconds_per_image(self._load(name), threads))
 
     def timed(self, task: Task) -> float:
         """Seconds that one image of a task's generator takes."""
-        label = task.values.get("label", -1)
-        return self._timed(task.values["generator"], tuple(label) if isinstance(label, list) else label)
+        return self._timed(task.values["generator"])
 
     def tasks(self, requested: Iterable[tuple[str, Any]]) -> list[Task]:
         """What each notebook will be told, held against what there is, if its first cell would do so, too."""
-        given = assign_parameters(requested, self.declared)
-        tasks: list[Task] = []
-        clusters = 0
+        given, tasks, clusters = assign_parameters(requested, self.declared), list[Task](), 0
         for path, notebook in self._notebooks.items():
             told = {n: p.default for n, p in self.declared[path.stem].items()} | given[path.stem]
             about, size, files = None, 0.0, {n: told[n] for n in PATHS if told.get(n)}
-            sources = [cell.source for cell in notebook.cells if cell.cell_type == "code"]
-            if "generator" in told and any("runner.prepare(" in source for source in sources):
+            if "generator" in told and any("runner.prepare(" in cell.source for cell in notebook.cells):
                 with complaints(f"{path.stem}: generator: "):
-                    generator, catalog = self._load(told["generator"]), None
+                    generator = self._load(told["generator"])
+                catalog: Catalog | int = clusters
                 if "catalog" in told and (told["catalog"] or not clusters):
                     files["catalog"] = told["catalog"] or str(find_catalog(generator))
                     catalog = self._open(files["catalog"], told["generator"])
-                    size = _megabytes(catalog)
+                    size = record_file(locate(files["catalog"]), "lefs-catalog").stat().st_size / 1e6
                 later = bool(tasks) and not told.get("catalog")
-                check_values(path.stem, told, generator, catalog, clusters=clusters, later=later)
+                check_values(path.stem, told, generator, catalog, later)
                 if "clusters" in told:
                     clusters = told["clusters"] or choose_clustering(generator)[0]
                 kind = "{}, {} × {} pixels".format(type(generator).__name__, *generator.size)
                 about = {"name": generator.name, "kind": kind, "fingerprint": generator.fingerprint}
                 files["generator"] = generator.fingerprint
-            content = told | {name: self._digest(value) for name, value in files.items()}
-            key = _sha256([path.stem, notebook_digest(notebook), {**content, "output": None}])
+            content = told | {name: self._digest(value) for name, value in files.items()} | {"output": None}
+            key = _sha256([path.stem, notebook_digest(notebook), content])
             tasks.append(Task(path, notebook, given[path.stem], told, about, size, key))
         return tasks
 
@@ -120,15 +117,9 @@ def _sha256(content: Any) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
-def _megabytes(catalog: Catalog) -> float:
-    effects = catalog.contributions.nbytes / 2 if catalog.effects is not None else 0  # (float32 in files)
-    return (catalog.centers.nbytes + catalog.contributions.nbytes + effects) / 1e6
-
-
 def _digest(value: Any) -> Any:
     """What a file, or the files of a folder, hold; of any other value itself."""
-    path = Path(value).expanduser() if isinstance(value, str) else Path()
-    if not isinstance(value, str) or not path.exists():
+    path = Path(value).expanduser() if isinstance(value, str) else None
+    if path is None or not path.exists():
         return value
-    files = [path] if path.is_file() else sorted(p for p in path.iterdir() if p.is_file())
-    return [file_sha256(file) for file in files]
+    return [file_sha256(f) for f in (sorted(path.iterdir()) if path.is_dir() else [path]) if f.is_file()]

@@ -23,13 +23,12 @@ from typing import TYPE_CHECKING, Any
 from tqdm import tqdm
 
 from lefs.checks import check_integer
-from lefs.records import ArtifactError, exclusive, printable, read_json, whole
+from lefs.records import ArtifactError, exclusive, printable
 from lefs.runner.costs import duration, sweep_costs
 from lefs.runner.execution import Kernels, run_tasks
 from lefs.runner.notebooks import NotebookFailed, ParameterError, RunError, complaints, find_notebooks
-from lefs.runner.pages import results, save_results
 from lefs.runner.planning import Planner, Task, run_key
-from lefs.runner.runs import UNFINISHED, collecting, make_run, run_name
+from lefs.runner.runs import UNFINISHED, Run, collecting, make_run, results, run_name, save_results
 from lefs.workers.chunks import retried
 
 if TYPE_CHECKING:
@@ -74,21 +73,6 @@ class _Point:
     label: str
     tasks: Sequence[Task]
     key: str
-
-
-@dataclass(frozen=True)
-class _Kept:
-    """A run that is there, and what went wrong in it."""
-
-    folder: Path
-    error: str | None
-    seconds: float
-
-    @property
-    def megabytes(self) -> float:
-        """What no other run shares."""
-        files = [file.stat() for file in self.folder.rglob("*") if file.is_file()]
-        return sum(f.st_size / max(1, f.st_nlink - 1) for f in files) / 1e6  # (a link is the store's)
 
 
 def sweep_notebooks(
@@ -177,15 +161,15 @@ def sweep_notebooks(
             if shared.is_file() and shared.stat().st_nlink == 1:
                 shared.unlink()
     newest = {p.label: after[p.key][-1] for p in points if p.key in after and not _running(place, p, after)}
+    folders = [run.folder for run in newest.values()]
     if newest:
-        save_results([kept.folder for kept in newest.values()], place)
-    failed = {n: f"{k.error}\n{k.folder}" for n, k in newest.items() if k.error is not None} | errors
-    missing = len(points) - len(newest.keys() | errors)
-    return Sweep(place, results(k.folder for k in newest.values()), failed, missing)
+        save_results(folders, place)
+    failed = {label: f"{run.error}\n{run.folder}" for label, run in newest.items() if run.error is not None}
+    return Sweep(place, results(folders), failed | errors, len(points) - len(newest.keys() | errors))
 
 
 def read_grid(texts: Iterable[str]) -> dict[str, list[str]]:
-    """Read ``clusters=8,16`` as what `sweep_notebooks` takes; commas inside brackets divide nothing.
+    """Read ``clusters=8,16`` as what `sweep_notebooks` takes; commas in brackets and braces divide nothing.
 
     Examples
     --------
@@ -197,7 +181,11 @@ def read_grid(texts: Iterable[str]) -> dict[str, list[str]]:
         name, equals, values = text.partition("=")
         if not (name and equals and values) or name in grid:
             raise ParameterError(f"--sweep takes a name, once, and its values: clusters=8,16; not {text!r}")
-        grid[name] = [v.strip() for v in re.split(r",(?![^\[]*\])", values)]
+        parts = list[str]()
+        for piece in values.split(","):
+            closed = not parts or all(parts[-1].count(a) <= parts[-1].count(b) for a, b in ("()", "[]", "{}"))
+            parts = [*parts, piece] if closed else [*parts[:-1], f"{parts[-1]},{piece}"]
+        grid[name] = [part.strip() for part in parts]
     return grid
 
 
@@ -277,39 +265,37 @@ def _points(
     return [*points.values()]
 
 
-def _runs_in(place: Path) -> dict[str, list[_Kept]]:
+def _runs_in(place: Path) -> dict[str, list[Run]]:
     """The runs of a folder by their keys: those that failed, then those that did not, each oldest first."""
-    found: dict[str, list[_Kept]] = {}
+    found: dict[str, list[Run]] = {}
     for path in sorted(place.glob("*/run.json")):
         try:
-            content = read_json(path, expect="lefs-run")
+            run = Run.load(path)
         except ArtifactError:
             if path.exists():
                 raise
             continue  # (another sweep has replaced it meanwhile)
-        with whole(path, "record of a run"):
-            records = content["notebooks"]
-            ended = len(records) == content.get("planned")
-            error = next((r["error"] for r in records if r["error"]), None if ended else UNFINISHED)
-            kept = _Kept(path.parent, error, sum(r["seconds"] for r in records))
-            found.setdefault(str(content.get("key")), []).append(kept)
-    return {key: sorted(runs, key=lambda kept: kept.error is None) for key, runs in found.items()}
+        found.setdefault(run.key, []).append(run)
+    return {key: sorted(runs, key=lambda run: run.error is None) for key, runs in found.items()}
 
 
-def _done(point: _Point, runs: Mapping[str, Sequence[_Kept]]) -> bool:
+def _done(point: _Point, runs: Mapping[str, Sequence[Run]]) -> bool:
     return point.key in runs and runs[point.key][-1].error is None
 
 
 def _say_costs(
-    place: Path, todo: Sequence[_Point], workers: int, planner: Planner, kept: Sequence[_Kept]
+    place: Path, todo: Sequence[_Point], workers: int, planner: Planner, kept: Sequence[Run]
 ) -> None:
     """Say what it will take; a `RunError` if the disk is too small for it."""
     seconds, size = sweep_costs([task for point in todo for task in point.tasks], planner.timed)
     how = "as estimated"
     if kept:
         how, each = f"as the {len(kept)} that are there", len(todo) / len(kept)
-        seconds, size = each * sum(k.seconds for k in kept), min(size, each * sum(k.megabytes for k in kept))
-    free = shutil.disk_usage(next(p for p in (place, *place.parents) if p.exists())).free / 1e6
+        seconds = each * sum(record["seconds"] for run in kept for record in run.notebooks)
+        files = [file.stat() for run in kept for file in run.folder.rglob("*") if file.is_file()]
+        # (what no other run shares; one link is the store's)
+        size = min(size, each * sum(f.st_size / max(1, f.st_nlink - 1) for f in files) / 1e6)
+    free = shutil.disk_usage(place).free / 1e6
     span = f"about {duration(seconds / workers)}" if math.isfinite(seconds) else "a time not known"
     room = f"{size:,.0f} MB" if math.isfinite(size) else "room not known"
     said = f"{len(todo)} runs to do, {len(kept)} there, {workers} at a time: {span} and {room}, {how}"
@@ -373,7 +359,7 @@ def _claim(place: Path, point: _Point) -> Iterator[bool]:
                     folder.rmdir()
 
 
-def _running(place: Path, point: _Point, runs: Mapping[str, Sequence[_Kept]]) -> bool:
+def _running(place: Path, point: _Point, runs: Mapping[str, Sequence[Run]]) -> bool:
     """Whether another sweep is at work on it."""
     if runs[point.key][-1].error != UNFINISHED:
         return False
