@@ -154,8 +154,8 @@ def _run(arguments: argparse.Namespace) -> int:
     --out DIR               folder that collects runs (default: runs)
     --notebooks DIR         where they lie (default: ./notebooks, or else those that came with lefs)
     --list                  list the notebooks and their parameters, and stop
-    --sweep NAME=VALUE,...*  run at each of these values, each a list where it stands in brackets, as in
-                            steps=[1,2],[3]; given again, at each pair of them
+    --sweep NAME=VALUE,...*  run at each of these values; a list stands in brackets, JSON in braces:
+                            parts=[hair,eyes],[mouth]; given again, at each pair of them
     --sweep-file FILE        run at the points of a .csv (names above) or a .json (a list of objects)
     --workers N             how many at a time: notebooks (2 of those of lefs), or runs of a sweep (1)
     --only-failed           run again what failed, and nothing else

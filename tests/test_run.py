@@ -104,7 +104,10 @@ def book(tmp_path: Path) -> Path:
         ("str", "a", "12", "12"),
         ("list[int]", [1], "[3, 4]", [3, 4]),
         ("list", [1], "3, 4", [3, 4]),
+        ("list", [1], "[hair, small eyes]", ["hair", "small eyes"]),
+        ("list", [1], "[[1, 2], [3]]", [[1, 2], [3]]),
         ("dict", {}, "{'a': 1}", {"a": 1}),
+        ("dict", {}, '{"a": [true, null]}', {"a": [True, None]}),
     ],
 )
 def test_text_is_read_as_the_declared_type(kind: str, default: object, text: str, value: object) -> None:
@@ -124,6 +127,7 @@ def test_text_is_read_as_the_declared_type(kind: str, default: object, text: str
         ("str", 3),
         ("list[int]", "7"),
         ("list", "[" * 9999),
+        ("list", "[a, (b]"),
         ("float", "9" * 400),
         ("str", "\udcff"),
         ("anything", {1, 2}),
@@ -910,6 +914,47 @@ def test_a_wrong_option_is_one_line(arguments: list[str], capsys: pytest.Capture
     with pytest.raises(SystemExit, match="2"):
         main(arguments)
     assert re.fullmatch(r"lefs: .+; see lefs.* --help\n", capsys.readouterr().err)
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        (["edit", "--animate", "way.avi"], "path's ending must be one of '.png', '.gif', '.mp4'"),
+        (["edit", "--animate", "file/way.gif"], "cannot write file/way.gif: "),
+        (["edit", "--out", "file/deeper/mine"], "cannot write file/deeper/mine.png: "),
+        (["edit", "--out", "taken"], "cannot write taken_row.png: it is a folder"),
+        (["edit", "--out", "folder/"], "out must be a name for files"),
+        (["edit", "--out", "x" * 300], "File name too long"),
+        (["invert", "me.png", "--out", "file/me"], "cannot write file/me.safetensors: "),
+        (["invert", "me.png", "--out", ""], "out must be a name for files"),
+    ],
+)
+def test_what_cannot_be_written_is_said_before_the_work(
+    options: list[str],
+    expected: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("file").touch()
+    Path("taken_row.png").mkdir()
+    monkeypatch.setattr(lefs, "load", None)  # (with which the work begins)
+    assert main(options) == 2
+    assert expected in capsys.readouterr().err
+    assert {path.name for path in tmp_path.iterdir()} == {"file", "taken_row.png"}
+
+
+def test_files_are_named_without_their_ending(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    asked = ["edit", "--generator", "portraits-64", "--target", "1", "--reference", "2", "--part", "hair"]
+    for out in ("new/folder/mine", "mine.v2.png"):
+        assert main([*asked, "--where", "everywhere", "--out", out]) == 0
+        stem = out.removesuffix(".png")
+        assert all(Path(f"{stem}{ending}").is_file() for ending in (".png", ".json", "_row.png"))
+    assert len(list(tmp_path.rglob("*.*"))) == 6
 
 
 def test_the_version_is_the_packages(capsys: pytest.CaptureFixture[str]) -> None:

@@ -406,7 +406,25 @@ def test_points_are_read_from_files(tmp_path: Path) -> None:
         (tmp_path / name).write_text(text)
         with pytest.raises(ParameterError, match=f"{name} has no points"):
             read_rows(tmp_path / name)
+
+
+def test_values_of_a_grid_may_be_lists_and_json() -> None:
     assert read_grid(["steps=[1,2],[3]", "part=a"]) == {"steps": ["[1,2]", "[3]"], "part": ["a"]}
+    told = ["[[1,2],[3]]", "[]", '{"a":1,"b":[2,3]}', "(4,5)", "a)", "b"]
+    assert read_grid([f"x={','.join(told)}"]) == {"x": told}
+    assert read_grid(["x=[1,2"]) == {"x": ["[1,2"]}
+
+
+def test_a_sweep_of_lists(root: Path, tmp_path: Path, asked: list[str]) -> None:
+    common = ["--notebooks", str(root / "notebooks"), "--out", str(tmp_path / "runs")]
+    sweep = ["--sweep", "tried_clusters=[4,8],[16]", "--sweep", "clusters=8,16"]
+    assert main(["run", "1", *common, "-p", "generator", "portraits-64", *sweep]) == 0
+    lists = [f"tried_clusters={tried}, clusters={k}" for tried in ("[4,8]", "[16]") for k in (8, 16)]
+    assert asked == lists
+    asked.clear()
+    assert main(["run", "5", *common, "--sweep", "parts=[hair,eyes],[mouth]"]) == 0
+    assert asked == ["parts=[hair,eyes]", "parts=[mouth]"]
+    assert main(["run", "5", *common, "--sweep", "parts=[hair,ears],[mouht]"]) == 2
 
 
 # -- findings ------------------------------------------------------------------------------------------------

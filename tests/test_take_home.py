@@ -171,8 +171,10 @@ def test_a_film_is_written_and_its_library_named_when_missing(
     assert np.abs(shown[-1].astype(float) - pixels(path)).mean() < 6
     before = file_sha256(film)
     monkeypatch.setitem(__import__("sys").modules, "imageio_ffmpeg", None)
+    (tmp_path / "again.png").unlink()
     assert main([*command, str(film)]) == 2
     assert file_sha256(film) == before, "the old film stays"
+    assert not (tmp_path / "again.png").exists(), "it is said before the work"
     with pytest.raises(ModuleNotFoundError, match=r"lefs\[video\]"):
         lefs.animate(editor, recipe, film, frames=2, progress=False)
     with pytest.raises(ValueError, match="ending"):
