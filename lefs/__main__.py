@@ -171,9 +171,7 @@ def _run(arguments: argparse.Namespace) -> int:
     if arguments.sweep or arguments.sweep_file is not None:
         return _sweep(arguments, options)
     if arguments.only_failed or arguments.shard != "1/1":
-        raise lefs.runner.RunError(
-            "--only-failed and --shard are for sweeps; give --sweep or --sweep-file, too"
-        )
+        raise lefs.runner.RunError("--only-failed and --shard are for sweeps; give --sweep or --sweep-file")
     run = lefs.runner.run_notebooks(names, **options)
     _say(*(f"{record['notebook']:<20} {record['seconds']:7.1f} s" for record in run.notebooks))
     _say(f"gallery: {_shown(run.gallery)}")

@@ -38,7 +38,7 @@ from lefs.runner import (
     run_notebooks,
     save_results,
 )
-from lefs.runner.costs import estimate_notebook, sweep_costs
+from lefs.runner.costs import estimate_notebook
 from lefs.runner.html import markdown_to_html, math_to_mathml
 from lefs.runner.pages import figures, gallery_page, link_pictures
 from lefs.runner.planning import Planner
@@ -381,7 +381,7 @@ def test_a_notebook_of_ones_own_may_lack_what_ours_have(tmp_path: Path) -> None:
     (task,) = planner.tasks([])
     assert task.generator is not None
     assert estimate_notebook("5_evaluation", task.values, planner.timed(task)).startswith("not known")
-    assert sweep_costs([task], planner.timed) == (math.inf, math.inf)
+    assert planner.costs([task]) == (math.inf, math.inf)
     with pytest.raises(ParameterError, match="mine: its parameters lack generator"):
         lefs.runner.prepare("mine", {})
 

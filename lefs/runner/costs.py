@@ -6,13 +6,12 @@ find the same; on two usual cores it comes true. Estimates time one image, and a
 
 from __future__ import annotations
 
-import itertools
 import math
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
@@ -22,14 +21,9 @@ from lefs.effects import with_effects
 from lefs.generator import Generator
 from lefs.segmenters import segmenter_of
 
-if TYPE_CHECKING:
-    from nbformat import NotebookNode
-
-    from lefs.runner.planning import Task
-
 __all__ = [
-    "OURS", "affordable", "affordable_images", "cell_reporter", "choose_clustering", "duration",
-    "effects_within", "estimate_notebook", "picture_seconds", "seconds_per_image", "sweep_costs",
+    "OURS", "affordable", "affordable_images", "choose_clustering", "duration", "effects_within",
+    "estimate_notebook", "picture_seconds", "seconds_per_image", "work_of",
 ]  # fmt: skip
 
 # Of two usual cores: multiplications a second; seconds for each number in a map (filters of StyleGAN3 take
@@ -222,14 +216,14 @@ def estimate_notebook(name: str, values: Mapping[str, Any], one: float) -> str:
     >>> estimate_notebook("2_catalog", {"images": 128, "minutes": 1}, 0.5)
     'about 4 min: 436 images at 0.5 s each, as timed on one, and 15 s for the rest'
     """
-    count, rest, _ = _work(name, values, one)
+    count, rest, _ = work_of(name, values, one)
     if not math.isfinite(count):
         return "not known: this notebook did not come with lefs"
     how = f"{count:,} images at {one:.2g} s each, as timed on one, and {rest} s for the rest"
     return f"about {duration(count * one + rest)}: {how}"
 
 
-def _work(name: str, values: Mapping[str, Any], one: float) -> tuple[float, int, float]:
+def work_of(name: str, values: Mapping[str, Any], one: float) -> tuple[float, int, float]:
     """Images, where samples are as large as the minutes allow, seconds of all else, and megabytes."""
     try:
         images, rest, space = _COSTS[name]
@@ -238,48 +232,3 @@ def _work(name: str, values: Mapping[str, Any], one: float) -> tuple[float, int,
         return math.inf, 0, math.inf
     kept = 0.0105 * (values["clusters"] or 96) if name == "1_dissection" else 0
     return whole + min(some, int(60 * values.get("minutes", 0) / one)), rest, space + kept
-
-
-def sweep_costs(tasks: Iterable[Task], timed: Callable[[Task], float]) -> tuple[float, float]:
-    """Estimate seconds and megabytes of all tasks together; infinite where a notebook is not one of ours.
-
-    `timed` gives the seconds of one image.
-    """
-    seconds, space, catalogs = 0.0, 0.0, dict[Any, float]()
-    for task in tasks:
-        if task.generator is None:
-            return math.inf, math.inf
-        one = timed(task)
-        count, rest, megabytes = _work(task.path.stem, task.values, one)
-        seconds, space = seconds + count * one + rest, space + megabytes
-        if task.path.stem == "2_catalog":  # (what is in it, under whatever names, is kept once)
-            catalogs[task.values.get("catalog"), task.generator["fingerprint"]] = task.catalog
-    return seconds, space + sum(catalogs.values())
-
-
-def cell_reporter(task: Task) -> Callable[..., None]:
-    """What is to be called after each cell, to write a line about it, where no bar can move."""
-    cells, last, added = task.notebook.cells, time.perf_counter(), 0
-
-    def report(*, cell: NotebookNode, cell_index: int, **_: Any) -> None:
-        nonlocal last, added
-        taken, last = time.perf_counter() - last, time.perf_counter()
-        if "injected-parameters" in cell.metadata.get("tags", []):
-            added = 1  # (papermill's own cell, which its author does not count)
-        elif cell.cell_type == "code":
-            number = cell_index + 1 - added
-            place = f"{task.path.stem}, cell {number} of {len(cells)}"
-            sys.stderr.write(f"{place}: {taken:6.1f} s  {_title(cells[:number])}\n")
-            sys.stderr.flush()
-
-    return report
-
-
-def _title(cells: Sequence[NotebookNode]) -> str:
-    """What the last of these cells is: the heading right above it, or its first line."""
-    *before, cell = cells
-    if "parameters" in cell.metadata.get("tags", []):
-        return "parameters, after the kernel has started"
-    above = itertools.takewhile(lambda c: c.cell_type == "markdown", reversed(before))
-    headings = [line.lstrip("# ") for c in above for line in c.source.splitlines() if line.startswith("#")]
-    return [*headings, *(line.strip() for line in cell.source.splitlines() if line.strip()), ""][0]

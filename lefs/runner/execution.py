@@ -10,10 +10,11 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from itertools import takewhile
 from pathlib import Path
 from typing import IO, Any
 
@@ -21,12 +22,13 @@ import papermill
 from ipykernel.kernelspec import get_kernel_dict
 from jupyter_client.kernelspec import KernelSpec
 from jupyter_client.manager import AsyncKernelManager
+from nbformat import NotebookNode
 from papermill.exceptions import PapermillExecutionError
 
 import lefs
 from lefs.checks import check_integer
 from lefs.records import ArtifactError, file_sha256, printable
-from lefs.runner.costs import OURS, cell_reporter, estimate_notebook
+from lefs.runner.costs import OURS, estimate_notebook
 from lefs.runner.findings import read_findings
 from lefs.runner.notebooks import NotebookFailed, complaints, find_notebooks
 from lefs.runner.pages import write_page
@@ -152,15 +154,10 @@ def _run_one(run: Run, task: Task, kernels: Kernels) -> None:
     path, parameters, start = task.path, _told(run, task), time.perf_counter()
     defaults = {n: v for n, v in task.values.items() if n not in parameters}
     told = json.dumps({"parameters": parameters, "defaults": defaults})
-    record: dict[str, Any] = {
-        "notebook": path.stem,
-        "sha256": file_sha256(path),
-        **json.loads(told, parse_constant=str),  # (JSON has no word for infinity)
-        "findings": {},
-        "error": UNFINISHED,
-        "seconds": 0.0,
-        **({} if task.generator is None else {"generator": task.generator}),
-    }
+    record: dict[str, Any] = {"notebook": path.stem, "sha256": file_sha256(path)}
+    record |= json.loads(told, parse_constant=str)  # (JSON has no word for infinity)
+    record |= {"findings": {}, "error": UNFINISHED, "seconds": 0.0}
+    record |= {} if task.generator is None else {"generator": task.generator}
     run.begin(record)
     executed = run.folder / path.name
     try:
@@ -260,7 +257,7 @@ def _execute(task: Task, executed: Path, parameters: Mapping[str, Any], kernels:
                 progress_bar=bar,
                 kernel_manager_class=kernels.manager(path.parent, log),
                 extra_arguments=["--log-level=ERROR"],
-                on_cell_executed=cell_reporter(task) if kernels.progress == "lines" else None,
+                on_cell_executed=_reporter(task) if kernels.progress == "lines" else None,
                 # Stored widget states make HTML prefer the widget, which is blank without a network.
                 store_widget_state=False,
                 coalesce_streams=True,
@@ -276,3 +273,31 @@ def _execute(task: Task, executed: Path, parameters: Mapping[str, Any], kernels:
             log.seek(0)
             words = [x for x in log.read().decode(errors="replace").splitlines() if x.strip()]
             raise NotebookFailed(f"{path.stem}: the kernel stopped: {[str(error), *words][-1]}") from error
+
+
+def _reporter(task: Task) -> Callable[..., None]:
+    """What papermill calls after each cell, to write a line about it, where no bar can move."""
+    cells, last, added = task.notebook.cells, time.perf_counter(), 0
+
+    def report(*, cell: NotebookNode, cell_index: int, **_: Any) -> None:
+        nonlocal last, added
+        taken, last = time.perf_counter() - last, time.perf_counter()
+        if "injected-parameters" in cell.metadata.get("tags", []):
+            added = 1  # (papermill's own cell, which its author does not count)
+        elif cell.cell_type == "code":
+            number = cell_index + 1 - added
+            place = f"{task.path.stem}, cell {number} of {len(cells)}"
+            sys.stderr.write(f"{place}: {taken:6.1f} s  {_title(cells[:number])}\n")
+            sys.stderr.flush()
+
+    return report
+
+
+def _title(cells: Sequence[NotebookNode]) -> str:
+    """What the last of these cells is: the heading right above it, or its first line."""
+    *before, cell = cells
+    if "parameters" in cell.metadata.get("tags", []):
+        return "parameters, after the kernel has started"
+    above = takewhile(lambda c: c.cell_type == "markdown", reversed(before))
+    headings = [line.lstrip("# ") for c in above for line in c.source.splitlines() if line.startswith("#")]
+    return [*headings, *(line.strip() for line in cell.source.splitlines() if line.strip()), ""][0]

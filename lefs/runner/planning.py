@@ -5,15 +5,18 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from nbformat import NotebookNode
 
 import lefs
 from lefs.catalog import Catalog
 from lefs.records import file_sha256, locate, record_file
-from lefs.runner.costs import choose_clustering, seconds_per_image
+from lefs.runner.costs import choose_clustering, seconds_per_image, work_of
 from lefs.runner.domains import check_values, find_catalog, open_catalog
 from lefs.runner.notebooks import (
     assign_parameters,
@@ -22,9 +25,6 @@ from lefs.runner.notebooks import (
     notebook_digest,
     read_notebook,
 )
-
-if TYPE_CHECKING:
-    import nbformat
 
 __all__ = ["PATHS", "Planner", "Task", "run_key"]
 
@@ -50,7 +50,7 @@ class Task:
     """
 
     path: Path
-    notebook: nbformat.NotebookNode
+    notebook: NotebookNode
     given: Mapping[str, Any]
     values: Mapping[str, Any]
     generator: Mapping[str, str] | None
@@ -80,6 +80,19 @@ class Planner:
     def timed(self, task: Task) -> float:
         """Seconds that one image of a task's generator takes."""
         return self._timed(task.values["generator"])
+
+    def costs(self, tasks: Iterable[Task]) -> tuple[float, float]:
+        """Seconds and megabytes of runs of all these; infinite where a notebook is not one of ours."""
+        seconds, space, catalogs = 0.0, 0.0, dict[Any, float]()
+        for task in tasks:
+            if task.generator is None:
+                return math.inf, math.inf
+            one = self.timed(task)
+            images, rest, megabytes = work_of(task.path.stem, task.values, one)
+            seconds, space = seconds + images * one + rest, space + megabytes
+            if task.path.stem == "2_catalog":  # (what is in it, under whatever names, is kept once)
+                catalogs[task.values.get("catalog"), task.generator["fingerprint"]] = task.catalog
+        return seconds, space + sum(catalogs.values())
 
     def tasks(self, requested: Iterable[tuple[str, Any]]) -> list[Task]:
         """What each notebook will be told, held against what there is, if its first cell would do so, too."""

@@ -7,7 +7,6 @@ import itertools
 import os
 import platform
 import re
-import secrets
 import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -110,33 +109,25 @@ class Run:
         """Write ``run.json`` and the gallery."""
         versions = {"python": platform.python_version(), "platform": platform.platform()}
         versions |= {"lefs": lefs.__version__, **{package: version(package) for package in _PACKAGES}}
-        content = {
-            "format": "lefs-run",
-            "name": self.folder.name,
-            "key": self.key,
-            "planned": self.planned,
-            "started": self.started.isoformat(timespec="seconds"),
-            "notebooks": self.notebooks,
-            "versions": versions,
-        }
+        content = {"format": "lefs-run", "name": self.folder.name, "key": self.key, "planned": self.planned}
+        content |= {"started": self.started.isoformat(timespec="seconds"), "notebooks": self.notebooks}
         with self.lock:
-            write_json(self.folder / "run.json", content)
+            write_json(self.folder / "run.json", content | {"versions": versions})
             page = gallery_page(self.folder, self.notebooks, started=self.started, versions=versions)
             write_text(self.gallery, page)
 
 
 def make_run(out: Path, name: str, tasks: Sequence[Task]) -> Run:
     """Make the folder of a run; a `RunError` says why there cannot be one."""
-    stem = f"{datetime.datetime.now():%Y%m%d-%H%M%S}-{name}"
-    names = itertools.chain([stem], (f"{stem}-{number}" for number in itertools.count(2)))
     with collecting(out, name):
         _sweep_up(out)
         while True:
-            folder = (out / next(names)).resolve()
+            folder = (out / f"{datetime.datetime.now():%Y%m%d-%H%M%S}-{name}").resolve()
             with suppress(FileExistsError):
                 folder.mkdir()
                 (folder / "artifacts").mkdir()
                 return Run(folder, run_key(tasks), len(tasks))
+            time.sleep(0.1)  # (another one of this name has this second)
 
 
 def run_name(text: str) -> str:
@@ -180,7 +171,7 @@ def share(folder: Path, store: Path) -> None:
         store.mkdir(exist_ok=True)
     kept = [*folder.glob(f"{ASSETS}/*"), *folder.glob("artifacts/**/*")]
     for path in (p for p in kept if p.is_file() and p.suffix != ".json" and p.stat().st_size > _SMALL):
-        with suppress(OSError):
+        with suppress(ArtifactError, OSError):
             if path.suffix == ".safetensors" and not path.with_suffix(".json").exists():
                 _divide(path)
             _link(path, store / file_sha256(path))
@@ -198,14 +189,16 @@ def _divide(path: Path) -> None:
 
 def _link(path: Path, shared: Path) -> None:
     """Make a file one with its equal in the store, which it becomes where there is none."""
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+
+    def link(temporary: Path) -> None:
+        temporary.unlink()
+        os.link(shared, temporary)
+
     try:
         os.link(path, shared)
     except FileExistsError:
-        os.link(shared, temporary)
-        os.replace(temporary, path)
-        # (replacing a link by another to the same file does nothing)
-        temporary.unlink(missing_ok=True)
+        if not path.samefile(shared):
+            write_atomically(path, link)
 
 
 # -- many runs ---------------------------------------------------------------------------------------------

@@ -24,7 +24,7 @@ from tqdm import tqdm
 
 from lefs.checks import check_integer
 from lefs.records import ArtifactError, exclusive, printable
-from lefs.runner.costs import duration, sweep_costs
+from lefs.runner.costs import duration
 from lefs.runner.execution import Kernels, run_tasks
 from lefs.runner.notebooks import NotebookFailed, ParameterError, RunError, complaints, find_notebooks
 from lefs.runner.planning import Planner, Task, run_key
@@ -255,8 +255,7 @@ def _points(
         try:
             tasks = planner.tasks([*parameters, *told])
         except (ParameterError, ArtifactError) as error:
-            said, *listed = str(error).split("\n", 1)
-            raise type(error)("\n".join([f"{said} (at {printable(label, 200)})", *listed])) from None
+            raise type(error)(f"(at {printable(label, 200)}) {error}") from None
         point = _Point(label, tasks, run_key(tasks))
         if point.key in points:
             same = printable(f"{points[point.key].label} and {label}", 200)
@@ -287,7 +286,7 @@ def _say_costs(
     place: Path, todo: Sequence[_Point], workers: int, planner: Planner, kept: Sequence[Run]
 ) -> None:
     """Say what it will take; a `RunError` if the disk is too small for it."""
-    seconds, size = sweep_costs([task for point in todo for task in point.tasks], planner.timed)
+    seconds, size = planner.costs(task for point in todo for task in point.tasks)
     how = "as estimated"
     if kept:
         how, each = f"as the {len(kept)} that are there", len(todo) / len(kept)

@@ -13,8 +13,15 @@ from pathlib import Path
 from types import MappingProxyType
 
 from lefs.checks import needs
-from lefs.records import folder_of, locate, write_atomically
-from lefs.runner.notebooks import RunError, find_notebooks, notebook_digest, packaged_notebooks, read_notebook
+from lefs.records import folder_of, locate
+from lefs.runner.notebooks import (
+    RunError,
+    find_notebooks,
+    notebook_digest,
+    packaged_notebooks,
+    read_notebook,
+    write_text,
+)
 
 __all__ = ["copy_notebooks", "open_jupyterlab", "open_studio"]
 
@@ -62,12 +69,8 @@ def copy_notebooks(
 
 
 def _copy(source: Path, target: Path) -> str:
-    with needs("notebooks", "lefs.runner.copy_notebooks"):
-        import nbformat  # (which the studio does not wait for)
-
     notebook = read_notebook(source)
-    digest = notebook_digest(notebook)
-    done = "copied"
+    digest, done = notebook_digest(notebook), "copied"
     if target.exists():
         try:
             mine = read_notebook(target)
@@ -79,8 +82,10 @@ def _copy(source: Path, target: Path) -> str:
         if run or mine.metadata.get("lefs_digest") != notebook_digest(mine):
             return "kept"
         done = "replaced"
+    import nbformat  # (which the studio does not wait for)
+
     notebook.metadata["lefs_digest"] = digest
-    write_atomically(target, lambda path: path.write_text(nbformat.writes(notebook) + "\n", encoding="utf-8"))
+    write_text(target, nbformat.writes(notebook) + "\n")
     return done
 
 
