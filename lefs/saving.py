@@ -16,7 +16,15 @@ from typing import Any
 
 import safetensors
 
-__all__ = ["ArtifactError", "check_writable", "exclusive", "printable", "write_atomically", "write_json"]
+__all__ = [
+    "ArtifactError",
+    "check_writable",
+    "exclusive",
+    "printable",
+    "write_atomically",
+    "write_json",
+    "write_text",
+]
 
 _STALE, _MOST = 3600, 10_000  # seconds that a temporary file is left alone; entries looked through for them
 # (the second kind is that of safetensors, which writes to a temporary name, too)
@@ -130,7 +138,11 @@ def exclusive(folder: str | os.PathLike[str], *, wait: bool = True) -> Iterator[
         yield free
 
 
+def write_text(path: str | os.PathLike[str], text: str) -> Path:
+    """Write `text` as UTF-8, atomically."""
+    return write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+
+
 def write_json(path: str | os.PathLike[str], content: Mapping[str, Any]) -> Path:
     """Write `content` as indented UTF-8 JSON, atomically."""
-    text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-    return write_atomically(path, lambda p: p.write_text(text, encoding="utf-8"))
+    return write_text(path, json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n")

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lefs.checks import needs
-from lefs.records import write_atomically
+from lefs.saving import write_text
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -48,7 +48,7 @@ class Tabular:
         """Write the numbers as CSV, in UTF-8, with a line of names; returns the path."""
         table, text = self.numbers(), io.StringIO()
         csv.writer(text, lineterminator="\n").writerows([table.columns, *table.rows])
-        return write_atomically(path, lambda temporary: temporary.write_text(text.getvalue(), "utf-8"))
+        return write_text(path, text.getvalue())
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from itertools import takewhile
@@ -107,29 +107,29 @@ def run_notebooks(
     with complaints():
         check_integer("workers", workers, minimum=1)
     tasks = planner.tasks(parameters)
-    bar = sys.stderr.isatty() and min(workers, len(tasks)) == 1
     usual = run_name(tasks[0].path.stem) if len(tasks) == 1 else "all"
     run = make_run(Path(out), usual if name is None else name, tasks)
     for task in (task for task in tasks if progress and task.generator is not None):
         estimate = estimate_notebook(task.path.stem, task.values, planner.timed(task))
         sys.stderr.write(f"{task.path.stem:<14} {estimate}\n")
-    # (in the main thread nbclient would take over the signals)
-    shown = "" if not progress else "bar" if bar else "lines"
-    with ThreadPoolExecutor(1) as pool, Kernels(progress=shown) as kernels:
-        for done in as_they_end([pool.submit(run_tasks, run, tasks, kernels, workers)]):
-            done.result()
+    shown = "bar" if sys.stderr.isatty() and min(workers, len(tasks)) == 1 else "lines"
+    run_tasks(run, tasks, Kernels(progress=shown if progress else ""), workers)
     return run
 
 
 def run_tasks(run: Run, tasks: Iterable[Task], kernels: Kernels, workers: int = 1) -> None:
-    """Execute notebooks in order, so many at a time, until one fails or the kernels are stopped."""
+    """Execute notebooks in order, so many at a time, until one fails or the kernels are stopped.
+
+    In threads of their own: in the main one nbclient would take over the signals.
+    """
     begun, saving = list[Future[None]](), list[Future[None]]()
-    with ThreadPoolExecutor(workers) as pool:
+    with ThreadPoolExecutor(workers) as pool, kernels:
         for task in tasks:
-            wait(saving if "catalog" in task.values else ())
+            list(as_they_end(saving if "catalog" in task.values else ()))
             begun.append(pool.submit(_run_one, run, task, kernels))
             if any(_SAVES.search(cell.source) for cell in task.notebook.cells if cell.cell_type == "code"):
                 saving.append(begun[-1])
+        list(as_they_end(begun))
     for done in begun:
         done.result()
 
@@ -208,14 +208,13 @@ class Kernels(AbstractContextManager["Kernels"]):
     def stop(self) -> None:
         """Kill every kernel; no other will start."""
         self.stopped.set()
-        for manager in self.started:
-            process = getattr(manager.provisioner, "process", None)
+        for process in (getattr(manager.provisioner, "process", None) for manager in self.started):
             if process is not None:
                 process.kill()
 
     def manager(self, folder: Path, log: IO[bytes]) -> type[AsyncKernelManager]:
         """Of the Python that runs lefs, whichever one is installed as ``python3``; it speaks to `log`."""
-        kernels, place = self, {"cwd": str(folder), "stdout": log, "stderr": log}
+        kernels = self
 
         class OwnKernel(AsyncKernelManager):
             @property
@@ -223,8 +222,8 @@ class Kernels(AbstractContextManager["Kernels"]):
                 return KernelSpec(**get_kernel_dict())
 
             async def start_kernel(self, **options: Any) -> None:  # type: ignore[override]
-                environment = {**os.environ, **_environment(kernels.threads)}
-                await super().start_kernel(**options, **place, env=environment)
+                place = {"cwd": str(folder), "stdout": log, "stderr": log}
+                await super().start_kernel(**options, **place, env=_environment(kernels.threads))
                 kernels.started.append(self)
                 if kernels.stopped.is_set():
                     kernels.stop()
@@ -234,12 +233,12 @@ class Kernels(AbstractContextManager["Kernels"]):
 
 def _environment(threads: int | None) -> dict[str, str]:
     """Tell a kernel that nobody watches, and, in a source tree, to import the same lefs as we do."""
-    found = {"LEFS_HEADLESS": "1", "PYDEVD_DISABLE_FILE_VALIDATION": "1"}
+    found = os.environ | {"LEFS_HEADLESS": "1", "PYDEVD_DISABLE_FILE_VALIDATION": "1"}
     if threads is not None:
-        found["OMP_NUM_THREADS"] = os.environ.get("OMP_NUM_THREADS", str(threads))
+        found.setdefault("OMP_NUM_THREADS", str(threads))
     source = Path(lefs.__file__).parents[1]
     if (source / "pyproject.toml").is_file():
-        found["PYTHONPATH"] = os.pathsep.join(filter(None, [str(source), os.environ.get("PYTHONPATH")]))
+        found["PYTHONPATH"] = os.pathsep.join(filter(None, [str(source), found.get("PYTHONPATH")]))
     return found
 
 

@@ -22,15 +22,14 @@ from typing import TYPE_CHECKING, Any
 
 import lefs
 from lefs.checks import check_name, needs
-from lefs.records import write_atomically
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
 
 __all__ = [
     "NotebookFailed", "Parameter", "ParameterError", "RunError", "assign_parameters", "complaints",
-    "declared_parameters", "describe_notebooks", "find_notebooks", "notebook_digest", "notebook_order",
-    "packaged_notebooks", "read_notebook", "read_parameters", "write_text",
+    "describe_notebooks", "find_notebooks", "notebook_digest", "notebook_order", "packaged_notebooks",
+    "parameters_of", "read_notebook", "read_parameters",
 ]  # fmt: skip
 
 _PLAIN = ("int", "float", "str", "bool", "list", "dict")
@@ -327,7 +326,7 @@ def describe_notebooks(paths: Iterable[Path]) -> str:
     >>> "clusters: int = 0" in describe_notebooks(find_notebooks(["1"]))
     True
     """
-    return _describe({p.stem: declared_parameters(p) for p in paths})
+    return _describe({p.stem: parameters_of(p) for p in paths})
 
 
 def read_notebook(path: Path) -> NotebookNode:
@@ -340,18 +339,13 @@ def read_notebook(path: Path) -> NotebookNode:
         raise RunError(f"{path} cannot be read as a notebook: {error}") from error
 
 
-def write_text(path: Path, text: str) -> Path:
-    """Write a notebook, or a page that is made of it, atomically."""
-    return write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
-
-
 def notebook_digest(notebook: NotebookNode) -> str:
     """What its cells say, whatever they have put out."""
     cells = [(cell.cell_type, cell.source) for cell in notebook.cells]
     return hashlib.sha256(json.dumps(cells).encode()).hexdigest()
 
 
-def declared_parameters(path: Path) -> dict[str, Parameter]:
+def parameters_of(path: Path) -> dict[str, Parameter]:
     """Return what a notebook can be told, by name; a `RunError` says what is wrong with its cell."""
     with complaints(f"the parameters cell of {path.stem} cannot be read: "):
         return read_parameters(read_notebook(path))

@@ -25,7 +25,8 @@ from PIL import Image
 from lefs.records import write_atomically
 from lefs.runner.costs import duration
 from lefs.runner.html import markdown_to_html, notebook_to_html, render
-from lefs.runner.notebooks import RunError, read_notebook, write_text
+from lefs.runner.notebooks import RunError, read_notebook
+from lefs.saving import write_text
 
 __all__ = ["ASSETS", "Figure", "figures", "gallery_page", "link_pictures", "read_shown", "write_page"]
 

@@ -18,13 +18,7 @@ from lefs.catalog import Catalog
 from lefs.records import file_sha256, locate, record_file
 from lefs.runner.costs import choose_clustering, seconds_per_image, work_of
 from lefs.runner.domains import check_values, find_catalog, open_catalog
-from lefs.runner.notebooks import (
-    assign_parameters,
-    complaints,
-    declared_parameters,
-    notebook_digest,
-    read_notebook,
-)
+from lefs.runner.notebooks import assign_parameters, complaints, notebook_digest, parameters_of, read_notebook
 
 __all__ = ["PATHS", "Planner", "Task", "run_key"]
 
@@ -70,7 +64,7 @@ class Planner:
     """
 
     def __init__(self, paths: Sequence[Path], threads: int | None = None):
-        self.declared = {path.stem: declared_parameters(path) for path in paths}
+        self.declared = {path.stem: parameters_of(path) for path in paths}
         self._notebooks = {path: read_notebook(path) for path in paths}
         self._load = functools.cache(lefs.load)
         self._open = functools.cache(lambda name, owner: open_catalog(name, self._load(owner)))

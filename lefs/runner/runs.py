@@ -20,9 +20,10 @@ import lefs
 from lefs.records import ArtifactError, file_sha256, read_json, whole, write_atomically, write_json
 from lefs.runner.findings import numbers
 from lefs.runner.html import render
-from lefs.runner.notebooks import RunError, notebook_order, write_text
+from lefs.runner.notebooks import RunError, notebook_order
 from lefs.runner.pages import ASSETS, figures, gallery_page, read_shown
 from lefs.runner.planning import Task, run_key
+from lefs.saving import write_text
 
 if TYPE_CHECKING:
     from pandas import DataFrame

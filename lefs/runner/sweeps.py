@@ -243,10 +243,7 @@ def _once(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _points(
-    planner: Planner,
-    parameters: Sequence[tuple[str, Any]],
-    grid: Mapping[str, Sequence[Any]],
-    rows: Sequence[Mapping[str, Any]],
+    planner: Planner, parameters: Iterable[Any], grid: Mapping[str, Any], rows: Iterable[Mapping[str, Any]]
 ) -> list[_Point]:
     points: dict[str, _Point] = {}
     for row, *values in itertools.product(rows, *grid.values()):

@@ -14,14 +14,8 @@ from types import MappingProxyType
 
 from lefs.checks import needs
 from lefs.records import folder_of, locate
-from lefs.runner.notebooks import (
-    RunError,
-    find_notebooks,
-    notebook_digest,
-    packaged_notebooks,
-    read_notebook,
-    write_text,
-)
+from lefs.runner.notebooks import RunError, find_notebooks, notebook_digest, packaged_notebooks, read_notebook
+from lefs.saving import write_text
 
 __all__ = ["copy_notebooks", "open_jupyterlab", "open_studio"]
 
