@@ -96,7 +96,8 @@ def check_writable(path: str | os.PathLike[str]) -> Path:
         with TemporaryFile(dir=next(folder for folder in path.parents if folder.exists())):
             return path
     except OSError as error:
-        raise ArtifactError(f"cannot write {path}: {error}; choose a folder you may write to") from error
+        problem = error.strerror or error
+        raise ArtifactError(f"cannot write {path}: {problem}; choose a folder you may write to") from error
 
 
 def _sync(path: Path, flags: int) -> None:

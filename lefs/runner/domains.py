@@ -29,8 +29,7 @@ _MAX_VECTORS = 65_536  # what `dissect` clusters at most
 _NAMING = "2_catalog"  # names the clusters itself, after the truth where there is one
 _PLAIN = (str, int, float, list, tuple, type(None))
 
-
-# What a value is held against: its name, itself, the notebook's other values, its generator
+# Each is told a value's name, the value, the notebook's other values, and its generator
 
 
 def _source(name: str, value: Any, *_: Any) -> None:
@@ -68,41 +67,34 @@ def _clusters(name: str, value: Any, others: Mapping[str, Any], generator: Gener
 
 # What each may be: one of these words; one of the parts, ..., that there are; from the least to the most,
 # whole where the least is; what a function lets pass. What files are called is seen when they are read.
+_COUNTS = "images pairs curve_pairs targets units doses tested search_steps moved_images"
 DOMAINS: Mapping[str, Any] = {
     **dict.fromkeys(("generator", "catalog", "output"), lambda *_: None),
-    "label": _label,
-    **dict.fromkeys(("images", "pairs", "curve_pairs", "targets"), (1, None)),
+    **dict.fromkeys(_COUNTS.split(), (1, None)),
+    "samples": (2, None),
+    **dict.fromkeys(("random_state", "references"), (0, MAX_SEED)),
+    "first_seed": (0, MAX_SEED - 2**20),
+    "direction": (0, 15),
     "minutes": (0.0, 24 * 60),
     "truncation": (0.0, 2.0),
-    # 1_dissection
+    "visible": (0.0, 1.0),
+    "quantile": (1e-6, 0.5),
+    "steps": (-math.inf, math.inf),
+    "label": _label,
     **dict.fromkeys(("clusters", "factors", "tried_clusters"), _clusters),
     "layer": lambda _, value, others, generator: Hypercolumns.of(value, generator.layers),
-    "random_state": (0, MAX_SEED),
-    # 2_catalog, 3_editing
-    "first_seed": (0, MAX_SEED - 2**20),
-    "part": "part",
     **dict.fromkeys(("target", "reference"), _source),
+    **dict.fromkeys(("rho", "epsilon"), _tuned),
     "contributions": ["effect", "energy"],
     "method": ["sequential", "simultaneous"],
-    **dict.fromkeys(("rho", "epsilon"), _tuned),
-    "references": (0, MAX_SEED),
-    # 4_units
-    "quantile": (1e-6, 0.5),
+    "layers": ["all", "coarse", "middle", "fine"],
+    **dict.fromkeys(("part", "parts", "measured"), "part"),
     "concept": "concept",
     "unit_layer": "layer of units",
-    **dict.fromkeys(("units", "doses", "tested", "search_steps", "moved_images"), (1, None)),
     "moved": "layer",
-    # 5_evaluation, 6_directions
-    "parts": "part",
-    "visible": (0.0, 1.0),
-    "direction": (0, 15),
-    "layers": ["all", "coarse", "middle", "fine"],
-    "steps": (-math.inf, math.inf),
-    "samples": (2, None),
-    "measured": "part",
 }
 _LISTS = ("tried_clusters", "references", "doses", "moved", "parts", "steps", "measured")
-# empty: the notebook's choice
+# What may be empty: the notebook chooses
 _OPEN = ("layer", "part", "concept", "unit_layer", "moved", "parts", "measured")
 
 
