@@ -180,7 +180,9 @@ def test_who_sees_it_is_offered_what_units_act_on(
 def test_units_that_do_not_act_are_found_out(linear: Linear, found: units.UnitDissection) -> None:
     search = UnitSearch(linear, found, Colours())
     assert search.acts("red", "a", 2)
-    assert not search._effect("red", "a", found.best_units("green", "a")[:1], False)
+    assert not search._effect(
+        "red", "a", found.best_units("green", "a")[:1], search._rules("red", "a", False)
+    )
 
 
 def test_clearing_brings_the_picture_back(painter: UnitPainter) -> None:

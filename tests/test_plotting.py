@@ -43,7 +43,7 @@ from lefs.plotting.arrays import color_index, overlay, upscaled
 from lefs.plotting.style import CHANGE_LIMIT, LINES
 from lefs.query import QuerySettings
 from lefs.stylespace import StyleLayer
-from lefs.widgets import canvas
+from lefs.widgets import elements
 
 LAYERS = (
     StyleLayer("b4.conv1", "conv", (4, 4), 10, slice(0, 10)),
@@ -437,7 +437,7 @@ def test_all_maps_of_change_are_on_one_scale(images):
         if np.ndim(shown.get_array()) == 2 and shown.get_array().shape == (16, 16)
     }
     assert limits == {(0, CHANGE_LIMIT)}
-    assert canvas.CHANGE_LIMIT == CHANGE_LIMIT
+    assert elements.CHANGE_LIMIT == CHANGE_LIMIT
 
 
 def test_a_long_title_fits_the_page(images):

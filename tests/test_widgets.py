@@ -25,7 +25,7 @@ from lefs.images import to_uint8
 from lefs.plotting import cluster_colors
 from lefs.records import ArtifactError
 from lefs.widgets import CatalogBrowser, EditStudio
-from lefs.widgets.canvas import Canvas, Picture, change_picture
+from lefs.widgets.elements import Canvas, Picture, change_picture
 from lefs.widgets.panel import Panel
 from lefs.widgets.stage import preview_of
 
@@ -491,7 +491,8 @@ def test_a_moving_control_shows_a_preview_and_the_whole_picture_at_rest(large, m
     assert studio._summary.value == studio._view.measures(studio.edit, studio.recipe.changes[0])
 
 
-def test_an_edit_in_place_is_one_at_rest_too(large):
+def test_an_edit_in_place_is_one_at_rest_too(large, monkeypatch):
+    monkeypatch.setattr("lefs.widgets.stage.preview_of", lambda generator, _: (generator, 64))
     catalog = lefs.dissect(large, range(4), clusters=3, progress=False)
     place = lefs.QuerySettings(where="part")
     seen = catalog.part_masks(large, large.sample([1, 2], truncation=0.7))

@@ -21,11 +21,9 @@ from lefs.evaluation import NamedSegmenter, confusion, name_by_truth
 from lefs.generator import Generator
 from lefs.naming import NameClash
 from lefs.plotting import membership_overlays
-from lefs.widgets import cluster_pictures
-from lefs.widgets.canvas import Canvas, Picture
-from lefs.widgets.cluster_pictures import ALL, EVERY_PART, ClusterPictures
-from lefs.widgets.controls import field, line, offer, row, show_if
-from lefs.widgets.steps import Step, check_name, folded, is_default, moved, renamed, stamp, with_saved_names
+from lefs.widgets.cluster_pictures import ALL, COLUMNS, EVERY_PART, ClusterPictures, Controls, share
+from lefs.widgets.elements import field, offer, row, show_if
+from lefs.widgets.steps import Step, as_saved, check_name, folded, is_default, moved, names_in, renamed
 
 __all__ = ["CatalogBrowser"]
 
@@ -94,19 +92,15 @@ class CatalogBrowser(ClusterPictures):
     ) -> None:
         place = None if folder is None else Path(folder)
         self._given = replace(catalog, _started={})  # (what is noted of others there is this panel's own)
-        catalog = with_saved_names(self._given, place)
+        catalog = as_saved(self._given, place)
         if place is not None:
             catalog = replace(catalog, _started=self._given._started).beside_others(place)
-        self._stamp = stamp(place)
         super().__init__(generator, Step.of(catalog, place), seeds, place)
         self._segmenter = segmenter
-        self._truth: np.ndarray | None = None  # pixels of clusters in true parts
-        self._told: tuple[int, ...] = ()  # about which clusters
-        self.controls = cluster_pictures.Controls(self._field)
+        self.controls = Controls(self._field)
         # Made when they come in sight: thousands of messages at once are more than a server keeps in line,
         # and it drops the rest.
         self._fields: dict[int, ipywidgets.Box] = {}
-        self._facts, self._channels = line(), Canvas(columns=7, widest=160)
         self._lay_out()
         self._begin(partial(self._turn, 0))
         self._begin(self._relabel)
@@ -116,18 +110,15 @@ class CatalogBrowser(ClusterPictures):
 
     def figure(self) -> Figure:
         """The page that is shown and its overlays, with the names of the parts, as a figure."""
-        names, parts = self.catalog.cluster_names, list(self.catalog.parts)
-        part_of = np.array([parts.index(name) for name in names])
-        owner = part_of[np.stack([self._looks[s] for s in self._shown])]
+        parts = list(self.catalog.parts)
+        labels = np.stack([self._looks[s] for s in self._shown])
+        owner = np.array([parts.index(name) for name in self.catalog.cluster_names])[labels]
         owner = owner[:, :: max(1, owner.shape[1] // 64), :: max(1, owner.shape[2] // 64)]
-        return membership_overlays(
-            torch.stack([self._pictures[s] for s in self._shown]),
-            torch.from_numpy(owner[:, None] == np.arange(len(parts))[:, None, None]).float(),
-            names=parts,
-            colors=self._history.now.colors[[ks[0] for ks in self.catalog.parts.values()]],
-            opacity=self.controls["opacity"].value,
-            columns=cluster_pictures.COLUMNS,
-        )
+        images = torch.stack([self._pictures[s] for s in self._shown])
+        masks = torch.from_numpy(owner[:, None] == np.arange(len(parts))[:, None, None]).float()
+        tints = self._history.now.colors[[ks[0] for ks in self.catalog.parts.values()]]
+        opacity = self.controls["opacity"].value
+        return membership_overlays(images, masks, names=parts, colors=tints, opacity=opacity, columns=COLUMNS)
 
     def close(self) -> None:
         """Take the panel out of the page and out of memory, fields that are out of sight included."""
@@ -137,6 +128,7 @@ class CatalogBrowser(ClusterPictures):
     # -- layout -----------------------------------------------------------------------------------
     def _lay_out(self) -> None:
         c, self._names = self.controls, row(kind="four")
+        self._undo_by(self._adopt)
         turn = row(c["previous"], self._page_label, c["next"], kind="middle")
         turn.add_class("lefs-turn")
         chosen = ("name", "alone", "hide", *_SPLITS, "earlier", "later", "about")
@@ -158,9 +150,9 @@ class CatalogBrowser(ClusterPictures):
         self._connect(dict.fromkeys(("find", "unnamed", "sort"), self._relabel))
         self._connect({name: partial(self._split, how) for name, how in _SPLITS.items()})
         self._connect({"previous": partial(self._turn, -1), "next": partial(self._turn, 1)})
-        self._connect({"hide": self._hide, "about": self._tell, "judge": self._judge, "reset": self._reset})
+        self._connect({"hide": self._hide, "about": self._tell, "judge": self._judge})
+        self._connect({"reset": lambda: self._change(self._given, hidden=frozenset())})
         self._connect({"earlier": partial(self._move, -1), "later": partial(self._move, 1)})
-        self._undo_by(self._adopt)
 
     # -- names ------------------------------------------------------------------------------------
     def _field(self, k: int) -> ipywidgets.Box:
@@ -178,13 +170,10 @@ class CatalogBrowser(ClusterPictures):
     def _list(self) -> None:
         """Show the name fields of the clusters in sight; of many, the largest of each part, then the next."""
         names, c, sizes = self.catalog.cluster_names, self.controls, (-self.catalog.sizes).tolist()
-        wanted, unnamed, parts = folded(c["find"].value), c["unnamed"].value, self.catalog.parts.values()
+        wanted, parts = folded(c["find"].value), self.catalog.parts.values()
         rank = {k: r for ks in parts for r, k in enumerate(sorted(ks, key=sizes.__getitem__))}
-        inside = [
-            k
-            for k in {*self._inside, *self.selected}
-            if wanted in f"{folded(names[k])} {k}" and not (unnamed and not is_default(names[k]))
-        ]
+        inside = {k for k in (*self._inside, *self.selected) if wanted in f"{folded(names[k])} {k}"}
+        inside = {k for k in inside if is_default(names[k])} if c["unnamed"].value else inside
         ranked = sorted(inside, key=lambda k: (k not in self.selected, rank[k], sizes[k]))
         order = {"number": int, "size": sizes.__getitem__, "likeness": self._tree["order"].index}
         shown = sorted(ranked[:_MOST_FIELDS], key=order[c["sort"].value])
@@ -208,12 +197,10 @@ class CatalogBrowser(ClusterPictures):
             self._relabel()
 
     def _name_chosen(self, name: str) -> None:
-        if name and not self.selected:
+        if not self.selected:
             raise ValueError("choose clusters first: click them on a picture")
-        with self._silently():
-            self.controls["name"].value = ""
-        if name:
-            self._rename(self.selected, name)
+        self.controls["name"].value = ""
+        self._rename(self.selected, name)
 
     def _relabel(self, _: object = None) -> None:
         names, c, chosen = self.catalog.cluster_names, self.controls, {*self.selected}
@@ -223,9 +210,8 @@ class CatalogBrowser(ClusterPictures):
         only = self.selected[0] if len(chosen) == 1 else ALL
         clusters = sorted({*self._inside, *chosen})
         called = [names[k] if is_default(names[k]) else f"cluster {k}: {names[k]}" for k in clusters]
-        with self._silently():
-            offer(c["part"], [("all", EVERY_PART), *((name, name) for name in self.catalog.parts)], part)
-            offer(c["cluster"], [("all", ALL), *zip(called, clusters, strict=True)], only)
+        offer(c["part"], [("all", EVERY_PART), *((name, name) for name in self.catalog.parts)], part)
+        offer(c["cluster"], [("all", ALL), *zip(called, clusters, strict=True)], only)
         self._list()
         self._label_fields(names)
         show_if(bool(chosen) and self._told == self.selected, self._about)
@@ -239,12 +225,12 @@ class CatalogBrowser(ClusterPictures):
 
     def _label_fields(self, names: list[str]) -> None:
         """What each name field says of its cluster."""
-        colors, sizes = self._colors(), cluster_pictures.share(self.catalog)
-        pure = None if self._truth is None else self._truth.max(axis=1) / self._truth.sum(axis=1).clip(1)
+        colors, sizes = self._colors(), share(self.catalog)
+        table = None if self._truth is None else self._truth[0]
+        pure = None if table is None else table.max(axis=1) / table.sum(axis=1).clip(1)
         for k, box in self._fields.items():
             swatch, text = box.children
-            with self._silently():
-                text.value = names[k]
+            text.value = names[k]
             sure = "" if pure is None else f" · ✓ {pure[k]:.0%}"
             square = f'<i style="background:{to_hex(colors[k])}"></i>'
             swatch.value = f"{square}<span>{k} · {sizes[k]:.1%}{sure}</span>"
@@ -271,10 +257,6 @@ class CatalogBrowser(ClusterPictures):
         self._relabel()
         self._draw()
         self._save()
-
-    def _reset(self) -> None:
-        if self.catalog is not self._given:
-            self._change(self._given, hidden=frozenset())
 
     def _hide(self) -> None:
         hidden, chosen = self._history.now.hidden, {*self.selected}
@@ -304,32 +286,12 @@ class CatalogBrowser(ClusterPictures):
 
         def then(table: np.ndarray) -> None:
             if len(table) == self.catalog.num_clusters:
-                self._truth = table
+                self._truth = table, judge.names
                 self._names.add_class("lefs-judged")
                 self._change(self.catalog.named(name_by_truth(table, judge.names)))
 
-        options: Any = {"segmenter": judge, "truncation": start.sampling.truncation}
-        self._in_background(
-            partial(confusion, self._generator, start, self._seeds[:_JUDGED], **options), then
-        )
-
-    def _tell(self) -> None:
-        """What the chosen clusters are, and what their strongest channels do."""
-        part, known = self.selected, [self._looks[s] for s in self._seeds if s in self._looks]
-        names = () if self._segmenter is None else self._segmenter.names
-        about, truth, shown = (self._generator, self.catalog, part), self._truth, self._shown
-
-        def work() -> tuple[str, list[Picture]]:
-            return cluster_pictures.facts(*about, known, truth, names), cluster_pictures.channel_pictures(
-                *about, shown
-            )
-
-        def then(found: tuple[str, list[Picture]]) -> None:
-            self._facts.value, self._told = found[0], part
-            self._channels.show(*found[1])
-            self._relabel()
-
-        self._in_background(work, then)
+        judged = partial(confusion, self._generator, start, self._seeds[:_JUDGED], segmenter=judge)
+        self._in_background(partial(judged, truncation=start.sampling.truncation), then)
 
     def _save(self, *, prefer: Literal["refuse", "own", "theirs"] = "refuse") -> None:
         named = sum(not is_default(part) for part in self.catalog.parts)
@@ -338,7 +300,6 @@ class CatalogBrowser(ClusterPictures):
             self._status.value = f"{told}; kept in memory only"
             return
         self._status.value = f"{told}; <b>not saved</b>"
-        touched = prefer == "theirs" or self._stamp != stamp(self._folder)
         try:
             self.catalog.save(self._folder, prefer=prefer)
         except NameClash as clash:
@@ -346,9 +307,7 @@ class CatalogBrowser(ClusterPictures):
             ways = {"yes": ("Mine", own), "no": ("Theirs", theirs)}
             return self._ask(f"{str(clash).partition(';')[0]}. Which name holds?", **ways)
         self._history.now.save(self._folder)
-        self._stamp = stamp(self._folder)
-        names = Catalog.load(self._folder).cluster_names if touched else self.catalog.cluster_names
-        if names != self.catalog.cluster_names:
+        if (names := names_in(self._folder)) != self.catalog.cluster_names:
             self._history.push(self._history.now.to(self.catalog.named(names)))
             self._relabel()
             self._draw()

@@ -10,34 +10,24 @@ import ipywidgets
 import numpy as np
 import torch
 from matplotlib.colors import to_hex
-from torch.nn.functional import interpolate, normalize
 
 from lefs.activations import collect
 from lefs.catalog import Catalog
 from lefs.checks import check_seeds
 from lefs.evaluation.agreement import part_stability
 from lefs.generator import Generator
-from lefs.images import color_difference, opaque, to_uint8
+from lefs.images import color_difference, of_height, opaque, resized, to_uint8
 from lefs.plotting import cluster_colors
 from lefs.plotting.arrays import overlay
-from lefs.widgets.canvas import Canvas, Picture
-from lefs.widgets.controls import button, checkbox, choice, field, line, slider
+from lefs.widgets import elements as ui
 from lefs.widgets.panel import Folder, History, Panel, joined
 from lefs.widgets.steps import Step, is_default
 from lefs.workers import Sample
 from lefs.workers.progress import track
 
-__all__ = [
-    "ALL",
-    "COLUMNS",
-    "EVERY_PART",
-    "ClusterPictures",
-    "Controls",
-    "channel_pictures",
-    "facts",
-    "likeness_tree",
-    "share",
-]
+__all__ = ["ALL", "COLUMNS", "EVERY_PART", "ClusterPictures", "Controls", "likeness_tree", "share"]
+
+Truth = tuple[np.ndarray, Sequence[str]]  # pixels of clusters in true parts, and what these are called
 
 ALL, EVERY_PART = -1, ""  # what the lists of clusters and of parts begin with
 _BUTTONS = {
@@ -50,8 +40,6 @@ _BUTTONS = {
     "earlier": ("", "arrow-up", "The chosen part earlier in lists and legends"),
     "later": ("", "arrow-down", "The chosen part later in lists and legends"),
     "about": ("About", "info-circle", "What the chosen clusters cover, and what their strongest channels do"),
-    "undo": ("", "undo", "Take the last change back"),
-    "redo": ("", "repeat", "Do again what was taken back"),
     "reset": ("Original names", "history", "Everything as the catalog was given; can be taken back, too"),
     "judge": ("Name all", "magic", "Name every cluster after the segmenter, and say how sure that is"),
     "yes": ("", "", "The first answer"),
@@ -71,24 +59,20 @@ class Controls(dict[str, ipywidgets.Widget]):
     """Controls by name; "name 7" is made when somebody asks for it."""
 
     def __init__(self, make: Callable[[int], object]) -> None:
-        super().__init__({name: button(*words) for name, words in _BUTTONS.items()})
+        super().__init__({name: ui.button(*words) for name, words in _BUTTONS.items()})
         self._make = make
-        whose, one = (
-            "Colour all parts, or the clusters of one, and list them",
-            "Choose one, and colour it alone",
-        )
+        whose = "Colour all parts, or the clusters of one, and list them"
         name = "One name for all that is chosen; a name that is there joins that part"
         found = "List the clusters whose name or number has this in it"
-        sorts = ["number", "likeness", "size"]
         self |= {
-            "opacity": slider("opacity", 0.6, 1, 0.05, "0: the pictures; 1: the clusters only"),
-            "part": choice("part", [("all", EVERY_PART)], EVERY_PART, whose),
-            "cluster": choice("cluster", [("all", ALL)], ALL, one),
-            "name": field("a name for these", name, continuous_update=False),
-            "alone": checkbox("only these", False, "Colour only what is chosen"),
-            "find": field("name or number", found, description="find"),
-            "unnamed": checkbox("only unnamed", False, "List clusters without a name"),
-            "sort": choice("order", sorts, "likeness", "How the fields below are sorted"),
+            "opacity": ui.slider("opacity", 0.6, 1, 0.05, "0: the pictures; 1: the clusters only"),
+            "part": ui.choice("part", [("all", EVERY_PART)], EVERY_PART, whose),
+            "cluster": ui.choice("cluster", [("all", ALL)], ALL, "Choose one, and colour it alone"),
+            "name": ui.field("a name for these", name, continuous_update=False),
+            "alone": ui.checkbox("only these", False, "Colour only what is chosen"),
+            "find": ui.field("name or number", found, description="find"),
+            "unnamed": ui.checkbox("only unnamed", False, "List clusters without a name"),
+            "sort": ui.choice("order", ["number", "likeness", "size"], "likeness", "How fields are sorted"),
         }
 
     def __missing__(self, name: str) -> ipywidgets.Widget:
@@ -103,15 +87,18 @@ class ClusterPictures(Panel):
     """The part of the catalog browser that shows clusters; naming them is `CatalogBrowser`'s."""
 
     selected: tuple[int, ...] = ()
+    _relabel: Callable[[], None]  # (shows names and what is chosen in the controls)
 
     def __init__(self, generator: Generator, step: Step, seeds: int | Iterable[int], folder: Folder) -> None:
         super().__init__(generator, step.catalog, folder=folder)
         self._history = History(step)
         self._seeds = check_seeds(seeds)
-        self._first, self._order, self._looking = 0, self._seeds, False
+        self._first, self._order = 0, self._seeds
         self._pictures: dict[int, torch.Tensor] = {}
-        self.canvas = Canvas(columns=min(COLUMNS, len(self._seeds)), widest=256)
-        self._page_label = line()
+        self.canvas = ui.Canvas(columns=min(COLUMNS, len(self._seeds)), widest=256)
+        self._page_label, self._facts, self._channels = ui.line(), ui.line(), ui.Canvas(columns=7, widest=160)
+        self._truth: Truth | None = None
+        self._told: tuple[int, ...] = ()  # what the facts are about
         self._forget()
 
     @property
@@ -151,8 +138,7 @@ class ClusterPictures(Panel):
             del self._pictures[next(iter(self._pictures))]
         if seeds:
             images = self._generator.synthesize(self._sample(seeds)).float().cpu()
-            scale = _KEPT / max(images.shape[2:])
-            small = images if scale >= 1 else interpolate(images, scale_factor=scale, mode="area")
+            small = resized(images, of_height(min(_KEPT, images.shape[-2]), images))
             self._pictures |= zip(seeds, small, strict=True)
 
     def _look_at(self, seeds: Iterable[int]) -> None:
@@ -179,9 +165,9 @@ class ClusterPictures(Panel):
         shown = []
         for seed, pixels, own, where in zip(self._shown, drawn, regions, labels, strict=True):
             part = f" · {np.isin(where, chosen).mean():.1%}" if chosen else ""
-            shown.append(Picture(pixels, note=f"seed {seed}{part}", pick=True, regions=own))
+            shown.append(ui.Picture(pixels, note=f"seed {seed}{part}", pick=True, regions=own))
         tree = {**self._tree, "colors": [to_hex(c) for c in colors[self._tree["order"]]]}
-        shown.append(Picture(np.zeros((1, 12, 3), np.uint8), "likeness", pick=True, tree=tree))
+        shown.append(ui.Picture(np.zeros((1, 12, 3), np.uint8), "likeness", pick=True, tree=tree))
         names = enumerate(zip(self.catalog.cluster_names, share(self.catalog), strict=True))
         told = [f"{n if is_default(n) else f'cluster {k}, {n}'} · {size:.1%}" for k, (n, size) in names]
         self.canvas.show(*shown, names=told, marked=chosen)
@@ -194,18 +180,13 @@ class ClusterPictures(Panel):
         return colors
 
     # -- choosing ---------------------------------------------------------------------------------
-    def _relabel(self, _: object = None) -> None:
-        """Show names and what is chosen in the controls."""
-        raise NotImplementedError
-
     def _choose_part(self, part: str) -> None:
         # Clusters stay in sight until another part is chosen, also those that are given another name.
         self._inside = list(self.catalog.parts.get(part, range(self.catalog.num_clusters)))
         self._choose_cluster(ALL)
 
     def _choose_cluster(self, cluster: int) -> None:
-        with self._silently():
-            self.controls["alone"].value = cluster != ALL
+        self.controls["alone"].value = cluster != ALL
         self._select(() if cluster == ALL else (cluster,))
 
     def _picked(self, picked: dict[str, Any]) -> None:
@@ -223,16 +204,12 @@ class ClusterPictures(Panel):
 
     def _sort(self) -> None:
         """The images first where the chosen clusters are largest, of those that were looked at already."""
-
-        def size(seed: int) -> float:
-            return float(np.isin(self._looks[seed], self.selected).mean()) if seed in self._looks else -1.0
-
-        self._order = sorted(self._seeds, key=size, reverse=True) if self.selected else self._seeds
+        sizes = {s: np.isin(self._looks.get(s, ALL), self.selected).mean() for s in self._seeds}
+        self._order = sorted(self._seeds, key=sizes.__getitem__, reverse=True)
         self._first = 0
         self._turn(0)
-        if self.selected and not self._looking and len(self._looks) < len(self._seeds):
-            self._looking = True
-            self._in_background(self._look_further, self._found)
+        if self.selected and not self._worker.is_alive() and len(self._looks) < len(self._seeds):
+            self._in_background(self._look_further, lambda _: self._sort() if self.selected else None)
 
     def _look_further(self) -> None:
         """Look at the other images beside what the user does."""
@@ -240,16 +217,25 @@ class ClusterPictures(Panel):
         for seed in track(rest, total=len(rest), description="looking at all images", show=True):
             self._begin(partial(self._look_at, [seed]))
 
-    def _found(self, _: object) -> None:
-        if self.selected:
-            self._sort()
-        self._looking = False
+    def _tell(self) -> None:
+        """What the chosen clusters are, and what their strongest channels do."""
+        part, known = self.selected, [self._looks[s] for s in self._seeds if s in self._looks]
+        about, truth, shown = (self._generator, self.catalog, [*part]), self._truth, self._shown
+
+        def work() -> tuple[str, list[ui.Picture]]:
+            return facts(*about, known, truth), channel_pictures(*about, shown)
+
+        def then(found: tuple[str, list[ui.Picture]]) -> None:
+            self._facts.value, self._told = found[0], part
+            self._channels.show(*found[1])
+            self._relabel()
+
+        self._in_background(work, then)
 
 
 def share(catalog: Catalog) -> list[float]:
     """The share of all positions of each cluster."""
-    found: list[float] = (catalog.sizes.double() / max(1, int(catalog.sizes.sum()))).tolist()
-    return found
+    return (catalog.sizes.double() / max(1, int(catalog.sizes.sum()))).tolist()
 
 
 def likeness_tree(centers: torch.Tensor) -> dict[str, Any]:
@@ -263,56 +249,46 @@ def likeness_tree(centers: torch.Tensor) -> dict[str, Any]:
     """
     # (takes a while, for a panel that is one of many)
     from scipy.cluster.hierarchy import leaves_list, linkage
-    from scipy.spatial.distance import squareform
 
     if len(centers) == 1:
         return {"order": [0], "joins": []}
-    unit = normalize(centers.detach().cpu().double(), dim=1).numpy()
-    distances = np.clip(1 - unit @ unit.T, 0, None)
-    np.fill_diagonal(distances, 0)
-    links = linkage(squareform(distances, checks=False), "average")
+    links = linkage(centers.detach().cpu().double().numpy(), "average", metric="cosine")
     order = leaves_list(links).tolist()
     nodes: list[tuple[int, int, float, float]] = [(p, p, float(p), 0.0) for p in np.argsort(order).tolist()]
     top, joins = max(links[:, 2].max(), 1e-12), []
     for first, second, distance, _ in links:
         left, right = sorted((nodes[int(first)], nodes[int(second)]))
-        height = float(distance / top)
+        height = max(0.0, float(distance / top))
         joins.append((left[0], right[1], height, left[2], right[2], left[3], right[3]))
         nodes.append((left[0], right[1], (left[2] + right[2]) / 2, height))
     return {"order": order, "joins": joins}
 
 
 def facts(
-    generator: Generator,
-    catalog: Catalog,
-    clusters: Sequence[int],
-    looks: Sequence[np.ndarray],
-    truth: np.ndarray | None,
-    names: Sequence[str],
+    generator: Generator, catalog: Catalog, chosen: list[int], looks: list[np.ndarray], truth: Truth | None
 ) -> str:
     """Coverage, stability and overlap with true parts of some clusters together, as a line of HTML.
 
     Parameters
     ----------
     generator, catalog : Generator, Catalog
-    clusters : sequence of int
-    looks : sequence of ndarray of shape (h, w), int
+    chosen : list of int
+        The clusters.
+    looks : list of ndarray of shape (h, w), int
         The clusters in some images.
-    truth : ndarray of shape (K, P), optional
-        Pixels of each cluster in each true part, named `names`.
+    truth : (ndarray of shape (K, P), P names), optional
     """
-    own, chosen, sizes = catalog.sampling, list(clusters), share(catalog)
+    own, sizes = catalog.sampling, share(catalog)
     images = sum(bool(np.isin(look, chosen).any()) for look in looks)
     sample = Sample(generator, own.seeds[:_IMAGES], truncation=own.truncation)
     vectors = collect(sample, catalog.layer, max_vectors=_VECTORS, random_state=0)
     stable = part_stability(vectors, catalog.centers, chosen)
-    texts = [
-        f"covers <b>{sum(sizes[k] for k in chosen):.1%}</b>, in <b>{images}</b> of {len(looks)} images",
-        f"found again by another start: <b>{stable:.0%}</b>",
-    ]
+    covers = f"covers <b>{sum(sizes[k] for k in chosen):.1%}</b>, in <b>{images}</b> of {len(looks)} images"
+    texts = [covers, f"found again by another start: <b>{stable:.0%}</b>"]
     if truth is not None:
-        here = truth[chosen].sum(axis=0)
-        iou = here / np.maximum(truth.sum(axis=0) + here.sum() - here, 1)
+        table, names = truth
+        here = table[chosen].sum(axis=0)
+        iou = here / np.maximum(table.sum(axis=0) + here.sum() - here, 1)
         best = int(iou.argmax())
         pure = here[best] / max(1, here.sum())
         texts.append(f"overlap with true {names[best]}: <b>{iou[best]:.2f}</b> IoU, {pure:.0%} of it is that")
@@ -322,28 +298,24 @@ def facts(
 
 @torch.inference_mode()
 def channel_pictures(
-    generator: Generator, catalog: Catalog, clusters: Sequence[int], seeds: Sequence[int]
-) -> list[Picture]:
+    generator: Generator, catalog: Catalog, chosen: list[int], seeds: list[int]
+) -> list[ui.Picture]:
     """The first image as it is, and what those channels do to it that contribute most to these clusters."""
     if not generator.has_styles:
         return []
     styles = generator.sample(seeds, truncation=catalog.sampling.truncation)
     spread = generator.sample(range(64)).std(dim=0)
-    m = catalog.contributions[list(clusters)].sum(dim=0)
+    m = catalog.contributions[chosen].sum(dim=0)
     strongest = m.topk(min(_CHANNELS, len(m))).indices.tolist()
     moved = styles[:1].repeat(len(strongest) + 1, 1)
+    titles, notes = ["as it is"], [f"seed {seeds[0]}"]
     for i, c in enumerate(strongest, start=1):
         moved[i, c] += _FAR * spread[c]
+        owner = (f"{la.name} · {c - la.span.start}" for la in generator.layers if c < la.span.stop)
+        titles.append(next(owner, f"{c}"))
     images = generator.synthesize(moved).float().cpu()
-    titles = [
-        next((f"{la.name} · {c - la.span.start}" for la in generator.layers if c < la.span.stop), str(c))
-        for c in strongest
-    ]
-    change = [float(color_difference(images[0], image).mean()) for image in images[1:]]
-    notes = [f"{m[c]:.0%} · ΔE {d:.1f}" for c, d in zip(strongest, change, strict=True)]
+    change = color_difference(images[:1], images[1:]).mean(dim=(1, 2)).tolist()
+    notes += [f"{m[c]:.0%} · ΔE {d:.1f}" for c, d in zip(strongest, change, strict=True)]
     images[1:] = images[:1] + _TIMES * (images[1:] - images[:1])
     pixels = to_uint8(opaque(images.clamp(-1, 1)))
-    return [
-        Picture(p, t, n)
-        for p, t, n in zip(pixels, ["as it is", *titles], [f"seed {seeds[0]}", *notes], strict=True)
-    ]
+    return [ui.Picture(*each) for each in zip(pixels, titles, notes, strict=True)]

@@ -13,19 +13,16 @@ import numpy as np
 import torch
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
-from torch import Tensor
 
-from lefs.catalog import Catalog
 from lefs.checks import check_choice, check_integer, check_number, check_seed
-from lefs.evaluation import Segmenter
 from lefs.generator import Generator
 from lefs.images import color_difference, opaque, to_uint8
 from lefs.plotting import comparison_strip
+from lefs.plotting.arrays import overlay
 from lefs.plotting.style import LINES
 from lefs.units import UnitDissection, cells_of, pixels_of, replacement
-from lefs.units.concepts import Concepts
-from lefs.widgets.canvas import Canvas, Picture, change_picture
-from lefs.widgets.controls import SeedField, button, choice, line, offer, row, slider
+from lefs.units.concepts import Concepts, Judge
+from lefs.widgets import elements as ui
 from lefs.widgets.panel import History, Panel, joined
 from lefs.widgets.unit_search import TESTED, UnitSearch, countable, largest_iou
 from lefs.workers.progress import track
@@ -34,7 +31,7 @@ __all__ = ["UnitPainter"]
 
 _ABLATED, _INSERTED = 1, 2
 _ACTIONS = {"insert": _INSERTED, "ablate": _ABLATED, "erase": 0}
-_COLORS = {_ABLATED: to_rgb(LINES[1]), _INSERTED: to_rgb(LINES[0])}
+_COLORS = np.array([to_rgb(color) for color in ("white", LINES[1], LINES[0])])  # by the kinds
 _FORCES, _SIZES = {"low": 1 / 3, "medium": 2 / 3, "high": 1.0}, {"small": 0.04, "medium": 0.1, "large": 0.25}
 
 
@@ -99,8 +96,8 @@ class UnitPainter(Panel):
     True
     """
 
-    image: Tensor
-    result: Tensor
+    image: torch.Tensor
+    result: torch.Tensor
 
     def __init__(
         self,
@@ -112,7 +109,7 @@ class UnitPainter(Panel):
         layer: str | None = None,
         units: int = 8,
         order: Sequence[int] | None = None,
-        segmenter: Segmenter | Catalog | None = None,
+        segmenter: Judge | None = None,
     ) -> None:
         super().__init__(generator, dissection)
         self._dissection = dissection
@@ -137,17 +134,15 @@ class UnitPainter(Panel):
         count = min(check_integer("units", units, minimum=1), widest)
         how_many = "How many units are switched, those of largest IoU first"
         self.controls = {
-            "concept": choice("concept", shown, concept, "What the units stand for"),
-            "layer": choice("layer", names, layer, "Whose units are switched"),
+            "concept": ui.choice("concept", shown, concept, "What the units stand for"),
+            "layer": ui.choice("layer", names, layer, "Whose units are switched"),
             "units": ipywidgets.IntSlider(count, min=1, max=widest, description="units", tooltip=how_many),
-            "action": choice("paint to", list(_ACTIONS), "insert", "What painting does"),
-            "force": choice("strength", list(_FORCES), "high", "How far units go to 0, or to their level"),
-            "size": choice("size", brushes, 0.1, "Of the brush"),
-            "brush": slider("brush", 0.1, 0.5, 0.01, "Diameter, as a share of the picture's side", low=0.01),
-            "seed": SeedField(check_seed("seed", seed), description="seed", tooltip="Seed of the picture"),
-            "undo": button("", "undo", "Take the last stroke back"),
-            "redo": button("", "repeat", "Paint it again"),
-            "clear": button("Clear", "eraser", "Take all paint away"),
+            "action": ui.choice("paint to", list(_ACTIONS), "insert", "What painting does"),
+            "force": ui.choice("strength", list(_FORCES), "high", "How far units go to 0, or to their level"),
+            "size": ui.choice("size", brushes, 0.1, "Of the brush"),
+            "brush": ui.slider("brush", 0.1, 0.5, 0.01, "Diameter, a share of the picture's side", low=0.01),
+            "seed": ui.SeedField(check_seed("seed", seed), description="seed", tooltip="Seed of the picture"),
+            "clear": ui.button("Clear", "eraser", "Take all paint away"),
         }
         self._build()
 
@@ -197,21 +192,21 @@ class UnitPainter(Panel):
 
     # -- controls ---------------------------------------------------------------------------------
     def _build(self) -> None:
-        self.canvas, self._notice, c = Canvas(columns=3), line(), self.controls
+        self.canvas, self._notice, c = ui.Canvas(columns=3), ui.line(), self.controls
+        self._undo_by(self._draw)
         self._arrange(
-            row(c["concept"], c["layer"], c["units"], c["seed"], kind="four"),
-            row(c["action"], c["force"], c["size"], c["brush"], kind="four"),
+            ui.row(c["concept"], c["layer"], c["units"], c["seed"], kind="four"),
+            ui.row(c["action"], c["force"], c["size"], c["brush"], kind="four"),
             self._notice,
             self.canvas,
-            row(self._summary, row(c["undo"], c["redo"], c["clear"], kind="tools"), kind="ends"),
+            ui.row(self._summary, ui.row(c["undo"], c["redo"], c["clear"], kind="tools"), kind="ends"),
         )
         self._connect({"concept": self._choose_concept, "layer": self._turn_to_layer})
         self._connect({"units": self._draw, "force": self._draw, "seed": self._turn_to_seed})
-        brush = c["brush"]
+        brush, sizes = c["brush"], _SIZES.values()
         self._connect({"size": lambda size: brush.set_trait("value", size or brush.value)})
-        self._connect({"brush": self._own_size})
+        ipywidgets.dlink((brush, "value"), (c["size"], "value"), lambda own: own if own in sizes else 0.0)
         self._connect({"clear": lambda: self._draw(self._history.push(self._history.first))})
-        self._undo_by(self._draw)
         self._on(self.canvas, self._stroked, "stroke")
         self._begin(self._turn_to_seed)
 
@@ -223,10 +218,6 @@ class UnitPainter(Panel):
             self.paint(stroke["points"][max(0, done - 1) if grown else 0 :])
             if grown:  # (one step with what it has grown from)
                 del self._history.past[-1]
-
-    def _own_size(self, brush: float) -> None:
-        with self._silently():
-            self.controls["size"].value = brush if brush in _SIZES.values() else 0.0
 
     def _turn_to_layer(self, name: str) -> None:
         self.controls["units"].max = self._generator.layer(name).channels
@@ -262,9 +253,8 @@ class UnitPainter(Panel):
         """The concepts that units of the layer act on, as far as is known, and the one that is chosen."""
         picker, layer = self.controls["concept"], self.controls["layer"].value
         chosen, unknown = picker.value, layer not in self._surveyed
-        with self._silently():
-            known = (c for c in self._shown if c == chosen or self._acts.get((c, layer), unknown))
-            offer(picker, known, chosen)
+        known = (c for c in self._shown if c == chosen or self._acts.get((c, layer), unknown))
+        ui.offer(picker, known, chosen)
         idle = escape(", ".join(c for c in self._shown if not self._acts.get((c, layer), True)))
         told = f"No units of {escape(layer)} act on <b>{idle}</b>, as far as {TESTED} pictures show."
         self._notice.value = told if idle else ""
@@ -276,8 +266,7 @@ class UnitPainter(Panel):
 
         def then(acts: bool) -> None:
             if not self._acts.setdefault(what, acts) and picker.value == concept:
-                with self._silently():
-                    self._was = picker.value = before
+                self._was = picker.value = before
             self._offer()
             self._draw()
 
@@ -291,13 +280,12 @@ class UnitPainter(Panel):
         self.result, relabelled = self._look(self._edits())
         self._summary.value = self._measures(labels, relabelled)
         self._can_go()
-        self.canvas.show(
-            Picture(self._tinted(), "paint here", "orange: ablated, blue: inserted", paint=True),
-            Picture(to_uint8(opaque(self.result)), "result", f"seed {self.controls['seed'].value}"),
-            change_picture(color_difference(self.image, self.result)),
-        )
+        painted = ui.Picture(self._tinted(), "paint here", "orange: ablated, blue: inserted", paint=True)
+        seed, change = self.controls["seed"].value, color_difference(self.image, self.result)
+        result = ui.Picture(to_uint8(opaque(self.result)), "result", f"seed {seed}")
+        self.canvas.show(painted, result, ui.change_picture(change))
 
-    def _look(self, edits: dict[str, Any]) -> tuple[Tensor, Tensor | None]:
+    def _look(self, edits: dict[str, Any]) -> tuple[torch.Tensor, torch.Tensor | None]:
         if self._concepts is None:
             return self._generator.walk(self._styles, edits, cache=self._cache)[0].float().cpu(), None
         images, labels = self._concepts.look(self._styles, edits, cache=self._cache)
@@ -309,33 +297,32 @@ class UnitPainter(Panel):
             return {}
         layer = self._generator.layer(self.controls["layer"].value)
         levels = self._dissection.levels_of(layer.name, self.controls["concept"].value)
-        where = {kind: torch.from_numpy(painted == kind) for kind in _COLORS}
+        away, put = (torch.from_numpy(painted == kind) for kind in (_ABLATED, _INSERTED))
         units: Any = self.units
         if (force := _FORCES[self.controls["force"].value]) < 1:
             units = torch.zeros(layer.channels).index_fill(0, torch.tensor(units), force)
-        ablate = replacement(layer, units, where=where[_ABLATED])
-        insert = replacement(layer, units, levels=levels, where=where[_INSERTED])
+        ablate = replacement(layer, units, where=away)
+        insert = replacement(layer, units, levels=levels, where=put)
         return {layer.name: lambda maps: insert(ablate(maps))}
 
-    def _pixels(self, kind: int) -> np.ndarray:
-        """The pixels under the positions that this kind of paint touches: (H, W) bool."""
-        layer = self._generator.layer(self.controls["layer"].value)
-        cells = cells_of(layer, torch.from_numpy(self.painted == kind))
-        return pixels_of(cells, self._generator.size[0])[0].numpy()
+    def _touched(self) -> np.ndarray:
+        """The kind of paint that touches the positions over each pixel, (H, W); -1: none."""
+        found, layer = np.full(self._generator.size, -1), self._generator.layer(self.controls["layer"].value)
+        for kind in (_ABLATED, _INSERTED):
+            cells = cells_of(layer, torch.from_numpy(self.painted == kind))
+            found[pixels_of(cells, len(found))[0].numpy()] = kind
+        return found
 
     def _tinted(self) -> np.ndarray:
-        picture = to_uint8(opaque(self.image)).astype(np.float32)
-        for kind, color in _COLORS.items():
-            where = self._pixels(kind)
-            picture[where] = 0.55 * picture[where] + 0.45 * 255 * np.array(color, np.float32)
-        return picture.round().astype(np.uint8)
+        picture = to_uint8(opaque(self.image))[None]
+        return overlay(picture, self._touched()[None], _COLORS, 0.45, side=1)[0]
 
     def _measures(self, before: Any, after: Any) -> str:
         units, concept = self.units, self.controls["concept"].value
         listed = ", ".join(map(str, units[:6])) + (", …" if len(units) > 6 else "")
         how = "by effect" if (concept, self.controls["layer"].value) in self._search.orders else "by IoU"
         texts = [f"units {listed}, {how}"]
-        where = torch.from_numpy(self._pixels(_ABLATED) | self._pixels(_INSERTED))
+        where = torch.from_numpy(self._touched() >= 0)
         if self._concepts is not None and bool(where.any()):
             label = self._concepts.index(concept)
             first, last = (int(((labels == label) & where).sum()) for labels in (before, after))

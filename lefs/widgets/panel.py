@@ -21,8 +21,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from lefs.generator import Generator
-from lefs.widgets.canvas import Canvas
-from lefs.widgets.controls import line, row, show_if
+from lefs.widgets.elements import Canvas, button, line, row, show_if
 from lefs.workers.progress import headless, told_by
 
 __all__ = ["Folder", "History", "Panel", "inside_and_outside", "joined"]
@@ -99,8 +98,8 @@ class Panel:
                 raise TypeError(f"expected what lefs.Catalog.load or its like has read, got {each!r:.80}")
             each.check_generator(generator)
         self._generator, self._folder = generator, None if folder is None else Path(folder)
-        self._lock, self._latest = threading.RLock(), object()
-        self._silent = self._closed = False
+        self._lock, self._latest, self._worker = threading.RLock(), object(), threading.Thread()
+        self._closed, self._actor = False, 0  # (the thread that acts now)
         self.error = ""
         self._summary, self._status, self._bar = line(), line(), line()
         self._error, self._help = ipywidgets.HTML(), ipywidgets.HTML(_dom_classes=("lefs-help",))
@@ -143,8 +142,7 @@ class Panel:
     def _guarded(self) -> Iterator[object]:
         """Yields what `_latest` is until another callback comes and waits."""
         self._latest = turn = object()
-        # Gradient mode belongs to a thread: what a cell switched off is on again in a callback's thread.
-        with self._lock, torch.inference_mode():
+        with self._alone():
             try:
                 yield turn
             except Exception as error:
@@ -152,9 +150,20 @@ class Panel:
             else:
                 self._say(None)
 
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """One at a time. What the panel sets in here is not a move of the user's: nothing acts on it."""
+        # Gradient mode belongs to a thread: what a cell switched off is on again in a callback's thread.
+        with self._lock, torch.inference_mode():
+            before, self._actor = self._actor, threading.get_ident()
+            try:
+                yield
+            finally:
+                self._actor = before
+
     def _begin(self, draw: Callable[[], None]) -> None:
         """Draw where this is not a callback, so that an error belongs to the caller."""
-        with self._lock, torch.inference_mode():
+        with self._alone():
             draw()
 
     def _in_background(self, work: Callable[[], Any], then: Callable[[Any], None]) -> None:
@@ -183,21 +192,12 @@ class Panel:
         self._worker = threading.Thread(target=run, daemon=True)
         self._worker.start()
 
-    @contextmanager
-    def _silently(self) -> Iterator[None]:
-        """What the panel sets in here is not a move of the user's: no callback acts on it."""
-        self._silent = True
-        try:
-            yield
-        finally:
-            self._silent = False
-
     def _on(self, widget: ipywidgets.Widget, act: Callable[..., object], trait: str = "value") -> None:
         """Call ``act()`` whenever a button is pressed, ``act(new value)`` whenever another widget changes."""
 
         def run(*values: Any) -> None:
-            with self._guarded():
-                if not self._silent:
+            if self._actor != threading.get_ident():  # (else the panel has set it)
+                with self._guarded():
                     act(*values)
 
         if isinstance(widget, ipywidgets.Button):
@@ -213,9 +213,11 @@ class Panel:
             self._on(self.controls[name], act)
 
     def _undo_by(self, show: Callable[[Any], object]) -> None:
-        """Let the buttons go back and forward through the states, and `show` the one that is reached."""
-        ways = {"undo": True, "redo": False}
-        self._connect({name: lambda back=back: show(self._history.go(back)) for name, back in ways.items()})
+        """Make the buttons that go back and forward through the states; `show` gets the one they reach."""
+        self.controls |= {"undo": button("", "undo", "Take the last move back")}
+        self.controls |= {"redo": button("", "repeat", "Make it again")}
+        self._connect({"undo": lambda: show(self._history.go(True))})
+        self._connect({"redo": lambda: show(self._history.go(False))})
 
     def _can_go(self) -> None:
         """Whether there is something to undo, and to redo."""
@@ -235,10 +237,9 @@ class Panel:
         """Say this and offer ways to answer: a button's words, and what it does. Without a text, nothing."""
         self._notice.value, self._ways = html.escape(text), ways
         show_if(bool(text), self._question)
-        for name, button in self._answers.items():
-            show_if(name in ways, button)
-            if name in ways:
-                button.description = ways[name][0]
+        for name, control in self._answers.items():
+            show_if(name in ways, control)
+            control.description = ways[name][0] if name in ways else ""
 
     def _answer(self, name: str) -> None:
         _, act = self._ways[name]

@@ -5,8 +5,8 @@ from __future__ import annotations
 import copy
 import html
 import threading
-import time
-from collections.abc import Iterable, Mapping
+import timeit
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from functools import partial
 from itertools import count
@@ -14,7 +14,6 @@ from typing import Any
 
 import torch
 from matplotlib.figure import Figure
-from torch import Tensor
 
 from lefs.catalog import Catalog
 from lefs.checks import check_name, check_number
@@ -27,11 +26,9 @@ from lefs.query import QuerySettings
 from lefs.retrieval import PartBank, retrieve
 from lefs.saving import exclusive
 from lefs.sources import Source
-from lefs.widgets.controls import offer
+from lefs.widgets.elements import offer
 from lefs.widgets.panel import Folder, History, Panel
-from lefs.widgets.strips import name_of
-from lefs.widgets.studio_state import StudioState, as_code, as_parameters
-from lefs.widgets.studio_view import TUNED, View
+from lefs.widgets.studio_view import TUNED, StudioState, View, as_code, as_parameters
 from lefs.workers.progress import track
 
 __all__ = ["Stage", "Tables", "preview_of", "tuned_settings"]
@@ -50,6 +47,8 @@ class Stage(Panel):
     """Holds the states of a studio and renders the present one; what is shown of it is left to others."""
 
     edit: Edit
+    _draw: Callable[[Edit], None]
+    _write: Callable[[StudioState], None]  # (lets the controls say what is wanted)
 
     def __init__(
         self, generator: Generator, catalog: Catalog, recipe: Recipe | None, folder: Folder, frame: float
@@ -108,13 +107,9 @@ class Stage(Panel):
         whole = self.edit.image.shape[-2] == self._generator.size[0]
         exact = self._hasty is None or self._hasty[0] is self._editor  # (and not in half precision)
         edit = self.edit if whole and exact else self._editor.render(self.recipe)
-        changes = edit.recipe.changes
-        taken = [f"{change.part} of {name_of(change.reference)}" for change in changes]
-        told = f"{', '.join(taken) or 'no edit'} onto {name_of(edit.recipe.target)}"
-        if len(changes) != 1:
-            return comparison_strip(edit.pictures, changes={"edit": edit.change}, title=told)
-        place = ", in place" if changes[0].settings.where == "part" else ""
-        title = f"{told}{place}, λ = {changes[0].strength:g}"
+        title = str(edit.recipe)
+        if len(edit.references) != 1:
+            return comparison_strip(edit.pictures, changes={"edit": edit.change}, title=title)
         return edit_strip(edit.target, edit.image, edit.references[0], edit.change, title=title)
 
     def close(self) -> None:
@@ -154,9 +149,9 @@ class Stage(Panel):
 
     # -- what is kept, and what is suggested ------------------------------------------------------
     def _offer_presets(self) -> None:
+        """The presets of the folder; none is chosen, so that each can be taken again."""
         found = [] if self._folder is None else sorted(self._folder.glob("presets/*.json"))[:_PRESETS]
-        with self._silently():
-            offer(self.controls["preset"], [("–", ""), *((path.stem, path.stem) for path in found)], "")
+        offer(self.controls["preset"], [("–", ""), *((path.stem, path.stem) for path in found)], "")
 
     def _keep_preset(self) -> None:
         """Keep the edits, for any target, under a name."""
@@ -184,29 +179,24 @@ class Stage(Panel):
             saved = edit.save(next(path for path in numbered if not path.exists()))
         self._status.value = f"saved {html.escape(str(saved))}, with its recipe inside"
 
-    def _small(self, sources: Iterable[Source]) -> Tensor:
+    def _small(self, sources: Iterable[Source]) -> torch.Tensor:
         """Pictures to choose from, (N, 3, H, W)."""
-        recipe = self._history.now.recipe
-        return self._editor.pictures(
-            sources, upto=self._upto, truncation=recipe.truncation, label=recipe.label
-        )
+        recipe, draw = self._history.now.recipe, partial(self._editor.pictures, upto=self._upto)
+        return draw(sources, truncation=recipe.truncation, label=recipe.label)
 
-    def _results(self, state: StudioState, by: Any) -> list[tuple[int, Tensor]]:
+    def _results(self, state: StudioState, by: Any) -> list[tuple[int, torch.Tensor]]:
         """Edits with the references that come first: their seeds and pictures."""
-        change, truncation, both = state.change, state.recipe.truncation, (self._generator, self._catalog)
-        if self._bank is None or self._bank.truncation != truncation:
-            self._bank = PartBank.of(*both, range(_BANK), truncation=truncation)
-        bank, target = self._bank, state.recipe.target
-        options: dict[str, Any] = {"bank": bank, "by": by, "truncation": truncation}
-        found = retrieve(*both, target, change.part, settings=change.settings, **options)
+        change, psi, both = state.change, state.recipe.truncation, (self._generator, self._catalog)
+        if self._bank is None or self._bank.truncation != psi:
+            self._bank = PartBank.of(*both, range(_BANK), truncation=psi)
+        options: Any = {"bank": self._bank, "by": by, "truncation": psi, "settings": change.settings}
+        found = [match.seed for match in retrieve(*both, state.recipe.target, change.part, **options)]
         if change.settings.where == "part":
-            areas = bank.areas[:, list(bank.parts).index(change.part)]
-            found = [match for match in found if areas[bank.seeds.index(match.seed)] > 0]
-        results, best = [], found[:_OFFERS]
-        for match in track(best, total=len(best), description="trying them", show=True):
-            tried = state.having(reference=match.seed).shown
-            results.append((match.seed, self._editor.render(tried, upto=self._upto).image))
-        return results
+            areas = self._bank.areas[:, list(self._bank.parts).index(change.part)]
+            found = [seed for seed in found if areas[seed] > 0]
+        best = track(found[:_OFFERS], total=len(found[:_OFFERS]), description="trying them", show=True)
+        recipes = ((seed, state.having(reference=seed).shown) for seed in best)
+        return [(seed, self._editor.render(tried, upto=self._upto).image) for seed, tried in recipes]
 
     def _plain_to_see(self) -> Recipe:
         """One edit in place that changes much: of hair, or of the second largest part, in another colour."""
@@ -218,13 +208,6 @@ class Stage(Panel):
         return Recipe(0, (Change(part, reference, settings=QuerySettings(where="part")),))
 
     # -- drawing ----------------------------------------------------------------------------------
-    def _draw(self, edit: Edit) -> None:
-        raise NotImplementedError
-
-    def _write(self, state: StudioState) -> None:
-        """Let the controls say what is wanted."""
-        raise NotImplementedError
-
     def _turn_to(self, state: StudioState, what: str = "") -> None:
         """Show a state that the controls did not make."""
         self._moved = self._asking = False
@@ -317,12 +300,8 @@ def _largest(generator: Generator, sizes: list[int], seconds: float) -> tuple[in
 
 def _seconds(generator: Generator, size: int) -> float:
     """Time of one image; the better of two, since the first makes ready what the next one uses."""
-    times = []
+    labels = [generator.default_label or 0] if generator.label_dim else None
     with torch.inference_mode():
-        labels = [generator.default_label or 0] if generator.label_dim else None
         styles = generator.sample_styles([0], labels=labels)
-        for _ in range(2):
-            start = time.perf_counter()
-            generator.synthesize(styles, upto=size).cpu()  # (waits for a GPU)
-            times.append(time.perf_counter() - start)
-    return min(times)
+        draw = partial(generator.synthesize, styles, upto=size)
+        return min(timeit.repeat(lambda: draw().cpu(), number=1, repeat=2))  # (which waits for a GPU)

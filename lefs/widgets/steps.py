@@ -12,9 +12,9 @@ from lefs.catalog import Catalog
 from lefs.checks import check_integer
 from lefs.plotting import cluster_colors, similarity_colors
 from lefs.plotting.arrays import color_index
-from lefs.records import read_json, whole, write_json
+from lefs.records import load_record, read_json, whole, write_json
 
-__all__ = ["Step", "check_name", "folded", "is_default", "moved", "renamed", "stamp", "with_saved_names"]
+__all__ = ["Step", "as_saved", "check_name", "folded", "is_default", "moved", "names_in", "renamed"]
 
 _MOST_COLORS = 32  # Nobody tells hundreds apart: those without names have colours by which related ones show.
 _BY_LIKENESS = -1
@@ -113,26 +113,24 @@ def check_name(clusters: Sequence[int], name: str) -> str:
     """The name without outer blanks, neither blank nor "cluster 3", unless it is cluster 3's alone."""
     name, first = name.strip(), clusters[0]
     if not name:
-        raise ValueError(
-            f"a name must not be blank; to take cluster {first} out of its part, call it 'cluster {first}'"
-        )
+        raise ValueError(f"a name must not be blank; 'cluster {first}' takes that one out of its part")
     if is_default(name) and [name] != [f"cluster {k}" for k in clusters]:
         raise ValueError(f"{name!r} is what an unnamed cluster is called; choose another for cluster {first}")
     return name
 
 
-def stamp(folder: Path | None) -> tuple[int, int] | None:
-    """What changes when somebody saves there."""
-    file = None if folder is None else folder / "catalog.safetensors"
-    return None if file is None or not file.exists() else (file.stat().st_ino, file.stat().st_mtime_ns)
+def names_in(folder: Path) -> list[str]:
+    """What the catalog in a folder calls its clusters."""
+    parts = load_record(folder, expect="lefs-catalog", tensors=False).content["parts"]
+    return [name for _, name in sorted((k, name) for name, clusters in parts.items() for k in clusters)]
 
 
-def with_saved_names(catalog: Catalog, folder: Path | None) -> Catalog:
+def as_saved(catalog: Catalog, folder: Path | None) -> Catalog:
     """The catalog as it was named in `folder`, if that holds the same clusters, or some that were divided.
 
     Running a notebook again must not undo what was done in its panel.
     """
-    if folder is None or stamp(folder) is None:
+    if folder is None or not (folder / "catalog.safetensors").exists():
         return catalog
     saved = Catalog.load(folder)
     given, kept = ({row.tobytes() for row in c.centers.cpu().numpy()} for c in (catalog, saved))

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import html
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
 
+import ipywidgets
 from torch import Tensor
 
 from lefs.catalog import Catalog
@@ -18,17 +18,18 @@ from lefs.generator import Generator
 from lefs.images import opaque, to_uint8
 from lefs.query import QuerySettings
 from lefs.sources import Source
-from lefs.widgets.canvas import Canvas, Picture
-from lefs.widgets.controls import move_to, offer, show_if
-from lefs.widgets.panel import History
+from lefs.widgets import elements as ui
+from lefs.widgets.panel import Folder, History
 from lefs.widgets.stage import Stage, Tables, tuned_settings
-from lefs.widgets.strips import Strip, name_of, source_of
-from lefs.widgets.studio_controls import lay_out, studio_controls
-from lefs.widgets.studio_state import StudioState
-from lefs.widgets.studio_view import OWN_CONTROLS, SIGNS, TUNED, stated, why_nothing_moves
+from lefs.widgets.studio_controls import Strip, name_of, source_of, studio_controls
+from lefs.widgets.studio_view import OWN_CONTROLS, SIGNS, TUNED, StudioState, stated, why_nothing_moves
 
 __all__ = ["EditStudio"]
 
+_START = """<details open class="lefs-start"><summary>Quick start</summary>
+Click a part of a picture: it comes from the reference. Click small pictures to choose others.<br>
+Move λ; press the large picture to see it as it was, or wipe with the slider below it.<br>
+Add takes a second part, Undo takes anything back, Save keeps the picture and how it was made.</details>"""
 _CHANGED = ("target", "reference", "part", "where", "contributions", "method", "tone", "strength", *TUNED)
 
 
@@ -104,7 +105,7 @@ class EditStudio(Stage):
         recipe: Recipe | None = None,
         *,
         settings: Tables | None = None,
-        folder: str | os.PathLike[str] | None = None,
+        folder: Folder = None,
         frame: float = 0.1,
     ) -> None:
         super().__init__(generator, catalog, recipe, folder, frame)
@@ -119,17 +120,16 @@ class EditStudio(Stage):
         self.controls["save"].disabled = self.controls["keep preset"].disabled = folder is None
         begins = {"target": state.recipe.target, "reference": state.change.reference}
         self._strips = {name: Strip(name, self._small, source) for name, source in begins.items()}
-        self.canvas = Canvas(arrangement="hero", widest=420)
-        self._offers, self._offered, self._asked = Canvas(arrangement="strip"), list[int](), state.asked
+        self.canvas = ui.Canvas(arrangement="hero", widest=420)
+        self._offers, self._offered, self._asked = ui.Canvas(arrangement="strip"), list[int](), state.asked
         self._build()
-        self._write(state)
-        self._begin(lambda: self._draw(self._editor.render(self.recipe)))
+        with self._alone():
+            self._offer_presets()
+            self._write(state)
+            self._draw(self._editor.render(self.recipe))
 
     def __repr__(self) -> str:
-        *others, change = self.edit.recipe.changes or (self._history.now.change,)
-        many = f"{len(others) + 1} edits, the last one " if others else ""
-        pair = f"{change.part} of {name_of(change.reference)} onto {name_of(self.edit.recipe.target)}"
-        return f"EditStudio: {many}{pair}, strength {change.strength:g}, {change.settings}"
+        return f"EditStudio: {self.edit.recipe}"
 
     # -- layout -----------------------------------------------------------------------------------
     def _build(self) -> None:
@@ -148,10 +148,31 @@ class EditStudio(Stage):
             strip.connect(self._on, partial(self._change, which), partial(self._file, which))
         self._on(self.canvas, self._picked, "picked")
         self._on(self._offers, lambda new: self._change("reference", self._offered[new["panel"]]), "picked")
+        self._lay_out()
+
+    def _lay_out(self) -> None:
+        """From top to bottom; a wide panel has the controls beside the pictures."""
+
+        def some(*names: str, kind: str = "tools") -> ipywidgets.Box:
+            return ui.row(*(self.controls[name] for name in names), kind=kind)
+
         question = self._answered_by("keep", "take", "lower", "instead")
-        strips, main = [s.box for s in self._strips.values()], [question, self.canvas, self._summary]
-        self._arrange(*lay_out(self.controls, strips, main, self._offers))
-        self._offer_presets()
+        side = [
+            self.controls["row"],
+            some("on", "add", "up", "down", "remove"),
+            some("part", "target", "reference", "where", "method", "contributions", "strength", kind="one"),
+            ipywidgets.Accordion([some(*TUNED, "tone", kind="one")], titles=["More"]),
+            some("suggest", "find"),
+            some("preset", "preset name", "keep preset"),
+        ]
+        both = {"lefs-main": [question, self.canvas, self._summary], "lefs-side": side}
+        self._arrange(
+            ipywidgets.HTML(_START),
+            ui.row(*(strip.box for strip in self._strips.values()), kind="two"),
+            ui.row(*(ipywidgets.VBox(own, _dom_classes=(name,)) for name, own in both.items()), kind="body"),
+            self._offers,
+            ui.row(some("undo", "redo", "reset"), some("save", "code", "parameters"), kind="ends"),
+        )
 
     # -- from controls to a state, and back -------------------------------------------------------
     def _own(self, change: Change) -> dict[str, Any]:
@@ -185,36 +206,32 @@ class EditStudio(Stage):
         values: dict[str, Any] = {**vars(change.settings), **vars(change), "target": state.recipe.target}
         for name in ("target", "reference"):
             values[name] = values[name] if isinstance(values[name], int) else ""
-        with self._silently():
-            offer(c["row"], rows, state.row)
-            # (with a mask of one's own it has any name)
-            offer(c["part"], dict.fromkeys([*self._catalog.parts, change.part]), change.part)
-            c["on"].value, c["row"].rows = state.row not in state.off, min(5, max(2, len(rows)))
-            for name in _CHANGED:
-                move_to(c[name], values[name])
+        ui.offer(c["row"], rows, state.row)
+        # (with a mask of one's own it has any name)
+        ui.offer(c["part"], dict.fromkeys([*self._catalog.parts, change.part]), change.part)
+        c["on"].value, c["row"].rows = state.row not in state.off, min(5, max(2, len(rows)))
+        for name in _CHANGED:
+            ui.move_to(c[name], values[name])
         c["up"].disabled, c["down"].disabled = state.row == 0, state.row == len(rows) - 1
         c["remove"].disabled = len(rows) == 1
         own = OWN_CONTROLS[change.settings.method]
         for name in SIGNS:
-            show_if(name in own, c[name])
-        show_if("contributions" in own and len(c["contributions"].options) > 1, c["contributions"])
-        show_if(change.settings.where == "part", c["tone"])
+            ui.show_if(name in own, c[name])
+        ui.show_if("contributions" in own and len(c["contributions"].options) > 1, c["contributions"])
+        ui.show_if(change.settings.where == "part", c["tone"])
         self._can_go()
 
     def _possible(self, state: StudioState) -> bool:
         """Whether there is a place for the present edit; if not, say so and offer another part."""
         change = state.change
-        if change.settings.where == "everywhere" or change.mask is not None:
-            return True
-        seen = self._view.seen_parts(state.recipe, change.reference)
+        anywhere = change.settings.where == "everywhere" or change.mask is not None
+        seen = [] if anywhere else self._view.seen_parts(state.recipe, change.reference)
         if not seen or change.part in seen:
             return True
         other = seen[min(1, len(seen) - 1)]
-        self._ask(
-            f"{change.part} is in neither picture, so there is no place to edit; these are: "
-            f"{', '.join(seen)}. Suggest finds references that have it.",
-            instead=(f"Edit {other} instead", partial(self._change, "part", other)),
-        )
+        told = f"{change.part} is in neither picture, so there is no place to edit; these are"
+        instead = f"Edit {other} instead", partial(self._change, "part", other)
+        self._ask(f"{told}: {', '.join(seen)}. Suggest finds references that have it.", instead=instead)
         return False
 
     def _advise(self) -> None:
@@ -254,19 +271,17 @@ class EditStudio(Stage):
         change, taken = state.change, {each.part for each in state.recipe.changes}
         seen = self._view.seen_parts(state.recipe, change.reference)
         part = next((p for p in seen[1:] if p not in taken), seen[0]) if part is None else part
-        state = state.added(Change(part, change.reference, settings=change.settings))
+        changes = (*state.recipe.changes, Change(part, change.reference, settings=change.settings))
+        state = replace(state, recipe=replace(state.recipe, changes=changes), row=len(changes) - 1)
         self._turn_to(state.having(**self._own(state.change)))
 
     # -- by looking -------------------------------------------------------------------------------
     def _picked(self, new: Mapping[str, Any]) -> None:
         """A part of a picture was clicked; with shift it is one more edit."""
         names = list(self._catalog.parts)
-        if not 0 <= new["region"] < len(names):
-            return
-        if new["shift"]:
-            self._add(names[new["region"]])
-        else:
-            self._change("part", names[new["region"]])
+        act = self._add if new["shift"] else partial(self._change, "part")
+        if 0 <= new["region"] < len(names):
+            act(names[new["region"]])
 
     def _file(self, which: str, name: str, content: Any) -> None:
         """A picture (which is inverted while the panel goes on) or a w of somebody's own."""
@@ -281,7 +296,7 @@ class EditStudio(Stage):
         if asked != self._wanted.asked:
             raise ValueError(f"the suggestions were for {asked[0]}, which is not edited now: suggest again")
         self._asked, self._offered = asked, [seed for seed, _ in results]
-        pictures = [Picture(to_uint8(opaque(image)), str(seed), pick=True) for seed, image in results]
+        pictures = [ui.Picture(to_uint8(opaque(image)), str(seed), pick=True) for seed, image in results]
         self._offers.show(*pictures)
         part = html.escape(asked[0])
         self._status.value = f"{len(results)} references for {part}, tried: click one to take it"
@@ -290,10 +305,8 @@ class EditStudio(Stage):
     def _copy(self, what: str) -> None:
         text = getattr(self, what)
         self.canvas.copy(text)
-        seen = f"<pre>{html.escape(text[:4000])}</pre>"
-        self._status.value = (
-            f"<details><summary>copied to the clipboard; to look at it</summary>{seen}</details>"
-        )
+        told = "<summary>copied to the clipboard; to look at it</summary>"
+        self._status.value = f"<details>{told}<pre>{html.escape(text[:4000])}</pre></details>"
 
     # -- drawing ----------------------------------------------------------------------------------
     def _draw(self, edit: Edit) -> None:

@@ -1,36 +1,157 @@
-"""What the edit studio shows of an edit: its pictures, one line of measures, and why nothing moves."""
+"""What an edit studio shows, as plain values, as code, as pictures, and in words."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from html import escape
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 from torch.nn.functional import interpolate
 
 from lefs.catalog import Catalog
 from lefs.editing import Change, Recipe
 from lefs.editor import Edit, Editor
+from lefs.generator import Generator
 from lefs.images import opaque, to_lab, to_uint8
 from lefs.query import PartEffects, QuerySettings
-from lefs.sources import KeptMask, Source, source_styles
-from lefs.widgets.canvas import Picture, change_picture
+from lefs.records import ArtifactError, embedded_names, whole
+from lefs.sources import KeptMask, KeptStyles, Source, source_styles
+from lefs.widgets.elements import Picture, change_picture
 from lefs.widgets.panel import inside_and_outside, joined
-from lefs.widgets.strips import name_of
+from lefs.widgets.studio_controls import name_of
 
-__all__ = ["OWN_CONTROLS", "SIGNS", "TUNED", "View", "stated", "why_nothing_moves"]
+__all__ = ["OWN_CONTROLS", "SIGNS", "TUNED", "StudioState", "View", "as_code", "as_parameters", "stated",
+           "why_nothing_moves"]  # fmt: skip
 
-OWN_CONTROLS = {
-    "sequential": ("contributions", "rho", "epsilon"),
-    "released": ("contributions", "rho", "epsilon"),
-    "simultaneous": ("contributions", "slope"),
-    "global": (),
-    "pair": ("rho", "leak"),
-}
+
+@dataclass(frozen=True)
+class StudioState:
+    """All rows of a studio.
+
+    Attributes
+    ----------
+    recipe : Recipe
+        With every row, also those that are off; signed.
+    off : frozenset of int
+        Rows that are left out of the picture.
+    row : int
+        The one that the controls show.
+    """
+
+    recipe: Recipe
+    off: frozenset[int] = frozenset()
+    row: int = 0
+
+    @property
+    def change(self) -> Change:
+        """The row that the controls show."""
+        return self.recipe.changes[self.row]
+
+    @property
+    def asked(self) -> tuple[str, int, Source]:
+        """What suggestions are for: the part, its row, and the target."""
+        return self.change.part, self.row, self.recipe.target
+
+    @property
+    def shown(self) -> Recipe:
+        """The recipe of the picture: without the rows that are off."""
+        on = (change for i, change in enumerate(self.recipe.changes) if i not in self.off)
+        return replace(self.recipe, changes=tuple(on))
+
+    def having(self, **values: Any) -> StudioState:
+        """With other values of the present change, of its settings, or another target, by their names."""
+        recipe, old, changes = self.recipe, self.change, list(self.recipe.changes)
+        settings = replace(old.settings, **{n: v for n, v in values.items() if n in vars(old.settings)})
+        own = {n: v for n, v in values.items() if n in vars(old)}
+        if settings.where != "part" or own.get("part", old.part) != old.part:
+            own["mask"] = None  # (which somebody drew for that part, in place)
+        changes[self.row] = replace(old, settings=settings, **own)
+        target = values.get("target", recipe.target)
+        return replace(self, recipe=replace(recipe, target=target, changes=tuple(changes)))
+
+    def ordered(self, order: Sequence[int]) -> StudioState:
+        """With these of its rows, in this order."""
+        row = order.index(self.row) if self.row in order else min(self.row, len(order) - 1)
+        off = frozenset(i for i, old in enumerate(order) if old in self.off)
+        changes = tuple(self.recipe.changes[i] for i in order)
+        return StudioState(replace(self.recipe, changes=changes), off, row)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values that `from_json` reads."""
+        content = {"recipe": self.recipe.to_json(), "off": sorted(self.off), "row": self.row}
+        return dict(json.loads(json.dumps(content)))
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> StudioState:
+        """The state that `to_json` described; an `ArtifactError` says what is wrong."""
+        with whole(Path("this state"), "state"):
+            recipe = Recipe.from_json(content["recipe"], "this state")
+            rows = range(len(recipe.changes))
+            state = cls(recipe, frozenset(content.get("off", ())), content.get("row", 0))
+            if state.row not in rows or not state.off <= {*rows}:
+                raise ArtifactError(f"this state has {len(rows)} rows; row and off must be of these")
+        return state
+
+
+def as_code(recipe: Recipe, generator: Generator) -> str:
+    """Python that gives the same picture."""
+    where = generator.source
+    name, catalog = (str(where), str(where.parent)) if where else (generator.name, generator.name)
+    if where and where.stem == "generator" and where.parent.name in embedded_names():
+        name = catalog = where.parent.name
+    changes = "".join(f"        {_written(change)},\n" for change in recipe.changes)
+    label = "" if recipe.label is None else f"    label={recipe.label},\n"
+    return (
+        f"import lefs\n\ngenerator, catalog = lefs.load({name!r}), lefs.Catalog.load({catalog!r})\n"
+        f"recipe = lefs.Recipe(\n    {_source(recipe.target)},\n    (\n{changes}    ),\n"
+        f"    truncation={recipe.truncation!r},\n{label})\n"
+        "edit = lefs.Editor(generator, catalog).render(recipe)\n"
+    )
+
+
+def _written(change: Change) -> str:
+    usual, told = QuerySettings(where=change.settings.where), {"where": change.settings.where}
+    told |= {name: v for name, v in vars(change.settings).items() if v != getattr(usual, name)}
+    settings, reference = _call("QuerySettings", told), _source(change.reference)
+    mask = "" if change.mask is None else f", {_source(change.mask)}"
+    return f"lefs.Change({change.part!r}, {reference}, {change.strength!r}, {settings}{mask})"
+
+
+def _source(source: Any) -> str:
+    """A seed, or kept styles or a mask in full (their repr is cut short)."""
+    return f"{source}" if isinstance(source, int) else _call(f"sources.{type(source).__name__}", vars(source))
+
+
+def _call(name: str, values: Mapping[str, Any]) -> str:
+    return f"lefs.{name}({', '.join(f'{key}={value!r}' for key, value in values.items())})"
+
+
+def as_parameters(state: StudioState, catalog: Catalog) -> str:
+    """The present row as parameters of the editing notebook, for ``papermill -f`` (YAML)."""
+    recipe, change, settings = state.recipe, state.change, state.change.settings
+    values = {"target": recipe.target, "reference": change.reference, "part": change.part}
+    values |= {"contributions": settings.contributions or catalog.measure}
+    values |= {name: getattr(settings, name) for name in ("method", "rho", "epsilon")}
+    lines = []
+    for name, value in {**values, "truncation": recipe.truncation}.items():
+        if isinstance(value, KeptStyles):
+            lines.append(f"# {name}: of a picture of one's own, {value}: give the file of its inversion")
+        elif name == "method" and value not in ("sequential", "simultaneous"):
+            lines.append(f"# method: {value}, in place; the notebook shows that beside its own method")
+        else:
+            lines.append(f"{name}: {json.dumps(value)}")
+    return "\n".join(lines) + "\n"
+
+
+_BUDGET = ("contributions", "rho", "epsilon")
+OWN_CONTROLS: dict[str, tuple[str, ...]] = {"sequential": _BUDGET, "released": _BUDGET, "global": ()}
+OWN_CONTROLS |= {"simultaneous": ("contributions", "slope"), "pair": ("rho", "leak")}
 SIGNS = {"rho": "ρ", "epsilon": "ε", "slope": "slope", "leak": "leak"}
 TUNED = (*SIGNS, "coarse", "rgb")  # what a part brings with it
 _OUTLINE = 64  # positions along a side
@@ -44,11 +165,11 @@ class View:
         self._editor, self._catalog = editor, editor.catalog
         self._outlines = lru_cache(maxsize=32)(self._found)
 
-    def styles(self, source: Source, recipe: Recipe) -> Tensor:
+    def styles(self, source: Source, recipe: Recipe) -> torch.Tensor:
         """Styles of a target or reference of a recipe."""
         return source_styles(self._editor.generator, source, truncation=recipe.truncation, label=recipe.label)
 
-    def place(self, recipe: Recipe, change: Change, size: torch.Size) -> Tensor:
+    def place(self, recipe: Recipe, change: Change, size: torch.Size) -> torch.Tensor:
         """Where a change is meant to act: the part in target or reference, or the mask that somebody drew."""
         if isinstance(change.mask, KeptMask):
             found = change.mask.mask()
@@ -75,20 +196,16 @@ class View:
     def pictures(self, edit: Edit, change: Change) -> list[Picture]:
         """The edit, large; beside it the target, where it changed, and the references."""
         recipe, names = edit.recipe, tuple(self._catalog.parts)
-        target, image, *references = to_uint8(
-            opaque(torch.stack([edit.target, edit.image, *edit.references]))
-        )
+        images = torch.stack([edit.target, edit.image, *edit.references])
+        target, image, *references = to_uint8(opaque(images))
 
         def parts(source: Any) -> dict[str, Any]:
             found = self._outlines(source, recipe.truncation, recipe.label)[0]
             return {"regions": found, "names": names, "pick": True}
 
         own, several = parts(recipe.target), len(references) > 1
-        shown = [
-            Picture(image, "edit", stated(change), before=target, **own),
-            Picture(target, "target", name_of(recipe.target), **own),
-            change_picture(edit.change),
-        ]
+        shown = [Picture(image, "edit", stated(change), before=target, **own)]
+        shown += [Picture(target, "target", name_of(recipe.target), **own), change_picture(edit.change)]
         for given, each in zip(references, recipe.changes, strict=True):
             title = f"reference: {each.part}" if several else "reference"
             marks = {**parts(each.reference), "chosen": several and each == change}
@@ -103,49 +220,43 @@ class View:
             return "this edit is off"
         at = recipe.changes.index(change)
         places = [self.place(recipe, each, edit.change.shape) for each in recipe.changes]
+        changed = inside_and_outside(edit.change, torch.stack(places).any(dim=0))
         arrived = _arrival(edit, edit.references[at], places[at])
-        return joined(
-            [
-                *self._price(edit, change, edit.queries[at].cpu()),
-                inside_and_outside(edit.change, torch.stack(places).any(dim=0)),
-                f"arrival of {escape(change.part)} <b>{arrived:.0%}</b>",
-                *self._contested(edit),
-            ]
-        )
+        arrival = f"arrival of {escape(change.part)} <b>{arrived:.0%}</b>"
+        price, contested = self._price(edit, change, edit.queries[at].cpu()), self._contested(edit)
+        return joined([*price, changed, arrival, *contested])
 
-    def _price(self, edit: Edit, change: Change, q: Tensor) -> list[str]:
+    def _price(self, edit: Edit, change: Change, q: torch.Tensor) -> list[str]:
         settings, part = change.settings, change.part
         count = f"<b>{int(q.count_nonzero()):,}</b> of {len(q):,} channels"
         if settings.where == "part":  # (which has no price: outside, all styles stay the target's)
             mixed = "the whole reference" if bool((q == 1).all()) else f"{count} of the reference"
             return [f"inside the mask alone: {mixed}"]
-        if settings.method == "global":
-            return [f"{count} move"]
+        told = [f"{count} move"]
         if settings.method == "pair":
-            effects = PartEffects.of(self._catalog, part)
-            target = self.styles(edit.recipe.target, edit.recipe)
-            leak = float(effects.predicted_leak(torch.ones(1), target, edit.styles))
-            return [f"{count} move", f"predicted outside <b>{leak:.1f}</b> squared levels"]
-        spent = float((q * (1 - settings.contribution(self._catalog, part))).sum())
-        return [f"{count} move", f"budget spent <b>{spent:.1f}</b>"]
+            acts, target = PartEffects.of(self._catalog, part), self.styles(edit.recipe.target, edit.recipe)
+            leak = float(acts.predicted_leak(torch.ones(1), target, edit.styles))
+            told.append(f"predicted outside <b>{leak:.1f}</b> squared levels")
+        elif settings.method != "global":
+            spent = float((q * (1 - settings.contribution(self._catalog, part))).sum())
+            told.append(f"budget spent <b>{spent:.1f}</b>")
+        return told
 
     def _contested(self, edit: Edit) -> list[str]:
         """How many channels several edits want, and which part got how many of them."""
-        recipe = edit.recipe
-        at = [i for i, c in enumerate(recipe.changes) if c.settings.where == "everywhere"]
-        if len(at) < 2:
+        recipe, wanted = edit.recipe, []
+        claims = [(i, c) for i, c in enumerate(recipe.changes) if c.settings.where == "everywhere"]
+        if len(claims) < 2:
             return []
-        target, wanted = self.styles(recipe.target, recipe), []
-        for change in (recipe.changes[i] for i in at):
-            pair = (target, self.styles(change.reference, recipe)) if change.settings.method == "pair" else ()
+        for _, change in claims:
+            pair = [self.styles(source, recipe) for source in (recipe.target, change.reference)]
             wanted.append(change.settings.query(self._catalog, change.part, *pair).reshape(-1).cpu() > 0)
         several = torch.stack(wanted).sum(dim=0) > 1
-        counts = [int((edit.queries[i].cpu() > 0)[several].sum()) for i in at]
-        got = [f"{escape(recipe.changes[i].part)} {n}" for i, n in zip(at, counts, strict=True)]
+        got = [f"{escape(c.part)} {int((edit.queries[i].cpu() > 0)[several].sum())}" for i, c in claims]
         return [f"<b>{int(several.sum()):,}</b> channels contested, won by {', '.join(got)}"]
 
 
-def _arrival(edit: Edit, reference: Tensor, mask: Tensor) -> float:
+def _arrival(edit: Edit, reference: torch.Tensor, mask: torch.Tensor) -> float:
     """How much of the way to the reference lies behind, in colour, inside the mask; 0 is the target."""
     target, image, wanted = to_lab(torch.stack([edit.target, edit.image, reference]))
     here = mask.to(image.device)
@@ -162,7 +273,7 @@ def stated(change: Change) -> str:
 
 
 def why_nothing_moves(
-    settings: QuerySettings, catalog: Catalog, part: str, target: Tensor, reference: Tensor
+    settings: QuerySettings, catalog: Catalog, part: str, target: torch.Tensor, reference: torch.Tensor
 ) -> tuple[str, float | None]:
     """Why no channel moves, in words, and the highest round price below ρ at which one does.
 

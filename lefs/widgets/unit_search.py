@@ -53,21 +53,20 @@ class UnitSearch:
     def acts(self, concept: str, layer: str, count: int) -> bool:
         """Whether the first units of their order act on a concept, or those that a search finds."""
         try:
-            first = self.order(concept, layer)[:count]
-            return self._effect(concept, layer, first, False) or self.find(concept, layer, count, False)
+            first, rules = self.order(concept, layer)[:count], self._rules(concept, layer, False)
+            return self._effect(concept, layer, first, rules) or self.find(concept, layer, count, False)
         except ValueError:  # (none of the pictures shows it)
             return False
 
     def find(self, concept: str, layer: str, count: int, progress: bool = True) -> bool:
         """Order the units by what so many do for a concept; whether the first of them act at all."""
-        rules = {**self._rules(concept, layer), "budget": count, "steps": _STEPS, "progress": progress}
-        weights = optimize_units(self._generator, self._unseen(0, _SEARCHED), layer, concept, **rules)
+        rules, seeds = self._rules(concept, layer, progress), self._unseen(0, _SEARCHED)
+        weights = optimize_units(self._generator, seeds, layer, concept, budget=count, steps=_STEPS, **rules)
         self.orders[concept, layer] = order = rankings(self._dissection, layer, concept, weights)["optimised"]
-        return self._effect(concept, layer, order[:count], progress)
+        return self._effect(concept, layer, order[:count], rules)
 
-    def _effect(self, concept: str, layer: str, units: Sequence[int], progress: bool) -> bool:
+    def _effect(self, concept: str, layer: str, units: Sequence[int], rules: dict[str, Any]) -> bool:
         """Whether these units surely add to a concept."""
-        rules = {**self._rules(concept, layer), "progress": progress}
         seeds = self._unseen(1000, TESTED)
         found = causal_effects(self._generator, seeds, layer, {"": units}, concept, **rules)
         return bool(found[""].estimate().low > 0)
@@ -76,11 +75,10 @@ class UnitSearch:
         first = max(self._dissection.sampling.seeds) + 1 + after  # (the IoU has not seen these pictures)
         return range(first, first + count)
 
-    def _rules(self, concept: str, layer: str) -> dict[str, Any]:
+    def _rules(self, concept: str, layer: str, progress: bool) -> dict[str, Any]:
         found = self._dissection
-        where, levels = found.usual_place(concept), found.levels_of(layer, concept)
-        judged = {"segmenter": self._judge, "truncation": found.sampling.truncation}
-        return {**judged, "where": where, "levels": levels}
+        judged = {"segmenter": self._judge, "truncation": found.sampling.truncation, "progress": progress}
+        return {**judged, "where": found.usual_place(concept), "levels": found.levels_of(layer, concept)}
 
 
 def countable(dissection: UnitDissection, concepts: Concepts | None) -> tuple[list[str], list[str]]:
@@ -93,9 +91,8 @@ def countable(dissection: UnitDissection, concepts: Concepts | None) -> tuple[li
     seen = [n for n in names if concepts.sees(n)]
     if not known or not seen:
         lacking = f"concepts {shown}; it has {list(concepts.names)}" if not known else f"layers {names}"
-        raise ValueError(
-            f"segmenter knows none of the dissected {lacking}; give the one that the units were held against"
-        )
+        told = f"segmenter knows none of the dissected {lacking}; give the one"
+        raise ValueError(f"{told} that the units were held against")
     return known, seen
 
 

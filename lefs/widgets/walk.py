@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import html
-import os
 from dataclasses import replace
-from functools import lru_cache
 from typing import Any
 
 import ipywidgets
 import torch
 from matplotlib.figure import Figure
-from torch import Tensor
 
 from lefs.catalog import Catalog
 from lefs.checks import check_choice, check_integer, check_name, check_number, check_seed
@@ -21,9 +18,8 @@ from lefs.images import color_difference, opaque, to_uint8
 from lefs.plotting import comparison_strip
 from lefs.query import QuerySettings
 from lefs.stylespace import ranges
-from lefs.widgets.canvas import Canvas, Picture, change_picture
-from lefs.widgets.controls import SeedField, button, choice, field, row, slider
-from lefs.widgets.panel import Panel, inside_and_outside, joined
+from lefs.widgets import elements as ui
+from lefs.widgets.panel import Folder, Panel, inside_and_outside, joined
 
 __all__ = ["DirectionWalker"]
 
@@ -88,8 +84,8 @@ class DirectionWalker(Panel):
     True
     """
 
-    image: Tensor
-    target_image: Tensor
+    image: torch.Tensor
+    target_image: torch.Tensor
 
     def __init__(
         self,
@@ -103,7 +99,7 @@ class DirectionWalker(Panel):
         truncation: float = 0.7,
         limit: float = 6.0,
         pictures: int = 1,
-        folder: str | os.PathLike[str] | None = None,
+        folder: Folder = None,
     ) -> None:
         super().__init__(generator, directions, catalog, folder=folder)
         if part is not None:
@@ -114,7 +110,6 @@ class DirectionWalker(Panel):
         check_integer("pictures", pictures, minimum=1, maximum=_MOST)
         self._directions, self._catalog, self._settings = directions, catalog, settings
         self._added: list[tuple[Direction, float]] = []
-        self._sample = lru_cache(maxsize=1)(generator.sample_styles)
         offered = [(d.name, i) for i, d in enumerate(directions)]
         known, own = {"all": directions.layers, **ranges(generator.layers)}, {*directions.layers}
         among = [name for name in RANGES if own & {*known[name]}]  # (a small generator may have none in one)
@@ -124,29 +119,29 @@ class DirectionWalker(Panel):
         seed = {"description": "target", "tooltip": "Seed of the image to start from"}
         where, psi = part or _EVERYWHERE, "ψ of the pictures: 0 is the mean of all"
         self.controls = {
-            "direction": choice("direction", offered, 0, "Where to walk along, the most important first"),
-            "layers": choice("layers", among, among[0], "Coarse ones carry shape and pose, fine ones colour"),
-            "part": choice("part", places, where, "Walk in the channels of one part, or in all"),
-            "target": SeedField(check_seed("target", target), **seed),
-            "amount": slider("amount", min(2.0, limit), limit, 0.1, far, low=-limit, sign="+"),
-            "truncation": slider("truncation", truncation, max(1.0, truncation), 0.05, psi),
+            "direction": ui.choice("direction", offered, 0, "Where to walk along, the most important first"),
+            "layers": ui.choice("layers", among, among[0], "Coarse carry shape and pose, fine ones colour"),
+            "part": ui.choice("part", places, where, "Walk in the channels of one part, or in all"),
+            "target": ui.SeedField(check_seed("target", target), **seed),
+            "amount": ui.slider("amount", min(2.0, limit), limit, 0.1, far, low=-limit, sign="+"),
+            "truncation": ui.slider("truncation", truncation, max(1.0, truncation), 0.05, psi),
             "pictures": ipywidgets.BoundedIntText(pictures, min=1, max=_MOST, **together),
-            "add": button("Add another", "plus", "Keep this step, and go on along another direction as well"),
-            "drop": button("Drop", "trash", "Drop all that were added"),
-            "name": field("a name for this walk", "What the saved direction is called"),
-            "save": button("Save", "save", "Save this walk as a direction", disabled=folder is None),
+            "add": ui.button("Add another", "plus", "Keep this step, and go on along another direction"),
+            "drop": ui.button("Drop", "trash", "Drop all that were added"),
+            "name": ui.field("a name for this walk", "What the saved direction is called"),
+            "save": ui.button("Save", "save", "Save this walk as a direction", disabled=folder is None),
         }
         self._build()
 
     def _build(self) -> None:
-        self.canvas, c = Canvas(columns=3), self.controls
-        tools = row(c["add"], c["drop"], kind="tools")
+        self.canvas, c = ui.Canvas(columns=3), self.controls
+        tools = ui.row(c["add"], c["drop"], kind="tools")
         self._arrange(
-            row(c["direction"], c["layers"], c["part"], c["amount"], kind="four"),
-            row(c["target"], c["pictures"], c["truncation"], tools, kind="four"),
+            ui.row(c["direction"], c["layers"], c["part"], c["amount"], kind="four"),
+            ui.row(c["target"], c["pictures"], c["truncation"], tools, kind="four"),
             self.canvas,
             self._summary,
-            row(c["name"], c["save"], kind="tools"),
+            ui.row(c["name"], c["save"], kind="tools"),
         )
         self._connect({"add": self._add, "drop": self._drop, "save": self._save})
         drawn = ("direction", "layers", "part", "target", "amount", "pictures", "truncation")
@@ -155,10 +150,9 @@ class DirectionWalker(Panel):
 
     def __repr__(self) -> str:
         value = {name: getattr(widget, "value", None) for name, widget in self.controls.items()}
-        return (
-            f"DirectionWalker: seed {value['target']}, {self.direction.name} ({value['layers']} layers), "
-            f"{value['amount']:+g} standard deviations, {value['part'] or 'everywhere'}"
-        ) + "".join(f"; {direction.name} {amount:+g}" for direction, amount in self._added)
+        along = f"{self.direction.name} ({value['layers']} layers), {value['amount']:+g} standard deviations"
+        told = f"DirectionWalker: seed {value['target']}, {along}, {value['part'] or 'everywhere'}"
+        return told + "".join(f"; {direction.name} {amount:+g}" for direction, amount in self._added)
 
     @property
     def direction(self) -> Direction:
@@ -173,18 +167,18 @@ class DirectionWalker(Panel):
         return comparison_strip(images, changes={"walked": self._change}, title=title)
 
     # -- drawing ----------------------------------------------------------------------------------
-    def _given(self) -> Tensor:
+    def _given(self) -> torch.Tensor:
         """Styles of the pictures that are walked from."""
         first, count, truncation = (self.controls[n].value for n in ("target", "pictures", "truncation"))
-        first = check_seed("target", first)
-        return self._sample(range(first, first + count), truncation=truncation)
+        seeds = range(check_seed("target", first), first + count)
+        return self._generator.sample_styles(seeds, truncation=truncation)
 
     @property
     def _walks(self) -> list[tuple[Direction, float]]:
         """All directions, and how far along each; what is 0 is none."""
         return [(d, t) for d, t in [*self._added, (self.direction, self.controls["amount"].value)] if t]
 
-    def _query(self) -> Tensor | None:
+    def _query(self) -> torch.Tensor | None:
         part = self.controls["part"].value
         return None if part == _EVERYWHERE else self._settings.query(self._catalog, part)
 
@@ -198,12 +192,10 @@ class DirectionWalker(Panel):
         changes = color_difference(before, after)
         self.target_image, self.image, self._change = before[0], after[0], changes[0]
         told = ", ".join(f"{d.name} {t:+.1f}" for d, t in self._walks) or "no step"
-        shown, pixels = list[Picture](), to_uint8(opaque(images))
-        for i, change in enumerate(changes):
-            seed = f"seed {self.controls['target'].value + i}"
-            shown.append(Picture(pixels[i], "target", seed))
-            shown.append(Picture(pixels[len(styles) + i], "walked", told))
-            shown.append(change_picture(change))
+        shown, pixels = list[ui.Picture](), to_uint8(opaque(images))
+        for i, (own, other, change) in enumerate(zip(pixels, pixels[len(styles) :], changes, strict=False)):
+            shown.append(ui.Picture(own, "target", f"seed {self.controls['target'].value + i}"))
+            shown += [ui.Picture(other, "walked", told), ui.change_picture(change)]
         self.canvas.widest = 384 if len(styles) == 1 else 256
         self.canvas.show(*shown)
         self._summary.value = self._measures(self.controls["part"].value, int((moved[0] != styles[0]).sum()))
@@ -211,8 +203,7 @@ class DirectionWalker(Panel):
     # -- several directions, kept -----------------------------------------------------------------
     def _add(self) -> None:
         self._added.append((self.direction, self.controls["amount"].value))
-        with self._silently():
-            self.controls["amount"].value = 0.0
+        self.controls["amount"].value = 0.0
         self._redraw()
 
     def _drop(self) -> None:
@@ -231,10 +222,8 @@ class DirectionWalker(Panel):
 
     def _measures(self, part: str, count: int) -> str:
         direction = self.direction
-        texts = [
-            f"<b>{count:,}</b> of {self._generator.num_styles:,} channels move",
-            f"{html.escape(direction.name)} explains <b>{direction.explained:.1%}</b>",
-        ]
+        texts = [f"<b>{count:,}</b> of {self._generator.num_styles:,} channels move"]
+        texts.append(f"{html.escape(direction.name)} explains <b>{direction.explained:.1%}</b>")
         if part != _EVERYWHERE:
             mask = self._catalog.part_masks(self._generator, self._given()[:1])
             which = f"seed {self.controls['target'].value}: " if self.controls["pictures"].value > 1 else ""
@@ -242,7 +231,7 @@ class DirectionWalker(Panel):
         return joined(texts)
 
 
-def _combined(name: str, walks: list[tuple[Direction, float]], *, q: Tensor | None) -> Directions:
+def _combined(name: str, walks: list[tuple[Direction, float]], *, q: torch.Tensor | None) -> Directions:
     """Several directions as one: an amount of 1 goes all of the ways. What it explains is not known: 0."""
     if not walks:
         raise ValueError("there is no walk to save; go some way along a direction first")

@@ -1,13 +1,15 @@
-"""The canvas: pictures as raw bytes from Python to the screen, the quickest way there is into a notebook."""
+"""What the panels are made of: a canvas for pictures, the quickest way onto the screen, and controls."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import anywidget
+import ipywidgets
 import numpy as np
 import torch
 import traitlets
@@ -15,7 +17,8 @@ from matplotlib.colors import to_hex
 
 from lefs.plotting.style import CHANGE_LIMIT, CHANGE_MAP
 
-__all__ = ["Canvas", "Picture", "change_picture"]
+__all__ = ["Canvas", "Picture", "PriceSlider", "SeedField", "Slider", "button", "change_picture", "checkbox",
+           "choice", "field", "line", "move_to", "offer", "row", "show_if", "slider"]  # fmt: skip
 
 _FOLDER = Path(__file__).parent
 _UNSEEN = 0.5  # ΔE: the half of a difference that can just be seen
@@ -71,14 +74,11 @@ class Picture:
     def state(self) -> dict[str, Any]:
         """What is sent to the browser: plain values and buffers."""
         if self.pixels.ndim != 3 or self.pixels.shape[2] != 3 or self.pixels.dtype != np.uint8:
-            raise ValueError(
-                f"pixels must be uint8 of shape (H, W, 3), got {self.pixels.dtype} of {self.pixels.shape}; "
-                "lefs.images.to_uint8 makes them from images"
-            )
+            got = f"{self.pixels.dtype} of {self.pixels.shape}; lefs.images.to_uint8 makes them from images"
+            raise ValueError(f"pixels must be uint8 of shape (H, W, 3), got {got}")
         height, width, _ = self.pixels.shape
         sent = {**vars(self), "width": width, "height": height, "pixels": self.pixels.tobytes()}
-        if self.before is not None:
-            sent["before"] = self.before.tobytes()
+        sent["before"] = None if self.before is None else self.before.tobytes()
         if self.regions is not None:
             rows, columns = self.regions.shape
             buffer = self.regions.astype("<i2").tobytes()
@@ -128,9 +128,8 @@ class Canvas(anywidget.AnyWidget):
     _esm = (_FOLDER / "canvas.js").read_text(encoding="utf-8")
     _css = (_FOLDER / "canvas.css").read_text(encoding="utf-8")
 
-    _number = 0
     # One trait for everything, so that the browser never paints new bytes with an old size.
-    frame = traitlets.Dict({"number": 0, "panels": []}).tag(sync=True)
+    frame: Any = traitlets.Dict({"number": 0, "panels": []}).tag(sync=True)
     stroke = traitlets.Dict({}).tag(sync=True)
     picked = traitlets.Dict({}).tag(sync=True)
     help = traitlets.Dict({}).tag(sync=True)
@@ -139,26 +138,128 @@ class Canvas(anywidget.AnyWidget):
     columns = traitlets.Int(4).tag(sync=True)
     widest = traitlets.Int(384).tag(sync=True)
 
-    def __init__(self, **traits: Any) -> None:
-        super().__init__(**traits)
-        self.on_msg(_answer)  # (the page asks whether anybody is there)
-
     def show(self, *pictures: Picture, names: Sequence[str] = (), marked: Iterable[int] = ()) -> None:
         """Replace what is shown.
 
         With `names` for the regions of all pictures, a region under the pointer is outlined in every one;
         the `marked` ones are outlined always.
         """
-        self._number += 1
-        panels = [picture.state() for picture in pictures]
-        linked = {"names": [*names], "marked": [*marked]}
-        self.frame = {"number": self._number, "panels": panels, **linked}
+        shown = {"panels": [picture.state() for picture in pictures], "names": [*names], "marked": [*marked]}
+        self.frame = {"number": self.frame["number"] + 1, **shown}
+
+    def _handle_custom_msg(self, content: Any, buffers: list[Any]) -> None:
+        # (the page asks whether anybody is there)
+        if isinstance(content, dict) and content.get("kind") == "ping":
+            self.send({"kind": "pong"})
+        super()._handle_custom_msg(content, buffers)
 
     def copy(self, text: str) -> None:
         """Put a text onto the clipboard of whoever has the page open."""
         self.send({"copy": text})
 
 
-def _answer(canvas: Canvas, content: Any, _: list[Any]) -> None:
-    if isinstance(content, dict) and content.get("kind") == "ping":
-        canvas.send({"kind": "pong"})
+class _Exact(ipywidgets.Widget):
+    """A slider that keeps its value where the page only sends it back, moved to the nearest of its steps."""
+
+    def set_state(self, sync_data: dict[str, Any]) -> None:
+        """What the page says of its own accord is not a move of the user's."""
+        sent = sync_data.get("value")
+        if sent is not None and abs(self._place(sent) - self._place(self.value)) < self.step / 2:
+            sync_data = {name: value for name, value in sync_data.items() if name != "value"}
+        super().set_state(sync_data)
+
+    def _place(self, value: float) -> float:
+        """Where a value lies on the slider."""
+        return value
+
+
+class Slider(_Exact, ipywidgets.FloatSlider):
+    """A number on a linear scale."""
+
+
+class PriceSlider(_Exact, ipywidgets.FloatLogSlider):
+    """A price on a logarithmic scale whose lower end is 0."""
+
+    def _place(self, value: float) -> float:
+        return max(self.min, math.log(value, self.base)) if value > 0 else self.min
+
+    @traitlets.validate("value")
+    def _validate_value(self, proposal: Any) -> float:
+        value = float(proposal["value"])
+        at_end = value <= 0 or math.isclose(value, self.base**self.min, rel_tol=1e-6)
+        return 0.0 if at_end else min(value, self.base**self.max)
+
+
+def slider(
+    label: str, value: float, high: float, step: float, tooltip: str, *, low: float = 0, sign: str = ""
+) -> Slider:
+    """A number between `low` and `high`; its readout is as fine as the step."""
+    form = f"{sign}.{len(f'{step:g}'.partition('.')[2])}f"
+    words = {"description": label, "tooltip": tooltip, "readout_format": form}
+    return Slider(value, min=low, max=high, step=step, **words)
+
+
+def move_to(control: Any, value: Any) -> None:
+    """Set a control to a value, which may lie beyond a slider's end."""
+    if isinstance(control, _Exact):
+        end = math.log10(value) if value and isinstance(control, PriceSlider) else value
+        control.max = max(control.max, end)
+    control.value = value
+
+
+def offer(control: Any, options: Iterable[Any], value: object) -> None:
+    """Let a list offer these, and choose one of them (by itself it chooses the first of new ones)."""
+    if control.options != (options := tuple(options)):
+        control.options = options
+    control.value = value
+
+
+def choice(label: str, options: Sequence[Any], value: object, tooltip: str) -> ipywidgets.Dropdown:
+    """One of several, by name or by pairs of a name and a value."""
+    return ipywidgets.Dropdown(options=options, value=value, description=label, tooltip=tooltip)
+
+
+def checkbox(label: str, value: bool, tooltip: str) -> ipywidgets.Checkbox:
+    """Yes or no."""
+    return ipywidgets.Checkbox(value, description=label, indent=False, tooltip=tooltip)
+
+
+def field(placeholder: str, tooltip: str, **options: Any) -> ipywidgets.Text:
+    """A line of text, typed."""
+    return ipywidgets.Text(placeholder=placeholder, tooltip=tooltip, **options)
+
+
+class SeedField(ipywidgets.FloatText):
+    """A seed, typed; what is not one stays to be seen, beside the error. Of another source it is empty.
+
+    (A field of integers would make 3 of 3.7 in the page, in silence.)
+    """
+
+    value = traitlets.Any(0).tag(sync=True)
+
+    @traitlets.validate("value")
+    def _whole_where_it_is(self, proposal: Any) -> Any:
+        value = proposal["value"]
+        return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def button(label: str, icon: str, tooltip: str, *, disabled: bool = False) -> ipywidgets.Button:
+    """A button as wide as its words."""
+    return ipywidgets.Button(description=label, icon=icon, tooltip=tooltip, disabled=disabled)
+
+
+def line() -> ipywidgets.HTML:
+    """A line of text below the pictures."""
+    return ipywidgets.HTML(_dom_classes=("lefs-summary",))
+
+
+def row(*children: ipywidgets.Widget, kind: str) -> ipywidgets.Box:
+    """Widgets side by side; `kind` is the class in canvas.css that lays them out."""
+    grid = ("lefs-row",) if kind in ("one", "two", "four") else ()
+    return ipywidgets.Box(children, _dom_classes=(*grid, f"lefs-{kind}"))
+
+
+def show_if(condition: bool, *widgets: ipywidgets.DOMWidget) -> None:
+    """Show widgets, or take them out of sight and out of the layout."""
+    for widget in widgets:
+        (widget.remove_class if condition else widget.add_class)("lefs-hidden")
