@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -78,6 +78,17 @@ def test_an_error_says_which_chunk_and_leaves_nothing_running() -> None:
     with ThreadPoolExecutor(2) as executor, pytest.raises(ZeroDivisionError) as caught:
         list(map_chunks(fails, chunks, executor=executor, name=lambda c: f"seeds {c[0][1]} to {c[-1][1]}"))
     assert caught.value.__notes__ == ["in chunk 2 of 5 (seeds 104 to 105)"]
+
+
+def test_work_that_the_executor_gives_up_is_an_error_with_the_remedy() -> None:
+    class Lost(ThreadPoolExecutor):  # as Dask's is, whose connection breaks
+        def submit(self, *args: Any, **options: Any) -> Future[Any]:
+            future = Future[Any]()
+            future.cancel()
+            return future
+
+    with Lost(1) as executor, pytest.raises(RuntimeError, match=r"gave up chunk 0 of 3 \(0\).*checkpoint="):
+        list(map_chunks(late, range(3), executor=executor))
 
 
 @pytest.mark.parametrize("given", [4, "dask", multiprocessing])

@@ -5,7 +5,15 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, ProcessPoolExecutor, wait
+from concurrent.futures import (
+    FIRST_COMPLETED,
+    BrokenExecutor,
+    CancelledError,
+    Executor,
+    Future,
+    ProcessPoolExecutor,
+    wait,
+)
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
@@ -64,7 +72,7 @@ def map_chunks(
     Raises
     ------
     RuntimeError
-        That names the chunk whose workers died.
+        That names the chunk whose workers died, or that the executor gave up.
     Unfinished
         If chunks of other shards are missing, and not to be computed here.
 
@@ -132,6 +140,12 @@ def _in_order(pool: Executor, work: Callable[[Any], Any], chunks: Iterable[Any],
 
 def _renewed(pool: Executor, error: Exception, called: str, *, last: bool) -> Executor:
     """A fresh pool like one that broke; any other error says in which chunk it came."""
+    if isinstance(error, CancelledError):
+        raise RuntimeError(
+            f"the executor gave up {called}: it was shut down, or Dask lost its connection; where that happens "
+            "after half a minute, DASK_DISTRIBUTED__COMM__TIMEOUTS__TCP=3600s keeps it; with checkpoint=folder "
+            "what is done is kept"
+        ) from error
     # (Dask's, after it has tried some workers; it need not be installed)
     if not isinstance(error, BrokenExecutor) and type(error).__name__ != "KilledWorker":
         error.add_note(f"in {called}")
