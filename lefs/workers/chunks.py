@@ -142,9 +142,9 @@ def _renewed(pool: Executor, error: Exception, called: str, *, last: bool) -> Ex
     """A fresh pool like one that broke; any other error says in which chunk it came."""
     if isinstance(error, CancelledError):
         raise RuntimeError(
-            f"the executor gave up {called}: it was shut down, or Dask lost its connection; where that happens "
-            "after half a minute, DASK_DISTRIBUTED__COMM__TIMEOUTS__TCP=3600s keeps it; with checkpoint=folder "
-            "what is done is kept"
+            f"the executor gave up {called}: it was shut down, or Dask lost its connection (where it does "
+            "after half a minute, DASK_DISTRIBUTED__COMM__TIMEOUTS__TCP=3600s may keep it); with "
+            "checkpoint=folder what is done is kept"
         ) from error
     # (Dask's, after it has tried some workers; it need not be installed)
     if not isinstance(error, BrokenExecutor) and type(error).__name__ != "KilledWorker":
