@@ -91,8 +91,8 @@ def affordable(
     >>> affordable("pairs", lefs.load("portraits-64"), 1, most=10, pictures=13)
     10
     """
-    count = _seconds(minutes, most) / (pictures * picture_seconds(generator))
-    return _said(what, count, minutes, most, least)
+    one = pictures * picture_seconds(generator)
+    return _fitting(what, minutes, most, least, lambda seconds: seconds / one)
 
 
 def affordable_images(generator: Generator, minutes: float, *, most: int) -> int:
@@ -107,19 +107,19 @@ def affordable_images(generator: Generator, minutes: float, *, most: int) -> int
     256
     """
     whole, coarse = (_LOOKED * picture_seconds(generator, side) for side in (None, _COARSE))
-    seconds = _seconds(minutes, most)
-    few = seconds / (whole + coarse)
-    count = few if few < _FULL else (seconds - _FULL * (whole - coarse)) / (2 * coarse)
-    return _said("images", count, minutes, most, 8)
+
+    def count(seconds: float) -> float:
+        few = seconds / (whole + coarse)
+        return few if few < _FULL else (seconds - _FULL * (whole - coarse)) / (2 * coarse)
+
+    return _fitting("images", minutes, most, 8, count)
 
 
-def _seconds(minutes: float, most: int) -> float:
+def _fitting(what: str, minutes: float, most: int, least: int, count: Callable[[float], float]) -> int:
+    """How many seconds are enough for, within bounds; says so where it is less than `most`."""
     check_integer("most", most, minimum=1)
-    return 60 * check_number("minutes", minutes, minimum=0)
-
-
-def _said(what: str, count: float, minutes: float, most: int, least: int) -> int:
-    found = int(min(most, max(count, min(least, most))))
+    possible = count(60 * check_number("minutes", minutes, minimum=0))
+    found = int(min(most, max(possible, min(least, most))))
     if found < most:
         sys.stdout.write(f"{what}: {found} of {most}, for {minutes:.2g} minutes on two cores\n")
     return found
