@@ -24,7 +24,7 @@ import pytest
 from PIL import Image
 
 import lefs
-from lefs.__main__ import main
+from lefs.__main__ import _parser, main
 from lefs.generator import Generator
 from lefs.runner import (
     NotebookFailed,
@@ -914,6 +914,35 @@ def test_a_wrong_option_is_one_line(arguments: list[str], capsys: pytest.Capture
     with pytest.raises(SystemExit, match="2"):
         main(arguments)
     assert re.fullmatch(r"lefs: .+; see lefs.* --help\n", capsys.readouterr().err)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["run"], {"names": [], "p": [], "out": "runs", "list": False, "workers": None, "shard": "1/1"}),
+        (["run", "1", "-p", "a", "1", "-p", "b", "2"], {"names": ["1"], "p": [["a", "1"], ["b", "2"]]}),
+        (["run", "--workers", "2", "--only-failed"], {"workers": 2, "only_failed": True, "sweep": []}),
+        (["results", "a", "b"], {"folders": ["a", "b"], "out": "results"}),
+        (["notebooks"], {"folder": "lefs-notebooks", "copy_only": False}),
+        (["studio", "mine"], {"generator": "mine", "catalog": None}),
+        (["invert", "me.png", "--crop", "1", "2", "3", "4"], {"crop": [1, 2, 3, 4], "steps": 200}),
+        (["edit", "--part", "a", "--part", "b"], {"part": ["a", "b"], "strength": 1.0, "where": "part"}),
+        (["edit", "--strength", "0.5", "--space", "w"], {"recipes": [], "strength": 0.5, "space": "w"}),
+        (["info", "--json", "x"], {"generator": "x", "json": True}),
+        (["convert", "a", "b"], {"source": "a", "target": "b", "to": "lefs"}),
+    ],
+)
+def test_options_are_what_the_help_says(arguments: list[str], expected: dict[str, Any]) -> None:
+    found = vars(_parser().parse_args(arguments))
+    assert {name: found[name] for name in expected} == expected
+
+
+@pytest.mark.parametrize(
+    "arguments", [["edit", "--strength", "x"], ["edit", "--where", "here"], ["results"], ["invert"]]
+)
+def test_an_option_of_another_kind_is_refused(arguments: list[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(arguments)
 
 
 @pytest.mark.parametrize(
