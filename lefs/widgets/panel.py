@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Future
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -176,18 +177,15 @@ class Panel:
             show_if(bool(bar), self._bar)
 
         def run() -> None:
-            found, problem = None, None
+            found = Future[Any]()
             try:
                 with told_by(tell):
-                    found = work()
+                    found.set_result(work())
             except Exception as error:
-                problem = error
-            if self._closed:
-                return
-            with self._guarded():
-                if problem is not None:
-                    raise problem
-                then(found)
+                found.set_exception(error)
+            if not self._closed:
+                with self._guarded():
+                    then(found.result())
 
         self._worker = threading.Thread(target=run, daemon=True)
         self._worker.start()
