@@ -186,14 +186,12 @@ def huggingface_segmenter(
         by_label = {int(i): str(n) for i, n in table.items()}
         names = [by_label.get(i, f"label {i}") for i in range(max(by_label) + 1)]
     resized, normalized = (getattr(processor, f"do_{what}", True) for what in ("resize", "normalize"))
-    return ImageSegmenter(
-        model,
-        _read_transformers,
-        names,
-        size=_processor_size(getattr(processor, "size", None)) if resized else None,
-        mean=(getattr(processor, "image_mean", None) or _MEAN) if normalized else (0.0, 0.0, 0.0),
-        deviation=(getattr(processor, "image_std", None) or _DEVIATION) if normalized else (1.0, 1.0, 1.0),
-    )
+    mean, deviation, size = (getattr(processor, name, None) for name in ("image_mean", "image_std", "size"))
+    if not normalized:
+        mean, deviation = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
+    scaling = {"mean": mean or _MEAN, "deviation": deviation or _DEVIATION}
+    wanted = _processor_size(size) if resized else None
+    return ImageSegmenter(model, _read_transformers, names, size=wanted, **scaling)
 
 
 def _processor_size(size: Any) -> Size:

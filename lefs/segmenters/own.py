@@ -67,13 +67,10 @@ class PartSegmenter(Placed):
         if len(self.fine) < 2 or len(set(self.fine)) < len(self.fine):
             raise ValueError(f"names must be at least two different parts, got {list(names)}")
         self._group({name: (name,) for name in self.fine} if groups is None else groups)
-        self.down = nn.ModuleList(
-            nn.Sequential(_convolution(inputs, outputs), _convolution(outputs, outputs))
-            for inputs, outputs in pairwise((3, width, 2 * width, 4 * width, 4 * width))
-        )
-        self.up = nn.ModuleList(
-            _convolution(inputs * width, outputs * width) for inputs, outputs in ((8, 2), (4, 1), (2, 1))
-        )
+        widths = pairwise((3, width, 2 * width, 4 * width, 4 * width))
+        blocks = [nn.Sequential(_convolution(a, b), _convolution(b, b)) for a, b in widths]
+        self.down, upward = nn.ModuleList(blocks), ((8, 2), (4, 1), (2, 1))
+        self.up = nn.ModuleList(_convolution(a * width, b * width) for a, b in upward)
         self.head = nn.Conv2d(width, len(self.fine), 1)
         # (the order in memory that convolutions are quick with)
         self.to(memory_format=torch.channels_last)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from functools import partial
 
 import torch
 from torch import Tensor
@@ -13,8 +12,7 @@ from lefs.catalog import Catalog
 from lefs.checks import check_integer, check_number, check_seeds
 from lefs.generator import Generator, GeneratorId, Sampling
 from lefs.images import of_height
-from lefs.stylespace import StyleLayer
-from lefs.units.concepts import Concepts, Judge
+from lefs.units.concepts import Concepts, Judge, keeping
 from lefs.units.interventions import batch_of, batches, chosen_layers, unit_layers
 from lefs.units.quantiles import QuantileSketch
 from lefs.units.unit_dissection import UnitDissection
@@ -131,28 +129,22 @@ def _highest(generator: Generator, styles: Tensor, sketches: dict[str, QuantileS
 def _hold(concepts: Concepts, styles: Tensor, thresholds: dict[str, Tensor], sums: _Sums, size: int) -> None:
     """Hold the units of some layers against the concepts in a batch."""
     maps: dict[str, Tensor] = {}
-    watch = {name: partial(_keep, maps, concepts.generator.layer(name)) for name in thresholds}
-    _, labels = concepts.look(styles, watch)
+    _, labels = concepts.look(styles, keeping(maps, thresholds))
     with torch.inference_mode():
         # One image at a time: the masks of hundreds of concepts in a large batch would fill any memory.
         for i, shown in enumerate(_resized(labels[:, None], size, "nearest")[:, 0].long()):
             masks_pq, start = sums.see(shown), 0
             for name, limits in thresholds.items():
-                sums.add(start, maps[name][i], limits, masks_pq, size)
+                inside = concepts.generator.layer(name).inside(maps[name][i])
+                sums.add(start, inside, limits, masks_pq, size)
                 start += len(limits)
-
-
-def _keep(found: dict[str, Tensor], layer: StyleLayer, maps: Tensor) -> None:
-    """A hook that keeps what it sees inside the picture."""
-    found[layer.name] = layer.inside(maps)
 
 
 def _resized(values: Tensor, size: int, mode: str) -> Tensor:
     """To (N, C, size, W), at least float32."""
     values = values.to(torch.promote_types(values.dtype, torch.float32))
-    return (
-        values if values.shape[-2] == size else interpolate(values, size=of_height(size, values), mode=mode)
-    )
+    wanted = of_height(size, values)
+    return values if values.shape[-2] == size else interpolate(values, size=wanted, mode=mode)
 
 
 class _Sums:
@@ -238,8 +230,8 @@ def strongest_images(
         styles = dissection.sample(generator, seeds)
         maps: dict[str, Tensor] = {}
         with torch.inference_mode():
-            images = generator.walk(styles, {layer: partial(_keep, maps, la)})
-            large = _resized(maps[layer][:, unit : unit + 1], images.shape[-2], "bilinear")[:, 0]
+            images = generator.walk(styles, keeping(maps, [layer]))
+            large = _resized(la.inside(maps[layer])[:, unit : unit + 1], images.shape[-2], "bilinear")[:, 0]
             active = large > float(dissection.thresholds[span.start + unit])
         shown.append((images.float().cpu(), active.cpu()))
     if not shown:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 
 import torch
@@ -17,7 +17,7 @@ from lefs.factorization import by_side, memberships
 from lefs.generator import Generator
 from lefs.synthesis import Cache, Hook
 
-__all__ = ["Concepts", "Judge"]
+__all__ = ["Concepts", "Judge", "keeping"]
 
 #: Says what each pixel shows: images → labels, or a catalog, whose parts are then the concepts
 Judge = Segmenter | Catalog
@@ -131,17 +131,23 @@ class Concepts:
         """Images, and the maps inside the picture that a catalog reads its parts from."""
         if not isinstance(self.segmenter, Catalog):
             return self.generator.walk(styles, edits, cache=cache), styles
-        columns = self.segmenter.columns
-        seen: dict[str, Tensor] = {}
-
-        def watch(maps: Tensor, *, name: str) -> Tensor:
-            changed = edits[name](maps) if name in edits else None
-            seen[name] = maps if changed is None else changed
-            return seen[name]
-
-        watched = {name: partial(watch, name=name) for name in columns.names}
-        images = self.generator.walk(styles, {**edits, **watched}, cache=cache)
+        columns, seen = self.segmenter.columns, dict[str, Tensor]()
+        images = self.generator.walk(styles, keeping(seen, columns.names, edits), cache=cache)
         return images, columns.join(seen)
+
+
+def keeping(
+    found: dict[str, Tensor], layers: Iterable[str], edits: Mapping[str, Hook] | None = None
+) -> dict[str, Hook]:
+    """Hooks that put the maps of some layers, as `edits` leave them, into `found`; and those edits."""
+    given = dict(edits or {})
+
+    def keep(maps: Tensor, *, name: str) -> Tensor:
+        changed = given[name](maps) if name in given else None
+        found[name] = maps if changed is None else changed
+        return found[name]
+
+    return {**given, **{name: partial(keep, name=name) for name in layers}}
 
 
 def _owners(catalog: Catalog, maps: Tensor, size: torch.Size) -> Tensor:

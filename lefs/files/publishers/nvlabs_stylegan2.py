@@ -8,8 +8,6 @@ from pathlib import Path
 from types import NoneType
 from typing import Any
 
-from torch import Tensor
-
 from lefs.files.publishers import Parsed
 from lefs.files.publishers.persistence import Kinds, Module, generator_of, inside
 from lefs.files.publishers.shapes import common_filter
@@ -46,9 +44,8 @@ def read(tree: Any, path: Path) -> Parsed:
     filters = {name: state.pop(name) for name in [*state] if name.endswith("resample_filter")}
     # (those of conv1 and skip are not used, or are the block's)
     taps = common_filter(StateDict(filters, path, "a StyleGAN2"), r"synthesis\.b\d+\.(conv0\.)?\w+")
-    config = (
-        read_mapping(network.child("mapping")) | _synthesis(network.child("synthesis")) | {"filter": taps}
-    )
+    mapping, synthesis = network.child("mapping"), network.child("synthesis")
+    config = read_mapping(mapping) | _synthesis(synthesis) | {"filter": taps}
     notes = {"publisher": "NVIDIA, stylegan2-ada-pytorch or stylegan3", "network": network.where}
     return Parsed("stylegan2", config, state, notes)
 
@@ -77,9 +74,7 @@ def read_mapping(mapping: Module) -> dict[str, Any]:
 
 def _rate(layer: Module) -> float:
     """The learning-rate multiplier of a fully connected layer."""
-    weight = layer.check_class("FullyConnectedLayer").tensor("weight")
-    if weight.ndim != 2:
-        raise layer.error(f"has a weight of {weight.ndim} axes; expected 2")
+    weight = layer.check_class("FullyConnectedLayer").tensor("weight", axes=2)
     rate, gain = layer.get("bias_gain", float), layer.get("weight_gain", float)
     if not math.isclose(gain * math.sqrt(max(weight.shape[1], 1)), rate, rel_tol=1e-4):
         raise layer.error(f"scales its weight by {gain:g}; expected {rate:g} / √{weight.shape[1]}")
@@ -99,24 +94,27 @@ def _synthesis(synthesis: Module) -> dict[str, Any]:
         raise synthesis.error(f"makes images of {resolution} pixels; expected a power of two from 4 on")
     blocks = {2**k: synthesis.child(f"b{2**k}") for k in range(2, resolution.bit_length())}
     layers = [layer for block in blocks.values() for layer in block.children.values()]
-    convolutions = [layer for layer in layers if layer.name == "SynthesisLayer"]
+    styled = [layer for layer in layers if layer.name != "Conv2dLayer"]
+    convolutions = [layer for layer in styled if layer.name == "SynthesisLayer"]
+    weights = (layer.tensor("weight", axes=4) for layer in convolutions)
     for layer in layers:
         _check_layer(layer)
 
     def common(what: str, of: Iterable[Module], attribute: str, *kinds: type) -> Any:
         return _common(synthesis, what, (module.get(attribute, *kinds) for module in of))
 
-    styled = [layer for layer in layers if layer.name != "Conv2dLayer"]
     return {
         "resolution": resolution,
-        "channels": {str(r): len(_weight(block.child("conv1"))) for r, block in blocks.items()},
+        "channels": {
+            str(r): len(block.child("conv1").tensor("weight", axes=4)) for r, block in blocks.items()
+        },
         "architecture": common("architectures", blocks.values(), "architecture", str),
         "image_channels": synthesis.get("img_channels", int),
         "start": list(blocks[4].tensor("const").shape[1:]),
         "activation": common("activations", convolutions, "activation", str),
         "noise": common("uses of noise", convolutions, "use_noise", bool),
         "conv_clamp": common("clamps", styled, "conv_clamp", float, NoneType),
-        "kernel_size": _common(synthesis, "kernel sizes", (_weight(la).shape[-1] for la in convolutions)),
+        "kernel_size": _common(synthesis, "kernel sizes", (weight.shape[-1] for weight in weights)),
     }
 
 
@@ -133,13 +131,6 @@ def _check_layer(layer: Module) -> None:
             raise layer.error(f"has the activation {act!r} with gain {gain:g}")
         if up != (expected := 2 if layer.where.endswith("conv0") else 1):
             raise layer.error(f"enlarges by {up}; expected {expected}")
-
-
-def _weight(layer: Module) -> Tensor:
-    weight = layer.tensor("weight")
-    if weight.ndim != 4:
-        raise layer.error(f"has a weight of shape {tuple(weight.shape)}; expected (O, I, k, k)")
-    return weight
 
 
 def _common(owner: Module, what: str, values: Iterable[Any]) -> Any:

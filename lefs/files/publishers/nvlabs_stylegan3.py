@@ -20,14 +20,10 @@ from lefs.files.reading import aligned
 __all__ = ["matches", "read"]
 
 # our names of a layer's settings → its attributes
-_WHOLE = {"inputs": "in_channels", "outputs": "out_channels", "kernel": "conv_kernel", "up": "up_factor"} | {
-    "down": "down_factor", "up_taps": "up_taps", "down_taps": "down_taps",
-}  # fmt: skip
-_REAL = {
-    f"{side}_{key.removeprefix('sampling_')}": f"{side}_{key}"
-    for side in ("in", "out")
-    for key in ("sampling_rate", "cutoff", "half_width")
-}
+_WHOLE = {"inputs": "in_channels", "outputs": "out_channels", "kernel": "conv_kernel", "up": "up_factor"}
+_WHOLE |= {"down": "down_factor", "up_taps": "up_taps", "down_taps": "down_taps"}
+_REAL = {name: name for name in ("in_cutoff", "out_cutoff", "in_half_width", "out_half_width")}
+_REAL |= {"in_rate": "in_sampling_rate", "out_rate": "out_sampling_rate"}
 
 
 def matches(tree: Any) -> bool:
@@ -42,7 +38,7 @@ def read(tree: Any, path: Path) -> Parsed:
     """
     network = generator_of(tree, path, "Generator", "SuperresGenerator")
     xl = _is_class_mapping(network.child("mapping"))
-    mapping, tensors = (_read_class_mapping if xl else _read_mapping)(network.child("mapping"))
+    mapping, tensors = _read_mapping(network.child("mapping"), xl)
     usual = {"mapping_activation": ("lrelu",), "mapping_width": (None, mapping["w_dim"]), "average": (True,)}
     for name, known in usual.items():
         if (value := mapping.pop(name)) not in known:
@@ -58,12 +54,6 @@ def read(tree: Any, path: Path) -> Parsed:
     tensors |= {f"synthesis.{k}": v for k, v in synthesis.state_dict().items()}
     notes = {"publisher": "StyleGAN-XL" if xl else "NVIDIA, stylegan3", "network": network.where}
     return Parsed("stylegan3", config, tensors, notes)
-
-
-def _read_mapping(mapping: Module) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    # (embedded classes are as wide as w, always)
-    config = read_mapping(mapping) | {"embed_dim": None}
-    return config, {f"mapping.{k}": v for k, v in mapping.state_dict().items()}
 
 
 def _input(module: Module) -> dict[str, Any]:
@@ -118,16 +108,18 @@ def _is_class_mapping(mapping: Module) -> bool:
     return "embed_proj" in inside or ("embed" in inside and inside["embed"].name == "Embedding")
 
 
-def _read_class_mapping(mapping: Module) -> tuple[dict[str, Any], dict[str, Tensor]]:
+def _read_mapping(mapping: Module, xl: bool) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """What it says of the configuration, and its tensors. Table and next layer become one matrix."""
-    labels = mapping.get("c_dim", int)
-    modules = mapping.record.state["_modules"]
-    plain = {name: value for name, value in modules.items() if name not in ("embed", "embed_proj")}
-    record = replace(mapping.record, state={**mapping.record.state, "_modules": plain, "c_dim": 0})
-    rest = Module(record, mapping.path, mapping.where)
-    config = read_mapping(rest) | {"label_dim": labels}
+    rest, labels = mapping, mapping.get("c_dim", int)
+    if xl:
+        modules = mapping.record.state["_modules"]
+        plain = {name: value for name, value in modules.items() if name not in ("embed", "embed_proj")}
+        record = replace(mapping.record, state={**mapping.record.state, "_modules": plain, "c_dim": 0})
+        rest = Module(record, mapping.path, mapping.where)
+    # (where classes are embedded without such a table they are as wide as w, always)
+    config = read_mapping(rest) | {"label_dim": labels, "embed_dim": None}
     tensors = {f"mapping.{k}": v for k, v in rest.state_dict().items()}
-    if labels:
+    if xl and labels:
         table = _classes(mapping, labels)
         # One-hot labels pick a column, which `FullyConnected` then divides by √labels.
         tensors["mapping.embed.weight"] = table.t() * math.sqrt(labels)

@@ -102,11 +102,14 @@ class Module:
                 raise self.error(f"has {_kind(value)} where the tensor {name!r} should be")
         return found
 
-    def tensor(self, name: str) -> Tensor:
-        """The parameter or buffer called `name`, which must be there."""
+    def tensor(self, name: str, axes: int | None = None) -> Tensor:
+        """The parameter or buffer called `name`, which must be there and have so many axes."""
         if name not in self.tensors:
             raise self.error(f"lacks the tensor {name!r}")
-        return self.tensors[name]
+        found = self.tensors[name]
+        if axes not in (None, found.ndim):
+            raise self.error(f"has a {name} of shape {tuple(found.shape)}; expected {axes} axes")
+        return found
 
     def walk(self) -> Iterator[tuple[str, Module]]:
         """Yield itself and every module inside as (dotted name with a dot at the end, module)."""

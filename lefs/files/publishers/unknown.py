@@ -52,10 +52,8 @@ def _mapping(tree: Mapping[Any, Any]) -> str:
             "a state dict of StyleGAN3, which does not say its layers' sampling rates and filters; load the "
             ".pkl that it comes from"
         )
-    names = [k for k in tree if isinstance(k, str)]
-    names += [
-        k for inside in tree.values() if isinstance(inside, Mapping) for k in inside if isinstance(k, str)
-    ]
+    levels = [tree, *(inside for inside in tree.values() if isinstance(inside, Mapping))]
+    names = [name for level in levels for name in level if isinstance(name, str)]
     for beginnings, what in _STATES:
         if any(name.startswith(beginnings) for name in names):
             return f"{what}; {_GET}"

@@ -30,13 +30,9 @@ _OLD_INSTRUCTION = re.compile(
 _LENGTHS = {ord("U"): 1, ord("T"): 4, ord("X"): 4}
 # what to do with the latents of a picture
 _STYLES = "; if it holds the w of a picture, hand it to lefs.source_styles(generator, file)"
-_OTHER = {
-    b"\x1f\x8b": "a gzip archive; unpack it first",
-    b"BZh": "a bzip2 archive; unpack it first",
-    b"\xfd7zXZ": "an xz archive; unpack it first",
-    b"7z\xbc\xaf": "a 7z archive; unpack it first",
-    b"ustar": "a tar archive; unpack it first",
-    b"Rar!": "a RAR archive; unpack it first",
+_ARCHIVES = {b"\x1f\x8b": "a gzip", b"BZh": "a bzip2", b"\xfd7zXZ": "an xz", b"7z\xbc\xaf": "a 7z"}
+_ARCHIVES |= {b"ustar": "a tar", b"Rar!": "a RAR"}
+_OTHER = {beginning: f"{kind} archive; unpack it first" for beginning, kind in _ARCHIVES.items()} | {
     b"\x89HDF": "an HDF5 file (Keras weights?)",
     b"\x93NUMPY": f"a numpy array, not a generator{_STYLES}",
     b"\x89PNG": "a PNG picture",

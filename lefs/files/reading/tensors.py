@@ -25,29 +25,17 @@ __all__ = [
     "strided",
 ]
 
-# what PyTorch calls storages of a type, and numpy the type
-_TYPES = (
-    ("HalfStorage", "f2", torch.float16),
-    ("BFloat16Storage", "", torch.bfloat16),
-    ("FloatStorage", "f4", torch.float32),
-    ("DoubleStorage", "f8", torch.float64),
-    ("CharStorage", "i1", torch.int8),
-    ("ShortStorage", "i2", torch.int16),
-    ("IntStorage", "i4", torch.int32),
-    ("LongStorage", "i8", torch.int64),
-    ("ByteStorage", "u1", torch.uint8),
-    ("", "u2", torch.uint16),
-    ("", "u4", torch.uint32),
-    ("", "u8", torch.uint64),
-    ("BoolStorage", "b1", torch.bool),
-    ("ComplexFloatStorage", "c8", torch.complex64),
-    ("ComplexDoubleStorage", "c16", torch.complex128),
-    ("UntypedStorage", "", torch.uint8),
-    ("_UntypedStorage", "", torch.uint8),
-)
-STORAGES = {name: dtype for name, _, dtype in _TYPES if name}
-_NUMPY = {code: dtype for _, code, dtype in _TYPES if code}
-DTYPES = {str(dtype).removeprefix("torch."): dtype for *_, dtype in _TYPES}
+# what PyTorch calls storages of a type, what numpy and PyTorch call the type; "-" where there is no such name
+_ROWS = """
+    HalfStorage f2 float16, BFloat16Storage - bfloat16, FloatStorage f4 float32, DoubleStorage f8 float64,
+    CharStorage i1 int8, ShortStorage i2 int16, IntStorage i4 int32, LongStorage i8 int64, - u2 uint16,
+    ByteStorage u1 uint8, BoolStorage b1 bool, - u4 uint32, - u8 uint64, ComplexFloatStorage c8 complex64,
+    ComplexDoubleStorage c16 complex128, UntypedStorage - uint8, _UntypedStorage - uint8
+"""
+_TYPES = [(*row.split()[:2], getattr(torch, row.split()[2])) for row in _ROWS.split(",")]
+STORAGES: dict[str, torch.dtype] = {name: dtype for name, _, dtype in _TYPES if name != "-"}
+_NUMPY: dict[str, torch.dtype] = {code: dtype for _, code, dtype in _TYPES if code != "-"}
+DTYPES: dict[str, torch.dtype] = {str(dtype).removeprefix("torch."): dtype for *_, dtype in _TYPES}
 _LONGEST_SIDE, _MOST_DIMENSIONS, _SMALL_OVERLAP = 2**40, 32, 4096
 _ALWAYS_ALIGNED = 2**16
 
