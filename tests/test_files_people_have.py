@@ -21,9 +21,9 @@ from torch import Tensor
 
 import lefs
 from lefs.files import formats
+from lefs.files.formats import fill
 from lefs.files.publishers.state_dict import find_state
 from lefs.files.reading import Global, Instance, is_inert, read_tree
-from lefs.files.weights import fill
 from lefs.models import StyleGAN2, StyleGAN2Config
 from lefs.records import ArtifactError, locate, printable
 
@@ -364,7 +364,7 @@ def test_lack_of_memory_is_not_damage(
 
     network = torch.nn.Linear(2**10, 2**18, bias=False, device="meta")
     weights = {"weight": torch.zeros(()).expand(2**18, 2**10)}
-    monkeypatch.setattr("lefs.files.weights.aligned", full)
+    monkeypatch.setattr("lefs.files.formats.aligned", full)
     with pytest.raises(ArtifactError, match=r"file: not enough memory, it needs about 1\.0 GiB"):
         fill(network, weights, tmp_path / "file")
     made_up_catalog(torch.ones(1, random_network(seed=3).num_styles), random_network(seed=3)).save(tmp_path)

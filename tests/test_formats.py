@@ -17,10 +17,10 @@ import lefs
 from lefs import ArtifactError, StyleGAN2, save_generator
 from lefs.__main__ import main
 from lefs.files import convert
+from lefs.files.formats import fill
 from lefs.files.publishers import nvlabs_state_dict
 from lefs.files.publishers.persistence import NETWORKS, Module, find_network
 from lefs.files.reading import opened, read_tree
-from lefs.files.weights import fill
 from lefs.models.layers import shapes_only
 from lefs.models.progan import ProGAN, ProGANConfig
 from lefs.models.stylegan import StyleGAN, StyleGANConfig

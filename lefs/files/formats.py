@@ -10,19 +10,18 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from lefs import models, records
 from lefs.checks import check_choice, check_device
 from lefs.files.publishers import Parsed
 from lefs.files.publishers.unknown import explain
-from lefs.files.reading import MappedFile, opened, read_tree
-from lefs.files.weights import fill
+from lefs.files.reading import MappedFile, aligned, opened, read_tree
 from lefs.generator import Generator
 from lefs.models.layers import shapes_only
 from lefs.records import ArtifactError
 
-__all__ = ["ARCHITECTURES", "READERS", "build", "convert", "load", "save_generator"]
+__all__ = ["ARCHITECTURES", "READERS", "build", "convert", "fill", "load", "save_generator"]
 
 _FORMAT = "lefs-generator"
 
@@ -157,6 +156,61 @@ def build(
         raise ArtifactError(f"{path}: its config does not describe a {network.__name__}: {error}") from error
     fill(generator, tensors, path, source)
     return generator
+
+
+def fill(
+    network: nn.Module, tensors: Mapping[str, Tensor], path: Path, source: MappedFile | None = None
+) -> None:
+    """Put `tensors` into `network` as float32 if they have the right names and shapes and are finite.
+
+    Parameters
+    ----------
+    network : Module
+        Its tensors may be of the meta device, and are replaced.
+    tensors : mapping of str to Tensor
+        Exactly the network's ``state_dict``, by name.
+    path : Path
+        Of the file, for error messages.
+    source : MappedFile, optional
+        The open file that `tensors` may be views of; they are read from it, and all copied, as a view would
+        change with its file, or end with it. None: they are of no file any more, and are taken as they are.
+
+    Raises
+    ------
+    ArtifactError
+        If they do not fit; `network` is then as it was.
+    """
+    expected = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
+    found = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+    if wrong := sorted(k for k in expected.keys() | found.keys() if expected.get(k) != found.get(k)):
+        first = wrong[0]
+        raise ArtifactError(
+            f"{path} does not fit its architecture in {len(wrong)} tensors, first {first!r}: "
+            f"expected shape {expected.get(first, 'absent')}, found {found.get(first, 'absent')}"
+        )
+    try:
+        ready = {name: _copied(tensor.detach(), source) for name, tensor in tensors.items()}
+    except (MemoryError, RuntimeError) as error:
+        if not records.lacks_memory(error):
+            raise
+        raise records.not_enough_memory(
+            path, sum(4 * tensor.numel() for tensor in tensors.values())
+        ) from None
+    if bad := next((name for name, tensor in ready.items() if not _finite(tensor)), None):
+        raise ArtifactError(f"{path} has NaN or infinite values in {bad!r}: its training may have diverged")
+    network.load_state_dict(ready, assign=True)
+
+
+def _copied(tensor: Tensor, source: MappedFile | None) -> Tensor:
+    if source is not None:
+        return source.copy(tensor)
+    # (`to` alone leaves a transposed tensor as it lies, which is slower and rounds otherwise)
+    return aligned(tensor).to(torch.float32).contiguous()
+
+
+def _finite(tensor: Tensor) -> bool:
+    # They show in the smallest or the largest number, without memory of the tensor's size.
+    return not tensor.numel() or bool(torch.isfinite(torch.stack(tensor.aminmax())).all())
 
 
 def _finished(generator: Generator, name: str, source: Path, origin: Any) -> Generator:

@@ -10,18 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import conv2d
 
+from lefs.models import layers
 from lefs.models.configs import StyleGAN2Config
-from lefs.models.layers import (
-    HOMOGENEOUS,
-    FullyConnected,
-    activate_,
-    constant,
-    enlarging_convolution,
-    memory_format,
-    normal,
-    seeded_map,
-    working_type,
-)
 from lefs.models.tiles import recut, row_ranges
 from lefs.synthesis import Noise
 
@@ -67,21 +57,21 @@ class ModulatedConvolution(nn.Module):
         super().__init__()
         self.config, self.resolution, self.up = config, resolution, up
         self.size = config.size_at(resolution)
-        self.affine = FullyConnected(config.w_dim, inputs, bias=1.0)
-        self.weight = nn.Parameter(normal(outputs, inputs, config.kernel_size, config.kernel_size))
-        self.bias = nn.Parameter(constant(0, outputs))
+        self.affine = layers.FullyConnected(config.w_dim, inputs, bias=1.0)
+        self.weight = nn.Parameter(layers.normal(outputs, inputs, config.kernel_size, config.kernel_size))
+        self.bias = nn.Parameter(layers.constant(0, outputs))
         if config.noise:
-            self.noise_strength = nn.Parameter(constant(0))
-            self.noise_const = nn.Buffer(normal(*self.size))
+            self.noise_strength = nn.Parameter(layers.constant(0))
+            self.noise_const = nn.Buffer(layers.normal(*self.size))
         self._derived: _Derived | None = None
 
     def modulation(self, styles: Tensor, noise: Noise, gain: float = 1.0) -> Modulation:
         """Everything that the styles (N, inputs) decide, ready for `forward`; `gain` is on the result."""
-        dtype = working_type(self.weight)
+        dtype = layers.working_type(self.weight)
         with torch.autocast(styles.device.type, enabled=False):
             weight, energy = self._weight(dtype, styles.dtype)
             # A gain that the activation passes on unchanged costs nothing here.
-            own = HOMOGENEOUS.get(self.config.activation)
+            own = layers.HOMOGENEOUS.get(self.config.activation)
             folded = 1.0 if own is None else own * gain
             scale_in, scale_out = styles, (styles.square() @ energy.t() + 1e-8).rsqrt() * folded
             maps, bias = self._maps(noise, folded), (self.bias * folded).to(dtype)
@@ -107,10 +97,10 @@ class ModulatedConvolution(nn.Module):
         weight, bias, noise, scale_in, scale_out, gain = modulation
         x, cut = x.to(weight.dtype), rows is not None
         if scale_in is not None:
-            x = (x * scale_in).contiguous(memory_format=memory_format(x))
+            x = (x * scale_in).contiguous(memory_format=layers.memory_format(x))
         early = bias if scale_out is None else None
         if self.up:
-            x = enlarging_convolution(x, weight, self.config.filter, early, cut=cut)
+            x = layers.enlarging_convolution(x, weight, self.config.filter, early, cut=cut)
         else:
             reach = self.config.kernel_size // 2
             x = conv2d(x, weight, early, padding=(0 if cut else reach, reach))
@@ -118,7 +108,7 @@ class ModulatedConvolution(nn.Module):
             x = torch.addcmul(bias[:, None, None], x, scale_out)
         if noise is not None:
             x = x.add_(noise if rows is None else noise[:, :, rows])
-        return activate_(x, self.config.activation, gain=gain, clamp=self.config.conv_clamp)
+        return layers.activate_(x, self.config.activation, gain=gain, clamp=self.config.conv_clamp)
 
     def tiled(self, source: Iterable[Tensor], modulation: Modulation) -> Iterator[Tensor]:
         """As `forward`, from the row tiles of one map to those of the result."""
@@ -135,7 +125,7 @@ class ModulatedConvolution(nn.Module):
     @property
     def pixel_size(self) -> int:
         """Bytes of all channels of one pixel of the result."""
-        return len(self.bias) * working_type(self.weight).itemsize
+        return len(self.bias) * layers.working_type(self.weight).itemsize
 
     def _maps_outweigh(self) -> bool:
         """Whether it takes longer to scale one image's maps, before and after, than the weight."""
@@ -160,7 +150,7 @@ class ModulatedConvolution(nn.Module):
         energy = self.weight.to(precise).square().sum(dim=(2, 3))
         weight = self.weight.transpose(0, 1) if self.up else self.weight
         layout = torch.empty(0, dtype=dtype, device=weight.device)
-        return weight.contiguous(memory_format=memory_format(layout)), energy
+        return weight.contiguous(memory_format=layers.memory_format(layout)), energy
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> ModulatedConvolution:
         self._derived = None
@@ -181,7 +171,7 @@ class ModulatedConvolution(nn.Module):
             return None
         maps: Tensor = self.noise_const
         if noise != "const":
-            maps = seeded_map(int(noise), self.resolution, int(self.up), self.size).to(maps)
+            maps = layers.seeded_map(int(noise), self.resolution, int(self.up), self.size).to(maps)
         return maps[None, None] * (self.noise_strength * gain)
 
 
@@ -190,9 +180,9 @@ class ToRGB(nn.Module):
 
     def __init__(self, inputs: int, config: StyleGAN2Config):
         super().__init__()
-        self.affine = FullyConnected(config.w_dim, inputs, bias=1.0)
-        self.weight = nn.Parameter(normal(config.image_channels, inputs, 1, 1))
-        self.bias = nn.Parameter(constant(0, config.image_channels))
+        self.affine = layers.FullyConnected(config.w_dim, inputs, bias=1.0)
+        self.weight = nn.Parameter(layers.normal(config.image_channels, inputs, 1, 1))
+        self.bias = nn.Parameter(layers.constant(0, config.image_channels))
         self.gain, self.clamp = 1 / math.sqrt(inputs), config.conv_clamp
 
     def forward(self, x: Tensor, styles: Tensor) -> Tensor:
@@ -206,7 +196,7 @@ class ToRGB(nn.Module):
     @property
     def pixel_size(self) -> int:
         """Bytes of all channels of one pixel of the maps."""
-        return self.weight.shape[1] * working_type(self.weight).itemsize
+        return self.weight.shape[1] * layers.working_type(self.weight).itemsize
 
     def tiled(
         self, source: Iterable[Tensor], styles: Tensor, size: tuple[int, int], found: list[Tensor]

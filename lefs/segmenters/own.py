@@ -79,10 +79,8 @@ class PartSegmenter(Placed):
         self.groups = {part_name("groups", n): tuple(map(as_written, ps)) for n, ps in groups.items()}
         members = [part for parts in self.groups.values() for part in parts]
         if sorted(members) != sorted(self.fine) or len(self.groups) < 2 or not all(self.groups.values()):
-            known = list(self.fine)
-            raise ValueError(
-                f"groups must hold each of {known} once, in two or more groups; got {self.groups}"
-            )
+            told = f"{list(self.fine)} once, in two or more groups; got {self.groups}"
+            raise ValueError(f"groups must hold each of {told}")
         self.names = tuple(self.groups)
         self._members = [[self.fine.index(part) for part in parts] for parts in self.groups.values()]
         self._sums = torch.stack([torch.eye(len(self.fine))[m].sum(dim=0) for m in self._members])
@@ -113,9 +111,8 @@ class PartSegmenter(Placed):
         """
         images = opaque(images)
         if images.ndim != 4 or images.shape[1] != 3 or images.shape[2] % 8 or images.shape[3] % 8:
-            raise ValueError(
-                f"images must be (N, 3, H, W) with sides divisible by 8, got {tuple(images.shape)}"
-            )
+            found = tuple(images.shape)
+            raise ValueError(f"images must be (N, 3, H, W) with sides divisible by 8, got {found}")
         maps = [self.down[0](images.to(self.head.weight))]
         for block in self.down[1:]:
             maps.append(block(max_pool2d(maps[-1], 2)))

@@ -201,7 +201,7 @@ def layout(channels_last: bool) -> Iterator[None]:
     chosen = torch.channels_last if channels_last else torch.contiguous_format
     with ExitStack() as stack:
         stack.enter_context(tensor_cores(False))
-        for module in ("modulated", "stylegan2"):
+        for module in ("layers", "stylegan2"):
             stack.enter_context(patch(f"lefs.models.{module}.memory_format", lambda _: chosen))
         yield
 

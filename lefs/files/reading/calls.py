@@ -96,15 +96,12 @@ def _python(session: Session, key: str, args: Arguments) -> Any:
 
 def _filled(target: Any, value: Any, session: Session) -> Any:
     session.spend("objects", len(value))
-    match target, value:
-        case dict(), dict():
-            target.update(value)
-        case Instance(), dict():
-            target.entries.update(value)
-        case Instance(), _:
-            target.items.extend(value)
-        case _:
-            return NotImplemented
+    if isinstance(target, dict) and isinstance(value, dict):
+        target.update(value)
+    elif isinstance(target, Instance):
+        (target.entries.update if isinstance(value, dict) else target.items.extend)(value)
+    else:
+        return NotImplemented
     return target
 
 
