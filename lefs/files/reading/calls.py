@@ -37,9 +37,9 @@ def call(session: Session, what: Global, args: Arguments, kwargs: dict[str, Any]
 
 def _plain(session: Session, kind: Any, args: Arguments) -> Any:
     """A built-in type, or one derived from it, that is called with nothing or with what it is made of."""
+    if not args:
+        return kind()
     match str(kind.__name__), args:
-        case _, ():
-            return kind()
         case "dict", (dict(entries),):
             session.spend("objects", len(entries))
             return dict(entries)
@@ -105,11 +105,16 @@ def _filled(target: Any, value: Any, session: Session) -> Any:
     return target
 
 
+def _tensor(session: Session, key: str, args: Arguments) -> Any:
+    # (hundreds of these in a snapshot: no pattern matching, which takes as long as all the rest)
+    if len(args) < 4 or args[2].__class__ is not tuple or args[3].__class__ is not tuple:
+        return NotImplemented
+    session.spend("tensors")
+    return strided(*args[:4])
+
+
 def _torch(session: Session, key: str, args: Arguments) -> Any:
     match key, args:
-        case "_rebuild_tensor" | "_rebuild_tensor_v2", (base, offset, tuple(size), tuple(stride), *_):
-            session.spend("tensors")
-            return strided(base, offset, size, stride)
         # Its storage has no type; the type comes with the tensor.
         case "_rebuild_tensor_v3", (Tensor() as base, _, _, _, _, _, Global("torch", name), *_):
             if (dtype := DTYPES.get(name)) is None:
@@ -118,7 +123,7 @@ def _torch(session: Session, key: str, args: Arguments) -> Any:
                 return NotImplemented
             if base.numel() % dtype.itemsize or base.storage_offset() % dtype.itemsize:
                 raise damaged(f"{base.numel():,} bytes are not a whole number of {dtype}")
-            return _torch(session, "_rebuild_tensor", (base.view(dtype), *args[1:]))
+            return _tensor(session, key, (base.view(dtype), *args[1:]))
         case "_rebuild_parameter" | "_rebuild_parameter_with_state", (Tensor() as tensor, *_):
             return tensor
         # A tensor with attributes of its own: the function that makes it, its class, arguments, attributes.
@@ -183,10 +188,10 @@ _DERIVED = {
 # Each name's key is what follows its last dot.
 _NAMES = {
     _python: "collections.defaultdict _codecs.encode copyreg._reconstructor copyreg.__newobj__",
+    _tensor: "torch._utils._rebuild_tensor torch._utils._rebuild_tensor_v2",
     _torch: """
-        torch._utils._rebuild_tensor torch._utils._rebuild_tensor_v2 torch._utils._rebuild_tensor_v3
-        torch._utils._rebuild_parameter torch._utils._rebuild_parameter_with_state
-        torch._tensor._rebuild_from_type_v2 torch.storage._load_from_bytes
+        torch._utils._rebuild_tensor_v3 torch._utils._rebuild_parameter torch.storage._load_from_bytes
+        torch._utils._rebuild_parameter_with_state torch._tensor._rebuild_from_type_v2
     """,
     _numpy: """
         numpy.core.multiarray._reconstruct numpy.core._multiarray_umath._reconstruct

@@ -56,16 +56,16 @@ def _external(find: Find) -> Callable[[Any], Any]:
 
     def resolve(name: Any) -> Any:
         match name:
-            case ("storage", Global(module, kind), str(key), _, int(items), *view):
-                dtype = STORAGES.get(kind) if module in ("torch", "torch.cuda", "torch.storage") else None
+            case ("storage", Global() as kind, str(key), _, int(items), *view):
+                known = kind.module in ("torch", "torch.cuda", "torch.storage")
+                dtype = STORAGES.get(kind.name) if known else None
                 if dtype is None or items < 0:
-                    told = f"{items} numbers of the kind {module}.{kind}"
-                    raise refused(f"it stores {told}, which lefs does not know")
+                    raise refused(f"it stores {items} numbers of the kind {kind}, which lefs does not know")
                 if key not in found:
                     found[key] = find(key, dtype, items)
                 if found[key].dtype is not dtype or len(found[key]) != items:
                     raise damaged(f"its storage {key!r:.80} is described in two ways")
-                return _part(found[key], *view)
+                return _part(found[key], view[0]) if view and view[0] is not None else found[key]
             case ("module", Global() as what, *_):
                 return what
         raise damaged("it refers to data outside its pickle in a way that PyTorch does not")
@@ -73,10 +73,8 @@ def _external(find: Find) -> Callable[[Any], Any]:
     return resolve
 
 
-def _part(whole: Tensor, view: Any = None, *_: Any) -> Tensor:
+def _part(whole: Tensor, view: Any) -> Tensor:
     match view:
-        case None:
-            return whole
         case (str(), int(offset), int(size)) if 0 <= offset <= offset + size <= len(whole):
             return whole[offset : offset + size]
     raise damaged("a part of a storage reaches beyond it")
