@@ -103,7 +103,8 @@ class LayerPlan:
 
     def __post_init__(self) -> None:
         check_settings(self, f"{self.name}.")
-        if self._size_of_result() != self.out_size:
+        fine = (self.in_size + self.kernel - 1) * self.up + sum(self.padding) - self.up_taps + 1
+        if (fine - self.down_taps) // self.down + 1 != self.out_size:
             raise ValueError(
                 f"{self.name}: a map of {self.in_size} with padding {self.padding} does not become the "
                 f"{self.out_size} that out_size says"
@@ -112,10 +113,6 @@ class LayerPlan:
             raise ValueError(f"{self.name}: changes the sampling rate without a filter")
         if self.up_taps > 1 and min(crops(self.up_taps, self.up, self.padding)) < 0:
             raise ValueError(f"{self.name}: its padding {self.padding} is more than its filter reaches")
-
-    def _size_of_result(self) -> int:
-        fine = (self.in_size + self.kernel - 1) * self.up + sum(self.padding) - self.up_taps + 1
-        return (fine - self.down_taps) // self.down + 1
 
     @property
     def margin(self) -> int:
@@ -297,9 +294,6 @@ class StyleGAN3Config:
         check_settings(self)
         check_integer("resolution", self.resolution, minimum=1, maximum=LARGEST)
         check_integer("label_dim", self.label_dim, minimum=int(self.class_means))
-        self._check_layers()
-
-    def _check_layers(self) -> None:
         if [plan.rgb for plan in self.layers] != [False] * (len(self.layers) - 1) + [True]:
             raise ValueError(f"layers must end with one toRGB layer, got {[p.name for p in self.layers]}")
         before = (self.input.channels, self.input.size)

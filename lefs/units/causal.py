@@ -46,17 +46,16 @@ class Site:
         self.concepts.check_layer(layer)
         self.layer, self.label = generator.layer(layer), self.concepts.index(concept)
         self.concept, self.where, self.levels = concept, where, interventions.check_levels(self.layer, levels)
-        if isinstance(where, Tensor):
-            if where.ndim != 2 or not bool(where.any()):
-                raise ValueError(
-                    "where must be a mask of shape (H, W) that picks some position, got shape "
-                    f"{tuple(where.shape)} with {int(where.sum())} picked"
-                )
-        elif isinstance(where, str):
+        if isinstance(where, str):
             check_choice("where", where, ("everywhere", "concept"))
-        else:
+        elif not isinstance(where, Tensor):
             raise TypeError(
                 f"where must be 'everywhere', 'concept' or a Tensor (H, W); got {type(where).__name__}"
+            )
+        elif where.ndim != 2 or not bool(where.any()):
+            found = f"{tuple(where.shape)} with {int(where.sum())} picked"
+            raise ValueError(
+                f"where must be a mask of shape (H, W) that picks some position, got shape {found}"
             )
 
     def labels(self, styles: Tensor, cache: Cache | None, edits: dict[str, Hook] | None = None) -> Tensor:
@@ -99,9 +98,8 @@ class Site:
     def check_seen(self, count: int) -> None:
         """Raise a ValueError if nothing was counted."""
         if not count:
-            raise ValueError(
-                f"no image of the sample shows {self.concept!r}; give more seeds or another place"
-            )
+            told = "give more seeds or another place"
+            raise ValueError(f"no image of the sample shows {self.concept!r}; {told}")
 
 
 @dataclass(frozen=True, eq=False, repr=False)

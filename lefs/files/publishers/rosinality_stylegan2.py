@@ -61,10 +61,7 @@ def read(tree: Any, path: Path) -> Parsed:
     where, state = find_state(tree, *_SEEN) or ("", {})
     mean = state.pop("latent_avg", None)
     source = StateDict(state, path, "a StyleGAN2 of stylegan2-pytorch")
-    filters = {
-        "filter": common_filter(source, r".*blur\.kernel"),
-        "image_filter": common_filter(source, r".*upsample\.kernel"),
-    }
+    blur, enlarge = (common_filter(source, rf".*{name}\.kernel") for name in ("blur", "upsample"))
     tensors = source.translate(_TABLE)
     check_classes(tensors, source, square=True)
     notes: dict[str, Any] = {"publisher": "rosinality stylegan2-pytorch", "network": where or "the file"}
@@ -74,7 +71,8 @@ def read(tree: Any, path: Path) -> Parsed:
         notes["noise"] = "the file has no noise maps; these are of seed 0"
         for name in [n.removesuffix("_strength") for n in tensors if n.endswith(".noise_strength")]:
             tensors[f"{name}_const"] = seeded_map(0, changes.side_of(name), int(".conv0." in name))
-    return Parsed("stylegan2", stylegan2_config(tensors, source, **filters), tensors, notes)
+    config = stylegan2_config(tensors, source, filter=blur, image_filter=enlarge)
+    return Parsed("stylegan2", config, tensors, notes)
 
 
 def _mean(source: StateDict, mean: Any) -> Tensor:
