@@ -31,18 +31,10 @@ _APART = 0.2  # intersection over union below which masks are taken to lie apart
 
 
 def in_place(
-    generator: Generator,
-    catalog: Catalog,
-    part: str,
-    target_styles: Tensor,
-    reference_styles: Tensor,
-    *,
-    settings: QuerySettings = _IN_PLACE,
-    strength: float = 1.0,
-    masks: tuple[Tensor, Tensor] | None = None,
-    noise: Noise = "const",
-    upto: int | None = None,
-) -> Tensor:
+    generator: Generator, catalog: Catalog, part: str, target_styles: Tensor, reference_styles: Tensor, *,
+    settings: QuerySettings = _IN_PLACE, strength: float = 1.0, masks: tuple[Tensor, Tensor] | None = None,
+    noise: Noise = "const", upto: int | None = None,
+) -> Tensor:  # fmt: skip
     """Edit one part of images inside the part's mask alone.
 
     Before the layer ``blending_layer(catalog)``, x = x_S + m ∘ (x_G − x_S): x_S of the target, x_G of the run
@@ -255,10 +247,8 @@ class Blending:
             s.masks[part] if part in s.drawn else main_pieces(s.masks[part]) for s in (target, reference)
         )
         if not bool((own.flatten(1).any(1) | other.flatten(1).any(1)).all()):
-            raise ValueError(
-                f"part: {part!r} is in neither target nor reference, so there is no place to edit; "
-                'take another reference, or where="everywhere"'
-            )
+            told = "so there is no place to edit; take another reference, or where="
+            raise ValueError(f'part: {part!r} is in neither target nor reference, {told}"everywhere"')
         inner = self._moved(q, target, reference, strength)
         if settings.tone and len(target.masks) > 1:
             inner = self._toned(part, target, reference, inner, strength)
@@ -321,13 +311,11 @@ class Blending:
         masks = [torch.stack([s.masks[n] for n in others], dim=1).float() for s in (target, reference)]
 
         def tones(margin: int, *both: Tensor) -> Tensor:
-            means, weights = list[Tensor](), list[Tensor]()
-            for mask, maps in zip(masks, both, strict=True):
-                w = on_map(mask * near, maps, margin)
-                weights.append(w.sum((2, 3))[:, :, None])
-                sums = torch.einsum("nphw,nchw->npc", w, maps.expand(len(w), -1, -1, -1))
-                means.append(sums / weights[-1])
-            shift = torch.where(torch.minimum(*weights) > 0.5, means[0] - means[1], 0.0)
+            weights = [on_map(mask * near, maps, margin) for mask, maps in zip(masks, both, strict=True)]
+            areas = [w.sum((2, 3))[:, :, None] for w in weights]
+            sums = [torch.einsum("nphw,nchw->npc", w, x) for w, x in zip(weights, both, strict=True)]
+            means = [total / area for total, area in zip(sums, areas, strict=True)]
+            shift = torch.where(torch.minimum(*areas) > 0.5, means[0] - means[1], 0.0)
             return torch.einsum("nphw,npc->nchw", on_map(masks[1], both[0], margin), shift)
 
         return _each(self.generator, tones, target.state, reference.state)

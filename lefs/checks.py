@@ -113,17 +113,14 @@ def check_counts(**values: Sized) -> None:
     """Raise a ValueError unless all of these hold as many items, or a single one."""
     counts = [len(v) for v in values.values()]
     if len({*counts, 1}) > 2:
-        raise ValueError(
-            f"{' and '.join(values)} must hold as many images as each other, or a single one; "
-            f"got {' and '.join(map(str, counts))}"
-        )
+        told = f"as many images as each other, or a single one; got {' and '.join(map(str, counts))}"
+        raise ValueError(f"{' and '.join(values)} must hold {told}")
 
 
 def check_choice(name: str, value: Any, choices: Collection[Any]) -> Any:
     """Return `value` if it is one of `choices`; a ValueError lists them otherwise."""
     if value not in choices:
-        listed = ", ".join(repr(c) for c in choices)
-        raise ValueError(f"{name} must be one of {listed}; got {value!r}")
+        raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}; got {value!r}")
     return next(choice for choice in choices if choice == value)  # (32 also where 32.0 is given)
 
 

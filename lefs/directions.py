@@ -7,7 +7,6 @@ also be confined to a part, channel by channel, by the query that the part's edi
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,19 +17,11 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize as unit
 
-from lefs.checks import (
-    check_choice,
-    check_filled,
-    check_integer,
-    check_name,
-    check_number,
-    check_seeds,
-    check_tensor,
-)
+from lefs.checks import check_choice, check_integer, check_name, check_number, check_seeds, check_tensor
 from lefs.editing import check_query
 from lefs.generator import Generator, GeneratorId
 from lefs.naming import part_name
-from lefs.records import save_record, whole_record
+from lefs.records import PathLike, save_record, whole_record
 from lefs.showing import Shown
 from lefs.stylespace import check_styles_shape, ranges
 
@@ -204,20 +195,18 @@ class Directions(Sequence[Direction]):
         """Raise an `ArtifactError` that names both if these are directions of another generator."""
         self.generator.check(generator, what="set of directions", remedy=_REMEDY)
 
-    def save(self, path: str | os.PathLike[str]) -> Path:
+    def save(self, path: PathLike) -> Path:
         """Write ``directions.safetensors`` into a folder, or a file of one's own name, and return that."""
         content = {"method": self.method, "layers": self.layers, "generator": self.generator.to_json()}
         content |= {"names": self.names} if self.names else {}
         return save_record(path, _FORMAT, content, {name: getattr(self, name) for name in _TENSORS})
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> Directions:
+    def load(cls, path: PathLike) -> Directions:
         """Read what `save` wrote; an `ArtifactError` says what is wrong with the file."""
         with whole_record(path, expect=_FORMAT) as (meta, tensors, _):
-            owner, given = (
-                GeneratorId.from_json(meta["generator"]),
-                {name: tensors[name] for name in _TENSORS},
-            )
+            given = {name: tensors[name] for name in _TENSORS}
+            owner = GeneratorId.from_json(meta["generator"])
             names = tuple(meta.get("names", ()))
             return cls(meta["method"], **given, layers=tuple(meta["layers"]), generator=owner, names=names)
 
@@ -266,8 +255,9 @@ def walk(
     """
     if len(styles) != 1:
         raise ValueError(f"styles must be those of one image, (1, S); got {tuple(styles.shape)}")
-    steps = check_filled("amounts", amounts, "steps in standard deviations, for example [-2, 0, 2]")
-    return move(styles, direction, steps, q=q)
+    if not len(amounts):
+        raise ValueError("amounts is empty; give steps in standard deviations, for example [-2, 0, 2]")
+    return move(styles, direction, list(amounts), q=q)
 
 
 def principal_directions(
@@ -292,18 +282,14 @@ def principal_directions(
         If the generator has no w, as ProGAN.
     """
     style_mask(generator, layers)  # (refused before the work)
-    variances, vectors = _principal_axes(_covariance(generator, seeds))
-    return _directions(generator, "principal", layers, count, (variances, vectors), variances)
+    covariance = _covariance(generator, seeds)
+    return _directions(generator, "principal", layers, count, covariance, covariance)
 
 
 def closed_form_directions(
-    generator: Generator,
-    *,
-    count: int = 16,
-    layers: Layers = "all",
-    normalize: bool = False,
+    generator: Generator, *, count: int = 16, layers: Layers = "all", normalize: bool = False,
     seeds: Iterable[int] = range(2_000),
-) -> Directions:
+) -> Directions:  # fmt: skip
     """Directions that change the styles of a range of layers most (SeFa, Shen & Zhou, CVPR 2021).
 
     The eigenvectors of AᵀA of largest eigenvalues, where A (S, D) are the weights from w to those styles
@@ -325,9 +311,8 @@ def closed_form_directions(
     weights = style_matrix(generator).cpu().double()[mask.cpu()]
     if normalize:
         weights = unit(weights, dim=1)
-    values, vectors = _principal_axes(weights.t() @ weights)
-    variances = ((vectors @ _covariance(generator, seeds)) * vectors).sum(dim=1).clamp_min(0)
-    return _directions(generator, "closed-form", layers, count, (values, vectors), variances)
+    covariance = _covariance(generator, seeds)
+    return _directions(generator, "closed-form", layers, count, weights.t() @ weights, covariance)
 
 
 @torch.no_grad()
@@ -358,20 +343,17 @@ def _covariance(generator: Generator, seeds: Iterable[int]) -> Tensor:
     return (products - torch.outer(total, total) / len(sample)) / (len(sample) - 1)
 
 
-def _principal_axes(matrix: Tensor) -> tuple[Tensor, Tensor]:
-    """Eigenvalues, descending, and eigenvectors as rows with their signs settled, of a symmetric matrix."""
-    values, columns = torch.linalg.eigh(matrix)
-    vectors = columns.t().flip(0)
-    largest = vectors.gather(1, vectors.abs().argmax(dim=1, keepdim=True))
-    return values.flip(0).clamp_min(0), torch.where(largest < 0, -vectors, vectors)
-
-
 def _directions(
-    generator: Generator, method: Any, layers: Layers, count: int, axes: Sequence[Tensor], variances: Tensor
+    generator: Generator, method: Any, layers: Layers, count: int, matrix: Tensor, covariance: Tensor
 ) -> Directions:
+    """The eigenvectors of a symmetric matrix, that of the largest eigenvalue first, their signs settled."""
     kept = slice(check_integer("count", count, minimum=1))
-    (values, vectors), mask = axes, style_mask(generator, layers).cpu()
-    effects = vectors[kept] @ style_matrix(generator).cpu().double().t()
-    styles, explained = torch.where(mask, effects, 0.0).float(), values[kept] / values.sum().clamp_min(1e-300)
-    found = vectors[kept].clone(), styles, variances[kept].sqrt(), explained
+    ascending, columns = torch.linalg.eigh(matrix)
+    values, vectors = ascending.flip(0).clamp_min(0), columns.t().flip(0)[kept]
+    largest = vectors.gather(1, vectors.abs().argmax(dim=1, keepdim=True))
+    vectors = torch.where(largest < 0, -vectors, vectors)
+    effects = vectors @ style_matrix(generator).cpu().double().t()
+    styles = torch.where(style_mask(generator, layers).cpu(), effects, 0.0).float()
+    deviations = ((vectors @ covariance) * vectors).sum(dim=1).clamp_min(0).sqrt()
+    found = vectors, styles, deviations, values[kept] / values.sum().clamp_min(1e-300)
     return Directions(method, *found, layer_range(generator, layers), GeneratorId.of(generator))

@@ -7,7 +7,6 @@ replayed; `lefs.editor` renders it.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -22,7 +21,7 @@ from lefs.generator import GeneratorId
 from lefs.images import Picture, png_text
 from lefs.naming import as_written
 from lefs.query import QuerySettings
-from lefs.records import printable, read_json, whole, write_json
+from lefs.records import PathLike, printable, read_json, whole, write_json
 from lefs.showing import Shown
 from lefs.sources import KeptMask, KeptStyles, Source, check_source
 
@@ -216,7 +215,7 @@ class Recipe(Shown):
         return {"format": _FORMAT, "version": 1, **asdict(self), "generator": owner}
 
     @classmethod
-    def from_json(cls, content: Mapping[str, Any], origin: str | os.PathLike[str] = "this recipe") -> Recipe:
+    def from_json(cls, content: Mapping[str, Any], origin: PathLike = "this recipe") -> Recipe:
         """The recipe that `to_json` described; an `ArtifactError` says what is wrong, and with which file."""
         with whole(Path(origin), "recipe"):
             if len(content["changes"]) > _MOST:
@@ -228,17 +227,17 @@ class Recipe(Shown):
             changes = tuple(_read_change(change) for change in content["changes"])
             return cls(target, changes, truncation, owner, label, parts)
 
-    def save(self, path: str | os.PathLike[str]) -> Path:
+    def save(self, path: PathLike) -> Path:
         """Write as JSON, atomically; what is not a seed as its styles, once an `Editor` has signed it."""
         return write_json(path, self.to_json())
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> Recipe:
+    def load(cls, path: PathLike) -> Recipe:
         """Read what `save` wrote; an `ArtifactError` says what is wrong with the file."""
         return cls.from_json(read_json(path, expect=_FORMAT), path)
 
     @classmethod
-    def from_png(cls, path: str | os.PathLike[str]) -> Recipe:
+    def from_png(cls, path: PathLike) -> Recipe:
         """Read the recipe inside a picture that `lefs.Edit.save` wrote; nothing in it is run.
 
         Parameters

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -20,7 +19,7 @@ from lefs.editing import Change, Recipe, compose, resolve_claims
 from lefs.generator import Generator
 from lefs.images import color_difference, save_png
 from lefs.query import QuerySettings
-from lefs.records import ArtifactError
+from lefs.records import ArtifactError, PathLike
 from lefs.showing import Shown
 from lefs.sources import KeptMask, Source, keep_source, source_styles
 from lefs.synthesis import Cache, Noise, Stop
@@ -108,7 +107,7 @@ class Edit(Shown):
         names = [f"{change.part} of {change.reference}" for change in self.recipe.changes]
         return {"target": self.target, **dict(zip(names, self.references, strict=True)), "edit": self.image}
 
-    def save(self, path: str | os.PathLike[str]) -> Path:
+    def save(self, path: PathLike) -> Path:
         """Write the edited picture as PNG, atomically, with the recipe inside: `Recipe.from_png` reads it."""
         return save_png(path, self.image, self.recipe.png_text)
 
@@ -139,9 +138,7 @@ class Editor(Shown):
     torch.Size([2, 3, 64, 64])
     """
 
-    def __init__(
-        self, generator: Generator, catalog: Catalog | str | os.PathLike[str], *, noise: Noise = "const"
-    ):
+    def __init__(self, generator: Generator, catalog: Catalog | PathLike, *, noise: Noise = "const"):
         self.catalog = catalog if isinstance(catalog, Catalog) else Catalog.load(catalog)
         self.catalog.check_generator(generator)
         self.generator, self.noise = generator, noise
@@ -173,26 +170,31 @@ class Editor(Shown):
         Superseded
             If `stop` said True; what is kept for the next rendering stays.
         """
-        self.check_owner(recipe)
         recipe = self.sign(recipe)
-        changes, how = recipe.changes, (recipe.truncation, recipe.label)
-        images = [_Image(one, *how) for one in (recipe.target, *(change.reference for change in changes))]
+        sources = recipe.target, *(change.reference for change in recipe.changes)
+        images = [_Image(source, recipe.truncation, recipe.label) for source in sources]
         with self._lock, torch.no_grad():
-            # (a cache costs a full rendering, many times what a preview costs)
-            kept = self._caches.get(images[0]) if upto else self.cache(*images[0][:2], label=recipe.label)
-            styles, queries = self._styles(images), self._queries(changes, images)
-            chosen = _everywhere(changes)
-            strengths = [changes[i].strength for i in chosen]
-            moved = compose(styles[:1], styles[1:][chosen], queries[chosen], strengths)
-            work = Blending(self.generator, self.catalog, self.noise, upto, kept)
-            placed = [
-                (change, q, [self._side(work, one, change) for one in (images[0], image)])
-                for change, q, image in zip(changes, queries, images[1:], strict=True)
-                if change.settings.where == "part"
-            ]
-            begin = work.edited(work.state(moved), placed) if placed else kept
-            drawn, image = self._drawn(images, upto), self._synthesize(moved, begin, upto, stop)[0]
-            return Edit(recipe, drawn[0], image, drawn[1:], queries, moved)
+            image, queries, styles = self._edited(recipe.changes, images, upto, stop)
+            drawn = self._drawn(images, upto)
+            return Edit(recipe, drawn[0], image, drawn[1:], queries, styles)
+
+    def _edited(
+        self, changes: Sequence[Change], images: Sequence[_Image], upto: int | None = None, stop: Any = None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """The edited image of a target and the references of its changes, their queries, and its styles."""
+        # (a cache costs a full rendering, many times what a preview costs)
+        kept = self._caches.get(images[0]) if upto else self.cache(*images[0][:2], label=images[0].label)
+        styles, queries, chosen = self._styles(images), self._queries(changes, images), _everywhere(changes)
+        strengths = [changes[i].strength for i in chosen]
+        moved = compose(styles[:1], styles[1:][chosen], queries[chosen], strengths)
+        work = Blending(self.generator, self.catalog, self.noise, upto, kept)
+        placed = [
+            (change, q, [self._side(work, one, change) for one in (images[0], image)])
+            for change, q, image in zip(changes, queries, images[1:], strict=True)
+            if change.settings.where == "part"
+        ]
+        begin = work.edited(work.state(moved), placed) if placed else kept
+        return self._synthesize(moved, begin, upto, stop)[0], queries, moved
 
     def _side(self, work: Blending, image: _Image, change: Change | None = None) -> Side:
         """What changes in place need of an image, with the mask of one; of the latest images it is kept."""
@@ -209,17 +211,16 @@ class Editor(Shown):
         return {name: mask[0] for name, mask in side.masks.items()}
 
     def pictures(
-        self,
-        sources: Iterable[Source],
-        *,
-        truncation: float = 0.7,
-        upto: int | None = None,
+        self, sources: Iterable[Source], *, truncation: float = 0.7, upto: int | None = None,
         label: Label | None = None,
-    ) -> Tensor:
+    ) -> Tensor:  # fmt: skip
         """Unedited images of seeds or other sources, (N, 3, H, W); the latest are kept, up to 64 MiB."""
-        given = check_filled("sources", sources, "at least one seed")
         with self._lock, torch.no_grad():
-            return self._drawn([self._image(source, truncation, label) for source in given], upto)
+            images = [self._image(source, truncation, label) for source in sources]
+            if images:
+                return self._drawn(images, upto)
+            side = upto or self.generator.size[0]
+            return torch.empty(0, self.generator.channels, *self.generator.at(side).size)
 
     def _drawn(self, images: Sequence[_Image], upto: int | None) -> Tensor:
         def draw(image: _Image) -> Tensor:
@@ -228,33 +229,30 @@ class Editor(Shown):
         return torch.stack([self._pictures.made((one, upto), partial(draw, one)) for one in images])
 
     def grid(
-        self,
-        target: Source,
-        references: Sequence[Source],
-        parts: Iterable[str],
-        *,
-        truncation: float = 0.7,
-        settings: QuerySettings | Mapping[str, QuerySettings] = _USUAL,
-        strength: float = 1.0,
+        self, target: Source, references: Sequence[Source], parts: Iterable[str], *, truncation: float = 0.7,
+        settings: QuerySettings | Mapping[str, QuerySettings] = _USUAL, strength: float = 1.0,
         label: Label | None = None,
-    ) -> dict[str, Tensor]:
+    ) -> dict[str, Tensor]:  # fmt: skip
         """The paper's main figure: each part (key) taken from each reference: {part: (R, 3, H, W)}.
 
         `settings` are the same for all parts or a table by part; `label` is that of all images. Where
         neither picture shows a part, an edit in place leaves the target as it is.
         """
-        rows = {}
-        for part in check_filled("parts", parts, "the names of some"):
-            self.catalog.clusters(part)  # (an unknown name is an error that lists the others)
-            table = {part: settings} if isinstance(settings, QuerySettings) else settings
-            chosen, row = table[check_name("settings", part, list(table), what="part")], []
-            for reference in check_filled("references", references, "at least one seed"):
-                sides = (target, reference) if chosen.where == "part" else ()
-                masks = [self.part_masks(one, truncation, label)[part] for one in sides]
-                shown = not masks or bool((masks[0] | masks[1]).any())
-                changes = (Change(part, reference, strength, chosen),) if shown else ()
-                row.append(self.render(Recipe(target, changes, truncation, label=label)).image)
-            rows[part] = torch.stack(row)
+        references = check_filled("references", references, "at least one seed")
+        work, rows = Blending(self.generator, self.catalog, self.noise), {}
+        with self._lock, torch.no_grad():
+            own, *others = [self._image(one, truncation, label) for one in (target, *references)]
+            for part in check_filled("parts", parts, "the names of some"):
+                self.catalog.clusters(part)  # (an unknown name is an error that lists the others)
+                table = {part: settings} if isinstance(settings, QuerySettings) else settings
+                chosen, row = table[check_name("settings", part, list(table), what="part")], []
+                for image in others:
+                    sides = (own, image) if chosen.where == "part" else ()
+                    masks = [self._side(work, one).masks[part] for one in sides]
+                    shown = not masks or bool((masks[0] | masks[1]).any())
+                    changes = [Change(part, image.source, strength, chosen)] * shown
+                    row.append(self._edited(changes, [own, image][: 1 + shown])[0])
+                rows[part] = torch.stack(row)
         return rows
 
     def filmstrip(self, recipe: Recipe, name: str, values: Sequence[float]) -> Tensor:
@@ -268,14 +266,15 @@ class Editor(Shown):
         check_choice("name", name, _KNOBS)
         frames = []
         for value in check_filled("values", values, "what the knob takes in turn, for example [0, 0.5, 1]"):
-            changes = tuple(_turned(change, name, value) for change in recipe.changes)
+            changes = tuple(_turned(change, name, value) for change in self.sign(recipe).changes)
             frames.append(self.render(replace(recipe, changes=changes)).image)
         return torch.stack(frames)
 
     def sign(self, recipe: Recipe) -> Recipe:
         """The recipe with what it takes to replay it: whose it is, the class of its images, which parts are
-        meant, and by which contributions their channels are chosen.
+        meant, and by which contributions their channels are chosen; errors as of `check_owner`.
         """
+        self.check_owner(recipe)
         label = self.generator.default_label if recipe.label is None else recipe.label
         changes = tuple(self._stated(change) for change in recipe.changes)
         known = sorted({c.part for c in changes} & self.catalog.parts.keys())
@@ -333,10 +332,8 @@ class Editor(Shown):
             raise TypeError(f"recipe must be a Recipe, as Recipe.load reads one; got {recipe!r:.80}")
         owner = recipe.generator
         if owner is not None and owner.fingerprint != self.generator.fingerprint:
-            raise ArtifactError(
-                f"this recipe was made with generator {owner}, not with {self.catalog.generator}; "
-                "load that generator to replay it"
-            )
+            told = f"{owner}, not with {self.catalog.generator}; load that generator to replay it"
+            raise ArtifactError(f"this recipe was made with generator {told}")
         for part, digest in recipe.parts:
             if part in self.catalog.parts and (own := self.catalog.part_digest(part)) != digest:
                 raise ArtifactError(

@@ -15,15 +15,17 @@ from PIL.PngImagePlugin import PngInfo
 from torch.nn.functional import adaptive_avg_pool2d, interpolate
 
 from lefs.checks import check_integer
-from lefs.records import ArtifactError, looked_up, write_atomically
+from lefs.records import ArtifactError, PathLike, looked_up, write_atomically
 
 __all__ = [
-    "Picture", "check_crop", "color_difference", "crop_picture", "of_height", "opaque", "png_text",
+    "Box", "Picture", "check_crop", "color_difference", "crop_picture", "of_height", "opaque", "png_text",
     "read_mask", "read_picture", "resample_partition", "resized", "save_png", "to_lab", "to_uint8",
 ]  # fmt: skip
 
 #: A path, a PIL image, an array of bytes (H, W), (H, W, 3) or (H, W, 4), or an image (3, H, W) in [-1, 1]
-Picture = str | os.PathLike[str] | Image.Image | np.ndarray | torch.Tensor
+Picture = PathLike | Image.Image | np.ndarray | torch.Tensor
+
+Box = tuple[int, int, int, int]  # left, top, right, bottom in pixels
 
 # (of others Pillow starts programs, as for EPS, or has readers that few have looked at)
 _FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
@@ -49,9 +51,7 @@ def to_uint8(images: torch.Tensor) -> np.ndarray:
     return levels.movedim(-3, -1).cpu().numpy()
 
 
-def save_png(
-    path: str | os.PathLike[str], image: torch.Tensor, text: Mapping[str, str] | None = None
-) -> Path:
+def save_png(path: PathLike, image: torch.Tensor, text: Mapping[str, str] | None = None) -> Path:
     """Write one image of shape (3, H, W) as PNG, atomically; `text` goes into its metadata, key by key."""
     pixels, notes = to_uint8(image), PngInfo()
     picture = Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
@@ -60,7 +60,7 @@ def save_png(
     return write_atomically(path, lambda p: picture.save(p, format="PNG", pnginfo=notes))
 
 
-def png_text(path: str | os.PathLike[str], key: str) -> str:
+def png_text(path: PathLike, key: str) -> str:
     """What `save_png` wrote into the metadata under a key; no pixel is read.
 
     Raises
@@ -172,9 +172,7 @@ def _colors(image: Image.Image, alpha: bool) -> Image.Image:
     return image if alpha else Image.alpha_composite(grey, image).convert("RGB")
 
 
-def check_crop(
-    crop: Sequence[int] | None, size: tuple[int, int], wanted: tuple[int, int]
-) -> tuple[int, int, int, int]:
+def check_crop(crop: Sequence[int] | None, size: tuple[int, int], wanted: tuple[int, int]) -> Box:
     """The box (left, top, right, bottom) to cut out of a picture of (width, height) pixels.
 
     None stands for the largest one in its middle of the proportions of `wanted`, height and width; a
@@ -196,7 +194,7 @@ def check_crop(
     return left, top, right, bottom
 
 
-def crop_picture(image: Image.Image, box: tuple[int, int, int, int], size: tuple[int, int]) -> torch.Tensor:
+def crop_picture(image: Image.Image, box: Box, size: tuple[int, int]) -> torch.Tensor:
     """What lies in the box of an RGB(A) image, resized to (H, W): (3 or 4, H, W), float32 in [-1, 1]."""
     resized = image.crop(box).resize(size[::-1], Image.Resampling.LANCZOS)
     return torch.from_numpy(np.array(resized)).movedim(-1, 0).float() / 127.5 - 1

@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,10 +17,10 @@ from torch.nn.functional import adaptive_avg_pool2d
 
 from lefs.catalog import Catalog
 from lefs.checks import Label, check_choice, check_integer, check_number, check_tensor
+from lefs.fitting import Features, Likeness
 from lefs.generator import Generator, GeneratorId, check_generator
-from lefs.images import Picture, check_crop, crop_picture, opaque, read_mask, read_picture
-from lefs.likeness import Features, Likeness
-from lefs.records import ArtifactError, record_file, save_record, whole_record
+from lefs.images import Box, Picture, check_crop, crop_picture, opaque, read_mask, read_picture
+from lefs.records import ArtifactError, PathLike, record_file, save_record, whole_record
 from lefs.showing import Shown
 from lefs.sources import INVERSION
 from lefs.workers.progress import track
@@ -72,7 +71,7 @@ class Inversion(Shown):
     errors: Tensor
     seconds: float
     space: str
-    crop: tuple[int, int, int, int]
+    crop: Box
     generator: GeneratorId
     name: str = "picture"
 
@@ -86,7 +85,7 @@ class Inversion(Shown):
         if (tuple(kept.shape), kept.dtype, len(self.crop)) != (size, torch.bool, 4):
             raise ValueError(f"kept must be bool of shape {size}, crop four numbers; got {kept}, {self.crop}")
 
-    @cached_property
+    @property
     def psnr(self) -> float:
         """Peak signal-to-noise ratio where the picture counted, in dB, of values clipped to [-1, 1]."""
         squared = (self.image.clamp(-1, 1) - self.picture).square()[:, self.kept].mean()
@@ -97,14 +96,14 @@ class Inversion(Shown):
         """What was wanted and what was made, each (3, H, W)."""
         return {"picture": self.picture, "inversion": self.image}
 
-    def save(self, path: str | os.PathLike[str]) -> Path:
+    def save(self, path: PathLike) -> Path:
         """Write ``<path>.safetensors``, and return its path, which is itself a source."""
         file = record_file(path, INVERSION) if Path(path).suffix in _ENDINGS else Path(f"{path}.safetensors")
         tensors, content = ({name: getattr(self, name) for name in names} for names in (_TENSORS, _VALUES))
         return save_record(file, INVERSION, {**content, "generator": self.generator.to_json()}, tensors)
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> Inversion:
+    def load(cls, path: PathLike) -> Inversion:
         """Read what `save` wrote; an `ArtifactError` says what is wrong with the file."""
         with whole_record(path, expect=INVERSION) as (meta, tensors, _):
             given = {name: tensors[name] for name in _TENSORS} | {name: meta[name] for name in _VALUES}
@@ -112,15 +111,9 @@ class Inversion(Shown):
             return cls(**given, generator=GeneratorId.from_json(meta["generator"]))
 
     def tune(
-        self,
-        generator: Generator,
-        steps: int = 100,
-        *,
-        loss: Features | None = None,
-        weight: float = 0.1,
-        noise: int | Literal["const", "none"] = "const",
-        progress: bool = True,
-    ) -> Generator:
+        self, generator: Generator, steps: int = 100, *, loss: Features | None = None, weight: float = 0.1,
+        noise: int | Literal["const", "none"] = "const", progress: bool = True,
+    ) -> Generator:  # fmt: skip
         """Fit the generator to the picture, the styles held fixed (pivotal tuning; Roich et al., 2021).
 
         All weights behind the styles move, so every other image changes too; seeds, w and styles keep their
@@ -181,30 +174,19 @@ def catalog_for(generator: Generator, catalog: Catalog) -> Catalog:
     """
     parent = (generator.origin or {}).get("tuned_from")
     if not isinstance(parent, dict) or parent.get("fingerprint") != catalog.generator.fingerprint:
-        raise ArtifactError(
-            f"{GeneratorId.of(generator)} was not tuned from {catalog.generator}, whose catalog this is; "
-            "dissect it to get a catalog of its own"
+        told = (
+            f"was not tuned from {catalog.generator}, whose catalog this is; dissect it to get one of its own"
         )
+        raise ArtifactError(f"{GeneratorId.of(generator)} {told}")
     return replace(catalog, generator=GeneratorId.of(generator))
 
 
 def invert(
-    generator: Generator,
-    picture: Picture,
-    *,
-    space: Literal["w", "w+", "styles"] = "w+",
-    steps: int = 200,
-    loss: Features | None = None,
-    weight: float = 0.1,
-    prior: float = 0.002,
-    masked: Picture | None = None,
-    crop: Sequence[int] | None = None,
-    samples: int = 256,
-    truncation: float = 0.7,
-    label: Label | None = None,
-    noise: int | Literal["const", "none"] = "const",
-    progress: bool = True,
-) -> Inversion:
+    generator: Generator, picture: Picture, *, space: Literal["w", "w+", "styles"] = "w+", steps: int = 200,
+    loss: Features | None = None, weight: float = 0.1, prior: float = 0.002, masked: Picture | None = None,
+    crop: Sequence[int] | None = None, samples: int = 256, truncation: float = 0.7,
+    label: Label | None = None, noise: int | Literal["const", "none"] = "const", progress: bool = True,
+) -> Inversion:  # fmt: skip
     """Find the styles that make a picture: from the nearest of many samples on by L-BFGS, on any device.
 
     (Liu and Nocedal 1989, with a line search: on one render 150 trials in W+ came to 26.2 dB, as many steps
@@ -321,7 +303,7 @@ def invert(
     return Inversion(*fitted, space, box, GeneratorId.of(generator), name)
 
 
-def _kept(masked: Picture | None, size: Sequence[int], box: Any, shape: tuple[int, int]) -> Tensor:
+def _kept(masked: Picture | None, size: Sequence[int], box: Box, shape: tuple[int, int]) -> Tensor:
     """Where a picture of (width, height) pixels counts, as it is cut out: of that shape, bool."""
     if masked is None:
         return torch.ones(shape, dtype=torch.bool)
@@ -350,10 +332,8 @@ def _least(error: Callable[[Tensor], Tensor], at: Tensor, steps: int, show: bool
     """Where an error is least, of so many trials of L-BFGS from a place on; and the error of each."""
     trials = iter(track(range(steps), total=steps, description="inverting", show=show))
     errors, nearest, moved = list[float](), at.clone(), at.clone().requires_grad_(True)
-    search = torch.optim.LBFGS(
-        [moved], max_iter=steps, history_size=_HISTORY, line_search_fn="strong_wolfe",
-        tolerance_grad=0, tolerance_change=0,
-    )  # fmt: skip
+    limits: dict[str, Any] = {"max_iter": steps, "tolerance_grad": 0, "tolerance_change": 0}
+    search = torch.optim.LBFGS([moved], history_size=_HISTORY, line_search_fn="strong_wolfe", **limits)
 
     def look() -> Tensor:
         next(trials)

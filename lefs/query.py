@@ -137,15 +137,9 @@ class QuerySettings:
         return catalog.measured_by(self.contributions).contribution(part)
 
     def query(
-        self,
-        catalog: Catalog,
-        part: str,
-        target_styles: Tensor | None = None,
-        reference_styles: Tensor | None = None,
-        *,
-        generator: Generator | None = None,
-        noise: Noise = "const",
-    ) -> Tensor:
+        self, catalog: Catalog, part: str, target_styles: Tensor | None = None,
+        reference_styles: Tensor | None = None, *, generator: Generator | None = None, noise: Noise = "const",
+    ) -> Tensor:  # fmt: skip
         """Which channels to move, and how far, to edit one part.
 
         Parameters

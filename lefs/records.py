@@ -21,16 +21,16 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import safetensors
 
-from lefs.saving import ArtifactError, exclusive, printable, write_atomically, write_json
+from lefs.saving import ArtifactError, PathLike, exclusive, printable, write_atomically, write_json
 
 if TYPE_CHECKING:  # (whoever only asks where a file is, such as a server, does not wait for PyTorch)
     from torch import Tensor
 
 __all__ = [
-    "VERSION", "ArtifactError", "Record", "describe", "describe_record", "embedded_names", "exclusive",
-    "file_sha256", "folder_of", "lacks_memory", "load_record", "load_tensors", "locate", "looked_up",
-    "not_enough_memory", "printable", "read_json", "record_file", "save_record", "save_tensors", "whole",
-    "whole_record", "write_atomically", "write_json",
+    "VERSION", "ArtifactError", "PathLike", "Record", "describe", "describe_record", "embedded_names",
+    "exclusive", "file_sha256", "folder_of", "lacks_memory", "load_record", "load_tensors", "locate",
+    "looked_up", "not_enough_memory", "printable", "read_json", "record_file", "save_record", "save_tensors",
+    "whole", "whole_record", "write_atomically", "write_json",
 ]  # fmt: skip
 
 VERSION = 2  # of records; texts, such as recipes, and records of two files are of version 1
@@ -45,12 +45,9 @@ _DATA_FOLDERS = (Path(__file__).parent / "data", Path(__file__).parent.parent / 
 
 def lacks_memory(error: BaseException) -> bool:
     """Whether an error says that memory, or that of a device, is full."""
-    told = isinstance(error, RuntimeError | safetensors.SafetensorError)
-    return (
-        isinstance(error, MemoryError)
-        or getattr(error, "errno", 0) == errno.ENOMEM
-        or (told and re.search(r"allocat|out of memory", str(error)) is not None)
-    )
+    if isinstance(error, RuntimeError | safetensors.SafetensorError):
+        return re.search(r"allocat|out of memory", str(error)) is not None
+    return isinstance(error, MemoryError) or getattr(error, "errno", 0) == errno.ENOMEM
 
 
 def not_enough_memory(what: object, needed: float = 0) -> ArtifactError:
@@ -64,24 +61,23 @@ def embedded_names() -> list[str]:
     return sorted({f.parent.name for d in _DATA_FOLDERS for f in d.glob("*/generator.safetensors")})
 
 
-def looked_up(name: str | os.PathLike[str]) -> Path:
+def looked_up(name: PathLike) -> Path:
     """Its path, with ``~`` for whom it stands; an `ArtifactError` if no file or folder can be called so."""
     if not isinstance(name, str | os.PathLike):
         raise TypeError(f"a name or path must be a text or a Path, got {type(name).__name__}")
     try:
         path = Path(name).expanduser()
-        path.lstat()
-        if path.is_dir():
-            os.stat(f"{path}/.")  # noqa: PTH116  (only of a folder that one may enter; a Path drops the dot)
-    except FileNotFoundError:
+        with suppress(FileNotFoundError):
+            path.lstat()
+            if path.is_dir():
+                os.stat(f"{path}/.")  # noqa: PTH116  (only of a folder that one may enter; a Path drops the dot)
         return path
     except (OSError, RuntimeError, ValueError) as error:
         problem = error.strerror if isinstance(error, OSError) else error
         raise ArtifactError(f"{os.fspath(name)!r:.200} cannot be looked up: {problem}") from None
-    return path
 
 
-def locate(name_or_path: str | os.PathLike[str]) -> Path:
+def locate(name_or_path: PathLike) -> Path:
     """Path of an embedded model's folder, or the given path if it exists.
 
     A text that is an embedded model's name means that model; ``"./portraits"`` or a `Path` means a path.
@@ -104,23 +100,20 @@ def locate(name_or_path: str | os.PathLike[str]) -> Path:
         return embedded
     if found:
         return path
-    if _ADDRESS.match(name):
-        raise ArtifactError(
-            f"{name!r:.200} is an address; lefs never downloads: fetch the file, and give its path"
-        )
-    raise ArtifactError(
-        f"{name!r:.200} is not a file or folder here (looked in {Path.cwd()}) and not an embedded "
-        f"model; the embedded ones are: {', '.join(embedded_names()) or 'none'}"
-    )
+    told = "is an address; lefs never downloads: fetch the file, and give its path"
+    if not _ADDRESS.match(name):
+        known = f"an embedded model; the embedded ones are: {', '.join(embedded_names()) or 'none'}"
+        told = f"is not a file or folder here (looked in {Path.cwd()}) and not {known}"
+    raise ArtifactError(f"{name!r:.200} {told}")
 
 
-def folder_of(name_or_path: str | os.PathLike[str]) -> Path:
+def folder_of(name_or_path: PathLike) -> Path:
     """The folder of a model, named by itself or by a file in it: its catalog lies there."""
     path = locate(name_or_path)
     return path if path.is_dir() else path.parent
 
 
-def read_json(path: str | os.PathLike[str], *, expect: str | None, text: str | None = None) -> dict[str, Any]:
+def read_json(path: PathLike, *, expect: str | None, text: str | None = None) -> dict[str, Any]:
     """Read a JSON object of version 1 and of this format; `text` is what a picture holds of it."""
     path, what = Path(path), expect or "record"
     try:
@@ -159,7 +152,7 @@ class Record(NamedTuple):
     file: Path
 
 
-def record_file(path: str | os.PathLike[str], expect: str) -> Path:
+def record_file(path: PathLike, expect: str) -> Path:
     """The file of a record: `path` if that ends in ``.safetensors``, also if ``.json`` stands there instead.
 
     Else `path` is a folder, and a ``"lefs-catalog"`` is ``catalog.safetensors`` there.
@@ -171,7 +164,7 @@ def record_file(path: str | os.PathLike[str], expect: str) -> Path:
 
 
 def save_record(
-    path: str | os.PathLike[str], expect: str, content: Mapping[str, Any], tensors: Mapping[str, Tensor]
+    path: PathLike, expect: str, content: Mapping[str, Any], tensors: Mapping[str, Tensor]
 ) -> Path:
     """Write a record as one file, atomically; the ``.json`` of an older one in its place is removed.
 
@@ -200,7 +193,7 @@ def save_record(
     return file if file.parent != Path(path) else Path(path)
 
 
-def load_record(name_or_path: str | os.PathLike[str], *, expect: str | None, tensors: bool = True) -> Record:
+def load_record(name_or_path: PathLike, *, expect: str | None, tensors: bool = True) -> Record:
     """Read what `save_record` wrote, or the two files of version 1.
 
     Parameters
@@ -257,7 +250,7 @@ def describe_record(path: Path, *, whole: bool = False) -> str:
 
 
 @contextmanager
-def whole_record(name_or_path: str | os.PathLike[str], *, expect: str) -> Iterator[Record]:
+def whole_record(name_or_path: PathLike, *, expect: str) -> Iterator[Record]:
     """`load_record`; of any error that comes from what is missing in it, say that it is not whole."""
     record = load_record(name_or_path, expect=expect)
     with whole(record.file, expect.removeprefix("lefs-")):
@@ -274,7 +267,7 @@ def whole(path: Path, what: str) -> Iterator[None]:
 
 
 def save_tensors(
-    path: str | os.PathLike[str], tensors: Mapping[str, Tensor], metadata: dict[str, str] | None = None
+    path: PathLike, tensors: Mapping[str, Tensor], metadata: dict[str, str] | None = None
 ) -> Path:
     """Write named tensors as safetensors, atomically; they are copied to the CPU as they are."""
     from safetensors.torch import save_file
@@ -282,7 +275,7 @@ def save_tensors(
     return write_atomically(path, lambda p: save_file(_on_cpu(tensors), p, metadata))
 
 
-def load_tensors(path: str | os.PathLike[str]) -> dict[str, Tensor]:
+def load_tensors(path: PathLike) -> dict[str, Tensor]:
     """Read a safetensors file; sizes are checked against the file before memory is taken."""
     return _read(Path(path))[1]
 
@@ -329,13 +322,13 @@ def _crc32(tensors: Mapping[str, Tensor]) -> int:
     return found
 
 
-def file_sha256(path: str | os.PathLike[str]) -> str:
+def file_sha256(path: PathLike) -> str:
     """SHA-256 of a file's bytes, as 64 hexadecimal digits."""
     with open(path, "rb") as f:
         return hashlib.file_digest(f, "sha256").hexdigest()
 
 
-def describe(*paths: str | os.PathLike[str]) -> str:
+def describe(*paths: PathLike) -> str:
     """One line for each file (of each folder): path, size, and the first 12 digits of its SHA-256."""
     files = [f for p in map(Path, paths) for f in (sorted(p.iterdir()) if p.is_dir() else [p]) if f.is_file()]
     return "\n".join(f"{f}  {f.stat().st_size:,} bytes  sha256 {file_sha256(f)[:12]}" for f in files)

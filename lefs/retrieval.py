@@ -24,7 +24,6 @@ size and contributions was chosen on these same pictures, so others will agree a
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
@@ -43,7 +42,7 @@ from lefs.generator import Generator, GeneratorId
 from lefs.images import color_difference
 from lefs.positions import grown
 from lefs.query import QuerySettings
-from lefs.records import ArtifactError, save_record, whole_record
+from lefs.records import ArtifactError, PathLike, save_record, whole_record
 from lefs.showing import Shown
 from lefs.sources import Source, check_source, source_styles
 from lefs.workers import Sample
@@ -109,14 +108,9 @@ class PartBank(Shown):
 
     @classmethod
     def of(
-        cls,
-        generator: Generator,
-        catalog: Catalog,
-        seeds: Iterable[int],
-        *,
-        truncation: float = 0.7,
+        cls, generator: Generator, catalog: Catalog, seeds: Iterable[int], *, truncation: float = 0.7,
         **options: Any,
-    ) -> PartBank:
+    ) -> PartBank:  # fmt: skip
         """Describe the pictures of some seeds, a batch at a time.
 
         `options` are ``batch_size``, ``executor``, ``checkpoint`` and ``progress`` of `lefs.dissect`.
@@ -137,37 +131,28 @@ class PartBank(Shown):
                 "one with lefs.PartBank.of(generator, catalog, seeds)"
             )
 
-    def save(self, path: str | os.PathLike[str]) -> Path:
+    def save(self, path: PathLike) -> Path:
         """Write ``bank.safetensors`` into a folder, such as the catalog's, and return that."""
         content = {name: getattr(self, name) for name in ("seeds", "truncation", "label")}
         content |= {"generator": self.generator.to_json(), "parts": list(self.parts.items())}
         return save_record(path, _FORMAT, content, {"vectors": self.vectors, "areas": self.areas})
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> PartBank:
+    def load(cls, path: PathLike) -> PartBank:
         """Read what `save` wrote; an `ArtifactError` says what is wrong with the file."""
         with whole_record(path, expect=_FORMAT) as (meta, tensors, _):
-            owner, parts = (
-                GeneratorId.from_json(meta["generator"]),
-                {str(n): str(d) for n, d in meta["parts"]},
-            )
+            owner = GeneratorId.from_json(meta["generator"])
+            parts = {str(name): str(digest) for name, digest in meta["parts"]}
             how = check_number("truncation", meta["truncation"]), check_label("label", meta["label"])
             found = *how, tensors["vectors"], tensors["areas"]
             return cls(tuple(check_seeds(meta["seeds"])), *found, parts, owner)
 
 
 def retrieve(
-    generator: Generator,
-    catalog: Catalog,
-    target: Source,
-    part: str,
-    *,
-    bank: PartBank | Iterable[int] = range(256),
-    by: Literal["similar", "different", "cleanest"] = "similar",
-    truncation: float = 0.7,
-    settings: QuerySettings | None = None,
-    progress: bool = True,
-) -> list[Match]:
+    generator: Generator, catalog: Catalog, target: Source, part: str, *,
+    bank: PartBank | Iterable[int] = range(256), by: Literal["similar", "different", "cleanest"] = "similar",
+    truncation: float = 0.7, settings: QuerySettings | None = None, progress: bool = True,
+) -> list[Match]:  # fmt: skip
     """Rank pictures by one of their parts.
 
     Parameters
@@ -220,20 +205,16 @@ def retrieve(
         generator = generator.with_label(bank.label)
     styles = source_styles(generator, target, truncation=truncation)
     if by == "cleanest":
-        job = partial(
-            _share_inside, catalog=catalog, part=part, target=styles, settings=settings or _IN_PLACE
-        )
+        job = partial(_share_inside, catalog=catalog, part=part, target=styles, settings=settings)
         sample = Sample(generator, bank.seeds, truncation=bank.truncation, progress=progress)
         scores = torch.cat([share for (share,) in sample.each(job, f"taking over {part}")])
     else:
-        scores = _distance(catalog, part, bank, _describe(generator, styles, catalog=catalog))
+        scores = _distance(catalog, part, bank, _describe(generator, styles, (), catalog=catalog))
     order = scores.argsort(descending=by != "similar", stable=True).tolist()
     return [Match(bank.seeds[i], float(scores[i])) for i in order if i in others]
 
 
-def _describe(
-    generator: Generator, styles: Tensor, chunk: Batch = (), *, catalog: Catalog
-) -> tuple[Tensor, Tensor]:
+def _describe(generator: Generator, styles: Tensor, _: Batch, *, catalog: Catalog) -> tuple[Tensor, Tensor]:
     """Of each picture's parts the mean vector, (N, P, C), and the share of it, (N, P); on the CPU."""
     with torch.inference_mode():
         maps = catalog.columns.read(generator, styles)
@@ -263,10 +244,10 @@ def _distance(catalog: Catalog, part: str, bank: PartBank, own: tuple[Tensor, Te
 
 @torch.inference_mode()
 def _share_inside(
-    generator: Generator, references: Tensor, chunk: Batch = (), *, target: Tensor, part: str, **how: Any
+    generator: Generator, references: Tensor, _: Batch, *, target: Tensor, part: str, **how: Any
 ) -> tuple[Tensor]:
     """Of the pixels that change visibly when each picture's part is taken over, the share inside it: (N,)."""
-    catalog, settings = how["catalog"], how["settings"]
+    catalog, settings = how["catalog"], how["settings"] or _IN_PLACE
     generator = generator.at(next((s for s in generator.preview_sizes if s >= _PREVIEW), generator.size[0]))
     before = generator.synthesize(target)
     masks = (catalog.part_masks(generator, styles)[part] for styles in (target, references))

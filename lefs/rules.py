@@ -6,6 +6,7 @@ channels → q.
 
 from __future__ import annotations
 
+import math
 from typing import TypeVar
 
 import numpy as np
@@ -129,14 +130,9 @@ def released_query(m: Vector, *, rho: float, epsilon: float) -> Vector:
 
 
 def pair_query(
-    difference: Vector,
-    inside: Vector,
-    outside: Vector,
-    *,
-    epsilon: float,
-    rho: float = 0.0,
+    difference: Vector, inside: Vector, outside: Vector, *, epsilon: float, rho: float = 0.0,
     gate: Vector | None = None,
-) -> Vector:
+) -> Vector:  # fmt: skip
     """Channels for given pairs, by what moving each would change inside the part and outside it.
 
     To first order, and taking channels as independent, moving channel c by q_c of the way δ_c changes the
@@ -181,7 +177,15 @@ def pair_query(
     rho, epsilon = _check_limits(rho, epsilon)
     delta, within, beyond = _double(difference), _double(inside), _double(outside)
     gates = torch.ones_like(within) if gate is None else _double(gate)
-    _check_pairs(delta, within, beyond, gates)
+    given = {"difference": delta, "inside": within, "outside": beyond, "gate": gates}
+    shapes: list[tuple[int, ...]] = [tuple(each.shape) for each in given.values()]
+    if delta.ndim not in (1, 2) or {*shapes[1:]} != {shapes[0][-1:]}:
+        wanted = "shape (S,) or (N, S), inside, outside and gate (S,)"
+        raise ValueError(f"difference must have {wanted}; got {', '.join(map(str, shapes))}")
+    for name, values in given.items():
+        least = -math.inf if name == "difference" else 0
+        if not bool(((values >= least) & values.isfinite()).all()):
+            raise ValueError(f"{name} must be finite{'' if least else ' and at least 0'}")
     worth = within * gates
     # (0 / 0, a channel without effect, is not worth moving)
     ratio = torch.where(worth > 0, worth / beyond, 0.0)
@@ -224,28 +228,11 @@ def _check_limits(rho: float, epsilon: float) -> tuple[float, float]:
 def _check_contributions(m: Tensor | np.ndarray) -> Tensor:
     contributions = _double(m)
     if contributions.ndim != 1:
-        shape = tuple(contributions.shape)
-        raise ValueError(f"m must be 1-D, the contributions of one layer; got shape {shape}")
-    # Sums of shares may pass 1 by rounding.
-    valid = (contributions >= 0) & (contributions <= 1 + 1e-6)
-    if not bool(valid.all()):
-        worst = float(contributions[~valid][0])
-        raise ValueError(f"m must lie in [0, 1] (contributions are shares of energy); got {worst!r}")
+        raise ValueError(f"m must be 1-D, the contributions of one layer; got shape {tuple(np.shape(m))}")
+    # (sums of shares may pass 1 by rounding)
+    for wrong in contributions[~((contributions >= 0) & (contributions <= 1 + 1e-6))].tolist():
+        raise ValueError(f"m must lie in [0, 1] (contributions are shares of energy); got {wrong!r}")
     return contributions.clamp(max=1)
-
-
-def _check_pairs(difference: Tensor, inside: Tensor, outside: Tensor, gate: Tensor) -> None:
-    shapes = [tuple(t.shape) for t in (inside, outside, gate)]
-    if difference.ndim not in (1, 2) or set(shapes) != {tuple(difference.shape[-1:])}:
-        raise ValueError(
-            "difference must have shape (S,) or (N, S), inside, outside and gate (S,); got "
-            f"{tuple(difference.shape)} and {', '.join(map(str, shapes))}"
-        )
-    for name, values in (("inside", inside), ("outside", outside), ("gate", gate)):
-        if not bool(((values >= 0) & values.isfinite()).all()):
-            raise ValueError(f"{name} must be finite and at least 0")
-    if not bool(difference.isfinite().all()):
-        raise ValueError("difference must be finite")
 
 
 def _double(values: Tensor | np.ndarray) -> Tensor:

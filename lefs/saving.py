@@ -17,14 +17,11 @@ from typing import Any
 import safetensors
 
 __all__ = [
-    "ArtifactError",
-    "check_writable",
-    "exclusive",
-    "printable",
-    "write_atomically",
-    "write_json",
+    "ArtifactError", "PathLike", "check_writable", "exclusive", "printable", "write_atomically", "write_json",
     "write_text",
-]
+]  # fmt: skip
+
+PathLike = str | os.PathLike[str]
 
 _STALE, _MOST = 3600, 10_000  # seconds that a temporary file is left alone; entries looked through for them
 # (the second kind is that of safetensors, which writes to a temporary name, too)
@@ -55,7 +52,7 @@ def printable(text: str, longest: int = 2000) -> str:
     return "".join(c if c.isprintable() or c == "\n" else repr(c)[1:-1] for c in text)
 
 
-def write_atomically(path: str | os.PathLike[str], write: Callable[[Path], object]) -> Path:
+def write_atomically(path: PathLike, write: Callable[[Path], object]) -> Path:
     """Call ``write(temporary_path)`` in the folder of `path`, then replace `path` by what it wrote.
 
     A reader sees the old file or the new one, never half of one, also after a crash or a loss of power.
@@ -87,7 +84,7 @@ def write_atomically(path: str | os.PathLike[str], write: Callable[[Path], objec
     return path
 
 
-def check_writable(path: str | os.PathLike[str]) -> Path:
+def check_writable(path: PathLike) -> Path:
     """Return the path; an `ArtifactError`, before the work, if `write_atomically` could not write there."""
     path = Path(path)
     try:
@@ -118,7 +115,7 @@ def _sweep(folder: Path) -> None:
 
 
 @contextmanager
-def exclusive(folder: str | os.PathLike[str], *, wait: bool = True) -> Iterator[bool]:
+def exclusive(folder: PathLike, *, wait: bool = True) -> Iterator[bool]:
     """Wait for others that hold this folder, and hold it, made if need be, against those that come later.
 
     Yields whether nobody else holds it, which without `wait` somebody may. The lock ends with its process.
@@ -139,11 +136,11 @@ def exclusive(folder: str | os.PathLike[str], *, wait: bool = True) -> Iterator[
         yield free
 
 
-def write_text(path: str | os.PathLike[str], text: str) -> Path:
+def write_text(path: PathLike, text: str) -> Path:
     """Write `text` as UTF-8, atomically."""
     return write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
 
 
-def write_json(path: str | os.PathLike[str], content: Mapping[str, Any]) -> Path:
+def write_json(path: PathLike, content: Mapping[str, Any]) -> Path:
     """Write `content` as indented UTF-8 JSON, atomically."""
     return write_text(path, json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n")

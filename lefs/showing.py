@@ -63,8 +63,6 @@ def _short(value: Any) -> str:
         return f"{type(value).__name__}{tuple(value.shape)}"
     if isinstance(value, tuple | list) and len(value) > _MOST:
         return f"{type(value).__name__} of {len(value)}"
-    if type(value) is tuple:
-        text = f"({', '.join(map(_short, value))}{',' * (len(value) == 1)})"
-    else:
-        text = repr(value)
+    several = type(value) is tuple
+    text = f"({', '.join(map(_short, value))}{',' * (len(value) == 1)})" if several else repr(value)
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"

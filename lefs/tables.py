@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import csv
 import io
-import os
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import Field, dataclass, fields, is_dataclass
 from html import escape
 from itertools import zip_longest
@@ -16,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lefs.checks import needs
-from lefs.saving import write_text
+from lefs.saving import PathLike, write_text
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -44,7 +43,7 @@ class Tabular:
         table = self.numbers()
         return pandas.DataFrame([list(row) for row in table.rows], columns=list(table.columns))
 
-    def to_csv(self, path: str | os.PathLike[str]) -> Path:
+    def to_csv(self, path: PathLike) -> Path:
         """Write the numbers as CSV, in UTF-8, with a line of names; returns the path."""
         table, text = self.numbers(), io.StringIO()
         csv.writer(text, lineterminator="\n").writerows([table.columns, *table.rows])
@@ -151,10 +150,8 @@ def _cells(record: Any) -> dict[str, Any]:
         value, names = getattr(record, field.name), _names(field)
         if is_dataclass(value):
             found |= _cells(value)
-        elif len(names) == 1:
-            found[field.name] = value
         else:
-            found |= dict(zip(names, value or [None] * 3, strict=True))
+            found |= zip(names, [value] if len(names) == 1 else value or [None] * 3, strict=True)
     return found
 
 
@@ -164,13 +161,13 @@ def _text(cell: Cell) -> str:
     return f"{cell:.0f}" if abs(cell) >= 100 else f"{cell:.3g}"
 
 
-def _values(cell: Cell) -> Iterator[Cell]:
+def _values(cell: Cell) -> list[Cell]:
     """A cell's number, with the ends of its interval if it has one; words as they are, nothing as None."""
     found = _INTERVAL.fullmatch(cell.strip()) if isinstance(cell, str) else None
     if found is None:
-        yield None if cell == "" else cell
-        return
-    for number, percent in zip(found.groups()[::2], found.groups()[1::2], strict=True):
-        if number is not None:
-            value = float(number.replace("−", "-").replace(",", ""))
-            yield round(value / 100, 12) if percent else value
+        return [None if cell == "" else cell]
+    pairs = zip(found.groups()[::2], found.groups()[1::2], strict=True)
+    numbers = [
+        (float(n.replace("−", "-").replace(",", "")), percent) for n, percent in pairs if n is not None
+    ]
+    return [round(value / 100, 12) if percent else value for value, percent in numbers]

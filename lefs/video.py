@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
@@ -19,7 +18,7 @@ from lefs.checks import check_choice, check_filled, check_integer, needs
 from lefs.editing import Recipe
 from lefs.editor import Editor
 from lefs.images import opaque, save_png, to_uint8
-from lefs.saving import check_writable, write_atomically
+from lefs.saving import PathLike, check_writable, write_atomically
 from lefs.sources import KeptStyles, Source, source_styles
 from lefs.workers.progress import track
 
@@ -29,16 +28,9 @@ _ENDINGS = (".png", ".gif", ".mp4")
 
 
 def animate(
-    editor: Editor,
-    recipe: Recipe | Sequence[Recipe],
-    path: str | os.PathLike[str],
-    *,
-    knob: str = "strength",
-    values: Sequence[float] | None = None,
-    frames: int = 24,
-    rate: int = 12,
-    progress: bool = True,
-) -> Path:
+    editor: Editor, recipe: Recipe | Sequence[Recipe], path: PathLike, *, knob: str = "strength",
+    values: Sequence[float] | None = None, frames: int = 24, rate: int = 12, progress: bool = True,
+) -> Path:  # fmt: skip
     """Write what a slider does, or a walk from edit to edit, as a filmstrip or a moving picture.
 
     Parameters
@@ -86,15 +78,11 @@ def animate(
     path = Path(path)
     ending = check_ending(path)
     steps = np.linspace(0, 1, check_integer("frames", frames, minimum=2)).tolist()
-    recipes = check_filled("recipe", [recipe] if isinstance(recipe, Recipe) else recipe, "at least one")
-    for one in recipes:
-        editor.check_owner(one)
-    if len(recipes) == 1:
-        turns = check_filled("values", steps if values is None else values, "what the knob takes in turn")
-        ways = [partial(editor.filmstrip, recipes[0], knob, [float(v)]) for v in turns]
-    else:
-        pairs = pairwise([editor.sign(one) for one in recipes])
-        ways = [partial(_between, editor, a, b, t) for a, b in pairs for t in steps]
+    given = check_filled("recipe", [recipe] if isinstance(recipe, Recipe) else recipe, "at least one")
+    turns = check_filled("values", steps if values is None else values, "what the knob takes in turn")
+    recipes = [editor.sign(one) for one in given]
+    ways = [partial(_between, editor, a, b, t) for a, b in pairwise(recipes) for t in steps]
+    ways = ways or [partial(editor.filmstrip, recipes[0], knob, [float(v)]) for v in turns]
     bar = track(ways, total=len(ways), description="animating", show=progress)
     made = opaque(torch.cat([draw().cpu() for draw in bar]))
     if ending == ".png":
@@ -103,7 +91,7 @@ def animate(
     return write_atomically(path, lambda p: write(p, to_uint8(made), rate))
 
 
-def check_ending(path: str | os.PathLike[str]) -> str:
+def check_ending(path: PathLike) -> str:
     """The ending of a film's file, which says of what kind it is; an error if it cannot be written."""
     ending = str(check_choice("path's ending", Path(path).suffix.lower(), _ENDINGS))
     check_writable(path)
@@ -119,19 +107,17 @@ def _between(editor: Editor, a: Recipe, b: Recipe, t: float) -> Tensor:
     if t in (0.0, 1.0):
         return editor.render(b if t else a).image[None]
 
-    def mixed(*ends: Source) -> KeptStyles:
-        start, end = (
-            source_styles(editor.generator, source, truncation=r.truncation, label=r.label)
-            for source, r in zip(ends, (a, b), strict=True)
-        )
-        return KeptStyles.of(torch.lerp(start, end, t))
+    def at(source: Source, recipe: Recipe) -> Tensor:
+        return source_styles(editor.generator, source, truncation=recipe.truncation, label=recipe.label)
+
+    def mixed(one: Source, other: Source) -> KeptStyles:
+        return KeptStyles.of(torch.lerp(at(one, a), at(other, b), t))
 
     later, changes = {change.part: change for change in b.changes}, []
     for one in a.changes:  # (what goes is mixed with itself, since the two may be of unlike truncation)
         other = later.pop(one.part, replace(one, strength=0.0))
-        strength = (1 - t) * one.strength + t * other.strength
-        between = {"reference": mixed(one.reference, other.reference), "strength": strength}
-        changes.append(replace(one if t < 0.5 else other, **between))  # type: ignore[arg-type]
+        between, strength = mixed(one.reference, other.reference), (1 - t) * one.strength + t * other.strength
+        changes.append(replace(one if t < 0.5 else other, reference=between, strength=strength))
     changes += [replace(c, strength=t * c.strength) for c in later.values()]
     made = replace(b, target=mixed(a.target, b.target), changes=tuple(changes), parts=())
     return editor.render(made).image[None]

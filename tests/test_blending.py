@@ -166,6 +166,20 @@ def test_tones_hold_in_every_option(lively: StyleGAN2, catalog: Catalog, styles:
     assert not torch.equal(in_place(lively, catalog, part, styles, other, settings=toned), plain)
 
 
+def test_plain_arrays_are_taken(lively: StyleGAN2, catalog: Catalog, styles: Tensor) -> None:
+    part, other = part_of(catalog, lively, styles), styles.flip(0)
+    expected = in_place(lively, catalog, part, styles, other)
+    arrays: Any = (styles.numpy(), other.numpy())
+    assert torch.equal(in_place(lively, catalog, part, *arrays), expected)
+    masks: Any = tuple(catalog.part_masks(lively, s, size=16)[part] for s in (styles, other))
+    expected = in_place(lively, catalog, part, styles, other, masks=masks)
+    assert torch.equal(in_place(lively, catalog, part, *arrays, masks=[m.numpy() for m in masks]), expected)
+    with pytest.raises(ValueError, match=r"mask must have shape \(N, H, W\).*got \(16, 16\)"):
+        in_place(lively, catalog, part, *arrays, masks=[m[0].numpy() for m in masks])
+    with pytest.raises(ValueError, match="strength must be"):
+        in_place(lively, catalog, part, *arrays, strength=2)
+
+
 # -- masks and alignment -------------------------------------------------------------------------------------
 
 
@@ -271,9 +285,9 @@ def test_other_architectures(file: str) -> None:
     for upto in generator.preview_sizes:
         assert in_place(generator, catalog, part, target, other, upto=upto).shape[-1] == upto
     edit = Editor(generator, catalog).render(Recipe(0, (Change(part, 2, 1.0, IN_PLACE),), truncation=1.0))
-    torch.testing.assert_close(
-        edit.image, in_place(generator, catalog, part, target[:1], other[:1])[0], rtol=1e-4, atol=1e-4
-    )
+    pair = generator.sample([0]), generator.sample([2])  # (alone, so that they are rounded alike)
+    expected = in_place(generator, catalog, part, *pair)[0]
+    torch.testing.assert_close(edit.image, expected, rtol=1e-4, atol=1e-4)
 
 
 # -- the editor ----------------------------------------------------------------------------------------------

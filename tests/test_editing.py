@@ -611,3 +611,64 @@ def test_sources_of_another_network_or_with_nan_say_so(lively: StyleGAN2, editor
             editor.render(Recipe(wrong))
         with pytest.raises(ValueError, match=message):
             editor.render(Recipe(1, (Change("hair", wrong),)))
+
+
+# -- what is given by mistake --------------------------------------------------------------------------------
+
+
+def test_an_editor_takes_a_catalog_by_its_name(tmp_path: Path) -> None:
+    generator, catalog = lefs.load("portraits-64"), Catalog.load("portraits-64")
+    for source in ("portraits-64", catalog.save(tmp_path)):
+        assert Editor(generator, source).catalog.parts == catalog.parts
+    with pytest.raises(ArtifactError, match="'portrait' is not a file or folder here"):
+        Editor(generator, "portrait")
+    with pytest.raises(ArtifactError, match="this catalog belongs to generator 'portraits'"):
+        Editor(generator, "portraits")
+    with pytest.raises(TypeError, match="a name or path must be a text or a Path, got int"):
+        Editor(generator, 3)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match=r"generator must be a lefs.Generator, got 'portraits-64'"):
+        Editor("portraits-64", catalog)  # type: ignore[arg-type]
+
+
+def test_what_is_not_a_recipe_is_told_how_to_read_one(editor: Editor, tmp_path: Path) -> None:
+    acts: list[Any] = [
+        editor.render,
+        editor.sign,
+        lambda given: editor.filmstrip(given, "strength", [0.5]),
+        lambda given: lefs.animate(editor, [given], tmp_path / "way.gif", progress=False),
+    ]
+    for act in acts:
+        with pytest.raises(TypeError, match=r"recipe must be a Recipe, as Recipe.load reads one; got 'file"):
+            act("file.json")
+
+
+def test_empty_lists_say_what_to_give(editor: Editor, tmp_path: Path) -> None:
+    change, path = recipe(Change("hair", 5)), tmp_path / "way.gif"
+    empty: dict[str, Any] = {
+        "references is empty; give at least one seed": lambda: editor.grid(1, [], ["hair"]),
+        "parts is empty; give the names of some": lambda: editor.grid(1, [2], []),
+        "values is empty; give what the knob takes": lambda: editor.filmstrip(change, "rho", []),
+        "values is empty; give what the knob takes in turn": lambda: lefs.animate(
+            editor, change, path, values=[], progress=False
+        ),
+        "recipe is empty; give at least one": lambda: lefs.animate(editor, [], path, progress=False),
+    }
+    for message, act in empty.items():
+        with pytest.raises(ValueError, match=message):
+            act()
+    assert not path.exists()
+    assert len(editor.pictures([])) == 0
+
+
+def test_a_table_of_settings_without_the_part_lists_those_it_has(editor: Editor) -> None:
+    with pytest.raises(ValueError, match=r"settings: no part named 'hair'.* Choose from: eyes, skin"):
+        editor.grid(1, [2], ["hair"], settings={"eyes": OPEN, "skin": OPEN})
+
+
+def test_styles_of_a_source_do_not_depend_on_what_else_is_asked(editor: Editor) -> None:
+    together = editor.render(recipe(*(Change("hair", seed, settings=OPEN) for seed in (5, 6, 7))))
+    for i, seed in enumerate((5, 6, 7)):
+        assert torch.equal(editor.render(recipe(Change("hair", seed))).references[0], together.references[i])
+    everything = QuerySettings("global")
+    alone = editor.render(recipe(Change("hair", 6, settings=everything))).styles
+    assert torch.equal(editor.render(recipe(target=6)).styles, alone)

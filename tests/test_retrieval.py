@@ -105,6 +105,17 @@ def test_a_bank_does_not_depend_on_its_batches_and_comes_back(
     assert next(found) == next(found)
 
 
+@pytest.mark.parametrize(
+    ("seeds", "by"),
+    [([3], "similar"), ([4], "similar"), ([4, 4], "different"), ([3, 3], "cleanest"), (3, "cleanest")],
+)
+def test_a_bank_of_one_picture_cannot_tell(
+    portraits: Generator, portraits_catalog: lefs.Catalog, seeds: Any, by: Any
+) -> None:
+    with pytest.raises(ValueError, match=r"bank must hold other pictures than the target.*got seeds \([34]"):
+        retrieve(portraits, portraits_catalog, 3, "hair", bank=seeds, by=by, progress=False)
+
+
 def test_what_does_not_belong_together_is_told(
     portraits: Generator, portraits_catalog: lefs.Catalog, bank: PartBank, lively: Generator, tmp_path: Path
 ) -> None:

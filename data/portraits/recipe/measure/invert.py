@@ -25,7 +25,7 @@ import lefs
 from lefs.editing import Change, Recipe
 from lefs.evaluation import measure
 from lefs.evaluation.masks import shows, union
-from lefs.likeness import Likeness
+from lefs.fitting import Likeness
 from lefs.sources import Source
 from lefs.tables import Table
 
