@@ -12,8 +12,7 @@ from lefs.evaluation.agreement import (
     stability,
 )
 from lefs.evaluation.baselines import random_query
-from lefs.evaluation.comparisons import Comparison, compare, contrast, locality
-from lefs.evaluation.interference import PartLeak, part_leak
+from lefs.evaluation.comparisons import Comparison, compare
 from lefs.evaluation.intervals import Estimate, bootstrap, estimate, interval, ratio
 from lefs.evaluation.masks import NamedSegmenter, Segmenter, read_masks
 from lefs.evaluation.methods import Method, by_query, global_transfer, standard_methods
@@ -29,6 +28,7 @@ from lefs.evaluation.outcomes import (
 from lefs.evaluation.pairs import PairBatch, pair_batches, seed_pairs
 from lefs.evaluation.realism import Realism, frechet_distance, kernel_terms, pooled
 from lefs.evaluation.reports import Report, Row, report
+from lefs.evaluation.studies import PartLeak, contrast, locality, part_leak
 from lefs.evaluation.tuning import Trial, Tuning, load_settings, part_settings, save_settings, tune
 
 __all__ = [

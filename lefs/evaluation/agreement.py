@@ -139,11 +139,9 @@ def agreements(
     >>> list(agreements(generator, {"shipped": catalog}, range(2), segmenter=judge, progress=False))
     ['shipped']
     """
-    sample, found, names = check_seeds(seeds), {}, options["segmenter"].names
-    for name, catalog in catalogs.items():
-        table = confusion(generator, catalog, sample, **options)
-        found[name] = agreement_table(table, name_by_truth(table, names), names)
-    return found
+    sample, names = check_seeds(seeds), options["segmenter"].names
+    tables = {name: confusion(generator, c, sample, **options) for name, c in catalogs.items()}
+    return {name: agreement_table(t, name_by_truth(t, names), names) for name, t in tables.items()}
 
 
 def agreement_table(table: np.ndarray, cluster_names: Sequence[str], names: Sequence[str]) -> Table:

@@ -2,41 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
 from functools import partial, reduce
 from itertools import product
 from typing import Any, Literal, Unpack
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from lefs.catalog import Catalog
-from lefs.checks import check_choice, check_integer, check_seeds
-from lefs.directions import Direction
-from lefs.evaluation.masks import chosen_parts
-from lefs.evaluation.methods import (
-    Method,
-    Settings,
-    at_random,
-    by_query,
-    by_settings,
-    global_transfer,
-    path_methods,
-    settings_by_part,
-    standard_methods,
-)
-from lefs.evaluation.outcomes import Curve, Locality, Outcome
-from lefs.evaluation.pairs import PairOptions, check_pairs, map_pairs
-from lefs.evaluation.realism import Features, Realism
-from lefs.evaluation.scenes import UNEDITED, Key, Row, measured, shown
+from lefs.checks import check_choice, check_integer
+from lefs.evaluation.masks import chosen_parts, grow, read_masks, shows, union
+from lefs.evaluation.methods import Method, standard_methods
+from lefs.evaluation.outcomes import Curve, Outcome, measure_lab
+from lefs.evaluation.pairs import PairBatch, PairOptions, check_pairs, map_pairs
+from lefs.evaluation.realism import Features, Realism, pooled
 from lefs.generator import Generator
-from lefs.query import QuerySettings
+from lefs.images import to_lab
 from lefs.showing import Shown
 from lefs.tables import Table, Tabular
 
-__all__ = ["Comparison", "compare", "contrast", "locality"]
+__all__ = ["Comparison", "compare"]
 
-_USUAL = QuerySettings()
+WINDOW = 5  # pixels around a part's mask that are looked at with it, for how real it looks
+Row = dict[str, np.ndarray]  # columns of numbers, one for each pair
+Key = tuple[str, str, float]  # part, method and value
+UNEDITED: Key = ("", "unedited", 0.0)
+Ways = Mapping[tuple[Method, float], Mapping[str, int]]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -163,15 +157,12 @@ def compare(
     options.setdefault("description", "comparison")
     follow, until = masks == "edit", dict.fromkeys(product(names, limits), len(pairs))
     if min(limits) < len(pairs):
-        look = partial(shown, parts=names, follow=follow)
+        look = partial(_counted, parts=names, follow=follow)
         there = _joined([*map_pairs(look, generator, catalog, pairs, **options)])
         until = {(p, n): int(np.searchsorted(there[p].cumsum(), n, side="right")) for p, n in until}
-    ways = {
-        (m, v): {p: until[p, limits[0] if v == m.usual else min(limits)] for p in names}
-        for m in chosen
-        for v in m.values
-    }
-    work = partial(measured, ways=ways, follow=follow, features=features, after=after)
+    most = {(m, v): limits[0] if v == m.usual else min(limits) for m in chosen for v in m.values}
+    ways = {way: {p: until[p, count] for p in names} for way, count in most.items()}
+    work = partial(_measured, ways=ways, follow=follow, features=features, after=after)
     rows: dict[Key, list[Row]] = {}
     for found in map_pairs(work, generator, catalog, pairs, **options):
         for key, row in found:
@@ -196,115 +187,109 @@ def _some(columns: Mapping[str, Any], kind: type) -> dict[str, Any]:
     return {f.name: columns[f.name] for f in fields(kind) if f.name in columns}
 
 
-# -- two comparisons that are often wanted -------------------------------------------------------------------
+# -- one batch of pairs, the work that workers share ---------------------------------------------------------
 
 
-def locality(
-    generator: Generator,
-    catalog: Catalog,
-    pairs: Sequence[tuple[int, int]],
-    *,
-    parts: Iterable[str] | None = None,
-    settings: Settings = _USUAL,
-    random_state: int = 0,
-    **options: Unpack[PairOptions],
-) -> list[Locality]:
-    """Measure the edit of each part beside a random query of equal budget and beside global transfer.
-
-    Parameters
-    ----------
-    generator : Generator
-    catalog : Catalog
-    pairs : sequence of (int, int)
-        Seeds (target, reference).
-    parts : iterable of str, optional
-        Names of the catalog's parts; all by default.
-    settings : QuerySettings, or mapping of part to QuerySettings
-        How channels are chosen.
-    random_state : int
-        Of the random query.
-    **options
-        ``truncation``, ``segmenter``, ``batch_size``, ``progress``, ``executor``: of `map_pairs`.
-
-    Returns
-    -------
-    list of Locality
-        Three for each part: the method of `settings` (``"in place"`` if it is), ``"random"``, ``"global"``;
-        none for a part that no pair shows.
-
-    Examples
-    --------
-    >>> import lefs
-    >>> from lefs.evaluation import locality, seed_pairs
-    >>> generator, catalog = lefs.load("portraits-64"), lefs.Catalog.load("portraits-64")
-    >>> found = locality(generator, catalog, seed_pairs(2), parts=["hair"], progress=False)
-    >>> [m.method for m in found]
-    ['sequential', 'random', 'global']
-    """
-    own = settings_by_part(settings, chosen_parts(catalog, parts))
-    chance = by_query("random", "", (0.0,), 0.0, partial(at_random, catalog, own, "", random_state))
-    methods = [by_settings(catalog, own), chance, global_transfer()]
-    options.setdefault("description", "locality")
-    found = compare(generator, catalog, pairs, parts=own, methods=methods, **options).outcomes
-    names = {p: "in place" if s.where == "part" else str(s.method) for p, s in own.items()}
-    return [replace(o, method=names[o.part]) if o.method == "settings" else o for o in found]
+def _shown(batch: PairBatch, parts: Iterable[str], follow: bool) -> dict[str, Tensor]:
+    """Which of the pairs show each part: bool, (n,), on the CPU."""
+    own = batch.target_masks
+    return {p: (own[p].flatten(1).any(dim=1) if follow else batch.shown(p)).cpu() for p in parts}
 
 
-def contrast(
-    generator: Generator,
-    catalog: Catalog,
-    directions: Sequence[Direction],
-    targets: Iterable[int],
-    *,
-    parts: Iterable[str],
-    settings: QuerySettings = _USUAL,
-    first_reference: int = 20_000,
-    **options: Unpack[PairOptions],
-) -> list[Curve]:
-    """Measure, on the same targets, a path, the path through a part's query, and a transfer of the part.
+def _counted(batch: PairBatch, *, parts: Sequence[str], follow: bool) -> Row:
+    return {part: there.numpy() for part, there in _shown(batch, parts, follow).items()}
 
-    Target i goes along direction i mod n, forward and backward in turn, and takes its part from the seed
-    `first_reference` + i. A target that does not show a part, or nothing else, is left out for it.
+
+def _measured(
+    batch: PairBatch, *, ways: Ways, follow: bool, features: Features | None, after: int
+) -> list[tuple[Key, Row]]:
+    """What is measured of unedited images, and of each part, method and value.
 
     Parameters
     ----------
-    generator : Generator
-    catalog : Catalog
-    directions : sequence of Direction
-        The n directions.
-    targets : iterable of int
-        Seeds.
-    parts : iterable of str
-        Names of the catalog's parts.
-    settings : QuerySettings
-        How the channels of a part are chosen, for path and transfer alike.
-    first_reference : int
-        Seed.
-    **options
-        ``truncation``, ``segmenter``, ``batch_size``, ``progress``, ``executor``: of `map_pairs`.
-
-    Returns
-    -------
-    list of Curve
-        Three for each part that some target shows.
-
-    Examples
-    --------
-    >>> import lefs
-    >>> from lefs.directions import principal_directions
-    >>> from lefs.evaluation import contrast
-    >>> generator, catalog = lefs.load("portraits-64"), lefs.Catalog.load("portraits-64")
-    >>> directions = principal_directions(generator, range(99), count=2)
-    >>> curves = contrast(generator, catalog, directions, range(2), parts=["hair"], progress=False)
-    >>> [curve.method for curve in curves]
-    ['path', 'path through q', 'transfer']
+    batch : PairBatch
+    ways : mapping
+        {(method, value): {part: the pair from which on it is not edited}}.
+    follow, features, after
+        Of `_Scene`.
     """
-    if not len(directions):
-        raise ValueError("directions is empty; give at least one")
-    for direction in directions:
-        direction.check_generator(generator)
-    seeds = check_seeds(targets, name="targets")
-    pairs = [(seed, first_reference + i) for i, seed in enumerate(seeds)]
-    methods = path_methods(directions, catalog, settings)
-    options.setdefault("description", "paths and transfers")
-    return compare(generator, catalog, pairs, parts=parts, methods=methods, masks="edit", **options).curves
+    scene = _Scene(batch, follow, features, after)
+    edits = (edit for (method, value), until in ways.items() for edit in scene.edits(method, value, until))
+    return [(UNEDITED, scene.unedited()), *edits]
+
+
+class _Scene:
+    """One batch of pairs, with what all methods are held against.
+
+    Parameters
+    ----------
+    batch : PairBatch
+    follow : bool
+        Whether a part is looked for in the target and in its edit, and not in target and reference.
+    features : callable or None
+        Images → maps or vectors.
+    after : int
+        The seed from which on there is an unedited image for each pair.
+    """
+
+    def __init__(self, batch: PairBatch, follow: bool, features: Features | None, after: int):
+        self.batch, self.follow, self.features = batch, follow, features
+        if features is not None:
+            self.before = features(batch.targets)
+            seeds = (after + batch.index).tolist()
+            styles = batch.generator.sample_styles(seeds, truncation=batch.truncation)
+            self.others = pooled(features(batch.generator.synthesize(styles)))
+
+    def unedited(self) -> Row:
+        """Features of the targets beside those of the other images."""
+        found = {"index": self.batch.index.numpy()}
+        if self.features is not None:
+            own = pooled(self.before).numpy()
+            found |= {"edited": own, "others": self.others.numpy(), "around": own, "before": own}
+        return found
+
+    def edits(self, method: Method, value: float, until: Mapping[str, int]) -> Iterator[tuple[Key, Row]]:
+        """One method's edit of each part that some pair shows; one for all parts where it is the same.
+
+        Yields the key, and the numbers of those of the pairs before `until` that show it and something else,
+        with features if the value is the usual one.
+        """
+        shown = _shown(self.batch, until, self.follow)
+        there = {part: at for part, n in until.items() if (at := shown[part] & (self.batch.index < n)).any()}
+        for group in ([list(there)] if method.whole else [[p] for p in there]) if there else []:
+            at = torch.stack([there[p] for p in group]).any(dim=0)
+            images, styles = method.render(self.batch, group[0], value, at)
+            found = self.features(images) if self.features is not None and value == method.usual else None
+            lab = to_lab(images)
+            for part, mask in self._looked_for(group, at, images, styles).items():
+                here = there[part][at] & shows(mask).cpu()
+                if bool(here.any()):
+                    rows = at.nonzero()[:, 0][here]
+                    vectors = {} if found is None else self._vectors(found, mask, here, rows)
+                    target, reference = (side[rows] for side in self.batch.labs)
+                    index = {"index": self.batch.index[rows].numpy()}
+                    numbers = measure_lab(target, lab[here], reference, mask[here])
+                    yield (part, method.name, value), numbers | index | vectors
+
+    def _looked_for(
+        self, parts: list[str], at: Tensor, images: Tensor, styles: Tensor | None
+    ) -> dict[str, Tensor]:
+        """Where each part is looked for in some of the pairs."""
+        batch = self.batch
+        if not self.follow:
+            return {p: batch.masks[p][at] for p in parts}
+        looking: dict[str, Any] = {"images": images, "segmenter": batch.segmenter, "parts": parts}
+        now = read_masks(batch.generator, batch.catalog, styles, **looking)
+        return union({p: batch.target_masks[p][at] for p in parts}, now)
+
+    def _vectors(self, found: Any, mask: Tensor, here: Tensor, rows: Tensor) -> dict[str, np.ndarray]:
+        """Features of the edits `here`, of their targets, and of other images."""
+        window = grow(mask, WINDOW)[here]
+        edited, before = _rows(found, here), _rows(self.before, rows)
+        vectors = pooled(edited), self.others[rows], pooled(edited, window), pooled(before, window)
+        return {n: v.numpy() for n, v in zip(("edited", "others", "around", "before"), vectors, strict=True)}
+
+
+def _rows(features: Any, at: Tensor) -> Any:
+    """Features of some of the images."""
+    return features[at] if isinstance(features, Tensor) else [maps[at] for maps in features]

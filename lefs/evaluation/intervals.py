@@ -168,6 +168,5 @@ def estimate(
     """
     columns = [numerator] if denominator is None else [numerator, denominator]
     kept = np.isfinite(sum(columns))
-    if not kept.any():
-        return Estimate(*[float("nan")] * 3)
-    return interval(bootstrap(ratio, *(c[kept] for c in columns)), confidence=confidence)
+    samples = bootstrap(ratio, *(c[kept] for c in columns)) if kept.any() else np.full(1, np.nan)
+    return interval(samples, confidence=confidence)

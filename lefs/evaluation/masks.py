@@ -7,11 +7,11 @@ from typing import Protocol
 
 import torch
 from torch import Tensor
-from torch.nn.functional import max_pool2d
 
 from lefs.catalog import Catalog
 from lefs.checks import check_name
 from lefs.generator import Generator
+from lefs.positions import grown
 
 __all__ = ["NamedSegmenter", "Segmenter", "chosen_parts", "grow", "read_masks", "shows", "union"]
 
@@ -83,19 +83,14 @@ def read_masks(
     >>> masks["hair"].shape
     torch.Size([2, 64, 64])
     """
-    wanted = chosen_parts(catalog, parts)
-    names = list(getattr(segmenter, "names", ()))
-    seen, found = [p for p in wanted if p in names], dict[str, Tensor]()
-    if segmenter is not None and seen:
-        if images is None:
-            assert styles is not None
-            images = generator.synthesize(styles)
-        labels = segmenter(images)
-        found = {part: labels == names.index(part) for part in seen}
-    if unknown := [part for part in wanted if part not in found]:
-        if styles is None:
-            raise ValueError(f"segmenter must know {unknown}, which nothing else can find in these images")
-        found = catalog.part_masks(generator, styles) | found
+    wanted, names = chosen_parts(catalog, parts), list(getattr(segmenter, "names", ()))
+    unknown = [part for part in wanted if part not in names]
+    if unknown and styles is None:
+        raise ValueError(f"segmenter must know {unknown}, which nothing else can find in these images")
+    found = catalog.part_masks(generator, styles) if unknown and styles is not None else {}
+    if segmenter is not None and len(unknown) < len(wanted):
+        labels = segmenter(generator.synthesize(styles) if images is None else images)  # type: ignore[arg-type]
+        found |= {part: labels == names.index(part) for part in wanted if part in names}
     return {part: found[part] for part in wanted}
 
 
@@ -111,9 +106,7 @@ def grow(mask: Tensor, pixels: int = 1) -> Tensor:
     >>> int(grow(dot).sum()), int(grow(dot, 2).sum())
     (9, 25)
     """
-    wide = 2 * pixels + 1
-    rows = max_pool2d(mask[:, None].float(), (1, wide), stride=1, padding=(0, pixels))
-    return max_pool2d(rows, (wide, 1), stride=1, padding=(pixels, 0))[:, 0] > 0
+    return grown(mask, pixels)[:, 0] > 0
 
 
 def union(first: Mapping[str, Tensor], second: Mapping[str, Tensor]) -> dict[str, Tensor]:

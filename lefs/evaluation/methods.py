@@ -28,13 +28,20 @@ __all__ = [
 Edit = Callable[[PairBatch, str, float], Tensor]
 Query = Callable[[str, float], Tensor]
 Settings = QuerySettings | Mapping[str, QuerySettings]  # of all parts, or by part
-Turned = tuple[str, Sequence[float], float]  # a field of theirs, its values, the usual one
 
 BUDGETS = (1.0, 4.0, 16.0, 32.0, 64.0, 128.0)  # ε, channels in each layer
 SLOPES = (0.1, 0.25, 0.5, 1.0, 2.0, 4.0)
 STRENGTHS = (0.1, 0.2, 0.4, 1.0)
 THRESHOLDS = (0.99, 0.95, 0.8, 0.5, 0.3)
 LEAKS = (2.0, 10.0, 50.0, 200.0, 800.0)  # squared 8-bit levels outside the part
+# What is turned, a field of settings or the strength λ: what it is called, its values, the usual one.
+TURNED = {
+    "": ("", (0.0,), 0.0),
+    "epsilon": ("ε", BUDGETS, 16.0),
+    "slope": ("slope", SLOPES, 2.0),
+    "leak": ("leak", LEAKS, 50.0),
+    "λ": ("λ", STRENGTHS, 1.0),
+}
 #: How far `path_methods` go: standard deviations of w, twice; the strength λ of a transfer.
 AMOUNTS = {
     "path": (0.5, 1.0, 2.0, 3.0),
@@ -108,7 +115,7 @@ def by_query(name: str, setting: str, values: Sequence[float], usual: float, que
     name, setting, values, usual
         Of the `Method`.
     query : callable
-        (part, value) → Tensor of shape (S,); asked once for each. For an executor of processes it must be
+        (part, value) → Tensor of shape (S,), asked for each batch. For an executor of processes it must be
         one that can be pickled: a function of a module, or `partial` of one.
 
     Returns
@@ -123,47 +130,36 @@ def by_query(name: str, setting: str, values: Sequence[float], usual: float, que
     >>> by_query("half", "λ", [0.5], 0.5, lambda part, value: value * catalog.contribution(part)).usual
     0.5
     """
-    return Method(name, setting, tuple(values), usual, partial(_through, _Once(query)))
+    return Method(name, setting, tuple(values), usual, partial(_through, query))
 
 
-class _Once:
-    """A query that is asked once for each of what it is given, and travels with what it has found."""
-
-    def __init__(self, query: Callable[..., Tensor]):
-        self.query, self.found = query, dict[Any, Tensor]()
-
-    def __call__(self, *given: Any) -> Tensor:
-        if given not in self.found:
-            self.found[given] = self.query(*given)
-        return self.found[given]
+# (functions of the module, here and below, since they travel to other processes)
 
 
 def _through(query: Query, batch: PairBatch, part: str, value: float) -> Tensor:
     return batch.moved(query(part, value))
 
 
-def by_settings(
-    catalog: Catalog, settings: Settings, name: str = "settings", turned: Turned = ("", (0.0,), 0.0)
-) -> Method:
-    """A method that chooses channels by settings, of which one field, if it is named, takes the value."""
-    field, values, usual = turned
-    make = partial(_by_settings, catalog, settings, field)
-    return Method(name, {"epsilon": "ε"}.get(field, field), tuple(values), usual, make)
-
-
-# (functions of the module, here and below, since they travel to other processes)
+def by_settings(catalog: Catalog, settings: Settings, name: str = "settings", field: str = "") -> Method:
+    """A method that chooses channels by settings, of which one field or λ, if named, takes the value."""
+    return Method(name, *TURNED[field], partial(_by_settings, catalog, settings, field))
 
 
 def _by_settings(
     catalog: Catalog, settings: Settings, field: str, batch: PairBatch, part: str, value: float
 ) -> Tensor:
-    return edited(batch, catalog, part, _chosen(settings, field, part, value))
+    own, strength = _chosen(settings, field, part, value), value if field == "λ" else 1.0
+    return edited(batch, catalog, part, own, strength=strength)
 
 
-def at_random(
+def at_random(catalog: Catalog, settings: Settings, name: str, field: str, random_state: int) -> Method:
+    """A method that spends on channels drawn at random what such settings would spend."""
+    return by_query(name, *TURNED[field], partial(_at_random, catalog, settings, field, random_state))
+
+
+def _at_random(
     catalog: Catalog, settings: Settings, field: str, random_state: int, part: str, value: float
 ) -> Tensor:
-    """The query that spends on channels drawn at random what such settings would spend."""
     own = _chosen(settings, field, part, value)
     q, m = own.query(catalog, part), own.contribution(catalog, part)
     return baselines.random_query(q, m, catalog, random_state=random_state)
@@ -171,7 +167,7 @@ def at_random(
 
 def _chosen(settings: Settings, field: str, part: str, value: float) -> QuerySettings:
     own: Any = settings if isinstance(settings, QuerySettings) else settings[part]
-    return replace(own, **{field: value}) if field else own
+    return own if field in ("", "λ") else replace(own, **{field: value})
 
 
 def edited(
@@ -181,15 +177,15 @@ def edited(
 
     A pair in neither picture of which the catalog finds the part stays its target.
     """
-    sides = batch.target_styles, batch.reference_styles
     if settings.where == "everywhere":
-        return batch.moved(settings.query(catalog, part, *sides), strength=strength)
+        return batch.moved(settings.query(catalog, part, *batch.sides), strength=strength)
     at, images = batch.place(part).flatten(1).any(dim=1), batch.targets.clone()
     if bool(at.any()):
         # (tones are those of the parts beside it, so that all masks are asked for)
         masks = None if settings.tone else [main_pieces(m[part][at]) for m in batch.own_masks]
+        sides = (styles[at] for styles in batch.sides)
         given: dict[str, Any] = {"settings": settings, "strength": strength, "masks": masks}
-        images[at] = in_place(batch.generator, catalog, part, *(styles[at] for styles in sides), **given)
+        images[at] = in_place(batch.generator, catalog, part, *sides, **given)
     return images
 
 
@@ -238,67 +234,51 @@ def standard_methods(
     ['sequential', 'simultaneous', 'released rule']
     """
     base = settings or QuerySettings(rho=0.02)
-    budgets, slopes, leaks = ("epsilon", BUDGETS, 16.0), ("slope", SLOPES, 2.0), ("leak", LEAKS, 50.0)
-    simultaneous, pair, released = (replace(base, method=m) for m in ("simultaneous", "pair", "released"))
+    rules: Any = (
+        ("sequential", catalog, base.method, "epsilon"),
+        ("simultaneous", catalog, "simultaneous", "slope"),
+        ("effect-based", effect, base.method, "epsilon"),
+        ("pair-aware", effect, "pair", "leak"),
+        ("released rule", catalog, "released", "epsilon"),
+    )
     found = [
-        by_settings(catalog, base, "sequential", budgets),
-        by_settings(catalog, simultaneous, "simultaneous", slopes),
+        by_settings(own, replace(base, method=rule), name, field) for name, own, rule, field in rules if own
     ]
-    if effect is not None:
-        found.append(by_settings(effect, base, "effect-based", budgets))
-        found.append(by_settings(effect, pair, "pair-aware", leaks))
-    found.append(by_settings(catalog, released, "released rule", budgets))
-    found.append(Method("per-image masks", "threshold", THRESHOLDS, 0.8, partial(_per_image, catalog)))
-    drawn = partial(at_random, catalog, base, "epsilon", random_state)
-    found.append(by_query("random channels", "ε", BUDGETS, 16.0, drawn))
-    return (*found, *_mixing(generator), *_in_place(generator, catalog), global_transfer(STRENGTHS))
+    found.append(Method("per-image masks", "threshold", THRESHOLDS, 0.8, _per_image))
+    found.append(at_random(catalog, base, "random channels", "epsilon", random_state))
+    for level in ("coarse", "middle", "fine"):
+        q = baselines.mixing_query(generator.layers, level, count=generator.num_styles)
+        if q.any():
+            found.append(Method(f"{level} mixing", *TURNED["λ"], partial(_mixed, q), whole=True))
+    # (the first layer's input is the same in all images)
+    names = [la.name for la in generator.layers[1:] if la.kind == "conv"]
+    layer = generator.default_layer if generator.default_layer in names else next(iter(names), "")
+    masked: dict[str, Edit] = {"feature blending": partial(_blended, layer)} if layer else {}
+    masked |= {"pixel compositing": partial(_pasted, False), "soft compositing": partial(_pasted, True)}
+    found.append(by_settings(catalog, QuerySettings(where="part"), "in place", "λ"))
+    found += [Method(name, *TURNED["λ"], make) for name, make in masked.items()]
+    return (*found, global_transfer(STRENGTHS))
 
 
-def _per_image(catalog: Catalog, batch: PairBatch, part: str, value: float) -> Tensor:
-    def masks(key: str, side: Tensor) -> Tensor:
-        shares = batch.kept(key, lambda: baselines.image_contributions(batch.generator, catalog, side))
-        return baselines.image_masks(shares, threshold=value)[:, list(catalog.parts).index(part)]
-
-    own, wanted = masks("target", batch.target_styles), masks("reference", batch.reference_styles)
+def _per_image(batch: PairBatch, part: str, value: float) -> Tensor:
+    row, coarse = list(batch.catalog.parts).index(part), "hair" in part.lower()
+    own, wanted = (baselines.image_masks(x, threshold=value)[:, row] for x in batch.image_shares)
     # (Retrieve in Style reserves the coarse layers for hair and pose)
-    return batch.moved(baselines.image_query(own, wanted, catalog.layers, coarse="hair" in part.lower()))
+    return batch.moved(baselines.image_query(own, wanted, batch.catalog.layers, coarse=coarse))
 
 
 def _mixed(q: Tensor, batch: PairBatch, part: str, value: float) -> Tensor:
     return batch.moved(q, strength=value)
 
 
-def _mixing(generator: Generator) -> list[Method]:
-    levels = ("coarse", "middle", "fine")
-    queries = [baselines.mixing_query(generator.layers, x, count=generator.num_styles) for x in levels]
-    found = {f"{x} mixing": partial(_mixed, q) for x, q in zip(levels, queries, strict=True) if q.any()}
-    return [Method(name, "λ", STRENGTHS, 1.0, make, whole=True) for name, make in found.items()]
-
-
-def _placed(catalog: Catalog, batch: PairBatch, part: str, value: float) -> Tensor:
-    return edited(batch, catalog, part, QuerySettings(where="part"), strength=value)
-
-
 def _blended(layer: str, batch: PairBatch, part: str, value: float) -> Tensor:
-    sides = batch.target_styles, batch.reference_styles
-    return baselines.blend_features(batch.generator, *sides, batch.place(part), layer=layer, strength=value)
+    given: dict[str, Any] = {"layer": layer, "strength": value}
+    return baselines.blend_features(batch.generator, *batch.sides, batch.place(part), **given)
 
 
 def _pasted(soft: bool, batch: PairBatch, part: str, value: float) -> Tensor:
     mask = baselines.softened(batch.place(part)) if soft else batch.place(part)
     return baselines.composite(batch.targets, batch.references, mask, strength=value)
-
-
-def _in_place(generator: Generator, catalog: Catalog) -> list[Method]:
-    """Edits that are given the part's mask, as the catalog finds it."""
-    # (the first layer's input is the same in all images)
-    names = [la.name for la in generator.layers[1:] if la.kind == "conv"]
-    layer = generator.default_layer if generator.default_layer in names else next(iter(names), "")
-    found = {"in place": partial(_placed, catalog), "feature blending": partial(_blended, layer)}
-    found |= {"pixel compositing": partial(_pasted, False), "soft compositing": partial(_pasted, True)}
-    return [
-        Method(n, "λ", STRENGTHS, 1.0, make) for n, make in found.items() if layer or n != "feature blending"
-    ]
 
 
 def global_transfer(strengths: Sequence[float] = (1.0,)) -> Method:
@@ -357,27 +337,17 @@ def path_methods(
     >>> [m.name for m in path_methods(found, lefs.Catalog.load("portraits-64"), lefs.QuerySettings())]
     ['path', 'path through q', 'transfer']
     """
-    query = _Once(partial(settings.query, catalog))
-    ways = {
-        "path": ("σ", partial(_path, directions, None)),
-        "path through q": ("σ", partial(_path, directions, query)),
-        "transfer": ("λ", partial(_transferred, query)),
-    }
-    return tuple(
-        Method(name, setting, AMOUNTS[name], AMOUNTS[name][-1], styles, whole=name == "path")
-        for name, (setting, styles) in ways.items()
+    ways = {"path": None, "path through q": partial(settings.query, catalog)}
+    paths = (
+        Method(name, "σ", AMOUNTS[name], AMOUNTS[name][-1], partial(_path, directions, query), not query)
+        for name, query in ways.items()
     )
+    return (*paths, by_settings(catalog, settings, "transfer", "λ").only(*AMOUNTS["transfer"]))
 
 
-def _path(
-    directions: Sequence[Direction], query: _Once | None, batch: PairBatch, part: str, value: float
-) -> Tensor:
+def _path(directions: Sequence[Direction], query: Any, batch: PairBatch, part: str, value: float) -> Tensor:
     """So many standard deviations along the direction of each pair, through q: (n, S)."""
     count = len(directions)
     chosen = [(directions[i % count], 1 - 2 * (i // count % 2)) for i in batch.index.tolist()]
     steps = torch.stack([d.styles * d.deviation * sign for d, sign in chosen]).to(batch.target_styles)
     return batch.target_styles + value * (1.0 if query is None else query(part).to(steps)) * steps
-
-
-def _transferred(query: _Once, batch: PairBatch, part: str, value: float) -> Tensor:
-    return batch.moved(query(part), strength=value)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any, TypedDict, Unpack
 
@@ -14,6 +14,7 @@ from torch import Tensor
 from lefs.catalog import Catalog
 from lefs.checks import check_integer, check_number, check_seeds
 from lefs.editing import transfer
+from lefs.evaluation.baselines import image_contributions
 from lefs.evaluation.masks import Segmenter, grow, read_masks, shows, union
 from lefs.generator import Generator
 from lefs.images import to_lab
@@ -106,8 +107,6 @@ class PairBatch(Shown):
         Their images.
     target_masks, reference_masks : dict of str to Tensor
         {part: bool (n, H, W)}, where the part is, as the segmenter judges it.
-    notes : dict
-        What methods keep for the rest of the batch.
 
     Examples
     --------
@@ -130,26 +129,20 @@ class PairBatch(Shown):
     references: Tensor
     target_masks: dict[str, Tensor]
     reference_masks: dict[str, Tensor]
-    notes: dict[object, Tensor] = field(default_factory=dict)
+
+    @property
+    def sides(self) -> tuple[Tensor, Tensor]:
+        """Styles of targets and of references, (n, S) each."""
+        return self.target_styles, self.reference_styles
 
     def shown(self, part: str) -> Tensor:
         """Which pairs show the part, in target or reference, and something else: bool, (n,)."""
-
-        def look() -> Tensor:
-            sides = torch.stack([self.target_masks[part], self.reference_masks[part]])
-            return shows(self.masks[part]) & (sides.float().mean((2, 3)).amax(0) >= SPECK)
-
-        return self.kept(("shown", part), look)
+        sides = torch.stack([self.target_masks[part], self.reference_masks[part]])
+        return shows(self.masks[part]) & (sides.float().mean((2, 3)).amax(0) >= SPECK)
 
     def moved(self, q: Tensor, *, strength: float = 1.0) -> Tensor:
         """Styles (n, S) of the targets, moved through a query (S,) or (n, S)."""
-        return transfer(self.target_styles, self.reference_styles, q, strength=strength)
-
-    def kept(self, key: object, make: Callable[[], Tensor]) -> Tensor:
-        """What `make` gives, made once for each key."""
-        if key not in self.notes:
-            self.notes[key] = make()
-        return self.notes[key]
+        return transfer(*self.sides, q, strength=strength)
 
     @cached_property
     def masks(self) -> dict[str, Tensor]:
@@ -166,16 +159,19 @@ class PairBatch(Shown):
         """
         if self.segmenter is None:
             return self.target_masks, self.reference_masks
-        sides = self.target_styles, self.reference_styles
-        one, two = (
-            {part: main_pieces(mask) for part, mask in found.items()}
-            for found in (self.catalog.part_masks(self.generator, styles) for styles in sides)
-        )
+        found = (self.catalog.part_masks(self.generator, styles) for styles in self.sides)
+        one, two = ({part: main_pieces(mask) for part, mask in masks.items()} for masks in found)
         return one, two
 
     def place(self, part: str) -> Tensor:
         """Where the catalog finds a part in target or reference, widened by one pixel: bool, (n, H, W)."""
         return grow(self.own_masks[0][part] | self.own_masks[1][part])
+
+    @cached_property
+    def image_shares(self) -> tuple[Tensor, Tensor]:
+        """Contributions in each image alone, of targets and of references (`image_contributions`)."""
+        one, two = (image_contributions(self.generator, self.catalog, styles) for styles in self.sides)
+        return one, two
 
     @cached_property
     def labs(self) -> tuple[Tensor, Tensor]:
@@ -264,17 +260,14 @@ def _of_pairs(
     segmenter: Segmenter | None,
     chunk: Sequence[tuple[int, tuple[int, int]]],
 ) -> Any:
-    index = torch.tensor([i for i, _ in chunk])
+    made: list[Any] = []
     # (nothing is yielded from inside the context, which would hold for whoever asked)
     with torch.inference_mode():
-        sides = ([pair[side] for _, pair in chunk] for side in (0, 1))
-        one, two = (generator.sample_styles(seeds, truncation=truncation) for seeds in sides)
-        before, after = generator.synthesize(one), generator.synthesize(two)
-        own, other = (
-            read_masks(generator, catalog, styles, images=images, segmenter=segmenter)
-            for styles, images in ((one, before), (two, after))
-        )
-        batch = PairBatch(
-            generator, catalog, segmenter, truncation, index, one, two, before, after, own, other
-        )
-        return function(batch)
+        for seeds in zip(*(pair for _, pair in chunk), strict=True):
+            styles = generator.sample_styles(seeds, truncation=truncation)
+            images = generator.synthesize(styles)
+            masks = read_masks(generator, catalog, styles, images=images, segmenter=segmenter)
+            made.append((styles, images, masks))
+        index = torch.tensor([i for i, _ in chunk])
+        both: Any = [side for what in zip(*made, strict=True) for side in what]
+        return function(PairBatch(generator, catalog, segmenter, truncation, index, *both))

@@ -45,9 +45,7 @@ def pooled(features: Tensor | Sequence[Tensor], mask: Tensor | None = None) -> T
         if maps.ndim == 4 and mask is not None:
             weights = adaptive_avg_pool2d(mask[:, None].to(maps), (maps.shape[-2], maps.shape[-1]))
             maps = (maps * weights).sum(dim=(2, 3)) / weights.sum(dim=(2, 3))
-        elif maps.ndim == 4:
-            maps = maps.mean(dim=(2, 3))
-        rows.append(maps)
+        rows.append(maps.mean(dim=(2, 3)) if maps.ndim == 4 else maps)
     return torch.cat(rows, dim=1).float().cpu()
 
 

@@ -147,10 +147,8 @@ class Report(Shown, Tabular):
     def table(self, part: str = "") -> Table:
         """Each method at its usual value, with 95 % intervals; of one part, or the mean of all."""
         shown, reach = [s for s in self.summaries if s.part == part], f"arrival at {self.visible:.0%} visible"
-        columns = {
-            "method": [s.method for s in shown],
-            "setting": [f"{s.setting} = {s.value:g}" for s in shown],
-        }
+        settings = [f"{s.setting} = {s.value:g}" for s in shown]
+        columns = {"method": [s.method for s in shown], "setting": settings}
         for heading, name, *how in (*_COLUMNS, (reach, "reach", ".2f")):
             columns[heading] = [_cell(getattr(s, name), *how) for s in shown]
         kept = {heading: cells for heading, cells in columns.items() if any(cells)}
@@ -229,7 +227,7 @@ def report(comparison: Comparison, *, visible: float = _LIMIT, note: str = "") -
     for group, method in product(["", *parts], comparison.methods):
         own = [o for o in comparison.outcomes if o.method == method.name and group in ("", o.part)]
         if at := [o for o in own if o.value == method.usual]:
-            curves = ([o for o in own if o.part == p] for p in dict.fromkeys(o.part for o in own))
+            curves = filter(None, ([o for o in own if o.part == part] for part in parts))
             reach = _mean(reached(c, visible=visible, pairs=comparison.pairs) for c in curves)
             row = _row(comparison.pairs, method, at, real)
             summaries.append(replace(row, part=group, pairs=0, reach=reach))
@@ -336,10 +334,8 @@ def _line(row: Row) -> str:
 
 def _word(value: Any) -> str:
     """A field as text."""
-    if isinstance(value, tuple):
-        return " ".join(f"{v:.5g}" for v in value)
-    if isinstance(value, float):
-        return f"{value:.5g}"
+    if isinstance(value, tuple | float):
+        return " ".join(f"{v:.5g}" for v in np.atleast_1d(value))
     text = "" if value is None else str(value)
     # (as in a CSV: a name may hold what divides the words)
     return '"' + text.replace('"', '""') + '"' if set(text) & set('|"\r\n') else text
@@ -360,8 +356,7 @@ def _read_word(kind: str, text: str) -> Any:
     """A field from its text, by the annotation of its type."""
     if "None" in kind and not text:
         return None
-    if kind == "bool":
-        return text == "True"
     if "Estimate" in kind:
         return Estimate(*map(float, text.split()))
-    return {"str": str, "int": int}.get(kind, float)(text)
+    kinds: Any = {"str": str, "int": int, "bool": "True".__eq__}
+    return kinds.get(kind, float)(text)

@@ -19,7 +19,7 @@ from lefs.evaluation.methods import Method, edited
 from lefs.evaluation.pairs import PairBatch, PairOptions, seed_pairs
 from lefs.generator import Generator
 from lefs.query import QuerySettings
-from lefs.records import ArtifactError, locate, read_json, whole, write_json
+from lefs.records import ArtifactError, folder_of, read_json, whole, write_json
 from lefs.showing import Shown
 from lefs.tables import Table, Tabular
 
@@ -166,8 +166,7 @@ def tune(
     keys = [s.query(catalog, part).numpy().tobytes() for s in grid]
     # (settings that choose the same channels are rendered once, as one value of the method)
     values = {key: float(i) for i, key in enumerate(keys)}
-    numbers = tuple(values.values())
-    sweep = Method("sweep", "", numbers, numbers[0], partial(_of_grid, catalog, grid))
+    sweep = Method("sweep", "", tuple(values.values()), values[keys[0]], partial(_of_grid, catalog, grid))
     options.setdefault("description", f"tuning {part}")
     tried = seed_pairs(64, targets=30_000, references=40_000) if pairs is None else pairs
     outcomes = compare(generator, catalog, tried, parts=[part], methods=[sweep], **options).outcomes
@@ -185,9 +184,8 @@ def _of_grid(
 
 
 def _best(trials: Sequence[Trial], part: str, visible: float) -> Trial:
-    fitting = [t for t in trials if t.visible[0] <= visible]
+    fitting, least = [t for t in trials if t.visible[0] <= visible], min(t.visible[0] for t in trials)
     if not fitting:
-        least = min(t.visible[0] for t in trials)
         raise ValueError(
             f"visible: no setting of the grid keeps {part!r} to {visible:g}, the least is {least:.3g}; allow "
             "that much, or add a smaller epsilon or a larger rho"
@@ -253,10 +251,9 @@ def save_settings(
 
 def _stated(settings: QuerySettings) -> dict[str, object]:
     """What was tuned, and what is not as usual."""
-    usual = asdict(QuerySettings())
-    stated = {k: v for k, v in asdict(settings).items() if k in ("rho", "epsilon") or v != usual[k]}
-    stated.pop("contributions", None)  # (the table that it stands in says that)
-    return stated
+    own, usual = asdict(replace(settings, contributions=None)), asdict(QuerySettings())
+    # (the table that it stands in says whose contributions they are)
+    return {k: v for k, v in own.items() if k in ("rho", "epsilon") or v != usual[k]}
 
 
 def load_settings(
@@ -299,8 +296,7 @@ def load_settings(
     'sequential'
     """
     kind = check_choice("contributions", contributions or catalog.measure, tuple(_TABLES))
-    folder = locate(name_or_folder)
-    folders = [folder if folder.is_dir() else folder.parent]
+    folders = [folder_of(name_or_folder)]
     if generator is not None and generator.source is not None:
         folders.append(generator.source.parent)
     path = next((p for f in folders if (p := f / "settings.json").is_file()), None)

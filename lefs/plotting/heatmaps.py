@@ -8,14 +8,12 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.image import AxesImage
 
 from lefs.catalog import Catalog
 from lefs.checks import check_integer, check_name
 from lefs.evaluation import PartLeak
 from lefs.plotting.arrays import Names, as_array, as_labels, channel_order, cluster_rows
-from lefs.plotting.style import FAINT, SHARE_MAP, WIDTH, panel, paneled, text_color_on, text_scale
+from lefs.plotting.style import FAINT, SHARE_MAP, WIDTH, panel, styled, text_color_on, text_scale
 
 __all__ = ["concept_counts", "confusion", "contribution_heatmap", "part_leak_matrix", "strongest_channels"]
 
@@ -31,7 +29,7 @@ def _heat_map(
     bar: str = "",
     most: float = 1.0,
     write: Callable[[float], str] | None = None,
-) -> AxesImage:
+) -> None:
     """Draw values from white to dark at `most`: with labels, a number in each cell, and a colour bar.
 
     Parameters
@@ -68,13 +66,12 @@ def _heat_map(
         scale.set_label(bar)
         scale.outline.set(edgecolor=FAINT, linewidth=0.7)
         scale.ax.tick_params(length=0)
-    return image
 
 
-@paneled
+@styled
 def contribution_heatmap(
     contributions: Any, *, names: Names | None = None, title: str | None = None, ax: Axes | None = None
-) -> Figure:
+) -> Any:
     """Contributions as a heat map, clusters × channels.
 
     Channels are sorted by the cluster that has most of their energy, so that a catalog that separates parts
@@ -121,8 +118,8 @@ def contribution_heatmap(
     return figure
 
 
-@paneled
-def strongest_channels(catalog: Catalog, part: str, *, count: int = 5, ax: Axes | None = None) -> Figure:
+@styled
+def strongest_channels(catalog: Catalog, part: str, *, count: int = 5, ax: Axes | None = None) -> Any:
     """The channels of each layer that contribute most to a part, with their M.
 
     Parameters
@@ -169,7 +166,7 @@ def _ordinal(number: int) -> str:
     return f"{number}{ {1: 'st', 2: 'nd', 3: 'rd'}.get(number if number < 20 else number % 10, 'th') }"
 
 
-@paneled
+@styled
 def confusion(
     matrix: Any,
     clusters: Sequence[str],
@@ -179,7 +176,7 @@ def confusion(
     most: int | None = None,
     title: str | None = None,
     ax: Axes | None = None,
-) -> Figure:
+) -> Any:
     """Where the pixels of each cluster truly lie.
 
     Parameters
@@ -219,15 +216,11 @@ def confusion(
     order = order[np.isin(order, kept)]
     figure, ax = panel(ax, width=min(WIDTH, 2.6 + 0.56 * shares.shape[1]), height=1.2 + 0.245 * len(order))
     bar, labels = "share of the cluster's pixels", [rows[i] for i in order]
-    _heat_map(ax, shares[order], labels, columns, bar=bar, write=_at_least(0.05))
+    _heat_map(ax, shares[order], labels, columns, bar=bar, write=lambda v: f"{v:.2f}" if v >= 0.05 else "")
     few = len(order) < len(shares)
-    ax.set(xlabel="true part", ylabel=f"{len(order)} of the {len(shares)} clusters" if few else "cluster")
-    ax.set_title(title or "")
+    label = f"{len(order)} of the {len(shares)} clusters" if few else "cluster"
+    ax.set(xlabel="true part", ylabel=label, title=title or "")
     return figure
-
-
-def _at_least(share: float) -> Callable[[float], str]:
-    return lambda value: f"{value:.2f}" if value >= share else ""
 
 
 def _holders(pixels: np.ndarray, most: int) -> np.ndarray:
@@ -237,8 +230,8 @@ def _holders(pixels: np.ndarray, most: int) -> np.ndarray:
     return np.sort([*dict.fromkeys(ranked[holding].tolist())][:most])
 
 
-@paneled
-def part_leak_matrix(found: PartLeak, *, title: str | None = None, ax: Axes | None = None) -> Figure:
+@styled
+def part_leak_matrix(found: PartLeak, *, title: str | None = None, ax: Axes | None = None) -> Any:
     """Where the change of each edit lies, part by part.
 
     Parameters
@@ -265,17 +258,23 @@ def part_leak_matrix(found: PartLeak, *, title: str | None = None, ax: Axes | No
     """
     shares, parts = found.shares, list(found.parts)
     figure, ax = panel(ax, width=min(WIDTH, 2.4 + 0.62 * len(shares)), height=1.3 + 0.42 * len(shares))
-    _heat_map(ax, shares, parts, parts, bar="share of the row's mean squared ΔE", write=_at_least(0.005))
-    ax.set(xlabel="part whose change is measured", ylabel="part that is edited")
-    middle, low, high = found.estimate()
-    ax.set_title(title or f"off the diagonal: {middle:.0%} [{low:.0%}, {high:.0%}]")
+    _heat_map(
+        ax,
+        shares,
+        parts,
+        parts,
+        bar="share of the row's mean squared ΔE",
+        write=lambda v: f"{v:.2f}" if v >= 0.005 else "",
+    )
+    title = title or "off the diagonal: {:.0%} [{:.0%}, {:.0%}]".format(*found.estimate())
+    ax.set(xlabel="part whose change is measured", ylabel="part that is edited", title=title)
     return figure
 
 
-@paneled
+@styled
 def concept_counts(
     counts: Any, layers: Sequence[str], concepts: Sequence[str], *, ax: Axes | None = None
-) -> Figure:
+) -> Any:
     """How many units of each layer stand for each concept.
 
     Parameters
@@ -303,6 +302,5 @@ def concept_counts(
     figure, ax = panel(ax, width=min(WIDTH, 1.9 + 0.6 * table.shape[1]), height=1.1 + 0.27 * len(table))
     most = max(1.0, table.max())
     _heat_map(ax, table, rows, columns, most=most, write=lambda n: f"{n:.0f}" if n else "")
-    ax.set(ylabel="layer", xlabel="concept")
-    ax.set_title("Units that stand for a concept")
+    ax.set(ylabel="layer", xlabel="concept", title="Units that stand for a concept")
     return figure

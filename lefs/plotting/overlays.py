@@ -80,8 +80,9 @@ def membership_overlays(
     pairs = zip(wrapped(pictures, columns), wrapped(mixed, columns), strict=True)
     rows = [row for pair in pairs for row in pair]
     legend = [] if many else [(parts[k], palette[k]) for k in shown]
-    above = dict.fromkeys(range(2, len(rows), 2), 0.1)
-    return PictureGrid(rows, title=title, above=above, legend=legend).figure
+    return PictureGrid(
+        rows, title=title, above=dict.fromkeys(range(2, len(rows), 2), 0.1), legend=legend
+    ).figure
 
 
 @styled
@@ -188,8 +189,7 @@ def soft_overlays(
     """
     pictures, found = _read(images, memberships, opacity)
     soft = list(found.values())
-    palette = cluster_colors(max(m.shape[1] for m in soft))
-    rows = [pictures]
+    palette, rows = cluster_colors(max(m.shape[1] for m in soft)), [pictures]
     for membership in soft:
         colors = palette[_counterparts(soft[0], membership, len(palette))]
         rows.append(tinted(pictures, np.einsum("nkhw,kc->nhwc", membership, colors), opacity))
@@ -236,11 +236,10 @@ def factor_maps(
     """
     pictures = as_images("images", images)
     shares = as_array("membership", membership, ndim=4, images=len(pictures))
-    known = shares.shape[1]
     if factors is None:
         most = check_integer("count", count, minimum=1)
         factors = np.argsort(-shares.mean(axis=(0, 2, 3)), kind="stable")[:most].tolist()
-    shown = [check_integer("factors", k, maximum=known - 1) for k in factors]
+    shown = [check_integer("factors", k, maximum=shares.shape[1] - 1) for k in factors]
     labels = ["pictures", *(f"factor {k}" if names is None else str(names[k]) for k in shown)]
     without_hues = grey(pictures).repeat(3, axis=-1).round().astype(np.uint8)
     rows = [pictures]
@@ -256,8 +255,7 @@ def _counterparts(first: np.ndarray, other: np.ndarray, count: int) -> np.ndarra
     """For each cluster of `other` the one of `first` whose colour it takes, each colour given once: (K,)."""
     from scipy.optimize import linear_sum_assignment  # (takes a while, and most figures need none)
 
-    size = (first.shape[2], first.shape[3])
-    if other.shape[2:] != size or other.shape[1] > count:
+    if other.shape[2:] != first.shape[2:] or other.shape[1] > count:
         return np.arange(other.shape[1])
     shared = np.zeros((other.shape[1], count))
     shared[:, : first.shape[1]] = np.einsum("nkhw,njhw->jk", first, other)

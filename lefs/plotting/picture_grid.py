@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -32,12 +31,8 @@ _TITLE_SIZE, _CAPTION_SIZE, _SMALLEST = 10.5, 9.0, 6.5
 def text_width(text: str, size: float, *, weight: str = "normal") -> float:
     """Width of one line of text in inches, with the fonts in use."""
     font = FontProperties(size=size, weight=weight)
-    return float(_renderer().get_text_width_height_descent(text, font, False)[0]) / style.DPI
-
-
-@functools.cache
-def _renderer() -> RendererAgg:
-    return RendererAgg(1, 1, style.DPI)
+    drawn = RendererAgg(1, 1, style.DPI).get_text_width_height_descent(text, font, False)
+    return float(drawn[0]) / style.DPI
 
 
 def fitted(text: str, width: float, size: float | None = None) -> tuple[str, float]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
+import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -16,9 +17,6 @@ from lefs.tables import Table
 from lefs.units import Agreement, CausalEffect
 
 __all__ = ["agreement_dots", "agreement_profile", "dose_curves", "stability_curve"]
-
-#: Where a legend stands beside its axes.
-BESIDE: dict[str, Any] = {"loc": "upper left", "bbox_to_anchor": (1.0, 1.0)}
 
 
 def intervals(
@@ -76,10 +74,9 @@ def in_powers(ax: Axes, *names: Literal["x", "y"]) -> None:
 
 def legend_above(figure: Figure, ax: Axes, title: str | None) -> None:
     handles, labels = ax.get_legend_handles_labels()
-    legend = figure.legend(handles, labels, loc="outside upper left", ncols=len(labels), alignment="left")
-    if title:
-        legend.set_title(title)
-        legend.get_title().set_fontweight("bold")
+    look: dict[str, Any] = {"loc": "outside upper left", "ncols": len(labels), "alignment": "left"}
+    font = {"weight": "bold", "size": mpl.rcParams["legend.title_fontsize"]}
+    figure.legend(handles, labels, title=title, title_fontproperties=font, **look)
 
 
 def all_of(name: str, values: Iterable[Any], kind: type, origin: str) -> list[Any]:
@@ -94,10 +91,8 @@ def names_of(values: Iterable[Any], quantity: str) -> list[str]:
     return list(dict.fromkeys(getattr(value, quantity) for value in values))
 
 
-@style.paneled
-def stability_curve(
-    scores: Mapping[int, Any], *, chosen: int | None = None, ax: Axes | None = None
-) -> Figure:
+@style.styled
+def stability_curve(scores: Mapping[int, Any], *, chosen: int | None = None, ax: Axes | None = None) -> Any:
     """How well clusterings from different seeds agree, for each number of clusters.
 
     Parameters
@@ -135,16 +130,14 @@ def stability_curve(
         ax.annotate(f"K = {chosen}", (chosen, 0.03), xycoords=ax.get_xaxis_transform(), xytext=(5, 0),
                     textcoords="offset points", color=style.line_color(1))  # fmt: skip
     ax.set(xlabel="number of clusters K", ylabel="adjusted Rand index", xticks=counts)
-    ax.set_ylim(min(0.0, min(v.min() for v in values)), 1.02)
+    ax.set_ylim(min(0.0, *(v.min() for v in values)), 1.02)
     ax.grid(axis="y")
     ax.legend(loc="lower left" if chosen != counts[0] else "lower right")
     return figure
 
 
-@style.paneled
-def agreement_dots(
-    tables: Mapping[str, Table], *, quantity: str = "purity", ax: Axes | None = None
-) -> Figure:
+@style.styled
+def agreement_dots(tables: Mapping[str, Table], *, quantity: str = "purity", ax: Axes | None = None) -> Any:
     """How well several dissections agree with the truth, true part by true part.
 
     Parameters
@@ -171,19 +164,19 @@ def agreement_dots(
     """
     if not tables:
         raise ValueError("tables is empty; give {label: agreement_table(...)}")
-    columns = {label: list(table.columns) for label, table in tables.items()}
-    for label, names in columns.items():
-        if quantity not in names:
-            raise ValueError(f"quantity: tables[{label!r}] has no {quantity!r}, only {', '.join(names)}")
     parts = [str(row[0]) for row in next(iter(tables.values())).rows]
     figure, ax = style.panel(ax, width=6.2, height=0.9 + 0.27 * len(parts))
     shifts = side_by_side(len(tables), 0.22 * len(tables))
     for j, (label, table) in enumerate(tables.items()):
-        values = as_array(label, [row[columns[label].index(quantity)] for row in table.rows], ndim=1)
+        if quantity not in table.columns:
+            known = ", ".join(table.columns)
+            raise ValueError(f"quantity: tables[{label!r}] has no {quantity!r}, only {known}")
+        column = list(table.columns).index(quantity)
+        values = as_array(label, [row[column] for row in table.rows], ndim=1)
         intervals(ax, values, np.arange(len(parts)) + shifts[j], j, joined=False, label=label)
     in_rows(ax, parts)
     ax.set(xlim=(-0.02, 1.02), xlabel=f"{quantity}, share of pixels")
-    ax.legend(**BESIDE)
+    ax.legend(**style.BESIDE)
     return figure
 
 
@@ -224,7 +217,7 @@ def dose_curves(effects: Sequence[CausalEffect], *, title: str | None = None) ->
             intervals(ax, x, [e.estimate(quantity) for e in own], j, label=methods[j])
         ax.axhline(cells[0].before.mean(), color=style.MUTED, linestyle=(0, (4, 3)), linewidth=1, zorder=1)
         ax.set_xticks(range(len(doses)), [f"{k}" for k in doses])
-        ax.set(xlabel="number of units")
+        ax.set_xlabel("number of units")
         ax.set_title(f"units {quantity}", weight="normal")
         ax.grid(axis="y")
     axes[0].set(ylabel=f"pixels of {cells[0].concept} in an image", ylim=(0, None))
@@ -232,10 +225,8 @@ def dose_curves(effects: Sequence[CausalEffect], *, title: str | None = None) ->
     return figure
 
 
-@style.paneled
-def agreement_profile(
-    found: Sequence[Agreement], *, title: str | None = None, ax: Axes | None = None
-) -> Figure:
+@style.styled
+def agreement_profile(found: Sequence[Agreement], *, title: str | None = None, ax: Axes | None = None) -> Any:
     """How well contributions rank the channels that act: Spearman's ρ, layer by layer, for each part.
 
     Parameters
@@ -274,9 +265,8 @@ def agreement_profile(
         ax.axvline(edge - 0.5, color=style.FAINT, linewidth=0.6, zorder=0)
     ax.axhline(0, color=style.MUTED, linewidth=0.8, zorder=1)
     ax.set_xticks(range(len(layers)), layers)
-    ax.set(ylabel="Spearman's ρ of M with effect", xlabel="layer", xlim=(-0.5, len(layers) - 0.5))
-    ax.set_ylim(min(-0.1, min(a.rho.low for a in cells) - 0.05), 1.02)
-    ax.set_title(title or "")
+    ax.set(ylabel="Spearman's ρ of M with effect", xlabel="layer", title=title or "")
+    ax.set(xlim=(-0.5, len(layers) - 0.5), ylim=(min(-0.1, min(a.rho.low for a in cells) - 0.05), 1.02))
     ax.grid(axis="y")
-    ax.legend(**BESIDE)
+    ax.legend(**style.BESIDE)
     return figure

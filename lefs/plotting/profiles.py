@@ -25,14 +25,14 @@ _DASHED: dict[str, Any] = {"linestyle": (0, (3, 2)), "linewidth": 1.1}
 _COLUMNS = 3000  # of a stack of shares, at most
 
 
-@style.paneled
+@style.styled
 def sum_to_one(
     contributions: Any,
     *,
     names: Names | None = None,
     layers: Sequence[StyleLayer] | None = None,
     ax: Axes | None = None,
-) -> Figure:
+) -> Any:
     """Every channel as a column of its clusters' shares, stacked: they fill the unit exactly.
 
     Parameters
@@ -63,42 +63,36 @@ def sum_to_one(
     if layers is not None:
         shares = np.concatenate([shares[:, layer.span] for layer in layers], axis=1)
     order = channel_order(shares)
-    sums = shares.sum(0)
-    live = sums > 0
-    worst = float(np.abs(sums[live] - 1).max()) if live.any() else 0.0
+    live = (sums := shares.sum(0)) > 0
+    worst = float(np.abs(sums[live] - 1).max(initial=0))
     figure, ax = style.panel(ax, width=style.WIDTH, height=2.5)
     labels, colors = cluster_rows(names, len(shares))
     every = -(-len(order) // _COLUMNS)  # (more columns than a page has points take minutes, and show no more)
     _stack(ax, shares[:, order[::every]], colors, every)
     if names is not None:
         patches = {part: Patch(color=color, label=part) for part, color in zip(labels, colors, strict=True)}
-        ax.legend(handles=list(patches.values()), loc="upper left", bbox_to_anchor=(1.0, 1.0))
+        ax.legend(handles=list(patches.values()), **style.BESIDE)
     ax.set(xlim=(0, shares.shape[1]), ylim=(0, 1.001), yticks=[0, 0.5, 1])
     ax.set(ylabel="share of energy", xlabel="style channels, sorted by their strongest cluster")
-    dead = int((~live).sum())
-    ax.set_title(
-        f"max |Σ M − 1| = {worst:.1e} over {int(live.sum()):,} live channels; {dead} dead", weight="normal"
-    )
+    counts = f"{int(live.sum()):,} live channels; {int((~live).sum())} dead"
+    ax.set_title(f"max |Σ M − 1| = {worst:.1e} over {counts}", weight="normal")
     return figure
 
 
 def _stack(ax: Axes, shares: np.ndarray, colors: np.ndarray, width: int) -> None:
     """Columns of shares (K, C): the strongest at the bottom in full colour, the rest above it, pale."""
-    owner, edges = shares.argmax(0), width * np.arange(shares.shape[1] + 1)
-    top = shares.max(0)
-    for k, color in enumerate(colors):
-        own = np.where(owner == k, shares[k], 0.0)
-        # (not by `stairs`, which looks at every corner for limits that are set anyway)
-        ax.add_artist(StepPatch(own, edges, fill=True, color=color, linewidth=0, antialiased=False))
-        rest = np.where(owner == k, 0.0, shares[k])
-        pale = 0.35 * color + 0.65
-        paint: dict[str, Any] = {"fill": True, "color": pale, "linewidth": 0, "antialiased": False}
-        ax.add_artist(StepPatch(top + rest, edges, baseline=top, **paint))
-        top = top + rest
+    edges, top = width * np.arange(shares.shape[1] + 1), np.zeros(shares.shape[1])
+    own = np.where(shares.argmax(0) == np.arange(len(shares))[:, None], shares, 0.0)
+    for rows, paint in ((own, colors), (shares - own, 0.35 * colors + 0.65)):
+        for row, color in zip(rows, paint, strict=True):
+            look: dict[str, Any] = {"baseline": top, "color": color, "linewidth": 0, "antialiased": False}
+            # (not by `stairs`, which looks at every corner for limits that are set anyway)
+            ax.add_artist(StepPatch(top + row, edges, fill=True, **look))
+            top = top + row
 
 
-@style.paneled
-def layer_profile(catalog: Catalog, parts: str | Sequence[str], *, ax: Axes | None = None) -> Figure:
+@style.styled
+def layer_profile(catalog: Catalog, parts: str | Sequence[str], *, ax: Axes | None = None) -> Any:
     """Contribution to one or several parts along the layers: strongest channel and mean.
 
     Parameters
@@ -138,7 +132,7 @@ def layer_profile(catalog: Catalog, parts: str | Sequence[str], *, ax: Axes | No
     names = [layer.name for layer in catalog.layers]
     ax.set_xticks(range(len(names)), names, rotation=40, ha="right", rotation_mode="anchor")
     ax.set(ylim=(0, 1.0), yticks=[0, 0.25, 0.5, 0.75, 1], ylabel="contribution M")
-    ax.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), borderaxespad=0.4)
+    ax.legend(**style.BESIDE, borderaxespad=0.4)
     return figure
 
 

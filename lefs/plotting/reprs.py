@@ -87,16 +87,13 @@ def _(recipe: Recipe) -> dict[str, Any]:
 def _(catalog: Catalog) -> dict[str, Any]:
     """Its parts in the colours that overlays give them, with their clusters and their share of the sample."""
     total = max(int(catalog.sizes.sum()), 1)
-    cells = []
-    for (part, clusters), color in zip(
-        catalog.parts.items(), cluster_colors(len(catalog.parts)), strict=True
-    ):
+    cells, colors = [], cluster_colors(len(catalog.parts))
+    for (part, clusters), color in zip(catalog.parts.items(), colors, strict=True):
         chip = f'<span style="background:{to_hex(color)};padding:0 .7em;margin-right:.4em"></span>'
         share = int(catalog.sizes[list(clusters)].sum()) / total
         cells.append(f"<td>{chip}{escape(part)}</td><td>{len(clusters)}</td><td>{share:.1%}</td>")
     body = "".join(f"<tr>{row}</tr>" for row in cells[:_ROWS])
-    rest = len(cells) - _ROWS
-    more = f"<p>… and {rest} more parts</p>" if rest > 0 else ""
+    more = f"<p>… and {len(cells) - _ROWS} more parts</p>" if len(cells) > _ROWS else ""
     head = "<tr><th>part</th><th>clusters</th><th>share of the sample</th></tr>"
     said = escape(str(catalog).partition(", parts:")[0])
     return {"text/html": f"<div><p>{said}</p><table>{head}{body}</table>{more}</div>"}

@@ -6,7 +6,7 @@ import functools
 import io
 import threading
 from collections.abc import Callable
-from typing import Any, ParamSpec, cast
+from typing import Any, ParamSpec, TypeVar, cast
 
 import matplotlib as mpl
 import numpy as np
@@ -18,9 +18,10 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from lefs.checks import check_integer
 
-__all__ = ["CHANGE_LIMIT", "CHANGE_MAP", "LINES", "SHARE_MAP", "WIDTH", "cluster_colors", "paneled", "styled"]
+__all__ = ["CHANGE_LIMIT", "CHANGE_MAP", "LINES", "SHARE_MAP", "WIDTH", "cluster_colors", "styled"]
 
 P = ParamSpec("P")
+F = TypeVar("F")
 
 #: Width of a figure in inches and its resolution: 860 pixels, the text column of a notebook page.
 WIDTH, DPI = 8.6, 100
@@ -30,6 +31,8 @@ INK, MUTED, FAINT = "#1f2328", "#656d76", "#d0d7de"
 BAND = "#f3f5f7"
 #: Lines and bars on white: Okabe & Ito (2008) without its yellow, which white paper swallows.
 LINES = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#5A1E87", "#7F7F7F")
+#: Where a legend stands beside its axes.
+BESIDE: dict[str, Any] = {"loc": "upper left", "bbox_to_anchor": (1.0, 1.0)}
 # Both maps grow darker evenly and start at the white of the paper: white is "nothing changed", "none of it".
 _HEAT = mpl.colormaps["magma_r"](np.linspace(0.06, 1, 12))
 #: Colour differences (ΔE), and shares in [0, 1].
@@ -70,10 +73,8 @@ def cluster_colors(count: int) -> np.ndarray:
     """
     check_integer("count", count, minimum=1)
     base = np.array([to_rgb(c) for c in _CLUSTERS])
-    rounds = np.arange(count) // len(base) % 3
-    toward = np.array([0.0, 1.0, 0.0])[rounds][:, None]
-    weight = np.array([0.0, 0.45, 0.45])[rounds][:, None]
-    return (1 - weight) * base[np.arange(count) % len(base)] + weight * toward
+    rounds = np.concatenate([base, 0.55 * base + 0.45, 0.55 * base])
+    return rounds[np.arange(count) % len(rounds)]
 
 
 @functools.cache
@@ -99,7 +100,6 @@ _LOOK: dict[str, Any] = {
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.axisbelow": True,
-    "axes.grid": False,
     "axes.formatter.useoffset": False,
     "grid.color": FAINT,
     "grid.linewidth": 0.6,
@@ -115,7 +115,6 @@ _LOOK: dict[str, Any] = {
     "figure.titleweight": "bold",
     "figure.labelsize": 9.5,
     "figure.facecolor": "white",
-    "savefig.facecolor": "white",
 }
 
 _TEXT_SIZES = ("titlesize", "labelsize", "fontsize")
@@ -124,36 +123,24 @@ _TEXT_SIZES = ("titlesize", "labelsize", "fontsize")
 _STYLE_LOCK = threading.RLock()
 
 
-def styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:
+def styled(draw: Callable[P, F]) -> Callable[P, F]:
     """Make `draw` build its figure in the style of this package, on a page where all of its text fits.
 
     matplotlib's settings are left alone, and whoever has changed one gets it, but for colours, which mean
-    something here.
+    something here. A function of one panel gives back the axes that it was given, not their figure.
     """
 
     @functools.wraps(draw)
-    def wrapper(*args: P.args, **kwargs: P.kwargs) -> Figure:
+    def wrapper(*args: P.args, **kwargs: P.kwargs) -> F:
         with _STYLE_LOCK, mpl.rc_context(_look()):
-            figure = draw(*args, **kwargs)
-            ax = kwargs.get("ax")
-            for each in figure.axes if ax is None else [cast(Axes, ax)]:
+            made: Any = draw(*args, **kwargs)
+            ax: Any = kwargs.get("ax")
+            for each in made.axes if ax is None else [ax]:
                 # tick labels are made when the figure is drawn, out of this style
                 each.tick_params(which="both", labelfontfamily=mpl.rcParams["font.family"])
             if ax is None:
-                _fit(figure)
-            return figure
-
-    return wrapper
-
-
-def paneled(draw: Callable[P, Figure]) -> Callable[P, Any]:
-    """`styled`, for a function of one panel: given axes are what it returns, not their figure."""
-    whole = styled(draw)
-
-    @functools.wraps(draw)
-    def wrapper(*args: P.args, **kwargs: P.kwargs) -> Any:
-        figure = whole(*args, **kwargs)
-        return kwargs.get("ax") or figure
+                _fit(made)
+            return cast(F, made if ax is None else ax)
 
     return wrapper
 

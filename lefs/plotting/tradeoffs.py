@@ -134,9 +134,8 @@ def _curve(ax: Axes, rows: Sequence[Any], look: Mapping[str, Any]) -> None:
 def _share_axes(ax: Axes, *, left: bool, bottom: bool) -> None:
     # Where the methods differ, little is seen outside: a square root spreads that out.
     ax.set_xscale("function", functions=(lambda v: np.sqrt(np.maximum(v, 0)), np.square))
-    ax.set_xlim(0, 1)
     ax.set_xticks([0, 0.01, 0.05, 0.2, 0.5, 1], ["0", "1", "5", "20", "50", "100"])
-    ax.set_yticks([0, 0.25, 0.5, 0.75, 1])
+    ax.set(xlim=(0, 1), yticks=[0, 0.25, 0.5, 0.75, 1])
     ax.grid(color=style.FAINT, linewidth=0.5)
     if left:
         ax.set_ylabel("arrival")
@@ -249,8 +248,8 @@ def locality_bars(
     return figure
 
 
-@style.paneled
-def tuning_curve(tuning: Tuning, *, ax: Axes | None = None) -> Figure:
+@style.styled
+def tuning_curve(tuning: Tuning, *, ax: Axes | None = None) -> Any:
     """What every setting of a sweep does, its Pareto curve, and the one that was chosen.
 
     Parameters
@@ -277,9 +276,9 @@ def tuning_curve(tuning: Tuning, *, ax: Axes | None = None) -> Figure:
     """
     figure, ax = style.panel(ax, width=6.2, height=3.6)
     for i, rho in enumerate(sorted({t.settings.rho for t in tuning.trials})):
-        own = [t for t in tuning.trials if t.settings.rho == rho]
-        points = [t.visible[0] for t in own], [t.arrival[0] for t in own]
-        plots.intervals(ax, *points, i, linewidth=0.8, markersize=3.5, label=f"ρ = {rho:g}")
+        own = [(t.visible[0], t.arrival[0]) for t in tuning.trials if t.settings.rho == rho]
+        x, y = np.transpose(own)
+        plots.intervals(ax, x, y, i, linewidth=0.8, markersize=3.5, label=f"ρ = {rho:g}")
     edge = np.array([(t.visible[0], t.arrival[0]) for t in tuning.frontier])
     ax.step(*edge.T, where="post", color=style.INK, linewidth=1.4, zorder=0, label="Pareto curve")
     (at, *xs), (up, *ys) = tuning.best.visible, tuning.best.arrival
@@ -288,8 +287,7 @@ def tuning_curve(tuning: Tuning, *, ax: Axes | None = None) -> Figure:
     chosen = f"ρ = {tuning.settings.rho:g}, ε = {tuning.settings.epsilon:g}"
     ax.annotate(chosen, (at, up), xytext=(9, 9), textcoords="offset points", weight="bold")
     ax.axvline(tuning.limit, color=style.MUTED, linewidth=0.8, dashes=(4, 3), zorder=0)
-    ax.set(xlabel="visible outside (share of pixels)", ylabel="arrival", xlim=(0, None))
-    ax.set_title(tuning.part)
+    ax.set(xlabel="visible outside (share of pixels)", ylabel="arrival", xlim=(0, None), title=tuning.part)
     ax.grid()
-    ax.legend(**plots.BESIDE)
+    ax.legend(**style.BESIDE)
     return figure

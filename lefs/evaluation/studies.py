@@ -1,9 +1,9 @@
-"""The part-leak matrix: what else changes when one part is edited."""
+"""Comparisons that are often wanted: locality, a path beside a transfer, and the part-leak matrix."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Unpack
 
@@ -11,9 +11,14 @@ import numpy as np
 import torch
 
 from lefs.catalog import Catalog
+from lefs.checks import check_seeds
+from lefs.directions import Direction
+from lefs.evaluation import methods
+from lefs.evaluation.comparisons import compare
 from lefs.evaluation.intervals import Estimate, bootstrap, interval
 from lefs.evaluation.masks import chosen_parts
-from lefs.evaluation.methods import Method, Settings, by_settings, settings_by_part
+from lefs.evaluation.methods import Method, Settings, settings_by_part
+from lefs.evaluation.outcomes import Curve, Locality
 from lefs.evaluation.pairs import PairBatch, PairOptions, map_pairs
 from lefs.generator import Generator
 from lefs.images import color_difference
@@ -21,9 +26,123 @@ from lefs.query import QuerySettings
 from lefs.showing import Shown
 from lefs.tables import Table, Tabular
 
-__all__ = ["PartLeak", "part_leak"]
+__all__ = ["PartLeak", "contrast", "locality", "part_leak"]
 
 _USUAL = QuerySettings()
+
+
+def locality(
+    generator: Generator,
+    catalog: Catalog,
+    pairs: Sequence[tuple[int, int]],
+    *,
+    parts: Iterable[str] | None = None,
+    settings: Settings = _USUAL,
+    random_state: int = 0,
+    **options: Unpack[PairOptions],
+) -> list[Locality]:
+    """Measure the edit of each part beside a random query of equal budget and beside global transfer.
+
+    Parameters
+    ----------
+    generator : Generator
+    catalog : Catalog
+    pairs : sequence of (int, int)
+        Seeds (target, reference).
+    parts : iterable of str, optional
+        Names of the catalog's parts; all by default.
+    settings : QuerySettings, or mapping of part to QuerySettings
+        How channels are chosen.
+    random_state : int
+        Of the random query.
+    **options
+        ``truncation``, ``segmenter``, ``batch_size``, ``progress``, ``executor``: of `map_pairs`.
+
+    Returns
+    -------
+    list of Locality
+        Three for each part: the method of `settings` (``"in place"`` if it is), ``"random"``, ``"global"``;
+        none for a part that no pair shows.
+
+    Examples
+    --------
+    >>> import lefs
+    >>> from lefs.evaluation import locality, seed_pairs
+    >>> generator, catalog = lefs.load("portraits-64"), lefs.Catalog.load("portraits-64")
+    >>> found = locality(generator, catalog, seed_pairs(2), parts=["hair"], progress=False)
+    >>> [m.method for m in found]
+    ['sequential', 'random', 'global']
+    """
+    own = settings_by_part(settings, chosen_parts(catalog, parts))
+    chance = methods.at_random(catalog, own, "random", "", random_state)
+    three = [methods.by_settings(catalog, own), chance, methods.global_transfer()]
+    options.setdefault("description", "locality")
+    found = compare(generator, catalog, pairs, parts=own, methods=three, **options).outcomes
+    names = {p: "in place" if s.where == "part" else str(s.method) for p, s in own.items()}
+    return [replace(o, method=names[o.part]) if o.method == "settings" else o for o in found]
+
+
+def contrast(
+    generator: Generator,
+    catalog: Catalog,
+    directions: Sequence[Direction],
+    targets: Iterable[int],
+    *,
+    parts: Iterable[str],
+    settings: QuerySettings = _USUAL,
+    first_reference: int = 20_000,
+    **options: Unpack[PairOptions],
+) -> list[Curve]:
+    """Measure, on the same targets, a path, the path through a part's query, and a transfer of the part.
+
+    Target i goes along direction i mod n, forward and backward in turn, and takes its part from the seed
+    `first_reference` + i. A target that does not show a part, or nothing else, is left out for it.
+
+    Parameters
+    ----------
+    generator : Generator
+    catalog : Catalog
+    directions : sequence of Direction
+        The n directions.
+    targets : iterable of int
+        Seeds.
+    parts : iterable of str
+        Names of the catalog's parts.
+    settings : QuerySettings
+        How the channels of a part are chosen, for path and transfer alike.
+    first_reference : int
+        Seed.
+    **options
+        ``truncation``, ``segmenter``, ``batch_size``, ``progress``, ``executor``: of `map_pairs`.
+
+    Returns
+    -------
+    list of Curve
+        Three for each part that some target shows.
+
+    Examples
+    --------
+    >>> import lefs
+    >>> from lefs.directions import principal_directions
+    >>> from lefs.evaluation import contrast
+    >>> generator, catalog = lefs.load("portraits-64"), lefs.Catalog.load("portraits-64")
+    >>> directions = principal_directions(generator, range(99), count=2)
+    >>> curves = contrast(generator, catalog, directions, range(2), parts=["hair"], progress=False)
+    >>> [curve.method for curve in curves]
+    ['path', 'path through q', 'transfer']
+    """
+    if not len(directions):
+        raise ValueError("directions is empty; give at least one")
+    for direction in directions:
+        direction.check_generator(generator)
+    seeds = check_seeds(targets, name="targets")
+    pairs = [(seed, first_reference + i) for i, seed in enumerate(seeds)]
+    three = methods.path_methods(directions, catalog, settings)
+    options.setdefault("description", "paths and transfers")
+    return compare(generator, catalog, pairs, parts=parts, methods=three, masks="edit", **options).curves
+
+
+# -- the part-leak matrix ------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -132,7 +251,7 @@ def part_leak(
     (2, 2, 2)
     """
     names = tuple(chosen_parts(catalog, parts))
-    edit = method or by_settings(catalog, settings_by_part(settings, names))
+    edit = method or methods.by_settings(catalog, settings_by_part(settings, names))
     options.setdefault("description", "part-leak matrix")
     changes = partial(_changes, names=names, method=edit)
     return PartLeak(names, np.concatenate(list(map_pairs(changes, generator, catalog, pairs, **options))))
