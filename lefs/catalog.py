@@ -108,21 +108,15 @@ class Catalog(Shown):
 
         Parts are named ``"cluster 0"``, ``"cluster 1"``, ...; `how` are further fields of `Sampling`.
         """
-        generator, names = sample.generator, [f"cluster {k}" for k in range(len(centers))]
+        generator, parts = sample.generator, {f"cluster {k}": (k,) for k in range(len(centers))}
         blank = torch.zeros(len(centers), generator.num_styles, dtype=torch.float64)
         how = {"random_state": 0, "label": generator.default_label, **how}
+        sampling = Sampling(tuple(sample.seeds), sample.truncation, **how)
         return cls(
-            centers=centers.float().cpu(),
-            layer=layer,
-            contributions=blank,
-            sizes=blank[:, 0].long(),
-            layers=generator.layers,
-            parts={name: (k,) for k, name in enumerate(names)},
-            generator=GeneratorId.of(generator),
-            sampling=Sampling(tuple(sample.seeds), sample.truncation, **how),
-            method=method,
-            measure="none",
-        )
+            centers=centers.float().cpu(), layer=layer, contributions=blank, sizes=blank[:, 0].long(),
+            layers=generator.layers, parts=parts, generator=GeneratorId.of(generator), sampling=sampling,
+            method=method, measure="none",
+        )  # fmt: skip
 
     def __post_init__(self) -> None:
         check_choice("method", self.method, ("kmeans", "nmf"))

@@ -131,16 +131,9 @@ class SphericalKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Cluster
     """
 
     def __init__(
-        self,
-        n_clusters: int = 8,
-        *,
-        init: Any = "k-means++",
-        n_init: int = 4,
-        max_iter: int = 100,
-        tol: float = 1e-4,
-        sample_size: int | Literal["auto"] | None = "auto",
-        random_state: Any = None,
-    ):
+        self, n_clusters: int = 8, *, init: Any = "k-means++", n_init: int = 4, max_iter: int = 100,
+        tol: float = 1e-4, sample_size: int | Literal["auto"] | None = "auto", random_state: Any = None,
+    ):  # fmt: skip
         self.n_clusters = n_clusters
         self.init = init
         self.n_init = n_init

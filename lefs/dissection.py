@@ -34,22 +34,12 @@ _once = partial(timeit, number=1)  # seconds that a call takes
 
 
 def dissect(
-    generator: Generator,
-    seeds: Iterable[int],
-    *,
-    clusters: int,
-    layer: str | None = None,
-    method: Literal["kmeans", "nmf"] = "kmeans",
-    truncation: float = 1.0,
-    random_state: int = 0,
-    n_init: int = 4,
-    max_vectors: int = 65_536,
-    sample_size: int | Literal["auto"] | None = "auto",
-    contributions: Contributions | Literal["none"] = "energy",
-    precision: float = 0.025,
-    probes: int = 1,
+    generator: Generator, seeds: Iterable[int], *, clusters: int, layer: str | None = None,
+    method: Literal["kmeans", "nmf"] = "kmeans", truncation: float = 1.0, random_state: int = 0,
+    n_init: int = 4, max_vectors: int = 65_536, sample_size: int | Literal["auto"] | None = "auto",
+    contributions: Contributions | Literal["none"] = "energy", precision: float = 0.025, probes: int = 1,
     **options: Unpack[WorkOptions],
-) -> Catalog:
+) -> Catalog:  # fmt: skip
     """Find the parts that a generator knows and the channels that make them.
 
     Two passes over the images, a batch at a time, so that memory does not grow with their number: the first
@@ -145,14 +135,10 @@ def dissect(
 
 
 def remeasure(
-    catalog: Catalog,
-    generator: Generator,
-    seeds: Iterable[int] | None = None,
-    *,
-    contributions: Literal["energy", "standardized"] = "standardized",
-    precision: float = 0.025,
+    catalog: Catalog, generator: Generator, seeds: Iterable[int] | None = None, *,
+    contributions: Literal["energy", "standardized"] = "standardized", precision: float = 0.025,
     **options: Unpack[WorkOptions],
-) -> Catalog:
+) -> Catalog:  # fmt: skip
     """The same clusters and parts with contributions of another kind, or measured on other images.
 
     Parameters
@@ -185,14 +171,9 @@ def remeasure(
 
 
 def divide(
-    catalog: Catalog,
-    generator: Generator,
-    clusters: int | Iterable[int],
-    how: Literal["likeness", "x", "y"] = "likeness",
-    *,
-    at: float = 0.5,
-    progress: bool = True,
-) -> Catalog:
+    catalog: Catalog, generator: Generator, clusters: int | Iterable[int],
+    how: Literal["likeness", "x", "y"] = "likeness", *, at: float = 0.5, progress: bool = True,
+) -> Catalog:  # fmt: skip
     """Split clusters in two each, by what they look like or by where they lie, and measure again.
 
     The first halves keep numbers and names; the others are new clusters at the end. By likeness, k-means
@@ -286,15 +267,9 @@ class Estimate:
 
 
 def estimate(
-    generator: Generator,
-    images: int,
-    *,
-    clusters: int,
-    layer: str | None = None,
-    n_init: int = 4,
-    batch_size: int | None = None,
-    max_vectors: int = 65_536,
-) -> Estimate:
+    generator: Generator, images: int, *, clusters: int, layer: str | None = None, n_init: int = 4,
+    batch_size: int | None = None, max_vectors: int = 65_536,
+) -> Estimate:  # fmt: skip
     """Time and memory of `dissect` for that many images, from one batch of them; nothing is kept.
 
     Parameters
@@ -345,13 +320,9 @@ def _peak_bytes(sample: Sample, clusters: int, count: int, width: int) -> int:
 
 
 def dissect_shard(
-    generator: Generator,
-    seeds: Iterable[int],
-    shard: tuple[int, int],
-    *,
-    checkpoint: str | os.PathLike[str],
+    generator: Generator, seeds: Iterable[int], shard: tuple[int, int], *, checkpoint: str | os.PathLike[str],
     **options: Any,
-) -> int:
+) -> int:  # fmt: skip
     """A share of the work of `dissect`, left in a common folder: for clusters without a scheduler of ours.
 
     When all shards are through, in any order, `dissect` with the same arguments finds everything there.

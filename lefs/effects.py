@@ -71,15 +71,9 @@ def with_effects(
 
 
 def measure_effects(
-    catalog: Catalog,
-    generator: Generator,
-    seeds: Seeds | None = None,
-    *,
-    truncation: float | None = None,
-    probes: int = 1,
-    random_state: int = 0,
-    **options: Any,
-) -> Catalog:
+    catalog: Catalog, generator: Generator, seeds: Seeds | None = None, *, truncation: float | None = None,
+    probes: int = 1, random_state: int = 0, **options: Any,
+) -> Catalog:  # fmt: skip
     """The catalog with its effects beside its contributions, and what they were measured on.
 
     E[k, c] is the squared change of an image in [-1, 1] for one unit of style c, summed over the pixels of

@@ -39,12 +39,9 @@ _FIRST = 32  # images after which errors are looked at first; then whenever thei
 
 
 def measured(
-    sample: Sample,
-    catalog: Catalog,
-    *,
-    kind: Literal["energy", "standardized", "none"] = "energy",
+    sample: Sample, catalog: Catalog, *, kind: Literal["energy", "standardized", "none"] = "energy",
     precision: float = 0.0,
-) -> Catalog:
+) -> Catalog:  # fmt: skip
     """The catalog with M (Editing in Style, Eq. 1) of every style channel to its clusters, as a sample shows.
 
     Parameters
@@ -83,14 +80,10 @@ def measured(
         live = sums[0].sum(dim=0) > 0
         rough = [i < cheap or _rms(errors, live, la.span) > precision for i, la in enumerate(layers)]
         depth = min(depth, _depth(rough))
-    return replace(
-        catalog,
-        contributions=_in_steps(shares(sums[0] * (kind != "none"))),
-        errors=errors.half().float(),
-        sizes=sizes.round().long(),
-        measure=kind,
-        sampling=replace(catalog.sampling, seeds=tuple(sample.seeds), precision=precision),
-    )
+    sampling = replace(catalog.sampling, seeds=tuple(sample.seeds), precision=precision)
+    m, errors = _in_steps(shares(sums[0] * (kind != "none"))), errors.half().float()
+    sizes = sizes.round().long()
+    return replace(catalog, contributions=m, errors=errors, sizes=sizes, measure=kind, sampling=sampling)
 
 
 def _in_steps(found: Tensor) -> Tensor:
@@ -160,17 +153,9 @@ def _means(generator: Generator, styles: Tensor, chunk: Batch) -> tuple[Tensor]:
 
 
 def _energy(
-    generator: Generator,
-    styles: Tensor,
-    chunk: Batch,
-    *,
-    layer: str,
-    centers: Tensor,
-    method: str,
-    means: Tensor | None,
-    depth: int,
-    sides: Sequence[Side] = (),
-) -> tuple[Tensor, Tensor]:
+    generator: Generator, styles: Tensor, chunk: Batch, *, layer: str, centers: Tensor, method: str,
+    means: Tensor | None, depth: int, sides: Sequence[Side] = (),
+) -> tuple[Tensor, Tensor]:  # fmt: skip
     """Over one batch, for each of the first `depth` layers, Σ E, Σ E², Σ E T and Σ T² of the images' energies
     E = Σ A² ⊙ U and T = Σ_k E: (4, K, S) float64; and positions per cluster, (K,).
     """

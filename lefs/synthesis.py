@@ -225,14 +225,9 @@ class Synthesis(Placed, ABC):
 
     # -- styles → images --------------------------------------------------------------------------
     def walk(
-        self,
-        styles: Tensor,
-        hooks: Mapping[str, Hook] | None = None,
-        *,
-        noise: Noise = "const",
-        upto: int | None = None,
-        cache: Cache | None = None,
-    ) -> Tensor:
+        self, styles: Tensor, hooks: Mapping[str, Hook] | None = None, *, noise: Noise = "const",
+        upto: int | None = None, cache: Cache | None = None,
+    ) -> Tensor:  # fmt: skip
         """Go through the layers; hooks read the maps on the way, change them, or end it by raising.
 
         A map that enters two layers, first a toRGB and then a convolution, is replaced for both by a hook of
@@ -299,14 +294,9 @@ class Synthesis(Placed, ABC):
         return found
 
     def state(
-        self,
-        styles: Tensor,
-        layer: str,
-        *,
-        noise: Noise = "const",
-        upto: int | None = None,
+        self, styles: Tensor, layer: str, *, noise: Noise = "const", upto: int | None = None,
         cache: Cache | None = None,
-    ) -> Cache:
+    ) -> Cache:  # fmt: skip
         """Go as far as a layer and keep the state before it alone, for ``walk(..., cache=)``.
 
         An image of the side `upto` that does not need the layer has no state before it; then the state is

@@ -32,17 +32,10 @@ _log = logging.getLogger("lefs.workers")
 
 
 def map_chunks(
-    function: Callable[[Any], Any],
-    chunks: Sequence[Any],
-    *,
-    executor: Executor | None = None,
-    description: str = "",
-    show: bool = False,
-    name: Callable[[Any], str] = repr,
-    checkpoint: Checkpoint | None = None,
-    work: str = "",
-    finish: bool = True,
-) -> Iterator[Any]:
+    function: Callable[[Any], Any], chunks: Sequence[Any], *, executor: Executor | None = None,
+    description: str = "", show: bool = False, name: Callable[[Any], str] = repr,
+    checkpoint: Checkpoint | None = None, work: str = "", finish: bool = True,
+) -> Iterator[Any]:  # fmt: skip
     """`function` of each chunk, in order, here or on an executor.
 
     No more than two chunks for each worker are on their way or waited for. What was lost with a process that
@@ -90,12 +83,9 @@ def map_chunks(
 
 
 def _computed(
-    function: Callable[[Any], Any],
-    chunks: Sequence[Any],
-    executor: Executor | None,
-    name: Callable[[Any], str],
-    numbers: Sequence[int],
-) -> Iterator[Any]:
+    function: Callable[[Any], Any], chunks: Sequence[Any], executor: Executor | None,
+    name: Callable[[Any], str], numbers: Sequence[int],
+) -> Iterator[Any]:  # fmt: skip
     """`function` of the chunks of these numbers, in order.
 
     When a second pool breaks, chunks go one at a time, until all are through that were on their way then.

@@ -87,16 +87,10 @@ class Sample:
     """
 
     def __init__(
-        self,
-        generator: Generator,
-        seeds: Seeds,
-        *,
-        truncation: float = 1.0,
-        batch_size: int | None = None,
-        executor: Executor | None = None,
-        checkpoint: str | os.PathLike[str] | Checkpoint | None = None,
+        self, generator: Generator, seeds: Seeds, *, truncation: float = 1.0, batch_size: int | None = None,
+        executor: Executor | None = None, checkpoint: str | os.PathLike[str] | Checkpoint | None = None,
         progress: bool = True,
-    ):
+    ):  # fmt: skip
         self.generator, self.seeds = generator, check_seeds(seeds)
         self.truncation = check_number("truncation", truncation)
         self.executor, self.progress = check_executor(executor), progress
