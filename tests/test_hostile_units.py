@@ -154,7 +154,7 @@ def test_directions_of_another_version_are_refused(lively: StyleGAN2, tmp_path: 
 def test_counts_that_do_not_agree_are_named(lively: StyleGAN2) -> None:
     styles = lively.sample_styles(range(3))
     (direction,) = directions.principal_directions(lively, range(20), count=1)
-    with pytest.raises(ValueError, match=r"q must have the .* got \(2, "):
+    with pytest.raises(ValueError, match=r"styles and q .* got 3 and 2"):
         directions.move(styles, direction, 1, q=torch.ones(2, styles.shape[1]))
     with pytest.raises(ValueError, match=r"target_styles and reference_styles .* got 3 and 2"):
         directions.mix(lively, styles, styles[:2], layers="all")

@@ -150,7 +150,7 @@ def scheduler(tasks: int) -> None:
     import dask
     from distributed import Client, LocalCluster
 
-    dask.config.set({"distributed.comm.timeouts.tcp": "3600s"})  # (half a minute was not enough on Linux 6.18)
+    dask.config.set({"distributed.comm.timeouts.tcp": "3600s"})  # (half a minute is too short)
     cluster = LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None, silence_logs=50)
     with cluster, Client(cluster) as client:
         executor: Executor = client.get_executor()

@@ -8,9 +8,8 @@ from pathlib import Path
 from types import NoneType
 from typing import Any
 
-import torch
 from torch import Tensor
-from torch.nn.functional import leaky_relu, linear
+from torch.nn.functional import leaky_relu
 
 from lefs.files.publishers import Parsed
 from lefs.files.publishers.nvlabs_stylegan2 import check_linear, read_mapping
@@ -140,6 +139,10 @@ def _classes(mapping: Module, labels: int) -> Tensor:
     if project.get("activation", str) != "lrelu":
         raise project.error("should have the activation 'lrelu'")
     table, weight, bias = (aligned(t).float() for t in (table[:labels], weight, bias))
-    gain, bias_gain = project.get("weight_gain", float), project.get("bias_gain", float)
-    with torch.no_grad():
-        return leaky_relu(linear(table, weight * gain, bias * bias_gain), 0.2) * math.sqrt(2)
+    weight, bias = weight * project.get("weight_gain", float), bias * project.get("bias_gain", float)
+    # Term by term: a product of matrices is rounded by each processor in its own way, and the fingerprint
+    # would be another one on each.
+    found = bias.double().expand(len(table), -1)
+    for x, w in zip(table.double().t(), weight.double().t(), strict=True):
+        found = found + x[:, None] * w
+    return leaky_relu(found.float(), 0.2) * math.sqrt(2)
