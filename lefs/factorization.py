@@ -8,12 +8,11 @@ have unit norm here, so that W counts activation: how long a piece of the vector
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Sequence
-from functools import partial
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Literal, NamedTuple
 
 import torch
-from sklearn.exceptions import ConvergenceWarning
 from torch import Tensor
 from torch.nn.functional import normalize
 
@@ -27,8 +26,15 @@ __all__ = [
 _PASSES = 100  # over the vectors; on activations the error falls by less than 5 % from there on
 _SWEEPS, _STILL = 2000, 1e-12  # most passes over the factors, and the share of the first step that ends them
 _ROWS = 8192  # vectors that are solved together
-# Without warnings that it has not converged: passes are chosen, or what is missing is below `_STILL`.
-_unhurried = partial(warnings.catch_warnings, action="ignore", category=ConvergenceWarning)
+
+
+@contextmanager
+def _unhurried() -> Iterator[None]:
+    """Without warnings that it has not converged: passes are chosen, or what is missing is below `_STILL`."""
+    from sklearn.exceptions import ConvergenceWarning
+
+    with warnings.catch_warnings(action="ignore", category=ConvergenceWarning):
+        yield
 
 
 def factorize(vectors: Tensor, factors: int, *, random_state: int = 0) -> Tensor:
