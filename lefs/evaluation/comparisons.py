@@ -234,6 +234,7 @@ class _Scene:
 
     def __init__(self, batch: PairBatch, follow: bool, features: Features | None, after: int):
         self.batch, self.follow, self.features = batch, follow, features
+        self.shown = _shown(batch, batch.target_masks, follow)  # (once for all methods)
         if features is not None:
             self.before = features(batch.targets)
             seeds = (after + batch.index).tolist()
@@ -254,8 +255,8 @@ class _Scene:
         Yields the key, and the numbers of those of the pairs before `until` that show it and something else,
         with features if the value is the usual one.
         """
-        shown = _shown(self.batch, until, self.follow)
-        there = {part: at for part, n in until.items() if (at := shown[part] & (self.batch.index < n)).any()}
+        shown = {part: self.shown[part] & (self.batch.index < n) for part, n in until.items()}
+        there = {part: at for part, at in shown.items() if bool(at.any())}
         for group in ([list(there)] if method.whole else [[p] for p in there]) if there else []:
             at = torch.stack([there[p] for p in group]).any(dim=0)
             images, styles = method.render(self.batch, group[0], value, at)
