@@ -27,7 +27,7 @@ from lefs.synthesis import Cache, Noise, Stop
 __all__ = ["Edit", "Editor", "Superseded"]
 
 _USUAL = QuerySettings()
-_KNOBS = ("strength", "rho", "epsilon", "slope", "coarse", "rgb", "leak")
+_SETTINGS = ("strength", "rho", "epsilon", "slope", "coarse", "rgb", "leak")
 _COSTLY = 64  # side of the maps from which on it is worth asking whether a layer is still wanted
 _KEPT = 2**26  # bytes of unedited pictures that are kept
 
@@ -57,9 +57,9 @@ class _Latest(dict[Any, Any]):
         return found
 
 
-def _turned(change: Change, knob: str, value: float) -> Change:
-    chosen: dict[str, Any] = {knob: value}
-    if knob != "strength":
+def _turned(change: Change, setting: str, value: float) -> Change:
+    chosen: dict[str, Any] = {setting: value}
+    if setting != "strength":
         chosen = {"settings": replace(change.settings, **chosen)}
     return replace(change, **chosen)
 
@@ -74,11 +74,16 @@ class Edit(Shown):
 
     Attributes
     ----------
-    recipe : what was rendered
-    target, image : Tensor of shape (3, H, W), before and after
-    references : Tensor of shape (R, 3, H, W), one for each change
-    queries : Tensor of shape (R, S), after claims were resolved; of a change in place, of what is mixed in
-    styles : Tensor of shape (1, S), of the edited image; what changes in place mix in has its own
+    recipe : Recipe
+        What was rendered.
+    target, image : Tensor of shape (3, H, W), in [-1, 1]
+        Before and after.
+    references : Tensor of shape (R, 3, H, W), in [-1, 1]
+        One for each change.
+    queries : Tensor of shape (R, S), in [0, 1]
+        After claims were resolved; of a change in place, of what is mixed in.
+    styles : Tensor of shape (1, S)
+        Of the edited image; what changes in place mix in has its own.
 
     Examples
     --------
@@ -127,8 +132,11 @@ class Editor(Shown):
 
     Parameters
     ----------
-    generator, catalog : must belong together; the latter also as `Catalog.load` takes it, such as by its name
-    noise : of every image, fixed between target and edit
+    generator : Generator
+    catalog : Catalog, str or path
+        Of that generator; also as `Catalog.load` takes it, such as by its name.
+    noise : {"const", "none"} or int
+        Of every image, fixed between target and edit.
 
     Examples
     --------
@@ -160,13 +168,23 @@ class Editor(Shown):
 
         Parameters
         ----------
-        recipe : what to do; one made with another generator, or another catalog's part of the same name, is
-            an `ArtifactError` that names both
-        upto : a lower resolution, for a preview
-        stop : asked before each of the costly layers of a full rendering; once it says True, that ends
+        recipe : Recipe
+            What to do.
+        upto : int, optional
+            A lower resolution, for a preview.
+        stop : callable, optional
+            Asked before each of the costly layers of a full rendering; once it says True, that ends.
+
+        Returns
+        -------
+        Edit
 
         Raises
         ------
+        TypeError
+            If `recipe` is no Recipe.
+        ArtifactError
+            If it was made with another generator, or another catalog's part of the same name; names both.
         Superseded
             If `stop` said True; what is kept for the next rendering stays.
         """
@@ -233,10 +251,31 @@ class Editor(Shown):
         settings: QuerySettings | Mapping[str, QuerySettings] = _USUAL, strength: float = 1.0,
         label: Label | None = None,
     ) -> dict[str, Tensor]:  # fmt: skip
-        """The paper's main figure: each part (key) taken from each reference: {part: (R, 3, H, W)}.
+        """The paper's main figure: each part taken from each reference.
 
-        `settings` are the same for all parts or a table by part; `label` is that of all images. Where
-        neither picture shows a part, an edit in place leaves the target as it is.
+        Where neither picture shows a part, an edit in place leaves the target as it is.
+
+        Parameters
+        ----------
+        target : int or other source
+        references : sequence of int or other sources
+        parts : iterable of str
+        truncation : float
+        settings : QuerySettings, or mapping of part to QuerySettings
+            The same for all parts, or a table.
+        strength : float
+        label : int or list of float, optional
+            Of all images.
+
+        Returns
+        -------
+        dict of str to Tensor of shape (R, 3, H, W), in [-1, 1]
+            By part.
+
+        Raises
+        ------
+        ValueError
+            If there are no references or parts, or a part that the catalog or the table does not have.
         """
         references = check_filled("references", references, "at least one seed")
         work, rows = Blending(self.generator, self.catalog, self.noise), {}
@@ -256,16 +295,25 @@ class Editor(Shown):
         return rows
 
     def filmstrip(self, recipe: Recipe, name: str, values: Sequence[float]) -> Tensor:
-        """One image for each value of one knob of the recipe's changes: (V, 3, H, W).
+        """One image for each value of one setting of the recipe's changes.
 
         Parameters
         ----------
-        name : ``"strength"`` or a field of `QuerySettings` that is a number, such as ``"rho"``
-        values : what it takes in turn
+        recipe : Recipe
+        name : str
+            ``"strength"``, or a field of `QuerySettings` that is a number, such as ``"rho"``.
+        values : sequence of float
+            What it takes in turn, at least one.
+
+        Returns
+        -------
+        Tensor of shape (V, 3, H, W), in [-1, 1]
         """
-        check_choice("name", name, _KNOBS)
+        check_choice("name", name, _SETTINGS)
         frames = []
-        for value in check_filled("values", values, "what the knob takes in turn, for example [0, 0.5, 1]"):
+        for value in check_filled(
+            "values", values, "what the setting takes in turn, for example [0, 0.5, 1]"
+        ):
             changes = tuple(_turned(change, name, value) for change in self.sign(recipe).changes)
             frames.append(self.render(replace(recipe, changes=changes)).image)
         return torch.stack(frames)

@@ -28,7 +28,7 @@ _ENDINGS = (".png", ".gif", ".mp4")
 
 
 def animate(
-    editor: Editor, recipe: Recipe | Sequence[Recipe], path: PathLike, *, knob: str = "strength",
+    editor: Editor, recipe: Recipe | Sequence[Recipe], path: PathLike, *, setting: str = "strength",
     values: Sequence[float] | None = None, frames: int = 24, rate: int = 12, progress: bool = True,
 ) -> Path:  # fmt: skip
     """Write what a slider does, or a walk from edit to edit, as a filmstrip or a moving picture.
@@ -37,15 +37,15 @@ def animate(
     ----------
     editor : Editor
     recipe : Recipe or sequence of Recipe
-        One: the way of its `knob`. Several: from each to the next. Targets, and the references of one part,
+        One: the way of its `setting`. Several: from each to the next. Targets, and the references of a part,
         are mixed in between, style by style; a part that only one of two edits changes comes or goes.
     path : str or path
         Its ending chooses: ``.png``, all frames side by side; ``.gif``; or ``.mp4``, for which imageio and
         imageio-ffmpeg have to be there (``pip install 'lefs[video]'``).
-    knob : str
+    setting : str
         ``"strength"`` or a number of `QuerySettings`, as of `Editor.filmstrip`; of one recipe.
     values : sequence of float, optional
-        What the knob takes in turn; `frames` values from 0 to 1 unless told otherwise.
+        What the setting takes in turn; `frames` values from 0 to 1 unless told otherwise.
     frames : int
         How many pictures: of the whole way, or from each recipe to the next.
     rate : int
@@ -61,7 +61,7 @@ def animate(
     Raises
     ------
     ValueError
-        For another ending, or a knob that there is not.
+        For another ending, or a setting that there is not.
     ModuleNotFoundError
         If what writes ``.mp4`` is missing; the message says how to install it.
     ArtifactError
@@ -79,10 +79,10 @@ def animate(
     ending = check_ending(path)
     steps = np.linspace(0, 1, check_integer("frames", frames, minimum=2)).tolist()
     given = check_filled("recipe", [recipe] if isinstance(recipe, Recipe) else recipe, "at least one")
-    turns = check_filled("values", steps if values is None else values, "what the knob takes in turn")
+    turns = check_filled("values", steps if values is None else values, "what the setting takes in turn")
     recipes = [editor.sign(one) for one in given]
     ways = [partial(_between, editor, a, b, t) for a, b in pairwise(recipes) for t in steps]
-    ways = ways or [partial(editor.filmstrip, recipes[0], knob, [float(v)]) for v in turns]
+    ways = ways or [partial(editor.filmstrip, recipes[0], setting, [float(v)]) for v in turns]
     bar = track(ways, total=len(ways), description="animating", show=progress)
     made = opaque(torch.cat([draw().cpu() for draw in bar]))
     if ending == ".png":

@@ -647,8 +647,8 @@ def test_empty_lists_say_what_to_give(editor: Editor, tmp_path: Path) -> None:
     empty: dict[str, Any] = {
         "references is empty; give at least one seed": lambda: editor.grid(1, [], ["hair"]),
         "parts is empty; give the names of some": lambda: editor.grid(1, [2], []),
-        "values is empty; give what the knob takes": lambda: editor.filmstrip(change, "rho", []),
-        "values is empty; give what the knob takes in turn": lambda: lefs.animate(
+        "values is empty; give what the setting takes": lambda: editor.filmstrip(change, "rho", []),
+        "values is empty; give what the setting takes in turn": lambda: lefs.animate(
             editor, change, path, values=[], progress=False
         ),
         "recipe is empty; give at least one": lambda: lefs.animate(editor, [], path, progress=False),
