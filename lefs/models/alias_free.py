@@ -19,10 +19,14 @@ def lowpass_filter(taps: int, *, cutoff: float, width: float, rate: float, radia
 
     Parameters
     ----------
-    taps : its length
-    cutoff, width : where it falls to one half, and the width of its transition band, in cycles per image
-    rate : samples per image
-    radial : whether it is round (a jinc, 2-D) instead of separable (a sinc, 1-D)
+    taps : int
+        Length of the filter.
+    cutoff, width : float
+        Where it falls to one half, and the width of its transition band, in cycles per image.
+    rate : float
+        Samples per image.
+    radial : bool
+        Whether it is round (a jinc, 2-D) instead of separable (a sinc, 1-D).
 
     Returns
     -------
@@ -71,12 +75,19 @@ class FilteredLeakyReLU:
 
     Attributes
     ----------
-    up_filter : of shape (T_up,), separable; None: the identity
-    down_filter : of shape (T_down,), separable, or (T_down, T_down); None: the identity
-    up, down : whole factors of the sampling rate; 1 where there is no filter
-    padding : zeros before and after each row and column at the higher rate, no more than `up_filter` reaches
-        (`crops` must not be negative); negative numbers crop
-    gain, slope, clamp : of the nonlinearity: clamp(gain · leaky_relu(·, slope)) to ±clamp
+    up_filter : Tensor of shape (T_up,), optional
+        Fills in between the samples, row by row and column by column. None: the identity.
+    down_filter : Tensor of shape (T_down,) or (T_down, T_down), optional
+        Removes what is too high for the lower rate; separable if 1-D. None: the identity.
+    up, down : int
+        Factors of the sampling rate, 1 where there is no filter.
+    padding : tuple of two int
+        Zeros before and after each row and column at the higher rate; negative numbers crop. No more than
+        `up_filter` reaches: `crops` must not be negative.
+    gain, slope : float
+        Of the nonlinearity, gain · leaky_relu(·, slope).
+    clamp : float, optional
+        Its results are clamped to ± this; None: they are not.
     """
 
     up_filter: Tensor | None = None

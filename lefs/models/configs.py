@@ -166,7 +166,7 @@ class StyleGAN2Config:
         Truncation pulls only that many of the w vectors; None: all.
     filter : tuple of float, or tuple of rows
         Taps of the resampling filter, or its rows if it is not separable.
-    image_filter : as `filter`, optional
+    image_filter : tuple of float, or tuple of rows, optional
         The one that enlarges images, where it is another; None: `filter`.
     conv_clamp : float, optional
         Features and colors are clamped to ± this; None: they are not.

@@ -147,8 +147,15 @@ def filtered(x: Tensor, taps: Filter, margins: tuple[int, int], *, up: int = 1, 
     Parameters
     ----------
     x : Tensor of shape (N, C, H, W)
-    taps : a separable filter as numbers, or any filter as rows; its sum is brought to `gain`
-    margins : zeros before and after each axis of the enlarged map; negative ones crop
+        The maps.
+    taps : tuple of float, or tuple of rows
+        A separable filter as numbers, or any filter as rows.
+    margins : tuple of two int
+        Zeros before and after each axis of the enlarged map; negative numbers crop.
+    up : int
+        Factor between the sides of the enlarged map and those of `x`, from 1 on.
+    gain : float
+        What the sum of the filter is brought to.
 
     Returns
     -------
@@ -248,10 +255,14 @@ class FullyConnected(Precise):
 
     Parameters
     ----------
-    inputs, outputs : widths
-    bias : initial value of the bias
-    lr : learning-rate multiplier
-    act : a key of `lefs.models.layers.ACTIVATIONS`
+    inputs, outputs : int
+        Numbers of features before and after the layer.
+    bias : float
+        Initial value of the bias.
+    lr : float
+        Learning-rate multiplier.
+    act : str
+        Name of the activation, from `lefs.models.layers.ACTIVATIONS`.
     """
 
     def __init__(
@@ -283,8 +294,10 @@ class Mapping(Precise):
 
     Parameters
     ----------
-    config : has the settings of a `StyleGAN2Config` about latents, classes and the mapping network, or most
-    **given : those that it does not have
+    config : StyleGAN2Config, StyleGAN3Config or StyleGANConfig
+        Its settings about latents, classes and the mapping network are read.
+    **given : Any
+        Those of a `StyleGAN2Config` that it does not have, where they are not at their defaults.
     """
 
     def __init__(self, config: Any, **given: Any):

@@ -47,10 +47,14 @@ class ModulatedConvolution(nn.Module):
 
     Parameters
     ----------
-    inputs, outputs : numbers of channels
-    config : what the layers of a network share
-    resolution : that of the result, by which its block is called
-    up : whether the result is twice as large as the input
+    inputs, outputs : int
+        Numbers of channels.
+    config : StyleGAN2Config
+        What the layers of a network share.
+    resolution : int
+        Resolution of the result, by which its block is called; `StyleGAN2Config.size_at` gives the sides.
+    up : bool
+        Whether the result is twice as large as the input.
     """
 
     def __init__(self, inputs: int, outputs: int, config: StyleGAN2Config, *, resolution: int, up: bool):

@@ -20,8 +20,10 @@ class Network(Generator):
 
     Parameters
     ----------
-    config : a configuration of this room
-    **mapping : settings of the mapping network that the configuration does not have
+    config : StyleGAN2Config, StyleGAN3Config, StyleGANConfig or ProGANConfig
+        What, besides the tensors, defines the network.
+    **mapping : Any
+        Settings of the mapping network that the configuration does not have.
     """
 
     config: Any

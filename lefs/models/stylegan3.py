@@ -180,8 +180,10 @@ class StyleGAN3(Network):
 
         Parameters
         ----------
-        rotation : in degrees, counter-clockwise
-        shift : (x, y), to the right and down, in image sides
+        rotation : float
+            In degrees, counter-clockwise.
+        shift : tuple of two float
+            (x, y), to the right and down, in image sides.
         """
         angle = math.radians(check_number("rotation", rotation))
         x, y = (check_number(f"shift[{i}]", s) for i, s in enumerate(shift))

@@ -44,16 +44,23 @@ class ImageSegmenter(Shown):
 
     Parameters
     ----------
-    model : network of images, normalised and resized; they go to the device it is on, the answer comes back
-        to theirs
-    read : what the model returns → log-odds or scores (N, P, h, w)
-    names : P classes; their positions are the labels
-    size : (height, width) that the model gets; an int: the shorter side; None: as they come
-    mean, deviation : subtracted from RGB in [0, 1], and then divided by
+    model : nn.Module
+        Network of images, normalised and resized; in eval mode. They go to the device it is on, the answer
+        comes back to theirs.
+    read : callable
+        What the model returns → log-odds or scores, a Tensor of shape (N, P, h, w).
+    names : sequence of str
+        The P classes; their positions are the labels.
+    size : int or tuple of two int, optional
+        Height and width that the model gets; an int: the shorter side; None: as images come.
+    mean, deviation : sequence of float
+        Three numbers each, for red, green and blue in [0, 1]: what is subtracted, and what is then divided
+        by, above 0.
 
     Attributes
     ----------
-    names : as given
+    names : tuple of str
+        As given.
 
     Examples
     --------
@@ -118,10 +125,14 @@ def torchvision_segmenter(
 
     Parameters
     ----------
-    model : in eval mode; returns ``{"out": (N, P, h, w)}``, as FCN, DeepLabV3 and LR-ASPP do
-    names : the classes, ``weights.meta["categories"]``
-    size : of the shorter side that the model gets, that of ``weights.transforms()``
-    mean, deviation : of that normalisation
+    model : nn.Module
+        In eval mode; returns ``{"out": (N, P, h, w)}``, as FCN, DeepLabV3 and LR-ASPP do, or that tensor.
+    names : sequence of str
+        The P classes, ``weights.meta["categories"]``.
+    size : int or tuple of two int, optional
+        As in `ImageSegmenter`: mostly the shorter side that the model gets, that of ``weights.transforms()``.
+    mean, deviation : sequence of float
+        As in `ImageSegmenter`: those of ``weights.transforms()``.
 
     Returns
     -------
@@ -155,13 +166,15 @@ def huggingface_segmenter(
 
     Parameters
     ----------
-    model : in eval mode; called with images, it returns an object with ``logits`` (N, P, h, w), as
-        SegFormer, UPerNet, DPT and BEiT do, or with ``class_queries_logits`` and ``masks_queries_logits``, as
-        MaskFormer and Mask2Former do
-    processor : its image processor, whose ``size``, ``image_mean``, ``image_std``, ``do_resize`` and
-        ``do_normalize`` are read; None: images
-        go in at their own size, normalised as ImageNet's
-    names : the classes; None: those of ``model.config.id2label``
+    model : nn.Module
+        In eval mode; called with images, it returns an object with ``logits`` (N, P, h, w), as SegFormer,
+        UPerNet, DPT and BEiT do, or with ``class_queries_logits`` and ``masks_queries_logits``, as MaskFormer
+        and Mask2Former do.
+    processor : object, optional
+        Its image processor, whose ``size``, ``image_mean``, ``image_std``, ``do_resize`` and ``do_normalize``
+        are read. None: images go in at their own size, normalised as ImageNet's.
+    names : sequence of str, optional
+        The P classes; None: those of ``model.config.id2label``.
 
     Returns
     -------

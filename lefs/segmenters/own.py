@@ -39,7 +39,8 @@ class PartSegmenter(Placed):
 
     Attributes
     ----------
-    width : as given
+    width : int
+        As given.
     fine : tuple of str
         `names` as given.
     groups : dict of str to tuple of str

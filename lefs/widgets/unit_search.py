@@ -21,7 +21,10 @@ class UnitSearch:
 
     Parameters
     ----------
-    generator, dissection : must belong together
+    generator : Generator
+        The one whose units are ordered.
+    dissection : UnitDissection
+        Of that generator.
     judge : callable, Catalog or None
         What says where a concept is; a search is `possible` with a catalog, or one that has ``logits``.
 

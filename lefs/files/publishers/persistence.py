@@ -29,13 +29,17 @@ class Module:
 
     Parameters
     ----------
-    record : what the file says about it, a `lefs.files.reading.Instance`
-    path : of the file, for error messages
-    where : the module's place in the file, such as ``"G_ema.synthesis"``
+    record : Instance
+        What the file says about the module, as `lefs.files.reading` gives it.
+    path : Path
+        The file, for error messages.
+    where : str
+        The module's place in the file, such as ``"G_ema.synthesis"``.
 
     Attributes
     ----------
-    name : of its class
+    name : str
+        Name of its class.
     """
 
     def __init__(self, record: Any, path: Path, where: str):

@@ -45,8 +45,14 @@ def storage(raw: memoryview, dtype: torch.dtype, session: Session, *, swap: bool
 
     Parameters
     ----------
-    raw : whole items of `dtype`
-    swap : whether the items are big-endian
+    raw : memoryview
+        Whole items of `dtype`.
+    dtype : torch.dtype
+        Type of the items.
+    session : Session
+        What the file may still cost.
+    swap : bool
+        Whether the items are big-endian.
     """
     session.spend("tensors")
     size = dtype.itemsize
@@ -170,9 +176,15 @@ def array(shape: Any, dtype: Any, raw: Any, session: Session, *, fortran: bool =
     Parameters
     ----------
     shape : tuple of int
-    dtype : record of a numpy.dtype
-    raw : its bytes
-    fortran : whether the first index runs fastest
+        Sides of the array.
+    dtype : Instance
+        The record of its numpy.dtype.
+    raw : bytes, memoryview or str
+        Its content; text holds one byte in each character.
+    session : Session
+        What the file may still cost.
+    fortran : bool
+        Whether the first index runs fastest.
     """
     code, swap = _number_type(dtype)
     if isinstance(raw, list):

@@ -34,11 +34,18 @@ class Instance:
 
     Parameters
     ----------
-    module, name : of the class, as the file spells them
-    args, kwargs : what its constructor would be given
-    state : its attributes, mostly a dict; None if the file gives none
-    items : what the file appends or adds to it
-    entries : what the file puts into it by key
+    module, name : str
+        Of the class, as the file spells them.
+    args : tuple
+        What its constructor would be given.
+    kwargs : dict of str to Any
+        What its constructor would be given by name.
+    state : Any
+        Its attributes, mostly a dict; None if the file gives none.
+    items : list
+        What the file appends or adds to it.
+    entries : dict
+        What the file puts into it by key.
     """
 
     module: str
