@@ -97,8 +97,14 @@ def compose(target_styles: Tensor, references: Tensor, queries: Tensor, strength
     Parameters
     ----------
     target_styles : Tensor of shape (1, S)
-    references, queries : Tensor of shape (R, S); the queries of `resolve_claims`, at most one at a channel
-    strengths : R numbers in [0, 1]
+    references : Tensor of shape (R, S)
+    queries : Tensor of shape (R, S), in [0, 1]
+        Of `resolve_claims`, at most one at a channel.
+    strengths : sequence of R float in [0, 1]
+
+    Returns
+    -------
+    Tensor of shape (1, S)
     """
     styles = target_styles
     for reference, q, strength in zip(references, queries, strengths, strict=True):
@@ -166,14 +172,19 @@ class Recipe(Shown):
 
     Attributes
     ----------
-    target : the target image: a seed or any other source, as a change's reference
-    changes : the changes, any number
-    truncation : ψ of target and references
-    generator : `GeneratorId`, filled in when an `Editor` renders it
-    label : class of target and references, or a number for each class, for a conditional generator; filled in
-        likewise
-    parts : (name, digest) of each part that is changed, by which a catalog is known whose part of that name
-        is another; filled in likewise
+    target : int, or any other source
+        The target image, as a change's reference.
+    changes : tuple of Change
+        Any number.
+    truncation : float
+        ψ of target and references.
+    generator : GeneratorId, optional
+        Filled in when an `Editor` renders it, as are the next two.
+    label : int or list of float, optional
+        Class of target and references, or a number for each class, for a conditional generator.
+    parts : tuple of (str, str)
+        Name and digest of each part that is changed, by which a catalog is known whose part of that name is
+        another.
 
     Examples
     --------

@@ -43,15 +43,21 @@ class Inversion(Shown):
     Attributes
     ----------
     styles : Tensor of shape (1, S)
-    image : Tensor of shape (3, H, W), what they make
-    picture : Tensor of shape (3, H, W), what was wanted, cut out and resized
-    kept : Tensor of shape (H, W), bool, where the picture counted
-    errors : Tensor of shape (steps,), the loss and price of each trial; the styles are those of the least
+    image : Tensor of shape (3, H, W), in [-1, 1]
+        What they make.
+    picture : Tensor of shape (3, H, W), in [-1, 1]
+        What was wanted, cut out and resized.
+    kept : bool Tensor of shape (H, W)
+        Where the picture counted.
+    errors : Tensor of shape (steps,)
+        The loss and price of each trial; the styles are those of the least.
     seconds : float
-    space : ``"w"``, ``"w+"`` or ``"styles"``
-    crop : what was cut out: left, top, right, bottom in pixels of the original
-    generator : `GeneratorId`
-    name : for people
+    space : {"w", "w+", "styles"}
+    crop : tuple of four int
+        What was cut out: left, top, right, bottom in pixels of the original.
+    generator : GeneratorId
+    name : str
+        For people.
 
     Examples
     --------
@@ -126,10 +132,14 @@ class Inversion(Shown):
 
         Parameters
         ----------
-        generator : the one of the inversion, which stays as it is
-        steps : of Adam
-        loss, weight, noise : as `invert`
-        progress : show a bar
+        generator : Generator
+            The one of the inversion, which stays as it is.
+        steps : int
+            Of Adam.
+        loss, weight, noise
+            As `invert` takes them.
+        progress : bool
+            Show a bar.
 
         Returns
         -------
@@ -238,7 +248,7 @@ def invert(
         How many seeds, from 0 on, the fit may begin with.
     truncation, label : float, int or tuple of float
         ψ of these samples, and their class, or a number for each class.
-    noise : "const", "none" or int
+    noise : {"const", "none"} or int
         As the edits will be made with.
     progress : bool
         Show a bar.

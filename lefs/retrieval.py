@@ -76,13 +76,18 @@ class PartBank(Shown):
     Attributes
     ----------
     seeds : tuple of int
-    truncation : float, ψ of the pictures
-    label : their class, for a conditional generator
-    vectors : Tensor of shape (N, P, C), the mean activation vector of each part, of the clustered layers; 0
-        where it is absent
-    areas : Tensor of shape (N, P), the share of each picture that it takes
-    parts : {name: digest} of the catalog's P parts, in order
-    generator : `GeneratorId`
+        Of the N pictures.
+    truncation : float
+        Their ψ.
+    label : int, tuple of float or None
+        Their class, for a conditional generator.
+    vectors : Tensor of shape (N, P, C)
+        The mean activation vector of each part, of the clustered layers; 0 where it is absent.
+    areas : Tensor of shape (N, P), in [0, 1]
+        The share of each picture that it takes.
+    parts : dict of str to str
+        Name and digest of the catalog's P parts, in order.
+    generator : GeneratorId
 
     Examples
     --------
@@ -157,17 +162,23 @@ def retrieve(
 
     Parameters
     ----------
-    generator, catalog : must belong together
-    target : a seed, styles, a file of them, or an inversion (`lefs.source_styles`)
-    part : name of a part
-    bank : the pictures, or seeds to make one of; `PartBank` keeps it for the next question
+    generator, catalog : Generator, Catalog
+        Must belong together.
+    target : int, or any other source
+        A seed, styles, a file of them, or an inversion (`lefs.source_styles`).
+    part : str
+    bank : PartBank or iterable of int
+        The pictures, or seeds to make one of; `PartBank` keeps it for the next question.
     by : {"similar", "different", "cleanest"}
         The distance from the target's part in look and size, small or large first; or, once each picture's
         part is taken over with `settings`, of the pixels that change by more than 5 ΔE the share inside the
         part (by the catalog's masks, in a preview), large first.
-    truncation : ψ of a target that is a seed, and of a new bank
-    settings : of ``"cleanest"``; None: an edit in place
-    progress : show a bar
+    truncation : float
+        ψ of a target that is a seed, and of a new bank.
+    settings : QuerySettings, optional
+        Of ``"cleanest"``; None: an edit in place.
+    progress : bool
+        Show a bar.
 
     Returns
     -------

@@ -195,13 +195,16 @@ def pair_query(
 
 
 def predicted_change(q: Vector, difference: Vector, effects: Vector) -> Tensor:
-    """Σ_c q_c² δ_c² E_c, the image change that `pair_query` reckons with: a float64 Tensor, one number for
-    each pair.
+    """Σ_c q_c² δ_c² E_c, the image change that `pair_query` reckons with.
 
     Parameters
     ----------
-    q, difference : of shape (S,) or (N, S)
-    effects : of shape (S,)
+    q, difference : Tensor or array of shape (S,) or (N, S)
+    effects : Tensor or array of shape (S,), at least 0
+
+    Returns
+    -------
+    Tensor of shape () or (N,), float64
     """
     return ((_double(q) * _double(difference)).square() * _double(effects)).sum(dim=-1)
 
