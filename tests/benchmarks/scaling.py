@@ -147,10 +147,9 @@ def table(m: Measured) -> None:
 
 def scheduler(tasks: int) -> None:
     """So many empty tasks through a scheduler with two worker processes."""
-    import dask
+    os.environ["DASK_DISTRIBUTED__COMM__TIMEOUTS__TCP"] = "3600s"  # (half a minute is too short, at times)
     from distributed import Client, LocalCluster
 
-    dask.config.set({"distributed.comm.timeouts.tcp": "3600s"})  # (half a minute is too short)
     cluster = LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None, silence_logs=50)
     with cluster, Client(cluster) as client:
         executor: Executor = client.get_executor()
