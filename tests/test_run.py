@@ -541,7 +541,9 @@ def test_no_workers_are_refused(book: Path, tmp_path: Path, capsys: pytest.Captu
 
 def test_what_has_not_begun_when_another_fails_is_left(tmp_path: Path) -> None:
     write_notebook(tmp_path / "1_broken.ipynb", ["1 / 0"])
-    write_notebook(tmp_path / "2_slow.ipynb", ["import time; time.sleep(3)"])
+    failed = f"any('1 / 0' in p.read_text() for p in Path({str(tmp_path)!r}).glob('runs/*/run.json'))"
+    waits = f"import time\nfrom pathlib import Path\nwhile not {failed}:\n    time.sleep(0.1)"
+    write_notebook(tmp_path / "2_slow.ipynb", [waits])  # (ends after the first has failed, however slow)
     write_notebook(tmp_path / "3_never.ipynb", ["1"])
     with pytest.raises(NotebookFailed, match="1_broken, cell 3: 1 / 0"):
         run_notebooks(folder=tmp_path, out=tmp_path / "runs", workers=2, progress=False)
