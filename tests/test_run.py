@@ -516,13 +516,19 @@ while not (Path(output) / "{other}").exists():
 
 
 def test_notebooks_run_side_by_side_and_those_that_take_a_catalog_wait_for_it(
-    book: Path, tmp_path: Path
+    book: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    first = nbformat.read(book / "1_first.ipynb", 4)
+    alone = "import os\nassert 'OMP_NUM_THREADS' not in os.environ"  # (others wait: it has all cores)
+    first.cells.append(nbformat.v4.new_code_cell(alone))
+    nbformat.write(first, book / "1_first.ipynb")
+    shared = "import os\nassert os.environ['OMP_NUM_THREADS'] == str(max(1, os.cpu_count() // 2))"
     told = 'output: str = "x"\ncatalog: str = "portraits"'
     second = nbformat.read(book / "2_second.ipynb", 4).cells[-1].source
     (book / "2_second.ipynb").unlink()
     for own, other in (("2_this", "3_that"), ("3_that", "2_this")):
-        cells = [second, MEET.format(own=own, other=other)]
+        cells = [second, shared, MEET.format(own=own, other=other)]
         write_notebook(book / f"{own}.ipynb", cells, parameters=told)
     run = run_notebooks(folder=book, out=tmp_path / "runs", workers=2, progress=False)
     assert [(record["notebook"], record["error"]) for record in run.notebooks] == [

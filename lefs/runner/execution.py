@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import takewhile
 from pathlib import Path
 from typing import IO, Any
@@ -117,21 +117,29 @@ def run_notebooks(
     return run
 
 
-def run_tasks(run: Run, tasks: Iterable[Task], kernels: Kernels, workers: int = 1) -> None:
+def run_tasks(run: Run, tasks: Sequence[Task], kernels: Kernels, workers: int = 1) -> None:
     """Execute notebooks in order, so many at a time, until one fails or the kernels are stopped.
 
-    In threads of their own: in the main one nbclient would take over the signals.
+    In threads of their own: in the main one nbclient would take over the signals. Kernels that work side by
+    side share the cores; those whose catalog others wait for have all of them.
     """
     begun, saving = list[Future[None]](), list[Future[None]]()
+    beside = min(workers, sum(not _saves(task) for task in tasks))
+    each = max(1, (os.cpu_count() or 1) // beside) if beside > 1 else None
+    shared = replace(kernels, threads=kernels.threads or each)
     with ThreadPoolExecutor(workers) as pool, kernels:
         for task in tasks:
             list(as_they_end(saving if "catalog" in task.values else ()))
-            begun.append(pool.submit(_run_one, run, task, kernels))
-            if any(_SAVES.search(cell.source) for cell in task.notebook.cells if cell.cell_type == "code"):
-                saving.append(begun[-1])
+            begun.append(pool.submit(_run_one, run, task, kernels if _saves(task) else shared))
+            saving += [begun[-1]] if _saves(task) else []
         list(as_they_end(begun))
     for done in begun:
         done.result()
+
+
+def _saves(task: Task) -> bool:
+    """Whether a notebook saves a catalog for those after it."""
+    return any(_SAVES.search(c.source) for c in task.notebook.cells if c.cell_type == "code")
 
 
 def _told(run: Run, task: Task) -> dict[str, Any]:
