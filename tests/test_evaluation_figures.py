@@ -87,7 +87,7 @@ def test_the_matrix_shows_shares_of_rows() -> None:
     middle, low, high = found.estimate()
     assert low < middle < high
     title = panels(figure)[0].get_title(loc="left")
-    assert title == f"off the diagonal: {share:.0%} [{low:.0%}, {high:.0%}]"
+    assert title == f"off the diagonal: {share:.0%} [{low:.0%}, {high:.0%}] of all change"
 
 
 def test_a_part_that_nobody_saw_is_white() -> None:

@@ -254,7 +254,7 @@ def part_leak_matrix(found: PartLeak, *, title: str | None = None, ax: Axes | No
     >>> from lefs.evaluation import PartLeak
     >>> from lefs.plotting import part_leak_matrix
     >>> part_leak_matrix(PartLeak(("hair", "skin"), np.ones((3, 2, 2)))).axes[0].get_title(loc="left")
-    'off the diagonal: 50% [50%, 50%]'
+    'off the diagonal: 50% [50%, 50%] of all change'
     """
     shares, parts = found.shares, list(found.parts)
     figure, ax = panel(ax, width=min(WIDTH, 2.4 + 0.62 * len(shares)), height=1.3 + 0.42 * len(shares))
@@ -266,7 +266,7 @@ def part_leak_matrix(found: PartLeak, *, title: str | None = None, ax: Axes | No
         bar="share of the row's mean squared ΔE",
         write=lambda v: f"{v:.2f}" if v >= 0.005 else "",
     )
-    title = title or "off the diagonal: {:.0%} [{:.0%}, {:.0%}]".format(*found.estimate())
+    title = title or "off the diagonal: {:.0%} [{:.0%}, {:.0%}] of all change".format(*found.estimate())
     ax.set(xlabel="part whose change is measured", ylabel="part that is edited", title=title)
     return figure
 

@@ -221,9 +221,10 @@ def line_color(index: int) -> str:
     return LINES[index % len(LINES)]
 
 
-def marker_of(index: int) -> str:
-    """Its marker: thirteen differ, so that thirteen lines do without colour."""
-    return "osD^vP*<>Xphd"[index % 13]
+def marker_of(index: int) -> Any:
+    """Its marker: fifteen differ, so that as many lines (of all methods, say) do without colour."""
+    shapes = [*"osD^vP*<>Xphd", (4, 1, 0), (3, 1, 0)]  # (the last two are stars of four and of three arms)
+    return shapes[index % len(shapes)]
 
 
 def for_lines(color: np.ndarray) -> np.ndarray:

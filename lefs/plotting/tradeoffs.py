@@ -285,7 +285,7 @@ def tuning_curve(tuning: Tuning, *, ax: Axes | None = None) -> Any:
     ax.plot(xs, [up, up], [at, at], ys, color=style.INK, linewidth=1.0, zorder=4)
     ax.scatter(at, up, s=90, facecolors="none", edgecolors=style.INK, linewidths=1.4, zorder=5)
     chosen = f"ρ = {tuning.settings.rho:g}, ε = {tuning.settings.epsilon:g}"
-    ax.annotate(chosen, (at, up), xytext=(9, 9), textcoords="offset points", weight="bold")
+    ax.annotate(chosen, (at, up), xytext=(9, 24), textcoords="offset points", weight="bold")
     ax.axvline(tuning.limit, color=style.MUTED, linewidth=0.8, dashes=(4, 3), zorder=0)
     ax.set(xlabel="visible outside (share of pixels)", ylabel="arrival", xlim=(0, None), title=tuning.part)
     ax.grid()
