@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Iterator, Mapping
-from dataclasses import fields, is_dataclass
+from dataclasses import MISSING, fields, is_dataclass
 from typing import Any
 
 __all__ = ["Names", "Shown"]
@@ -13,12 +13,15 @@ _LONGEST, _MOST = 80, 12  # characters of one value, items of a list
 
 
 class Shown:
-    """In words by its fields, arrays by their shapes; in a notebook as `lefs.plotting.reprs` draws it."""
+    """In words by its fields, arrays by their shapes, without those that are as they usually are; in a
+    notebook as `lefs.plotting.reprs` draws it.
+    """
 
     def __repr__(self) -> str:
-        own = [f.name for f in fields(self)] if is_dataclass(self) else [n for n in vars(self) if n[0] != "_"]
-        named = ", ".join(f"{name}={_short(getattr(self, name))}" for name in own)
-        return f"{type(self).__name__}({named})"
+        usual = {f.name: f.default for f in fields(self)} if is_dataclass(self) else {}
+        named = {n: _short(getattr(self, n)) for n in usual or vars(self) if n[0] != "_"}
+        told = ", ".join(f"{n}={text}" for n, text in named.items() if text != _short(usual.get(n, MISSING)))
+        return f"{type(self).__name__}({told})"
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
         # (the core knows no plotting: it is asked for when somebody looks)

@@ -10,14 +10,15 @@ from typing import Any, Literal
 from torch import Tensor
 
 from lefs.checks import check_choice, check_counts, check_integer, check_text
+from lefs.showing import Shown
 
 __all__ = ["StyleLayer", "check_layers", "check_rows", "check_styles_shape", "ranges"]
 
 _LARGEST = 2**16  # channels of a layer, or side of its maps
 
 
-@dataclass(frozen=True)
-class StyleLayer:
+@dataclass(frozen=True, repr=False)
+class StyleLayer(Shown):
     """One layer whose input channels are scaled by styles.
 
     Attributes

@@ -18,8 +18,8 @@ FILES = sorted(p for p in PACKAGE.rglob("*.py") if "data" not in p.relative_to(P
 
 # A module imports only from its own row and those above; the first part of its name says which row it is in.
 ROWS = (
-    ("checks", "saving", "records", "naming", "images", "tables", "stylespace"),
-    ("positions", "clustering", "factorization", "showing", "synthesis", "rules"),
+    ("checks", "showing", "saving", "records", "naming", "images", "tables", "stylespace"),
+    ("positions", "clustering", "factorization", "synthesis", "rules"),
     ("generator",),
     ("workers",),
     ("activations", "sources"),

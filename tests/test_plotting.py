@@ -625,6 +625,7 @@ def test_query_profile_bars_are_the_budget_spent(epsilon, catalog):
     np.testing.assert_allclose(widths, [(q * (1 - m))[la.span].sum() for la in LAYERS])
     marks = [line.get_xdata()[0] for line in right.lines]
     assert marks == ([] if epsilon is None else np.broadcast_to(epsilon, 4).tolist())
+    assert all(mark <= right.get_xlim()[1] for mark in marks)  # (in the picture, however little is spent)
     moved = [f"{(q[la.span] > 0).sum()} of {la.channels}" for la in LAYERS]
     assert [t.get_text() for t in left.texts] == moved
 

@@ -6,6 +6,7 @@ import pickle
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from html import escape
 from io import BytesIO
 
@@ -32,6 +33,12 @@ def edit(generator: lefs.Generator, catalog: lefs.Catalog) -> lefs.Edit:
     placed = lefs.QuerySettings(where="part")
     changes = (lefs.Change("hair", 2), lefs.Change("mouth", 3, 0.5, placed))
     return lefs.Editor(generator, catalog).render(lefs.Recipe(1, changes))
+
+
+@pytest.fixture(autouse=True)
+def no_shell_is_left() -> Iterator[None]:
+    yield
+    InteractiveShell.clear_instance()  # (with one, findings are shown and not printed)
 
 
 def bundle(thing: object) -> dict[str, object]:
@@ -99,6 +106,11 @@ def test_whatever_holds_arrays_is_short_in_words(generator: lefs.Generator, cata
     for thing in (*things, *comparison.outcomes[:1], lefs.query.PartEffects.of(catalog, "hair")):
         assert len(repr(thing)) < 900, type(thing)
         assert not re.search(r"array\(\[|tensor\(|object at|\n", repr(thing)), type(thing)
+    assert len(repr(generator.layers)) < 100 * len(generator.layers)
+    assert (
+        repr(lefs.generator.Sampling((1, 2), 1.0, 0))
+        == "Sampling(seeds=(1, 2), truncation=1.0, random_state=0)"
+    )
     for table in (comparison, found, leak):
         page = bundle(table)["text/html"]
         assert page.count("<tr>") <= 61

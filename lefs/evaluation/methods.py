@@ -19,6 +19,7 @@ from lefs.evaluation.pairs import PairBatch
 from lefs.generator import Generator
 from lefs.positions import main_pieces
 from lefs.query import QuerySettings
+from lefs.showing import Shown
 
 __all__ = [
     "Method", "Settings", "at_random", "by_query", "by_settings", "global_transfer", "path_methods",
@@ -50,8 +51,8 @@ AMOUNTS = {
 }
 
 
-@dataclass(frozen=True, eq=False)
-class Method:
+@dataclass(frozen=True, eq=False, repr=False)
+class Method(Shown):
     """A method of editing one part.
 
     Attributes

@@ -205,7 +205,7 @@ def query_profile(
     rows, cost = np.arange(len(layers)), moved * (1 - m)
     spent = [cost[layer.span].sum() for layer in layers]
     right.barh(rows, spent, 0.62, color=style.line_color(0), linewidth=0)
-    right.set(xlabel="Σ q (1 − M), in channels", xlim=(0, None))
+    right.set_xlabel("Σ q (1 − M), in channels")
     right.set_title("budget spent", weight="normal")
     if budgets is not None:
         bounded = np.isfinite(budgets)
@@ -213,6 +213,8 @@ def query_profile(
         right.plot([limits, limits], [at - 0.4, at + 0.4], color=style.line_color(1), linewidth=1.6)
         look = {"weight": "normal", "color": style.line_color(1), "size": 9 * style.text_scale()}
         right.set_title("❘ allowed ε", loc="right", **look)
+    most = max(layer.channels for layer in layers)  # (a larger budget binds nothing)
+    right.set_xlim(0, min(right.get_xlim()[1], most))
     left.set_yticks(range(len(layers)), [layer.name for layer in layers])
     left.set_ylim(len(layers) - 0.5, -0.5)
     left.set(xlim=(0, min(1.0, 1.06 * m.max()) or 1.0), xlabel="contribution M to the part")
