@@ -106,7 +106,7 @@ class _Parser(argparse.ArgumentParser):
 
 def _parser() -> argparse.ArgumentParser:
     if not __doc__:
-        raise SystemExit("lefs: its options stand in its docstrings; run Python without -OO (PYTHONOPTIMIZE)")
+        raise SystemExit("lefs: its options are in its docstrings; run Python without -OO (PYTHONOPTIMIZE)")
     parser = _Parser(prog="lefs", description="See what a StyleGAN has learned, and edit one part.")
     parser.add_argument("--version", action="version", version=f"lefs {lefs.__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
@@ -148,18 +148,18 @@ def _add(parser: argparse.ArgumentParser, spelled: str, text: str) -> None:
 def _run(arguments: argparse.Namespace) -> int:
     """Execute the notebooks and collect their figures.
 
-    names NOTEBOOK*         such as 1_dissection, 1, or a path; none: all
-    -p NAME VALUE*          set a parameter wherever it is, or of one notebook: 1_dissection.clusters
-    --name NAME             ends the run folder's name, or is a sweep's (default: the notebook's, or 'all')
+    names NOTEBOOK*         for example 1_dissection, 1, or a path; none: all
+    -p NAME VALUE*          set a parameter in all notebooks that have it, or in one: 1_dissection.clusters
+    --name NAME             end of a run folder's name, or a sweep's name (default: the notebook's, or 'all')
     --out DIR               folder that collects runs (default: runs)
-    --notebooks DIR         where they lie (default: ./notebooks, or else those that came with lefs)
+    --notebooks DIR         folder of the notebooks (default: ./notebooks, or else those that came with lefs)
     --list                  list the notebooks and their parameters, and stop
-    --sweep NAME=VALUE,...*  run at each of these values; a list stands in brackets, JSON in braces:
-                            parts=[hair,eyes],[mouth]; given again, at each pair of them
-    --sweep-file FILE        run at the points of a .csv (names above) or a .json (a list of objects)
+    --sweep NAME=VALUE,...*  run at each of these values; write a list in brackets, JSON in braces:
+                            parts=[hair,eyes],[mouth]; if given twice, at each combination
+    --sweep-file FILE        run at the points in a .csv (first line: names) or a .json (a list of objects)
     --workers N             how many at a time: notebooks (2 of those of lefs), or runs of a sweep (1)
-    --only-failed           run again what failed, and nothing else
-    --shard I/N             the Ith of N machines' share of a sweep (default: 1/1)
+    --only-failed           run only what failed, once more
+    --shard I/N             share of the Ith of N machines in a sweep (default: 1/1)
     """
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # (as with Ctrl-C: what was finished is kept)
     names, folder = arguments.names, arguments.notebooks
@@ -212,7 +212,7 @@ def _notebooks(arguments: argparse.Namespace) -> int:
 
     Further options, such as --no-browser or --port=9000, go to JupyterLab.
 
-    folder DIR?  where to; yours are never written over (default: lefs-notebooks)
+    folder DIR?  where to copy them; yours are never overwritten (default: lefs-notebooks)
     --copy-only  copy them, and stop
     """
     for name, done in lefs.runner.copy_notebooks(arguments.folder).items():
@@ -229,12 +229,12 @@ def _studio(arguments: argparse.Namespace) -> int:
 
     Further options, such as --no-browser or --port=9000, go to Voila.
 
-    generator GENERATOR?  as for info (default: portraits)
-    catalog CATALOG?      (default: beside the generator)
+    generator GENERATOR?  a file, a folder or a name (default: portraits)
+    catalog CATALOG?      likewise (default: beside the generator)
     --out DIR             where pictures are saved (default: lefs-studio)
     """
     _say(
-        "Only this machine reaches the page, with the token in its address. To share it, each computer runs",
+        "Only this machine can open the page, with the token in its address. To share it, each computer runs",
         "    ssh -N -L PORT:127.0.0.1:PORT NAME@THIS-MACHINE",
         "with the PORT of that address, and opens it; docs/studio.md says more, and what a class needs.",
     )
@@ -245,13 +245,13 @@ def _studio(arguments: argparse.Namespace) -> int:
 def _invert(arguments: argparse.Namespace) -> None:
     """Find the styles that make a picture.
 
-    picture PICTURE             of any size; of faces, cut out as in training
+    picture PICTURE             of any size; crop a face as the training pictures were cropped
     --crop LEFT TOP RIGHT BOTTOM  the box to cut out, in pixels (default: the middle)
     --masked FILE               a mask of the same size: what is white is left out
-    --generator GENERATOR       as for info (default: portraits)
-    --steps N                   of an inversion (default: 200)
-    --space {w+,w,styles}       of an inversion (default: w+)
-    --out NAME                  of the files (default: inversion)
+    --generator GENERATOR       a file, a folder or a name (default: portraits)
+    --steps N                   steps of the search (default: 200)
+    --space {w+,w,styles}       what is searched for (default: w+)
+    --out NAME                  name of the files (default: inversion)
     """
     record, row = _files(arguments.out, ".safetensors", ".png")
     generator = lefs.load(arguments.generator)
@@ -266,22 +266,22 @@ def _invert(arguments: argparse.Namespace) -> None:
 
 
 def _edit(arguments: argparse.Namespace) -> None:
-    """Take parts over from other images, or replay an edit.
+    """Borrow parts from other images, or replay an edit.
 
-    recipes RECIPE*              its JSON, or a picture that holds it; the last one is edited
+    recipes RECIPE*              a recipe's JSON, or a picture that holds one; the last one is edited
     --target SOURCE              a seed, a picture, an inversion, or a file of a w, W+ or styles
     --reference REFERENCE*       a seed, a picture, ... (as the target); one for each part
-    --part PART*                 such as hair
-    --animate FILE               the way of the strength, or from recipe to recipe: a .png (strip), .gif, .mp4
-    --catalog DIR                (default: beside the generator)
-    --where {part,everywhere}    in the part's place, or by channels, everywhere (default: part)
-    --mask PICTURE*              where, bright, instead of where the catalog finds it; one for each part
+    --part PART*                 for example hair
+    --animate FILE               animate the strength, or from recipe to recipe: a .png (strip), .gif or .mp4
+    --catalog DIR                folder or name of a catalog (default: beside the generator)
+    --where {part,everywhere}    inside the part only, or by channels, everywhere (default: part)
+    --mask PICTURE*              bright where to edit, instead of the catalog's mask; one for each part
     --strength STRENGTH          from 0 to 1 (default: 1.0)
-    --truncation TRUNCATION      of seeds (default: 0.7)
-    --generator GENERATOR        as for info (default: portraits)
-    --steps N                    of an inversion (default: 200)
-    --space {w+,w,styles}        of an inversion (default: w+)
-    --out NAME                   of the files (default: edit)
+    --truncation TRUNCATION      for pictures made from seeds (default: 0.7)
+    --generator GENERATOR        a file, a folder or a name (default: portraits)
+    --steps N                    steps if a picture is inverted (default: 200)
+    --space {w+,w,styles}        what it is inverted to (default: w+)
+    --out NAME                   name of the files (default: edit)
     """
     picture, kept, row = _files(arguments.out, ".png", ".json", "_row.png")
     if arguments.animate:
@@ -385,11 +385,11 @@ def _say_generator(generator: lefs.Generator) -> None:
 
 
 def _convert(arguments: argparse.Namespace) -> None:
-    """Write any generator as .safetensors, or for others.
+    """Write any generator as .safetensors, or for other people's code.
 
-    source IN    as for info
+    source IN    a file, a folder, or the name of an embedded generator
     target OUT   a folder, or a file name that ends in .safetensors
-    --to {lefs,rosinality,nvidia-state-dict}  a StyleGAN2 also as others have it, in a .pt (default: lefs)
+    --to {lefs,rosinality,nvidia-state-dict}  a StyleGAN2 also as a .pt for their code (default: lefs)
     """
     generator = lefs.files.formats.convert(arguments.source, arguments.target, to=arguments.to)
     _say(f"{arguments.target}: {generator.name}, {generator.architecture}, {generator.fingerprint[:12]}")
