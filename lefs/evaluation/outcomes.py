@@ -56,8 +56,8 @@ class Locality(Shown):
 
     @property
     def ratio(self) -> float:
-        """Mean effect / mean leak: 1 for a change that knows nothing of the part, infinite for one without
-        leak, NaN where nothing changed.
+        """Mean effect / mean leak: 1 for a change as large outside as inside, infinite for one without leak,
+        NaN where nothing changed.
         """
         return _over(float(self.effect.mean()), float(self.leak.mean()))
 
