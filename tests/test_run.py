@@ -874,6 +874,17 @@ def test_an_estimate_says_what_it_is_based_on(path: Path) -> None:
     assert minutes > (15 if "minutes" in values else 30)  # (a budget asks for fewer images)
 
 
+def test_an_estimate_counts_no_truth_where_there_is_none(tmp_path: Path) -> None:
+    shutil.copy(ROOT / "data" / "portraits-64" / "generator.safetensors", tmp_path)
+    values = {"images": 64, "minutes": 0}
+    judged, alone = (
+        estimate_notebook("2_catalog", values | {"generator": name}, 1.0)
+        for name in ("portraits-64", str(tmp_path))
+    )
+    assert "188 images" in judged
+    assert "60 images" in alone
+
+
 # -- the command line --------------------------------------------------------------------------------------
 
 

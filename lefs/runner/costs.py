@@ -19,6 +19,7 @@ from lefs.catalog import Catalog
 from lefs.checks import check_integer, check_number
 from lefs.effects import with_effects
 from lefs.generator import Generator
+from lefs.records import folder_of, record_file
 from lefs.segmenters import segmenter_of
 
 __all__ = [
@@ -40,13 +41,19 @@ _FEWEST = 4  # images that effects are worth measuring on
 # images are made whatever `minutes` says, the second as far as it lets them.
 _COSTS: Mapping[str, tuple[Callable[[Any], tuple[int, int]], int, float]] = {
     "1_dissection": (lambda v: (80, 4 * v["images"] + 8 * (v["clusters"] or 96) + 820), 20, 1.9),
-    "2_catalog": (lambda v: (2 * v["images"] + 60, 1500), 15, 1.7),
+    "2_catalog": (lambda v: (2 * v["images"] * _judged(v) + 60, 1500), 15, 1.7),
     "3_editing": (lambda v: (80, (2 * (len(v["parts"]) or 5) + 1) * _PAIRS + 700), 20, 2.6),
     "4_units": (lambda v: (8 * v["images"] + 100 * v["tested"] + 150 * v["search_steps"], 0), 20, 1.8),
     "5_evaluation": (lambda v: (230 * v["pairs"], 0), 20, 1.0),
     "6_directions": (lambda v: (25 * v["targets"] + 300, 0), 20, 2.1),
 }
 OURS = frozenset(_COSTS)  # names of the notebooks that come with lefs
+
+
+def _judged(values: Mapping[str, Any]) -> bool:
+    """Whether a segmenter lies beside the generator, against which notebook 2 holds the clusters."""
+    name = values.get("generator")
+    return name is None or record_file(folder_of(name), "lefs-segmenter").is_file()
 
 
 def picture_seconds(generator: Generator, side: int | None = None) -> float:
