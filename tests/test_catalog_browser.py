@@ -190,9 +190,11 @@ def test_a_cluster_divides_and_the_half_can_be_named(browser, tiny, catalog, tmp
     assert again.catalog.parts["right eye"] == (4,)
     assert again.catalog.sides == browser.catalog.sides
     assert again.catalog.parts["meanwhile"] == (0,)
+    half = browser.controls["name 4"]
     for _ in range(2):
         browser.controls["undo"].click()
     assert browser.catalog.num_clusters == 4
+    assert half.comm is None  # (the field of the half is closed)
     assert lefs.Catalog.load(tmp_path / "catalog").parts == browser.catalog.parts
     assert browser.error == ""
 

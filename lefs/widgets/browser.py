@@ -249,8 +249,10 @@ class CatalogBrowser(ClusterPictures):
             self._truth, self.selected = None, ()
             self._forget()
             new._started.clear()  # (what others have named there were those clusters)
+            self._names.children = ()
             for k in [k for k in self._fields if k >= new.num_clusters]:
-                del self._fields[k], self.controls[f"name {k}"]
+                del self.controls[f"name {k}"]
+                self._dispose(self._fields.pop(k))
         if others or new.method == "nmf":
             self._looks.clear()
             self._look_at(self._shown)

@@ -118,7 +118,10 @@ class Panel:
         self._closed = True
         for panels in _OF_CELLS.values():
             panels[:] = [panel for panel in panels if panel is not self]
-        for widget in {*_within(self._root), *self.controls.values()}:
+        self._dispose(self._root, *self.controls.values())
+
+    def _dispose(self, *widgets: ipywidgets.Widget) -> None:
+        for widget in {part for each in widgets for part in _within(each)}:
             widget.unobserve_all()
             widget.close()
 
