@@ -18,7 +18,7 @@ class Shown:
     """
 
     def __repr__(self) -> str:
-        usual = {f.name: f.default for f in fields(self)} if is_dataclass(self) else {}
+        usual: dict[str, Any] = {f.name: f.default for f in fields(self)} if is_dataclass(self) else {}
         named = {n: _short(getattr(self, n)) for n in usual or vars(self) if n[0] != "_"}
         told = ", ".join(f"{n}={text}" for n, text in named.items() if text != _short(usual.get(n, MISSING)))
         return f"{type(self).__name__}({told})"

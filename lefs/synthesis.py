@@ -23,13 +23,17 @@ from lefs.checks import check_choice, check_device, check_name, check_seed
 from lefs.showing import Shown
 from lefs.stylespace import StyleLayer, check_styles_shape
 
-__all__ = ["Cache", "Hook", "Noise", "Placed", "State", "Stop", "Synthesis"]
+__all__ = ["COPIES", "Cache", "Hook", "Noise", "Placed", "State", "Stop", "Synthesis"]
 
 Noise = Literal["const", "none"] | int
 # What goes from layer to layer: the features first, then what the architecture needs besides; batch first.
 State = tuple[Tensor | None, ...]
 # Sees the maps (N, C, H, W) that a layer is about to scale; gives others of that shape (new ones) or None.
 Hook = Callable[[Tensor], Tensor | None]
+
+
+_BUDGET = 2**29  # bytes that the maps of images made at once may take on a processor
+COPIES = 5  # of the largest maps that a synthesis holds at once: scaled, convolved, filtered, sums
 
 
 class Stop(Exception):
@@ -271,8 +275,20 @@ class Synthesis(Placed, ABC):
     def synthesize(
         self, styles: Tensor, noise: Noise = "const", upto: int | None = None, cache: Cache | None = None
     ) -> Tensor:
-        """Styles (N, S) → images (N, 3, H, W); `walk` explains the options."""
-        return self.walk(styles, noise=noise, upto=upto, cache=cache)
+        """Styles (N, S) → images (N, 3, H, W); `walk` explains the options.
+
+        On a processor so many at a time as 0.5 GiB holds, or one: memory does not grow with N.
+        """
+        self._check_walk(styles, noise, upto, cache)
+        one = styles.element_size() * COPIES * self.largest_map(upto)
+        few = max(1, _BUDGET // one) if styles.device.type == "cpu" else len(styles)
+        if len(styles) <= few or (cache is not None and len(cache.styles) > 1):
+            return self.walk(styles, noise=noise, upto=upto, cache=cache)
+        return torch.cat([self.synthesize(some, noise, upto, cache) for some in styles.split(few)])
+
+    def largest_map(self, upto: int | None = None) -> int:
+        """How many numbers the largest map has on the way to one image."""
+        return max(la.channels * math.prod(la.size) for la in self.layers[: self._end(upto)[1]])
 
     def record(self, styles: Tensor, layers: str | Iterable[str]) -> dict[str, Tensor]:
         """The maps that `layers` scale, before they are scaled: {name: Tensor of shape (N, C, H, W)}.

@@ -21,7 +21,7 @@ from lefs.generator import Generator
 from lefs.models.layers import unit_variance, up_convolution, upsample
 from lefs.models.modulated import ModulatedConvolution
 from lefs.models.tiles import recut, row_ranges
-from lefs.synthesis import Stop
+from lefs.synthesis import COPIES, Stop
 
 
 @pytest.fixture(scope="module")
@@ -44,6 +44,24 @@ def largest(difference: Tensor) -> float:
 
 
 # -- building blocks ---------------------------------------------------------------------------------------
+
+
+def test_images_are_made_as_many_at_a_time_as_memory_allows(
+    lively: StyleGAN2, styles: Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, coarse = lively.synthesize(styles), lively.synthesize(styles, upto=lively.preview_sizes[0])
+    base, sizes, walk = lively.cache(styles[:1]), [], lively.walk
+    monkeypatch.setattr(lively, "walk", lambda some, **kw: sizes.append(len(some)) or walk(some, **kw))
+    monkeypatch.setattr("lefs.synthesis._BUDGET", 8 * COPIES * lively.largest_map())
+    torch.testing.assert_close(lively.synthesize(styles), whole)
+    torch.testing.assert_close(lively.synthesize(styles, cache=base), whole)
+    torch.testing.assert_close(lively.synthesize(styles, upto=lively.preview_sizes[0]), coarse)
+    assert sizes == [2, 1, 2, 1, 3]  # (small pictures have small maps)
+    assert lively.synthesize(styles[:0]).shape == (0, *whole.shape[1:])
+    given = styles.clone().requires_grad_()
+    lively.synthesize(given).sum().backward()
+    assert given.grad is not None
+    assert bool(given.grad.any(dim=1).all())
 
 
 @pytest.mark.parametrize(("height", "width"), [(1, 1), (2, 3), (4, 4), (7, 5)])

@@ -15,6 +15,7 @@ from torch import Tensor
 from lefs.checks import Seeds, check_integer, check_number, check_seeds
 from lefs.generator import Generator
 from lefs.records import ArtifactError
+from lefs.synthesis import COPIES
 from lefs.workers.checkpoints import Checkpoint, digest_of
 from lefs.workers.chunks import Chunks, map_chunks
 from lefs.workers.pools import check_executor
@@ -26,7 +27,6 @@ _BATCH = 16  # images in a batch, at most
 _SPREAD = 8  # chunks of what is added up: so many times the root of the number of batches, or a batch each
 # Bytes that a batch may take: on a processor larger ones are no faster, other devices want to be kept busy.
 _BUDGET, _BUDGET_ELSEWHERE = 2**29, 2**31
-_COPIES = 5  # of the largest maps that a synthesis holds at once: scaled, convolved, filtered, sums
 
 Batch = Sequence[tuple[int, int]]  # position in the sample and seed of each image
 Job = partial[Any]  # of a generator, what it makes a batch of images from, and the batch: gives tensors
@@ -159,10 +159,9 @@ def batch_bytes(generator: Generator, clusters: int = 0) -> int:
 
     Several copies of the largest maps, the maps that wait for the clustered layer, and the memberships.
     """
-    maps = [la.channels * math.prod(la.size) for la in generator.layers]
-    waiting = sum(m for m, la in zip(maps, generator.layers, strict=True) if la.size[0] <= 32)
+    waiting = sum(la.channels * math.prod(la.size) for la in generator.layers if la.size[0] <= 32)
     memberships = clusters * max(math.prod(la.size) for la in generator.layers)
-    return generator.dtype.itemsize * (_COPIES * max(maps) + waiting) + 4 * memberships
+    return generator.dtype.itemsize * (COPIES * generator.largest_map() + waiting) + 4 * memberships
 
 
 def default_batch(generator: Generator) -> int:
