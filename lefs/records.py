@@ -122,7 +122,7 @@ def read_json(path: PathLike, *, expect: str | None, text: str | None = None) ->
         return _parse(path.read_bytes() if text is None else text, path, expect)
     except FileNotFoundError:
         raise ArtifactError(f"{path} does not exist; expected the JSON of a {what}") from None
-    except OSError as error:
+    except (OSError, ValueError) as error:  # (of a path with a null byte)
         raise ArtifactError(f"cannot read {path}: {error}") from error
 
 

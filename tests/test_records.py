@@ -121,8 +121,9 @@ def test_missing_files_name_themselves(tmp_path: Path) -> None:
         read_json(tmp_path / "x.json", expect="f")
     with pytest.raises(ArtifactError, match=r"x\.safetensors does not exist"):
         load_tensors(tmp_path / "x.safetensors")
-    with pytest.raises(ArtifactError, match="cannot read"):
-        read_json(tmp_path, expect="f")
+    for nothing in (tmp_path, "no\0name"):
+        with pytest.raises(ArtifactError, match="cannot read"):
+            read_json(nothing, expect="f")
 
 
 def test_tensors_round_trip(tmp_path: Path) -> None:
