@@ -93,6 +93,11 @@ def test_table_of_layers(generator: ProGAN) -> None:
     assert generator.layer(generator.default_layer).size[0] == 16
 
 
+def test_the_first_layer_takes_the_latent_whatever_channels_are_told() -> None:
+    network = ProGAN(ProGANConfig(8, z_dim=6, channels={2: 5, 4: 4, 8: 4}))
+    assert network(torch.zeros(2, 6)).shape == (2, 3, 8, 8)
+
+
 def test_classes_follow_the_latent() -> None:
     network = make(label_dim=4)
     codes = network.sample([5, 6], labels=[3, 0])

@@ -81,7 +81,7 @@ class Progressive(Network):
     def _grow(self, layer: Callable[[int, int, int, int], nn.Module]) -> None:
         """Make the blocks, of two layers each, which `layer` gives: (inputs, outputs, resolution, index)."""
         for r in resolutions_of(self.config.resolution):
-            inputs, outputs = self.config.channels.get(r // 2, 0), self.config.channels[r]
+            inputs, outputs = self.config.channels[r // 2] if r > 4 else 0, self.config.channels[r]
             parts = {"conv0": layer(inputs, outputs, r, 0), "conv1": layer(outputs, outputs, r, 1)}
             if r in self.config.images:
                 parts["torgb"] = Colors(outputs)
