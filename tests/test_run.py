@@ -39,9 +39,11 @@ from lefs.runner import (
     save_results,
 )
 from lefs.runner.costs import estimate_notebook
+from lefs.runner.domains import find_catalog
 from lefs.runner.html import markdown_to_html, math_to_mathml
 from lefs.runner.pages import figures, gallery_page, link_pictures
 from lefs.runner.planning import Planner
+from lefs.runner.runs import Run
 
 ROOT = Path(__file__).resolve().parents[1]
 PARAMETERS = 'output: str = "results"  # folder of the artefacts\nclusters: int = 8  # how many'
@@ -307,6 +309,18 @@ def test_a_generator_without_a_catalog_says_what_to_run_first(
     assert "run 1_dissection first" in capsys.readouterr().err
 
 
+def test_a_damaged_catalog_of_another_generator_is_passed_over(tiny: Generator, tmp_path: Path) -> None:
+    catalog = lefs.Catalog.load("portraits-64")
+    lefs.save_generator(tiny, tmp_path / "tiny", name="tiny")
+    whole = lefs.dissect(lefs.load(tmp_path / "tiny"), range(4), clusters=2, progress=False)
+    whole.save(tmp_path / "1_dissection" / "catalog")
+    file = catalog.save(tmp_path / "theirs" / "catalog") / "catalog.safetensors"
+    file.write_bytes(file.read_bytes()[:-1] + b"\x7b")
+    with pytest.raises(lefs.ArtifactError, match="damaged"):
+        lefs.Catalog.load(file)
+    assert find_catalog(tiny, tmp_path) == tmp_path / "1_dissection" / "catalog"
+
+
 # -- which notebooks ---------------------------------------------------------------------------------------
 
 
@@ -384,6 +398,13 @@ def test_a_notebook_of_ones_own_may_lack_what_ours_have(tmp_path: Path) -> None:
     assert planner.costs([task]) == (math.inf, math.inf)
     with pytest.raises(ParameterError, match="mine: its parameters lack generator"):
         lefs.runner.prepare("mine", {})
+
+
+def test_a_notebook_that_only_speaks_of_our_check_may_have_another_generator(tmp_path: Path) -> None:
+    text = "# Without `lefs.runner.prepare(...)`"
+    path = write_notebook(tmp_path / "mine.ipynb", [text], parameters="generator: str = 'diesel'")
+    (task,) = Planner([path]).tasks([])
+    assert task.generator is None
 
 
 def test_the_list_shows_what_can_be_set(book: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -705,6 +726,16 @@ def test_two_runs_in_one_second_have_two_folders(tmp_path: Path) -> None:
     write_notebook(tmp_path / "1_first.ipynb", [], parameters="clusters: int = 1")
     folders = {run_notebooks(folder=tmp_path, out=tmp_path / "runs", progress=False).folder for _ in range(2)}
     assert len(folders) == 2
+
+
+def test_a_failure_is_seen_also_while_another_notebook_begins(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, seen = Run(tmp_path, planned=2, notebooks=[{"notebook": "1_first", "error": "it failed"}]), []
+    monkeypatch.setattr("lefs.runner.runs.notebook_order", lambda path: [path.stem, seen.append(run.error)])
+    monkeypatch.setattr(Run, "save", lambda self: None)
+    run.begin({"notebook": "2_second", "error": "not finished"})
+    assert seen == ["it failed"] * 2
 
 
 def test_an_image_is_timed_without_the_first_that_is_slow(

@@ -17,6 +17,7 @@ from lefs.activations import Hypercolumns
 from lefs.catalog import Catalog
 from lefs.checks import MAX_SEED, check_integer, check_label, check_name, check_number, check_seed
 from lefs.generator import Generator
+from lefs.records import load_record
 from lefs.runner.costs import estimate_notebook, seconds_per_image
 from lefs.runner.notebooks import ParameterError, complaints
 from lefs.segmenters import segmenter_of
@@ -198,7 +199,9 @@ def find_catalog(generator: Generator, results: Path | None = None) -> Path:
     newest = sorted(saved, key=lambda path: path.stat().st_mtime, reverse=True)
     beside = [] if generator.source is None else [generator.source.parent / "catalog.safetensors"]
     for path in (path for path in [*newest, *beside] if path.is_file()):
-        if Catalog.load(path).generator.fingerprint == generator.fingerprint:
+        # (others' catalogs may be damaged: nobody is going to read their numbers)
+        owner = load_record(path, expect="lefs-catalog", tensors=False).content.get("generator")
+        if isinstance(owner, dict) and owner.get("fingerprint") == generator.fingerprint:
             return path.parent
     place = "" if results is None else f" in {results.resolve()}, nor"
     raise ParameterError(

@@ -94,7 +94,8 @@ class Planner:
         for path, notebook in self._notebooks.items():
             told = {n: p.default for n, p in self.declared[path.stem].items()} | given[path.stem]
             about, size, files = None, 0.0, {n: told[n] for n in PATHS if told.get(n)}
-            if "generator" in told and any("runner.prepare(" in cell.source for cell in notebook.cells):
+            cells = (cell.source for cell in notebook.cells if cell.cell_type == "code")
+            if "generator" in told and any("runner.prepare(" in source for source in cells):
                 with complaints(f"{path.stem}: generator: "):
                     generator = self._load(told["generator"])
                 catalog: Catalog | int = clusters

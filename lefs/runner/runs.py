@@ -102,8 +102,9 @@ class Run:
     def begin(self, record: dict[str, Any]) -> None:
         """Add the record of a notebook that begins, in its place, and write it down."""
         with self.lock:
-            self.notebooks.append(record)
-            self.notebooks.sort(key=lambda each: notebook_order(Path(f"{each['notebook']}.ipynb")))
+            # (a list that is sorted in its place looks empty meanwhile to those who read it)
+            every = [*self.notebooks, record]
+            self.notebooks = sorted(every, key=lambda each: notebook_order(Path(f"{each['notebook']}.ipynb")))
         self.save()
 
     def save(self) -> None:
