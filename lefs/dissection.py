@@ -206,6 +206,7 @@ def divide(
     catalog.check_generator(generator)
     check_choice("how", how, ("likeness", "x", "y"))
     chosen = check_clusters([clusters] if isinstance(clusters, int) else clusters)
+    chosen = tuple(dict.fromkeys(chosen))  # (one named twice would leave a cluster that is nowhere)
     check_integer("clusters", max(chosen, default=0), maximum=(count := catalog.num_clusters) - 1)
     centers, sides = torch.cat([catalog.centers, catalog.centers[list(chosen)]]), catalog.sides
     if how == "likeness":

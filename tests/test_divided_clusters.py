@@ -42,6 +42,14 @@ def test_halves_by_side_make_up_the_whole(tiny, catalog, styles):
     assert divided.part_digest("skin") == catalog.part_digest("skin")
 
 
+@pytest.mark.parametrize("how", ["likeness", "x"])
+def test_a_cluster_that_is_named_twice_is_divided_once(tiny, catalog, how):
+    once, twice = (divide(catalog, tiny, ks, how, progress=False) for ks in ([1], [1, 1]))
+    assert twice.parts == once.parts
+    assert twice.centers.equal(once.centers)
+    assert twice.sides == once.sides
+
+
 def test_rules_follow_one_another(tiny, catalog, styles):
     quarters = divide(divide(catalog, tiny, [1, 3], "x", progress=False), tiny, [1, 4], "y", progress=False)
     assert quarters.sides[2:] == (Side(1, 6, "y", 0.5), Side(4, 7, "y", 0.5))
