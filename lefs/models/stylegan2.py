@@ -78,15 +78,8 @@ class StyleGAN2(Network):
     architecture = "stylegan2"
     config: StyleGAN2Config
     _always = (
-        "resolution",
-        "z_dim",
-        "w_dim",
-        "channels",
-        "label_dim",
-        "mapping_layers",
-        "mapping_lr",
-        "noise",
-    )
+        "resolution", "z_dim", "w_dim", "channels", "label_dim", "mapping_layers", "mapping_lr", "noise",
+    )  # fmt: skip
 
     def __init__(self, config: StyleGAN2Config):
         super().__init__(config)

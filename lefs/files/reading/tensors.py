@@ -13,17 +13,9 @@ from torch import Tensor
 from lefs.files.reading.values import Instance, Session, damaged, refused
 
 __all__ = [
-    "DTYPES",
-    "STORAGES",
-    "aligned",
-    "array",
-    "array_of",
-    "as_bytes",
-    "as_memory",
-    "scalar",
-    "storage",
+    "DTYPES", "STORAGES", "aligned", "array", "array_of", "as_bytes", "as_memory", "scalar", "storage",
     "strided",
-]
+]  # fmt: skip
 
 # what PyTorch calls storages of a type, what numpy and PyTorch call the type; "-" where there is no such name
 _ROWS = """
