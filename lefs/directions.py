@@ -51,13 +51,19 @@ def layer_range(generator: Generator, layers: Layers = "all") -> tuple[str, ...]
     """
     known = tuple(la.name for la in generator.layers)
     table = {"all": known, **ranges(generator.layers)}
-    wanted = [layers] if isinstance(layers, str) else layers
+    layers = _kept(layers)
+    wanted = layers if isinstance(layers, tuple) else (layers,)
     names = [check_name("layers", n, [*table, *known], what="range or style layer") for n in wanted]
     if len(names) > 1 and (several := [n for n in names if n in table]):
         raise ValueError(f"layers: {several[0]!r} is a range; give it alone, or layers by name")
     if found := [layer for name in names for layer in table.get(name, (name,))]:
         return tuple(dict.fromkeys(found))
     raise ValueError(f"layers: there are none in {layers!r}; choose one of {RANGES} or layers by name")
+
+
+def _kept(layers: Layers) -> str | tuple[str, ...]:
+    """What is asked for more than once, also where an iterator gives it."""
+    return tuple(layers) if isinstance(layers, Iterable) and not isinstance(layers, str) else layers
 
 
 def style_mask(generator: Generator, layers: Layers = "all") -> Tensor:
@@ -68,10 +74,11 @@ def style_mask(generator: Generator, layers: Layers = "all") -> Tensor:
     """
     generator.check_styles()
     mask = torch.zeros(generator.num_styles, dtype=torch.bool, device=generator.device)
+    layers = _kept(layers)
     for name in layer_range(generator, layers):
         for span in generator.layer(name).spans:
             mask[span] = True
-    if generator.extra_styles and isinstance(layers, str) and layers in ("all", "coarse"):
+    if generator.extra_styles and layers in ("all", "coarse", ("all",), ("coarse",)):
         mask[-generator.extra_styles :] = True
     return mask
 
@@ -127,7 +134,9 @@ class Direction(Shown):
     def within(self, generator: Generator, layers: Layers) -> Direction:
         """The direction in those of its layers that lie in a range (see `layer_range`) too."""
         self.check_generator(generator)
-        kept = tuple(name for name in self.layers if name in layer_range(generator, layers))
+        layers = _kept(layers)
+        there = layer_range(generator, layers)
+        kept = tuple(name for name in self.layers if name in there)
         if not kept:
             raise ValueError(f"layers: {self.name} moves none of {layers!r}, only {', '.join(self.layers)}")
         styles = torch.where(style_mask(generator, layers).cpu(), self.styles, 0.0)
@@ -281,6 +290,7 @@ def principal_directions(
     TypeError
         If the generator has no w, as ProGAN.
     """
+    layers = _kept(layers)
     style_mask(generator, layers)  # (refused before the work)
     covariance = _covariance(generator, seeds)
     return _directions(generator, "principal", layers, count, covariance, covariance)
@@ -306,6 +316,7 @@ def closed_form_directions(
     seeds : iterable of int
         Latents that only tell how far w varies along each direction, the unit of its amounts.
     """
+    layers = _kept(layers)
     mask = style_mask(generator, layers)
     # (in float64 on the CPU: it is small, and Apple's devices have no float64)
     weights = style_matrix(generator).cpu().double()[mask.cpu()]

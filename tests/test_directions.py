@@ -125,6 +125,17 @@ def test_what_lies_outside_all_layers_is_coarse() -> None:
     assert bool(style_mask(generator, "coarse")[extras].all())
     named = style_mask(generator, [la.name for la in generator.layers])
     assert torch.equal(named, ~extras)
+    for name in ("all", "coarse"):
+        assert torch.equal(style_mask(generator, [name]), style_mask(generator, name)), "alone in a list"
+
+
+def test_layers_may_come_from_an_iterator(deep: StyleGAN2, found: Directions) -> None:
+    names = ["b8.conv1", "b8.torgb"]
+    assert torch.equal(style_mask(deep, iter(names)), style_mask(deep, names))
+    for made in (principal_directions(deep, range(20), layers=iter(names)),
+                 closed_form_directions(deep, seeds=range(20), layers=iter(names))):  # fmt: skip
+        assert made.layers == tuple(names)
+    assert found[0].within(deep, iter(names)).layers == tuple(names)
 
 
 def test_shifts_go_with_their_scales() -> None:
@@ -317,6 +328,16 @@ def test_only_the_global_path_leaks_where_parts_are_disjoint(contrasted: list[Cu
     )
 
 
+def test_paths_and_transfers_are_made_everywhere(disjoint: StripGenerator, strips: Catalog) -> None:
+    directions = principal_directions(disjoint, range(100), count=1)
+    settings = [lefs.QuerySettings(method="global", where=where) for where in ("everywhere", "part")]
+    options = {"parts": ["strip 0"], "progress": False}
+    one, two = (contrast(disjoint, strips, directions, range(3), settings=s, **options) for s in settings)  # type: ignore[arg-type]
+    assert [r.method for r in two] == [r.method for r in one] == list(AMOUNTS)
+    for a, b in zip(one, two, strict=True):
+        np.testing.assert_array_equal(a.effect, b.effect)
+
+
 def test_a_segmenter_says_where_parts_are(disjoint: StripGenerator, strips: Catalog) -> None:
     class Left:
         names = ("strip 0", "rest", "nowhere")
@@ -456,6 +477,8 @@ def test_bad_arguments_are_named(deep: StyleGAN2, found: Directions) -> None:
         mix(deep, styles, styles, layers=["fine", "b4.conv1"])
     with pytest.raises(ValueError, match="layers: there are none in"):
         layer_range(deep, [])
+    with pytest.raises(ValueError, match="layers: no range or style layer named 3"):
+        layer_range(deep, 3)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="seeds must be at least 2"):
         principal_directions(deep, [1])
     with pytest.raises(ValueError, match="count must be at least 1"):

@@ -338,6 +338,8 @@ def path_methods(
     >>> [m.name for m in path_methods(found, lefs.Catalog.load("portraits-64"), lefs.QuerySettings())]
     ['path', 'path through q', 'transfer']
     """
+    # (a transfer in place has no styles, after which the part could be looked for)
+    settings = replace(settings, where="everywhere")
     ways = {"path": None, "path through q": partial(settings.query, catalog)}
     paths = (
         Method(name, "σ", AMOUNTS[name], AMOUNTS[name][-1], partial(_path, directions, query), not query)
