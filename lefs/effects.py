@@ -136,13 +136,13 @@ def squared_gradients(generator: Generator, styles: Tensor, regions: Tensor, sig
     -------
     Tensor of shape (K, S), float64, on the CPU
     """
-    total = torch.zeros(regions.shape[1], styles.shape[1], dtype=torch.float64)
     weights = regions.to(signs).sqrt()
     # Images of a batch are independent, so each may be at a region of its own: all go through the regions
     # that they show, and nothing is spent on those that they do not.
     shown = weights.flatten(2).any(dim=2)
     order, rows = shown.int().argsort(dim=1, descending=True, stable=True), torch.arange(len(styles))
     with torch.inference_mode(False), torch.enable_grad():
+        total = torch.zeros(regions.shape[1], styles.shape[1], dtype=torch.float64)
         # (a clone made here is an ordinary tensor, which gradients can reach)
         leaf = styles.clone().requires_grad_()
         images = generator.synthesize(leaf)

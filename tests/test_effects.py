@@ -179,6 +179,13 @@ def test_batch_and_threads_do_not_matter(lively: StyleGAN2, dissected: Catalog) 
     assert torch.equal(threaded, serial)
 
 
+def test_effects_are_the_same_in_inference_mode(lively: StyleGAN2, dissected: Catalog) -> None:
+    expected = effects_of(dissected, lively, range(2), progress=False)
+    with torch.inference_mode():
+        found = effects_of(dissected, lively, range(2), progress=False)
+    assert torch.equal(found, expected)
+
+
 def test_a_process_gives_the_same_bits(lively: StyleGAN2, dissected: Catalog, tmp_path: Path) -> None:
     loaded = lefs.load(lefs.save_generator(lively, tmp_path, name="lively"))
     serial = effects_of(dissected, loaded, batch_size=3, progress=False)

@@ -582,6 +582,11 @@ def test_the_search_finds_the_units_that_act(linear: Linear, layer: str) -> None
         linear, range(12), layer, "green", budget=2, steps=25, learning_rate=0.2, **options
     )
     assert weights.equal(again)
+    with torch.inference_mode():
+        inside = units.optimize_units(
+            linear, range(12), layer, "green", budget=2, steps=25, learning_rate=0.2, **options
+        )
+    assert weights.equal(inside)
 
 
 def test_the_search_goes_through_a_catalog_and_any_architecture(any_generator: Generator) -> None:

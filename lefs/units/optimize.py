@@ -107,13 +107,12 @@ def _projected(alpha: Tensor, budget: float) -> Tensor:
 def _slope(site: Site, styles: Tensor, alpha: Tensor) -> tuple[Tensor, int]:
     """Slope of the mean of p after insertion − p after ablation over the changed pixels; their number."""
     # (clones made outside inference mode are tensors that autograd can keep)
-    styles = styles.clone()
-    with torch.no_grad():
-        cache = kept_cache(site.generator, styles)
-    cells, pixels = (m.clone() for m in site.positions(styles, cache))
-    levels, chances = site.levels.to(alpha), []
-    with torch.enable_grad():
-        free = alpha.clone().requires_grad_()
+    with torch.inference_mode(False), torch.enable_grad():
+        styles, free = styles.clone(), alpha.clone().requires_grad_()
+        with torch.no_grad():
+            cache = kept_cache(site.generator, styles)
+        cells, pixels = (m.clone() for m in site.positions(styles, cache))
+        levels, chances = site.levels.to(alpha).clone(), list[Tensor]()
         for values in (levels, torch.zeros_like(levels)):
             logits = site.concepts.logits(styles, site.edits(free, cells, values), cache=cache)
             chances.append((logits.softmax(dim=1)[:, site.label] * pixels).sum())
