@@ -248,13 +248,20 @@ def test_locality_does_not_depend_on_batches(lively: StyleGAN2, catalog: Catalog
         np.testing.assert_allclose(one.leak, two.leak, rtol=1e-3)
 
 
+def test_pairs_may_come_from_an_iterator_or_an_array(lively: StyleGAN2, catalog: Catalog) -> None:
+    (expected, *_) = locality(lively, catalog, PAIRS, settings=OPEN, progress=False)
+    for pairs in (iter(PAIRS), np.array(PAIRS)):
+        (found, *_) = locality(lively, catalog, pairs, settings=OPEN, progress=False)  # type: ignore[arg-type]
+        np.testing.assert_array_equal(found.effect, expected.effect)
+
+
 def test_an_image_edited_from_itself_does_not_change(lively: StyleGAN2, catalog: Catalog) -> None:
     for m in locality(lively, catalog, [(1, 1), (2, 2)], settings=OPEN, progress=False):
         assert not m.effect.any()
         assert not m.leak.any()
 
 
-@pytest.mark.parametrize("pairs", [[], [(1,)], [(1, 2, 3)]])
+@pytest.mark.parametrize("pairs", [[], [(1,)], [(1, 2, 3)], [1, 2]])
 def test_bad_pairs(lively: StyleGAN2, catalog: Catalog, pairs: list) -> None:
     with pytest.raises(ValueError, match="pairs must be a non-empty list"):
         locality(lively, catalog, pairs, progress=False)

@@ -146,14 +146,14 @@ def compare(
     >>> [(o.part, o.method, o.value) for o in found.outcomes]
     [('hair', 'sequential', 16.0), ('hair', 'simultaneous', 2.0)]
     """
-    names = chosen_parts(catalog, parts)
+    names, pairs = chosen_parts(catalog, parts), check_pairs(pairs)
     check_choice("masks", masks, ("pair", "edit"))
     chosen = tuple(standard_methods(generator, catalog) if methods is None else methods)
     limits = [
         len(pairs) if count is None else min(len(pairs), check_integer(name, count, minimum=1))
         for name, count in (("part_pairs", part_pairs), ("curve_pairs", curve_pairs))
     ]
-    after = max(seed for pair in check_pairs(pairs) for seed in pair) + 1
+    after = max(map(max, pairs)) + 1
     options.setdefault("description", "comparison")
     follow, until = masks == "edit", dict.fromkeys(product(names, limits), len(pairs))
     if min(limits) < len(pairs):

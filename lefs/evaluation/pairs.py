@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -55,13 +55,12 @@ class PairOptions(TypedDict, total=False):
     executor: Executor | None
 
 
-def check_pairs(pairs: Sequence[tuple[int, int]]) -> Sequence[tuple[int, int]]:
-    """Return `pairs` if it is a non-empty list of two seeds each; a ValueError says what is wrong."""
-    if not len(pairs) or any(len(p) != 2 for p in pairs):
+def check_pairs(pairs: Iterable[Sequence[int]]) -> list[tuple[int, int]]:
+    """Return `pairs` as a non-empty list of two seeds each; an error says what is wrong."""
+    found = [check_seeds(pair, name="pairs") for pair in pairs]
+    if not found or any(len(pair) != 2 for pair in found):
         raise ValueError("pairs must be a non-empty list of (target seed, reference seed)")
-    for pair in pairs:
-        check_seeds(pair, name="pairs")
-    return pairs
+    return [(target, reference) for target, reference in found]
 
 
 def seed_pairs(count: int, *, targets: int = 10_000, references: int = 20_000) -> list[tuple[int, int]]:
@@ -246,7 +245,8 @@ def map_pairs(
     catalog.check_generator(generator)
     generator.check_styles()
     check_number("truncation", truncation)
-    chunks = Chunks(check_pairs(pairs), range(len(pairs)), check_integer("batch_size", batch_size, minimum=1))
+    found = check_pairs(pairs)
+    chunks = Chunks(found, range(len(found)), check_integer("batch_size", batch_size, minimum=1))
     work = partial(_of_pairs, function, generator, catalog, truncation, segmenter)
     options: Any = {"executor": check_executor(executor), "description": description, "show": progress}
     yield from map_chunks(work, chunks, **options)
