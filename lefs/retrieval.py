@@ -208,7 +208,7 @@ def retrieve(
     bank.check(catalog)
     target = check_source("target", target)
     known = isinstance(target, int) and truncation == bank.truncation
-    others = [i for i, seed in enumerate(bank.seeds) if not (known and seed == target)]
+    others = {i for i, seed in enumerate(bank.seeds) if not (known and seed == target)}
     if not others or (by != "cleanest" and len({*bank.seeds}) < 2):
         needed = "other pictures than the target, and two at least, in whose spread distances are told"
         raise ValueError(f"bank must hold {needed}; got seeds {bank.seeds}: give more")

@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from lefs.checks import check_choice, check_filled, check_integer, needs
+from lefs.checks import check_choice, check_filled, check_integer, check_number, needs
 from lefs.editing import Recipe
 from lefs.editor import Editor
 from lefs.images import opaque, save_png, to_uint8
@@ -78,6 +78,7 @@ def animate(
     path = Path(path)
     ending = check_ending(path)
     steps = np.linspace(0, 1, check_integer("frames", frames, minimum=2)).tolist()
+    check_number("rate", rate, minimum=0.1, maximum=1000)
     given = check_filled("recipe", [recipe] if isinstance(recipe, Recipe) else recipe, "at least one")
     turns = check_filled("values", steps if values is None else values, "what the setting takes in turn")
     recipes = [editor.sign(one) for one in given]

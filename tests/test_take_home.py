@@ -145,6 +145,15 @@ def test_a_filmstrip_and_a_gif_are_the_way_of_the_slider(
             assert np.abs(shown - to_uint8(image)).mean() < 6, "a palette of 256 colours"
 
 
+def test_a_rate_that_no_film_has_is_told_before_the_work(
+    editor: Editor, recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Editor, "render", lambda *_: pytest.fail("a frame was made"))
+    for rate in (0, -3, float("nan")):
+        with pytest.raises(ValueError, match=r"rate must be a finite number in \[0.1, 1000\]"):
+            lefs.animate(editor, recipe, tmp_path / "way.gif", rate=rate, progress=False)  # type: ignore[arg-type]
+
+
 def test_a_walk_begins_with_one_edit_and_ends_with_the_other(
     editor: Editor, recipe: Recipe, tmp_path: Path
 ) -> None:
