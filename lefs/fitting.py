@@ -13,11 +13,12 @@ import torch
 from torch import Tensor
 
 from lefs.catalog import Catalog
-from lefs.checks import check_counts, check_integer, check_number
+from lefs.checks import check_integer, check_number
 from lefs.generator import Generator
 from lefs.images import opaque, to_lab
 from lefs.positions import grown
 from lefs.showing import Shown
+from lefs.stylespace import check_styles_shape
 from lefs.synthesis import Noise
 from lefs.workers.progress import track
 
@@ -71,7 +72,9 @@ def fit_query(
     generator.check_styles()
     check_integer("steps", steps, minimum=1)
     check_number("outside", outside, minimum=0)
-    check_counts(target_styles=target_styles, reference_styles=reference_styles)
+    catalog.clusters(part)  # (an unknown part is told before anything is made)
+    given = {"target_styles": target_styles, "reference_styles": reference_styles}
+    check_styles_shape(generator.num_styles, **given)
     with torch.inference_mode(False), torch.enable_grad():
         both = [s.detach().clone() for s in torch.broadcast_tensors(target_styles, reference_styles)]
         before, wanted = (to_lab(generator.synthesize(styles, noise)).detach() for styles in both)

@@ -63,6 +63,16 @@ def test_the_catalog_alone_cannot_fit(catalog: Catalog) -> None:
         QuerySettings("fit").query(catalog, next(iter(catalog.parts)))
 
 
+def test_what_cannot_be_fitted_is_named(lively: StyleGAN2, catalog: Catalog) -> None:
+    styles, part = lively.sample([1]), next(iter(catalog.parts))
+    with pytest.raises(ValueError, match="no part named 'wing'"):
+        fit_query(lively, catalog, "wing", styles, styles, progress=False)
+    with pytest.raises(ValueError, match="reference_styles must have shape"):
+        fit_query(lively, catalog, part, styles, styles[:, :3], progress=False)
+    with pytest.raises(TypeError, match="target_styles must be a Tensor"):
+        fit_query(lively, catalog, part, styles.numpy(), styles, progress=False)  # type: ignore[arg-type]
+
+
 def test_lab_has_gradients_down_to_black() -> None:
     images = torch.tensor([-1.0, -0.99, 0.0, 1.0]).expand(3, 4)[:, :, None].clone().requires_grad_(True)
     to_lab(images).sum().backward()
