@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict
 from types import SimpleNamespace
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -166,6 +169,29 @@ def test_bad_models_and_names_are_named() -> None:
         huggingface_segmenter(TransformersModel().eval(), Processor(longest_edge=3))
     with pytest.raises(ValueError, match=r"images must have shape \(N, 3, H, W\)"):
         torchvision_segmenter(TorchvisionModel().eval(), NAMES)(images[0])
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"mean": (math.nan, 0, 0)}, "mean must be a finite number"),
+        ({"deviation": (1, math.nan, 1)}, "deviation must be a finite number"),
+        ({"deviation": (1, 0, 1)}, "mean and deviation must be 3 numbers, the latter > 0"),
+        ({"size": (8, 8, 8)}, r"size must be the shorter side, or height and width; got \(8, 8, 8\)"),
+        ({"size": 8.5}, "size must be an integer, got 8.5"),
+    ],
+)
+def test_what_no_model_gets_is_refused(given: dict[str, Any], message: str) -> None:
+    with pytest.raises((TypeError, ValueError), match=message):
+        torchvision_segmenter(TorchvisionModel().eval(), NAMES, **given)
+
+
+def test_a_processor_may_hold_arrays() -> None:
+    own, images = Processor(height=8, width=8), torch.rand(1, 3, 8, 8)
+    model = TransformersModel().eval()
+    expected = huggingface_segmenter(model, own).logits(images)
+    vars(own).update(image_mean=np.array(own.image_mean), image_std=np.array(own.image_std))
+    torch.testing.assert_close(huggingface_segmenter(model, own).logits(images), expected)
 
 
 class Listing(nn.Module):

@@ -24,7 +24,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
-from lefs.checks import check_integer
+from lefs.checks import check_integer, check_number
 from lefs.images import opaque
 from lefs.showing import Shown
 
@@ -79,13 +79,17 @@ class ImageSegmenter(Shown):
             raise TypeError(f"model must be a network that can be called, got {type(model).__name__}")
         if getattr(model, "training", False):
             raise ValueError("model is in training mode, which answers differently each time; call .eval()")
-        if len(mean) != 3 or len(deviation) != 3 or min(deviation) <= 0:
+        self._mean = tuple(check_number("mean", v) for v in mean)
+        self._deviation = tuple(check_number("deviation", v) for v in deviation)
+        if len(self._mean) != 3 or len(self._deviation) != 3 or min(self._deviation) <= 0:
             raise ValueError(f"mean and deviation must be 3 numbers, the latter > 0; got {mean}, {deviation}")
-        for side in (size,) if isinstance(size, int) else size or ():
+        sides = size if isinstance(size, Sequence) else () if size is None else (size, size)
+        if size is not None and len(sides) != 2:
+            raise ValueError(f"size must be the shorter side, or height and width; got {size}")
+        for side in sides:
             check_integer("size", side, minimum=1)
         self.names = tuple(str(n) for n in names)
         self._model, self._read, self._size = model, read, size
-        self._mean, self._deviation = tuple(mean), tuple(deviation)
 
     def logits(self, images: Tensor) -> Tensor:
         """Images (N, 3, H, W), or with alpha, in [-1, 1] → log-odds (N, P, H, W), float32."""
@@ -202,7 +206,10 @@ def huggingface_segmenter(
     mean, deviation, size = (getattr(processor, name, None) for name in ("image_mean", "image_std", "size"))
     if not normalized:
         mean, deviation = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
-    scaling = {"mean": mean or _MEAN, "deviation": deviation or _DEVIATION}
+    scaling = {
+        "mean": _MEAN if mean is None else mean,
+        "deviation": _DEVIATION if deviation is None else deviation,
+    }
     wanted = _processor_size(size) if resized else None
     return ImageSegmenter(model, _read_transformers, names, size=wanted, **scaling)
 
