@@ -142,6 +142,11 @@ def test_sets_and_weights_of_another_kind_are_named(linear: Linear) -> None:
     found = units.characterize(linear, [0], segmenter=Colours(), quantile=0.3, progress=False)
     with pytest.raises(TypeError, match=r"weights must be a Tensor of shape .*; got list"):
         units.rankings(found, "a", "red", [1, 2])
+    for state in (-1, "x"):
+        with pytest.raises((TypeError, ValueError), match="random_state must be"):
+            units.rankings(found, "a", "red", random_state=state)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="count must be at least 0, got -1"):
+        found.table(count=-1)
 
 
 def test_directions_of_another_version_are_refused(lively: StyleGAN2, tmp_path: Path) -> None:

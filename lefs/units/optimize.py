@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lefs.checks import check_integer, check_number, check_seeds
+from lefs.checks import check_integer, check_number, check_seed, check_seeds
 from lefs.generator import Generator
 from lefs.units.causal import Site, Where
 from lefs.units.concepts import Judge
@@ -75,7 +75,7 @@ def optimize_units(
     check_integer("steps", steps, minimum=1)
     check_number("budget", budget, minimum=0)
     size = min(check_integer("batch_size", batch_size, minimum=1), len(sample))
-    random = np.random.default_rng(random_state)
+    random = np.random.default_rng(check_seed("random_state", random_state))
     rate = check_number("learning_rate", learning_rate, minimum=0)
     count = site.layer.channels
     alpha = torch.full((count,), min(1.0, budget / count), device=generator.device)
@@ -151,8 +151,8 @@ def rankings(
     ['IoU', 'random']
     """
     by_iou = dissection.best_units(concept, layer)
-    drawn = np.random.default_rng(random_state).permutation(len(by_iou)).tolist()
-    found = {"IoU": by_iou, "random": drawn}
+    random = np.random.default_rng(check_seed("random_state", random_state))
+    found = {"IoU": by_iou, "random": random.permutation(len(by_iou)).tolist()}
     if weights is None:
         return found
     shape = (len(by_iou),)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +11,7 @@ from torch import Tensor
 
 from lefs.checks import check_integer, check_name, check_number
 from lefs.generator import Generator, GeneratorId, Sampling
-from lefs.records import save_record, whole_record
+from lefs.records import PathLike, save_record, whole_record
 from lefs.stylespace import StyleLayer
 from lefs.tables import Table
 
@@ -228,6 +227,7 @@ class UnitDissection:
         -------
         Table
         """
+        check_integer("count", count)
         units, scores = self.histogram(minimum=minimum).sum(dim=0).tolist(), self.iou
         names = [f"{la.name} · {c}" for la in self.layers for c in range(la.channels)]
         shares = (self.concept_pixels.double() / self.concept_pixels.sum().clamp_min(1)).tolist()
@@ -239,7 +239,7 @@ class UnitDissection:
         return Table(("concept", "share of pixels", "units", "best units (IoU)"), rows)
 
     # -- files ------------------------------------------------------------------------------------
-    def save(self, path: str | os.PathLike[str]) -> Path:
+    def save(self, path: PathLike) -> Path:
         """Write ``units.safetensors`` into a folder, or a file of one's own name, and return that."""
         content = {
             "concepts": list(self.concepts),
@@ -252,7 +252,7 @@ class UnitDissection:
         return save_record(path, _FORMAT, content, tensors)
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> UnitDissection:
+    def load(cls, path: PathLike) -> UnitDissection:
         """Read what `save` wrote; an `ArtifactError` says what is wrong with the file."""
         with whole_record(path, expect=_FORMAT) as (meta, tensors, _):
             return cls(
