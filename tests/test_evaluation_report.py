@@ -230,10 +230,11 @@ def test_a_report_is_kept_by_its_file(compared: Comparison, tmp_path: Path) -> N
     assert str(twice.table()) == str(again.table())
     assert str(again.reach_table()) == str(found.reach_table())
     content = json.loads((tmp_path / "numbers.json").read_text())
-    content["rows"][0] = content["rows"][0].rpartition(" | ")[0]
-    (tmp_path / "numbers.json").write_text(json.dumps(content))
-    with pytest.raises(ArtifactError, match="is not a whole comparison"):
-        Report.load(tmp_path / "numbers.json")
+    short = [content["rows"][0].rpartition(" | ")[0], *content["rows"][1:]]
+    for wrong in ({"rows": short}, {"unedited": [1]}, {"pairs": "six"}, {"visible": "much"}):
+        (tmp_path / "numbers.json").write_text(json.dumps({**content, **wrong}))
+        with pytest.raises(ArtifactError, match="is not a whole comparison"):
+            Report.load(tmp_path / "numbers.json")
 
 
 @pytest.mark.parametrize("name", ["a | b", 'the "left" part', '"', "|", "one\ntwo", "a, b; c"])

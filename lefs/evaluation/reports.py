@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from itertools import product
@@ -12,13 +11,13 @@ from typing import Any
 
 import numpy as np
 
-from lefs.checks import check_name, check_number
+from lefs.checks import check_integer, check_name, check_number
 from lefs.evaluation.comparisons import Comparison
 from lefs.evaluation.intervals import DRAWS, Estimate, bootstrap, interval, ratio
 from lefs.evaluation.methods import Method
 from lefs.evaluation.outcomes import Outcome, spelled
 from lefs.evaluation.realism import Realism
-from lefs.records import read_json, whole, write_json
+from lefs.records import PathLike, read_json, whole, write_json
 from lefs.showing import Shown
 from lefs.tables import Table, Tabular
 
@@ -164,7 +163,7 @@ class Report(Shown, Tabular):
         """The summaries (``part`` is empty for the mean of all), then every row, with all their fields."""
         return Table.of((*self.summaries, *self.rows), Row)
 
-    def save(self, path: str | os.PathLike[str]) -> Path:
+    def save(self, path: PathLike) -> Path:
         """Write as JSON, atomically; numbers with five significant digits, the table a line of text a row."""
         floor = self.unedited and [self.unedited[0], _word(self.unedited[1])]
         lines = {"rows": [_line(r) for r in self.rows], "summaries": [_line(r) for r in self.summaries]}
@@ -173,16 +172,19 @@ class Report(Shown, Tabular):
         return write_json(path, {"format": _FORMAT, "version": 1, **content})
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> Report:
+    def load(cls, path: PathLike) -> Report:
         """Read what `save` wrote; an `ArtifactError` says what is wrong with the file."""
         meta = read_json(path, expect=_FORMAT)
         with whole(Path(path), "comparison"):
             rows = tuple(_read_line(meta["row"], r) for r in meta["rows"])
             summaries = tuple(_read_line(meta["summary"], s) for s in meta["summaries"])
-            floor = meta["unedited"] and (meta["unedited"][0], _read_word("Estimate", meta["unedited"][1]))
+            pairs, fewer = (check_integer(name, meta[name]) for name in ("pairs", "curve_pairs"))
             # (files of before arrivals were measured tell a share of leak instead)
-            counts = meta["pairs"], meta["curve_pairs"], meta.get("visible", _LIMIT)
-            return cls(*counts, rows, summaries, floor, meta["note"])
+            visible, floor = check_number("visible", meta.get("visible", _LIMIT)), None
+            if meta["unedited"] is not None:
+                frechet, kernel = meta["unedited"]
+                floor = check_number("unedited", frechet), _read_word("Estimate", kernel)
+            return cls(pairs, fewer, visible, rows, summaries, floor, str(meta["note"]))
 
 
 # -- numbers -------------------------------------------------------------------------------------------------
@@ -342,7 +344,7 @@ def _word(value: Any) -> str:
 
 
 def _read_line(header: str, text: str) -> Row:
-    """The row that `line` wrote under a header; fields that there are no more are left out."""
+    """The row that `_line` wrote under a header; fields that there are no more are left out."""
     (words,) = csv.reader([text], delimiter="|", skipinitialspace=True)
     kinds, found = {f.name: str(f.type) for f in fields(Row)}, {}
     for name, entry in zip(header.split(" | "), words, strict=True):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -19,7 +18,7 @@ from lefs.evaluation.methods import Method, edited
 from lefs.evaluation.pairs import PairBatch, PairOptions, seed_pairs
 from lefs.generator import Generator
 from lefs.query import QuerySettings
-from lefs.records import ArtifactError, folder_of, read_json, whole, write_json
+from lefs.records import ArtifactError, PathLike, folder_of, read_json, whole, write_json
 from lefs.showing import Shown
 from lefs.tables import Table, Tabular
 
@@ -197,9 +196,7 @@ def _best(trials: Sequence[Trial], part: str, visible: float) -> Trial:
 # -- beside a catalog ----------------------------------------------------------------------------------------
 
 
-def save_settings(
-    folder: str | os.PathLike[str], catalog: Catalog, tunings: Iterable[Tuning], *, note: str = ""
-) -> Path:
+def save_settings(folder: PathLike, catalog: Catalog, tunings: Iterable[Tuning], *, note: str = "") -> Path:
     """Write ``settings.json`` into a catalog's folder: the tuned settings of its parts, and what they do.
 
     There is a table for each kind of contributions; what the file holds of the other kind stays, if it was
@@ -257,7 +254,7 @@ def _stated(settings: QuerySettings) -> dict[str, object]:
 
 
 def load_settings(
-    name_or_folder: str | os.PathLike[str],
+    name_or_folder: PathLike,
     catalog: Catalog,
     generator: Generator | None = None,
     *,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import os
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -17,7 +16,7 @@ from lefs.checks import check_device, check_integer, check_tensor
 from lefs.generator import Generator
 from lefs.images import opaque
 from lefs.naming import as_written, part_name
-from lefs.records import ArtifactError, load_record, record_file, save_record
+from lefs.records import ArtifactError, PathLike, load_record, record_file, save_record
 from lefs.synthesis import Placed
 
 __all__ = ["PartSegmenter", "load_segmenter", "segmenter_of"]
@@ -144,7 +143,7 @@ class PartSegmenter(Placed):
     def __repr__(self) -> str:
         return f"{type(self).__name__} of {len(self.names)} parts: {', '.join(self.names)}"
 
-    def save(self, path: str | os.PathLike[str], *, training: Mapping[str, Any] = {}) -> Path:
+    def save(self, path: PathLike, *, training: Mapping[str, Any] = {}) -> Path:
         """Write ``segmenter.safetensors`` into a folder, or a file of one's own name, atomically.
 
         Parameters
@@ -164,9 +163,7 @@ class PartSegmenter(Placed):
         return save_record(path, _FORMAT, content, self.state_dict())
 
 
-def load_segmenter(
-    name_or_path: str | os.PathLike[str], *, device: str | torch.device | None = None
-) -> PartSegmenter:
+def load_segmenter(name_or_path: PathLike, *, device: str | torch.device | None = None) -> PartSegmenter:
     """Load a trained segmenter.
 
     Parameters
