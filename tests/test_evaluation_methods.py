@@ -369,6 +369,22 @@ def test_per_image_masks_know_the_truth_where_channels_are_disjoint(
     assert torch.equal(q, own)  # (channels of either picture)
 
 
+def test_per_image_masks_are_those_of_the_catalog_that_the_method_was_given(
+    lively: StyleGAN2, clustered: Catalog
+) -> None:
+    other = dissect(lively, range(4), clusters=4, random_state=9, progress=False)
+    own = other.named(["left", "right", "left", "middle"])
+    first, second = (
+        next(m for m in standard_methods(lively, catalog) if m.name == "per-image masks")
+        for catalog in (clustered, own)
+    )
+    batches = one_batch(lively, clustered), one_batch(lively, own)
+    with torch.inference_mode():
+        made = [second.edit(batch, "left", 0.3) for batch in batches]
+        assert torch.equal(made[0], made[1]), "whatever catalog judges the pairs"
+        assert not torch.equal(made[0], first.edit(batches[0], "left", 0.3))
+
+
 def test_per_image_masks_leave_coarse_layers_and_colours_alone(portraits: Generator) -> None:
     everything = torch.ones(1, portraits.num_styles)
     fine, all_sizes = (

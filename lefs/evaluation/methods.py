@@ -245,7 +245,7 @@ def standard_methods(
     found = [
         by_settings(own, replace(base, method=rule), name, field) for name, own, rule, field in rules if own
     ]
-    found.append(Method("per-image masks", "threshold", THRESHOLDS, 0.8, _per_image))
+    found.append(Method("per-image masks", "threshold", THRESHOLDS, 0.8, partial(_per_image, catalog)))
     found.append(at_random(catalog, base, "random channels", "epsilon", random_state))
     for level in ("coarse", "middle", "fine"):
         q = baselines.mixing_query(generator.layers, level, count=generator.num_styles)
@@ -261,11 +261,13 @@ def standard_methods(
     return (*found, global_transfer(STRENGTHS))
 
 
-def _per_image(batch: PairBatch, part: str, value: float) -> Tensor:
-    row, coarse = list(batch.catalog.parts).index(part), "hair" in part.lower()
-    own, wanted = (baselines.image_masks(x, threshold=value)[:, row] for x in batch.image_shares)
+def _per_image(catalog: Catalog, batch: PairBatch, part: str, value: float) -> Tensor:
+    row, coarse = list(catalog.parts).index(part), "hair" in part.lower()
+    # (the method's own parts; those of the pairs' catalog are measured once for all values)
+    shares = (batch if catalog is batch.catalog else replace(batch, catalog=catalog)).image_shares
+    own, wanted = (baselines.image_masks(x, threshold=value)[:, row] for x in shares)
     # (Retrieve in Style reserves the coarse layers for hair and pose)
-    return batch.moved(baselines.image_query(own, wanted, batch.catalog.layers, coarse=coarse))
+    return batch.moved(baselines.image_query(own, wanted, catalog.layers, coarse=coarse))
 
 
 def _mixed(q: Tensor, batch: PairBatch, part: str, value: float) -> Tensor:
