@@ -13,7 +13,7 @@ import pytest
 import torch
 
 import lefs
-from lefs.widgets import CatalogBrowser
+from lefs.widgets import CatalogBrowser, cluster_pictures
 from lefs.widgets.cluster_pictures import likeness_tree
 
 
@@ -116,6 +116,8 @@ def test_a_name_that_differs_in_case_or_spaces_is_asked_about(browser):
     browser.controls["name 2"].value = "LEFT EYE"
     browser.controls["no"].click()
     assert browser.catalog.parts == {"left eye": (0, 1), "LEFT EYE": (2,), "cluster 3": (3,)}
+    browser.controls["no"].click()
+    assert browser.error == "", "a second click comes after the answer"
 
 
 def test_everything_can_be_taken_back_to_the_first_names_and_done_again(browser, catalog, tmp_path):
@@ -244,6 +246,26 @@ def test_fields_are_found_by_name_or_number_and_sorted(browser):
     browser.controls["unnamed"].value = False
     order = [k for box in browser._names.children for k, own in browser._fields.items() if own is box]
     assert order == likeness_tree(browser.catalog.centers)["order"]
+
+
+def test_a_page_of_old_and_new_pictures_is_drawn_where_no_more_are_kept(tiny, catalog, monkeypatch):
+    monkeypatch.setattr(cluster_pictures, "_KEPT", 24)
+    browser = CatalogBrowser(tiny, catalog, range(40))
+    browser.controls["next"].click()
+    assert len(browser._pictures) == 24
+    browser._look_at(browser._seeds)
+    for k in range(catalog.num_clusters):
+        point(browser, k)
+        assert {*browser._shown} <= {*browser._pictures}
+        assert len(browser._pictures) <= 24
+
+
+def test_what_is_no_catalog_and_a_name_for_nothing_are_told(tiny, browser):
+    with pytest.raises(TypeError, match=r"expected what lefs.Catalog.load.* got 'portraits-64'"):
+        CatalogBrowser(tiny, "portraits-64", range(2))
+    browser.controls["name"].value = "hair"
+    assert "choose clusters first" in browser.error
+    assert browser.controls["name"].value == "", "which would be one more error once somebody clears it"
 
 
 def test_the_tree_joins_the_nearest_first():

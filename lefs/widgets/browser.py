@@ -23,6 +23,7 @@ from lefs.naming import NameClash
 from lefs.plotting import membership_overlays
 from lefs.widgets.cluster_pictures import ALL, COLUMNS, EVERY_PART, ClusterPictures, Controls, share
 from lefs.widgets.elements import field, offer, row, show_if
+from lefs.widgets.panel import check_owned
 from lefs.widgets.steps import Step, as_saved, check_name, folded, is_default, moved, names_in, renamed
 
 __all__ = ["CatalogBrowser"]
@@ -90,6 +91,7 @@ class CatalogBrowser(ClusterPictures):
         folder: str | os.PathLike[str] | None = None,
         segmenter: NamedSegmenter | None = None,
     ) -> None:
+        check_owned(generator, catalog)
         place = None if folder is None else Path(folder)
         self._given = replace(catalog, _started={})  # (what is noted of others there is this panel's own)
         catalog = as_saved(self._given, place)
@@ -197,9 +199,9 @@ class CatalogBrowser(ClusterPictures):
             self._relabel()
 
     def _name_chosen(self, name: str) -> None:
+        self.controls["name"].value = ""  # (first: a name that is refused is not taken away by hand)
         if not self.selected:
             raise ValueError("choose clusters first: click them on a picture")
-        self.controls["name"].value = ""
         self._rename(self.selected, name)
 
     def _relabel(self, _: object = None) -> None:

@@ -134,8 +134,9 @@ class ClusterPictures(Panel):
 
     def _paint(self, seeds: list[int]) -> None:
         """Keep the pictures of these seeds, none larger than is useful, and not more than 256."""
-        while self._pictures and len(self._pictures) + len(seeds) > _KEPT:
-            del self._pictures[next(iter(self._pictures))]
+        spare = [s for s in self._pictures if s not in self._shown]
+        for seed in spare[: max(0, len(self._pictures) + len(seeds) - _KEPT)]:
+            del self._pictures[seed]
         if seeds:
             images = self._generator.synthesize(self._sample(seeds)).float().cpu()
             small = resized(images, of_height(min(_KEPT, images.shape[-2]), images))

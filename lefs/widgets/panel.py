@@ -25,7 +25,7 @@ from lefs.generator import Generator
 from lefs.widgets.elements import Canvas, button, line, row, show_if
 from lefs.workers.progress import headless, told_by
 
-__all__ = ["Folder", "History", "Panel", "inside_and_outside", "joined"]
+__all__ = ["Folder", "History", "Panel", "check_owned", "inside_and_outside", "joined"]
 
 State = TypeVar("State")
 Folder = str | os.PathLike[str] | None
@@ -71,6 +71,14 @@ class History(Generic[State]):
         return self.now
 
 
+def check_owned(generator: Generator, *owned: Any) -> None:
+    """Raise an error unless these are catalogs and the like, which know whose they are, of a generator."""
+    for each in owned:
+        if not hasattr(each, "check_generator"):
+            raise TypeError(f"expected what lefs.Catalog.load or its like has read, got {each!r:.80}")
+        each.check_generator(generator)
+
+
 class Panel:
     """Base of the panels: not a widget itself, it shows one.
 
@@ -94,10 +102,7 @@ class Panel:
     _history: History[Any]
 
     def __init__(self, generator: Generator, *owned: Any, folder: Folder = None) -> None:
-        for each in owned:  # (catalogs and the like, which know whose they are)
-            if not hasattr(each, "check_generator"):
-                raise TypeError(f"expected what lefs.Catalog.load or its like has read, got {each!r:.80}")
-            each.check_generator(generator)
+        check_owned(generator, *owned)
         self._generator, self._folder = generator, None if folder is None else Path(folder)
         self._lock, self._latest, self._worker = threading.RLock(), object(), threading.Thread()
         self._closed, self._actor = False, 0  # (the thread that acts now)
@@ -243,9 +248,9 @@ class Panel:
             control.description = ways[name][0] if name in ways else ""
 
     def _answer(self, name: str) -> None:
-        _, act = self._ways[name]
-        self._ask("")
-        act()
+        if way := self._ways.get(name):  # (a second click comes after the answer)
+            self._ask("")
+            way[1]()
 
     def _saved_in(self) -> Path:
         """The folder; a ValueError if there is none."""
