@@ -252,7 +252,7 @@ class Blending:
         inner = self._moved(q, target, reference, strength)
         if settings.tone and len(target.masks) > 1:
             inner = self._toned(part, target, reference, inner, strength)
-        if settings.align:
+        if settings.align and strength:
             inner, other = self._aligned(inner, own, other, only_apart=settings.align == "apart")
         inner = self._beside(inner, over, target, strength)
         union = place = own | other

@@ -243,6 +243,9 @@ def test_only_parts_that_lie_apart_are_moved_if_so_told(
     )
     assert [torch.equal(a, b) for a, b in zip(apart, never, strict=True)] == [True, False, True, True]
     assert torch.equal(apart[1], always[1])
+    moved: dict[str, Any] = {"settings": replace(IN_PLACE, align=True), "masks": (blob, theirs)}
+    still = in_place(lively, catalog, part, styles, other, strength=0, **moved)
+    assert torch.equal(still, lively.synthesize(styles)), "nothing of the target's own moves either"
     with pytest.raises(ValueError, match="align must be one of False, 'apart', True"):
         QuerySettings(align="always")  # type: ignore[arg-type]
 
