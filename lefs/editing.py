@@ -85,9 +85,9 @@ def resolve_claims(queries: Tensor, contributions: Tensor) -> Tensor:
     -------
     Tensor of shape (R, S); of equal contributions the first keeps the channel
     """
-    # (compared as precisely as they come: float32 would make ties)
-    claimed = torch.where(queries > 0, contributions.to(queries.device), -1.0)
-    owner = claimed.argmax(dim=0)
+    # (compared as precisely as they come, where they are: float32, all that some devices have, makes ties)
+    claimed = torch.where(queries.to(contributions.device) > 0, contributions, -1.0)
+    owner = claimed.argmax(dim=0).to(queries.device)
     return torch.where(owner == torch.arange(len(queries), device=queries.device)[:, None], queries, 0.0)
 
 

@@ -283,14 +283,14 @@ class Editor(Shown):
             own, *others = [self._image(one, truncation, label) for one in (target, *references)]
             for part in check_filled("parts", parts, "the names of some"):
                 self.catalog.clusters(part)  # (an unknown name is an error that lists the others)
-                table = {part: settings} if isinstance(settings, QuerySettings) else settings
+                table = settings if isinstance(settings, Mapping) else {part: settings}
                 chosen, row = table[check_name("settings", part, list(table), what="part")], []
                 for image in others:
+                    change = Change(part, image.source, strength, chosen)
                     sides = (own, image) if chosen.where == "part" else ()
                     masks = [self._side(work, one).masks[part] for one in sides]
                     shown = not masks or bool((masks[0] | masks[1]).any())
-                    changes = [Change(part, image.source, strength, chosen)] * shown
-                    row.append(self._edited(changes, [own, image][: 1 + shown])[0])
+                    row.append(self._edited([change] * shown, [own, image][: 1 + shown])[0])
                 rows[part] = torch.stack(row)
         return rows
 
@@ -310,13 +310,10 @@ class Editor(Shown):
         Tensor of shape (V, 3, H, W), in [-1, 1]
         """
         check_choice("name", name, _SETTINGS)
-        frames = []
-        for value in check_filled(
-            "values", values, "what the setting takes in turn, for example [0, 0.5, 1]"
-        ):
-            changes = tuple(_turned(change, name, value) for change in self.sign(recipe).changes)
-            frames.append(self.render(replace(recipe, changes=changes)).image)
-        return torch.stack(frames)
+        values = check_filled("values", values, "what the setting takes in turn, for example [0, 0.5, 1]")
+        recipe = self.sign(recipe)
+        turned = [tuple(_turned(change, name, value) for change in recipe.changes) for value in values]
+        return torch.stack([self.render(replace(recipe, changes=changes)).image for changes in turned])
 
     def sign(self, recipe: Recipe) -> Recipe:
         """The recipe with what it takes to replay it: whose it is, the class of its images, which parts are

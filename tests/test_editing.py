@@ -663,6 +663,9 @@ def test_empty_lists_say_what_to_give(editor: Editor, tmp_path: Path) -> None:
 def test_a_table_of_settings_without_the_part_lists_those_it_has(editor: Editor) -> None:
     with pytest.raises(ValueError, match=r"settings: no part named 'hair'.* Choose from: eyes, skin"):
         editor.grid(1, [2], ["hair"], settings={"eyes": OPEN, "skin": OPEN})
+    for wrong in ("sequential", {"hair": "sequential"}):
+        with pytest.raises(TypeError, match="settings QuerySettings, got 'hair' and 'sequential'"):
+            editor.grid(1, [2], ["hair"], settings=wrong)  # type: ignore[arg-type]
 
 
 def test_styles_of_a_source_do_not_depend_on_what_else_is_asked(editor: Editor) -> None:

@@ -177,7 +177,7 @@ class View:
             pair: list[Any] = [recipe.target, change.reference]
             masks = [self._editor.part_masks(s, recipe.truncation, recipe.label) for s in pair]
             found = masks[0][change.part] | masks[1][change.part]
-        return interpolate(found[None, None].float(), tuple(size), mode="nearest")[0, 0] > 0
+        return interpolate(found.cpu()[None, None].float(), tuple(size), mode="nearest")[0, 0] > 0
 
     def _found(self, source: Any, truncation: float, label: int | None) -> tuple[np.ndarray, np.ndarray]:
         """Which part is where, no finer than an outline needs; and the size of each."""
