@@ -516,6 +516,8 @@ def test_figures_of_paths(contrasted: list[Curve]) -> None:
     assert [len(ax.get_lines()) for ax in panels] == [4, 4]  # three methods and the level
     with pytest.raises(TypeError, match="list of Curve"):
         contrast_curves([])
+    with pytest.raises(ValueError, match="columns must be at least 1, got 0"):
+        contrast_curves(contrasted, columns=0)
 
 
 def test_the_walker_does_what_its_controls_say(disjoint: StripGenerator, strips: Catalog) -> None:
@@ -552,6 +554,8 @@ def test_the_walker_names_what_is_wrong(disjoint: StripGenerator, strips: Catalo
         DirectionWalker(disjoint, directions, strips, part="hair")
     with pytest.raises(ValueError, match="target must be between 0"):
         DirectionWalker(disjoint, directions, strips, target=-1)
+    with pytest.raises(ValueError, match=r"truncation must be a finite number in \[0, inf\], got -0.5"):
+        DirectionWalker(disjoint, directions, strips, truncation=-0.5)
     other = replace(strips, generator=replace(strips.generator, fingerprint="0" * 64))
     with pytest.raises(ArtifactError, match="this catalog belongs to generator"):
         DirectionWalker(disjoint, directions, other)

@@ -350,3 +350,7 @@ def test_figures_name_what_is_wrong() -> None:
         soft_overlays(images, {"NMF": torch.ones(1, 1, 4, 4)}, opacity=2)
     with pytest.raises(ValueError, match="factors must be between 0 and 0, got 3"):
         factor_maps(images, torch.ones(1, 1, 4, 4), factors=[3])
+    with pytest.raises(ValueError, match=r"factors is empty; give some of the 2, for example \[0\]"):
+        factor_maps(images, torch.ones(1, 2, 4, 4), factors=[])
+    with pytest.raises(ValueError, match="names must be 2 strings, got \\['hair'\\]"):
+        factor_maps(images, torch.ones(1, 2, 4, 4), names=["hair"])

@@ -60,9 +60,8 @@ def _heat_map(
     for spine in ax.spines.values():
         spine.set(visible=True, color=FAINT, linewidth=0.7)
     if bar:
-        scale = ax.figure.colorbar(
-            image, ax=ax, pad=0.012, fraction=0.03, aspect=24, ticks=[0, most / 2, most]
-        )
+        place: dict[str, Any] = {"pad": 0.012, "fraction": 0.03, "aspect": 24}
+        scale = ax.figure.colorbar(image, ax=ax, ticks=[0, most / 2, most], **place)
         scale.set_label(bar)
         scale.outline.set(edgecolor=FAINT, linewidth=0.7)
         scale.ax.tick_params(length=0)
@@ -258,14 +257,8 @@ def part_leak_matrix(found: PartLeak, *, title: str | None = None, ax: Axes | No
     """
     shares, parts = found.shares, list(found.parts)
     figure, ax = panel(ax, width=min(WIDTH, 2.4 + 0.62 * len(shares)), height=1.3 + 0.42 * len(shares))
-    _heat_map(
-        ax,
-        shares,
-        parts,
-        parts,
-        bar="share of the row's mean squared ΔE",
-        write=lambda v: f"{v:.2f}" if v >= 0.005 else "",
-    )
+    bar = "share of the row's mean squared ΔE"
+    _heat_map(ax, shares, parts, parts, bar=bar, write=lambda v: f"{v:.2f}" if v >= 0.005 else "")
     title = title or "off the diagonal: {:.0%} [{:.0%}, {:.0%}] of all change".format(*found.estimate())
     ax.set(xlabel="part whose change is measured", ylabel="part that is edited", title=title)
     return figure

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from lefs.checks import check_integer, check_number
+from lefs.checks import check_filled, check_integer, check_number
 from lefs.plotting import arrays
 from lefs.plotting.arrays import Names, as_array, as_images, color_index, grey, overlay, tinted
 from lefs.plotting.picture_grid import CAPTION, PictureGrid, Row
@@ -80,9 +80,8 @@ def membership_overlays(
     pairs = zip(wrapped(pictures, columns), wrapped(mixed, columns), strict=True)
     rows = [row for pair in pairs for row in pair]
     legend = [] if many else [(parts[k], palette[k]) for k in shown]
-    return PictureGrid(
-        rows, title=title, above=dict.fromkeys(range(2, len(rows), 2), 0.1), legend=legend
-    ).figure
+    above = dict.fromkeys(range(2, len(rows), 2), 0.1)
+    return PictureGrid(rows, title=title, above=above, legend=legend).figure
 
 
 @styled
@@ -239,10 +238,12 @@ def factor_maps(
     if factors is None:
         most = check_integer("count", count, minimum=1)
         factors = np.argsort(-shares.mean(axis=(0, 2, 3)), kind="stable")[:most].tolist()
+    factors = check_filled("factors", factors, f"some of the {shares.shape[1]}, for example [0]")
     shown = [check_integer("factors", k, maximum=shares.shape[1] - 1) for k in factors]
-    labels = ["pictures", *(f"factor {k}" if names is None else str(names[k]) for k in shown)]
+    known = [f"factor {k}" for k in range(shares.shape[1])] if names is None else names
+    known = arrays.as_labels("names", known, shares.shape[1])
     without_hues = grey(pictures).repeat(3, axis=-1).round().astype(np.uint8)
-    rows = [pictures]
+    rows, labels = [pictures], ["pictures", *(known[k] for k in shown)]
     for share in (shares[:, k] for k in shown):
         heat = SHARE_MAP(np.clip(share, 0, 1))[..., :3]
         rows.append(tinted(without_hues, heat, 0.25 + 0.65 * share))

@@ -173,12 +173,9 @@ def edit_strip(target: Any, edit: Any, reference: Any, change: Any, *, title: st
     'colour change (ΔE)'
     """
     given = {"target": target, "edit": edit, "reference": reference}
-    cells = [
-        *(as_images(name, image, 1)[0] for name, image in given.items()),
-        *as_changes("change", change, 1),
-    ]
-    captions = [*given, "where it changed"]
-    return PictureGrid([cells], max_cell=1.85, title=title, column_labels=captions).figure
+    cells = [as_images(name, image, 1)[0] for name, image in given.items()]
+    rows, captions = [[*cells, *as_changes("change", change, 1)]], [*given, "where it changed"]
+    return PictureGrid(rows, max_cell=1.85, title=title, column_labels=captions).figure
 
 
 @styled

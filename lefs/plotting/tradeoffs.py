@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from lefs.checks import check_name
+from lefs.checks import check_integer, check_name
 from lefs.evaluation import Curve, Locality, Report, Tuning, equal_effect
 from lefs.plotting import plots, style
 
@@ -177,7 +177,7 @@ def contrast_curves(
     """
     every = plots.all_of("curves", curves, Curve, "lefs.evaluation.contrast")
     parts, methods = plots.names_of(every, "part"), plots.names_of(every, "method")
-    columns = min(columns, len(parts))
+    columns = min(check_integer("columns", columns, minimum=1), len(parts))
     rows = -(-len(parts) // columns)
     figure = style.new_figure(style.WIDTH if columns > 1 else 0.6 * style.WIDTH, 0.5 + 2.6 * rows)
     axes = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)

@@ -106,7 +106,7 @@ class DirectionWalker(Panel):
             check_name("part", part, list(catalog.parts), what="part")
         check_choice("settings.where", settings.where, ("everywhere",))  # (a walk is along channels)
         check_number("limit", limit, minimum=0)
-        check_number("truncation", truncation)
+        check_number("truncation", truncation, minimum=0)  # (where its slider begins)
         check_integer("pictures", pictures, minimum=1, maximum=_MOST)
         self._directions, self._catalog, self._settings = directions, catalog, settings
         self._added: list[tuple[Direction, float]] = []
