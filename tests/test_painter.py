@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import io
 import threading
+import time
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,6 +18,7 @@ from lefs import units
 from lefs.images import to_uint8
 from lefs.records import ArtifactError
 from lefs.widgets import UnitPainter
+from lefs.widgets import painter as painter_module
 from lefs.widgets.unit_search import UnitSearch
 
 
@@ -92,6 +95,24 @@ def test_a_stroke_that_grows_has_no_gaps_and_is_painted_once(painter: UnitPainte
     stroke(painter, (0.05, 0.5), (0.95, 0.5), (0.95, 0.05))
     assert (painter.painted[3:5, :5] == 2).any(), "the points that were there before are not painted again"
     assert not painter.painted[:, 7].any()
+
+
+def test_strokes_of_several_threads_are_all_painted(
+    painter: UnitPainter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def slowly(*given: Any, real: Any = painter_module._brush) -> None:
+        time.sleep(0.05)
+        real(*given)
+
+    monkeypatch.setattr(painter_module, "_brush", slowly)
+    corners = [(x, y) for x in (0.1, 0.9) for y in (0.1, 0.9)]
+    strokes = [threading.Thread(target=painter.paint, args=([corner],)) for corner in corners]
+    for thread in strokes:
+        thread.start()
+    for thread in strokes:
+        thread.join(60)
+    height, width = painter.painted.shape
+    assert all(painter.painted[int(y * height), int(x * width)] == 2 for x, y in corners)
 
 
 def test_strokes_on_other_pictures_are_no_paint(painter: UnitPainter) -> None:

@@ -181,10 +181,11 @@ class UnitPainter(Panel):
         """
         kind = check_choice("action", self.controls["action"].value if action is None else action, _ACTIONS)
         places = [tuple(check_number("points", v, minimum=0, maximum=1) for v in p) for p in points]
-        painted = self.painted.copy()
-        _brush(painted, _ACTIONS[kind], self.controls["brush"].value, places)
-        self._history.push((object(), _packed(painted)))
-        self._begin(self._draw)
+        with self._alone():  # (nobody's stroke is lost to another's)
+            painted = self.painted.copy()
+            _brush(painted, _ACTIONS[kind], self.controls["brush"].value, places)
+            self._history.push((object(), _packed(painted)))
+            self._draw()
 
     def _stated(self) -> str:
         units, layer, concept = (self.controls[name].value for name in ("units", "layer", "concept"))
