@@ -298,6 +298,7 @@ def _read(name: str, source: Any) -> int | KeptStyles:
 def _read_change(entry: Any) -> Change:
     """A change as a recipe's file has it; an `ArtifactError` if its styles or mask were changed."""
     settings, reference = QuerySettings(**entry["settings"]), _read("reference", entry["reference"])
-    if mask := entry.get("mask") and KeptMask(**entry["mask"]):
+    if (mask := entry.get("mask")) is not None:
+        mask = KeptMask(**mask)
         mask.mask()
     return Change(**{**entry, "settings": settings, "reference": reference, "mask": mask})

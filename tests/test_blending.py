@@ -450,3 +450,8 @@ def test_a_mask_that_cannot_be_is_told(
         path.write_text(json.dumps(meta), encoding="utf-8")
         with pytest.raises(ArtifactError):
             Recipe.load(path)
+    for nothing in ("", 0, False, [], {}):
+        meta["changes"][0]["mask"] = nothing
+        path.write_text(json.dumps(meta), encoding="utf-8")
+        with pytest.raises(ArtifactError, match=f"{path.name} is not a whole recipe.*KeptMask"):
+            Recipe.load(path)
