@@ -145,6 +145,7 @@ def test_the_state_is_plain_and_can_be_set(studio, tiny, catalog):
     assert not other.controls["on"].value
     wrong: list[Any] = [
         {**state, "row": 7},
+        {**state, "row": 1.0},
         {**state, "off": [9]},
         {**state, "recipe": {"changes": 1}},
         {},
@@ -154,6 +155,10 @@ def test_the_state_is_plain_and_can_be_set(studio, tiny, catalog):
         with pytest.raises(ArtifactError, match="this state"):
             other.state = content
     assert other.state == state
+    other.controls["target"].value = 3.7
+    assert "target must be an integer" in other.error
+    other.state = state
+    assert other.error == "", "it is another state that is shown now"
     for given in ({"recipe": "recipe.json"}, {"catalog": "portraits-64"}):
         with pytest.raises(TypeError, match="load"):
             EditStudio(**{"generator": tiny, "catalog": catalog, **given})
@@ -165,6 +170,9 @@ def test_rows_are_turned_off_ordered_and_removed(studio):
     assert studio.error == ""
     assert len(studio.edit.recipe.changes) == 2
     assert studio.controls["row"].value == 1
+    studio.controls["row"].value = None
+    assert studio.error == ""
+    assert studio.controls["row"].value == 1, "as after a click with Control, which chooses nothing"
     studio.controls["on"].value = False
     np.testing.assert_array_equal(edited(studio), one)
     assert "(off)" in studio.controls["row"].options[1][0]

@@ -86,6 +86,7 @@ class Stage(Panel):
         state = StudioState.from_json(content)
         self._check(state.recipe)
         self._begin(partial(self._turn_to, state))
+        self._say(None)
 
     @property
     def recipe(self) -> Recipe:

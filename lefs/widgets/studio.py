@@ -260,8 +260,9 @@ class EditStudio(Stage):
         self._advise()
 
     # -- several edits ----------------------------------------------------------------------------
-    def _turn(self, number: int) -> None:
-        self._history.now = replace(self._history.now, row=number)
+    def _turn(self, number: int | None) -> None:
+        if number is not None:  # (a list can be left without a choice; it gets the last one back)
+            self._history.now = replace(self._history.now, row=number)
         self._moved = self._asking = False
         self._write(self._history.now)
         self._draw(self.edit)

@@ -15,6 +15,7 @@ import torch
 from torch.nn.functional import interpolate
 
 from lefs.catalog import Catalog
+from lefs.checks import check_integer
 from lefs.editing import Change, Recipe
 from lefs.editor import Edit, Editor
 from lefs.generator import Generator
@@ -93,7 +94,8 @@ class StudioState:
         with whole(Path("this state"), "state"):
             recipe = Recipe.from_json(content["recipe"], "this state")
             rows = range(len(recipe.changes))
-            state = cls(recipe, frozenset(content.get("off", ())), content.get("row", 0))
+            row = check_integer("row", content.get("row", 0))
+            state = cls(recipe, frozenset(content.get("off", ())), row)
             if state.row not in rows or not state.off <= {*rows}:
                 raise ArtifactError(f"this state has {len(rows)} rows; row and off must be of these")
         return state
