@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import math
+import time
 from dataclasses import replace
 from pathlib import Path
+from threading import Thread
+from typing import Any
 
 import numpy as np
 import pytest
@@ -616,3 +619,26 @@ def test_a_named_direction_is_walked_along_like_any_other(
     walker.controls["amount"].value = 1.0
     torch.testing.assert_close(walker.image, first.image)
     assert ("mine", 0) in walker.controls["direction"].options
+
+
+def test_walks_that_panels_save_at_once_are_all_there(
+    disjoint: StripGenerator, strips: Catalog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def slowly(path: Path, real: Any = Directions.load) -> Directions:
+        found = real(path)
+        time.sleep(0.05)
+        return found  # type: ignore[no-any-return]
+
+    found = principal_directions(disjoint, range(50), count=1)
+    walkers = [DirectionWalker(disjoint, found, strips, folder=tmp_path) for _ in range(4)]
+    for i, walker in enumerate(walkers):
+        walker.controls["name"].value = f"walk {i}"
+    walkers[0].controls["save"].click()
+    monkeypatch.setattr(Directions, "load", slowly)
+    savers = [Thread(target=walker.controls["save"].click) for walker in walkers[1:]]
+    for saver in savers:
+        saver.start()
+    for saver in savers:
+        saver.join(60)
+    monkeypatch.undo()
+    assert {d.name for d in Directions.load(tmp_path)} == {f"walk {i}" for i in range(4)}

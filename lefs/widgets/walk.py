@@ -17,6 +17,7 @@ from lefs.generator import Generator
 from lefs.images import color_difference, opaque, to_uint8
 from lefs.plotting import comparison_strip
 from lefs.query import QuerySettings
+from lefs.saving import exclusive
 from lefs.stylespace import ranges
 from lefs.widgets import elements as ui
 from lefs.widgets.panel import Folder, Panel, inside_and_outside, joined
@@ -48,7 +49,7 @@ class DirectionWalker(Panel):
     settings : QuerySettings
         How the channels of a part are chosen.
     truncation : float
-        ψ of the target.
+        ψ of the target, at least 0.
     limit : float
         How far the slider goes to either side, in standard deviations.
     pictures : int
@@ -215,9 +216,10 @@ class DirectionWalker(Panel):
         if not name:
             raise ValueError("a name for this walk: type one first")
         found = _combined(name, self._walks, q=self._query())
-        if (folder / "directions.safetensors").exists():
-            found = _joined(Directions.load(folder), found)
-        path = found.save(folder)
+        with exclusive(folder):  # (so that nobody's walk is lost to another's)
+            if (folder / "directions.safetensors").exists():
+                found = _joined(Directions.load(folder), found)
+            path = found.save(folder)
         self._status.value = f"{html.escape(name)} is in {html.escape(str(path))}, of {len(found)}"
 
     def _measures(self, part: str, count: int) -> str:
