@@ -365,6 +365,10 @@ def test_presets_are_kept_for_any_target(studio, tiny, catalog, tmp_path):
     studio.controls["preset name"].value = " "
     studio.controls["keep preset"].click()
     assert "type a name first" in studio.error
+    studio.controls["preset name"].value = "漢" * 120
+    studio.controls["keep preset"].click()
+    assert studio.error == "", "a file's name is as long as file systems allow, in bytes"
+    assert studio.controls["preset"].options[-1][0] == "漢" * 40
 
 
 def test_code_and_parameters_are_the_same_edit(root: Path):

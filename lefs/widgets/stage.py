@@ -268,7 +268,8 @@ def tuned_settings(catalog: Catalog, tables: Tables | None) -> dict[tuple[str, s
 
 
 def _slug(text: str) -> str:
-    return "".join(c if c.isalnum() else "-" for c in text.strip())[:120]
+    slug = "".join(c if c.isalnum() else "-" for c in text.strip())
+    return slug.encode()[:120].decode(errors="ignore")  # (file systems count them, up to 255)
 
 
 def preview_of(generator: Generator, seconds: float) -> tuple[Generator, int]:
