@@ -166,8 +166,6 @@ def _values(cell: Cell) -> list[Cell]:
     found = _INTERVAL.fullmatch(cell.strip()) if isinstance(cell, str) else None
     if found is None:
         return [None if cell == "" else cell]
-    pairs = zip(found.groups()[::2], found.groups()[1::2], strict=True)
-    numbers = [
-        (float(n.replace("−", "-").replace(",", "")), percent) for n, percent in pairs if n is not None
-    ]
-    return [round(value / 100, 12) if percent else value for value, percent in numbers]
+    texts = [text and text.replace("−", "-").replace(",", "") for text in found.groups()]
+    pairs = zip(texts[::2], texts[1::2], strict=True)
+    return [round(float(n) / 100, 12) if percent else float(n) for n, percent in pairs if n]
