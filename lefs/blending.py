@@ -87,6 +87,8 @@ def in_place(
     known: dict[str, Tensor] | None = None if masks is None or settings.tone else {}
     sides = [work.side(styles, known) for styles in (target_styles, reference_styles)]
     if masks is not None:
+        if len(masks) != 2:
+            raise ValueError(f"masks must be a pair, of target and of reference; got {len(masks)}")
         sides = [work.marked(side, part, mask) for side, mask in zip(sides, masks, strict=True)]
     made = work.edited(sides[0].state, [(change, work.query(part, settings, *sides), sides)])
     return generator.walk(made.styles, noise=noise, upto=upto, cache=made)

@@ -206,6 +206,8 @@ def test_masks_of_ones_own_stand_for_the_catalogs(
     own, theirs = (main_pieces(catalog.part_masks(lively, s, size=side)[part]) for s in (styles, other))
     found = in_place(lively, catalog, part, styles, other, masks=(own, theirs))
     assert torch.equal(found, in_place(lively, catalog, part, styles, other))
+    with pytest.raises(ValueError, match="masks must be a pair, of target and of reference; got 1"):
+        in_place(lively, catalog, part, styles, other, masks=(own,))  # type: ignore[arg-type]
 
 
 def test_specks_are_left_out_and_pairs_are_not() -> None:

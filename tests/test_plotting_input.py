@@ -62,6 +62,8 @@ BAD = {
         lambda: plotting.comparison_strip({"a": GOOD[0]}, changes={"b": np.ones((8, 8))}),
         "choose from: a",
     ),
+    "words": (lambda: plotting.filmstrip(GOOD, [1.0, "2"], label="x"), "values must be a number, got '2'"),
+    "steps": (lambda: plotting.path_strips({"a": GOOD}, [1.0, "2"]), "amounts must be a number, got '2'"),
     "values": (lambda: plotting.filmstrip(GOOD, [1.0], label="x"), "values must hold 2"),
     "q": (lambda: plotting.query_profile(np.ones(3), np.ones(S), LAYERS), "q must hold 36 values"),
     "epsilon": (

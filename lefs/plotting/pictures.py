@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from matplotlib.figure import Figure
 
-from lefs.checks import check_integer
+from lefs.checks import check_integer, check_number
 from lefs.plotting.arrays import as_array, as_changes, as_images, as_labels, upscaled
 from lefs.plotting.picture_grid import CAPTION, PictureGrid, Row
 from lefs.plotting.style import LINES, styled
@@ -243,7 +243,8 @@ def filmstrip(
     if len(values) != len(pictures):
         raise ValueError(f"values must hold {len(pictures)} numbers, one an image; got {len(values)}")
     rows = [pictures] if changes is None else [pictures, as_changes("changes", changes, len(pictures))]
-    return PictureGrid(rows, title=title, heading=label, column_labels=[f"{v:g}" for v in values]).figure
+    steps = [f"{check_number('values', v):g}" for v in values]
+    return PictureGrid(rows, title=title, heading=label, column_labels=steps).figure
 
 
 @styled
@@ -282,7 +283,7 @@ def path_strips(
     ['everywhere', '−1', '0', '+1', 'standard deviations of w']
     """
     labels, cells = _in_rows(_read("rows", rows, changes, len(amounts)))
-    steps = [f"{a:+g}".replace("-", "−") if a else "0" for a in amounts]
+    steps = [f"{check_number('amounts', a):+g}".replace("-", "−") if a else "0" for a in amounts]
     look: dict[str, Any] = {"max_cell": 1.25, "title": title, "heading": label}
     return PictureGrid(cells, row_labels=labels, column_labels=steps, **look).figure
 
