@@ -180,8 +180,9 @@ def test_parts_change_places(browser, tmp_path):
 def test_a_cluster_divides_and_the_half_can_be_named(browser, tiny, catalog, tmp_path, how):
     browser.controls["name 1"].value = "eyes"
     point(browser, 1)
-    browser.controls[how].click()
-    browser.controls["name 0"].value = "meanwhile"
+    with browser._lock:  # (what is divided is shown no sooner, however soon it is)
+        browser.controls[how].click()
+        browser.controls["name 0"].value = "meanwhile"
     browser._worker.join()
     assert browser.error == ""
     assert browser.catalog.num_clusters == 5
