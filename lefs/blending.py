@@ -127,6 +127,13 @@ class Side(Shown):
     drawn: tuple[str, ...] = ()
     tones: WeakKeyDictionary[Side, dict[str, Cache]] = field(default_factory=WeakKeyDictionary, repr=False)
 
+    @property
+    def nbytes(self) -> int:
+        """Of all its tensors, by which an editor knows how many it may keep."""
+        caches = [self.state, *(tone for known in [*self.tones.values()] for tone in [*known.values()])]
+        maps = (t for one in caches for state in one.states for t in state if t is not None)
+        return sum(t.nbytes for t in (*maps, *self.masks.values()))
+
 
 @dataclass
 class Blending:

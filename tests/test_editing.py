@@ -542,6 +542,21 @@ def test_pictures_are_kept_by_their_size(
     torch.testing.assert_close(editor.pictures(range(9)), expected, rtol=1e-4, atol=1e-4)
 
 
+def test_what_edits_in_place_need_is_kept_by_its_size(
+    lively: StyleGAN2, catalog: Catalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    editor, part = Editor(lively, catalog), next(iter(catalog.parts))
+    options = {"parts": [part], "settings": QuerySettings(where="part", tone=True)}
+    expected = editor.grid(0, range(1, 9), **options)[part]
+    assert len(editor._sides) == 9
+    sizes = [side.nbytes for side in editor._sides.values()]
+    assert min(sizes) > 0
+    editor = Editor(lively, catalog)
+    monkeypatch.setattr("lefs.editor._KEPT", 3 * max(sizes))
+    torch.testing.assert_close(editor.grid(0, range(1, 9), **options)[part], expected)
+    assert sum(side.nbytes for side in editor._sides.values()) <= 4 * max(sizes)
+
+
 def test_a_grid_of_one_class() -> None:
     network = random_network(seed=4, label_dim=3)
     found = dissect(network.with_label(2), range(4), clusters=3, progress=False)
