@@ -326,13 +326,19 @@ class Synthesis(Placed, ABC):
         return Cache.only(stop, state, styles, noise)
 
     def cache(self, styles: Tensor, noise: Noise = "const") -> Cache:
-        """Synthesize and keep every layer's input, for ``walk(..., cache=)``."""
+        """Synthesize and keep every layer's input, for ``walk(..., cache=)``; of a large network those of the
+        first layers, as far as 0.5 GiB hold them.
+        """
         self._check_walk(styles, noise, None, None)
-        states = [self._begin(styles)]
-        size, end = self._end(None)
+        (size, end), state, left = self._end(None), self._begin(styles), _BUDGET
+        states = [state]
         for layer in self.layers[:end]:
-            states.append(self._step(layer, self._enter(layer, states[-1], noise), styles, noise))
-        return Cache(styles, noise, tuple(states), self._finish(states[-1], size))
+            before, state = state, self._step(layer, self._enter(layer, state, noise), styles, noise)
+            new = (t for t in state if t is not None and all(t is not old for old in before))
+            left -= sum(t.nbytes for t in new)
+            states += [state] if left >= 0 else []
+        until = None if len(states) == end + 1 else len(states) - 1
+        return Cache(styles, noise, tuple(states), self._finish(state, size), until)
 
     def _end(self, upto: int | None) -> tuple[int, int]:
         """Side of the image, and the index behind the last layer that it needs."""

@@ -783,6 +783,24 @@ def test_a_cache_holds_until_it_says(lively: StyleGAN2) -> None:
     assert torch.equal(lively.synthesize(styles, cache=kept), kept.image)
 
 
+def test_a_cache_keeps_what_there_is_room_for(lively: StyleGAN2, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wherever the styles change, the image is that without a cache."""
+    styles, whole = lively.sample([1]), lively.cache(lively.sample([1]))
+    few = sum(t.nbytes for state in whole.states[1:4] for t in state if t is not None)
+    monkeypatch.setattr("lefs.synthesis._BUDGET", few)
+    kept = lively.cache(styles)
+    assert whole.until is None
+    assert kept.until is not None
+    assert 3 <= kept.until < len(lively.layers)
+    assert len(kept.states) == kept.until + 1
+    assert torch.equal(kept.image, whole.image)
+    for layer in lively.layers:
+        changed = styles.clone()
+        changed[:, layer.span] *= 0.5
+        torch.testing.assert_close(lively.walk(changed, cache=kept), lively.walk(changed))
+    torch.testing.assert_close(lively.walk(styles, cache=kept), whole.image)
+
+
 def test_sizes_are_height_and_width(lively: StyleGAN2) -> None:
     styles = lively.sample([1])
     assert lively.synthesize(styles).shape == (1, lively.channels, *lively.size)
