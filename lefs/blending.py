@@ -129,7 +129,7 @@ class Side(Shown):
 
     @property
     def nbytes(self) -> int:
-        """Of all its tensors, by which an editor knows how many it may keep."""
+        """Bytes of its maps and masks, by which an editor knows how many sides it may keep."""
         caches = [self.state, *(tone for known in [*self.tones.values()] for tone in [*known.values()])]
         maps = (t for one in caches for state in one.states for t in state if t is not None)
         return sum(t.nbytes for t in (*maps, *self.masks.values()))

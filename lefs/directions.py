@@ -62,7 +62,7 @@ def layer_range(generator: Generator, layers: Layers = "all") -> tuple[str, ...]
 
 
 def _kept(layers: Layers) -> str | tuple[str, ...]:
-    """What is asked for more than once, also where an iterator gives it."""
+    """A name, or several as a tuple: an iterator could be read only once."""
     return tuple(layers) if isinstance(layers, Iterable) and not isinstance(layers, str) else layers
 
 

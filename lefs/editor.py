@@ -367,7 +367,7 @@ class Editor(Shown):
                 raise Superseded
 
         # (what is looked at is computed: not before edits in place were mixed in, and not small maps)
-        begin = 0 if cache is None or cache.until is None else cache.until
+        begin = 0 if cache is None or cache.states[0] else cache.until
         costly = {la.name: look for la in self.generator.layers[begin:] if la.size[0] >= _COSTLY}
         return self.generator.walk(styles, costly, noise=self.noise, cache=cache)
 

@@ -277,7 +277,7 @@ class Synthesis(Placed, ABC):
     ) -> Tensor:
         """Styles (N, S) → images (N, 3, H, W); `walk` explains the options.
 
-        On a processor so many at a time as 0.5 GiB holds, or one: memory does not grow with N.
+        On a CPU only as many at a time as 0.5 GiB holds, at least one: their maps do not grow with N.
         """
         self._check_walk(styles, noise, upto, cache)
         one = styles.element_size() * COPIES * self.largest_map(upto)
@@ -326,8 +326,8 @@ class Synthesis(Placed, ABC):
         return Cache.only(stop, state, styles, noise)
 
     def cache(self, styles: Tensor, noise: Noise = "const") -> Cache:
-        """Synthesize and keep every layer's input, for ``walk(..., cache=)``; of a large network those of the
-        first layers, as far as 0.5 GiB hold them.
+        """Synthesize and keep every layer's input, for ``walk(..., cache=)``; of a large network only
+        those of the first layers, as many as 0.5 GiB holds.
         """
         self._check_walk(styles, noise, None, None)
         (size, end), state, left = self._end(None), self._begin(styles), _BUDGET

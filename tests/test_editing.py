@@ -391,7 +391,7 @@ def test_a_part_of_the_same_name_and_other_clusters_is_refused(
     assert other.render(replace(saved, parts=())).recipe.parts != done.parts
 
 
-def test_a_rendering_can_be_stopped_and_taken_up_again(catalog: Catalog) -> None:
+def test_a_rendering_can_be_stopped_and_taken_up_again(monkeypatch: pytest.MonkeyPatch) -> None:
     network = random_network(seed=3, resolution=128)
     editor = Editor(network, made_up_catalog(torch.rand(2, network.num_styles), network, ["hair", "skin"]))
     wanted = recipe(Change("hair", 5, settings=OPEN))
@@ -400,6 +400,19 @@ def test_a_rendering_can_be_stopped_and_taken_up_again(catalog: Catalog) -> None
         editor.render(wanted, stop=lambda: len(asked) == 2 or asked.append(1))
     whole = editor.render(wanted, stop=lambda: False)
     assert torch.equal(whole.image, editor.render(wanted).image)
+    # it is asked as often where the cache has room for the first states alone
+    often = list[int]()
+    editor.render(wanted, stop=lambda: bool(often.append(1)))
+    states = editor.cache(1, 0.8).states[1:]
+    room = sum({id(t): t.nbytes for state in states for t in state if t is not None}.values())
+    with monkeypatch.context() as patch:
+        patch.setattr("lefs.synthesis._BUDGET", room - 1)
+        bounded = Editor(network, editor.catalog)
+        assert bounded.cache(1, 0.8).until is not None
+        seldom = list[int]()
+        again = bounded.render(wanted, stop=lambda: bool(seldom.append(1)))
+    assert len(seldom) == len(often) > 0
+    torch.testing.assert_close(again.image, whole.image)
     # a preview makes no cache of another target, and is the same picture
     preview = editor.render(replace(wanted, target=7), upto=64).image
     assert editor.cache(1, 0.8) is editor.cache(1, 0.8)

@@ -72,7 +72,7 @@ class History(Generic[State]):
 
 
 def check_owned(generator: Generator, *owned: Any) -> None:
-    """Raise an error unless these are catalogs and the like, which know whose they are, of a generator."""
+    """Raise an error unless each of these, a catalog or the like, belongs to the generator."""
     for each in owned:
         if not hasattr(each, "check_generator"):
             raise TypeError(f"expected what lefs.Catalog.load or its like has read, got {each!r:.80}")
